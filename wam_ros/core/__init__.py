@@ -1,0 +1,1 @@
+"""Numpy-only types and rules shared by every layer."""

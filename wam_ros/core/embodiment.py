@@ -1,0 +1,80 @@
+"""One robot as the loop sees it: joints, views, rates, controller. Loaded from `config/embodiments/<name>.yaml`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.resources import config_path, urdf_path
+from wam_ros.core.yamlfile import from_mapping, load_yaml
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One view: where its images come from."""
+
+    name: str
+    image_topic: str
+    info_topic: str = ""
+
+
+@dataclass(frozen=True)
+class Embodiment:
+    """Names, order and rates; position, velocity and effort limits stay in the URDF."""
+
+    name: str
+    urdf: str
+    base_frame: str
+    tool_frame: str
+    joint_names: tuple[str, ...]  # order of chunk columns
+    gripper_joints: tuple[str, ...]  # subset of joint_names
+    home: tuple[float, ...]  # rad or m, one per joint
+    max_acceleration: tuple[float, ...]  # rad/s^2 or m/s^2, one per joint; a URDF does not carry it
+    max_jerk: tuple[float, ...]  # rad/s^3 or m/s^3, one per joint
+    cameras: tuple[Camera, ...]  # order of the model's views
+    image_height: int  # px of one model view
+    image_width: int
+    frame_rate_hz: float  # observations per second
+    step_period_s: float  # between chunk steps
+    action_horizon: int  # T
+    controller: str = "joint_trajectory"
+    world: str = "empty"  # config/worlds/<world>.yaml: what stands around the robot
+    srdf: str = ""
+
+    @property
+    def urdf_path(self) -> Path:
+        """Path of the robot description."""
+        return urdf_path(self.urdf)
+
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """Names of the camera views, in model order."""
+        return tuple(c.name for c in self.cameras)
+
+
+def load_embodiment(name: str) -> Embodiment:
+    """Load a shipped embodiment by name, or one from a path ending in .yaml.
+
+    Raises:
+        WamError: unknown name (with the choices), unknown key, or values that contradict each other.
+    """
+    path = config_path("embodiments", name)
+    e = from_mapping(Embodiment, load_yaml(path), str(path))
+    if len(set(e.joint_names)) != len(e.joint_names) or not e.joint_names:
+        raise WamError(f"{path}: joint_names must be non-empty and distinct")
+    for key in ("home", "max_acceleration", "max_jerk"):
+        if len(getattr(e, key)) != len(e.joint_names):
+            raise WamError(f"{path}: {key} has {len(getattr(e, key))} values for {len(e.joint_names)} joints")
+    for key in ("max_acceleration", "max_jerk"):
+        if min(getattr(e, key)) <= 0:
+            raise WamError(f"{path}: {key} must be positive")
+    for joint in e.gripper_joints:
+        if joint not in e.joint_names:
+            raise WamError(f"{path}: gripper joint '{joint}' is not in joint_names")
+    if not e.cameras or len(set(e.view_names)) != len(e.cameras):
+        raise WamError(f"{path}: cameras must be non-empty and distinctly named")
+    for key in ("image_height", "image_width", "frame_rate_hz", "step_period_s", "action_horizon"):
+        if getattr(e, key) <= 0:
+            raise WamError(f"{path}: {key} must be positive")
+    return e

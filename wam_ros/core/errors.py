@@ -1,0 +1,29 @@
+"""The error root of the project and the way a wrong name is reported."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class WamError(Exception):
+    """Every error a user can cause; its message is one line that says what to change."""
+
+
+class UnknownNameError(WamError):
+    """A name that is not among the choices; the message lists them and the closest one."""
+
+    def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
+        listed = sorted(choices)
+        close = difflib.get_close_matches(name, listed, n=1)
+        hint = f" Did you mean '{close[0]}'?" if close else ""
+        super().__init__(f"unknown {kind} '{name[:80]}'.{hint} Choices: {', '.join(listed) or 'none'}")
+        self.kind, self.name, self.choices = kind, name, listed
+
+
+def require_known(kind: str, name: str, choices: Iterable[str]) -> str:
+    """Return `name` if it is one of `choices`, else raise `UnknownNameError`."""
+    listed = list(choices)
+    if name not in listed:
+        raise UnknownNameError(kind, name, listed)
+    return name
