@@ -1,0 +1,104 @@
+"""Images as numpy: resize, tile views side by side, compare. The same code feeds training and the robot.
+
+Frames are uint8 RGB. Every result is exact arithmetic, so two machines and any number of threads agree bit for bit.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from wam_ros.core.errors import WamError
+
+_WEIGHT_ONE = 1 << 16  # bilinear weights are multiples of 2^-16: float64 sums of weight x pixel are then exact
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Scale frames to `height` x `width` pixels, ignoring the aspect ratio.
+
+    Whole shrink factors average their block of pixels; everything else is bilinear with the triangle widened by the
+    shrink factor, so that nothing aliases.
+
+    Args:
+        image: (..., H, W, 3) uint8.
+        height: rows of the result, > 0.
+        width: columns of the result, > 0.
+
+    Returns:
+        (..., height, width, 3) uint8, contiguous and never sharing memory with `image`.
+
+    Raises:
+        WamError: not uint8 RGB, empty, or a size that is not positive.
+    """
+    _require_rgb(image)
+    if height <= 0 or width <= 0:
+        raise WamError(f"cannot resize to {height}x{width}: both must be positive")
+    rows, columns = image.shape[-3:-1]
+    if rows % height == 0 and columns % width == 0:
+        return _average_blocks(image, rows // height, columns // width)
+    by_rows = _triangle_weights(rows, height)
+    by_columns = _triangle_weights(columns, width)
+    flat = image.reshape(*image.shape[:-2], columns * 3).astype(np.float64)
+    narrow = (by_rows @ flat).reshape(*image.shape[:-3], height, columns, 3)
+    return np.floor(by_columns @ narrow + 0.5).astype(np.uint8)
+
+
+def _average_blocks(image: np.ndarray, fy: int, fx: int) -> np.ndarray:
+    total = np.zeros((*image.shape[:-3], image.shape[-3] // fy, image.shape[-2] // fx, 3), np.uint32)
+    for y in range(fy):
+        for x in range(fx):
+            total += image[..., y::fy, x::fx, :]
+    return ((total + (fy * fx) // 2) // (fy * fx)).astype(np.uint8)
+
+
+@functools.lru_cache(maxsize=32)
+def _triangle_weights(n_in: int, n_out: int) -> np.ndarray:
+    """(n_out, n_in) matrix whose rows sum to exactly one."""
+    scale = n_in / n_out
+    centres = (np.arange(n_out) + 0.5) * scale - 0.5
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in) - centres[:, None]) / max(scale, 1.0))
+    whole = np.rint(weights / weights.sum(axis=1, keepdims=True) * _WEIGHT_ONE)
+    whole[np.arange(n_out), whole.argmax(axis=1)] += _WEIGHT_ONE - whole.sum(axis=1)
+    whole /= _WEIGHT_ONE
+    whole.setflags(write=False)
+    return whole
+
+
+def tile(frames: np.ndarray) -> np.ndarray:
+    """Views side by side: (V, H, W, 3) to (H, V * W, 3), first view on the left."""
+    if frames.ndim != 4:
+        raise WamError(f"tile: expected (V, H, W, 3), found shape {frames.shape}")
+    views, height, width, channels = frames.shape
+    return frames.transpose(1, 0, 2, 3).reshape(height, views * width, channels)
+
+
+def untile(image: np.ndarray, views: int) -> np.ndarray:
+    """Inverse of `tile`: (H, V * W, 3) to (V, H, W, 3).
+
+    Raises:
+        WamError: the width does not divide into `views` equal parts.
+    """
+    if image.ndim != 3 or views <= 0 or image.shape[1] % views:
+        raise WamError(f"untile: an image of shape {image.shape} does not divide into {views} views")
+    height, width, channels = image.shape
+    return np.ascontiguousarray(image.reshape(height, views, width // views, channels).transpose(1, 0, 2, 3))
+
+
+def mse(a: np.ndarray, b: np.ndarray) -> float:
+    """Mean squared error of two uint8 arrays of one shape, with pixels scaled to [0, 1]."""
+    if a.shape != b.shape or a.dtype != np.uint8 or b.dtype != np.uint8:
+        raise WamError(f"cannot compare {a.dtype} {a.shape} with {b.dtype} {b.shape}: expected uint8 of one shape")
+    difference = a.astype(np.int32) - b.astype(np.int32)
+    return float(np.mean(difference * difference) / 255.0**2)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """Peak signal-to-noise ratio [dB] of two uint8 arrays of one shape; infinite when they are equal."""
+    error = mse(a, b)
+    return float("inf") if error == 0.0 else float(-10.0 * np.log10(error))
+
+
+def _require_rgb(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim < 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise WamError(f"expected a non-empty uint8 image (..., H, W, 3), found {image.dtype} {image.shape}")
