@@ -1,0 +1,35 @@
+"""Run the world from one control step to the next, the way a trajectory controller would."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.sim.world import World
+
+SERVO_STEPS = 5  # physics steps between two servo targets: 10 ms at the default time step
+
+
+class StepDriver:
+    """Moves through joint targets one control step apart with continuous velocity (cubic Hermite)."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.n = round(world.embodiment.step_period_s / (SERVO_STEPS * world.model.opt.timestep))
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin at rest at the world's present pose."""
+        self.q, self.dq = self.world.q, np.zeros(len(self.world.joint_names))
+
+    def to(self, target: np.ndarray) -> None:
+        """Reach `target` (A,) one control step from now."""
+        h = self.world.embodiment.step_period_s
+        velocity = (target - self.q) / h
+        for i in range(1, self.n + 1):
+            u = i / self.n
+            basis = np.array([2 * u**3 - 3 * u**2 + 1, h * (u**3 - 2 * u**2 + u), 3 * u**2 - 2 * u**3, h * (u**3 - u**2)])
+            slope = np.array([6 * u**2 - 6 * u, h * (3 * u**2 - 4 * u + 1), 6 * u - 6 * u**2, h * (3 * u**2 - 2 * u)]) / h
+            knots = np.stack([self.q, self.dq, target, velocity])
+            self.world.servo(basis @ knots, slope @ knots)
+            self.world.step(SERVO_STEPS)
+        self.q, self.dq = target.copy(), velocity

@@ -1,0 +1,58 @@
+"""Damped least-squares inverse kinematics for a tool that points down, on MuJoCo's Jacobians."""
+
+from __future__ import annotations
+
+import mujoco
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+
+DAMPING = 1e-3
+POSTURE_GAIN = 0.1
+
+
+def solve_ik(
+    model: mujoco.MjModel,
+    embodiment: Embodiment,
+    q: np.ndarray,
+    position: np.ndarray,
+    iterations: int = 8,
+    data: mujoco.MjData | None = None,
+) -> np.ndarray:
+    """Joints (A,) that bring the tool to `position` (3,) m pointing down with zero yaw, starting from `q`.
+
+    Buss, "Introduction to inverse kinematics with Jacobian transpose, pseudoinverse and damped least squares
+    methods" (2004); the null space pulls towards the embodiment's home posture. The gripper is left as it is.
+    """
+    data = mujoco.MjData(model) if data is None else data
+    joints = [model.joint(n) for n in embodiment.joint_names]
+    qadr = np.array([j.qposadr[0] for j in joints])
+    vadr = np.array([j.dofadr[0] for j in joints])
+    arm = np.array([n not in embodiment.gripper_joints for n in embodiment.joint_names])
+    tool = model.body(embodiment.tool_frame).id
+    home = np.array(embodiment.home)
+    down = np.array([0.0, 1.0, 0.0, 0.0])
+    q = q.copy()
+    jacobian = np.zeros((6, model.nv))
+    for _ in range(iterations):
+        data.qpos[qadr] = q
+        mujoco.mj_kinematics(model, data)
+        mujoco.mj_comPos(model, data)
+        error = np.concatenate([position - data.xpos[tool], _rotation_error(data.xquat[tool], down)])
+        mujoco.mj_jacBody(model, data, jacobian[:3], jacobian[3:], tool)
+        j = jacobian[:, vadr[arm]]
+        inverse = j.T @ np.linalg.inv(j @ j.T + DAMPING * np.eye(6))
+        posture = POSTURE_GAIN * (home - q)[arm]
+        q[arm] += inverse @ error + posture - inverse @ (j @ posture)
+        lower, upper = model.jnt_range[[j.id for j in joints]].T
+        q = np.clip(q, lower, upper)
+    return q
+
+
+def _rotation_error(current: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """(3,) rotation vector in the world frame that turns `current` into `wanted` (quaternions wxyz)."""
+    inverse, delta, error = np.zeros(4), np.zeros(4), np.zeros(3)
+    mujoco.mju_negQuat(inverse, current)
+    mujoco.mju_mulQuat(delta, wanted, inverse)
+    mujoco.mju_quat2Vel(error, delta, 1.0)
+    return error

@@ -1,0 +1,110 @@
+"""`wam record-sim`: demonstrations of the scripted expert, with disturbances, as training data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from rich.progress import Progress
+
+from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.images import resize
+from wam_ros.data.episodes import Episodes, save_shard
+from wam_ros.sim.drive import StepDriver
+from wam_ros.sim.expert import MAX_STEP, Expert
+from wam_ros.sim.world import World
+
+SHARD = 50  # episodes per file
+
+
+@dataclass(frozen=True)
+class RecordSim:
+    """Record demonstrations on the simulated arm."""
+
+    out: Path  # folder for the shards
+    episodes: int = 1600
+    seed: int = 0  # episode i uses seed + i; evaluation uses seeds from 900000
+    steps: int = 48  # control steps stored per episode
+    nudge: float = 0.4  # probability that the named block jumps
+    burst: float = 0.03  # probability per step that a random motion of 2 to 5 steps replaces the expert's
+    workers: int = 2
+    embodiment: str = "panda"
+
+
+def main(args: RecordSim) -> None:
+    """Record all shards in parallel, each from its own seeds, so that the result does not depend on `workers`."""
+    embodiment = load_embodiment(args.embodiment)
+    header = {
+        "embodiment": args.embodiment,
+        "joint_names": list(embodiment.joint_names),
+        "views": list(embodiment.view_names),
+        "step_period_s": embodiment.step_period_s,
+        "expert": {"nudge": args.nudge, "burst": args.burst, "seed": args.seed},
+    }
+    jobs = [(args, start) for start in range(0, args.episodes, SHARD)]
+    succeeded = 0
+    with get_context("spawn").Pool(args.workers) as pool, Progress() as progress:
+        bar = progress.add_task("recording", total=args.episodes)
+        for index, shard in enumerate(pool.imap(_record_shard, jobs)):
+            save_shard(args.out, index, shard, header)
+            succeeded += int(shard.success.sum())
+            progress.update(bar, advance=len(shard))
+    print(f"{args.episodes} episodes in {args.out}, {succeeded / args.episodes:.1%} successful")
+
+
+def _record_shard(job: tuple[RecordSim, int]) -> Episodes:
+    args, start = job
+    embodiment = load_embodiment(args.embodiment)
+    world = World(embodiment)
+    count = min(SHARD, args.episodes - start)
+    rows = [record_episode(world, args.seed + start + i, args) for i in range(count)]
+    world.close()
+    return Episodes(**{name: np.stack([r[name] for r in rows]) for name in rows[0]})
+
+
+def observe(world: World, embodiment: Embodiment) -> np.ndarray:
+    """(V, H, W, 3) uint8 views as the camera node would publish them."""
+    size = embodiment.image_height, embodiment.image_width
+    return np.stack([resize(world.render(v), *size) for v in embodiment.view_names])
+
+
+def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.ndarray]:
+    """One episode as arrays named like the fields of `Episodes`."""
+    rng = np.random.default_rng([seed, 1])
+    instruction = world.reset(seed, nudge=bool(rng.random() < args.nudge))
+    expert, driver = Expert(world), StepDriver(world)
+    bursts = _bursts(rng, args.burst)
+    rows: dict[str, list] = {n: [] for n in ("frames", "states", "actions", "labelled", "tool", "closing")}
+    for k in range(args.steps + 1):
+        rows["frames"].append(observe(world, world.embodiment))
+        rows["states"].append(world.q)
+        rows["tool"].append(world.tool_position)
+        if k == args.steps:
+            break
+        disturbance = next(bursts)
+        target = expert.act(disturbance)
+        driver.to(target)
+        rows["actions"].append(target)
+        rows["labelled"].append(disturbance is None)
+        rows["closing"].append(expert.closing)
+    arrays = {name: np.stack(values) for name, values in rows.items()}
+    return arrays | {
+        "success": np.array(world.task.success),
+        "seeds": np.array(seed),
+        "instructions": np.array(instruction),
+    }
+
+
+def _bursts(rng: np.random.Generator, probability: float) -> Iterator[np.ndarray | None]:
+    """Endless sequence of None (the expert acts) and runs of one random tool displacement, m."""
+    while True:
+        if rng.random() >= probability:
+            yield None
+            continue
+        direction = rng.normal(size=3) * [1, 1, 0.7]
+        displacement = direction / np.linalg.norm(direction) * rng.uniform(0.3, 1.0) * MAX_STEP
+        for _ in range(rng.integers(2, 6)):
+            yield displacement

@@ -1,0 +1,30 @@
+"""What a simulated task offers to the world that runs it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import mujoco
+
+    from wam_ros.sim.world import World
+
+
+class Task(Protocol):
+    """Objects, instruction and success of one task; owned by one `World`."""
+
+    instruction: str
+    success: bool
+    wrong: bool
+    nudged: bool
+
+    def add_objects(self, spec: mujoco.MjSpec) -> None:
+        """Add the task's bodies to the scene."""
+
+    def place(self, world: World, rng: np.random.Generator, colour: str, nudge: bool) -> np.ndarray:
+        """Place objects for a new episode; returns the start joints (A,)."""
+
+    def update(self, world: World, rng: np.random.Generator) -> None:
+        """Disturb and judge; called after every `World.step`."""

@@ -1,0 +1,211 @@
+"""What a joint_trajectory_controller does with a trajectory message, in numpy.
+
+The rules are those of ros2_controllers on Jazzy with `interpolate_from_desired_state: true` and replacement on every
+message, so that what moves this arm moves a real one the same way: start 0 means now, the way from the current
+desired state to the first point is interpolated like the rest, points already past are skipped, the last one is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.types import NS
+
+REST_SPEED = float(np.finfo(np.float32).eps)  # rad/s or m/s; the controller's own bound for "ends at rest"
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Knots on the clock; `degree` 1, 3 or 5 holds for every segment."""
+
+    t_ns: np.ndarray  # (N,) int64
+    q: np.ndarray  # (N, A)
+    dq: np.ndarray  # (N, A), zeros where not given
+    ddq: np.ndarray  # (N, A)
+    degree: int
+
+
+class TrajectoryController:
+    """One arm's trajectory controller; the clock comes by argument. Not thread-safe.
+
+    Args:
+        joint_names: the joints it commands, in the order of its outputs.
+        q0: (A,) rad or m, where it holds until something arrives.
+        allow_partial: take trajectories that name only some joints; the others hold their desired position.
+        cmd_timeout_s: after this long past the end of a trajectory `timed_out` says so; 0 never. The arm holds.
+    """
+
+    def __init__(
+        self, joint_names: Sequence[str], q0: np.ndarray, allow_partial: bool = False, cmd_timeout_s: float = 0.0
+    ) -> None:
+        self.joint_names = tuple(joint_names)
+        self.allow_partial = allow_partial
+        self.cmd_timeout_s = cmd_timeout_s
+        self.reset(q0)
+
+    def reset(self, q: np.ndarray) -> None:
+        """Forget the trajectory and hold `q` (A,)."""
+        self._state = (np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
+        self._state_ns = 0
+        self._plan: _Plan | None = None
+
+    @property
+    def active(self) -> bool:
+        """Whether a trajectory was taken since the last reset."""
+        return self._plan is not None
+
+    def end_ns(self) -> int:
+        """When the trajectory ends; 0 without one."""
+        return 0 if self._plan is None else int(self._plan.t_ns[-1])
+
+    def timed_out(self, now_ns: int) -> bool:
+        """Whether `cmd_timeout_s` is set and has passed since the trajectory ended."""
+        late_ns = now_ns - self.end_ns()
+        return self._plan is not None and 0.0 < self.cmd_timeout_s * NS < late_ns
+
+    def set_trajectory(
+        self,
+        start_ns: int,
+        joint_names: Sequence[str],
+        t: np.ndarray,
+        q: np.ndarray,
+        dq: np.ndarray | None,
+        ddq: np.ndarray | None,
+        now_ns: int,
+    ) -> str | None:
+        """Replace the trajectory, or refuse it whole and go on with the old one.
+
+        Args:
+            start_ns: instant of t = 0, or 0 for now.
+            joint_names: columns of the arrays, in any order.
+            t: (N,) s, strictly rising. q: (N, J) rad or m. dq, ddq: (N, J) or None.
+            now_ns: the present, on the clock of `start_ns`.
+
+        Returns:
+            None when taken, else one sentence that says why not.
+        """
+        t = np.asarray(t, dtype=float)
+        q = np.asarray(q, dtype=float)
+        error = self._names_error(joint_names) or _points_error(len(joint_names), t, q, dq, ddq, joint_names)
+        if error:
+            return error
+        t_ns = (start_ns or now_ns) + np.round(t * NS).astype(np.int64)
+        if start_ns and t_ns[-1] < now_ns:
+            return f"trajectory ended {(now_ns - int(t_ns[-1])) / NS:.3f} s ago"
+        self.sample(now_ns)
+        columns = [self.joint_names.index(name) for name in joint_names]
+        degree = 1 if dq is None else 3 if ddq is None else 5
+        rows = [self._widen(columns, a, base) for a, base in zip((q, dq, ddq), (self._state[0], 0.0, 0.0), strict=True)]
+        if t_ns[0] > now_ns:
+            t_ns = np.concatenate(([now_ns], t_ns))
+            rows = [np.vstack((before, row)) for before, row in zip(self._state, rows, strict=True)]
+        self._plan = _Plan(t_ns, *rows, degree)
+        return None
+
+    def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the newest state."""
+        if self._plan is not None and now_ns >= self._state_ns:
+            self._state = _interpolate(self._plan, now_ns)
+            self._state_ns = now_ns
+        q, dq, ddq = self._state
+        return q.copy(), dq.copy(), ddq.copy()
+
+    def _names_error(self, joint_names: Sequence[str]) -> str | None:
+        unknown = [n for n in joint_names if n not in self.joint_names]
+        if unknown:
+            return f"joint '{unknown[0]}' is not commanded here; joints: {', '.join(self.joint_names)}"
+        if len(set(joint_names)) != len(joint_names):
+            return "a joint is named twice"
+        missing = [n for n in self.joint_names if n not in joint_names]
+        if missing and not (self.allow_partial and joint_names):
+            return f"joint '{missing[0]}' is missing and partial trajectories are not allowed"
+        return None
+
+    def _widen(self, columns: list[int], values: np.ndarray | None, base: np.ndarray | float) -> np.ndarray | float:
+        """Put columns in this controller's order; joints left out keep `base`."""
+        if values is None:
+            return 0.0
+        out = np.empty((len(values), len(self.joint_names)))
+        out[:] = base
+        out[:, columns] = values
+        return out
+
+
+def _points_error(
+    n_joints: int,
+    t: np.ndarray,
+    q: np.ndarray,
+    dq: np.ndarray | None,
+    ddq: np.ndarray | None,
+    joint_names: Sequence[str],
+) -> str | None:
+    if t.ndim != 1 or t.size == 0:
+        return "trajectory has no points"
+    if dq is None and ddq is not None:
+        return "accelerations without velocities cannot be interpolated"
+    for name, values in (("positions", q), ("velocities", dq), ("accelerations", ddq)):
+        if values is None:
+            continue
+        if np.shape(values) != (t.size, n_joints):
+            return f"{name} have shape {np.shape(values)}, expected {(t.size, n_joints)}"
+        if not np.isfinite(values).all():
+            return f"{name} hold a value that is not finite"
+    if not np.isfinite(t).all() or t[0] < 0:
+        return "times must be finite and not negative"
+    late = np.flatnonzero(np.diff(t) <= 0)
+    if late.size:
+        return f"times must rise strictly; point {late[0] + 1} is at {t[late[0] + 1]:g} s after {t[late[0]]:g} s"
+    if dq is not None:
+        moving = np.flatnonzero(np.abs(dq[-1]) > REST_SPEED)
+        if moving.size:
+            return f"joint '{joint_names[moving[0]]}' does not end at rest ({dq[-1][moving[0]]:.3g} per s)"
+    return None
+
+
+def _interpolate(plan: _Plan, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    i = int(np.searchsorted(plan.t_ns, now_ns, side="right")) - 1
+    if i < 0 or i >= len(plan.t_ns) - 1:
+        at = max(i, 0)
+        return plan.q[at], plan.dq[at], plan.ddq[at]
+    duration = (plan.t_ns[i + 1] - plan.t_ns[i]) / NS
+    c = hermite(plan.degree, duration, *((a[i], a[i + 1]) for a in (plan.q, plan.dq, plan.ddq)))
+    s = (now_ns - plan.t_ns[i]) / NS
+    powers = s ** np.arange(6)
+    k = np.arange(6)
+    return (
+        powers @ c,
+        (k[1:] * powers[:-1]) @ c[1:],
+        (k[2:] * k[1:-1] * powers[:-2]) @ c[2:],
+    )
+
+
+def hermite(
+    degree: int,
+    duration: float,
+    q: tuple[np.ndarray, np.ndarray],
+    dq: tuple[np.ndarray, np.ndarray],
+    ddq: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """Coefficients (6, A), lowest power first, of the polynomial through two knots `duration` s apart.
+
+    Degree 1 meets the positions, 3 the velocities too, 5 the accelerations too.
+    """
+    c = np.zeros((6, len(q[0])))
+    c[0] = q[0]
+    if degree == 1:
+        c[1] = (q[1] - q[0]) / duration
+        return c
+    c[1] = dq[0]
+    n = (degree + 1) // 2
+    if n == 3:
+        c[2] = ddq[0] / 2
+    powers = np.arange(n, 2 * n)
+    # What the low half of the polynomial leaves open at the far end, solved in units of the duration.
+    low = [c[0] + c[1] * duration + c[2] * duration**2, c[1] + 2 * c[2] * duration, 2 * c[2]]
+    gap = np.array([(far[1] - near) * duration**d for d, (far, near) in enumerate(zip((q, dq, ddq), low, strict=True))])
+    matrix = np.array([np.ones(n), powers, powers * (powers - 1)])[:n]
+    c[n : 2 * n] = np.linalg.solve(matrix, gap[:n]) / duration ** powers[:, None]
+    return c
