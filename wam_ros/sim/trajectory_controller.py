@@ -81,7 +81,10 @@ class TrajectoryController:
         Args:
             start_ns: instant of t = 0, or 0 for now.
             joint_names: columns of the arrays, in any order.
-            t: (N,) s, strictly rising. q: (N, J) rad or m. dq, ddq: (N, J) or None.
+            t: (N,) s, strictly rising.
+            q: (N, J) rad or m.
+            dq: (N, J) or None.
+            ddq: (N, J) or None.
             now_ns: the present, on the clock of `start_ns`.
 
         Returns:
@@ -98,7 +101,8 @@ class TrajectoryController:
         self.sample(now_ns)
         columns = [self.joint_names.index(name) for name in joint_names]
         degree = 1 if dq is None else 3 if ddq is None else 5
-        rows = [self._widen(columns, a, base) for a, base in zip((q, dq, ddq), (self._state[0], 0.0, 0.0), strict=True)]
+        bases = (self._state[0], 0.0, 0.0)
+        rows = [self._widen(t.size, columns, a, base) for a, base in zip((q, dq, ddq), bases, strict=True)]
         if t_ns[0] > now_ns:
             t_ns = np.concatenate(([now_ns], t_ns))
             rows = [np.vstack((before, row)) for before, row in zip(self._state, rows, strict=True)]
@@ -124,13 +128,12 @@ class TrajectoryController:
             return f"joint '{missing[0]}' is missing and partial trajectories are not allowed"
         return None
 
-    def _widen(self, columns: list[int], values: np.ndarray | None, base: np.ndarray | float) -> np.ndarray | float:
-        """Put columns in this controller's order; joints left out keep `base`."""
-        if values is None:
-            return 0.0
-        out = np.empty((len(values), len(self.joint_names)))
-        out[:] = base
-        out[:, columns] = values
+    def _widen(self, n: int, columns: list[int], values: np.ndarray | None, base: np.ndarray | float) -> np.ndarray:
+        """(n, J) columns put into (n, A) in this controller's order; joints left out keep `base`."""
+        out = np.zeros((n, len(self.joint_names)))
+        if values is not None:
+            out[:] = base
+            out[:, columns] = values
         return out
 
 

@@ -1,0 +1,179 @@
+"""The simulated controller obeys the rules of joint_trajectory_controller."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wam_ros.core.types import NS
+from wam_ros.sim.trajectory_controller import TrajectoryController, hermite
+
+NAMES = ("a", "b", "c")
+NOW = 1_000 * NS
+Q0 = np.array([0.1, -0.2, 0.3])
+
+
+def make(**options) -> TrajectoryController:
+    return TrajectoryController(NAMES, Q0, **options)
+
+
+def ramp(n=5, end=1.0):
+    """A smooth path that starts at Q0 and ends at rest: t (N,), q, dq, ddq (N, 3)."""
+    t = np.linspace(0, end, n)
+    s = t / end
+    shape = np.array([0.4, -0.3, 0.2])
+    q = Q0 + np.outer(10 * s**3 - 15 * s**4 + 6 * s**5, shape)
+    dq = np.outer(30 * s**2 - 60 * s**3 + 30 * s**4, shape) / end
+    ddq = np.outer(60 * s - 180 * s**2 + 120 * s**3, shape) / end**2
+    return t, q, dq, ddq
+
+
+def test_holds_where_it_was_made_until_something_arrives():
+    q, dq, ddq = make().sample(NOW)
+    assert np.array_equal(q, Q0) and not dq.any() and not ddq.any()
+
+
+def test_stamp_zero_starts_now():
+    c = make()
+    t, q, dq, ddq = ramp()
+    assert c.set_trajectory(0, NAMES, t, q, dq, ddq, NOW) is None
+    assert c.end_ns() == NOW + NS
+    np.testing.assert_allclose(c.sample(NOW + NS)[0], q[-1])
+
+
+def test_quintic_reproduces_a_quintic_between_its_knots():
+    c = make()
+    c.set_trajectory(NOW, NAMES, *ramp(n=3), NOW)
+    t, q, dq, ddq = ramp(n=41)
+    for row in range(0, 41, 3):
+        got = c.sample(NOW + round(t[row] * NS))
+        np.testing.assert_allclose(got, (q[row], dq[row], ddq[row]), atol=1e-5)
+
+
+def test_positions_only_is_linear_with_the_slope_as_velocity():
+    c = make()
+    c.set_trajectory(NOW, NAMES, [0.0, 1.0], [Q0, Q0 + 1.0], None, None, NOW)
+    q, dq, ddq = c.sample(NOW + NS // 4)
+    np.testing.assert_allclose(q, Q0 + 0.25)
+    np.testing.assert_allclose(dq, 1.0)
+    assert not ddq.any()
+
+
+def test_velocities_make_it_cubic():
+    c = make()
+    c.set_trajectory(NOW, NAMES, [0.0, 2.0], [Q0, Q0 + 1.0], np.zeros((2, 3)), None, NOW)
+    q, dq, _ = c.sample(NOW + NS // 2)
+    np.testing.assert_allclose(q, Q0 + 3 / 16 - 2 / 64)  # 3 s^2 - 2 s^3 at s = 1/4
+    np.testing.assert_allclose(dq, (6 / 4 - 6 / 16) / 2)
+
+
+@pytest.mark.parametrize("order", [(2, 0, 1), (1, 2, 0)])
+def test_joints_are_found_by_name_in_any_order(order):
+    straight, shuffled = make(), make()
+    t, q, dq, ddq = ramp()
+    straight.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    names = [NAMES[i] for i in order]
+    pick = list(order)
+    assert shuffled.set_trajectory(NOW, names, t, q[:, pick], dq[:, pick], ddq[:, pick], NOW) is None
+    np.testing.assert_array_equal(straight.sample(NOW + NS // 3), shuffled.sample(NOW + NS // 3))
+
+
+def test_partial_joints_are_refused_unless_allowed():
+    args = (NOW, ("b",), [0.0, 1.0], [[-0.2], [0.0]], None, None, NOW)
+    assert "'a' is missing" in make().set_trajectory(*args)
+    c = make(allow_partial=True)
+    assert c.set_trajectory(*args) is None
+    np.testing.assert_allclose(c.sample(NOW + NS)[0], [Q0[0], 0.0, Q0[2]])
+
+
+BAD = {
+    "unknown joint": (dict(names=("a", "b", "x")), "'x' is not commanded"),
+    "twice": (dict(names=("a", "b", "b")), "twice"),
+    "no joints": (dict(names=()), "missing"),
+    "no points": (dict(t=np.zeros(0), q=np.zeros((0, 3)), dq=None, ddq=None), "no points"),
+    "equal times": (dict(t=np.array([0.0, 0.5, 0.5, 0.6, 1.0])), "point 2"),
+    "times go back": (dict(t=np.array([0.0, 0.5, 0.4, 0.6, 1.0])), "point 2"),
+    "nan time": (dict(t=np.array([0.0, np.nan, 0.4, 0.6, 1.0])), "finite"),
+    "negative time": (dict(t=np.array([-0.1, 0.1, 0.4, 0.6, 1.0])), "negative"),
+    "nan position": (dict(q=np.full((5, 3), np.nan)), "positions hold"),
+    "inf velocity": (dict(dq=np.full((5, 3), np.inf)), "velocities hold"),
+    "short": (dict(q=np.zeros((4, 3))), "expected (5, 3)"),
+    "accelerations alone": (dict(dq=None), "without velocities"),
+    "ends moving": (dict(dq=np.full((5, 3), 0.1)), "rest"),
+    "past": (dict(start=NOW - 3 * NS), "ended 2.000 s ago"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_trajectory_is_refused_whole_and_the_old_one_goes_on(case):
+    change, words = BAD[case]
+    c, untouched = make(), make()
+    t, q, dq, ddq = ramp()
+    for each in (c, untouched):
+        each.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    args = dict(start=NOW, names=NAMES, t=t, q=q, dq=dq, ddq=ddq) | change
+    error = c.set_trajectory(*args.values(), NOW)
+    assert error and words in error
+    np.testing.assert_array_equal(c.sample(NOW + NS // 2), untouched.sample(NOW + NS // 2))
+
+
+def test_points_already_past_are_skipped_without_starting_over():
+    c = make()
+    t, q, dq, ddq = ramp()
+    now = NOW + 6 * NS // 10
+    assert c.set_trajectory(NOW, NAMES, t, q, dq, ddq, now) is None
+    whole = make()
+    whole.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    np.testing.assert_array_equal(c.sample(now), whole.sample(now))
+
+
+def test_a_start_in_the_future_is_reached_from_the_desired_state_without_a_jump():
+    c = make()
+    c.set_trajectory(NOW, NAMES, *ramp(), NOW)
+    before = c.sample(NOW + 3 * NS // 10)
+    t, q, dq, ddq = ramp()
+    c.set_trajectory(NOW + NS // 2, NAMES, t, q + 0.05, dq, ddq, NOW + 3 * NS // 10)
+    np.testing.assert_allclose(c.sample(NOW + 3 * NS // 10 + 1), before, atol=1e-5)
+    np.testing.assert_allclose(c.sample(NOW + NS // 2)[0], q[0] + 0.05, atol=1e-9)
+
+
+def test_the_last_point_is_held_at_rest_and_the_timeout_is_told():
+    c = make(cmd_timeout_s=0.5)
+    t, q, dq, ddq = ramp()
+    c.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    assert not c.timed_out(NOW + NS + NS // 2)
+    held = c.sample(NOW + 2 * NS)
+    np.testing.assert_allclose(held[0], q[-1])
+    np.testing.assert_allclose(held[1], 0, atol=1e-12)
+    assert c.timed_out(NOW + NS + NS // 2 + 1)
+    assert not make().timed_out(NOW)
+
+
+def test_a_clock_that_steps_back_does_not_move_the_arm_back():
+    c = make()
+    c.set_trajectory(NOW, NAMES, *ramp(), NOW)
+    newest = c.sample(NOW + NS // 2)
+    np.testing.assert_array_equal(c.sample(NOW), newest)
+
+
+def test_reset_forgets_the_trajectory():
+    c = make()
+    c.set_trajectory(NOW, NAMES, *ramp(), NOW)
+    c.reset(Q0 + 1)
+    assert not c.active
+    np.testing.assert_array_equal(c.sample(NOW + NS // 2)[0], Q0 + 1)
+
+
+finite = st.floats(-10, 10)
+
+
+@given(st.lists(finite, min_size=6, max_size=6), st.floats(1e-3, 10), st.sampled_from([1, 3, 5]))
+def test_a_segment_meets_both_knots_in_every_derivative_it_promises(values, duration, degree):
+    q, dq, ddq = ((np.array([values[i]]), np.array([values[i + 1]])) for i in (0, 2, 4))
+    c = hermite(degree, duration, q, dq, ddq)[:, 0]
+    curve = np.polynomial.Polynomial(c)
+    for order, ends in enumerate((q, dq, ddq)[: (degree + 1) // 2]):
+        derivative = curve.deriv(order) if order else curve
+        scale = 100 / duration**order * max(1, duration**2)
+        assert derivative(0.0) == pytest.approx(ends[0][0], abs=1e-9 * scale)
+        assert derivative(duration) == pytest.approx(ends[1][0], abs=1e-9 * scale)
