@@ -1,0 +1,219 @@
+"""Streams on their own rhythm into observations, with the clock as an argument."""
+
+import numpy as np
+import pytest
+
+from wam_ros.core.alignment import JOINTS, ObservationAligner
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import JointState
+
+MS = 1_000_000
+T0 = 1_000_000 * MS
+
+
+def aligner(**kwargs) -> ObservationAligner:
+    settings = {"frame_period_ns": 100 * MS, "max_age_ns": 250 * MS, "patience_ns": 30 * MS, **kwargs}
+    return ObservationAligner(("front", "wrist"), ("a", "b"), **settings)
+
+
+def frame(value: int) -> np.ndarray:
+    return np.full((2, 2, 3), value % 256, np.uint8)
+
+
+def joints(stamp_ms: float, position: float = 0.0) -> JointState:
+    one = np.array([1.0, 2.0])
+    return JointState(T0 + int(stamp_ms * MS), ("a", "b"), position * one, one, np.full(2, np.nan))
+
+
+def feed(a: ObservationAligner, front: float, wrist: float, joint: float) -> None:
+    a.add_frame("front", T0 + int(front * MS), frame(int(front)))
+    a.add_frame("wrist", T0 + int(wrist * MS), frame(int(wrist)))
+    a.add_joints(joints(joint))
+
+
+def run(a: ObservationAligner, streams: dict[str, list[float]], until_ms: int, delay_ms: float = 0.0):
+    """Play stamped streams, each sample arriving `delay_ms` late; poll every 5 ms."""
+    events = sorted((t + delay_ms, name, t) for name, stamps in streams.items() for t in stamps)
+    observations = []
+    for now in range(0, until_ms, 5):
+        while events and events[0][0] <= now:
+            _, name, t = events.pop(0)
+            if name == JOINTS:
+                a.add_joints(joints(t, position=t))
+            else:
+                a.add_frame(name, T0 + int(t * MS), frame(int(t)))
+        if (o := a.poll(T0 + now * MS)) is not None:
+            observations.append((now, o))
+    return observations
+
+
+def every(period_ms: float, until_ms: float, phase_ms: float = 0.0) -> list[float]:
+    return [phase_ms + k * period_ms for k in range(int((until_ms - phase_ms) / period_ms) + 1)]
+
+
+def test_simultaneous_frames_become_one_observation_of_their_stamp():
+    a = aligner()
+    feed(a, 100, 100, 100)
+    o = a.poll(T0 + 101 * MS)
+    assert o.stamp_ns == T0 + 100 * MS and o.age_ns == 0 and o.view_names == ("front", "wrist")
+    assert o.frame_stamps_ns == (o.stamp_ns, o.stamp_ns) and (o.frames == 100).all()
+    assert a.poll(T0 + 102 * MS) is None
+
+
+def test_each_view_gives_its_newest_frame_not_newer_than_the_instant():
+    a = aligner()
+    for t in (60, 90, 120):
+        a.add_frame("front", T0 + t * MS, frame(t))
+    a.add_frame("wrist", T0 + 100 * MS, frame(100))
+    a.add_joints(joints(130))
+    a.add_joints(joints(140))
+    assert a.poll(T0 + 125 * MS) is None  # joints do not reach back to the instant
+    b = aligner()
+    b.add_joints(joints(80))
+    for t in (60, 90, 120):
+        b.add_frame("front", T0 + t * MS, frame(t))
+    b.add_frame("wrist", T0 + 100 * MS, frame(100))
+    b.add_joints(joints(130))
+    o = b.poll(T0 + 131 * MS)
+    assert o.stamp_ns == T0 + 100 * MS and o.frame_stamps_ns == (T0 + 90 * MS, T0 + 100 * MS)
+    assert o.frames[0, 0, 0, 0] == 90 and o.frames[1, 0, 0, 0] == 100 and o.age_ns == 20 * MS
+
+
+def test_joints_are_interpolated_to_the_instant():
+    a = aligner()
+    a.add_joints(joints(90, position=1.0))
+    a.add_frame("front", T0 + 100 * MS, frame(0))
+    a.add_frame("wrist", T0 + 100 * MS, frame(0))
+    assert a.poll(T0 + 101 * MS) is None  # waits for a state on the other side
+    a.add_joints(joints(130, position=5.0))
+    state = a.poll(T0 + 102 * MS).joints
+    assert state.stamp_ns == T0 + 100 * MS and state.positions == pytest.approx([2.0, 4.0])
+    assert np.isnan(state.efforts).all()
+
+
+def test_without_a_later_state_the_one_before_is_taken_after_the_patience():
+    a = aligner()
+    feed(a, 100, 100, 90)
+    assert a.poll(T0 + 129 * MS) is None
+    o = a.poll(T0 + 130 * MS)
+    assert o.joints.stamp_ns == T0 + 90 * MS and o.age_ns == 10 * MS
+
+
+@pytest.mark.parametrize("period", [100.0, 50.0, 33.333, 16.667, 99.9, 100.2])
+def test_cameras_at_a_multiple_of_the_rate_give_the_rate(period):
+    streams = {v: every(period, 5000) for v in ("front", "wrist")} | {JOINTS: every(10, 5000)}
+    gaps = np.diff([o.stamp_ns for _, o in run(aligner(), streams, 5000)]) / MS
+    assert len(gaps) >= 47 and 99 <= gaps.min() and gaps.max() <= 101
+
+
+def test_cameras_out_of_phase_wait_no_longer_than_the_patience():
+    streams = {"front": every(100, 3000), "wrist": every(100, 3000, 50), JOINTS: every(10, 3000)}
+    seen = run(aligner(), streams, 3000)
+    assert len(seen) >= 28
+    assert max(now * MS + T0 - o.stamp_ns for now, o in seen[1:]) <= 35 * MS
+    assert max(o.age_ns for _, o in seen) <= 50 * MS
+
+
+def test_a_slow_view_is_reused_only_while_it_is_fresh_enough():
+    streams = {"front": every(100, 3000), "wrist": every(200, 1000), JOINTS: every(10, 3000)}
+    seen = run(aligner(), streams, 3000)
+    assert len(seen) >= 11 and seen[-1][1].stamp_ns == T0 + 1200 * MS
+    assert max(o.age_ns for _, o in seen) <= 250 * MS
+
+
+def test_the_stream_that_holds_back_is_named():
+    a = aligner()
+    a.add_frame("front", T0, frame(0))
+    faults = a.faults(T0 + 800 * MS)
+    assert [(f.stream, f.kind) for f in faults] == [("front", "stale"), ("wrist", "missing"), (JOINTS, "missing")]
+    assert str(faults[0]) == "newest is 0.80 s old" and str(faults[1]) == "nothing has arrived"
+
+
+def test_an_unstamped_camera_is_said_to_be_so():
+    a = aligner()
+    a.add_frame("front", 0, frame(0))
+    assert str(a.faults(1_700_000_000_000 * MS)[0]) == "stamped 0"
+
+
+def test_a_camera_ahead_of_the_clock_is_refused_by_name():
+    a = aligner()
+    feed(a, 100, 100, 100)
+    a.add_frame("wrist", T0 + 900 * MS, frame(9))
+    assert a.poll(T0 + 130 * MS) is None
+    assert [(f.stream, f.kind) for f in a.faults(T0 + 130 * MS)] == [("wrist", "ahead")]
+
+
+def test_a_complete_set_that_arrives_too_late_is_not_an_observation():
+    a = aligner()
+    feed(a, 100, 100, 100)
+    assert a.poll(T0 + 400 * MS) is None
+
+
+def test_dead_joints_stop_observations():
+    streams = {v: every(100, 2000) for v in ("front", "wrist")} | {JOINTS: every(10, 1000)}
+    seen = run(aligner(), streams, 2000)
+    assert seen[-1][1].stamp_ns <= T0 + 1250 * MS
+
+
+def test_a_clock_set_back_flushes_and_starts_again():
+    a = aligner()
+    feed(a, 5000, 5000, 5000)
+    assert a.poll(T0 + 5000 * MS) is not None
+    assert a.poll(T0) is None and a.flushes == 1
+    feed(a, 10, 10, 10)
+    assert a.poll(T0 + 10 * MS).stamp_ns == T0 + 10 * MS
+
+
+def test_stamps_that_fall_far_back_flush_even_when_the_clock_does_not():
+    a = aligner()
+    feed(a, 5000, 5000, 5000)
+    feed(a, 100, 100, 100)
+    assert a.flushes == 1 and a.poll(T0 + 101 * MS).stamp_ns == T0 + 100 * MS
+
+
+def test_a_sample_slightly_out_of_order_is_left_out():
+    a = aligner()
+    feed(a, 100, 100, 100)
+    a.add_frame("front", T0 + 60 * MS, frame(60))
+    assert a.flushes == 0 and a.poll(T0 + 101 * MS).frame_stamps_ns[0] == T0 + 100 * MS
+
+
+def test_only_frames_that_are_used_are_decoded():
+    decoded = []
+
+    def decode(value: int) -> np.ndarray:
+        decoded.append(value)
+        return frame(value)
+
+    a = aligner(decode=decode)
+    a.add_joints(joints(0))
+    for t in range(0, 95, 5):
+        a.add_frame("front", T0 + t * MS, t)
+    a.add_frame("wrist", T0 + 90 * MS, 7)
+    a.add_joints(joints(95))
+    assert (a.poll(T0 + 95 * MS).frames[0] == 90).all() and decoded == [90, 7]
+
+
+def test_a_frame_that_cannot_be_decoded_is_reported_and_the_next_instant_works():
+    def decode(value: int) -> np.ndarray:
+        if value == 1:
+            raise WamError("odd encoding")
+        return frame(value)
+
+    a = aligner(decode=decode)
+    for t, value in ((100, 1), (200, 2)):
+        for view in ("front", "wrist"):
+            a.add_frame(view, T0 + t * MS, value)
+        a.add_joints(joints(t))
+        if value == 1:
+            with pytest.raises(WamError, match="odd encoding"):
+                a.poll(T0 + t * MS)
+        else:
+            assert a.poll(T0 + t * MS).stamp_ns == T0 + 200 * MS
+
+
+def test_names_that_do_not_belong_are_refused():
+    with pytest.raises(WamError, match="Did you mean 'front'"):
+        aligner().add_frame("fron", T0, frame(0))
+    with pytest.raises(WamError, match="expected joints a, b, found b, a"):
+        aligner().add_joints(JointState(T0, ("b", "a"), np.zeros(2), np.zeros(2), np.zeros(2)))

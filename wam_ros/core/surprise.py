@@ -1,0 +1,64 @@
+"""What was imagined for an instant against what the cameras saw at it."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.images import mse
+
+
+@dataclass(frozen=True)
+class Surprise:
+    """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all views."""
+
+    instant_ns: int
+    horizon_ns: int  # how far ahead it was imagined
+    mse: float  # imagined against observed
+    copy_mse: float  # the frame seen when imagining against observed: what "nothing changes" would have cost
+
+
+@dataclass(frozen=True)
+class _Expectation:
+    instant_ns: int
+    made_ns: int
+    imagined: np.ndarray  # (V, H, W, 3) uint8
+    seen: np.ndarray  # (V, H, W, 3) uint8
+
+
+class ImaginationMonitor:
+    """Keeps imagined frames until their instant comes. One thread owns it; time comes with the frames.
+
+    Args:
+        tolerance_ns: a frame observed this close to an imagined instant is compared with it; half a frame period.
+        capacity: most frames kept; the oldest leave first.
+    """
+
+    def __init__(self, tolerance_ns: int, capacity: int = 256) -> None:
+        self._tolerance_ns = tolerance_ns
+        self._pending: deque[_Expectation] = deque(maxlen=capacity)
+
+    def expect(self, made_ns: int, seen: np.ndarray, instants_ns: Sequence[int], imagined: np.ndarray) -> None:
+        """Remember frames `imagined` (F, V, H, W, 3) for `instants_ns` from `seen` (V, H, W, 3) at `made_ns`."""
+        for instant, frames in zip(instants_ns, imagined, strict=True):
+            self._pending.append(_Expectation(instant, made_ns, frames, seen))
+
+    def observe(self, stamp_ns: int, frames: np.ndarray) -> list[Surprise]:
+        """Compare `frames` (V, H, W, 3) with what was imagined for `stamp_ns`; the latest made comes first.
+
+        Each imagined frame is compared once; one that no observation came near is dropped without a word.
+        """
+        due = [e for e in self._pending if abs(e.instant_ns - stamp_ns) <= self._tolerance_ns]
+        later = [e for e in self._pending if e.instant_ns > stamp_ns + self._tolerance_ns]
+        self._pending = deque(later, maxlen=self._pending.maxlen)
+        due.sort(key=lambda e: e.made_ns, reverse=True)
+        return [
+            Surprise(e.instant_ns, e.instant_ns - e.made_ns, mse(e.imagined, frames), mse(e.seen, frames)) for e in due
+        ]
+
+    def clear(self) -> None:
+        """Forget everything: the clock was set back or the plan was dropped."""
+        self._pending.clear()
