@@ -8,24 +8,13 @@ desired state to the first point is interpolated like the rest, points already p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS
 
 REST_SPEED = float(np.finfo(np.float32).eps)  # rad/s or m/s; the controller's own bound for "ends at rest"
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Knots on the clock; `degree` 1, 3 or 5 holds for every segment."""
-
-    t_ns: np.ndarray  # (N,) int64
-    q: np.ndarray  # (N, A)
-    dq: np.ndarray  # (N, A), zeros where not given
-    ddq: np.ndarray  # (N, A)
-    degree: int
 
 
 class TrajectoryController:
@@ -50,7 +39,7 @@ class TrajectoryController:
         """Forget the trajectory and hold `q` (A,)."""
         self._state = (np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
         self._state_ns = 0
-        self._plan: _Plan | None = None
+        self._plan: Curve | None = None
 
     @property
     def active(self) -> bool:
@@ -106,13 +95,13 @@ class TrajectoryController:
         if t_ns[0] > now_ns:
             t_ns = np.concatenate(([now_ns], t_ns))
             rows = [np.vstack((before, row)) for before, row in zip(self._state, rows, strict=True)]
-        self._plan = _Plan(t_ns, *rows, degree)
+        self._plan = Curve(t_ns, *rows, degree)
         return None
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the newest state."""
         if self._plan is not None and now_ns >= self._state_ns:
-            self._state = _interpolate(self._plan, now_ns)
+            self._state = self._plan.at(now_ns)
             self._state_ns = now_ns
         q, dq, ddq = self._state
         return q.copy(), dq.copy(), ddq.copy()
@@ -166,49 +155,3 @@ def _points_error(
         if moving.size:
             return f"joint '{joint_names[moving[0]]}' does not end at rest ({dq[-1][moving[0]]:.3g} per s)"
     return None
-
-
-def _interpolate(plan: _Plan, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    i = int(np.searchsorted(plan.t_ns, now_ns, side="right")) - 1
-    if i < 0 or i >= len(plan.t_ns) - 1:
-        at = max(i, 0)
-        return plan.q[at], plan.dq[at], plan.ddq[at]
-    duration = (plan.t_ns[i + 1] - plan.t_ns[i]) / NS
-    c = hermite(plan.degree, duration, *((a[i], a[i + 1]) for a in (plan.q, plan.dq, plan.ddq)))
-    s = (now_ns - plan.t_ns[i]) / NS
-    powers = s ** np.arange(6)
-    k = np.arange(6)
-    return (
-        powers @ c,
-        (k[1:] * powers[:-1]) @ c[1:],
-        (k[2:] * k[1:-1] * powers[:-2]) @ c[2:],
-    )
-
-
-def hermite(
-    degree: int,
-    duration: float,
-    q: tuple[np.ndarray, np.ndarray],
-    dq: tuple[np.ndarray, np.ndarray],
-    ddq: tuple[np.ndarray, np.ndarray],
-) -> np.ndarray:
-    """Coefficients (6, A), lowest power first, of the polynomial through two knots `duration` s apart.
-
-    Degree 1 meets the positions, 3 the velocities too, 5 the accelerations too.
-    """
-    c = np.zeros((6, len(q[0])))
-    c[0] = q[0]
-    if degree == 1:
-        c[1] = (q[1] - q[0]) / duration
-        return c
-    c[1] = dq[0]
-    n = (degree + 1) // 2
-    if n == 3:
-        c[2] = ddq[0] / 2
-    powers = np.arange(n, 2 * n)
-    # What the low half of the polynomial leaves open at the far end, solved in units of the duration.
-    low = [c[0] + c[1] * duration + c[2] * duration**2, c[1] + 2 * c[2] * duration, 2 * c[2]]
-    gap = np.array([(far[1] - near) * duration**d for d, (far, near) in enumerate(zip((q, dq, ddq), low, strict=True))])
-    matrix = np.array([np.ones(n), powers, powers * (powers - 1)])[:n]
-    c[n : 2 * n] = np.linalg.solve(matrix, gap[:n]) / duration ** powers[:, None]
-    return c
