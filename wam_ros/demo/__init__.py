@@ -1,0 +1,1 @@
+"""`wam demo`: starts the loop's processes, runs episodes through it and measures them."""

@@ -1,0 +1,189 @@
+"""Arguments of `wam demo` and the checks that need no running process."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.resources import config_names, config_path
+
+COLOURS = ("red", "green", "blue")  # blocks on the simulated table
+MAX_INSTRUCTION = 500  # characters
+INTERACTIVE = -1
+
+
+@dataclass(frozen=True)
+class DemoArgs:
+    """Run the whole loop with a simulated arm: camera, model, safety, bridge and simulator, each in its process.
+
+    Without --headless a page on localhost shows arm, camera frames and imagined frames and takes instructions.
+    Exit code 0: the run completed. 1: a process died. 2: an argument, file or port is wrong. 130: Ctrl-C.
+    """
+
+    headless: bool = False
+    """No browser page; runs the episodes and exits."""
+    episodes: int | None = None
+    """Episodes to run. Default: endless with the page, 5 with --headless."""
+    seed: int = 1000
+    """Seed of the first episode; the next ones count up."""
+    nudge: bool = False
+    """Let the named block jump once while the arm moves."""
+    swap: bool = False
+    """Name another colour than the one that the seed would name."""
+    instruction: str = ""
+    """Instruction for every episode instead of the seed's own, such as 'pick up the green block'."""
+    memory: Literal["real", "imagined"] = "real"
+    """What fills the model's memory: observed frames, or its own imagined ones (to see why observation matters)."""
+    json: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
+    """Write per-episode results, summary, latency and imagination as JSON."""
+    record: Annotated[str, tyro.conf.arg(metavar="FILE.mp4")] = ""
+    """Write a video: what the cameras see beside what was imagined for the same instant."""
+    strip: Annotated[str, tyro.conf.arg(metavar="FILE.png")] = ""
+    """Write a picture strip of the first episode: observed frames above the imagined ones."""
+    time_limit: float = 8.0
+    """Longest episode, s of simulated time."""
+    rate: float = 1.0
+    """Speed of the simulation as a multiple of real time."""
+    embodiment: str = "panda"
+    """Robot, from config/embodiments."""
+    model: str = ""
+    """Model, from config/models. Default: the shipped one."""
+    checkpoint: str = ""
+    """Weights file (.safetensors). Default: the shipped one of the model."""
+    steps: int = 0
+    """Denoising steps; 0 takes the model's own number."""
+    port: int = 8080
+    """Port of the browser page."""
+    domain_id: int | None = None
+    """ROS_DOMAIN_ID of the run. Default: a free one, so that no other robot is reached."""
+    logs: Annotated[str, tyro.conf.arg(metavar="DIR")] = ""
+    """Folder for the processes' logs. Default: a new one in the temporary folder."""
+
+    @property
+    def n_episodes(self) -> int:
+        """Episodes to run, or `INTERACTIVE` for as many as the person watches."""
+        if self.episodes is not None:
+            return self.episodes
+        return 5 if self.headless else INTERACTIVE
+
+
+def check_args(args: DemoArgs) -> None:
+    """Refuse what cannot work before anything is started.
+
+    Raises:
+        WamError: one line naming the argument, what was found and what is possible.
+    """
+    if args.episodes is not None and args.episodes < 1:
+        raise WamError(f"--episodes must be at least 1, found {args.episodes}")
+    if not 0 < args.rate <= 20:
+        raise WamError(f"--rate must be above 0 and at most 20, found {args.rate}")
+    if not 0 < args.time_limit <= 600:
+        raise WamError(f"--time-limit must be above 0 and at most 600 s, found {args.time_limit}")
+    if args.seed < 0 or args.seed > 2**31:
+        raise WamError(f"--seed must be between 0 and {2**31}, found {args.seed}")
+    if args.domain_id is not None and not 0 <= args.domain_id <= 101:
+        raise WamError(f"--domain-id must be between 0 and 101, found {args.domain_id}")
+    if args.steps < 0:
+        raise WamError(f"--steps must not be negative, found {args.steps}")
+    check_instruction(args)
+    load_embodiment(args.embodiment)
+    if args.model and not args.model.endswith((".yaml", ".yml")):
+        require_known("model", args.model, config_names("models"))
+    elif args.model:
+        config_path("models", args.model)
+    if args.checkpoint and not Path(args.checkpoint).is_file():
+        raise WamError(f"checkpoint '{args.checkpoint}' is not a file")
+    for option in ("json", "record", "strip"):
+        require_writable(f"--{option}", getattr(args, option))
+    for option, suffix in (("record", ".mp4"), ("strip", ".png")):
+        value = getattr(args, option)
+        if value and not value.endswith(suffix):
+            raise WamError(f"--{option} writes {suffix} files, found '{value}'")
+    if not args.headless:
+        require_free_port(args.port)
+
+
+def check_instruction(args: DemoArgs) -> None:
+    """Refuse an instruction that no model can follow; the model's own vocabulary is checked by the model."""
+    text = args.instruction
+    if not text:
+        return
+    if args.swap:
+        raise WamError("--swap chooses the colour itself: leave out --instruction")
+    if not text.strip():
+        raise WamError("--instruction is blank; name a block, such as 'pick up the green block'")
+    if len(text) > MAX_INSTRUCTION:
+        raise WamError(f"--instruction has {len(text)} characters; at most {MAX_INSTRUCTION} are read")
+    if not text.isprintable():
+        raise WamError("--instruction has unprintable characters")
+
+
+def require_writable(option: str, file: str) -> None:
+    """Raise unless `file` (or '' for none) can be written; nothing is left behind."""
+    if not file:
+        return
+    path = Path(file)
+    if path.is_dir():
+        raise WamError(f"{option} {file} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise WamError(f"{option} {file}: folder '{path.parent}' does not exist")
+    try:
+        if path.exists():
+            with path.open("ab"):
+                return
+        with tempfile.TemporaryFile(dir=path.parent):
+            return
+    except OSError as error:
+        raise WamError(f"{option} {file} cannot be written: {error.strerror or error}") from error
+
+
+def require_free_port(port: int) -> None:
+    """Raise unless TCP `port` on localhost can be bound."""
+    if not 1 <= port <= 65535:
+        raise WamError(f"--port must be between 1 and 65535, found {port}")
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError as error:
+            reason = "is in use" if error.errno == 98 else f"cannot be used ({error.strerror})"
+            raise WamError(f"port {port} {reason}; choose another with --port") from error
+
+
+def make_log_folder(logs: str) -> Path:
+    """Create the folder for logs; '' is a new one in the temporary folder.
+
+    Raises:
+        WamError: it cannot be created or written.
+    """
+    if not logs:
+        return Path(tempfile.mkdtemp(prefix="wam-demo-"))
+    path = Path(logs)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            return path.resolve()
+    except OSError as error:
+        raise WamError(f"--logs {logs} cannot be written: {error.strerror or error}") from error
+
+
+def free_domain_id(start: int | None = None) -> int:
+    """A ROS domain between 1 and 101 whose first participant port is unused on this machine."""
+    first = os.getpid() if start is None else start
+    for k in range(101):
+        domain = 1 + (first + k) % 101
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            try:
+                s.bind(("", 7400 + 250 * domain + 10))
+                return domain
+            except OSError:
+                continue
+    raise WamError("no free ROS domain on this machine; choose one with --domain-id")

@@ -1,0 +1,158 @@
+"""Results of a run: the summary, the JSON file and the table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wam_ros.core.errors import WamError
+from wam_ros.demo.episodes import EpisodeResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class RunResults:
+    """Everything that one run measured."""
+
+    episodes: tuple[EpisodeResult, ...]
+    chunk_rate_hz: float
+    settings: dict[str, Any] = field(default_factory=dict)
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)  # stage -> n, p50_ms, p95_ms, p99_ms
+    imagination: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # view -> offset -> dB
+    completed: bool = True  # False: a process died or the person stopped the run
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON document."""
+        return {
+            "schema": SCHEMA_VERSION,
+            "completed": self.completed,
+            "settings": self.settings,
+            "episodes": [asdict(e) for e in self.episodes],
+            "summary": summarise(self.episodes, self.chunk_rate_hz),
+            "latency": self.latency,
+            "imagination": self.imagination,
+        }
+
+    def write(self, file: str) -> None:
+        """Write the JSON document; the file is complete or absent.
+
+        Raises:
+            WamError: it cannot be written.
+        """
+        path = Path(file)
+        part = path.with_name(path.name + ".part")
+        try:
+            part.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise WamError(f"results cannot be written to {file}: {error.strerror or error}") from error
+
+
+def summarise(episodes: Sequence[EpisodeResult], chunk_rate_hz: float) -> dict[str, Any]:
+    """Counts and rates over all episodes; rates are 0 when there are none."""
+    n = len(episodes)
+    successes, wrong = sum(e.success for e in episodes), sum(e.wrong for e in episodes)
+    low, high = wilson_interval(successes, n)
+    return {
+        "episodes": n,
+        "successes": successes,
+        "success_rate": successes / n if n else 0.0,
+        "success_rate_95": [low, high],
+        "wrong": wrong,
+        "wrong_rate": wrong / n if n else 0.0,
+        "nudged": sum(e.nudged for e in episodes),
+        "mean_steps_of_successes": _mean(e.steps for e in episodes if e.success),
+        "chunks": sum(e.chunks for e in episodes),
+        "chunk_rate_hz": chunk_rate_hz,
+        "decisions": _total(e.decisions for e in episodes),
+        "stops": _total(e.stops for e in episodes),
+        "violations": _total(e.violations for e in episodes),
+    }
+
+
+def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a success rate; (0, 1) without trials."""
+    if n == 0:
+        return 0.0, 1.0
+    p = successes / n
+    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _mean(values: Iterable[int]) -> float:
+    listed = list(values)
+    return sum(listed) / len(listed) if listed else 0.0
+
+
+def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for one in counts:
+        total.update(one)
+    return dict(sorted(total.items()))
+
+
+def format_counts(counts: dict[str, int]) -> str:
+    """`velocity 2, jerk 1`, or a dash for none."""
+    return ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in counts.items()) or "-"
+
+
+def print_results(results: RunResults, console: Console) -> None:
+    """Print episodes, summary, latency and imagination as tables."""
+    from rich.table import Table
+
+    table = Table(title="Episodes", title_justify="left")
+    for name in ("seed", "instruction", "outcome", "steps", "chunks", "changed by safety", "stops", "limits exceeded"):
+        table.add_column(name, justify="right" if name in ("seed", "steps", "chunks") else "left")
+    for e in results.episodes:
+        changed = {k: v for k, v in e.decisions.items() if k != "pass"}
+        outcome = {"success": "[green]success[/]", "wrong": "[red]wrong block[/]"}.get(e.outcome, e.outcome)
+        cells = (str(e.steps), str(e.chunks), *map(format_counts, (changed, e.stops, e.violations)))
+        table.add_row(str(e.seed), e.instruction, outcome, *cells)
+    console.print(table)
+    _print_latency(results, console)
+    _print_imagination(results, console)
+    _print_summary(results, console)
+
+
+def _print_summary(results: RunResults, console: Console) -> None:
+    s = summarise(results.episodes, results.chunk_rate_hz)
+    low, high = s["success_rate_95"]
+    console.print(
+        f"[bold]{s['successes']}/{s['episodes']} picked the named block ({s['success_rate']:.0%}; "
+        f"95 % interval {low:.0%} to {high:.0%})[/], wrong block {s['wrong']}, "
+        f"limits exceeded: {format_counts(s['violations'])}, {s['chunk_rate_hz']:.1f} chunks/s"
+    )
+
+
+def _print_latency(results: RunResults, console: Console) -> None:
+    from rich.table import Table
+
+    if not results.latency:
+        return
+    table = Table("latency", "n", "p50 ms", "p95 ms", "p99 ms", title_justify="left")
+    for stage, v in results.latency.items():
+        table.add_row(stage, str(v["n"]), *(f"{v[p]:.1f}" for p in ("p50_ms", "p95_ms", "p99_ms")))
+    console.print(table)
+
+
+def _print_imagination(results: RunResults, console: Console) -> None:
+    from rich.table import Table
+
+    if not results.imagination:
+        return
+    table = Table("imagined frames", "ahead", "n", "PSNR dB", "copying the last frame", "gain dB")
+    for view, offsets in results.imagination.items():
+        for offset, v in offsets.items():
+            values = (f"{v[k]:.2f}" for k in ("psnr_db", "copy_last_psnr_db", "gain_db"))
+            table.add_row(view, offset, str(v["n"]), *values)
+    console.print(table)
