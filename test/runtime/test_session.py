@@ -1,0 +1,127 @@
+"""Chunks, latency, mode and surprise of one session, with the clock as an argument."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.latency import LatencyWindow
+from wam_ros.core.policy import PolicyOutput
+from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation
+from wam_ros.runtime.engine import EngineResult, EngineStatus
+from wam_ros.runtime.session import InferenceSession
+
+MS = 1_000_000
+T0 = 1_000_000 * MS
+PANDA = load_embodiment("panda")
+IDLE = EngineStatus(1, "red", "", 0, 0, 0.0, True)
+
+
+def session(warmup: int = 0) -> InferenceSession:
+    return InferenceSession(PANDA, "tiny", "ab" * 8, bytes(range(16)), LatencyWindow(20, warmup))
+
+
+def observation(ms: int, value: int = 0, speed: float = 0.0) -> Observation:
+    n = len(PANDA.joint_names)
+    joints = JointState(T0 + ms * MS, PANDA.joint_names, np.zeros(n), np.full(n, speed), np.full(n, np.nan))
+    return Observation(T0 + ms * MS, ("front", "wrist"), np.full((2, 4, 4, 3), value, np.uint8), (0, 0), joints)
+
+
+def result(ms: int, epoch: int = 1, imagined: int = 0) -> EngineResult:
+    frames = np.stack([np.full((2, 4, 4, 3), imagined + k, np.uint8) for k in range(2)])
+    output = PolicyOutput(np.full((8, len(PANDA.joint_names)), 0.5), frames, (400 * MS, 800 * MS), Conditioning.REAL, 3)
+    return EngineResult(observation(ms), "red", epoch, output, 0.05)
+
+
+def test_a_chunk_is_anchored_at_its_observation_and_carries_where_it_comes_from():
+    chunk, future = session().chunk(result(100, epoch=4), T0 + 160 * MS)
+    assert chunk.anchor_ns == chunk.observation_ns == chunk.trace_id == T0 + 100 * MS
+    assert chunk.step_period_ns == 100 * MS and chunk.valid_until_ns == T0 + 900 * MS
+    assert (chunk.embodiment, chunk.model, chunk.checkpoint_hash) == ("panda", "tiny", "ab" * 8)
+    assert (chunk.instruction, chunk.epoch, chunk.denoise_evaluations) == ("red", 4, 3)
+    assert chunk.joint_names == PANDA.joint_names and chunk.session_id == bytes(range(16))
+    assert future.chunk_seq == chunk.seq and future.instants_ns == (T0 + 500 * MS, T0 + 900 * MS)
+    assert np.isnan(future.surprise) and future.joint_path is chunk.positions
+
+
+def test_chunks_are_numbered_without_a_gap():
+    s = session()
+    assert [s.chunk(result(100 * k), T0 + 100 * k * MS)[0].seq for k in range(4)] == [0, 1, 2, 3]
+
+
+def test_latency_is_from_observation_to_chunk():
+    s = session(warmup=1)
+    s.chunk(result(0), T0 + 5000 * MS)
+    for k in range(1, 11):
+        s.chunk(result(100 * k), T0 + (100 * k + 10 * k) * MS)
+    status = s.status(T0 + 1110 * MS, IDLE)
+    assert (status.latency_last_s, status.latency_p50_s, status.latency_p95_s) == pytest.approx((0.1, 0.05, 0.1))
+    assert (status.delay_steps, status.execute_steps, status.horizon_steps, status.feasible) == (1, 1, 8, True)
+    assert status.slack_s == pytest.approx(0.69) and status.chunks == 11
+
+
+def test_surprise_is_the_error_of_the_frame_imagined_for_now():
+    s = session()
+    s.observe(observation(0, value=0))
+    s.chunk(result(0, imagined=51), T0 + 50 * MS)
+    s.observe(observation(300, value=51))
+    assert s.surprise is None
+    s.observe(observation(400, value=102))
+    assert s.surprise.mse == pytest.approx(0.04) and s.surprise.copy_mse == pytest.approx(0.16)
+    assert s.chunk(result(400), T0 + 450 * MS)[1].surprise == pytest.approx(0.04)
+
+
+def test_a_clock_set_back_forgets_what_was_imagined():
+    s = session()
+    s.observe(observation(5000))
+    s.chunk(result(5000, imagined=51), T0 + 5050 * MS)
+    s.observe(observation(100))
+    s.observe(observation(5400, value=255))
+    assert s.surprise is None
+
+
+def test_a_plan_that_ends_before_the_next_chunk_is_an_underrun_but_a_new_epoch_is_not():
+    s = session()
+    s.chunk(result(0), T0 + 50 * MS)
+    s.chunk(result(700), T0 + 790 * MS)
+    assert s.underruns == 0
+    s.chunk(result(1500), T0 + 1510 * MS)
+    assert s.underruns == 1
+    s.chunk(result(3000, epoch=2), T0 + 3050 * MS)
+    assert s.underruns == 1
+
+
+def slow() -> InferenceSession:
+    s = session()
+    s.chunk(result(0), T0 + 600 * MS)  # d = 6 of 8: the next chunk would come when this one is used up
+    chunk, _ = s.chunk(result(1000), T0 + 1600 * MS)
+    assert chunk.chunking_mode is ChunkingMode.SYNCHRONOUS and chunk.anchor_ns == T0 + 1600 * MS
+    return s
+
+
+def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
+    s = slow()
+    assert not s.status(T0, IDLE).feasible and s.status(T0, IDLE).mode is ChunkingMode.SYNCHRONOUS
+    assert not s.observe(observation(2300))
+    assert not s.observe(observation(2500, speed=0.1))
+    assert s.observe(observation(2600, speed=0.01))
+    assert not s.observe(observation(2700))  # one look at a time
+    s.forget()
+    assert s.observe(observation(2800))
+
+
+def test_without_measured_speed_it_waits_another_horizon():
+    s = slow()
+    assert not s.observe(observation(3100, speed=np.nan))
+    assert s.observe(observation(3200, speed=np.nan))
+
+
+def test_the_status_says_why_nothing_comes():
+    s = session()
+    assert s.status(T0, IDLE, "no instruction yet").error == "no instruction yet"
+    broken = dataclasses.replace(IDLE, error="out of memory")
+    assert s.status(T0, broken, "no instruction yet").error == "out of memory"
+    assert s.age_s(T0) == np.inf
+    s.observe(observation(0))
+    assert s.age_s(T0 + 1500 * MS) == 1.5

@@ -1,0 +1,162 @@
+"""From engine results to numbered chunks: what one activation of the inference side remembers.
+
+One thread owns a session; the clock is an argument.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.latency import ChunkTiming, LatencyWindow, chunk_timing
+from wam_ros.core.surprise import ImaginationMonitor, Surprise
+from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, Observation, WamStatus
+from wam_ros.runtime.engine import EngineResult, EngineStatus
+
+
+class InferenceSession:
+    """Numbers chunks, measures their delay, chooses the chunking mode and compares imagination with reality.
+
+    Args:
+        embodiment: joints, rates and views.
+        model: name of the policy.
+        checkpoint_hash: of its weights.
+        session_id: 16 bytes, new for every session, so that chunks of an earlier one are told apart.
+        latency: window the delay is forecast from.
+        rest_speed: joints slower than this [rad/s or m/s] are at rest; decides when to look in synchronous mode.
+    """
+
+    def __init__(
+        self,
+        embodiment: Embodiment,
+        model: str,
+        checkpoint_hash: str,
+        session_id: bytes,
+        latency: LatencyWindow,
+        rest_speed: float = 0.02,
+    ) -> None:
+        self._robot, self._model, self._hash, self.session_id = embodiment, model, checkpoint_hash, session_id
+        self._step_ns = round(embodiment.step_period_s * NS)
+        frame_ns = round(NS / embodiment.frame_rate_hz)
+        self._latency, self._rest_speed = latency, rest_speed
+        self._monitor = ImaginationMonitor(frame_ns // 2)
+        self._chunk: ActionChunk | None = None
+        self._observed_ns: int | None = None
+        self._thinking = False  # synchronous mode: one prediction at a time, or the second would see an old scene
+        self.surprise: Surprise | None = None  # the newest
+        self.underruns = 0
+
+    @property
+    def timing(self) -> ChunkTiming:
+        """Delay, execution and horizon as measured so far."""
+        robot = self._robot
+        return chunk_timing(self._latency, robot.step_period_s, 1.0 / robot.frame_rate_hz, robot.action_horizon)
+
+    def observe(self, observation: Observation) -> bool:
+        """Compare `observation` with what was imagined for it; True when a chunk should be predicted from it.
+
+        In synchronous mode that is so only when the plan has been executed and the arm stands still.
+        """
+        if self._observed_ns is not None and observation.stamp_ns < self._observed_ns:
+            self.forget()
+        self._observed_ns = observation.stamp_ns
+        for newest in self._monitor.observe(observation.stamp_ns, observation.frames)[:1]:
+            self.surprise = newest
+        if self.timing.mode is ChunkingMode.REPLACE or self._chunk is None:
+            return True
+        look = not self._thinking and observation.stamp_ns >= self._plan_end_ns() and self._at_rest(observation)
+        self._thinking = self._thinking or look
+        return look
+
+    def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
+        """The chunk and the imagined future of a result that succeeded, as published at ROS time `now_ns`.
+
+        Step k of a chunk is due at its observation plus (k + 1) steps; in synchronous mode, where nothing moved in the
+        meantime, at now plus (k + 1) steps.
+        """
+        assert result.output is not None, "only a result without error makes a chunk"
+        out, seen = result.output, result.observation
+        mode = self.timing.mode
+        self._count(result, now_ns)
+        self._thinking = False
+        anchor = seen.stamp_ns if mode is ChunkingMode.REPLACE else now_ns
+        chunk = ActionChunk(
+            anchor_ns=anchor,
+            step_period_ns=self._step_ns,
+            joint_names=seen.joints.joint_names,
+            positions=out.positions,
+            session_id=self.session_id,
+            seq=0 if self._chunk is None else self._chunk.seq + 1,
+            epoch=result.epoch,
+            embodiment=self._robot.name,
+            model=self._model,
+            checkpoint_hash=self._hash,
+            instruction=result.instruction,
+            observation_ns=seen.stamp_ns,
+            conditioning=out.conditioning,
+            chunking_mode=mode,
+            valid_until_ns=anchor + self._step_ns * out.positions.shape[0],
+            inference_s=result.inference_s,
+            denoise_evaluations=out.evaluations,
+            trace_id=seen.stamp_ns,
+        )
+        self._chunk = chunk
+        instants = tuple(anchor + offset for offset in out.frame_offsets_ns)
+        self._monitor.expect(anchor, seen.frames, instants, out.frames)
+        error = math.nan if self.surprise is None else self.surprise.mse
+        future = ImaginedFuture(
+            chunk.seq, seen.view_names, out.frames, instants, chunk.joint_names, out.positions, error
+        )
+        return chunk, future
+
+    def status(self, now_ns: int, engine: EngineStatus, error: str = "") -> WamStatus:
+        """Health at ROS time `now_ns`; `error` says why nothing comes when the engine itself is well."""
+        timing = self.timing
+        return WamStatus(
+            stamp_ns=now_ns,
+            session_id=self.session_id,
+            model=self._model,
+            instruction=engine.instruction,
+            mode=timing.mode,
+            latency_last_s=self._latency.last_s,
+            latency_p50_s=self._latency.percentile(50),
+            latency_p95_s=self._latency.percentile(95),
+            delay_steps=timing.delay_steps,
+            execute_steps=timing.execute_steps,
+            horizon_steps=timing.horizon_steps,
+            feasible=timing.feasible,
+            slack_s=0.0 if self._chunk is None else max(0, self._plan_end_ns() - now_ns) / NS,
+            underruns=self.underruns,
+            chunks=0 if self._chunk is None else self._chunk.seq + 1,
+            dropped=engine.dropped,
+            error=engine.error or error,
+        )
+
+    def forget(self) -> None:
+        """Drop what was imagined: the instruction changed, a prediction failed, or the clock was set back."""
+        self._monitor.clear()
+        self.surprise, self._thinking = None, False
+
+    def age_s(self, now_ns: int) -> float:
+        """Time since the newest observation; infinite before the first."""
+        return math.inf if self._observed_ns is None else (now_ns - self._observed_ns) / NS
+
+    def _count(self, result: EngineResult, now_ns: int) -> None:
+        """Measure the delay of `result`, and whether the plan before it ended in the meantime."""
+        previous = self._chunk
+        same_plan = previous is not None and previous.epoch == result.epoch
+        if same_plan and previous.chunking_mode is ChunkingMode.REPLACE and now_ns > self._plan_end_ns():
+            self.underruns += 1
+        self._latency.add((now_ns - result.observation.stamp_ns) / NS)
+
+    def _plan_end_ns(self) -> int:
+        assert self._chunk is not None
+        return self._chunk.anchor_ns + self._chunk.n_steps * self._step_ns
+
+    def _at_rest(self, observation: Observation) -> bool:
+        speeds = observation.joints.velocities
+        if np.isnan(speeds).any():  # unknown: leave the arm the time of one more horizon to stop
+            return observation.stamp_ns >= self._plan_end_ns() + self._robot.action_horizon * self._step_ns
+        return bool(np.max(np.abs(speeds)) <= self._rest_speed)
