@@ -149,5 +149,3 @@ def other_colour(colour: str, seed: int) -> str:
     """Another block's colour than `colour`; which one alternates with the seed."""
     others = [c for c in COLOURS if c != colour]
     return others[seed % len(others)]
-
-

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class LatencyTracker:
         if (seen := self._safe.pop(start_ns, None)) is None:
             return
         instants = (seen.camera_ns, seen.observation_ns, seen.chunk_ns, seen.safe_ns, published_ns)
-        values = [*(b - a for a, b in zip(instants, instants[1:], strict=False)), published_ns - seen.camera_ns]
+        values = [*(b - a for a, b in pairwise(instants)), published_ns - seen.camera_ns]
         for name, value in zip(STAGES, values, strict=True):
             self._samples[name].append(value / 1e6)
 

@@ -1,0 +1,97 @@
+"""The `wam` command: finds the subcommand, reads its arguments, turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from wam_ros import __version__
+from wam_ros.core.errors import WamError, require_known
+
+
+@dataclass(frozen=True)
+class Command:
+    """One subcommand; its modules are imported only when it is chosen."""
+
+    summary: str
+    args: str  # module:dataclass that tyro fills
+    run: str  # module:function taking it; returns None or an exit code
+
+
+COMMANDS = {
+    "demo": Command("run the whole loop with a simulated arm", "wam_ros.demo.args:DemoArgs", "wam_ros.demo.main:main"),
+    "record-sim": Command(
+        "record demonstrations of the scripted expert", "wam_ros.sim.record:RecordSim", "wam_ros.sim.record:main"
+    ),
+    "train": Command("train a model on recorded episodes", "wam_ros.train.main:Train", "wam_ros.train.main:main"),
+    "eval": Command(
+        "measure a model in the simulator, without ROS",
+        "wam_ros.train.evaluate:Evaluate",
+        "wam_ros.train.evaluate:main",
+    ),
+    "bench": Command("time a model's parts on this machine", "wam_ros.train.bench:Bench", "wam_ros.train.bench:main"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point. 0: done, 1: the run failed, 2: an argument or file is wrong, 130: Ctrl-C."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(words)
+    except WamError as error:
+        print(f"wam: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _dispatch(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"wam {__version__}")
+        return 0
+    name = require_known("command", words[0], COMMANDS)
+    command = COMMANDS[name]
+    args = parse(command, f"wam {name}", words[1:])
+    return int(_load(command.run, name)(args) or 0)
+
+
+def parse(command: Command, prog: str, words: Sequence[str]) -> object:
+    """Fill the command's dataclass; --help prints and exits 0, a wrong argument exits 2 with the closest choices."""
+    import tyro
+
+    cls = _load(command.args, prog.split()[-1])
+    return tyro.cli(cls, prog=prog, args=list(words), config=(tyro.conf.FlagCreatePairsOff,))
+
+
+def usage() -> str:
+    """Text of `wam --help`."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())
+    return f"usage: wam COMMAND [options]\n\n{listed}\n\n`wam COMMAND --help` lists the options of one command."
+
+
+def _load(target: str, name: str) -> object:
+    module, _, attribute = target.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        missing = error.name or module
+        raise WamError(f"`wam {name}` needs the Python module '{missing}'; {_remedy(missing)}") from error
+
+
+def _remedy(missing: str) -> str:
+    extras = {"mujoco": "sim", "torch": "train", "safetensors": "train", "viser": "view", "imageio_ffmpeg": "view"}
+    if missing in ("rclpy", "wam_ros.msg", "wam_ros.srv"):
+        return "source a ROS 2 workspace that has wam_ros, or run `make setup`"
+    return f"install it with `pip install 'wam-ros[{extras.get(missing, 'train,sim,view')}]'`, or run `make setup`"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

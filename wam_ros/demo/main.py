@@ -1,0 +1,149 @@
+"""`wam demo` from start to exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.demo.args import DemoArgs, check_args, free_domain_id, make_log_folder
+from wam_ros.demo.plan import commands, environment
+from wam_ros.demo.results import RunResults, print_results
+from wam_ros.demo.supervisor import Death, Supervisor
+
+if TYPE_CHECKING:
+    from wam_ros.demo.runner import Runner
+    from wam_ros.demo.session import Session
+
+READY_S = 120.0  # a cold start on a slow machine
+_REST_S = 3.0  # longest wait for the arm to rest before the processes are ended
+
+
+def main(args: DemoArgs) -> int:
+    """Run the demo; returns the exit code.
+
+    Raises:
+        WamError: an argument, file or port is wrong, or a process could not be configured.
+    """
+    check_args(args)
+    console = Console(stderr=False)
+    folder = make_log_folder(args.logs)
+    domain_id = free_domain_id() if args.domain_id is None else args.domain_id
+    signal.signal(signal.SIGTERM, _interrupt)
+    # This process sees the same network as its children: set before anything of ROS is loaded.
+    env = environment(domain_id)
+    os.environ.update(env)
+    supervisor = Supervisor(commands(args), folder, env)
+    try:
+        supervisor.start()
+        console.print(f"starting {len(supervisor.commands)} processes; logs in {folder}; ROS_DOMAIN_ID={domain_id}")
+        return _run(args, supervisor, domain_id, console)
+    finally:
+        if killed := supervisor.stop():
+            console.print(f"[yellow]had to kill {', '.join(killed)}[/]")
+
+
+def _interrupt(_signum: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Console) -> int:
+    from wam_ros.demo.runner import Runner
+    from wam_ros.demo.session import LoopError, ProcessDiedError, Session
+
+    embodiment = load_embodiment(args.embodiment)
+    started = time.monotonic()
+    session = Session(args, embodiment, supervisor, domain_id)
+    runner = Runner(session, args, embodiment, console)
+    code, ready = 0, False
+    try:
+        session.wait_ready(READY_S)
+        ready = True
+        console.print(f"ready after {time.monotonic() - started:.1f} s{_where(args)}")
+        runner.run()
+    except KeyboardInterrupt:
+        code = 130
+        console.print("\nstopping")
+        _bring_to_rest(session, supervisor, "", console)
+    except ProcessDiedError as died:
+        if not ready and died.death.returncode > 0:
+            raise WamError(f"{died.death.name}: {died.death.error}") from died
+        code = 1
+        _bring_to_rest(session, supervisor, died.death.name, console)
+        _print_death(died.death, supervisor)
+    except LoopError as error:
+        code = 1
+        _bring_to_rest(session, supervisor, "", console)
+        print(f"wam demo: {error}; logs in {supervisor.folder}", file=sys.stderr)
+    finally:
+        session.close()
+    _finish(args, runner, session, code == 0, console)
+    return code
+
+
+def _where(args: DemoArgs) -> str:
+    return "" if args.headless else f"; open http://localhost:{args.port}"
+
+
+def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console: Console) -> None:
+    """Stop the arm while the processes that can do it still run, and say how long it took."""
+    from wam_ros.demo.session import AT_REST
+
+    if dead == "sim_node":
+        return  # the simulated arm went with it
+    promised_s = session.report.stop_time_s if session.report else 0.0
+    started = time.monotonic()
+    try:
+        if dead != "safety_node" and not any(n.startswith("safety") for n in session.link.missing_services()):
+            if dead:
+                session.link.call("safety_node/estop")
+            else:
+                session.link.call("safety_node/arm", data=False)
+        while time.monotonic() - started < _REST_S:
+            session.link.spin(0.02)
+            speed = session.link.joint_speed()
+            if speed is None or speed < AT_REST:
+                break
+        else:
+            console.print(f"[red]the arm still moves after {_REST_S:.0f} s[/]")
+            return
+    except KeyboardInterrupt:
+        return  # a second Ctrl-C: end the processes now
+    took_s = time.monotonic() - started
+    console.print(f"arm at rest after {took_s:.2f} s (safety reported {promised_s:.2f} s)", highlight=False)
+
+
+def _print_death(death: Death, supervisor: Supervisor) -> None:
+    print(f"wam demo: {death.cause}; last lines of {supervisor.log_path(death.name)}:", file=sys.stderr)
+    for line in death.tail:
+        print(f"  {line}", file=sys.stderr)
+
+
+def _finish(args: DemoArgs, runner: Runner, session: Session, completed: bool, console: Console) -> None:
+    settings = {k: v for k, v in asdict(args).items() if k not in ("json", "record", "strip", "logs", "port")}
+    if session.status is not None:
+        settings["running_model"] = session.status.model
+    results = RunResults(
+        episodes=tuple(runner.results),
+        chunk_rate_hz=session.chunk_rate.rate_hz,
+        settings=settings,
+        latency=session.latency.summary(),
+        imagination=session.imagination.summary(),
+        completed=completed,
+    )
+    if results.episodes:
+        print_results(results, console)
+    if args.json:
+        results.write(args.json)
+    for file in (args.json, args.record, args.strip):
+        if file and Path(file).exists():
+            console.print(f"wrote {escape(file)}", highlight=False)

@@ -1,0 +1,83 @@
+"""Which processes the demo runs, with which parameters and in which environment."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from wam_ros.core.resources import share_dir
+from wam_ros.demo.args import DemoArgs
+from wam_ros.demo.supervisor import Command
+
+
+def commands(args: DemoArgs) -> list[Command]:
+    """The processes, as `python -m wam_ros.nodes.<name>` with ROS parameters."""
+    common: dict[str, Any] = {"embodiment": args.embodiment}
+    if args.rate != 1.0:
+        common["use_sim_time"] = True
+    nodes: dict[str, dict[str, Any]] = {
+        "sim_node": {"rate": args.rate, "use_sim_time": False},
+        "camera_node": {},
+        "inference_node": _model_parameters(args),
+        "safety_node": {},
+        "bridge_node": {},
+    }
+    if not args.headless:
+        nodes["view_node"] = {"port": args.port}
+    return [node_command(name, common | own) for name, own in nodes.items()]
+
+
+def _model_parameters(args: DemoArgs) -> dict[str, Any]:
+    given: dict[str, Any] = {"memory": args.memory}
+    for name in ("model", "checkpoint", "steps"):
+        if value := getattr(args, name):
+            given[name] = str(Path(value).resolve()) if name == "checkpoint" else value
+    return given
+
+
+def node_command(name: str, parameters: Mapping[str, Any]) -> Command:
+    """Command line of one node that configures and activates by itself."""
+    argv = [sys.executable, "-m", f"wam_ros.nodes.{name}", "--ros-args"]
+    for key, value in {"autostart": True, **parameters}.items():
+        argv += ["-p", f"{key}:={format_parameter(value)}"]
+    return Command(name, tuple(argv))
+
+
+def format_parameter(value: bool | int | float | str) -> str:
+    """A parameter value as ROS reads it on a command line, keeping its type."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)  # `1.0`: without the point ROS reads an integer
+    if isinstance(value, int):
+        return str(value)
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def environment(domain_id: int, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment of every process: this machine only, a domain of its own, one thread per numeric library."""
+    env = dict(os.environ if base is None else base)
+    env["ROS_DOMAIN_ID"] = str(domain_id)
+    env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    env.pop("ROS_LOCALHOST_ONLY", None)  # the older switch; it overrides the range and warns
+    env.pop("ROS_STATIC_PEERS", None)
+    # Fast DDS drops most of a best-effort image stream through its default shared memory segment.
+    env.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+    env.setdefault("PYTHONUNBUFFERED", "1")
+    env.setdefault("RCUTILS_LOGGING_BUFFERED_STREAM", "0")
+    env.setdefault("RCUTILS_LOGGING_USE_STDOUT", "1")
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        env.setdefault(name, "1")
+    prefixes = [p for p in env.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    if sys.prefix not in prefixes and (Path(sys.prefix) / "share" / "ament_index").is_dir():
+        prefixes.insert(0, sys.prefix)
+    if prefixes:
+        env["AMENT_PREFIX_PATH"] = os.pathsep.join(prefixes)
+    source = share_dir()
+    if (source / "wam_ros" / "__init__.py").is_file():  # run from a checkout: the processes must find the same code
+        paths = [str(source), *(p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(source))]
+        env["PYTHONPATH"] = os.pathsep.join(paths)
+    return env

@@ -1,0 +1,106 @@
+"""Writes what was seen and imagined: a video of the run and a picture strip of its first episode."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+import numpy as np
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS, Observation
+from wam_ros.demo.imagination import Match
+from wam_ros.view.pictures import Column, compose_board, compose_strip, pick_evenly
+
+_OFFSETS = 3  # imagined columns at most
+
+
+class VideoRecorder:
+    """One video frame per observation, at the model's frame rate.
+
+    Args:
+        file: .mp4 to write; it appears when the first frame does.
+        frame_rate_hz: of the observations.
+        offsets_s: how far ahead the model looks, one column each; later ones are ignored.
+
+    Raises:
+        WamError: the encoder cannot be started.
+    """
+
+    def __init__(self, file: str, frame_rate_hz: float) -> None:
+        self._file, self._rate_hz = file, frame_rate_hz
+        self._writer: Generator[None, np.ndarray | None, None] | None = None
+        self._offsets: tuple[float, ...] = ()
+        self._latest: dict[float, Match] = {}
+
+    def add(self, observation: Observation, matches: Sequence[Match], title: str, footer: str) -> None:
+        """Append one frame. The columns are fixed by the first observation that was imagined before."""
+        if not self._offsets:
+            if not matches:
+                return
+            self._offsets = tuple(m.offset_s for m in matches)[-_OFFSETS:]
+        found = {m.offset_s: m.imagined for m in matches}
+        columns = [Column("camera, now", observation.frames)]
+        columns += [Column(f"imagined {o:.1f} s before", found.get(o)) for o in self._offsets]
+        self._send(compose_board(columns, observation.view_names, 256, title or " ", footer or " "))
+
+    def _send(self, board: np.ndarray) -> None:
+        try:
+            if self._writer is None:
+                import imageio_ffmpeg
+
+                size = (board.shape[1], board.shape[0])
+                self._writer = imageio_ffmpeg.write_frames(
+                    self._file, size, fps=self._rate_hz, quality=8, macro_block_size=2,
+                    output_params=["-preset", "ultrafast", "-threads", "1", "-movflags", "+faststart"],
+                )  # fmt: skip
+                self._writer.send(None)
+            self._writer.send(np.ascontiguousarray(board))
+        except (OSError, StopIteration) as error:
+            raise WamError(f"video cannot be written to {self._file}: {error}") from error
+
+    def close(self) -> bool:
+        """Finish the file; False when nothing was written."""
+        if self._writer is None:
+            return False
+        self._writer.close()
+        self._writer = None
+        return True
+
+
+class StripRecorder:
+    """Keeps the matches of one episode and draws a few of them side by side."""
+
+    def __init__(self, moments: int = 8) -> None:
+        self._n = moments
+        self._seen: list[tuple[int, list[Match]]] = []
+        self._full = 0
+
+    def add(self, stamp_ns: int, matches: list[Match]) -> None:
+        """Remember an observation for which something was imagined, all offsets included."""
+        if matches and len(matches) >= self._full:
+            self._full = len(matches)
+            self._seen.append((stamp_ns, matches))
+
+    def write(self, file: str) -> bool:
+        """Write the strip; False when nothing had been imagined.
+
+        Raises:
+            WamError: the file cannot be written.
+        """
+        complete = [(s, m) for s, m in self._seen if len(m) == self._full]
+        if not complete:
+            return False
+        from PIL import Image
+
+        first_ns, views = complete[0][0], complete[0][1][0].view_names
+        moments = []
+        for i in pick_evenly(len(complete), self._n):
+            stamp_ns, matches = complete[i]
+            rows = [("observed", matches[0].observed)]
+            rows += [(f"imagined\n{m.offset_s:.1f} s before", m.imagined) for m in matches]
+            moments.append((f"{(stamp_ns - first_ns) / NS:.1f} s", rows))
+        try:
+            Image.fromarray(compose_strip(moments, views)).save(file)
+        except OSError as error:
+            raise WamError(f"picture cannot be written to {file}: {error.strerror or error}") from error
+        return True

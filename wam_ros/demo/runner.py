@@ -1,0 +1,145 @@
+"""Runs episodes through a session: place the scene, instruct, arm, wait for the outcome, disarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+from rich.console import Console
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import SafetyState
+from wam_ros.demo.args import INTERACTIVE, DemoArgs
+from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
+from wam_ros.demo.session import AT_REST, LoopError, Session, set_instruction
+
+_SETTLE_S = 4.0  # wall time for the arm to come to rest
+_ARM_S = 5.0  # wall time until safety must accept to be armed
+_RETRY_S = 0.1
+_SHOW_S = 1.5  # pause after an episode while somebody watches
+_LATCHED = (SafetyState.FAULT, SafetyState.ESTOP)
+
+
+class Runner:
+    """Runs the episodes that the arguments ask for.
+
+    Args:
+        session: the running loop.
+        args: of the demo.
+        embodiment: of the robot.
+        console: where the outcomes are printed.
+    """
+
+    def __init__(self, session: Session, args: DemoArgs, embodiment: Embodiment, console: Console) -> None:
+        self._s, self._args, self._console = session, args, console
+        self._step_period_s = embodiment.step_period_s
+        self._interactive = args.n_episodes == INTERACTIVE
+        self._wanted = args.instruction  # what the person wants until told otherwise
+        self.results: list[EpisodeResult] = []
+
+    def run(self) -> None:
+        """Run all episodes; `results` grows with each.
+
+        Raises:
+            WamError: the model refuses the instruction, or the simulator the scene.
+            LoopError, ProcessDiedError: the loop cannot go on.
+        """
+        for seed in self._seeds():
+            try:
+                result = self._run_episode(seed)
+            finally:
+                self._s.episode = None
+                self._s.chunk_rate.pause()
+            self.results.append(result)
+            self._report(result)
+            if self._s.redirected:
+                self._wanted = self._s.redirected
+            if self._interactive:
+                self._s.spin_until(lambda: False, _SHOW_S)
+            if len(self.results) == 1 and self._s.strip is not None:
+                self._s.strip.write(self._args.strip)
+                self._s.strip = None
+        self._disarm()
+
+    def _seeds(self) -> Iterator[int]:
+        first = self._args.seed
+        return count(first) if self._interactive else iter(range(first, first + self._args.n_episodes))
+
+    def _run_episode(self, seed: int) -> EpisodeResult:
+        self._disarm()
+        instruction = self._place(seed)
+        set_instruction(self._s, instruction)
+        self._s.imagination.clear_pending()
+        self._s.latency.clear_pending()
+        episode = Episode(seed, instruction, self._args.time_limit, self._step_period_s)
+        self._arm()
+        self._s.episode = episode
+        self._wait(episode)
+        return episode.result()
+
+    def _disarm(self) -> None:
+        self._s.call("safety_node/arm", data=False)
+        if not self._s.spin_until(self._at_rest, _SETTLE_S):
+            raise LoopError(f"the arm did not come to rest within {_SETTLE_S:.0f} s of disarming")
+
+    def _at_rest(self) -> bool:
+        speed = self._s.link.joint_speed()
+        return self._s.safety != SafetyState.ARMED and speed is not None and speed < AT_REST
+
+    def _place(self, seed: int) -> str:
+        colour = colour_in(self._wanted) if self._interactive else ""
+        if self._wanted and not self._interactive:
+            colour = require_colour(self._wanted)
+        instruction = self._reset(seed, colour)
+        if self._args.swap:
+            instruction = self._reset(seed, other_colour(require_colour(instruction), seed))
+        return self._wanted or instruction
+
+    def _reset(self, seed: int, colour: str) -> str:
+        answer = self._s.call("sim_node/reset_episode", seed=seed, colour=colour, nudge=self._args.nudge)
+        if not answer.ok:
+            raise WamError(answer.message)
+        # Frames of the scene before may still be on their way: the model must not remember them.
+        self._s.sim = None
+        new_scene = self._s.spin_until(lambda: self._s.sim is not None and self._s.sim.seed == seed, _ARM_S)
+        placed_ns = self._s.sim.stamp_ns if self._s.sim else 0
+        if not new_scene or not self._s.spin_until(lambda: self._s.observation_ns > placed_ns, _ARM_S):
+            raise LoopError(f"no camera frame within {_ARM_S:.0f} s of placing the scene of seed {seed}")
+        return str(answer.instruction)
+
+    def _arm(self) -> None:
+        if self._s.safety in _LATCHED:
+            if self._interactive and self._s.safety == SafetyState.ESTOP:
+                self._console.print("[yellow]emergency stop: press reset in the page to go on[/]")
+                self._s.spin_until(lambda: self._s.safety not in _LATCHED, float("inf"))
+            else:
+                self._s.call("safety_node/reset")
+        message = ""
+
+        def accepted() -> bool:
+            nonlocal message
+            answer = self._s.call("safety_node/arm", data=True)
+            message = answer.message
+            return bool(answer.success) or self._s.spin_until(lambda: False, _RETRY_S)
+
+        if not self._s.spin_until(accepted, _ARM_S):
+            raise LoopError(f"safety refuses to be armed: {message}")
+
+    def _wait(self, episode: Episode) -> None:
+        def over() -> bool:
+            outcome = episode.outcome()
+            paused = self._interactive and outcome == "timeout" and self._s.safety != SafetyState.ARMED
+            return outcome is not None and not paused
+
+        limit_s = float("inf") if self._interactive else 10.0 + 4.0 * self._args.time_limit / self._args.rate
+        if not self._s.spin_until(over, limit_s):
+            raise LoopError(f"the simulator's time stands still: {episode.elapsed_s:.1f} s in {limit_s:.0f} s")
+
+    def _report(self, result: EpisodeResult) -> None:
+        outcome = {"success": "[green]picked it up[/]", "wrong": "[red]lifted another block[/]"}
+        text = outcome.get(result.outcome, f"[yellow]{result.outcome}[/] {result.note}".rstrip())
+        self._console.print(
+            f"seed {result.seed}  {result.instruction:<28}  {text}  {result.steps} steps, {result.chunks} chunks",
+            highlight=False,
+        )

@@ -1,0 +1,196 @@
+"""The running loop seen from the demo: listens to every topic, feeds the measures, calls the services."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
+from wam_ros.demo.args import DemoArgs
+from wam_ros.demo.episodes import Episode, SimEpisode
+from wam_ros.demo.imagination import ImaginationTracker
+from wam_ros.demo.latency import LatencyTracker, RateMeter
+from wam_ros.demo.recorder import StripRecorder, VideoRecorder
+from wam_ros.demo.supervisor import Death, Supervisor
+from wam_ros.ros.convert import time_to_ns
+from wam_ros.ros.link import Link
+from wam_ros.view.words import describe_decision, describe_safety
+
+_POLL_S = 0.05  # between two looks at the processes
+AT_REST = 0.02  # rad/s or m/s
+
+
+class ProcessDiedError(Exception):
+    """A process of the loop ended by itself."""
+
+    def __init__(self, death: Death) -> None:
+        super().__init__(death.cause)
+        self.death = death
+
+
+class LoopError(Exception):
+    """The loop runs but does not do what is needed to go on; one line."""
+
+
+class Session:
+    """Owns the ROS side of the demo; single-threaded, everything happens inside `spin_until`.
+
+    Args:
+        args: of the demo.
+        embodiment: of the robot.
+        supervisor: whose processes are watched while waiting.
+        domain_id: ROS domain of the processes.
+    """
+
+    def __init__(self, args: DemoArgs, embodiment: Embodiment, supervisor: Supervisor, domain_id: int) -> None:
+        self._supervisor = supervisor
+        self.latency, self.imagination, self.chunk_rate = LatencyTracker(), ImaginationTracker(), RateMeter()
+        self._measure_latency = args.rate == 1.0  # otherwise stamps and publication times are on two clocks
+        self.video = VideoRecorder(args.record, embodiment.frame_rate_hz) if args.record else None
+        self.strip = StripRecorder() if args.strip else None
+        self.episode: Episode | None = None
+        self.sim: SimEpisode | None = None
+        self.report: SafetyReport | None = None
+        self.status: WamStatus | None = None
+        self.observation_ns = 0
+        self.instruction, self.epoch = "", -1
+        self.redirected = ""  # an instruction that somebody else gave
+        self.link = Link("wam_demo", self._handlers(), domain_id)
+
+    def _handlers(self) -> dict[str, Callable[[Any, int], None]]:
+        return {
+            "observation": self._on_observation,
+            "action_chunk": self._on_chunk,
+            "imagined_future": self._on_imagined,
+            "wam_status": self._on_status,
+            "safe_trajectory": self._on_safe,
+            "safety_report": self._on_report,
+            "joint_trajectory_controller/joint_trajectory": self._on_command,
+            "episode": self._on_sim,
+        }
+
+    @property
+    def safety(self) -> SafetyState:
+        """State in the newest safety report."""
+        return SafetyState.UNKNOWN if self.report is None else self.report.state
+
+    def _on_observation(self, observation: Observation, published_ns: int) -> None:
+        self.observation_ns = observation.stamp_ns
+        if self._measure_latency:
+            self.latency.on_observation(observation.stamp_ns, observation.frame_stamps_ns, published_ns)
+        if self.episode is None:
+            return
+        matches = self.imagination.on_observation(observation)
+        if self.video is not None:
+            footer = f"{describe_safety(self.report)}   |   {describe_decision(self.report)}"
+            self.video.add(observation, matches, self.redirected or self.instruction, footer)
+        if self.strip is not None:
+            self.strip.add(observation.stamp_ns, matches)
+
+    def _on_chunk(self, chunk: ActionChunk, published_ns: int) -> None:
+        if self.episode is None:
+            return
+        self.episode.on_chunk()
+        self.chunk_rate.on_event(published_ns)
+        self.imagination.on_chunk(chunk.seq, chunk.observation_ns)
+        self.latency.on_chunk(chunk.seq, chunk.observation_ns, published_ns)
+        if chunk.epoch > self.epoch and chunk.instruction != self.instruction:
+            self.redirected = chunk.instruction
+
+    def _on_imagined(self, future: ImaginedFuture, _published_ns: int) -> None:
+        if self.episode is not None:
+            self.imagination.on_imagined(future)
+
+    def _on_status(self, status: WamStatus, _published_ns: int) -> None:
+        self.status = status
+
+    def _on_safe(self, header: tuple[int, str], published_ns: int) -> None:
+        start_ns, frame = header
+        digits = frame.rsplit(" ", 1)[-1]
+        if digits.isdecimal():
+            self.latency.on_safe(int(digits), start_ns, published_ns)
+
+    def _on_command(self, header: tuple[int, str], published_ns: int) -> None:
+        self.latency.on_command(header[0], published_ns)
+
+    def _on_report(self, report: SafetyReport, _published_ns: int) -> None:
+        self.report = report
+        if self.episode is not None:
+            self.episode.on_report(report)
+
+    def _on_sim(self, m: Any, _published_ns: int) -> None:
+        violations = {n: int(c) for n, c in zip(m.violation_names, m.violation_counts, strict=False)}
+        stamp_ns = time_to_ns(m.header.stamp)
+        self.sim = SimEpisode(stamp_ns, m.seed, m.instruction, m.t, m.success, m.wrong, m.nudged, violations)
+        if self.episode is not None:
+            self.episode.on_sim(self.sim)
+
+    def spin_until(self, done: Callable[[], bool], timeout_s: float) -> bool:
+        """Handle messages until `done()`; False when `timeout_s` of wall time went by.
+
+        Raises:
+            ProcessDiedError: a process ended meanwhile.
+        """
+        deadline = time.monotonic() + timeout_s
+        watch_at = 0.0
+        while not done():
+            now = time.monotonic()
+            if now >= deadline:
+                return False
+            if now >= watch_at:
+                if deaths := self._supervisor.deaths():
+                    raise ProcessDiedError(deaths[0])
+                watch_at = now + _POLL_S
+            self.link.spin(min(_POLL_S, deadline - now))
+        return True
+
+    def call(self, service: str, timeout_s: float = 5.0, **fields: Any) -> Any:
+        """Call a service and wait for its answer.
+
+        Raises:
+            LoopError: no answer in time.
+        """
+        future = self.link.call(service, **fields)
+        if not self.spin_until(future.done, timeout_s):
+            raise LoopError(f"{service} did not answer within {timeout_s:.0f} s")
+        return future.result()
+
+    def wait_ready(self, timeout_s: float) -> None:
+        """Wait until every service is there and every stream flows.
+
+        Raises:
+            LoopError: something is still missing after `timeout_s`; it is named.
+        """
+        if not self.spin_until(lambda: not self._missing(), timeout_s):
+            raise LoopError(f"after {timeout_s:.0f} s there is still no {', '.join(self._missing())}")
+
+    def _missing(self) -> list[str]:
+        streams = {
+            "joint_states": self.link.joint_speed() is not None,
+            "observation": self.observation_ns > 0,
+            "wam_status": self.status is not None,
+            "safety_report": self.report is not None,
+            "episode": self.sim is not None,
+        }
+        return [name for name, flows in streams.items() if not flows] + self.link.missing_services()
+
+    def close(self) -> None:
+        """Finish the video and leave ROS."""
+        if self.video is not None:
+            self.video.close()
+        self.link.close()
+
+
+def set_instruction(session: Session, instruction: str) -> None:
+    """Give the model an instruction.
+
+    Raises:
+        WamError: the model refuses it; its message lists the words it knows.
+    """
+    answer = session.call("inference_node/set_instruction", instruction=instruction)
+    if not answer.ok:
+        raise WamError(answer.message)
+    session.instruction, session.epoch, session.redirected = instruction, answer.epoch, ""

@@ -1,0 +1,124 @@
+"""A listener of the whole loop that can also call its services: what a supervising program needs of ROS."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState as JointStateMsg
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
+from wam_ros.msg import ActionChunk, EpisodeState, ImaginedFuture, Observation, SafetyReport, WamStatus
+from wam_ros.ros import convert
+from wam_ros.srv import ResetEpisode, SetInstruction
+
+
+def read_header(data: bytes) -> tuple[int, str]:
+    """Stamp [ns] and frame of a serialised message that begins with a header, without reading the rest of it.
+
+    A trajectory of a hundred points takes a millisecond to deserialise; who only wants to know when, need not.
+    """
+    order = "<" if data[1] & 1 else ">"
+    sec, nanosec, length = struct.unpack_from(order + "iII", data, 4)
+    return sec * NS + nanosec, data[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")
+
+
+TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
+    "observation": (Observation, convert.observation_from_msg),
+    "action_chunk": (ActionChunk, convert.chunk_from_msg),
+    "imagined_future": (ImaginedFuture, convert.imagined_from_msg),
+    "wam_status": (WamStatus, convert.status_from_msg),
+    "safe_trajectory": (JointTrajectory, read_header),
+    "safety_report": (SafetyReport, convert.report_from_msg),
+    "joint_trajectory_controller/joint_trajectory": (JointTrajectory, read_header),
+    "episode": (EpisodeState, lambda m: m),
+}
+_QUEUE = 20  # messages kept while the listener is busy with a video frame
+SERVICES: dict[str, type] = {
+    "inference_node/set_instruction": SetInstruction,
+    "safety_node/arm": SetBool,
+    "safety_node/estop": Trigger,
+    "safety_node/reset": Trigger,
+    "sim_node/reset_episode": ResetEpisode,
+}
+
+Handler = Callable[[Any, int], None]  # the converted message and when it was published [ns, system clock]
+
+
+class Link:
+    """One ROS node with a single-threaded executor that runs only inside `spin`; belongs to one thread.
+
+    Args:
+        name: of the node.
+        handlers: what to do with each topic of `TOPICS`; topics without a handler are not subscribed to.
+        domain_id: ROS domain, or None for the environment's.
+    """
+
+    def __init__(self, name: str, handlers: dict[str, Handler], domain_id: int | None = None) -> None:
+        # Signals stay with the program: a Ctrl-C must still find a context that can ask for a stop.
+        self._context = rclpy.Context()
+        rclpy.init(args=[], context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node(name, context=self._context, enable_rosout=False, start_parameter_services=False)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        for topic, handler in handlers.items():
+            self._subscribe(topic, handler)
+        self._services = {n: self.node.create_client(kind, n) for n, kind in SERVICES.items()}
+        self._joints: bytes | None = None
+        profile = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+        # 100 Hz: kept as bytes, read only when somebody asks.
+        self.node.create_subscription(JointStateMsg, "joint_states", self._keep_joints, profile, raw=True)
+
+    def _subscribe(self, topic: str, handler: Handler) -> None:
+        kind, from_msg = TOPICS[topic]
+
+        def on_message(message: Any, info: dict[str, Any]) -> None:
+            handler(from_msg(message), info.get("source_timestamp") or time.time_ns())
+
+        profile = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)  # nothing may go uncounted
+        self.node.create_subscription(kind, topic, on_message, profile, raw=from_msg is read_header)
+
+    def _keep_joints(self, data: bytes) -> None:
+        self._joints = data
+
+    def joint_speed(self) -> float | None:
+        """Largest joint speed of the newest joint state [rad/s or m/s]; None before the first."""
+        if self._joints is None:
+            return None
+        message = deserialize_message(self._joints, JointStateMsg)
+        return float(np.max(np.abs(message.velocity))) if len(message.velocity) else 0.0
+
+    def spin(self, timeout_s: float) -> None:
+        """Handle what has arrived; return at the latest after `timeout_s` without anything."""
+        try:
+            self._executor.spin_once(timeout_sec=timeout_s)
+        except ExternalShutdownException as error:
+            raise WamError("the ROS context was shut down") from error
+
+    def missing_services(self) -> list[str]:
+        """Names of services that nobody offers yet."""
+        return [n for n, client in self._services.items() if not client.service_is_ready()]
+
+    def call(self, service: str, **fields: Any) -> Any:
+        """Send a request; returns the future, done while `spin` runs."""
+        client = self._services[service]
+        return client.call_async(client.srv_type.Request(**fields))
+
+    def close(self) -> None:
+        """Leave ROS; safe to call twice."""
+        if self._context.ok():
+            self._executor.shutdown(timeout_sec=0.5)
+            self.node.destroy_node()
+            rclpy.shutdown(context=self._context)

@@ -1,0 +1,121 @@
+"""Composes observed and imagined frames into one labelled picture."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+_BACKGROUND, _INK, _FAINT = (18, 20, 24), (236, 238, 241), (150, 156, 164)
+_GAP = 6  # px between tiles
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a board: all views of one kind."""
+
+    label: str
+    frames: np.ndarray | None  # (V, H, W, 3) uint8 RGB, or None while there is nothing to show
+
+
+@functools.lru_cache(maxsize=8)
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size=size)
+
+
+def enlarge(frame: np.ndarray, size: int) -> Image.Image:
+    """Frame (H, W, 3) uint8 RGB as a `size` x `size` picture, smooth."""
+    return Image.fromarray(np.ascontiguousarray(frame)).resize((size, size), Image.Resampling.BICUBIC)
+
+
+def compose_board(
+    columns: Sequence[Column], views: Sequence[str], tile: int = 256, title: str = "", footer: str = ""
+) -> np.ndarray:
+    """Tiles in a grid, one row per view, with a title above and a footer below.
+
+    Args:
+        columns: left to right; a column without frames, or with another number of views, is drawn empty.
+        views: row labels, in the order of the frames.
+        tile: edge of a tile, px.
+        title: one line; cut to the width.
+        footer: one line; cut to the width.
+
+    Returns:
+        (H, W, 3) uint8 RGB; both sides are even, as video encoders want.
+    """
+    head, label, foot = (30 if title else 0), 22, (26 if footer else 0)
+    width = len(columns) * (tile + _GAP) + _GAP
+    height = head + label + len(views) * (tile + _GAP) + _GAP + foot
+    board = Image.new("RGB", (width + width % 2, height + height % 2), _BACKGROUND)
+    draw = ImageDraw.Draw(board)
+    if title:
+        draw.text((_GAP, 6), fit_text(title, width - 2 * _GAP, 18), _INK, _font(18))
+    for c, column in enumerate(columns):
+        x = _GAP + c * (tile + _GAP)
+        draw.text((x, head + 3), fit_text(column.label, tile, 14), _FAINT, _font(14))
+        for v in range(len(views)):
+            y = head + label + v * (tile + _GAP)
+            if column.frames is not None and len(column.frames) == len(views):
+                board.paste(enlarge(column.frames[v], tile), (x, y))
+            else:
+                draw.rectangle((x, y, x + tile - 1, y + tile - 1), outline=(50, 54, 60))
+    for v, view in enumerate(views):
+        draw.text(
+            (2 * _GAP, head + label + v * (tile + _GAP) + 4), view, _INK, _font(14), stroke_width=1, stroke_fill=0
+        )
+    if footer:
+        draw.text((_GAP, height - foot + 2), fit_text(footer, width - 2 * _GAP, 14), _FAINT, _font(14))
+    return np.asarray(board)
+
+
+def fit_text(text: str, width: int, size: int) -> str:
+    """`text` on one line, shortened with an ellipsis until it is at most `width` px wide."""
+    line = " ".join(text.split())[:300]
+    font = _font(size)
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(line + "...") > width:
+        line = line[:-1]
+    return line.rstrip() + "..." if line else ""
+
+
+def pick_evenly(n: int, k: int) -> list[int]:
+    """At most `k` distinct indices below `n`, evenly spread, first and last included."""
+    if n <= 0 or k <= 0:
+        return []
+    if k == 1 or n == 1:
+        return [0]
+    return sorted({round(i * (n - 1) / (min(n, k) - 1)) for i in range(min(n, k))})
+
+
+def compose_strip(
+    moments: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], views: Sequence[str], tile: int = 128
+) -> np.ndarray:
+    """Moments from left to right; under each, per view, the observed frame and what had been imagined for it.
+
+    Args:
+        moments: (time label, [(row label, frames (V, H, W, 3))]); all moments have the same rows.
+        views: names, in the order of the frames.
+        tile: edge of a tile, px.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    rows = [label for label, _ in moments[0][1]]
+    margin, head, gap = 150, 24, 3
+    width = margin + len(moments) * (tile + gap)
+    height = head + len(views) * (len(rows) * (tile + gap) + 8)
+    strip = Image.new("RGB", (width, height), (255, 255, 255))
+    draw = ImageDraw.Draw(strip)
+    for v, view in enumerate(views):
+        for r, row in enumerate(rows):
+            y = head + v * (len(rows) * (tile + gap) + 8) + r * (tile + gap)
+            draw.text((6, y + tile // 2 - 16), f"{view}\n{row}", (30, 30, 30), _font(14))
+            for m, (_, frames) in enumerate(moments):
+                strip.paste(enlarge(frames[r][1][v], tile), (margin + m * (tile + gap), y))
+    for m, (label, _) in enumerate(moments):
+        draw.text((margin + m * (tile + gap) + 2, 4), label, (30, 30, 30), _font(14))
+    return np.asarray(strip)

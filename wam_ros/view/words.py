@@ -1,0 +1,49 @@
+"""The state of the loop in short sentences."""
+
+from __future__ import annotations
+
+from wam_ros.core.types import Decision, SafetyReport, SafetyState, WamStatus
+
+MEANING = {
+    SafetyState.UNKNOWN: "nothing heard from safety yet",
+    SafetyState.DISABLED: "disabled",
+    SafetyState.SHADOW: "dry run: everything is computed, nothing moves",
+    SafetyState.HOLD: "holding still; arm to move",
+    SafetyState.ARMED: "armed: the model moves the arm",
+    SafetyState.BRAKING: "braking",
+    SafetyState.FAULT: "fault: reset to go on",
+    SafetyState.ESTOP: "emergency stop: reset to go on",
+}
+
+
+def describe_safety(report: SafetyReport | None) -> str:
+    """State and, when there is one, the sentence of the last report."""
+    if report is None:
+        return MEANING[SafetyState.UNKNOWN]
+    text = MEANING[report.state]
+    return f"{text}. {report.sentence}" if report.sentence else text
+
+
+def describe_decision(report: SafetyReport | None) -> str:
+    """What safety did with the last chunk."""
+    if report is None or report.decision == Decision.UNKNOWN:
+        return "no chunk judged yet"
+    text = report.decision.name.lower()
+    if report.decision == Decision.SCALED:
+        text += f", {report.scale:.2f} times slower"
+    if report.decision == Decision.TRUNCATED:
+        text += f", {report.steps_accepted} of {report.steps_total} steps"
+    reasons = ", ".join(n.replace("_", " ") for n in report.reasons.names())
+    return f"{text} ({reasons})" if reasons else text
+
+
+def describe_status(status: WamStatus | None, chunk_rate_hz: float) -> str:
+    """Model, rate, latency, or why inference stands still."""
+    if status is None:
+        return "nothing heard from the model yet"
+    if status.error:
+        return f"{status.model}: {status.error}"
+    return (
+        f"{status.model}: {chunk_rate_hz:.1f} chunks/s, latency {1e3 * status.latency_last_s:.0f} ms "
+        f"(p95 {1e3 * status.latency_p95_s:.0f} ms)"
+    )
