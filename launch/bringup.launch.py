@@ -1,0 +1,175 @@
+"""Everything, by arguments: `ros2 launch wam_ros bringup.launch.py instruction:="pick up the red block"`.
+
+With `sim:=false` the nodes wait for a robot that runs `joint_trajectory_controller` and publishes `joint_states` and
+camera images under the embodiment's names; then `dry_run` is true unless said otherwise.
+"""
+
+import os
+from pathlib import Path
+
+from launch.actions import (
+    DeclareLaunchArgument,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import LifecycleNode
+
+from launch import LaunchContext, LaunchDescription
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.resources import share_dir
+
+BOOL = ["true", "false"]
+LAUNCH_FOLDER = Path(__file__).parent
+
+# name: (default, choices or None, description)
+ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
+    "embodiment": ("panda", None, "Robot: a name in config/embodiments or the path of a YAML file."),
+    "model": ("", None, "World action model: a name in config/models; empty: as in config/inference.yaml."),
+    "checkpoint": ("", None, "Weights, a .safetensors file; empty: those that belong to the model."),
+    "instruction": ("", None, "What to do, in plain language. Without an instruction nothing moves."),
+    "sim": ("true", BOOL, "Start a simulated arm with cameras instead of waiting for a real one."),
+    "dry_run": ("auto", ["auto", *BOOL], "Compute and show everything, move nothing. auto: false only in simulation."),
+    "imagination": ("full", ["off", "keyframes", "full"], "Which imagined frames are decoded and published."),
+    "record": ("", None, "Folder for an MCAP bag of every topic of the loop; empty: none."),
+    "view": ("false", BOOL, "Serve the view for a web browser."),
+    "namespace": ("", None, "Namespace of every node and topic."),
+    "tf_prefix": ("", None, "Put in front of every frame of the robot, e.g. left_."),
+    "robot_ip": ("", None, "Address of the robot, handed to its description; its own driver connects to it."),
+    "use_mock_hardware": ("false", BOOL, "With sim:=false: run ros2_control with mock hardware (no cameras)."),
+    "controllers_file": ("", None, "Controllers of the mock hardware; empty: config/ros2_controllers.yaml."),
+    "params_file": ("", None, "Parameters that replace those of config/*.yaml; empty: none."),
+    "use_sim_time": ("false", BOOL, "Take the time from /clock."),
+    "launch_rviz": ("true", BOOL, "Open RViz when it is installed."),
+    "rviz_config_file": ("", None, "Configuration of RViz; empty: config/rviz/wam.rviz."),
+    "log_level": ("info", ["debug", "info", "warn", "error", "fatal"], "Log level of every node."),
+    "autostart": ("true", BOOL, "Configure and activate the nodes by themselves; false: wait for `ros2 lifecycle`."),
+}
+
+RECORDED = [
+    "observation",
+    "action_chunk",
+    "imagined_future",
+    "wam_status",
+    "safe_trajectory",
+    "safety_report",
+    "safety/markers",
+    "safety/ghost_path",
+    "commanded_state",
+    "joint_states",
+    "episode",
+    "joint_trajectory_controller/joint_trajectory",
+]
+
+
+def declare_arguments() -> list[DeclareLaunchArgument]:
+    """Every argument with its default, choices and description."""
+    return [
+        DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
+        for name, (default, choices, text) in ARGUMENTS.items()
+    ]
+
+
+def transport_environment() -> list[LaunchDescriptionEntity]:
+    """Fast DDS drops most images in its default shared memory; a profile of the user's own is left alone."""
+    if {"FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} & {
+        *os.environ
+    }:
+        return []
+    return [SetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")]
+
+
+def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -> LifecycleNode:
+    """One node of this package: config file, then launch arguments, then the user's `params_file`."""
+    sources: list[object] = []
+    config = share_dir() / "config" / f"{name.removesuffix('_node')}.yaml"
+    if config.is_file():
+        sources.append(str(config))
+    shared = {"use_sim_time": values["use_sim_time"] == "true", "autostart": values["autostart"] == "true"}
+    sources.append({**shared, **parameters})
+    if values["params_file"]:
+        sources.append(values["params_file"])
+    logger = ".".join(part for part in (*values["namespace"].split("/"), name) if part)
+    return LifecycleNode(
+        package="wam_ros",
+        executable=name,
+        name=name,
+        namespace=values["namespace"],
+        parameters=sources,
+        arguments=["--ros-args", "--log-level", f"{logger}:={values['log_level']}"],
+        output="screen",
+        emulate_tty=True,
+        on_exit=None if name == "view_node" else Shutdown(reason=f"{name} ended"),
+    )
+
+
+def loop_nodes(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """Camera, inference, safety and bridge; also the simulated arm and the view when asked for."""
+    sim = values["sim"] == "true"
+    dry_run = values["dry_run"] == "true" or (values["dry_run"] == "auto" and not sim)
+    robot = {"embodiment": values["embodiment"]}
+    model = {key: values[key] for key in ("model", "checkpoint", "instruction") if values[key]}
+    # Only a simulated arm with something to do arms itself; a real one is armed by a person.
+    arm = sim and not dry_run and bool(values["instruction"])
+    nodes: list[LaunchDescriptionEntity] = [
+        wam_node("camera_node", values, robot),
+        wam_node("inference_node", values, {**robot, **model, "imagination": values["imagination"]}),
+        wam_node("safety_node", values, {**robot, "dry_run": dry_run, "arm_on_start": arm}),
+        wam_node("bridge_node", values, robot),
+    ]
+    if sim:
+        nodes.insert(0, wam_node("sim_node", values, robot))
+    if values["view"] == "true":
+        nodes.append(wam_node("view_node", values, robot))
+    return nodes
+
+
+def recorder(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """`ros2 bag record` of the loop's topics into `record`."""
+    if not values["record"]:
+        return []
+    prefix = f"/{values['namespace'].strip('/')}/" if values["namespace"] else "/"
+    topics = [prefix + topic for topic in RECORDED]
+    return [
+        ExecuteProcess(
+            cmd=["ros2", "bag", "record", "--storage", "mcap", "--output", values["record"], *topics],
+            name="record",
+            output="screen",
+        )
+    ]
+
+
+def include(name: str, values: dict[str, str], keys: list[str]) -> IncludeLaunchDescription:
+    """Another launch file of this folder with some of our arguments."""
+    source = PythonLaunchDescriptionSource(str(LAUNCH_FOLDER / name))
+    return IncludeLaunchDescription(source, launch_arguments=[(key, values[key]) for key in keys])
+
+
+def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """What the argument values mean; an unknown embodiment fails here with the names there are."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    load_embodiment(values["embodiment"])
+    robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_ip", "sim", "use_mock_hardware", "controllers_file"]
+    entities = transport_environment()
+    entities.append(include("robot.launch.py", values, [*robot_keys, "use_sim_time"]))
+    entities += loop_nodes(values)
+    entities += recorder(values)
+    if not values["instruction"]:
+        entities.append(
+            LogInfo(msg="no instruction given: nothing moves until inference_node/set_instruction is called")
+        )
+    if values["launch_rviz"] == "true":
+        rviz_keys = ["embodiment", "namespace", "tf_prefix", "rviz_config_file", "use_sim_time"]
+        entities.append(include("rviz.launch.py", values, rviz_keys))
+    return entities
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` runs."""
+    return LaunchDescription([*declare_arguments(), OpaqueFunction(function=launch_setup)])

@@ -1,0 +1,112 @@
+"""The robot's frames, and ros2_control with mock hardware when asked for."""
+
+import re
+from pathlib import Path
+
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
+from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.resources import share_dir
+
+ARGUMENTS = {
+    "embodiment": ("panda", "Robot: a name in config/embodiments or the path of a YAML file."),
+    "namespace": ("", "Namespace of the nodes."),
+    "tf_prefix": ("", "In front of every frame of the robot."),
+    "robot_ip": ("", "Address of the robot; replaces $(robot_ip) in its description."),
+    "sim": ("true", "The simulated arm runs; no hardware is touched."),
+    "use_mock_hardware": ("false", "Run ros2_control with mock hardware."),
+    "controllers_file": ("", "Controllers of the mock hardware; empty: config/ros2_controllers.yaml."),
+    "use_sim_time": ("false", "Take the time from /clock."),
+}
+
+INTERFACES = (
+    '<command_interface name="position"/><state_interface name="position"><param name="initial_value">{q}</param>'
+)
+JOINT = f'<joint name="{{name}}">{INTERFACES}</state_interface><state_interface name="velocity"/></joint>'
+MOCK = (
+    '<ros2_control name="mock" type="system"><hardware><plugin>mock_components/GenericSystem</plugin>'
+    '<param name="calculate_dynamics">true</param></hardware>{joints}</ros2_control></robot>'
+)
+
+
+def has_package(name: str) -> bool:
+    """Whether a ROS package is installed."""
+    try:
+        get_package_prefix(name)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
+    """The URDF as text, with mock hardware for every commanded joint when asked for."""
+    text = Path(embodiment.urdf_path).read_text(encoding="utf-8").replace("$(robot_ip)", robot_ip)
+    if not mock:
+        return text
+    joints = "".join(
+        JOINT.format(name=name, q=q) for name, q in zip(embodiment.joint_names, embodiment.home, strict=True)
+    )
+    return re.sub(r"</robot>\s*$", lambda _: MOCK.format(joints=joints), text)
+
+
+def mock_hardware(values: dict[str, str], description: ParameterValue) -> list[LaunchDescriptionEntity]:
+    """Controller manager with mock hardware and the two controllers the loop speaks to."""
+    if not has_package("controller_manager"):
+        raise RuntimeError("use_mock_hardware:=true needs ros2_control: install ros-$ROS_DISTRO-ros2-control")
+    controllers = values["controllers_file"] or str(share_dir() / "config" / "ros2_controllers.yaml")
+    if not Path(controllers).is_file():
+        raise RuntimeError(f"controllers_file '{controllers}' does not exist")
+    manager = Node(
+        package="controller_manager",
+        executable="ros2_control_node",
+        namespace=values["namespace"],
+        parameters=[controllers, {"robot_description": description}],
+        remappings=[("~/robot_description", "robot_description")],
+        output="screen",
+    )
+    names = ["joint_state_broadcaster", "joint_trajectory_controller"]
+    spawner = Node(
+        package="controller_manager",
+        executable="spawner",
+        namespace=values["namespace"],
+        arguments=[*names, "--param-file", controllers],
+        output="screen",
+    )
+    return [manager, spawner]
+
+
+def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    """Nodes for the argument values."""
+    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    mock = values["use_mock_hardware"] == "true"
+    if mock and values["sim"] == "true":
+        raise RuntimeError("use_mock_hardware:=true and sim:=true are two robots: add sim:=false")
+    text = describe(load_embodiment(values["embodiment"]), values["robot_ip"], mock)
+    description = ParameterValue(text, value_type=str)
+    entities: list[LaunchDescriptionEntity] = []
+    if has_package("robot_state_publisher"):
+        prefix = {"frame_prefix": values["tf_prefix"], "use_sim_time": values["use_sim_time"] == "true"}
+        entities.append(
+            Node(
+                package="robot_state_publisher",
+                executable="robot_state_publisher",
+                namespace=values["namespace"],
+                parameters=[{"robot_description": description, **prefix}],
+                output="screen",
+            )
+        )
+    else:
+        entities.append(LogInfo(msg="robot_state_publisher is not installed: no frames for RViz"))
+    return entities + (mock_hardware(values, description) if mock else [])
+
+
+def generate_launch_description() -> LaunchDescription:
+    """What `ros2 launch` runs."""
+    arguments = [DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in ARGUMENTS.items()]
+    return LaunchDescription([*arguments, OpaqueFunction(function=launch_setup)])

@@ -1,0 +1,220 @@
+"""The launch description as the launch tool sees it; needs `launch` and `launch_ros`, which have no wheels."""
+
+import os
+import sys
+
+import pytest
+import yaml
+
+pytest.importorskip("launch_ros", reason="launch and launch_ros are not installed (they come with ROS, not from PyPI)")
+
+import itertools
+
+from launch.actions import ExecuteProcess, IncludeLaunchDescription, LogInfo, SetEnvironmentVariable
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import LifecycleNode, Node
+
+from launch import LaunchContext
+from wam_ros.core.resources import share_dir
+
+NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
+EXTERNAL = {
+    "robot_state_publisher": ["robot_state_publisher"],
+    "controller_manager": ["ros2_control_node", "spawner"],
+    "rviz2": ["rviz2"],
+}
+
+
+def install(prefix, package, executables):
+    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True, exist_ok=True)
+    (index / package).touch()
+    folder = prefix / "lib" / package
+    folder.mkdir(parents=True)
+    for name in executables:
+        (folder / name).write_text("#!/bin/sh\n")
+        (folder / name).chmod(0o755)
+
+
+@pytest.fixture
+def prefix(tmp_path, monkeypatch):
+    """A ROS prefix that holds this package's executables and nothing else."""
+    install(tmp_path, "wam_ros", NODES)
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for name in ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+class Bringup:
+    """The launch description visited with some arguments, its processes not started."""
+
+    def __init__(self, **arguments):
+        self.context = LaunchContext(argv=[])
+        path = share_dir() / "launch" / "bringup.launch.py"
+        description = PythonLaunchDescriptionSource(str(path)).get_launch_description(self.context)
+        self.declared = {a.name: a for a in description.get_launch_arguments()}
+        unknown = set(arguments) - set(self.declared)
+        assert not unknown, f"no such launch arguments: {unknown}"
+        self.context.launch_configurations.update(arguments)
+        self.entities = []
+        self._prepared = []
+        self._visit(description.entities)
+
+    def _visit(self, entities):
+        for entity in entities or []:
+            if isinstance(entity, (Node, ExecuteProcess, LogInfo)):
+                self.entities.append(entity)
+                continue
+            if isinstance(entity, (SetEnvironmentVariable, IncludeLaunchDescription)):
+                self.entities.append(entity)
+            self._visit(entity.visit(self.context))
+
+    def nodes(self):
+        return {self._executable(n): n for n in self.entities if isinstance(n, Node)}
+
+    def _executable(self, node):
+        value = node.node_executable
+        return value if isinstance(value, str) else "".join(s.perform(self.context) for s in value)
+
+    def said(self):
+        logs = [e for e in self.entities if isinstance(e, LogInfo)]
+        return "\n".join("".join(part.perform(self.context) for part in log.msg) for log in logs)
+
+    def command(self, executable):
+        node = self.nodes()[executable]
+        if node not in self._prepared:
+            self._prepared.append(node)
+            self.context._set_is_shutdown(True)  # then the command line is prepared and not started
+            Node.execute(node, self.context)
+        return node.process_description.final_cmd
+
+    def parameters(self, executable):
+        """What the node would get: the files of its command line, later ones winning."""
+        command = self.command(executable)
+        found = {}
+        for flag, value in itertools.pairwise(command):
+            if flag == "--params-file":
+                with open(value) as file:
+                    for section in yaml.safe_load(file).values():
+                        found.update(section["ros__parameters"])
+        return found
+
+
+def test_the_default_is_the_simulated_loop_that_waits_for_an_instruction(prefix):
+    b = Bringup()
+    assert set(b.nodes()) == {"sim_node", "camera_node", "inference_node", "safety_node", "bridge_node"}
+    assert all(isinstance(n, LifecycleNode) for n in b.nodes().values())
+    safety = b.parameters("safety_node")
+    assert safety["dry_run"] is False
+    assert safety["arm_on_start"] is False
+    assert "nothing moves" in b.said()
+    assert all(b.parameters(n)["autostart"] is True for n in b.nodes())
+
+
+def test_with_an_instruction_the_simulated_arm_arms_itself(prefix):
+    b = Bringup(instruction="pick up the red block")
+    assert b.parameters("inference_node")["instruction"] == "pick up the red block"
+    assert b.parameters("safety_node")["arm_on_start"] is True
+
+
+def test_a_real_arm_is_a_dry_run_and_never_arms_itself(prefix):
+    b = Bringup(sim="false", instruction="pick up the red block")
+    assert "sim_node" not in b.nodes()
+    assert b.parameters("safety_node")["dry_run"] is True
+    assert b.parameters("safety_node")["arm_on_start"] is False
+    b = Bringup(sim="false", dry_run="false", instruction="pick up the red block")
+    assert b.parameters("safety_node")["dry_run"] is False
+    assert b.parameters("safety_node")["arm_on_start"] is False
+
+
+def test_an_unknown_embodiment_fails_with_the_choices(prefix):
+    with pytest.raises(Exception, match=r"unknown embodiment 'pamda'. Did you mean 'panda'\? Choices: .*panda"):
+        Bringup(embodiment="pamda")
+
+
+@pytest.mark.parametrize("bad", [{"sim": "maybe"}, {"log_level": "loud"}, {"imagination": "wild"}])
+def test_a_value_outside_the_choices_is_refused(prefix, bad):
+    with pytest.raises(RuntimeError, match=r"(?i)valid options"):
+        Bringup(**bad)
+
+
+def test_namespace_reaches_every_node_and_its_logger(prefix):
+    b = Bringup(namespace="cell/left", log_level="debug")
+    for name in b.nodes():
+        command = b.command(name)
+        assert "__ns:=/cell/left" in command or "__ns:=cell/left" in command
+        assert f"cell.left.{name}:=debug" in command
+
+
+def test_the_users_parameters_come_last(prefix, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**:\n  ros__parameters:\n    embodiment: other\n")
+    assert Bringup(params_file=str(mine)).parameters("bridge_node")["embodiment"] == "other"
+
+
+def test_large_messages_get_a_transport_unless_the_user_chose_one(prefix, monkeypatch):
+    Bringup()
+    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "LARGE_DATA"
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
+    Bringup()
+    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4"
+
+
+def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
+    assert "RViz is not installed" in Bringup().said()
+    install(prefix, "rviz2", ["rviz2"])
+    assert "no screen" in Bringup().said()
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert "rviz2" not in Bringup(launch_rviz="false").nodes()
+    b = Bringup(tf_prefix="left_", namespace="left")
+    command = b.command("rviz2")
+    assert command[command.index("-f") + 1] == "left_panda_link0"
+    assert command[command.index("-d") + 1].endswith("wam.rviz")
+    with pytest.raises(RuntimeError, match="does not exist"):
+        Bringup(rviz_config_file="/nowhere.rviz")
+
+
+def test_frames_are_published_where_the_package_is_installed(prefix):
+    assert "robot_state_publisher is not installed" in Bringup().said()
+    install(prefix, "robot_state_publisher", ["robot_state_publisher"])
+    b = Bringup(tf_prefix="left_")
+    parameters = b.parameters("robot_state_publisher")
+    assert parameters["frame_prefix"] == "left_"
+    assert "<robot" in parameters["robot_description"]
+
+
+def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
+    with pytest.raises(RuntimeError, match="two robots"):
+        Bringup(use_mock_hardware="true")
+    with pytest.raises(RuntimeError, match="ros2-control"):
+        Bringup(use_mock_hardware="true", sim="false")
+    install(prefix, "controller_manager", EXTERNAL["controller_manager"])
+    b = Bringup(use_mock_hardware="true", sim="false")
+    assert "joint_trajectory_controller" in b.command("spawner")
+    description = b.parameters("ros2_control_node")["robot_description"]
+    assert description.count('<command_interface name="position"/>') == 8
+    with pytest.raises(RuntimeError, match="does not exist"):
+        Bringup(use_mock_hardware="true", sim="false", controllers_file="/nowhere.yaml")
+
+
+def test_recording_and_the_view_are_asked_for(prefix):
+    assert not [e for e in Bringup().entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
+    b = Bringup(record="/tmp/bag", view="true", namespace="left")
+    assert "view_node" in b.nodes()
+    (bag,) = [e for e in b.entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
+    words = ["".join(part.perform(b.context) for part in word) for word in bag.cmd]
+    assert "/left/action_chunk" in words
+    assert words[words.index("--output") + 1] == "/tmp/bag"
+
+
+def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix):
+    b = Bringup(view="true")
+    ending = {name for name, node in b.nodes().items() if node._ExecuteLocal__on_exit is not None}
+    assert ending == {"sim_node", "camera_node", "inference_node", "safety_node", "bridge_node"}
+
+
+def test_python_of_the_checkout_is_not_hidden_by_the_launch_folder():
+    assert sys.modules["launch"].__file__ is not None

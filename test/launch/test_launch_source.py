@@ -1,0 +1,84 @@
+"""What can be known of the launch files and the RViz configuration without the launch tool."""
+
+import ast
+
+import pytest
+import yaml
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.resources import share_dir
+
+ROOT = share_dir()
+FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+USUAL = {
+    "use_sim_time",
+    "namespace",
+    "tf_prefix",
+    "robot_ip",
+    "use_mock_hardware",
+    "controllers_file",
+    "launch_rviz",
+    "rviz_config_file",
+    "params_file",
+    "log_level",
+    "autostart",
+}
+OURS = {"embodiment", "model", "checkpoint", "instruction", "sim", "dry_run", "imagination", "record", "view"}
+
+
+def arguments_of(path):
+    """The ARGUMENTS dictionary of a launch file, read without running it: {name: tuple}."""
+    for statement in ast.parse(path.read_text()).body:
+        target = statement.target if isinstance(statement, ast.AnnAssign) else getattr(statement, "targets", [None])[0]
+        if isinstance(target, ast.Name) and target.id == "ARGUMENTS":
+            return {
+                key.value: value.elts for key, value in zip(statement.value.keys, statement.value.values, strict=False)
+            }
+    raise AssertionError(f"{path} has no ARGUMENTS")
+
+
+def test_bringup_has_the_arguments_that_users_of_arms_know_and_ours():
+    assert set(arguments_of(ROOT / "launch" / "bringup.launch.py")) == USUAL | OURS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_argument_has_a_default_and_a_sentence(path):
+    for name, values in arguments_of(path).items():
+        assert isinstance(values[0].value, str), name
+        assert values[-1].value.endswith("."), name
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
+def test_every_launch_file_offers_what_the_tool_calls(path):
+    names = {s.name for s in ast.parse(path.read_text()).body if isinstance(s, ast.FunctionDef)}
+    assert {"generate_launch_description", "launch_setup"} <= names
+
+
+def displays():
+    config = yaml.safe_load((ROOT / "config" / "rviz" / "wam.rviz").read_text())
+    return config["Visualization Manager"], {d["Name"]: d for d in config["Visualization Manager"]["Displays"]}
+
+
+def test_rviz_shows_robot_cameras_imagination_and_safety():
+    manager, shown = displays()
+    panda = load_embodiment("panda")
+    assert manager["Global Options"]["Fixed Frame"] == panda.base_frame
+    topics = {(d["Class"].split("/")[1], d["Topic"]["Value"]) for d in shown.values() if "Topic" in d}
+    for camera in panda.cameras:
+        assert ("Image", camera.image_topic) in topics
+        assert ("Image", f"imagined/{camera.name}/image") in topics
+    assert {("MarkerArray", "safety/markers"), ("Path", "safety/ghost_path")} <= topics
+    assert shown["Robot"]["Description Topic"]["Durability Policy"] == "Transient Local"
+
+
+def test_rviz_topics_are_relative_so_that_a_namespace_reaches_them():
+    _, shown = displays()
+    for display in shown.values():
+        assert not display.get("Topic", {}).get("Value", "").startswith("/")
+
+
+def test_the_mock_controllers_move_the_joints_of_the_default_robot():
+    config = yaml.safe_load((ROOT / "config" / "ros2_controllers.yaml").read_text())
+    settings = config["/**/joint_trajectory_controller"]["ros__parameters"]
+    assert tuple(settings["joints"]) == load_embodiment("panda").joint_names
+    assert settings["interpolate_from_desired_state"] is True
