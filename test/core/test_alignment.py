@@ -1,5 +1,7 @@
 """Streams on their own rhythm into observations, with the clock as an argument."""
 
+import gc
+
 import numpy as np
 import pytest
 
@@ -55,8 +57,11 @@ def test_simultaneous_frames_become_one_observation_of_their_stamp():
     a = aligner()
     feed(a, 100, 100, 100)
     o = a.poll(T0 + 101 * MS)
-    assert o.stamp_ns == T0 + 100 * MS and o.age_ns == 0 and o.view_names == ("front", "wrist")
-    assert o.frame_stamps_ns == (o.stamp_ns, o.stamp_ns) and (o.frames == 100).all()
+    assert o.stamp_ns == T0 + 100 * MS
+    assert o.age_ns == 0
+    assert o.view_names == ("front", "wrist")
+    assert o.frame_stamps_ns == (o.stamp_ns, o.stamp_ns)
+    assert (o.frames == 100).all()
     assert a.poll(T0 + 102 * MS) is None
 
 
@@ -75,8 +80,11 @@ def test_each_view_gives_its_newest_frame_not_newer_than_the_instant():
     b.add_frame("wrist", T0 + 100 * MS, frame(100))
     b.add_joints(joints(130))
     o = b.poll(T0 + 131 * MS)
-    assert o.stamp_ns == T0 + 100 * MS and o.frame_stamps_ns == (T0 + 90 * MS, T0 + 100 * MS)
-    assert o.frames[0, 0, 0, 0] == 90 and o.frames[1, 0, 0, 0] == 100 and o.age_ns == 20 * MS
+    assert o.stamp_ns == T0 + 100 * MS
+    assert o.frame_stamps_ns == (T0 + 90 * MS, T0 + 100 * MS)
+    assert o.frames[0, 0, 0, 0] == 90
+    assert o.frames[1, 0, 0, 0] == 100
+    assert o.age_ns == 20 * MS
 
 
 def test_joints_are_interpolated_to_the_instant():
@@ -87,7 +95,8 @@ def test_joints_are_interpolated_to_the_instant():
     assert a.poll(T0 + 101 * MS) is None  # waits for a state on the other side
     a.add_joints(joints(130, position=5.0))
     state = a.poll(T0 + 102 * MS).joints
-    assert state.stamp_ns == T0 + 100 * MS and state.positions == pytest.approx([2.0, 4.0])
+    assert state.stamp_ns == T0 + 100 * MS
+    assert state.positions == pytest.approx([2.0, 4.0])
     assert np.isnan(state.efforts).all()
 
 
@@ -96,14 +105,17 @@ def test_without_a_later_state_the_one_before_is_taken_after_the_patience():
     feed(a, 100, 100, 90)
     assert a.poll(T0 + 129 * MS) is None
     o = a.poll(T0 + 130 * MS)
-    assert o.joints.stamp_ns == T0 + 90 * MS and o.age_ns == 10 * MS
+    assert o.joints.stamp_ns == T0 + 90 * MS
+    assert o.age_ns == 10 * MS
 
 
 @pytest.mark.parametrize("period", [100.0, 50.0, 33.333, 16.667, 99.9, 100.2])
 def test_cameras_at_a_multiple_of_the_rate_give_the_rate(period):
     streams = {v: every(period, 5000) for v in ("front", "wrist")} | {JOINTS: every(10, 5000)}
     gaps = np.diff([o.stamp_ns for _, o in run(aligner(), streams, 5000)]) / MS
-    assert len(gaps) >= 47 and gaps.min() >= 99 and gaps.max() <= 101
+    assert len(gaps) >= 47
+    assert gaps.min() >= 99
+    assert gaps.max() <= 101
 
 
 def test_cameras_out_of_phase_wait_no_longer_than_the_patience():
@@ -117,7 +129,8 @@ def test_cameras_out_of_phase_wait_no_longer_than_the_patience():
 def test_a_slow_view_is_reused_only_while_it_is_fresh_enough():
     streams = {"front": every(100, 3000), "wrist": every(200, 1000), JOINTS: every(10, 3000)}
     seen = run(aligner(), streams, 3000)
-    assert len(seen) >= 11 and seen[-1][1].stamp_ns == T0 + 1200 * MS
+    assert len(seen) >= 11
+    assert seen[-1][1].stamp_ns == T0 + 1200 * MS
     assert max(o.age_ns for _, o in seen) <= 250 * MS
 
 
@@ -126,7 +139,8 @@ def test_the_stream_that_holds_back_is_named():
     a.add_frame("front", T0, frame(0))
     faults = a.faults(T0 + 800 * MS)
     assert [(f.stream, f.kind) for f in faults] == [("front", "stale"), ("wrist", "missing"), (JOINTS, "missing")]
-    assert str(faults[0]) == "newest is 0.80 s old" and str(faults[1]) == "nothing has arrived"
+    assert str(faults[0]) == "newest is 0.80 s old"
+    assert str(faults[1]) == "nothing has arrived"
 
 
 def test_an_unstamped_camera_is_said_to_be_so():
@@ -159,7 +173,8 @@ def test_a_clock_set_back_flushes_and_starts_again():
     a = aligner()
     feed(a, 5000, 5000, 5000)
     assert a.poll(T0 + 5000 * MS) is not None
-    assert a.poll(T0) is None and a.flushes == 1
+    assert a.poll(T0) is None
+    assert a.flushes == 1
     feed(a, 10, 10, 10)
     assert a.poll(T0 + 10 * MS).stamp_ns == T0 + 10 * MS
 
@@ -168,14 +183,16 @@ def test_stamps_that_fall_far_back_flush_even_when_the_clock_does_not():
     a = aligner()
     feed(a, 5000, 5000, 5000)
     feed(a, 100, 100, 100)
-    assert a.flushes == 1 and a.poll(T0 + 101 * MS).stamp_ns == T0 + 100 * MS
+    assert a.flushes == 1
+    assert a.poll(T0 + 101 * MS).stamp_ns == T0 + 100 * MS
 
 
 def test_a_sample_slightly_out_of_order_is_left_out():
     a = aligner()
     feed(a, 100, 100, 100)
     a.add_frame("front", T0 + 60 * MS, frame(60))
-    assert a.flushes == 0 and a.poll(T0 + 101 * MS).frame_stamps_ns[0] == T0 + 100 * MS
+    assert a.flushes == 0
+    assert a.poll(T0 + 101 * MS).frame_stamps_ns[0] == T0 + 100 * MS
 
 
 def test_only_frames_that_are_used_are_decoded():
@@ -191,7 +208,8 @@ def test_only_frames_that_are_used_are_decoded():
         a.add_frame("front", T0 + t * MS, t)
     a.add_frame("wrist", T0 + 90 * MS, 7)
     a.add_joints(joints(95))
-    assert (a.poll(T0 + 95 * MS).frames[0] == 90).all() and decoded == [90, 7]
+    assert (a.poll(T0 + 95 * MS).frames[0] == 90).all()
+    assert decoded == [90, 7]
 
 
 def test_a_frame_that_cannot_be_decoded_is_reported_and_the_next_instant_works():
@@ -210,6 +228,16 @@ def test_a_frame_that_cannot_be_decoded_is_reported_and_the_next_instant_works()
                 a.poll(T0 + t * MS)
         else:
             assert a.poll(T0 + t * MS).stamp_ns == T0 + 200 * MS
+
+
+def test_a_view_that_never_comes_does_not_pile_up_the_others():
+    a = aligner()
+    images = [frame(k) for k in range(200)]
+    for k, image in enumerate(images):
+        a.add_frame("front", T0 + k * 10 * MS, image)
+        assert a.poll(T0 + k * 10 * MS) is None
+    kept = sum(len(gc.get_referrers(image)) > 1 for image in images)  # `images` itself refers to each
+    assert 0 < kept < 60
 
 
 def test_names_that_do_not_belong_are_refused():

@@ -23,7 +23,8 @@ def test_a_whole_factor_averages_its_block_and_rounds_half_up():
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(0, 255))
 def test_a_plain_image_stays_plain_at_every_size(h, w, height, width, value):
     out = resize(np.full((h, w, 3), value, np.uint8), height, width)
-    assert out.shape == (height, width, 3) and (out == value).all()
+    assert out.shape == (height, width, 3)
+    assert (out == value).all()
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.integers(1, 30))
@@ -76,7 +77,8 @@ def test_a_size_of_zero_is_refused():
 def test_tiles_lie_side_by_side_and_come_back():
     frames = noise(3, 5, 7, 3)
     tiled = tile(frames)
-    assert tiled.shape == (5, 21, 3) and np.array_equal(tiled[:, 7:14], frames[1])
+    assert tiled.shape == (5, 21, 3)
+    assert np.array_equal(tiled[:, 7:14], frames[1])
     assert np.array_equal(untile(tiled, 3), frames)
 
 
@@ -87,7 +89,8 @@ def test_tiles_that_do_not_divide_are_refused():
 
 def test_psnr_of_known_errors():
     black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
-    assert mse(black, white) == 1.0 and psnr(black, white) == 0.0
+    assert mse(black, white) == 1.0
+    assert psnr(black, white) == 0.0
     assert psnr(black, black) == float("inf")
     assert psnr(black, np.full((4, 4, 3), 51, np.uint8)) == pytest.approx(20 * np.log10(5))
 

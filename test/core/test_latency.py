@@ -24,7 +24,8 @@ def test_percentiles_are_those_of_the_sorted_values(latencies, percent):
 
 def test_the_first_latencies_after_a_cold_start_do_not_count():
     w = window([9.0, 8.0, 0.05, 0.06], warmup=2)
-    assert w.percentile(100) == 0.06 and len(w) == 2
+    assert w.percentile(100) == 0.06
+    assert len(w) == 2
 
 
 def test_a_slow_spell_is_forgotten():
@@ -32,7 +33,8 @@ def test_a_slow_spell_is_forgotten():
 
 
 def test_nothing_measured_is_no_delay():
-    assert window([]).percentile(95) == 0.0 and window([]).delay_steps(0.1) == 0
+    assert window([]).percentile(95) == 0.0
+    assert window([]).delay_steps(0.1) == 0
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -0.1])

@@ -78,8 +78,12 @@ def rig():
 def test_a_prediction_comes_back_with_what_it_was_made_from(rig):
     rig.reset("red")
     result = rig.predict(100)
-    assert result.error == "" and result.observation.stamp_ns == 100 * MS and result.instruction == "red"
-    assert result.output.positions[0, 0] == 100 * MS and result.inference_s > 0 and result.epoch == 1
+    assert result.error == ""
+    assert result.observation.stamp_ns == 100 * MS
+    assert result.instruction == "red"
+    assert result.output.positions[0, 0] == 100 * MS
+    assert result.inference_s > 0
+    assert result.epoch == 1
     assert rig.engine.take() is None
     assert rig.policy.threads.isdisjoint({threading.get_ident()})
 
@@ -87,7 +91,8 @@ def test_a_prediction_comes_back_with_what_it_was_made_from(rig):
 def test_nothing_is_predicted_before_an_instruction(rig):
     rig.engine.submit(observation(100))
     assert rig.reset(None).ok
-    assert rig.policy.log == [] and rig.engine.take() is None
+    assert rig.policy.log == []
+    assert rig.engine.take() is None
 
 
 def test_the_newest_observation_replaces_the_waiting_one(rig):
@@ -98,7 +103,8 @@ def test_the_newest_observation_replaces_the_waiting_one(rig):
         if ms == 100:
             assert rig.policy.entered.acquire(timeout=WAIT_S)
     rig.policy.go_on.release(2)
-    assert rig.events.acquire(timeout=WAIT_S) and rig.events.acquire(timeout=WAIT_S)
+    assert rig.events.acquire(timeout=WAIT_S)
+    assert rig.events.acquire(timeout=WAIT_S)
     assert [stamp for what, stamp in rig.policy.log if what == "predict"] == [100, 400]
     assert rig.engine.take().observation.stamp_ns == 400 * MS
     assert rig.engine.status().dropped == 3  # two observations and the result nobody took
@@ -112,18 +118,24 @@ def test_a_result_that_was_under_way_when_the_epoch_rose_is_dropped(rig):
     future = rig.engine.reset("blue")
     rig.policy.go_on.release()
     assert future.result(WAIT_S).epoch == 2
-    assert rig.engine.take() is None and rig.engine.status().dropped == 1
+    assert rig.engine.take() is None
+    assert rig.engine.status().dropped == 1
     rig.policy.hold = False
     rig.events.acquire(timeout=WAIT_S), rig.events.acquire(timeout=WAIT_S)
-    assert (result := rig.predict(200)).epoch == 2 and result.instruction == "blue"
+    assert (result := rig.predict(200)).epoch == 2
+    assert result.instruction == "blue"
 
 
 def test_a_refused_instruction_changes_nothing_and_says_why(rig):
     rig.reset("red")
     outcome = rig.reset("purple")
-    assert not outcome.ok and "Choices: red, green, blue" in outcome.message and outcome.epoch == 1
+    assert not outcome.ok
+    assert "Choices: red, green, blue" in outcome.message
+    assert outcome.epoch == 1
     result = rig.predict(100)
-    assert result.instruction == "red" and result.epoch == 1 and rig.engine.status().instruction == "red"
+    assert result.instruction == "red"
+    assert result.epoch == 1
+    assert rig.engine.status().instruction == "red"
     assert [w for w, _ in rig.policy.log].count("reset") == 1
 
 
@@ -135,8 +147,10 @@ def test_reset_without_instruction_forgets_and_keeps_the_instruction(rig):
     rig.reset("red")
     rig.predict(100)
     outcome = rig.reset(None)
-    assert outcome.ok and outcome.epoch == 2
-    assert rig.policy.log[-1] == ("reset", "red") and rig.predict(200).epoch == 2
+    assert outcome.ok
+    assert outcome.epoch == 2
+    assert rig.policy.log[-1] == ("reset", "red")
+    assert rig.predict(200).epoch == 2
 
 
 @pytest.mark.parametrize(
@@ -146,8 +160,11 @@ def test_a_failure_is_data_and_the_memory_starts_afresh(rig, error, text):
     rig.reset("red")
     rig.policy.fail_at[100] = error
     failed = rig.predict(100)
-    assert failed.output is None and failed.error == text and rig.engine.status().error == text
-    assert rig.predict(200).error == "" and rig.engine.status().error == ""
+    assert failed.output is None
+    assert failed.error == text
+    assert rig.engine.status().error == text
+    assert rig.predict(200).error == ""
+    assert rig.engine.status().error == ""
     assert rig.policy.log[-2:] == [("reset", "red"), ("predict", 200)]
 
 
@@ -189,9 +206,11 @@ def test_the_same_instant_is_not_predicted_twice(rig):
 def test_the_first_instruction_warms_up_and_leaves_a_clean_memory():
     rig = Rig(example=observation(0), warmups=3)
     assert rig.reset("red").ok
-    assert [w for w, _ in rig.policy.log].count("predict") == 3 and rig.policy.log[-1] == ("reset", "red")
+    assert [w for w, _ in rig.policy.log].count("predict") == 3
+    assert rig.policy.log[-1] == ("reset", "red")
     rig.reset("blue")
-    assert [w for w, _ in rig.policy.log].count("predict") == 3 and rig.engine.status().predictions == 0
+    assert [w for w, _ in rig.policy.log].count("predict") == 3
+    assert rig.engine.status().predictions == 0
     assert rig.engine.close(WAIT_S)
 
 
@@ -201,6 +220,19 @@ def test_a_model_that_fails_in_warm_up_is_refused():
     assert rig.reset("red").message == "RuntimeError: out of memory"
     assert rig.engine.status().instruction == ""
     assert rig.engine.close(WAIT_S)
+
+
+def test_a_reset_cancelled_before_its_turn_has_no_effect(rig):
+    rig.reset("red")
+    rig.policy.hold = True
+    rig.engine.submit(observation(100))
+    assert rig.policy.entered.acquire(timeout=WAIT_S)
+    assert rig.engine.reset("blue").cancel()
+    rig.policy.go_on.release()
+    rig.policy.hold = False
+    assert rig.events.acquire(timeout=WAIT_S)
+    assert rig.engine.take().epoch == 1
+    assert rig.predict(200).instruction == "red"
 
 
 def test_how_long_a_stuck_prediction_has_run_can_be_seen(rig):
@@ -221,7 +253,8 @@ def test_closing_waits_for_the_prediction_under_way_and_refuses_what_comes_after
     assert rig.policy.entered.acquire(timeout=WAIT_S)
     assert rig.engine.close(0.0) is False
     rig.policy.go_on.release()
-    assert rig.engine.close(WAIT_S) and not rig.engine.status().alive
+    assert rig.engine.close(WAIT_S)
+    assert not rig.engine.status().alive
     assert rig.engine.reset("blue").result(WAIT_S).message == "the inference engine is closed"
 
 
@@ -232,5 +265,6 @@ def test_an_owner_that_fails_does_not_end_the_thread():
         raise RuntimeError("going away")
 
     engine = InferenceEngine(policy, max_gap_ns=300 * MS, on_event=explode)
-    assert engine.reset("red").result(WAIT_S).ok and engine.reset("blue").result(WAIT_S).ok
+    assert engine.reset("red").result(WAIT_S).ok
+    assert engine.reset("blue").result(WAIT_S).ok
     assert engine.close(WAIT_S)

@@ -37,12 +37,16 @@ def result(ms: int, epoch: int = 1, imagined: int = 0) -> EngineResult:
 def test_a_chunk_is_anchored_at_its_observation_and_carries_where_it_comes_from():
     chunk, future = session().chunk(result(100, epoch=4), T0 + 160 * MS)
     assert chunk.anchor_ns == chunk.observation_ns == chunk.trace_id == T0 + 100 * MS
-    assert chunk.step_period_ns == 100 * MS and chunk.valid_until_ns == T0 + 900 * MS
+    assert chunk.step_period_ns == 100 * MS
+    assert chunk.valid_until_ns == T0 + 900 * MS
     assert (chunk.embodiment, chunk.model, chunk.checkpoint_hash) == ("panda", "tiny", "ab" * 8)
     assert (chunk.instruction, chunk.epoch, chunk.denoise_evaluations) == ("red", 4, 3)
-    assert chunk.joint_names == PANDA.joint_names and chunk.session_id == bytes(range(16))
-    assert future.chunk_seq == chunk.seq and future.instants_ns == (T0 + 500 * MS, T0 + 900 * MS)
-    assert np.isnan(future.surprise) and future.joint_path is chunk.positions
+    assert chunk.joint_names == PANDA.joint_names
+    assert chunk.session_id == bytes(range(16))
+    assert future.chunk_seq == chunk.seq
+    assert future.instants_ns == (T0 + 500 * MS, T0 + 900 * MS)
+    assert np.isnan(future.surprise)
+    assert future.joint_path is chunk.positions
 
 
 def test_chunks_are_numbered_without_a_gap():
@@ -58,7 +62,8 @@ def test_latency_is_from_observation_to_chunk():
     status = s.status(T0 + 1110 * MS, IDLE)
     assert (status.latency_last_s, status.latency_p50_s, status.latency_p95_s) == pytest.approx((0.1, 0.05, 0.1))
     assert (status.delay_steps, status.execute_steps, status.horizon_steps, status.feasible) == (1, 1, 8, True)
-    assert status.slack_s == pytest.approx(0.69) and status.chunks == 11
+    assert status.slack_s == pytest.approx(0.69)
+    assert status.chunks == 11
 
 
 def test_surprise_is_the_error_of_the_frame_imagined_for_now():
@@ -68,7 +73,8 @@ def test_surprise_is_the_error_of_the_frame_imagined_for_now():
     s.observe(observation(300, value=51))
     assert s.surprise is None
     s.observe(observation(400, value=102))
-    assert s.surprise.mse == pytest.approx(0.04) and s.surprise.copy_mse == pytest.approx(0.16)
+    assert s.surprise.mse == pytest.approx(0.04)
+    assert s.surprise.copy_mse == pytest.approx(0.16)
     assert s.chunk(result(400), T0 + 450 * MS)[1].surprise == pytest.approx(0.04)
 
 
@@ -96,19 +102,23 @@ def slow() -> InferenceSession:
     s = session()
     s.chunk(result(0), T0 + 600 * MS)  # d = 6 of 8: the next chunk would come when this one is used up
     chunk, _ = s.chunk(result(1000), T0 + 1600 * MS)
-    assert chunk.chunking_mode is ChunkingMode.SYNCHRONOUS and chunk.anchor_ns == T0 + 1600 * MS
+    assert chunk.chunking_mode is ChunkingMode.SYNCHRONOUS
+    assert chunk.anchor_ns == T0 + 1600 * MS
     return s
 
 
 def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
     s = slow()
-    assert not s.status(T0, IDLE).feasible and s.status(T0, IDLE).mode is ChunkingMode.SYNCHRONOUS
+    assert not s.status(T0, IDLE).feasible
+    assert s.status(T0, IDLE).mode is ChunkingMode.SYNCHRONOUS
     assert not s.observe(observation(2300))
     assert not s.observe(observation(2500, speed=0.1))
     assert s.observe(observation(2600, speed=0.01))
     assert not s.observe(observation(2700))  # one look at a time
     s.forget()
     assert s.observe(observation(2800))
+    s.chunk(result(2800), T0 + 3400 * MS)
+    assert s.observe(observation(4200))
 
 
 def test_without_measured_speed_it_waits_another_horizon():

@@ -8,8 +8,11 @@ from wam_ros.runtime.slot import LatestSlot
 def test_the_newest_value_is_taken_once():
     slot: LatestSlot[int] = LatestSlot()
     assert slot.take() is None
-    assert slot.put(1) is False and slot.put(2) is True
-    assert slot.take() == 2 and slot.take() is None and slot.replaced == 1
+    assert slot.put(1) is False
+    assert slot.put(2) is True
+    assert slot.take() == 2
+    assert slot.take() is None
+    assert slot.replaced == 1
 
 
 def test_every_value_is_either_taken_or_counted_as_replaced():

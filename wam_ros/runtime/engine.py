@@ -116,7 +116,7 @@ class InferenceEngine:
         """Owner: forget the memory and take a new instruction, or keep the present one (None).
 
         The epoch rises when the instruction is accepted; from then on `take` returns nothing older. The future is
-        resolved on the engine thread, always with an outcome.
+        resolved on the engine thread, always with an outcome; cancelled before its turn, it has no effect.
         """
         future: Future[ResetOutcome] = Future()
         if self._closing.is_set():
@@ -151,9 +151,13 @@ class InferenceEngine:
             if observation is not None and self._instruction and not self._closing.is_set():
                 self._predict(observation)
         while not self._resets.empty():
-            self._resets.get()[1].set_result(ResetOutcome(False, "the inference engine is closed", self._epoch))
+            future = self._resets.get()[1]
+            if future.set_running_or_notify_cancel():
+                future.set_result(ResetOutcome(False, "the inference engine is closed", self._epoch))
 
     def _answer(self, instruction: str | None, future: Future[ResetOutcome]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
         self._set_busy(True)
         message = self._try_reset(instruction)
         with self._lock:
@@ -217,9 +221,8 @@ class InferenceEngine:
             return True
         self._policy.reset(self._instruction)
         self._memory_broken = False
-        if (
-            last is not None and stamp_ns < last
-        ):  # the clock was set back: whatever was predicted before lies in another time
+        if last is not None and stamp_ns < last:
+            # The clock was set back: whatever was predicted before lies in another time.
             with self._lock:
                 self._epoch += 1
         return True
