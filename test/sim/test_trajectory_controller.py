@@ -165,3 +165,12 @@ def test_reset_forgets_the_trajectory():
     c.reset(Q0 + 1)
     assert not c.active
     np.testing.assert_array_equal(c.sample(NOW + NS // 2)[0], Q0 + 1)
+
+
+def test_a_state_sampled_ahead_is_where_the_next_motion_starts():
+    c = make()
+    c.set_trajectory(NOW, NAMES, *ramp(), NOW)
+    ahead = c.sample(NOW + 304_000_000)
+    t, q, dq, ddq = ramp()
+    c.set_trajectory(NOW + NS // 2, NAMES, t, q, dq, ddq, NOW + 300_000_000)
+    np.testing.assert_array_equal(c.sample(NOW + 304_000_000), ahead)

@@ -92,16 +92,17 @@ class TrajectoryController:
         degree = 1 if dq is None else 3 if ddq is None else 5
         bases = (self._state[0], 0.0, 0.0)
         rows = [self._widen(t.size, columns, a, base) for a, base in zip((q, dq, ddq), bases, strict=True)]
-        if t_ns[0] > now_ns:
-            t_ns = np.concatenate(([now_ns], t_ns))
+        from_ns = max(now_ns, self._state_ns)  # the newest state may have been asked for ahead of time
+        if t_ns[0] > from_ns:
+            t_ns = np.concatenate(([from_ns], t_ns))
             rows = [np.vstack((before, row)) for before, row in zip(self._state, rows, strict=True)]
         self._plan = Curve(t_ns, *rows, degree)
         return None
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the newest state."""
-        if self._plan is not None and now_ns >= self._state_ns:
-            self._state = self._plan.at(now_ns)
+        if now_ns >= self._state_ns:
+            self._state = self._state if self._plan is None else self._plan.at(now_ns)
             self._state_ns = now_ns
         q, dq, ddq = self._state
         return q.copy(), dq.copy(), ddq.copy()

@@ -1,0 +1,62 @@
+"""Keep the simulated arm in step with a clock: physics, servo targets and what falls due on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from wam_ros.core.types import NS
+from wam_ros.sim.trajectory_controller import TrajectoryController
+from wam_ros.sim.world import World
+
+LOST_NS = 2 * NS  # beyond this lag (a suspended machine) time is skipped instead of caught up
+
+
+class Stepper:
+    """Advances a world to instants of an outer clock. Not thread-safe.
+
+    Args:
+        world: what is advanced.
+        controller: gives a servo target per physics step.
+        start_ns: the outer instant of the world's present state.
+    """
+
+    def __init__(self, world: World, controller: TrajectoryController, start_ns: int) -> None:
+        self.world, self.controller = world, controller
+        self.now_ns = start_ns  # the instant the physics has reached
+        self._step_ns = round(world.model.opt.timestep * NS)
+        self._due: list[tuple[int, Callable[[int], None], list[int]]] = []
+
+    def every(self, period_s: float, action: Callable[[int], None]) -> None:
+        """Call `action(instant_ns)` each time the physics has come another `period_s`; the first time at once."""
+        self._due.append((max(self._step_ns, round(period_s * NS)), action, [self.now_ns]))
+
+    def advance(self, to_ns: int, max_steps: int = 50) -> int:
+        """Step the physics up to `to_ns`, at most `max_steps` at a time; returns the nanoseconds still missing."""
+        if abs(to_ns - self.now_ns) > LOST_NS:
+            self._skip(to_ns)
+        steps = min(max_steps, (to_ns - self.now_ns) // self._step_ns)
+        for _ in range(steps):
+            q, dq, _ = self.controller.sample(self.now_ns + self._step_ns)
+            self.world.servo(q, dq)
+            self.world.step(1)
+            self.now_ns += self._step_ns
+            self._call_due()
+        return max(0, to_ns - self.now_ns)
+
+    def restart(self) -> None:
+        """The world was reset: hold its new pose."""
+        self.controller.reset(self.world.q)
+
+    def _skip(self, to_ns: int) -> None:
+        self.restart()  # a plan from before the gap must not make the arm leap
+        self.now_ns = to_ns
+        for _, _, due in self._due:
+            due[0] = to_ns
+
+    def _call_due(self) -> None:
+        for period_ns, action, due in self._due:
+            if self.now_ns >= due[0]:
+                due[0] += period_ns
+                if due[0] <= self.now_ns:
+                    due[0] = self.now_ns + period_ns
+                action(self.now_ns)
