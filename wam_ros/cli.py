@@ -23,9 +23,9 @@ class Command:
 COMMANDS = {
     "demo": Command("run the whole loop with a simulated arm", "wam_ros.demo.args:DemoArgs", "wam_ros.demo.main:main"),
     "record-sim": Command(
-        "record demonstrations of the scripted expert", "wam_ros.sim.record:RecordSim", "wam_ros.sim.record:main"
+        "record demonstrations of the scripted expert", "wam_ros.train.record:RecordSim", "wam_ros.train.record:main"
     ),
-    "train": Command("train a model on recorded episodes", "wam_ros.train.main:Train", "wam_ros.train.main:main"),
+    "train": Command("train a model on recorded episodes", "wam_ros.train.train:Train", "wam_ros.train.train:main"),
     "eval": Command(
         "measure a model in the simulator, without ROS",
         "wam_ros.train.evaluate:Evaluate",

@@ -16,6 +16,7 @@ from rich.markup import escape
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.demo.args import DemoArgs, check_args, free_domain_id, make_log_folder
+from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.plan import commands, environment
 from wam_ros.demo.results import RunResults, print_results
 from wam_ros.demo.supervisor import Death, Supervisor
@@ -58,7 +59,7 @@ def _interrupt(_signum: int, _frame: object) -> None:
 
 def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Console) -> int:
     from wam_ros.demo.runner import Runner
-    from wam_ros.demo.session import LoopError, ProcessDiedError, Session
+    from wam_ros.demo.session import Session
 
     embodiment = load_embodiment(args.embodiment)
     started = time.monotonic()
@@ -96,8 +97,6 @@ def _where(args: DemoArgs) -> str:
 
 def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console: Console) -> None:
     """Stop the arm while the processes that can do it still run, and say how long it took."""
-    from wam_ros.demo.session import AT_REST
-
     if dead == "sim_node":
         return  # the simulated arm went with it
     promised_s = session.report.stop_time_s if session.report else 0.0
@@ -110,8 +109,7 @@ def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console:
                 session.link.call("safety_node/arm", data=False)
         while time.monotonic() - started < _REST_S:
             session.link.spin(0.02)
-            speed = session.link.joint_speed()
-            if speed is None or speed < AT_REST:
+            if session.at_rest is not False:
                 break
         else:
             console.print(f"[red]the arm still moves after {_REST_S:.0f} s[/]")

@@ -11,6 +11,7 @@ from typing import Any
 from wam_ros.core.resources import share_dir
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.supervisor import Command
+from wam_ros.ros.environment import ros_environment
 
 
 def commands(args: DemoArgs) -> list[Command]:
@@ -60,22 +61,16 @@ def format_parameter(value: bool | int | float | str) -> str:
 def environment(domain_id: int, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment of every process: this machine only, a domain of its own, one thread per numeric library."""
     env = dict(os.environ if base is None else base)
+    env.update(ros_environment(env))
     env["ROS_DOMAIN_ID"] = str(domain_id)
     env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     env.pop("ROS_LOCALHOST_ONLY", None)  # the older switch; it overrides the range and warns
     env.pop("ROS_STATIC_PEERS", None)
-    # Fast DDS drops most of a best-effort image stream through its default shared memory segment.
-    env.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     env.setdefault("PYTHONUNBUFFERED", "1")
     env.setdefault("RCUTILS_LOGGING_BUFFERED_STREAM", "0")
     env.setdefault("RCUTILS_LOGGING_USE_STDOUT", "1")
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         env.setdefault(name, "1")
-    prefixes = [p for p in env.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-    if sys.prefix not in prefixes and (Path(sys.prefix) / "share" / "ament_index").is_dir():
-        prefixes.insert(0, sys.prefix)
-    if prefixes:
-        env["AMENT_PREFIX_PATH"] = os.pathsep.join(prefixes)
     source = share_dir()
     if (source / "wam_ros" / "__init__.py").is_file():  # run from a checkout: the processes must find the same code
         paths = [str(source), *(p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(source))]

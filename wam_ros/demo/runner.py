@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import count
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -12,7 +13,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import SafetyState
 from wam_ros.demo.args import INTERACTIVE, DemoArgs
 from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
-from wam_ros.demo.session import AT_REST, LoopError, Session, set_instruction
+from wam_ros.demo.errors import LoopError
+
+if TYPE_CHECKING:
+    from wam_ros.demo.session import Session
 
 _SETTLE_S = 4.0  # wall time for the arm to come to rest
 _ARM_S = 5.0  # wall time until safety must accept to be armed
@@ -69,7 +73,7 @@ class Runner:
     def _run_episode(self, seed: int) -> EpisodeResult:
         self._disarm()
         instruction = self._place(seed)
-        set_instruction(self._s, instruction)
+        self._s.instruct(instruction)
         self._s.imagination.clear_pending()
         self._s.latency.clear_pending()
         episode = Episode(seed, instruction, self._args.time_limit, self._step_period_s)
@@ -84,8 +88,7 @@ class Runner:
             raise LoopError(f"the arm did not come to rest within {_SETTLE_S:.0f} s of disarming")
 
     def _at_rest(self) -> bool:
-        speed = self._s.link.joint_speed()
-        return self._s.safety != SafetyState.ARMED and speed is not None and speed < AT_REST
+        return self._s.safety != SafetyState.ARMED and self._s.at_rest is True
 
     def _place(self, seed: int) -> str:
         colour = colour_in(self._wanted) if self._interactive else ""

@@ -11,28 +11,17 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
+from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.imagination import ImaginationTracker
 from wam_ros.demo.latency import LatencyTracker, RateMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
-from wam_ros.demo.supervisor import Death, Supervisor
+from wam_ros.demo.supervisor import Supervisor
 from wam_ros.ros.convert import time_to_ns
 from wam_ros.ros.link import Link
 from wam_ros.view.words import describe_decision, describe_safety
 
 _POLL_S = 0.05  # between two looks at the processes
 AT_REST = 0.02  # rad/s or m/s
-
-
-class ProcessDiedError(Exception):
-    """A process of the loop ended by itself."""
-
-    def __init__(self, death: Death) -> None:
-        super().__init__(death.cause)
-        self.death = death
-
-
-class LoopError(Exception):
-    """The loop runs but does not do what is needed to go on; one line."""
 
 
 class Session:
@@ -158,6 +147,23 @@ class Session:
             raise LoopError(f"{service} did not answer within {timeout_s:.0f} s")
         return future.result()
 
+    def instruct(self, instruction: str) -> None:
+        """Give the model an instruction.
+
+        Raises:
+            WamError: the model refuses it; its message lists the words it knows.
+        """
+        answer = self.call("inference_node/set_instruction", instruction=instruction)
+        if not answer.ok:
+            raise WamError(answer.message)
+        self.instruction, self.epoch, self.redirected = instruction, answer.epoch, ""
+
+    @property
+    def at_rest(self) -> bool | None:
+        """Whether every joint is slower than `AT_REST` in the newest joint state; None before the first."""
+        speed = self.link.joint_speed()
+        return None if speed is None else speed < AT_REST
+
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until every service is there and every stream flows.
 
@@ -182,15 +188,3 @@ class Session:
         if self.video is not None:
             self.video.close()
         self.link.close()
-
-
-def set_instruction(session: Session, instruction: str) -> None:
-    """Give the model an instruction.
-
-    Raises:
-        WamError: the model refuses it; its message lists the words it knows.
-    """
-    answer = session.call("inference_node/set_instruction", instruction=instruction)
-    if not answer.ok:
-        raise WamError(answer.message)
-    session.instruction, session.epoch, session.redirected = instruction, answer.epoch, ""

@@ -1,0 +1,64 @@
+import pytest
+
+from wam_ros.demo.args import DemoArgs
+from wam_ros.demo.plan import commands, environment, format_parameter, node_command
+
+LOOP = ["sim_node", "camera_node", "inference_node", "safety_node", "bridge_node"]
+
+
+def parameters(command):
+    words = iter(command.argv)
+    return dict(next(words).split(":=", 1) for w in words if w == "-p")
+
+
+def by_name(**given):
+    return {c.name: parameters(c) for c in commands(DemoArgs(**given))}
+
+
+def test_every_process_of_the_loop_is_started_and_the_page_only_when_watched():
+    assert list(by_name(headless=True)) == LOOP
+    assert list(by_name(port=9000)) == [*LOOP, "view_node"]
+    assert by_name(port=9000)["view_node"]["port"] == "9000"
+
+
+def test_every_node_brings_itself_up_for_one_robot():
+    for own in by_name(embodiment="panda").values():
+        assert own["autostart"] == "true"
+        assert own["embodiment"] == '"panda"'
+
+
+def test_the_model_is_the_inference_nodes_affair(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = by_name(model="tiny", checkpoint="w.safetensors", steps=2, memory="imagined")
+    assert plan["inference_node"]["checkpoint"] == f'"{tmp_path}/w.safetensors"'
+    assert plan["inference_node"]["steps"] == "2"
+    assert plan["inference_node"]["memory"] == '"imagined"'
+    assert not any("model" in own for name, own in plan.items() if name != "inference_node")
+
+
+def test_another_rate_puts_everyone_but_the_clock_on_simulated_time():
+    plan = by_name(rate=2.0, headless=True)
+    assert plan["sim_node"]["rate"] == "2.0"
+    assert plan["sim_node"]["use_sim_time"] == "false"
+    assert {plan[n]["use_sim_time"] for n in LOOP[1:]} == {"true"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (3, "3"), (1.0, "1.0"), ("8", '"8"'), ('a "b" \\', '"a \\"b\\" \\\\"')]
+)
+def test_parameters_keep_their_type(value, text):
+    assert format_parameter(value) == text
+    assert node_command("n", {"p": value}).argv[-1] == f"p:={text}"
+
+
+def test_processes_reach_no_other_machine_and_no_other_robot():
+    env = environment(42, {"ROS_DOMAIN_ID": "0", "ROS_LOCALHOST_ONLY": "0", "ROS_STATIC_PEERS": "robot"})
+    assert env["ROS_DOMAIN_ID"] == "42"
+    assert env["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    assert "ROS_STATIC_PEERS" not in env
+    assert "ROS_LOCALHOST_ONLY" not in env
+
+
+def test_what_the_person_chose_for_transport_and_threads_stays():
+    env = environment(1, {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "OMP_NUM_THREADS": "3"})
+    assert (env["FASTDDS_BUILTIN_TRANSPORTS"], env["OMP_NUM_THREADS"]) == ("UDPv4", "3")

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from wam_ros.core.types import JointState, Observation
+from wam_ros.demo.imagination import Match
+from wam_ros.demo.recorder import StripRecorder, VideoRecorder
+
+VIEWS = ("front", "wrist")
+JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
+
+
+def frames(value):
+    return np.full((2, 16, 16, 3), value, np.uint8)
+
+
+def observation(value):
+    return Observation(0, VIEWS, frames(value), (0, 0), JOINTS)
+
+
+def matches(observed, *imagined):
+    return [Match(0.4 * (i + 1), VIEWS, frames(observed), frames(v), frames(0)) for i, v in enumerate(imagined)]
+
+
+def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    file = tmp_path / "run.mp4"
+    video = VideoRecorder(str(file), 10.0)
+    video.add(observation(0), [], "", "")
+    for k in range(12):
+        video.add(observation(200), matches(200, 40, 90) if k != 5 else [], "pick up the red block", "armed")
+    assert video.close()
+    n, duration_s = ffmpeg.count_frames_and_secs(str(file))
+    assert (n, duration_s) == (12, pytest.approx(1.2, abs=0.01))
+    reader = ffmpeg.read_frames(str(file))
+    width, height = next(reader)["size"]
+    first = np.frombuffer(next(reader), np.uint8).reshape(height, width, 3)
+    reader.close()
+    row = first[height // 3]
+    for column, value in enumerate((200, 40, 90)):  # centres of the three tiles
+        assert abs(int(row[round((column + 0.5) * width / 3)].mean()) - value) < 12
+
+
+def test_nothing_seen_is_no_file(tmp_path):
+    video = VideoRecorder(str(tmp_path / "run.mp4"), 10.0)
+    assert not video.close()
+    assert not StripRecorder().write(str(tmp_path / "a.png"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_strip_shows_observed_above_imagined_from_first_to_last(tmp_path):
+    strip = StripRecorder(moments=3)
+    strip.add(0, matches(10, 20))  # only one horizon yet: left out
+    for k in range(5):
+        strip.add(k * 10**8, matches(50 + k, 100 + k, 150 + k))
+    assert strip.write(str(tmp_path / "a.png"))
+    picture = np.asarray(Image.open(tmp_path / "a.png"))
+    columns = picture[60:, 150:]  # right of the labels
+    for m, k in enumerate((0, 2, 4)):
+        x = m * 131 + 64
+        values = [int(columns[r * 131 + 20, x, 0]) for r in range(3)]
+        assert values == [50 + k, 100 + k, 150 + k]

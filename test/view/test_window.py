@@ -1,0 +1,50 @@
+import socket
+import urllib.request
+
+import numpy as np
+import pytest
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+
+pytest.importorskip("viser")
+from wam_ros.view.window import Window, plain
+
+PANDA = load_embodiment("panda")
+
+
+@pytest.fixture(scope="module")
+def port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def window(port):
+    made = Window(PANDA, port=port)
+    yield made
+    made.close()
+
+
+def test_the_page_is_served_and_takes_every_update(window, port):
+    q = np.array(PANDA.home)
+    window.show_joints(q)
+    window.show_plan(q, np.zeros((5, 3)))
+    window.show_plan(None, None)
+    window.show_images(np.zeros((20, 30, 3), np.uint8))
+    window.show_state([("safety", "armed")])
+    window.show_instruction("pick up the red block")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}") as page:
+        assert page.status == 200
+    assert not window.watched
+    assert window.take_actions() == []
+
+
+def test_a_second_page_on_the_same_port_is_refused_by_name(window, port):
+    with pytest.raises(WamError, match=str(port)):
+        Window(PANDA, port=port)
+
+
+def test_markdown_in_a_sentence_is_shown_as_it_is():
+    assert plain("**joint_1**\n<b>") == "\\*\\*joint\\_1\\*\\* \\<b\\>"

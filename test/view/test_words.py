@@ -1,0 +1,37 @@
+import pytest
+
+from wam_ros.core.types import ChunkingMode, Decision, Reason, SafetyReport, SafetyState, WamStatus
+from wam_ros.view.words import MEANING, describe_decision, describe_safety, describe_status
+
+
+@pytest.mark.parametrize("state", SafetyState)
+def test_every_state_has_its_own_meaning(state):
+    assert describe_safety(SafetyReport(0, 0, state, Decision.UNKNOWN)) == MEANING[state]
+    assert len(set(MEANING.values())) == len(SafetyState)
+
+
+def test_the_sentence_of_the_report_is_passed_on():
+    report = SafetyReport(0, 0, SafetyState.FAULT, Decision.REJECT, sentence="joint_states are 0.4 s old")
+    assert describe_safety(report).endswith("joint_states are 0.4 s old")
+
+
+def test_decisions_say_what_and_why():
+    cut = SafetyReport(
+        0, 1, SafetyState.ARMED, Decision.TRUNCATED, Reason.ENV_COLLISION, steps_accepted=3, steps_total=8
+    )
+    assert describe_decision(cut) == "truncated, 3 of 8 steps (env collision)"
+    assert describe_decision(SafetyReport(0, 1, SafetyState.ARMED, Decision.SCALED, scale=1.25)) == (
+        "scaled, 1.25 times slower"
+    )
+
+
+def test_an_error_of_the_model_is_shown_instead_of_numbers():
+    status = WamStatus(0, bytes(16), "tiny", "", ChunkingMode.REPLACE, latency_last_s=0.062, latency_p95_s=0.08)
+    assert describe_status(status, 9.6) == "tiny: 9.6 chunks/s, latency 62 ms (p95 80 ms)"
+    broken = WamStatus(0, bytes(16), "tiny", "", ChunkingMode.REPLACE, error="no camera")
+    assert describe_status(broken, 9.6) == "tiny: no camera"
+
+
+def test_silence_is_said():
+    assert "nothing heard" in describe_safety(None)
+    assert "nothing heard" in describe_status(None, 0.0)

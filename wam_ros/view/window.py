@@ -1,0 +1,163 @@
+"""A page in the browser: arm, ghost of the safe trajectory, observed and imagined frames, instruction, buttons."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from queue import Empty, SimpleQueue
+
+import numpy as np
+import viser
+from viser.extras import ViserUrdf
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.resources import config_path
+from wam_ros.core.yamlfile import load_yaml
+
+GHOST = (0.25, 0.75, 0.45, 0.25)  # RGBA in [0, 1]
+_PATH_COLOUR = (60, 190, 110)
+_TABLE_COLOUR = (196, 186, 170)
+
+
+class Window:
+    """Serves the page. Methods belong to one thread; what the person does is fetched with `take_actions`.
+
+    Args:
+        embodiment: robot to show.
+        host: address to listen on.
+        port: TCP port.
+
+    Raises:
+        WamError: the port is in use, or the robot description cannot be drawn.
+    """
+
+    def __init__(self, embodiment: Embodiment, host: str = "127.0.0.1", port: int = 8080) -> None:
+        require_port(host, port)  # the server would silently take the next one
+        self._server = viser.ViserServer(host=host, port=port, label="wam", verbose=False)
+        self._actions: SimpleQueue[tuple[str, str]] = SimpleQueue()
+        self._names = embodiment.joint_names
+        self._build_scene(embodiment)
+        self._build_panel()
+
+    def _build_scene(self, embodiment: Embodiment) -> None:
+        scene = self._server.scene
+        scene.set_up_direction("+z")
+        scene.add_grid("/grid", width=3.0, height=3.0, cell_size=0.1, section_size=0.5, position=(0, 0, -0.001))
+        for name, obstacle in load_yaml(config_path("worlds", embodiment.world)).get("obstacles", {}).items():
+            if obstacle.get("shape") == "box":
+                scene.add_box(
+                    f"/world/{name}",
+                    _TABLE_COLOUR,
+                    tuple(obstacle["size"]),
+                    position=tuple(obstacle["position"]),
+                    wxyz=tuple(obstacle.get("orientation", (1.0, 0.0, 0.0, 0.0))),
+                )
+        scene.add_frame("/robot", show_axes=False)
+        self._ghost_frame = scene.add_frame("/ghost", show_axes=False, visible=False)
+        try:
+            self._arm = ViserUrdf(self._server, embodiment.urdf_path, root_node_name="/robot")
+            self._ghost = ViserUrdf(
+                self._server, embodiment.urdf_path, root_node_name="/ghost", mesh_color_override=GHOST
+            )
+        except Exception as error:  # the parser raises whatever its XML and mesh libraries raise
+            raise WamError(f"{embodiment.urdf_path} cannot be drawn: {error}") from error
+        order = self._arm.get_actuated_joint_names()
+        self._columns = [self._names.index(n) if n in self._names else -1 for n in order]
+        self.show_joints(np.array(embodiment.home))
+        self._server.initial_camera.position, self._server.initial_camera.look_at = (1.5, 0.9, 0.9), (0.35, 0.0, 0.25)
+
+    def _build_panel(self) -> None:
+        gui = self._server.gui
+        gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
+        gui.main_panel.dock_right()
+        self._instruction = gui.add_text("instruction", "")
+        for label, action, colour in (("follow", "instruct", "green"),):
+            self._button(label, action, colour)
+        self._state = gui.add_markdown("waiting for the loop")
+        self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
+        for label, action, colour in (
+            ("arm", "arm", "blue"),
+            ("disarm", "disarm", "gray"),
+            ("reset", "reset", "gray"),
+            ("emergency stop", "estop", "red"),
+        ):
+            self._button(label, action, colour)
+
+    def _button(self, label: str, action: str, colour: str) -> None:
+        button = self._server.gui.add_button(label, color=colour)  # type: ignore[arg-type]
+
+        @button.on_click
+        def _(_event: object) -> None:
+            self._actions.put((action, self._instruction.value if action == "instruct" else ""))
+
+    def take_actions(self) -> list[tuple[str, str]]:
+        """What was pressed since the last call: (instruct | arm | disarm | reset | estop, text)."""
+        actions = []
+        while True:
+            try:
+                actions.append(self._actions.get_nowait())
+            except Empty:
+                return actions
+
+    @property
+    def watched(self) -> bool:
+        """True while a browser is connected; nobody else needs updates."""
+        return bool(self._server.get_clients())
+
+    def _order(self, q: np.ndarray) -> np.ndarray:
+        return np.array([q[c] if c >= 0 else 0.0 for c in self._columns])
+
+    def show_joints(self, q: np.ndarray) -> None:
+        """Move the arm to (A,) positions in the embodiment's order, rad or m."""
+        with self._server.atomic():
+            self._arm.update_cfg(self._order(q))
+
+    def show_plan(self, end: np.ndarray | None, path: np.ndarray | None) -> None:
+        """Draw where the safe trajectory leads.
+
+        Args:
+            end: (A,) joints of the ghost, rad or m; None hides it.
+            path: (N, 3) tool positions, m; fewer than two points hide the line.
+        """
+        with self._server.atomic():
+            self._ghost_frame.visible = end is not None
+            if end is not None:
+                self._ghost.update_cfg(self._order(end))
+            if path is not None and len(path) > 1:
+                segments = np.stack([path[:-1], path[1:]], axis=1).astype(np.float32)
+                self._server.scene.add_line_segments("/plan", segments, _PATH_COLOUR, thickness=0.005)
+
+    def show_images(self, board: np.ndarray) -> None:
+        """Replace the picture of frames, (H, W, 3) uint8 RGB."""
+        self._images.image = board
+
+    def show_state(self, lines: Sequence[tuple[str, str]]) -> None:
+        """Replace the state: (name, sentence) lines."""
+        text = "\n\n".join(f"**{name}** {plain(sentence)}" for name, sentence in lines)
+        if self._state.content != text:
+            self._state.content = text
+
+    def show_instruction(self, instruction: str) -> None:
+        """Fill the instruction box, as when a new episode begins."""
+        if self._instruction.value != instruction:
+            self._instruction.value = instruction
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.stop()
+
+
+def plain(text: str) -> str:
+    """Text that a Markdown page shows as it is, on one line."""
+    return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~" else c for c in " ".join(text.split()))
+
+
+def require_port(host: str, port: int) -> None:
+    """Raise a `WamError` that names the port unless it can be listened on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((host, port))
+        except OSError as error:
+            raise WamError(f"port {port} on {host} cannot be used: {error.strerror}; choose another") from error
