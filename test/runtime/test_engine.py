@@ -26,6 +26,7 @@ class ScriptedPolicy:
         self.entered, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
         self.fail_at: dict[int, Exception] = {}
         self.joints = 2
+        self.silent = False
 
     def reset(self, instruction):
         if "purple" in instruction:
@@ -40,6 +41,8 @@ class ScriptedPolicy:
             assert self.go_on.acquire(timeout=WAIT_S)
         if (error := self.fail_at.pop(observation.stamp_ns // MS, None)) is not None:
             raise error
+        if self.silent:
+            return None
         positions = np.full((4, self.joints), float(observation.stamp_ns))
         return PolicyOutput(positions, observation.frames[None], (400 * MS,), Conditioning.REAL, 2)
 
@@ -172,6 +175,15 @@ def test_an_output_that_does_not_fit_the_robot_is_a_failure(rig):
     rig.reset()
     rig.policy.joints = 3
     assert rig.predict(100).error == "the policy returned positions (4, 3), expected (T, 2)"
+
+
+def test_an_observation_the_policy_wants_no_chunk_from_is_neither_output_nor_error(rig):
+    rig.reset()
+    rig.policy.silent = True
+    result = rig.predict(100)
+    assert result.output is None
+    assert result.error == ""
+    assert rig.engine.status().predictions == 0
 
 
 def test_a_gap_in_the_observations_drops_the_memory_but_not_the_epoch(rig):

@@ -115,6 +115,8 @@ def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
     assert not s.observe(observation(2500, speed=0.1))
     assert s.observe(observation(2600, speed=0.01))
     assert not s.observe(observation(2700))  # one look at a time
+    s.no_chunk()
+    assert s.observe(observation(2750))
     s.forget()
     assert s.observe(observation(2800))
     s.chunk(result(2800), T0 + 3400 * MS)

@@ -27,12 +27,12 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EngineResult:
-    """One prediction, or why there is none."""
+    """One prediction, or why there is none; neither output nor error: the policy wants the chunk before to go on."""
 
     observation: Observation
     instruction: str
     epoch: int
-    output: PolicyOutput | None = None  # None exactly when `error` says why
+    output: PolicyOutput | None = None
     inference_s: float = 0.0
     error: str = ""
 
@@ -81,7 +81,7 @@ class InferenceEngine:
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
         self._policy, self._max_gap_ns, self._on_event = policy, max_gap_ns, on_event
-        self._example, self._warmups_left = example, warmups if example is not None else 0
+        self._example, self._warmups = example, warmups
         self._observations: LatestSlot[Observation] = LatestSlot()
         self._results: LatestSlot[EngineResult] = LatestSlot()
         self._resets: queue.SimpleQueue[tuple[str | None, Future[ResetOutcome]]] = queue.SimpleQueue()
@@ -176,11 +176,11 @@ class InferenceEngine:
         if not instruction:
             return "" if wanted is None else "the instruction is empty"
         try:
-            self._policy.reset(instruction)
-            while self._warmups_left > 0 and self._example is not None:
-                check_output(self._policy.predict(self._example), self._example)
-                self._warmups_left -= 1
+            if self._example is None:
                 self._policy.reset(instruction)
+            else:
+                warm_up(self._policy, instruction, self._example, self._warmups)
+                self._example = None
         except Exception as error:  # whatever a model raises must not end the thread
             if not isinstance(error, WamError):
                 self._memory_broken = True  # not a refusal: the policy may be half reset
@@ -238,12 +238,26 @@ class InferenceEngine:
             self._busy_since = time.perf_counter() if busy else None
 
 
-def check_output(output: PolicyOutput, observation: Observation) -> None:
+def warm_up(policy: Policy, instruction: str, example: Observation, times: int) -> None:
+    """Predict from `example` `times` times; before and after, the memory is as `policy.reset(instruction)` leaves it.
+
+    Raises:
+        WamError: the instruction was refused, or a prediction does not fit.
+    """
+    policy.reset(instruction)
+    for _ in range(times):
+        check_output(policy.predict(example), example)
+        policy.reset(instruction)
+
+
+def check_output(output: PolicyOutput | None, observation: Observation) -> None:
     """Refuse a prediction that does not fit the observation it was made from.
 
     Raises:
         WamError: positions are not (T, A) for the observed joints, or frames not (F, V, H, W, 3) like the observed.
     """
+    if output is None:
+        return
     joints = len(observation.joints.joint_names)
     if output.positions.ndim != 2 or output.positions.shape[0] < 1 or output.positions.shape[1] != joints:
         raise WamError(f"the policy returned positions {output.positions.shape}, expected (T, {joints})")

@@ -76,7 +76,7 @@ class InferenceSession:
         Step k of a chunk is due at its observation plus (k + 1) steps; in synchronous mode, where nothing moved in the
         meantime, at now plus (k + 1) steps.
         """
-        assert result.output is not None, "only a result without error makes a chunk"
+        assert result.output is not None, "only a result with an output makes a chunk"
         out, seen = result.output, result.observation
         mode = self.timing.mode
         self._count(result, now_ns)
@@ -111,6 +111,10 @@ class InferenceSession:
         )
         return chunk, future
 
+    def no_chunk(self) -> None:
+        """The observation asked for gave no chunk: synchronous mode may look again."""
+        self._thinking = False
+
     def status(self, now_ns: int, engine: EngineStatus, error: str = "") -> WamStatus:
         """Health at ROS time `now_ns`; `error` says why nothing comes when the engine itself is well."""
         timing = self.timing
@@ -135,7 +139,7 @@ class InferenceSession:
         )
 
     def forget(self) -> None:
-        """Drop what was imagined: the instruction changed, a prediction failed, or the clock was set back."""
+        """Drop what was imagined: the instruction changed, or the clock was set back."""
         self._monitor.clear()
         self.surprise, self._thinking = None, False
 
