@@ -35,5 +35,8 @@ class Policy(Protocol):
             WamError: the instruction is empty, too long, or has words the model never learned (they are listed).
         """
 
-    def predict(self, observation: Observation) -> PolicyOutput:
-        """Put the observed frames into memory and predict the next chunk and frames from them."""
+    def predict(self, observation: Observation) -> PolicyOutput | None:
+        """Put the observed frames into memory and predict the next chunk and frames from them.
+
+        None means that this observation asks for no new chunk; the one before goes on.
+        """

@@ -1,0 +1,42 @@
+"""World action models, one family a folder; a family is imported only when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.policy import Policy
+from wam_ros.core.resources import config_path, share_dir
+from wam_ros.core.yamlfile import load_yaml
+
+MODELS = {"dreamzero": "wam_ros.models.dreamzero.policy:load"}
+MEMORIES = ("real", "imagined")
+
+
+def load_policy(
+    model: str, checkpoint: str, embodiment: Embodiment, *, threads: int = 1, steps: int = 0, memory: str = "real"
+) -> Policy:
+    """Build the policy that `config/models/<model>.yaml` describes.
+
+    Args:
+        model: name of a shipped model, or a path ending in .yaml.
+        checkpoint: weights file; empty takes the one shipped with the model.
+        embodiment: the robot; must be the one that the model was trained for.
+        threads: CPU threads of the network.
+        steps: denoising steps per chunk; 0 takes the model's own.
+        memory: `real` remembers observed frames; `imagined` never looks again after the first frame (an ablation).
+
+    Raises:
+        WamError: unknown names (with the choices), a damaged checkpoint, or a model for another robot.
+    """
+    require_known("memory", memory, MEMORIES)
+    if steps < 0 or threads < 1:
+        raise WamError(f"steps must be >= 0 and threads >= 1, found {steps} and {threads}")
+    path = config_path("models", model)
+    data = load_yaml(path)
+    family = require_known("model family", str(data.get("family")), MODELS)
+    weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
+    module, _, function = MODELS[family].partition(":")
+    return getattr(importlib.import_module(module), function)(model, weights, embodiment, threads, steps, memory)

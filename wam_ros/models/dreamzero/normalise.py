@@ -1,0 +1,71 @@
+"""Joint values to the network's range and back: q01..q99 to -1..1, arm joints relative to the observed state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wam_ros.core.errors import WamError
+
+GOAL_CENTRE, GOAL_SCALE = (0.5, 0.0, 0.1), (0.1, 0.2, 0.1)  # m: where on the table the grounding stem looks
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """Quantiles per joint; actions of `relative` joints are differences to the anchor state."""
+
+    relative: Tensor  # (A,) 1 or 0
+    state_low: Tensor  # (A,) 1 % quantile, rad or m
+    state_high: Tensor  # (A,) 99 % quantile
+    action_low: Tensor
+    action_high: Tensor
+
+    @classmethod
+    def fit(cls, states: np.ndarray, actions: np.ndarray, relative: np.ndarray, horizon: int) -> Normaliser:
+        """From states (N, K + 1, A) and actions (N, K, A); differences are pooled over all offsets of a chunk."""
+        k = actions.shape[1] - horizon
+        pooled = [actions[:, o : o + k] - relative * states[:, :k] for o in range(horizon)]
+        quantiles = [np.quantile(x.reshape(-1, x.shape[-1]), (0.01, 0.99), 0) for x in (states, np.concatenate(pooled))]
+        (s_low, s_high), (a_low, a_high) = quantiles
+        values = (relative, s_low, s_high, a_low, a_high)
+        return cls(*(torch.tensor(v, dtype=torch.float32) for v in values))
+
+    @classmethod
+    def from_lists(cls, data: dict[str, list[float]], width: int) -> Normaliser:
+        """From the statistics of a checkpoint.
+
+        Raises:
+            WamError: a statistic is missing, has another length, or is not finite.
+        """
+        tensors = []
+        for name in cls.__dataclass_fields__:
+            values = torch.tensor(data.get(name, []), dtype=torch.float32)
+            if values.shape != (width,) or not bool(values.isfinite().all()):
+                raise WamError(f"checkpoint statistics '{name}' must be {width} finite numbers")
+            tensors.append(values)
+        return cls(*tensors)
+
+    def to_lists(self) -> dict[str, list[float]]:
+        """For the checkpoint's metadata."""
+        return {name: getattr(self, name).tolist() for name in self.__dataclass_fields__}
+
+    def state(self, state: Tensor) -> Tensor:
+        """(..., A) joints -> about -1..1, clamped."""
+        return _scale(state, self.state_low, self.state_high).clamp(-1, 1)
+
+    def actions(self, actions: Tensor, state: Tensor) -> Tensor:
+        """(..., T, A) absolute targets and the anchor state (..., A) -> about -1..1, clamped."""
+        relative = actions - self.relative * state[..., None, :]
+        return _scale(relative, self.action_low, self.action_high).clamp(-1.5, 1.5)
+
+    def to_joints(self, actions: Tensor, state: Tensor) -> Tensor:
+        """Inverse of `actions`, not clamped: (..., T, A) absolute rad or m."""
+        span = (self.action_high - self.action_low).clamp_min(1e-6)
+        return (actions + 1) / 2 * span + self.action_low + self.relative * state[..., None, :]
+
+
+def _scale(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    return 2 * (x - low) / (high - low).clamp_min(1e-6) - 1

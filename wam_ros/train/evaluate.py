@@ -1,0 +1,153 @@
+"""`wam eval`: a checkpoint in the simulator without ROS, and its imagination on held-out demonstrations."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.images import mse
+from wam_ros.core.policy import Policy
+from wam_ros.core.types import NS, JointState, Observation
+from wam_ros.data.episodes import Episodes, load_episodes
+from wam_ros.models import load_policy
+from wam_ros.models.dreamzero.config import load_model_config
+from wam_ros.sim.drive import StepDriver
+from wam_ros.sim.tasks.pick_block import COLOURS
+from wam_ros.sim.world import World
+from wam_ros.train.record import observe
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Evaluate a checkpoint: closed loop in the simulator (faster than real time, no ROS) and imagination."""
+
+    model: str = "tiny"
+    checkpoint: str = ""
+    episodes: int = 50
+    seed: int = 900_000
+    nudge: bool = False
+    swap: bool = False  # name another block than the seed's own
+    memory: str = "real"  # or imagined
+    every: int = 1  # control steps between two predictions
+    delay: int = 1  # control steps until a prediction is executed
+    steps: int = 0  # denoising steps; 0 takes the model's own
+    max_steps: int = 64
+    threads: int = 1
+    heldout: Path | None = None  # demonstrations never trained on, for the imagination table
+    json: Path | None = None
+
+
+def main(args: Eval) -> None:
+    """Print the tables and write the JSON."""
+    embodiment = load_embodiment(load_model_config(args.model).embodiment)
+    policy = load_policy(
+        args.model, args.checkpoint, embodiment, threads=args.threads, steps=args.steps, memory=args.memory
+    )
+    result: dict = {}
+    if args.heldout is not None:
+        result["imagination"] = imagination(policy, embodiment, load_episodes(args.heldout)[0])
+        _print_imagination(result["imagination"])
+    if args.episodes:
+        result["closed_loop"] = closed_loop(policy, embodiment, args)
+    if args.json is not None:
+        args.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def make_observation(embodiment: Embodiment, step: int, frames: np.ndarray, state: np.ndarray) -> Observation:
+    """Observation of control step `step` with all streams on one instant."""
+    stamp = round(step * embodiment.step_period_s * NS)
+    unknown = np.full(len(state), np.nan)
+    joints = JointState(stamp, embodiment.joint_names, state, unknown, unknown)
+    return Observation(stamp, embodiment.view_names, frames, (stamp,) * len(frames), joints)
+
+
+def imagination(policy: Policy, embodiment: Embodiment, episodes: Episodes, stride: int = 4, last: int = 28) -> dict:
+    """Mean squared error of imagined frames and of copying the last frame, as PSNR [dB], per view and horizon."""
+    errors: dict[str, list[float]] = {}
+    for e in range(len(episodes)):
+        policy.reset(str(episodes.instructions[e]))
+        for step in range(0, last, stride):
+            seen = episodes.frames[e, step]
+            output = policy.predict(make_observation(embodiment, step, seen, episodes.states[e, step]))
+            assert output is not None
+            for frame, offset in zip(output.frames, output.frame_offsets_ns, strict=True):
+                real = episodes.frames[e, step + round(offset / NS / embodiment.step_period_s)]
+                for v, view in enumerate(embodiment.view_names):
+                    key = f"{view} +{offset / NS:.1f}s"
+                    errors.setdefault(f"{key} imagined", []).append(mse(frame[v], real[v]))
+                    errors.setdefault(f"{key} copy", []).append(mse(seen[v], real[v]))
+    return {key: round(float(-10 * np.log10(np.mean(values))), 3) for key, values in errors.items()}
+
+
+def closed_loop(policy: Policy, embodiment: Embodiment, args: Eval) -> dict:
+    """Run episodes; a new chunk replaces the old one `delay` steps after the observation it was predicted from."""
+    world = World(embodiment)
+    rows = []
+    with Progress() as progress:
+        bar = progress.add_task("episodes", total=args.episodes)
+        for seed in range(args.seed, args.seed + args.episodes):
+            rows.append(run_episode(policy, world, seed, args))
+            good = np.mean([r["success"] for r in rows])
+            progress.update(bar, advance=1, description=f"success {good:.0%}")
+    world.close()
+    summary = {
+        "success": float(np.mean([r["success"] for r in rows])),
+        "wrong": float(np.mean([r["wrong"] for r in rows])),
+        "steps": float(np.mean([r["steps"] for r in rows])),
+    }
+    Console().print(summary)
+    return {"summary": summary, "episodes": rows}
+
+
+def other_colour(instruction: str) -> str:
+    """The colour after the one that the instruction names."""
+    names = list(COLOURS)
+    return names[(next(i for i, n in enumerate(names) if n in instruction) + 1) % len(names)]
+
+
+def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
+    """One episode; returns what happened."""
+    instruction = world.reset(seed, nudge=args.nudge)
+    if args.swap:
+        instruction = world.reset(seed, other_colour(instruction), args.nudge)
+    policy.reset(instruction)
+    driver = StepDriver(world)
+    pending: list[tuple[int, np.ndarray, int]] = []  # (ready at step, positions, predicted at step)
+    plan, anchor = driver.q[None], -1
+    step = 0
+    for step in range(args.max_steps):
+        if step % args.every == 0:
+            frames = observe(world, world.embodiment)
+            output = policy.predict(make_observation(world.embodiment, step, frames, world.q))
+            if output is not None:
+                pending.append((step + args.delay, output.positions, step))
+        while pending and pending[0][0] <= step:
+            _, plan, anchor = pending.pop(0)
+        driver.to(plan[min(max(step - anchor, 0), len(plan) - 1)])
+        if world.task.success:
+            break
+    state = world.episode()
+    return {
+        "seed": seed,
+        "instruction": instruction,
+        "success": state.success,
+        "wrong": state.wrong,
+        "nudged": state.nudged,
+        "steps": step + 1,
+        "violations": state.violations,
+    }
+
+
+def _print_imagination(table: dict[str, float]) -> None:
+    view = Table("frame", "imagined [dB]", "copy of the last [dB]", "gain [dB]")
+    for key in sorted({k.rsplit(" ", 1)[0] for k in table}):
+        a, b = table[f"{key} imagined"], table[f"{key} copy"]
+        view.add_row(key, f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}")
+    Console().print(view)

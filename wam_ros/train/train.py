@@ -1,0 +1,97 @@
+"""`wam train`: demonstrations to weights, in three stages."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.data.episodes import load_episodes
+from wam_ros.models.dreamzero.config import load_model_config
+from wam_ros.models.dreamzero.load import Networks, load_checkpoint, save_checkpoint
+from wam_ros.models.dreamzero.model import WorldActionModel
+from wam_ros.models.dreamzero.normalise import Normaliser
+from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
+from wam_ros.train.dataset import Demonstrations, canvases, encode_all
+from wam_ros.train.tokenizer import train_tokenizer
+from wam_ros.train.wam import train_grounding, train_wam
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model from recorded demonstrations, on a time budget."""
+
+    data: Path  # folder written by `wam record-sim`
+    out: Path  # folder for checkpoints and the log
+    model: str = "tiny"
+    tokenizer_minutes: float = 8.0
+    grounding_minutes: float = 2.0
+    minutes: float = 60.0
+    batch: int = 16
+    blocks: int = 5  # memory blocks per training sequence
+    threads: int = 2
+    seed: int = 0
+    tokenizer_from: Path | None = None  # take tokenizer and grounding of an earlier checkpoint
+    resume: Path | None = None  # continue from all weights of an earlier checkpoint
+
+
+def main(args: Train) -> None:
+    """Run the stages; `out/<model>.safetensors` is the result, `out/log.jsonl` the curve."""
+    torch.manual_seed(args.seed)
+    torch.set_num_threads(args.threads)
+    config = load_model_config(args.model)
+    embodiment = load_embodiment(config.embodiment)
+    episodes, header = load_episodes(args.data)
+    if tuple(header["joint_names"]) != embodiment.joint_names:
+        raise WamError(f"'{args.data}' was recorded with joints {header['joint_names']}, not those of {embodiment.name}")
+    args.out.mkdir(parents=True, exist_ok=True)
+    relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
+    normaliser = Normaliser.fit(episodes.states, episodes.actions, relative, config.chunk.action_horizon)
+    tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)
+    networks = Networks(WorldActionModel(config), tokenizer, normaliser)
+    log, facts = _Log(args.out / "log.jsonl"), {"arguments": {k: str(v) for k, v in asdict(args).items()}}
+
+    def save(model: WorldActionModel, step: int, name: str = "") -> None:
+        result = Networks(model, networks.tokenizer, normaliser)
+        path = args.out / f"{name or f'{config.name}_{step:06d}'}.safetensors"
+        save_checkpoint(path, result, config, facts | {"steps": step, "episodes": len(episodes)})
+
+    generator = torch.Generator().manual_seed(args.seed)
+    frames = canvases(episodes)
+    earlier = args.resume or args.tokenizer_from
+    if earlier is None:
+        train_tokenizer(networks.tokenizer, frames.reshape(-1, *frames.shape[2:]), args.tokenizer_minutes, args.seed, log)
+    else:
+        old = load_checkpoint(earlier, config)
+        networks.tokenizer, networks.normaliser = old.tokenizer, old.normaliser
+        networks.model.grounding.load_state_dict(old.model.grounding.state_dict())
+        networks.model.text_encoder.load_state_dict(old.model.text_encoder.state_dict())
+        if args.resume is not None:
+            networks.model.load_state_dict(old.model.state_dict())
+    networks.tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    latents = encode_all(networks.tokenizer, frames)
+    data = Demonstrations(episodes, latents, config, networks.normaliser, networks.model.text_encoder)
+    if earlier is None:
+        train_grounding(networks.model, data, args.grounding_minutes, generator, log)
+        save(networks.model, 0)
+    best = train_wam(networks.model, data, args.minutes, args.batch, args.blocks, generator, log, save)
+    save(best, log.last_step, config.name)
+
+
+class _Log:
+    """One JSON object a line, with wall time."""
+
+    def __init__(self, path: Path) -> None:
+        self._file, self._began, self.last_step = path.open("a"), time.monotonic(), 0
+
+    def __call__(self, **values: float | str) -> None:
+        self.last_step = int(values["step"])
+        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+        self._file.write(json.dumps({"seconds": round(time.monotonic() - self._began, 1)} | row) + "\n")
+        self._file.flush()

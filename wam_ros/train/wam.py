@@ -1,0 +1,171 @@
+"""Second and third stage: the grounding stem on hindsight goals, then the whole world action model."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable
+
+import torch
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from wam_ros.models.dreamzero.model import WorldActionModel
+from wam_ros.models.sampling import noised
+from wam_ros.train.dataset import Batch, Demonstrations
+
+Log = Callable[..., None]
+HISTORY_NOISE = 0.05  # on observed latents: what is remembered at run time is never exactly what was trained on
+STATE_NOISE = 0.02  # on normalised states
+WEIGHTS = {"video": 1.0, "action": 3.0, "goal": 0.5}
+PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
+
+
+def levels(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Noise levels for video and action (B, K): logit-normal, half of them shared by both, some exactly 1."""
+
+    def draw() -> Tensor:
+        level = torch.sigmoid(0.6 + 1.3 * torch.randn(shape, generator=generator))
+        return torch.where(torch.rand(shape, generator=generator) < PURE_NOISE, torch.ones(shape), level)
+
+    video, alone = draw(), draw()
+    return video, torch.where(torch.rand(shape, generator=generator) < 0.5, video, alone)
+
+
+def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    """Flow-matching losses of one batch, each a scalar in fp32."""
+    dtype = model.head.weight.dtype
+
+    def randn(x: Tensor) -> Tensor:
+        return torch.randn(x.shape, generator=generator)
+
+    t_video, t_action = levels(batch.state.shape[:2], generator)
+    video, action = batch.video.float(), batch.action.float()
+    noise_video, noise_action = randn(video), randn(action)
+    clean = batch.clean.float()
+    velocity, goal = model(
+        (clean + HISTORY_NOISE * randn(clean)).to(dtype),
+        noised(video, noise_video, t_video).to(dtype),
+        noised(action, noise_action, t_action).to(dtype),
+        (batch.state + STATE_NOISE * randn(batch.state)).to(dtype),
+        t_video,
+        t_action,
+        model.encode_text(batch.words),
+    )
+    mask = batch.action_mask[..., None].expand_as(action)
+    action_error = (velocity.action.float() - (noise_action - action)).square() * mask
+    goal_error = (goal.float() - batch.goal).square().mean(-1) * batch.goal_mask
+    return {
+        "video": (velocity.video.float() - (noise_video - video)).square().mean(),
+        "action": action_error.sum() / mask.sum().clamp_min(1),
+        "goal": goal_error.sum() / batch.goal_mask.sum().clamp_min(1),
+    }
+
+
+class HalfPrecision:
+    """A bf16 copy does the arithmetic, fp32 masters take the steps, and their running mean is what is kept.
+
+    Block matrices are stepped by Muon (Jordan et al., 2024; update scaled to AdamW's), everything else by AdamW.
+    """
+
+    def __init__(self, model: WorldActionModel, decay: float = 0.999) -> None:
+        self.model = model
+        self.half = copy.deepcopy(model).bfloat16()
+        self.mean = [p.detach().clone() for p in model.parameters()]
+        self.decay, self.steps = decay, 0
+        matrices = [p for n, p in model.named_parameters() if n.startswith("blocks.") and p.dim() == 2]
+        known = {id(p) for p in matrices}
+        rest = [p for p in model.parameters() if id(p) not in known]
+        self.optimisers = [
+            torch.optim.Muon(matrices, lr=2e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(rest, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self._base = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Back-propagate through the bf16 copy and step the masters with `rate` times the base learning rates."""
+        self.half.zero_grad(set_to_none=True)
+        loss.backward()
+        pairs = list(zip(self.model.parameters(), self.half.parameters(), strict=True))
+        for master, half in pairs:
+            master.grad = None if half.grad is None else half.grad.float()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimiser, base in zip(self.optimisers, self._base, strict=True):
+            for group, lr in zip(optimiser.param_groups, base, strict=True):
+                group["lr"] = lr * rate
+            optimiser.step()
+        self.steps += 1
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        with torch.no_grad():
+            for (master, half), mean in zip(pairs, self.mean, strict=True):
+                half.copy_(master)
+                mean.lerp_(master, 1 - decay)
+
+    @torch.no_grad()
+    def averaged(self) -> WorldActionModel:
+        """A copy of the model with the running mean of its weights."""
+        model = copy.deepcopy(self.model)
+        for p, mean in zip(model.parameters(), self.mean, strict=True):
+            p.copy_(mean)
+        return model.eval()
+
+
+def train_grounding(
+    model: WorldActionModel, data: Demonstrations, minutes: float, generator: torch.Generator, log: Log, batch: int = 128
+) -> None:
+    """Teach the stem where the gripper will close next, before the transformer can learn to ignore the instruction."""
+    parameters = [*model.grounding.parameters(), *model.text_encoder.parameters()]
+    optimiser = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-4)
+    began, step = time.monotonic(), 0
+    with Progress() as progress:
+        bar = progress.add_task("grounding", total=1.0)
+        while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+            for group in optimiser.param_groups:
+                group["lr"] = 2e-3 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            b = data.sample(batch, 1, generator)
+            clean = b.clean.float()
+            _, goal = model.grounding(
+                clean + HISTORY_NOISE * torch.randn(clean.shape, generator=generator), model.text_encoder(b.words)
+            )
+            error = (goal - b.goal).square().mean(-1) * b.goal_mask
+            loss = error.sum() / b.goal_mask.sum().clamp_min(1)
+            optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            optimiser.step()
+            step += 1
+            if step % 50 == 0:
+                value = float(loss.detach())
+                log(stage="grounding", step=step, goal=value)
+                progress.update(bar, completed=done, description=f"grounding {value:.4f}")
+
+
+def train_wam(
+    model: WorldActionModel,
+    data: Demonstrations,
+    minutes: float,
+    batch: int,
+    blocks: int,
+    generator: torch.Generator,
+    log: Log,
+    checkpoint: Callable[[WorldActionModel, int], None],
+    checkpoint_minutes: float = 8.0,
+) -> WorldActionModel:
+    """Train for a time budget (cosine to zero over it); `checkpoint` is called with the averaged model now and then."""
+    trainer = HalfPrecision(model)
+    began = last_saved = time.monotonic()
+    with Progress() as progress:
+        bar = progress.add_task("model", total=1.0)
+        while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+            parts = losses(trainer.half, data.sample(batch, blocks, generator), generator)
+            rate = min(1.0, (trainer.steps + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            trainer.step(sum(WEIGHTS[n] * v for n, v in parts.items()), rate)  # type: ignore[arg-type]
+            if trainer.steps % 20 == 0:
+                values = {n: float(v.detach()) for n, v in parts.items()}
+                log(stage="model", step=trainer.steps, minutes=(time.monotonic() - began) / 60, **values)
+                text = " ".join(f"{n} {v:.3f}" for n, v in values.items())
+                progress.update(bar, completed=done, description=f"model {text}")
+            if time.monotonic() - last_saved > 60 * checkpoint_minutes:
+                checkpoint(trainer.averaged(), trainer.steps)
+                last_saved = time.monotonic()
+    return trainer.averaged()
