@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import PolicyOutput
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation
 from wam_ros.runtime.engine import EngineResult, EngineStatus
-from wam_ros.runtime.session import InferenceSession
+from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
@@ -137,3 +138,31 @@ def test_the_status_says_why_nothing_comes():
     assert s.age_s(T0) == np.inf
     s.observe(observation(0))
     assert s.age_s(T0 + 1500 * MS) == 1.5
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("", "is empty"), (" \t\n", "is empty"), ("a" * 10240, "10240 characters, at most 200"), ("a\x07b", "shown")],
+)
+def test_what_is_no_instruction_is_refused(text, why):
+    with pytest.raises(WamError, match=why):
+        require_instruction(text, 200)
+
+
+def test_white_space_in_an_instruction_is_put_in_order():
+    assert require_instruction("  pick up\tthe  red block\n", 200) == "pick up the red block"
+
+
+def test_the_example_observation_fits_the_robot():
+    o = example_observation(PANDA)
+    assert o.frames.shape == (2, 64, 64, 3)
+    assert o.view_names == PANDA.view_names
+    assert tuple(o.joints.positions) == PANDA.home
+
+
+def test_a_keyframe_is_the_farthest_frame():
+    _, future = session().chunk(result(0, imagined=7), T0)
+    key = keyframes(future)
+    assert key.instants_ns == (T0 + 800 * MS,)
+    assert key.frames.shape == (1, 2, 4, 4, 3)
+    assert (key.frames == 8).all()

@@ -5,14 +5,16 @@ One thread owns a session; the clock is an argument.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.core.latency import ChunkTiming, LatencyWindow, chunk_timing
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
-from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, Observation, WamStatus
+from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, JointState, Observation, WamStatus
 from wam_ros.runtime.engine import EngineResult, EngineStatus
 
 
@@ -164,3 +166,32 @@ class InferenceSession:
         if np.isnan(speeds).any():  # unknown: leave the arm the time of one more horizon to stop
             return observation.stamp_ns >= self._plan_end_ns() + self._robot.action_horizon * self._step_ns
         return bool(np.max(np.abs(speeds)) <= self._rest_speed)
+
+
+def require_instruction(text: str, max_characters: int) -> str:
+    """The instruction with its white space put in order.
+
+    Raises:
+        WamError: empty, longer than `max_characters`, or with characters that cannot be shown.
+    """
+    if len(text) > max_characters:
+        raise WamError(f"the instruction has {len(text)} characters, at most {max_characters} are read")
+    words = " ".join(text.split())
+    if not words:
+        raise WamError("the instruction is empty")
+    if not words.isprintable():
+        raise WamError("the instruction has characters that cannot be shown")
+    return words
+
+
+def example_observation(embodiment: Embodiment) -> Observation:
+    """Grey views and the home position, to warm a model up with."""
+    robot, n = embodiment, len(embodiment.joint_names)
+    joints = JointState(0, robot.joint_names, np.array(robot.home), np.zeros(n), np.zeros(n))
+    frames = np.full((len(robot.cameras), robot.image_height, robot.image_width, 3), 128, np.uint8)
+    return Observation(0, robot.view_names, frames, (0,) * len(robot.cameras), joints)
+
+
+def keyframes(future: ImaginedFuture) -> ImaginedFuture:
+    """The same future with only its farthest frame."""
+    return dataclasses.replace(future, frames=future.frames[-1:], instants_ns=future.instants_ns[-1:])
