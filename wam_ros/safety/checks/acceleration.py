@@ -1,0 +1,17 @@
+"""Joint accelerations stay inside their limits with margin, at every instant."""
+
+from __future__ import annotations
+
+from wam_ros.core.types import Reason
+from wam_ros.safety.bounds import Bounds
+from wam_ros.safety.motion import Measure, Motion, joint_measure, peaks
+
+STAGE = "motion"
+POWER = 2  # of the time scale
+
+
+def check(motion: Motion, bounds: Bounds) -> Measure:
+    """Measure the worst joint of every interval."""
+    units = tuple(f"{u}/s^2" for u in bounds.model.units)
+    value = peaks(motion.bezier, motion.dt, 2)
+    return joint_measure(Reason.ACCELERATION, value, bounds.acceleration, units, POWER, motion.inside)

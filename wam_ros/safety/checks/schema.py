@@ -1,0 +1,51 @@
+"""A chunk is one that this robot can read: version, robot, mode, joints, sizes, step period."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import ControlMode, Reason
+from wam_ros.safety.message import Finding, Message
+
+STAGE = "message"
+VERSION = 1
+
+
+def check(message: Message) -> Finding | None:
+    """Refuse what cannot be read, whatever its size or type."""
+    chunk, params, model = message.chunk, message.params, message.model
+    if chunk.schema_version != VERSION:
+        return Finding(Reason.SCHEMA, f"schema version {chunk.schema_version}, this filter reads {VERSION}")
+    if chunk.control_mode != ControlMode.JOINT_POSITION:
+        return Finding(Reason.SCHEMA, f"control mode {int(chunk.control_mode)}, only joint positions can be checked")
+    if chunk.embodiment and chunk.embodiment != model.embodiment.name:
+        return Finding(Reason.SCHEMA, f"made for '{chunk.embodiment[:40]}', this robot is '{model.embodiment.name}'")
+    if len(chunk.joint_names) > 4 * len(model.joint_names):
+        return Finding(Reason.SHAPE, f"{len(chunk.joint_names)} joints for a robot of {len(model.joint_names)}")
+    try:
+        model.order(tuple(str(n)[:80] for n in chunk.joint_names))
+    except WamError as error:
+        return Finding(Reason.SCHEMA, str(error)[:200])
+    return _shape(message) or _period(chunk.step_period_ns * 1e-9, params.min_step_s, params.max_step_s)
+
+
+def _shape(message: Message) -> Finding | None:
+    chunk, joints = message.chunk, len(message.model.joint_names)
+    for key, array in (("positions", chunk.positions), ("velocities", chunk.velocities)):
+        if array is None and key == "velocities":
+            continue
+        if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiu":
+            return Finding(Reason.SHAPE, f"{key} is not a table of numbers")
+        if array.shape[1] != joints or not 1 <= array.shape[0] <= message.params.max_steps:
+            found, wanted = f"{array.shape[0]} x {array.shape[1]}", f"1 to {message.params.max_steps} x {joints}"
+            return Finding(Reason.SHAPE, f"{key} is {found}, expected {wanted} (steps x joints)")
+    if chunk.velocities is not None and chunk.velocities.shape != chunk.positions.shape:
+        return Finding(Reason.SHAPE, "velocities and positions differ in size")
+    return None
+
+
+def _period(period: float, low: float, high: float) -> Finding | None:
+    if low <= period <= high:
+        return None
+    return Finding(Reason.SCHEMA, f"step period {period:.6g} s, allowed {low} to {high} s", "", -1, period, high, "s")

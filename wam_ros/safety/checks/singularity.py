@@ -1,0 +1,35 @@
+"""The arm does not move deeper into a singularity of its tool.
+
+Joint commands stay well defined at a singularity, so this is off by default; it matters when what runs below this
+filter controls the tool in Cartesian space.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.core.types import Reason
+from wam_ros.safety.bounds import Bounds
+from wam_ros.safety.motion import Measure, Motion
+
+STAGE = "motion"
+EVERY_S = 0.05  # the measure changes slowly
+
+
+def check(motion: Motion, bounds: Bounds) -> Measure:
+    """Measure the smallest singular value; moving away from a singularity is free."""
+    n, threshold = len(motion), bounds.params.singularity
+    ratio, measured = np.zeros(n), np.full(n, np.nan)
+    if threshold > 0 and not motion.stopping:
+        step = max(1, round(EVERY_S / motion.dt))
+        arm = ~bounds.model.gripper
+        before = _smallest(bounds, motion.q[0], arm)
+        for i in [*range(step, n - 1, step), n - 1]:
+            measured[i] = _smallest(bounds, motion.q[i], arm)
+            ratio[i] = threshold / max(measured[i], 1e-12) if measured[i] < before else 0.0
+            before = measured[i]
+    return Measure(Reason.SINGULARITY, ratio, measured, np.full(n, threshold), np.zeros(n, int), ("",))
+
+
+def _smallest(bounds: Bounds, q: np.ndarray, arm: np.ndarray) -> float:
+    return float(np.linalg.svd(bounds.model.tool_jacobian(q)[:, arm], compute_uv=False)[-1])

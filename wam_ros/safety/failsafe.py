@@ -1,0 +1,51 @@
+"""The jerk-limited stop from any state, as fast as the joints may."""
+
+from __future__ import annotations
+
+import numpy as np
+from ruckig import ControlInterface, InputParameter, Result, Ruckig, Synchronization, Trajectory
+
+from wam_ros.safety.bounds import Bounds, Commanded
+from wam_ros.safety.motion import Motion
+
+
+class Stopper:
+    """Plans stops. `synchronised` lets all joints come to rest together, else each as soon as it can."""
+
+    def __init__(self, n_joints: int) -> None:
+        self._n = n_joints
+        self._ruckig = Ruckig(n_joints)
+        self._input = InputParameter(n_joints)
+        self._input.control_interface = ControlInterface.Velocity
+        self._input.target_velocity = [0.0] * n_joints
+        self._input.target_acceleration = [0.0] * n_joints
+
+    def stop(self, state: Commanded, bounds: Bounds, synchronised: bool = True) -> np.ndarray | None:
+        """(3, N, A) position, velocity and acceleration every sample until rest; the first row is `state`.
+
+        None where no stop exists (a state that is not finite).
+        """
+        given, params, dt = self._input, bounds.params, bounds.params.sample_s
+        if not all(np.isfinite(x).all() for x in (state.q, state.dq, state.ddq)):
+            return None
+        acceleration = bounds.acceleration * params.stop_fraction
+        given.synchronization = Synchronization.Time if synchronised else Synchronization.No
+        given.max_acceleration = acceleration.tolist()
+        given.max_jerk = np.minimum(bounds.jerk * params.stop_fraction, acceleration / params.stop_jerk_s).tolist()
+        given.current_position = state.q.tolist()
+        given.current_velocity = state.dq.tolist()
+        given.current_acceleration = state.ddq.tolist()
+        trajectory = Trajectory(self._n)
+        if self._ruckig.calculate(given, trajectory) not in (Result.Working, Result.Finished):
+            return None
+        count = max(1, int(np.ceil(trajectory.duration / dt - 1e-9)))
+        rows = np.array([trajectory.at_time(min(k * dt, trajectory.duration)) for k in range(count + 1)])
+        rows[-1, 1:] = 0.0
+        rows[0] = state.q, state.dq, state.ddq
+        return rows.transpose(1, 0, 2)
+
+
+def join_stops(stops: list[np.ndarray], dt: float) -> Motion:
+    """Many stops as one motion with a piece for each."""
+    starts = np.cumsum([0, *(s.shape[1] for s in stops[:-1])])
+    return Motion(dt, *np.concatenate(stops, axis=1), starts=tuple(int(s) for s in starts), stopping=True)

@@ -1,0 +1,276 @@
+"""The filter: a chunk comes in, a trajectory that ends at rest and was checked at every instant goes out, or none."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable
+from types import ModuleType
+
+import numpy as np
+
+from wam_ros.core.types import NS, ActionChunk, Decision, Reason, SafeTrajectory
+from wam_ros.safety import CHECKS, load_checks
+from wam_ros.safety.bounds import Bounds, Commanded, make_bounds
+from wam_ros.safety.failsafe import Stopper, join_stops
+from wam_ros.safety.message import Finding, Message, Stream
+from wam_ros.safety.model import SafetyModel
+from wam_ros.safety.motion import Motion
+from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.path import Waypoints
+from wam_ros.safety.retime import Plan, describe, make_plan
+from wam_ros.safety.verdict import Verdict, in_words, rejected
+
+
+class SafetyFilter:
+    """Checks chunks against one robot and its world. It keeps nothing between chunks. Not thread-safe.
+
+    Args:
+        checks: names in `CHECKS`; all of them unless a test leaves some out.
+        stopwatch: seconds, for the time a chunk took; it decides nothing here.
+    """
+
+    def __init__(
+        self,
+        model: SafetyModel,
+        params: SafetyParams | None = None,
+        checks: tuple[str, ...] = tuple(CHECKS),
+        stopwatch: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self._stopwatch = stopwatch
+        self.model, self.params = model, params or SafetyParams()
+        self._message_checks = load_checks("message", checks)
+        self._seam_checks = load_checks("seam", checks)
+        motion = load_checks("motion", checks)
+        self._scalable = [c for c in motion if hasattr(c, "POWER")]
+        self._fixed = [c for c in motion if not hasattr(c, "POWER")]
+        self._stopper = Stopper(len(model.joint_names))
+
+    def filter(
+        self,
+        chunk: ActionChunk,
+        commanded: Commanded,
+        start_ns: int,
+        *,
+        now_ns: int | None = None,
+        stream: Stream | None = None,
+        floor: np.ndarray | None = None,
+        least_scale: float = 1.0,
+    ) -> Verdict:
+        """Judge one chunk.
+
+        Args:
+            chunk: as it came, nothing about it is believed.
+            commanded: what the robot is commanded to do at `start_ns`.
+            start_ns: when the answer's trajectory begins.
+            now_ns: the present; `start_ns` less the lead if not given.
+            stream: the newest chunk taken before.
+            floor: `Verdict.clearance` of the answer before.
+            least_scale: time scale to begin with, 1 or more.
+        """
+        began = self._stopwatch()
+        now_ns = start_ns - round(self.params.lead_s * NS) if now_ns is None else now_ns
+        finding = self._read(Message(chunk, now_ns, start_ns, self.model, self.params, stream))
+        finding = finding or _unusable(commanded)
+        if finding is None:
+            verdict = self._judge(chunk, commanded, start_ns, floor, least_scale)
+        else:
+            verdict = rejected(finding, _rows(chunk))
+        took = self._stopwatch() - began
+        return dataclasses.replace(verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict))
+
+    def stop(
+        self, commanded: Commanded, start_ns: int, floor: np.ndarray | None = None, chunk_seq: int = 0
+    ) -> SafeTrajectory | None:
+        """The proven stop from a state, or None when no stop can be proven from it."""
+        if _unusable(commanded):
+            return None
+        bounds = make_bounds(self.model, self.params, commanded, floor)
+        found = self._proven_stop(commanded, bounds)
+        return None if isinstance(found, Finding) else self._trajectory(found, start_ns, chunk_seq)
+
+    def _read(self, message: Message) -> Finding | None:
+        """First refusal of the message checks. What breaks a check was not a chunk."""
+        try:
+            for check in self._message_checks:
+                finding = check.check(message)
+                if finding is not None:
+                    return finding
+        except Exception as error:  # a hostile message must never end the process that guards the arm
+            return Finding(Reason.SCHEMA, f"cannot be read: {type(error).__name__} {str(error)[:120]}")
+        return None
+
+    def _judge(
+        self,
+        chunk: ActionChunk,
+        start: Commanded,
+        start_ns: int,
+        floor: np.ndarray | None,
+        least_scale: float,
+    ) -> Verdict:
+        bounds = make_bounds(self.model, self.params, start, floor)
+        way, clamped = self._waypoints(chunk, start_ns, bounds)
+        first_due = int(np.argmax(way.times() > 0))
+        for check in self._seam_checks:
+            finding = check.check(way, first_due, start.q, bounds)
+            if finding is not None:
+                return rejected(finding, len(way.q))
+        plan = make_plan(way, first_due, start, bounds, self._scalable, max(1.0, least_scale))
+        accepted, rows = self._accept(plan, first_due, bounds)
+        if rows is None:
+            found = self._proven_stop(start, bounds)
+            if isinstance(found, Finding):
+                plan.note(Finding(Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"))
+            else:
+                rows = found
+        return self._verdict(chunk, start_ns, bounds, plan, (way, first_due), accepted, rows, clamped)
+
+    def _waypoints(self, chunk: ActionChunk, start_ns: int, bounds: Bounds) -> tuple[Waypoints, Finding | None]:
+        """Steps in model order; those a little outside the position limits are moved to them."""
+        columns = self.model.order(tuple(chunk.joint_names))
+        q = np.asarray(chunk.positions, dtype=float)[:, columns]
+        dq = None if chunk.velocities is None else np.asarray(chunk.velocities, dtype=float)[:, columns]
+        first_s = (chunk.anchor_ns + chunk.step_period_ns - start_ns) / NS
+        inside = np.clip(q, bounds.lower, bounds.upper)
+        off = np.abs(inside - q)
+        near = off <= np.where(self.model.sliding, self.params.clamp_m, self.params.clamp_rad)
+        way = Waypoints(first_s, chunk.step_period_ns / NS, np.where(near, inside, q), dq)
+        moved = np.where(near, off, 0.0)
+        if moved.max() <= 1e-9:
+            return way, None
+        step, joint = np.unravel_index(int(moved.argmax()), moved.shape)
+        name, unit = self.model.joint_names[joint], self.model.units[joint]
+        words = f"{name} moved by {moved[step, joint]:.4f} {unit} to its limit at step {step}"
+        measured, allowed = float(q[step, joint]), float(inside[step, joint])
+        return way, Finding(Reason.POSITION, words, name, int(step), measured, allowed, unit)
+
+    def _accept(self, plan: Plan, first_due: int, bounds: Bounds) -> tuple[int, np.ndarray | None]:
+        """How many steps are accepted, and the motion (3, N, A) through them and their stop."""
+        if plan.motion is None:
+            return 0, None
+        end = self._first_bad(plan, self._fixed, bounds)
+        steps = [k for k in range(first_due, plan.n_steps) if plan.samples[k] < end]
+        spacing = self.params.stop_spacing_s / self.params.sample_s
+        chosen: list[int] = []
+        for k in steps:
+            if not chosen or plan.samples[k] - plan.samples[chosen[-1]] >= spacing or k == steps[-1]:
+                chosen.append(k)
+        states = [_state(plan.motion, int(plan.samples[k])) for k in chosen]
+        proven, stop = 0, None
+        for k, found in zip(chosen, self._stops(states, bounds), strict=True):
+            if isinstance(found, Finding):
+                plan.note(Finding(Reason.NO_BRAKE, f"no proven stop from step {k}: {found.words}", "", k))
+                plan.reasons |= found.reason
+                break
+            proven, stop = k + 1, found
+        if stop is None:
+            return 0, None
+        last = int(plan.samples[proven - 1])
+        head = np.stack((plan.motion.q, plan.motion.dq, plan.motion.ddq))[:, :last]
+        return proven, np.concatenate((head, stop), axis=1)
+
+    def _first_bad(self, plan: Plan, checks: list[ModuleType], bounds: Bounds) -> int:
+        """First sample of the plan that a check refuses, noted; the number of samples if none."""
+        assert plan.motion is not None
+        end = len(plan.motion)
+        found: list[tuple[int, Finding]] = []
+        for check in checks:
+            measure = check.check(plan.motion, bounds)
+            if measure.bad.any():
+                sample = int(measure.bad.argmax())
+                found.append((sample, describe(measure, sample, plan.samples, bounds)))
+        for sample, finding in sorted(found, key=lambda f: f[0]):
+            plan.note(finding)
+            end = min(end, sample)
+        return end
+
+    def _proven_stop(self, state: Commanded, bounds: Bounds) -> np.ndarray | Finding:
+        return self._stops([state], bounds)[0]
+
+    def _stops(self, states: list[Commanded], bounds: Bounds) -> list[np.ndarray | Finding]:
+        """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven."""
+        answers = self._try_stops(states, bounds, synchronised=True)
+        again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
+        if again:
+            retry = self._try_stops([states[k] for k in again], bounds, synchronised=False)
+            for k, answer in zip(again, retry, strict=True):
+                answers[k] = answer
+        return answers
+
+    def _try_stops(self, states: list[Commanded], bounds: Bounds, synchronised: bool) -> list[np.ndarray | Finding]:
+        stops = [self._stopper.stop(s, bounds, synchronised) for s in states]
+        planned = [s for s in stops if s is not None]
+        if not planned:
+            return [Finding(Reason.NO_BRAKE, "the state is not finite")] * len(states)
+        motion = join_stops(planned, bounds.params.sample_s)
+        measures = [c.check(motion, bounds) for c in (*self._scalable, *self._fixed)]
+        answers: list[np.ndarray | Finding] = []
+        pieces = iter(motion.piece_ends())
+        for stop in stops:
+            answer: np.ndarray | Finding = Finding(Reason.NO_BRAKE, "the state is not finite") if stop is None else stop
+            if stop is not None:
+                first, last = next(pieces)
+                for measure in measures:
+                    bad = measure.bad[first : last + 1]
+                    if bad.any():
+                        answer = describe(measure, first + int(bad.argmax()), np.zeros(0, int), bounds)
+                        break
+            answers.append(answer)
+        return answers
+
+    def _trajectory(self, rows: np.ndarray, start_ns: int, seq: int) -> SafeTrajectory:
+        t = np.arange(rows.shape[1]) * self.params.sample_s
+        return SafeTrajectory(start_ns, self.model.joint_names, t, rows[0], rows[1], rows[2], seq)
+
+    def _verdict(
+        self,
+        chunk: ActionChunk,
+        start_ns: int,
+        bounds: Bounds,
+        plan: Plan,
+        due: tuple[Waypoints, int],
+        accepted: int,
+        rows: np.ndarray | None,
+        clamped: Finding | None,
+    ) -> Verdict:
+        way, first_due = due
+        total = len(way.q)
+        if accepted == 0:
+            decision = Decision.BRAKE
+        elif accepted < total:
+            decision = Decision.TRUNCATED
+        else:
+            decision = Decision.SCALED if plan.scale > 1.0 + 1e-9 else Decision.PASS
+        first = plan.first or clamped
+        reasons = plan.reasons | (clamped.reason if clamped else Reason.NONE)
+        at = float(plan.samples[accepted - 1]) * self.params.sample_s if accepted else 0.0
+        trajectory = None if rows is None else self._trajectory(rows, start_ns, chunk.seq)
+        return Verdict(
+            decision=decision,
+            reasons=reasons,
+            trajectory=trajectory,
+            scale=plan.scale if accepted else 1.0,
+            steps_accepted=accepted,
+            steps_total=total,
+            first=first,
+            nearest_pair=bounds.nearest.pair,
+            nearest_distance=bounds.nearest.distance,
+            accepted_s=at,
+            refused=way.q[max(accepted, first_due) :],
+            clearance=bounds.clearance,
+        )
+
+
+def _state(motion: Motion, sample: int) -> Commanded:
+    return Commanded(motion.q[sample], motion.dq[sample], motion.ddq[sample])
+
+
+def _unusable(state: Commanded) -> Finding | None:
+    if all(np.isfinite(x).all() for x in (state.q, state.dq, state.ddq)):
+        return None
+    return Finding(Reason.DISCONTINUITY, "the commanded state is not finite")
+
+
+def _rows(chunk: ActionChunk) -> int:
+    shape = getattr(chunk.positions, "shape", ())
+    return int(shape[0]) if shape else 0

@@ -1,0 +1,309 @@
+"""The safety state machine: who may move, and what happens when something stops coming. The clock is an argument.
+
+DISABLED -> SHADOW (everything is computed, nothing is emitted) -> HOLD -> ARMED <-> BRAKING -> HOLD | FAULT | ESTOP.
+FAULT and ESTOP latch until `reset`; `arm` is a second, separate call. A plan that runs out is no fault: its verified
+stop plays out and the next valid chunk moves the arm again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from wam_ros.core.types import NS, ActionChunk, Decision, JointState, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.braking import Brakes
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.inputs import Inputs
+from wam_ros.safety.message import Finding, Stream
+from wam_ros.safety.verdict import Verdict, rejected
+
+S = SafetyState
+ADVICE = {
+    S.DISABLED: "enable first",
+    S.SHADOW: "a dry run, or no joint state yet",
+    S.BRAKING: "wait until it stands",
+}
+
+
+class Output(NamedTuple):
+    """What to publish: a trajectory that replaces the former one, or None, and a report."""
+
+    trajectory: SafeTrajectory | None
+    report: SafetyReport
+
+
+class Answer(NamedTuple):
+    """The answer to an operator; a trajectory is to be published like any other."""
+
+    ok: bool
+    message: str
+    trajectory: SafeTrajectory | None = None
+
+
+class SafetyMachine:
+    """Not thread-safe: one thread owns it. It begins DISABLED; call `enable`.
+
+    Args:
+        safety_filter: judges chunks and plans stops.
+        dry_run: stay in SHADOW; nothing is ever emitted.
+    """
+
+    def __init__(self, safety_filter: SafetyFilter, dry_run: bool = False) -> None:
+        self.filter, self.model, self.params = safety_filter, safety_filter.model, safety_filter.params
+        self.dry_run = dry_run
+        self.inputs = Inputs(self.model, self.params)
+        self.brakes = Brakes(safety_filter)
+        self.verdict: Verdict | None = None  # newest one
+        self._now_ns: int | None = None
+        self._stream: Stream | None = None
+        self._used_ns = 0  # when it was armed or took its newest chunk
+        self._overruns = self._off_path = 0
+
+    @property
+    def state(self) -> SafetyState:
+        """Where it is."""
+        return self.brakes.state
+
+    def commanded(self, at_ns: int) -> Commanded | None:
+        """What the robot is commanded to do at an instant; None before it was first armed."""
+        return self.brakes.playback.at(at_ns) if self.brakes.playback.seeded else None
+
+    def enable(self, now_ns: int) -> Answer:
+        """Leave DISABLED."""
+        if self.state == S.DISABLED:
+            self.brakes.settle(S.SHADOW)
+        return Answer(True, self.state.name.lower())
+
+    def disable(self, now_ns: int) -> Answer:
+        """Stop, then do nothing until enabled. A latched state stays latched."""
+        answer = self.arm(False, now_ns)
+        if self.state not in (S.FAULT, S.ESTOP):
+            self.brakes.settle(S.DISABLED)
+        return Answer(True, self.state.name.lower(), answer.trajectory)
+
+    def arm(self, on: bool, now_ns: int) -> Answer:
+        """Let chunks move the arm, or stop and hold."""
+        if not on:
+            live = self.state in (S.ARMED, S.BRAKING)
+            trajectory = self.brakes.brake(now_ns, S.HOLD, Reason.NONE, "disarmed") if live else None
+            return Answer(True, self.state.name.lower(), trajectory)
+        if self.state == S.ARMED:
+            return Answer(True, "already armed")
+        if self.state != S.HOLD:
+            return Answer(False, f"not armed: {self.state.name.lower()}, {ADVICE.get(self.state, 'reset first')}")
+        refusal = self.inputs.unfit(now_ns) or self.inputs.bad_pose()
+        if refusal:
+            return Answer(False, f"not armed: {refusal}")
+        self._stream, self._used_ns, self._overruns, self._off_path = None, now_ns, 0, 0
+        self._seed()
+        self.brakes.settle(S.ARMED)
+        return Answer(True, "armed")
+
+    def estop(self, now_ns: int, cause: str = "pressed") -> Answer:
+        """Stop as soon as is proven, whatever the state, and latch."""
+        trajectory = self.brakes.brake(now_ns, S.ESTOP, Reason.ESTOP, cause)
+        self.brakes.settle(S.ESTOP, Reason.ESTOP, cause)
+        self.brakes.latched_ns = now_ns
+        return Answer(True, f"stopping, {self.brakes.stop_time(now_ns):.2f} s to rest", trajectory)
+
+    def reset(self, now_ns: int) -> Answer:
+        """Leave FAULT or ESTOP for HOLD, if nothing moves, nothing is pending and the inputs are healthy."""
+        if self.state not in (S.FAULT, S.ESTOP):
+            return Answer(False, f"nothing to reset: {self.state.name.lower()}")
+        wait = self.params.reset_cooldown_s - (now_ns - self.brakes.latched_ns) / NS
+        if self.brakes.moving(now_ns):
+            return Answer(False, "not reset: still stopping")
+        if wait > 0:
+            return Answer(False, f"not reset: wait {wait:.1f} s")
+        refusal = self.inputs.unfit(now_ns)
+        if refusal:
+            return Answer(False, f"not reset: {refusal}")
+        self.brakes.settle(S.SHADOW if self.dry_run else S.HOLD)
+        return Answer(True, f"{self.state.name.lower()}; arm to move")
+
+    def on_joints(self, state: JointState, now_ns: int) -> Output | None:
+        """Take a joint state; an output only when it is a reason to stop."""
+        trajectory = self._clock(now_ns)
+        taken = self.inputs.take_joints(state, now_ns)
+        if taken and self.brakes.playback.seeded and self.state in (S.ARMED, S.BRAKING):
+            trajectory = self._track(now_ns) or trajectory
+        return None if trajectory is None else Output(trajectory, self._heartbeat(now_ns))
+
+    def on_observation(self, stamp_ns: int, now_ns: int) -> None:
+        """Note that an observation was made; once one was, their absence stops the arm."""
+        self.inputs.take_observation(stamp_ns, now_ns)
+
+    def on_surprise(self, value: float, now_ns: int) -> None:
+        """Note the surprise of the newest frame."""
+        self.inputs.take_surprise(value, now_ns)
+
+    def tick(self, now_ns: int) -> Output:
+        """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it returns."""
+        trajectory = self._clock(now_ns) or self._watch(now_ns)
+        return Output(trajectory, self._heartbeat(now_ns))
+
+    def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Output:
+        """Judge a chunk; its trajectory leaves only when armed."""
+        early = self._clock(now_ns) or self._watch(now_ns)
+        live = self.state == S.ARMED or (self.state == S.BRAKING and self.brakes.after == S.ARMED)
+        refusal = self._refusal(now_ns)
+        if refusal is not None:
+            self.verdict = rejected(refusal, 0)
+        else:
+            self.verdict = self._judge(chunk, now_ns, live)
+            if live:
+                self._take(chunk, self.verdict)
+        trajectory = self.verdict.trajectory if live else None
+        seq = chunk.seq if isinstance(chunk.seq, int) else 0
+        report = self.verdict.report(now_ns, seq, self.state, self.brakes.stop_time(now_ns))
+        return Output(trajectory if trajectory is not None else early, report)
+
+    def _judge(self, chunk: ActionChunk, now_ns: int, live: bool) -> Verdict:
+        """From the commanded state when armed, else as if the robot stood where it was measured."""
+        start_ns = now_ns + round(self.params.lead_s * NS)
+        slow = self.inputs.surprise(now_ns) > self.params.surprise_slow
+        verdict = self.filter.filter(
+            chunk,
+            self.brakes.playback.at(start_ns) if live else self._measured(),
+            start_ns,
+            now_ns=now_ns,
+            stream=self._stream if live else None,
+            floor=self.brakes.floor if live else None,
+            least_scale=self.params.surprise_scale if slow else 1.0,
+        )
+        if slow and verdict.decision in (Decision.SCALED, Decision.TRUNCATED):
+            verdict = dataclasses.replace(verdict, reasons=verdict.reasons | Reason.SURPRISE)
+        return self._overrun(verdict, now_ns) if live else verdict
+
+    def _overrun(self, verdict: Verdict, now_ns: int) -> Verdict:
+        """A chunk whose check took longer than the lead would begin in the past: it is refused."""
+        if verdict.compute_s <= self.params.lead_s:
+            self._overruns = 0
+            return verdict
+        self._overruns += 1
+        words = f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s"
+        finding = Finding(Reason.OVERRUN, words, "", -1, verdict.compute_s, self.params.lead_s, "s")
+        refused = dataclasses.replace(rejected(finding, verdict.steps_total), compute_s=verdict.compute_s)
+        if self._overruns < self.params.overruns:
+            return refused
+        return dataclasses.replace(refused, trajectory=self.brakes.brake(now_ns, S.FAULT, Reason.OVERRUN, words))
+
+    def _take(self, chunk: ActionChunk, verdict: Verdict) -> None:
+        """Execute what was accepted."""
+        if verdict.decision == Decision.REJECT:
+            return
+        self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq)
+        self.brakes.floor = verdict.clearance
+        if verdict.trajectory is None:
+            return
+        self.brakes.play(verdict.trajectory, verdict.accepted_s)
+        self._used_ns = verdict.trajectory.start_ns
+        if verdict.decision == Decision.BRAKE:
+            self.brakes.settle(S.BRAKING, verdict.reasons, verdict.sentence)
+            self.brakes.after = S.ARMED
+        else:
+            self.brakes.settle(S.ARMED)
+
+    def _refusal(self, now_ns: int) -> Finding | None:
+        """Why no chunk is judged now."""
+        brakes, inputs = self.brakes, self.inputs
+        if self.state == S.DISABLED:
+            return Finding(Reason.WATCHDOG, "disabled")
+        if self.state in (S.FAULT, S.ESTOP) or (self.state == S.BRAKING and brakes.after != S.ARMED):
+            return Finding(brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}")
+        if not inputs.joints_fresh(now_ns):
+            age, allowed = inputs.joints_age_s(now_ns), self.params.joint_timeout_s
+            return Finding(Reason.STATE_STALE, inputs.age_in_words(now_ns), "", -1, age, allowed, "s")
+        if inputs.observation_stale(now_ns):
+            return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
+        surprise, allowed = inputs.surprise(now_ns), self.params.surprise_stop
+        if surprise > allowed:
+            return Finding(
+                Reason.SURPRISE, f"surprise {surprise:.4g}, allowed {allowed:.4g}", "", -1, surprise, allowed
+            )
+        return None
+
+    def _measured(self) -> Commanded:
+        assert self.inputs.q is not None
+        zero = np.zeros_like(self.inputs.q)
+        return Commanded(self.inputs.q, zero, zero)
+
+    def _seed(self) -> None:
+        """Be commanded to stand where the robot stands; what it was last told to hold is kept if that is near."""
+        q, playback = self._measured().q, self.brakes.playback
+        if playback.seeded:
+            held = playback.at(playback.end_ns()).q
+            q = held if (np.abs(held - q) <= self.inputs.slack).all() else q
+        self.brakes.stand(np.clip(q, self.model.limits.lower, self.model.limits.upper))
+
+    def _clock(self, now_ns: int) -> SafeTrajectory | None:
+        """Notice a clock that went back: stop, and forget all stamps."""
+        before, self._now_ns = self._now_ns, now_ns
+        if before is None or before - now_ns <= self.params.clock_jump_s * NS:
+            self._now_ns = max(before or now_ns, now_ns)
+            return None
+        self.inputs.clear()
+        self._stream, self._used_ns, self.brakes.latched_ns = None, now_ns, now_ns
+        return self.brakes.clock_went_back(before, now_ns)
+
+    def _track(self, now_ns: int) -> SafeTrajectory | None:
+        """Compare the newest measured joints with the commanded path."""
+        assert self.inputs.q is not None
+        assert self.inputs.joints_ns is not None
+        window = round(self.params.tracking_window_s * NS)
+        off = self.brakes.playback.deviation(self.inputs.joints_ns, self.inputs.q, window)
+        allowed = np.where(self.model.sliding, self.params.tracking_m, self.params.tracking_rad)
+        excess = np.where(self.model.gripper, 0.0, off / allowed)  # fingers close on things
+        joint = int(excess.argmax())
+        self._off_path = self._off_path + 1 if excess[joint] > 1 else 0
+        if self._off_path < self.params.tracking_samples:
+            return None
+        name, unit = self.model.joint_names[joint], self.model.units[joint]
+        words = f"{name} is {off[joint]:.3f} {unit} off the commanded path, allowed {allowed[joint]:.3f} {unit}"
+        return self.brakes.escalate(now_ns, S.FAULT, Reason.WATCHDOG, words)
+
+    def _watch(self, now_ns: int) -> SafeTrajectory | None:
+        """Everything that must keep coming, and what follows when time passes."""
+        inputs, brakes, trajectory = self.inputs, self.brakes, None
+        if self.state == S.SHADOW and not self.dry_run and inputs.joints_fresh(now_ns):
+            brakes.settle(S.HOLD)
+        if self.state in (S.ARMED, S.BRAKING):
+            surprise, most = inputs.surprise(now_ns), self.params.surprise_stop
+            if not inputs.joints_fresh(now_ns):
+                words = (
+                    f"joint state is {inputs.joints_age_s(now_ns):.2f} s old, allowed {self.params.joint_timeout_s} s"
+                )
+                trajectory = brakes.escalate(now_ns, S.FAULT, Reason.STATE_STALE, words)
+            elif inputs.observation_stale(now_ns) and brakes.moving(now_ns):
+                trajectory = brakes.escalate(now_ns, S.ARMED, Reason.CAMERA_STALE, "the newest observation is too old")
+            elif surprise > most and brakes.moving(now_ns):
+                words = f"surprise {surprise:.4g}, allowed {most:.4g}"
+                trajectory = brakes.escalate(now_ns, S.ARMED, Reason.SURPRISE, words)
+        brakes.pass_time(now_ns)
+        idle = (now_ns - max(self._used_ns, brakes.playback.end_ns())) / NS
+        if self.state == S.ARMED and 0 < self.params.idle_disarm_s < idle:
+            brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
+        return trajectory
+
+    def _heartbeat(self, now_ns: int) -> SafetyReport:
+        seq, stop = self._stream.seq if self._stream else 0, self.brakes.stop_time(now_ns)
+        words = self._words(now_ns)
+        return SafetyReport(
+            now_ns, seq, self.state, Decision.UNKNOWN, self.brakes.reason, stop_time_s=stop, sentence=words
+        )
+
+    def _words(self, now_ns: int) -> str:
+        why = f": {self.brakes.cause}" if self.brakes.cause else ""
+        left = max(0.0, (self.brakes.accepted_ns - now_ns) / NS)
+        return {
+            S.DISABLED: "disabled",
+            S.SHADOW: "dry run, nothing is emitted" if self.dry_run else "waiting for the joint state",
+            S.HOLD: f"held{why}; arm to move",
+            S.ARMED: f"armed, {left:.2f} s of plan left" if left else f"armed, waiting for a chunk{why}",
+            S.BRAKING: f"braking{why}",
+            S.FAULT: f"fault{why}; reset, then arm",
+            S.ESTOP: f"emergency stop{why}; reset, then arm",
+        }[self.state]

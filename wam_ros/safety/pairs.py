@@ -1,0 +1,118 @@
+"""Which bodies may meet, and how far a joint can move one of them relative to the other."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pinocchio as pin
+
+from wam_ros.core.errors import WamError
+
+SAMPLES = 2000  # configurations that decide which pairs can meet; the seed is fixed
+FAR = 0.05  # m; a pair never sampled nearer than this is dropped
+ALWAYS = 0.98  # share of samples; a pair that overlaps in more can never be separated and is dropped
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of bodies that are kept apart; P of them."""
+
+    first: np.ndarray  # (P,) int, index of a body
+    second: np.ndarray  # (P,)
+    names: tuple[tuple[str, str], ...]  # links or obstacles
+    clearance: np.ndarray  # (P,) m
+    reach: np.ndarray  # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
+    world: np.ndarray  # (P,) bool: against an obstacle
+
+
+def read_disabled(path: Path) -> set[frozenset[str]]:
+    """Pairs of links that an SRDF declares harmless.
+
+    Raises:
+        WamError: unreadable file.
+    """
+    try:
+        root = ET.parse(path).getroot()
+    except (OSError, ET.ParseError) as error:
+        raise WamError(f"{path}: {error}") from error
+    return {frozenset((e.get("link1", ""), e.get("link2", ""))) for e in root.iter("disable_collisions")}
+
+
+def path_joints(model: pin.Model, a: int, b: int) -> tuple[list[int], list[int]]:
+    """Joints that move body `a` but not `b`, and `b` but not `a`, from the root outwards."""
+    up, down = list(model.supports[a]), list(model.supports[b])
+    return [j for j in up if j not in down], [j for j in down if j not in up]
+
+
+def may_collide(model: pin.Model, a: int, b: int, gripper: set[int]) -> bool:
+    """Whether two bodies are far enough apart in the chain to be watched.
+
+    Bodies on one joint or on neighbouring ones touch by construction, and fingers of one hand are made to meet.
+    """
+    only_a, only_b = path_joints(model, a, b)
+    if len(only_a) + len(only_b) <= 1:
+        return False
+    return not all(j in gripper for j in only_a + only_b)
+
+
+def body_reach(model: pin.Model, body: pin.GeometryObject, joints: list[int]) -> np.ndarray:
+    """(nv,) farthest that any point of a body moves per unit travel of each of `joints`, in any configuration."""
+    centre = body.placement.act(body.geometry.aabb_center)
+    return point_reach(model, centre, float(body.geometry.aabb_radius), joints)
+
+
+def point_reach(model: pin.Model, centre: np.ndarray, radius: float, joints: list[int]) -> np.ndarray:
+    """(nv,) the same for a ball around `centre` (3,) m in the frame of the last of `joints`."""
+    out = np.zeros(model.nv)
+    for index, joint in enumerate(joints):
+        column = model.joints[joint].idx_v
+        if _is_sliding(model, joint):
+            out[column] = 1.0
+            continue
+        steps = [model.jointPlacements[j].translation for j in joints[index + 1 :]] + [centre]
+        slides = sum(_travel(model, j) for j in joints[index + 1 :])
+        axis = _axis(model, joint)
+        first = steps[0] - axis * (axis @ steps[0])
+        out[column] = np.linalg.norm(first) + sum(np.linalg.norm(s) for s in steps[1:]) + slides + radius
+    return out
+
+
+def select_pairs(
+    candidates: list[tuple[int, int]], distances: Callable[[np.ndarray], np.ndarray], configurations: np.ndarray
+) -> list[tuple[int, int]]:
+    """Drop the pairs that overlap nearly always and those that never come near each other.
+
+    Args:
+        candidates: pairs of body indices.
+        distances: configuration (nq,) -> (len(candidates),) m.
+        configurations: (SAMPLES, nq).
+    """
+    table = np.array([distances(q) for q in configurations])
+    overlap = np.mean(table < 0, axis=0)
+    keep = (overlap < ALWAYS) & (table.min(axis=0) < FAR)
+    return [pair for pair, k in zip(candidates, keep, strict=True) if k]
+
+
+def _is_sliding(model: pin.Model, joint: int) -> bool:
+    return model.joints[joint].shortname().startswith("JointModelP")
+
+
+def _axis(model: pin.Model, joint: int) -> np.ndarray:
+    data = model.joints[joint].createData()
+    motion = data.S if hasattr(data, "S") else None
+    if motion is not None and np.asarray(motion).size == 6:
+        return np.asarray(motion).reshape(6)[3:]
+    name = model.joints[joint].shortname()
+    letter = name[-1] if name[-1] in "XYZ" else ""
+    return np.eye(3)["XYZ".index(letter)] if letter else np.zeros(3)
+
+
+def _travel(model: pin.Model, joint: int) -> float:
+    if not _is_sliding(model, joint):
+        return 0.0
+    i = model.joints[joint].idx_q
+    return float(max(abs(model.lowerPositionLimit[i]), abs(model.upperPositionLimit[i])))

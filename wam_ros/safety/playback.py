@@ -1,0 +1,81 @@
+"""What the robot is commanded to do: emitted trajectories on the clock, read as the controller reads them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from wam_ros.core.types import NS, SafeTrajectory
+from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.motion import bezier_points
+
+
+def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
+    """State at an instant: the quintic between the samples around it; before the first and after the last, at these."""
+    t = (at_ns - trajectory.start_ns) / NS
+    last = len(trajectory.t) - 1
+    if t >= trajectory.t[-1] or last == 0:
+        return Commanded(trajectory.q[last].copy(), np.zeros_like(trajectory.q[0]), np.zeros_like(trajectory.q[0]))
+    i = int(np.clip(np.searchsorted(trajectory.t, t, side="right") - 1, 0, last - 1))
+    dt = float(trajectory.t[i + 1] - trajectory.t[i])
+    u = max(0.0, (t - float(trajectory.t[i])) / dt)
+    if u == 0.0:
+        return Commanded(trajectory.q[i].copy(), trajectory.dq[i].copy(), trajectory.ddq[i].copy())
+    rows = slice(i, i + 2)
+    points = bezier_points(trajectory.q[rows], trajectory.dq[rows], trajectory.ddq[rows], dt)[:, 0]
+    first, second = np.diff(points, axis=0) * (5 / dt), np.diff(points, n=2, axis=0) * (20 / dt**2)
+    return Commanded(_casteljau(points, u), _casteljau(first, u), _casteljau(second, u))
+
+
+def _casteljau(points: np.ndarray, u: float) -> np.ndarray:
+    while len(points) > 1:
+        points = points[:-1] * (1 - u) + points[1:] * u
+    return points[0]
+
+
+class Playback:
+    """The commanded state over time and whether the measured one follows it."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing is commanded."""
+        self.current: SafeTrajectory | None = None
+        self._former: SafeTrajectory | None = None
+        self._held: np.ndarray | None = None
+        self._history: deque[tuple[int, np.ndarray]] = deque(maxlen=512)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether anything is commanded."""
+        return self._held is not None
+
+    def hold(self, q: np.ndarray) -> None:
+        """Be commanded to stand at q (A,)."""
+        self.clear()
+        self._held = np.array(q, dtype=float)
+
+    def play(self, trajectory: SafeTrajectory) -> None:
+        """Follow a trajectory from its start on; the one before it until then."""
+        self._former, self.current = self.current, trajectory
+
+    def at(self, at_ns: int) -> Commanded:
+        """Commanded state at an instant; only when `seeded`."""
+        assert self._held is not None
+        for trajectory in (self.current, self._former):
+            if trajectory is not None and at_ns >= trajectory.start_ns:
+                return sample_trajectory(trajectory, at_ns)
+        zero = np.zeros_like(self._held)
+        return Commanded(self._held.copy(), zero, zero.copy())
+
+    def end_ns(self) -> int:
+        """When everything commanded is at rest; 0 if it always was."""
+        return 0 if self.current is None else self.current.start_ns + int(np.ceil(self.current.t[-1] * NS))
+
+    def deviation(self, stamp_ns: int, q: np.ndarray, window_ns: int) -> np.ndarray:
+        """(A,) how far q measured at `stamp_ns` is from everything commanded within the window before it."""
+        self._history.append((stamp_ns, self.at(stamp_ns).q))
+        recent = np.array([h for s, h in self._history if stamp_ns - window_ns <= s <= stamp_ns])
+        return np.maximum(np.maximum(recent.min(axis=0) - q, q - recent.max(axis=0)), 0.0)

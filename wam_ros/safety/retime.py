@@ -1,0 +1,122 @@
+"""How slow, and how far: one time scale for all joints before anything is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+
+from wam_ros.core.types import Reason
+from wam_ros.safety.bounds import Bounds, Commanded
+from wam_ros.safety.message import Finding
+from wam_ros.safety.motion import Measure, Motion
+from wam_ros.safety.path import Waypoints, make_motion
+
+BUILDS = 24  # paths that are tried before the rest of a chunk is given up
+STEP = 1.02  # least growth of the time scale
+
+
+@dataclass
+class Plan:
+    """A path inside every limit that slowing can meet; None where not even the first step can be."""
+
+    motion: Motion | None
+    scale: float
+    n_steps: int  # of the waypoints, from the first
+    reasons: Reason = Reason.NONE
+    first: Finding | None = None
+    samples: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (n_steps,) sample at or after each step
+
+    def note(self, finding: Finding) -> None:
+        """Remember an offence; the first one is reported."""
+        self.reasons |= finding.reason
+        self.first = self.first or finding
+
+
+def make_plan(
+    way: Waypoints, first_due: int, start: Commanded, bounds: Bounds, checks: list[ModuleType], least_scale: float
+) -> Plan:
+    """Slow the chunk as much as `checks` ask, up to the largest scale; beyond it drop steps from the end.
+
+    Args:
+        way: the steps.
+        first_due: index of the first one that is not already due.
+        start: state at time 0.
+        bounds: what is allowed.
+        checks: motion checks whose ratio falls with the time scale.
+        least_scale: scale to begin with.
+    """
+    plan = Plan(None, least_scale, _possible(way, first_due, start, bounds))
+    if plan.n_steps < len(way.q):
+        plan.note(_jump(way, plan.n_steps, start, bounds, first_due))
+    for _ in range(BUILDS):
+        if plan.n_steps <= first_due:
+            break
+        motion = make_motion(way.head(plan.n_steps), start, bounds, plan.scale)
+        plan.samples = step_samples(way, plan.n_steps, plan.scale, bounds.params.sample_s)
+        worst = _worst(motion, bounds, checks)
+        if worst is None:
+            plan.motion = motion
+            return plan
+        finding = describe(worst, int(worst.ratio.argmax()), plan.samples, bounds)
+        plan.note(finding)
+        factor = max(float(worst.ratio.max()) ** (1.0 / worst.power) * 1.01, STEP)
+        if plan.scale * factor <= bounds.params.max_time_scale:
+            plan.scale *= factor
+        elif plan.scale < bounds.params.max_time_scale and np.isfinite(factor):
+            plan.scale = bounds.params.max_time_scale
+        else:
+            step = int(np.searchsorted(plan.samples, int(worst.bad.argmax())))
+            plan.n_steps = min(step, plan.n_steps - 1)
+            plan.scale = least_scale
+    return plan
+
+
+def step_samples(way: Waypoints, n: int, scale: float, dt: float) -> np.ndarray:
+    """(n,) index of the sample at or after each step; 0 for steps already due."""
+    return np.maximum(np.ceil(way.times()[:n] * scale / dt - 1e-6), 0).astype(int)
+
+
+def describe(measure: Measure, sample: int, samples: np.ndarray, bounds: Bounds) -> Finding:
+    """Words for what a measure found at a sample."""
+    step = min(int(np.searchsorted(samples, sample)), max(len(samples) - 1, 0))
+    subject, unit = int(measure.subject[sample]), measure.unit(sample)
+    value, allowed = float(measure.measured[sample]), float(measure.allowed[sample])
+    what = " ".join(measure.reason.names()).replace("_", " ")
+    if measure.pairs:
+        a, b = bounds.model.pairs.names[subject]
+        words = f"{a} comes within {value:.4f} m of {b} at step {step}, allowed {allowed:.4f} m"
+        return Finding(measure.reason, words, "", step, value, allowed, unit)
+    joint = bounds.model.joint_names[subject] if len(measure.units) > 1 else ""
+    words = f"{joint or 'tool'} {what} {value:.4g} {unit} at step {step}, allowed {allowed:.4g} {unit}"
+    return Finding(measure.reason, words, joint, step, value, allowed, unit)
+
+
+def _worst(motion: Motion, bounds: Bounds, checks: list[ModuleType]) -> Measure | None:
+    """The first measure, in the order of the checks, that is violated."""
+    for check in checks:
+        measure = check.check(motion, bounds)
+        if measure.bad.any():
+            return measure
+    return None
+
+
+def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) -> int:
+    """Steps before the first one that no allowed time scale could reach from the one before it."""
+    q = np.vstack((start.q, way.q[first_due:]))
+    reach = bounds.velocity * way.period_s * bounds.params.max_time_scale
+    ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
+    ratio[0] = 0.0  # the seam has its own check
+    over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
+    return first_due + int(over.argmax()) if over.any() else len(way.q)
+
+
+def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due: int) -> Finding:
+    before = way.q[step - 1] if step > first_due else start.q
+    speed = np.abs(way.q[step] - before) / way.period_s
+    joint = int((speed / bounds.velocity).argmax())
+    name, unit = bounds.model.joint_names[joint], f"{bounds.model.units[joint]}/s"
+    value, allowed = float(speed[joint]), float(bounds.velocity[joint])
+    words = f"{name} velocity {value:.4g} {unit} at step {step}, allowed {allowed:.4g} {unit}"
+    return Finding(Reason.VELOCITY, words, name, step, value, allowed, unit)

@@ -1,0 +1,86 @@
+"""Collision bodies as convex shapes: capsules recognised, meshes replaced by their hulls."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import coal
+import numpy as np
+import pinocchio as pin
+
+from wam_ros.core.errors import WamError
+from wam_ros.safety.world import Obstacle
+
+CONVEX = (coal.Box, coal.Sphere, coal.Cylinder, coal.Capsule, coal.Cone, coal.Ellipsoid, coal.ConvexBase)
+
+
+def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
+    """Collision bodies of every link, each convex.
+
+    Raises:
+        WamError: a mesh that is missing or has no volume, or a robot without any collision body.
+    """
+    folders = [str(urdf.parent), str(urdf.parent.parent)]
+    try:
+        raw = pin.buildGeomFromUrdf(model, str(urdf), pin.GeometryType.COLLISION, package_dirs=folders)
+    except (ValueError, RuntimeError) as error:
+        raise WamError(f"{urdf}: {' '.join(str(error).split())}") from error
+    if raw.ngeoms == 0:
+        raise WamError(f"{urdf}: no link has a <collision> body; add them")
+    by_link: dict[str, list[pin.GeometryObject]] = {}
+    for body in raw.geometryObjects:
+        by_link.setdefault(model.frames[body.parentFrame].name, []).append(body)
+    return [shape for link, bodies in by_link.items() for shape in _merge_capsules(link, bodies, urdf)]
+
+
+def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -> pin.GeometryObject:
+    """An obstacle as a body that stands in the universe; `base` is the pose of the base frame in it."""
+    size = obstacle.size
+    if obstacle.shape == "mesh":
+        path = folder / obstacle.mesh if (folder / obstacle.mesh).is_file() else Path(obstacle.mesh)
+        geometry = coal.MeshLoader().load(str(path), np.array(size))
+        geometry = _hull(geometry, str(path))
+    else:
+        make = {"box": coal.Box, "sphere": coal.Sphere, "cylinder": coal.Cylinder, "capsule": coal.Capsule}
+        geometry = make[obstacle.shape](*size)
+    w, x, y, z = obstacle.orientation
+    pose = base * pin.SE3(pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position))
+    return pin.GeometryObject(name, 0, 0, pose, geometry)
+
+
+def _convex(body: pin.GeometryObject, where: str) -> pin.GeometryObject:
+    """A copy, because the original dies with the geometry model it was read into."""
+    geometry = body.geometry if isinstance(body.geometry, CONVEX) else _hull(body.geometry, where)
+    return pin.GeometryObject(body.name, body.parentJoint, body.parentFrame, body.placement, geometry)
+
+
+def _hull(geometry: coal.CollisionGeometry, where: str) -> coal.ConvexBase:
+    if not isinstance(geometry, coal.BVHModelBase) or not geometry.buildConvexHull(True, "Qt"):
+        raise WamError(f"{where}: a {type(geometry).__name__} has no hull; use a mesh with volume or a primitive")
+    return geometry.convex
+
+
+def _merge_capsules(link: str, bodies: list[pin.GeometryObject], urdf: Path) -> list[pin.GeometryObject]:
+    """One capsule for every cylinder with a sphere of its radius at both ends."""
+    left = list(bodies)
+    merged = []
+    for body in bodies:
+        if not isinstance(body.geometry, coal.Cylinder):
+            continue
+        radius, half = body.geometry.radius, body.geometry.halfLength
+        ends = [body.placement.act(np.array([0.0, 0.0, s * half])) for s in (-1.0, 1.0)]
+        caps = [next((b for b in left if _is_ball(b, end, radius)), None) for end in ends]
+        if all(c is not None for c in caps):
+            left = [b for b in left if b is not body and b not in caps]
+            capsule = coal.Capsule(radius, 2 * half)
+            merged.append(pin.GeometryObject(link, body.parentJoint, body.parentFrame, body.placement, capsule))
+    shapes = merged + [_convex(b, f"{urdf}: link '{link}'") for b in left]
+    for i, shape in enumerate(shapes):
+        shape.name = f"{link}#{i}"
+        shape.geometry.computeLocalAABB()
+    return shapes
+
+
+def _is_ball(body: pin.GeometryObject, centre: np.ndarray, radius: float) -> bool:
+    near = bool(np.linalg.norm(body.placement.translation - centre) < 1e-6)
+    return isinstance(body.geometry, coal.Sphere) and abs(body.geometry.radius - radius) < 1e-9 and near
