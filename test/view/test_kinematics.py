@@ -10,7 +10,7 @@ CRANE = """<robot name="crane">
   <link name="base"/><link name="arm"/><link name="hook"/><link name="tip"/>
   <joint name="turn" type="revolute"><parent link="base"/><child link="arm"/><origin xyz="0 0 1"/><axis xyz="0 0 1"/>
   </joint>
-  <joint name="slide" type="prismatic"><parent link="arm"/><child link="hook"/><origin xyz="2 0 0" rpy="0 1.5707963 0"/>
+  <joint name="slide" type="prismatic"><parent link="arm"/><child link="hook"/><origin xyz="2 0 0" rpy="1.5707963 0 1.5707963"/>
     <axis xyz="1 0 0"/></joint>
   <joint name="fixed" type="fixed"><parent link="hook"/><child link="tip"/><origin xyz="0.5 0 0"/></joint>
 </robot>"""
@@ -21,8 +21,8 @@ def test_a_crane_reaches_where_geometry_says(tmp_path):
     urdf.write_text(CRANE)
     tip = LinkPath(urdf, "tip", ("slide", "turn"))
     found = tip.positions(np.array([[0.0, 0.0], [0.3, np.pi / 2]]))
-    # the hook's x axis points down: sliding out lowers it
-    np.testing.assert_allclose(found, [[2, 0, 0.5], [0, 2, 0.2]], atol=1e-6)
+    # roll first, then yaw about the arm's axes: the hook's x axis is the arm's y axis
+    np.testing.assert_allclose(found, [[2, 0.5, 1], [-0.8, 2, 1]], atol=1e-6)
 
 
 def test_the_panda_agrees_with_pinocchio():

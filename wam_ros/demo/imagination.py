@@ -101,7 +101,6 @@ class ImaginationTracker:
         matches = [
             Match(offset, observation.view_names, observation.frames, f.imagined, f.copied)
             for offset, f in sorted(nearest.items())
-            if f.imagined.shape == observation.frames.shape
         ]
         for match in matches:
             self._count(match)

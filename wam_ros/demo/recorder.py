@@ -77,8 +77,8 @@ class StripRecorder:
 
     def add(self, stamp_ns: int, matches: list[Match]) -> None:
         """Remember an observation for which something was imagined, all offsets included."""
-        if matches and len(matches) >= self._full:
-            self._full = len(matches)
+        if matches:
+            self._full = max(self._full, len(matches))
             self._seen.append((stamp_ns, matches))
 
     def write(self, file: str) -> bool:
