@@ -16,7 +16,7 @@ from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_names, config_path
 
 COLOURS = ("red", "green", "blue")  # blocks on the simulated table
-MAX_INSTRUCTION = 500  # characters
+MAX_INSTRUCTION = 200  # characters, as the inference node
 INTERACTIVE = -1
 
 

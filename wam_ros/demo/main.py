@@ -60,10 +60,11 @@ def _interrupt(_signum: int, _frame: object) -> None:
 def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Console) -> int:
     from wam_ros.demo.runner import Runner
     from wam_ros.demo.session import Session
+    from wam_ros.ros.link import Link
 
     embodiment = load_embodiment(args.embodiment)
     started = time.monotonic()
-    session = Session(args, embodiment, supervisor, domain_id)
+    session = Session(args, embodiment, supervisor, lambda handlers: Link("wam_demo", handlers, domain_id))
     runner = Runner(session, args, embodiment, console)
     code, ready = 0, False
     try:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
+from wam_ros.core.types import NS, ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
@@ -16,10 +16,12 @@ from wam_ros.demo.imagination import ImaginationTracker
 from wam_ros.demo.latency import LatencyTracker, RateMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor
-from wam_ros.ros.convert import time_to_ns
-from wam_ros.ros.link import Link
 from wam_ros.view.words import describe_decision, describe_safety
 
+if TYPE_CHECKING:
+    from wam_ros.ros.link import Link
+
+Handlers = dict[str, Callable[[Any, int], None]]
 _POLL_S = 0.05  # between two looks at the processes
 AT_REST = 0.02  # rad/s or m/s
 
@@ -31,10 +33,12 @@ class Session:
         args: of the demo.
         embodiment: of the robot.
         supervisor: whose processes are watched while waiting.
-        domain_id: ROS domain of the processes.
+        make_link: connects the handlers, one per topic, to ROS.
     """
 
-    def __init__(self, args: DemoArgs, embodiment: Embodiment, supervisor: Supervisor, domain_id: int) -> None:
+    def __init__(
+        self, args: DemoArgs, embodiment: Embodiment, supervisor: Supervisor, make_link: Callable[[Handlers], Link]
+    ) -> None:
         self._supervisor = supervisor
         self.latency, self.imagination, self.chunk_rate = LatencyTracker(), ImaginationTracker(), RateMeter()
         self._measure_latency = args.rate == 1.0  # otherwise stamps and publication times are on two clocks
@@ -47,9 +51,9 @@ class Session:
         self.observation_ns = 0
         self.instruction, self.epoch = "", -1
         self.redirected = ""  # an instruction that somebody else gave
-        self.link = Link("wam_demo", self._handlers(), domain_id)
+        self.link = make_link(self._handlers())
 
-    def _handlers(self) -> dict[str, Callable[[Any, int], None]]:
+    def _handlers(self) -> Handlers:
         return {
             "observation": self._on_observation,
             "action_chunk": self._on_chunk,
@@ -112,7 +116,7 @@ class Session:
 
     def _on_sim(self, m: Any, _published_ns: int) -> None:
         violations = {n: int(c) for n, c in zip(m.violation_names, m.violation_counts, strict=False)}
-        stamp_ns = time_to_ns(m.header.stamp)
+        stamp_ns = m.header.stamp.sec * NS + m.header.stamp.nanosec
         self.sim = SimEpisode(stamp_ns, m.seed, m.instruction, m.t, m.success, m.wrong, m.nudged, violations)
         if self.episode is not None:
             self.episode.on_sim(self.sim)

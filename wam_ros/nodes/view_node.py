@@ -89,7 +89,13 @@ class ViewNode(WamNode):
         self._window.close()
 
     def _subscribe(self, kind: type, topic: str, profile: QoSProfile, field: str, from_msg: Any) -> None:
-        self.create_subscription(kind, topic, lambda m: setattr(self._model, field, from_msg(m)), profile)
+        def on_message(message: Any) -> None:
+            try:
+                setattr(self._model, field, from_msg(message))
+            except WamError as error:
+                self._model.answer = f"{topic}: {error}"
+
+        self.create_subscription(kind, topic, on_message, profile)
 
     def _keep(self, kind: type, topic: str) -> None:
         self.create_subscription(kind, topic, lambda data: self._raw.__setitem__(topic, data), _NEWEST, raw=True)
