@@ -53,6 +53,17 @@ def test_help_of_the_demo_explains_every_option_without_ros_or_torch(capsys):
         assert f"--{option}" in text
 
 
+@pytest.mark.parametrize("name", ["demo", "record-sim", "train", "eval", "bench"])
+def test_every_command_can_be_explained(name, capsys):
+    for module in ("torch", "mujoco"):
+        pytest.importorskip(module)
+    with pytest.raises(SystemExit) as left:
+        cli.main([name, "--help"])
+    assert left.value.code == 0
+    assert callable(cli._load(cli.COMMANDS[name].run, name))
+    assert f"usage: wam {name}" in capsys.readouterr().out
+
+
 def test_a_misspelt_command_is_answered_with_the_closest(capsys):
     assert cli.main(["dmeo"]) == 2
     assert "Did you mean 'demo'?" in capsys.readouterr().err

@@ -27,11 +27,9 @@ COMMANDS = {
     ),
     "train": Command("train a model on recorded episodes", "wam_ros.train.train:Train", "wam_ros.train.train:main"),
     "eval": Command(
-        "measure a model in the simulator, without ROS",
-        "wam_ros.train.evaluate:Evaluate",
-        "wam_ros.train.evaluate:main",
+        "measure a model in the simulator, without ROS", "wam_ros.train.evaluate:Eval", "wam_ros.train.evaluate:main"
     ),
-    "bench": Command("time a model's parts on this machine", "wam_ros.train.bench:Bench", "wam_ros.train.bench:main"),
+    "bench": Command("time a model on this machine", "wam_ros.demo.bench:Bench", "wam_ros.demo.bench:main"),
 }
 
 
