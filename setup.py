@@ -48,7 +48,9 @@ class BuildMessages(build_ext):
     def run(self) -> None:
         """Configure, build and install below the build folder, then sort the files."""
         build = Path(self.build_temp).resolve() / "cmake"
-        shutil.rmtree(build, ignore_errors=True)  # pip's isolated build has a new prefix every time; CMake caches the old
+        shutil.rmtree(
+            build, ignore_errors=True
+        )  # pip's isolated build has a new prefix every time; CMake caches the old
         stage = build / "stage"
         run_cmake(ros_prefix(), build, stage)
         site = Path(sysconfig.get_path("purelib", vars={"base": str(stage), "platbase": str(stage)}))
@@ -121,7 +123,14 @@ def data_files(stage: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
 
 
 setup(
-    install_requires=["numpy>=1.26", "PyYAML>=6", "pin>=3.4", "ruckig>=0.14", "rosbags-image>=0.9", "honcho>=2", "psutil>=5.9"]
+    install_requires=[
+        "numpy>=1.26",
+        "PyYAML>=6",
+        "pin>=3.4",
+        "ruckig>=0.14",
+        "rosbags-image[opencv-headless]>=0.9",
+        "psutil>=5.9",
+    ]
     + ros_wheels(RUNTIME),
     setup_requires=ros_wheels(f"{BUILD} {EXTRA_BUILD[ros_distro()]}"),
     ext_modules=[Extension("wam_ros._messages", sources=[])],

@@ -1,0 +1,80 @@
+"""Single message fields to ours and back, for `convert`: stamps, arrays whose size is checked, enumerations."""
+
+from __future__ import annotations
+
+import array
+import enum
+import math
+from typing import TypeVar
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
+
+E = TypeVar("E", bound=enum.IntEnum)
+_MAX_NS = 2**31 * NS
+
+
+def time_to_ns(msg: Time | Duration) -> int:
+    """Nanoseconds of a stamp or a duration."""
+    return msg.sec * NS + msg.nanosec
+
+
+def ns_to_time(ns: int) -> Time:
+    """Stamp of integer nanoseconds.
+
+    Raises:
+        WamError: before 1970 or after 2038, where the message has no room.
+    """
+    if not 0 <= ns < _MAX_NS:
+        raise WamError(f"stamp: {ns} ns is outside of what builtin_interfaces/Time can hold")
+    sec, nanosec = divmod(int(ns), NS)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def ns_to_duration(ns: int) -> Duration:
+    """Duration of integer nanoseconds."""
+    sec, nanosec = divmod(int(ns), NS)
+    return Duration(sec=sec, nanosec=nanosec)
+
+
+def doubles(values: np.ndarray) -> array.array:
+    """Only `array.array` reaches a message without a check of every number."""
+    return array.array("d", np.asarray(values, np.float64).tobytes())
+
+
+def image_bytes(frames: np.ndarray) -> array.array:
+    """Bytes of uint8 frames of any shape; raises `WamError` for another type."""
+    if frames.dtype != np.uint8:
+        raise WamError(f"frames: expected uint8, found {frames.dtype}")
+    return array.array("B", frames.tobytes())
+
+
+def matrix(field: str, data: array.array, shape: tuple[int, ...]) -> np.ndarray:
+    """A copy of `data` in `shape`; raises `WamError` when it does not fit."""
+    require_size(field, len(data), math.prod(shape), shape)
+    return np.array(data, np.float64).reshape(shape)
+
+
+def image_array(field: str, data: array.array, shape: tuple[int, ...]) -> np.ndarray:
+    """A view of `data` in `shape`; raises `WamError` when it does not fit."""
+    require_size(field, len(data), math.prod(shape), shape)
+    return np.frombuffer(data, np.uint8).reshape(shape) if len(data) else np.zeros(shape, np.uint8)
+
+
+def require_size(field: str, found: int, expected: int, shape: tuple[int, ...] = ()) -> None:
+    """Raise `WamError` that names the field unless both sizes agree."""
+    if found != expected:
+        detail = f" for shape {shape}" if len(shape) > 1 else ""
+        raise WamError(f"{field}: expected {expected} values{detail}, found {found}")
+
+
+def enum_member(field: str, kind: type[E], value: int) -> E:
+    """The member with this value; raises `WamError` that lists the choices."""
+    try:
+        return kind(value)
+    except ValueError:
+        choices = ", ".join(f"{e.value} {e.name}" for e in kind)
+        raise WamError(f"{field}: {value} is not one of {choices}") from None

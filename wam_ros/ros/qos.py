@@ -1,0 +1,32 @@
+"""Quality of service of every topic, one name per kind of topic, used by both of its ends."""
+
+from __future__ import annotations
+
+from rclpy.duration import Duration
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _profile(depth: int, reliable: bool = True, latched: bool = False, lifespan_s: float = 0.0) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=depth,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+        lifespan=Duration(seconds=lifespan_s),
+    )
+
+
+IMAGE = _profile(2, reliable=False)  # a lost image is replaced by the next one sooner than by a repetition
+OBSERVATION = _profile(1)
+CHUNK = _profile(1, lifespan_s=2.0)  # longer than any chunk is good for; the receiver judges its age anyway
+TRAJECTORY = _profile(1)
+JOINTS = _profile(1)  # joint states that we publish: heard by reliable and by best-effort listeners
+JOINT_STATES = _profile(1, reliable=False)  # joint states that we hear: takes whatever a driver offers
+LATCHED = _profile(1, latched=True)  # e-stop and mode: a late listener must know them
+STATUS = _profile(10)
+
+
+def describe(profile: QoSProfile) -> str:
+    """One profile in words, for error messages: `reliable volatile keep_last 1`."""
+    words = [profile.reliability.name, profile.durability.name, profile.history.name]
+    return " ".join(w.lower() for w in words) + (f" {profile.depth}" if profile.depth else "")
