@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,9 +22,9 @@ from wam_ros.core.types import (
     JointState,
     Observation,
     Reason,
+    SafeTrajectory,
     SafetyReport,
     SafetyState,
-    SafeTrajectory,
     WamStatus,
 )
 from wam_ros.ros.fields import (
@@ -278,7 +279,7 @@ def trajectory_from_msg(msg: JointTrajectory) -> SafeTrajectory:
             require_size(f"JointTrajectory.points[{k}].{field}", len(getattr(point, field)), n)
         columns.append(np.array([getattr(point, field) for point in msg.points]).reshape(len(msg.points), n))
     ns = [time_to_ns(point.time_from_start) for point in msg.points]
-    if ns[0] != 0 or any(b <= a for a, b in zip(ns, ns[1:], strict=False)):
+    if ns[0] != 0 or any(b <= a for a, b in itertools.pairwise(ns)):
         raise WamError("JointTrajectory.points: time_from_start must rise from 0")
     word, _, number = msg.header.frame_id.partition(" ")
     seq = int(number) if word == "chunk" and number.isdecimal() else 0

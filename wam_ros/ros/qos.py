@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from rclpy.duration import Duration
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.node import Node
+from rclpy.qos import (
+    DurabilityPolicy,
+    HistoryPolicy,
+    QoSCompatibility,
+    QoSProfile,
+    ReliabilityPolicy,
+    qos_check_compatible,
+)
 
 
 def _profile(depth: int, reliable: bool = True, latched: bool = False, lifespan_s: float = 0.0) -> QoSProfile:
@@ -30,3 +38,18 @@ def describe(profile: QoSProfile) -> str:
     """One profile in words, for error messages: `reliable volatile keep_last 1`."""
     words = [profile.reliability.name, profile.durability.name, profile.history.name]
     return " ".join(w.lower() for w in words) + (f" {profile.depth}" if profile.depth else "")
+
+
+def incompatibility(node: Node, topic: str, publishing: bool) -> str:
+    """Why no data flows on `topic`: the profiles of both ends that do not fit, as one line."""
+    publishers = node.get_publishers_info_by_topic(topic)
+    subscriptions = node.get_subscriptions_info_by_topic(topic)
+    for p in publishers:
+        for s in subscriptions:
+            if node.get_name() != (p if publishing else s).node_name:
+                continue
+            verdict, _ = qos_check_compatible(p.qos_profile, s.qos_profile)
+            if verdict == QoSCompatibility.ERROR:
+                offered, asked = describe(p.qos_profile), describe(s.qos_profile)
+                return f"{topic}: {p.node_name} offers '{offered}', {s.node_name} asks for '{asked}': no data will flow"
+    return f"{topic}: the other end has an incompatible quality of service: no data will flow"
