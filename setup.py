@@ -130,6 +130,8 @@ setup(
         "ruckig>=0.14",
         "rosbags-image[opencv-headless]>=0.9",
         "psutil>=5.9",
+        "rich>=13.7",
+        "tyro>=0.9",
     ]
     + ros_wheels(RUNTIME),
     setup_requires=ros_wheels(f"{BUILD} {EXTRA_BUILD[ros_distro()]}"),

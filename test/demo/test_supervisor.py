@@ -124,12 +124,18 @@ def running(pid):
         return False
 
 
-def test_the_logger_prefix_is_cut_from_an_error():
-    death = Death(
-        "inference_node", 1, ("[INFO] [1.0] [inference_node]: loading", "[ERROR] [17.25] [x]: no such file", "")
-    )
-    assert death.error == "no such file"
-    assert Death("x", 1, ()).error == "x exited with code 1"
+@pytest.mark.parametrize(
+    ("tail", "error"),
+    [
+        (("[INFO] [1.0] [inference_node]: loading", "[ERROR] [17.25] [x]: no such file", ""), "no such file"),
+        (("[ERROR] [17.25] [x]: no such file", "[WARN] [18.0] [x]: bye", "a library says goodbye"), "no such file"),
+        (("[FATAL] [view_node]: port 8080 cannot be used",), "port 8080 cannot be used"),
+        (("Traceback (most recent call last):", "ImportError: no module"), "ImportError: no module"),
+        ((), "x exited with code 1"),
+    ],
+)
+def test_the_error_is_what_was_logged_last_as_one(tail, error):
+    assert Death("x", 1, tail).error == error
 
 
 def test_two_processes_of_one_name_are_refused(tmp_path):

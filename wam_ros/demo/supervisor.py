@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-_ROS_PREFIX = re.compile(r"^\[(?:\w+)\] \[[\d.]+\] \[[^\]]*\]: ")
+_ROS_LINE = re.compile(r"^\[(?P<level>[A-Z]+)\] (?:\[[\d.]+\] )?\[[^\]]*\]: (?P<text>.*)")
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,9 +47,12 @@ class Death:
 
     @property
     def error(self) -> str:
-        """The process's own one-line error: the last line that has text, without the logger's prefix."""
-        lines = [line for line in self.tail if line.strip()]
-        return _ROS_PREFIX.sub("", lines[-1]).strip() if lines else self.cause
+        """The process's own one-line error: what it logged last as an error, else its last line."""
+        lines = [line.strip() for line in self.tail if line.strip()]
+        logged = [m for m in map(_ROS_LINE.match, lines) if m]
+        if errors := [m["text"] for m in logged if m["level"] in ("ERROR", "FATAL")]:
+            return errors[-1]
+        return lines[-1] if lines else self.cause
 
 
 def signal_name(number: int) -> str:

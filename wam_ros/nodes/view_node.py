@@ -46,6 +46,7 @@ class ViewNode(WamNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("view_node", ViewParams, **options)
+        self._window: Window | None = None
 
     def configure(self) -> None:
         """Serve the page and listen."""
@@ -62,7 +63,7 @@ class ViewNode(WamNode):
         self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
         self._keep(JointState, "joint_states")
         self._keep(JointTrajectory, "safe_trajectory")
-        self._services = {
+        self._callees = {
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
             "arm": self.create_client(SetBool, "safety_node/arm"),
             "disarm": self.create_client(SetBool, "safety_node/arm"),
@@ -74,19 +75,21 @@ class ViewNode(WamNode):
     def activate(self) -> None:
         """Redraw from now on."""
         p: ViewParams = self.params
-        self._timers = [
+        self._redraws = [
             self.create_timer(1 / p.arm_hz, self._draw_arm),
             self.create_timer(1 / p.image_hz, self._draw_rest),
         ]
 
     def deactivate(self) -> None:
         """Leave the page as it is."""
-        for timer in self._timers:
+        for timer in self._redraws:
             self.destroy_timer(timer)
 
     def cleanup(self) -> None:
         """Stop serving."""
-        self._window.close()
+        if self._window is not None:
+            self._window.close()
+            self._window = None
 
     def _subscribe(self, kind: type, topic: str, profile: QoSProfile, field: str, from_msg: Any) -> None:
         def on_message(message: Any) -> None:
@@ -136,7 +139,7 @@ class ViewNode(WamNode):
             self._window.show_plan(q[-1], self._tool.positions(points))
 
     def _call(self, action: str, text: str) -> None:
-        client = self._services[action]
+        client = self._callees[action]
         if not client.service_is_ready():
             self._model.answer = f"{action}: {client.srv_name} is not there"
             return
