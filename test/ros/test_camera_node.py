@@ -1,0 +1,192 @@
+"""camera_node over DDS: images and joints in, observations out, and what it says when something is missing."""
+
+import array
+import os
+import time
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import Image, JointState  # noqa: E402
+from wam_ros.msg import Observation  # noqa: E402
+
+from wam_ros.core.embodiment import load_embodiment  # noqa: E402
+from wam_ros.core.resources import share_dir  # noqa: E402
+from wam_ros.nodes.camera_node import CameraNode, CameraParams  # noqa: E402
+from wam_ros.ros import convert, qos  # noqa: E402
+from wam_ros.ros.params import to_yaml  # noqa: E402
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+DEADLINE_S = 20.0
+
+
+class Rig:
+    """The node under test and a robot that publishes what the test says, spun in one thread."""
+
+    def __init__(self, **parameters):
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=100 + os.getpid() % 100)
+        overrides = [Parameter(k, value=v) for k, v in parameters.items()]
+        self.node = CameraNode(context=self.context, parameter_overrides=overrides)
+        self.robot = Node("robot", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.robot)
+        self.cameras = {c.name: self.robot.create_publisher(Image, c.image_topic, qos.IMAGE) for c in PANDA.cameras}
+        self.joints = self.robot.create_publisher(JointState, "joint_states", 10)
+        self.seen = []
+        self.robot.create_subscription(Observation, "observation", self.seen.append, qos.OBSERVATION)
+
+    def start(self):
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        publishers = [*self.cameras.values(), self.joints]
+        self.spin_until(lambda: all(p.get_subscription_count() == 1 for p in publishers))
+
+    def spin_until(self, condition, feed=lambda: None):
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come true"
+            feed()
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def feed(self, views=("front", "wrist"), joints=PANDA.joint_names, size=(128, 128), value=0):
+        """One sample of every stream, stamped now."""
+        stamp = self.robot.get_clock().now().to_msg()
+        height, width = size
+        for view in views:
+            image = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+            image.header.stamp = stamp
+            image.data = array.array("B", np.full((height, width, 3), value + (view == "wrist"), np.uint8).tobytes())
+            self.cameras[view].publish(image)
+        if joints:
+            state = JointState(name=list(joints), position=[0.1 * k for k in range(len(joints))])
+            state.header.stamp = stamp
+            self.joints.publish(state)
+
+    def close(self):
+        self.executor.shutdown()
+        self.node.destroy_node()
+        self.robot.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def make_rig():
+    rigs = []
+
+    def make(**parameters):
+        rigs.append(Rig(**parameters))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()
+
+
+def test_cameras_and_joints_become_observations_of_the_models_size(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.spin_until(lambda: len(rig.seen) >= 3, lambda: rig.feed(value=40))
+    o = convert.observation_from_msg(rig.seen[-1])
+    assert o.view_names == ("front", "wrist")
+    assert o.frames.shape == (2, PANDA.image_height, PANDA.image_width, 3)
+    assert (o.frames[0] == 40).all()
+    assert (o.frames[1] == 41).all()
+    assert o.joints.joint_names == PANDA.joint_names
+    assert o.joints.positions == pytest.approx([0.1 * k for k in range(8)])
+    assert o.frame_stamps_ns[0] == o.stamp_ns
+
+
+def test_observations_come_at_the_frame_rate_however_fast_the_cameras_are(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.spin_until(lambda: len(rig.seen) >= 8, rig.feed)
+    stamps = np.array([convert.observation_from_msg(m).stamp_ns for m in rig.seen])
+    assert np.diff(stamps).min() >= 0.75e9 / PANDA.frame_rate_hz
+
+
+def test_a_camera_that_never_comes_is_named_and_nothing_is_published(make_rig, capfd):
+    rig = make_rig(grace_s=0.0)
+    rig.start()
+    said = []
+
+    def complained():
+        said.append("".join(capfd.readouterr()))
+        return "/wrist/image_raw: nothing has arrived" in "".join(said)
+
+    rig.spin_until(complained, lambda: rig.feed(views=("front",)))
+    end = time.monotonic() + 0.5
+    rig.spin_until(lambda: time.monotonic() > end, lambda: rig.feed(views=("front",)))
+    complained()
+    assert "".join(said).count("/wrist/image_raw") == 1
+    assert "/front/image_raw" not in "".join(said)
+    assert rig.seen == []
+    rig.spin_until(lambda: rig.seen, rig.feed)
+
+
+def test_joint_states_that_lack_a_joint_are_named(make_rig, capfd):
+    rig = make_rig(grace_s=0.0)
+    rig.start()
+    said = []
+
+    def complained():
+        said.append("".join(capfd.readouterr()))
+        return any("/joint_states" in s and "panda_joint7" in s for s in said)
+
+    joints = [j for j in PANDA.joint_names if j != "panda_joint7"]
+    rig.spin_until(complained, lambda: rig.feed(joints=joints))
+    assert rig.seen == []
+
+
+def test_an_image_of_an_unknown_encoding_is_reported_not_fatal(make_rig, capfd):
+    rig = make_rig(grace_s=0.0)
+    rig.start()
+    said = []
+
+    def odd():
+        rig.feed(views=("front",))
+        bad = Image(height=4, width=4, encoding="yuv999", step=12, data=array.array("B", bytes(48)))
+        bad.header.stamp = rig.robot.get_clock().now().to_msg()
+        rig.cameras["wrist"].publish(bad)
+
+    def complained():
+        said.append("".join(capfd.readouterr()))
+        return any("yuv999" in s for s in said)
+
+    rig.spin_until(complained, odd)
+    rig.spin_until(lambda: rig.seen, rig.feed)
+
+
+def test_an_inactive_node_is_silent(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.spin_until(lambda: rig.seen, rig.feed)
+    assert rig.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    rig.spin_until(lambda: rig.joints.get_subscription_count() == 0)
+    rig.seen.clear()
+    end = time.monotonic() + 0.3
+    rig.spin_until(lambda: time.monotonic() > end, rig.feed)
+    assert rig.seen == []
+    assert rig.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    rig.spin_until(lambda: rig.seen, rig.feed)
+
+
+def test_an_unknown_embodiment_fails_to_configure_with_the_choices(make_rig, capfd):
+    rig = make_rig(embodiment="pandra")
+    assert rig.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
+    said = "".join(capfd.readouterr())
+    assert "unknown embodiment 'pandra'. Did you mean 'panda'?" in said
+
+
+def test_the_shipped_parameter_file_holds_the_defaults():
+    assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml("/**", CameraParams)

@@ -1,0 +1,323 @@
+"""inference_node over DDS with a policy that the test controls."""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+rclpy = pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
+from rclpy.node import Node  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from sensor_msgs.msg import Image  # noqa: E402
+from std_srvs.srv import Trigger  # noqa: E402
+from wam_ros.msg import ActionChunk, ImaginedFuture, WamStatus  # noqa: E402
+from wam_ros.msg import Observation as ObservationMsg  # noqa: E402
+from wam_ros.srv import SetInstruction  # noqa: E402
+
+from wam_ros.core.embodiment import load_embodiment  # noqa: E402
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.policy import PolicyOutput  # noqa: E402
+from wam_ros.core.resources import share_dir  # noqa: E402
+from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
+from wam_ros.nodes.inference_node import InferenceNode, InferenceParams  # noqa: E402
+from wam_ros.ros import convert, qos  # noqa: E402
+from wam_ros.ros.params import to_yaml  # noqa: E402
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+DEADLINE_S = 20.0
+
+
+class ColourPolicy:
+    """Knows three colours; imagines what it sees, brightened by ten."""
+
+    name, checkpoint_hash = "colours", "ab" * 8
+
+    def __init__(self):
+        self.instruction, self.failure, self.resets = "", None, 0
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def reset(self, instruction):
+        if not instruction.endswith(("red", "green", "blue")):
+            raise WamError("the model never learned that; known words: red, green, blue")
+        self.instruction = instruction
+        self.resets += 1
+
+    def predict(self, observation):
+        assert self.gate.wait(DEADLINE_S)
+        if self.failure:
+            raise self.failure
+        positions = np.tile(observation.joints.positions, (PANDA.action_horizon, 1))
+        frames = np.stack([observation.frames + 10, observation.frames + 20])
+        return PolicyOutput(positions, frames, (100_000_000, 200_000_000), Conditioning.REAL, 4)
+
+
+class ColourNode(InferenceNode):
+    """The node with that policy instead of a network."""
+
+    policy = None
+
+    def make_policy(self, robot):
+        if self.policy is None:
+            raise WamError("checkpoint 'nowhere.safetensors' does not exist")
+        return self.policy
+
+
+class Rig:
+    """The node under test, a camera node's output and listeners, spun in one thread."""
+
+    def __init__(self, policy, **parameters):
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=100 + os.getpid() % 100)
+        overrides = [Parameter(k, value=v) for k, v in {"status_rate_hz": 20.0, **parameters}.items()]
+        self.policy = policy
+        self.node = ColourNode(context=self.context, parameter_overrides=overrides)
+        self.node.policy = policy
+        self.peer = Node("peer", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.executor.add_node(self.peer)
+        self.observations = self.peer.create_publisher(ObservationMsg, "observation", qos.OBSERVATION)
+        self.chunks, self.futures, self.images, self.statuses = [], [], [], []
+        listen = self.peer.create_subscription
+        listen(ActionChunk, "action_chunk", lambda m: self.chunks.append(convert.chunk_from_msg(m)), qos.CHUNK)
+        listen(ImaginedFuture, "imagined_future", lambda m: self.futures.append(convert.imagined_from_msg(m)), 10)
+        listen(Image, "imagined/wrist/image", self.images.append, qos.IMAGE)
+        listen(WamStatus, "wam_status", lambda m: self.statuses.append(convert.status_from_msg(m)), qos.STATUS)
+        self.set_instruction = self.peer.create_client(SetInstruction, "inference_node/set_instruction")
+        self.reset = self.peer.create_client(Trigger, "inference_node/reset")
+        self.sent_ns, self.value = 0, 0
+
+    def start(self):
+        assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        self.spin_until(
+            lambda: (
+                self.observations.get_subscription_count() == 1
+                and self.set_instruction.service_is_ready()
+                and self.reset.service_is_ready()
+                and all(self.peer.count_publishers(t) for t in ("action_chunk", "imagined_future", "wam_status"))
+            )
+        )
+
+    def spin_until(self, condition, feed=True):
+        end = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come true"
+            if feed:
+                self.see()
+            self.executor.spin_once(timeout_sec=0.02)
+
+    def see(self):
+        """An observation every 50 ms."""
+        now = self.peer.get_clock().now().nanoseconds
+        if now - self.sent_ns < 50_000_000:
+            return
+        self.sent_ns = now
+        n = len(PANDA.joint_names)
+        joints = JointState(now, PANDA.joint_names, np.linspace(0, 1, n), np.zeros(n), np.zeros(n))
+        frames = np.full((2, PANDA.image_height, PANDA.image_width, 3), self.value, np.uint8)
+        self.observations.publish(
+            convert.observation_to_msg(Observation(now, PANDA.view_names, frames, (now, now), joints))
+        )
+
+    @property
+    def error(self):
+        """Of the newest status."""
+        return self.statuses[-1].error if self.statuses else "no status yet"
+
+    def call(self, client, **fields):
+        future = client.call_async(client.srv_type.Request(**fields))
+        self.spin_until(future.done)
+        return future.result()
+
+    def say(self, instruction):
+        return self.call(self.set_instruction, instruction=instruction)
+
+    def close(self):
+        self.policy.gate.set()
+        self.executor.shutdown()
+        self.node.on_shutdown(None)
+        self.node.destroy_node()
+        self.peer.destroy_node()
+        rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def make_rig():
+    rigs = []
+
+    def make(policy=None, **parameters):
+        rigs.append(Rig(policy or ColourPolicy(), **parameters))
+        return rigs[-1]
+
+    yield make
+    for rig in rigs:
+        rig.close()
+
+
+def test_nothing_is_predicted_before_an_instruction_and_the_status_says_so(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.spin_until(lambda: len(rig.statuses) >= 5 and rig.error == "no instruction yet")
+    assert rig.chunks == []
+    assert rig.statuses[-1].model == "colours"
+
+
+def test_an_instruction_starts_chunks_with_their_origin(make_rig):
+    rig = make_rig()
+    rig.start()
+    answer = rig.say("  the   red ")
+    assert answer.ok, answer.message
+    rig.spin_until(lambda: len(rig.chunks) >= 3 and rig.futures and rig.images)
+    chunk = rig.chunks[-1]
+    assert (chunk.instruction, chunk.epoch, chunk.model, chunk.checkpoint_hash) == (
+        "the red", answer.epoch, "colours", "ab" * 8,
+    )  # fmt: skip
+    assert chunk.anchor_ns == chunk.observation_ns
+    assert chunk.positions == pytest.approx(np.tile(np.linspace(0, 1, 8), (8, 1)))
+    assert chunk.joint_names == PANDA.joint_names
+    assert chunk.chunking_mode is ChunkingMode.REPLACE
+    assert len(chunk.session_id) == 16
+    assert any(chunk.session_id)
+    assert [b.seq - a.seq for a, b in zip(rig.chunks, rig.chunks[1:], strict=False)] == [1] * (len(rig.chunks) - 1)
+    assert rig.futures[-1].frames.shape == (2, 2, 64, 64, 3)
+    assert (convert.image_to_numpy(rig.images[-1]) == 20).all()
+
+
+def test_surprise_is_published_when_the_instant_has_passed(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.say("red")
+    rig.spin_until(lambda: rig.futures and not np.isnan(rig.futures[-1].surprise))
+    assert any(rig.futures[-1].surprise == pytest.approx((k / 255) ** 2) for k in (10, 20))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "why"), [("the purple one", "known words: red, green, blue"), ("", "empty"), ("x" * 10240, "10240")]
+)
+def test_a_refused_instruction_says_why_and_changes_nothing(make_rig, instruction, why):
+    rig = make_rig()
+    rig.start()
+    before = rig.say("red").epoch
+    rig.spin_until(lambda: rig.chunks)
+    answer = rig.say(instruction)
+    assert not answer.ok
+    assert why in answer.message
+    seen = len(rig.chunks)
+    rig.spin_until(lambda: len(rig.chunks) >= seen + 3)
+    assert {(c.instruction, c.epoch) for c in rig.chunks} == {("red", before)}
+
+
+def test_after_a_new_instruction_no_chunk_of_the_old_one_comes(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.say("red")
+    rig.spin_until(lambda: rig.chunks)
+    epoch = rig.say("blue").epoch
+    rig.spin_until(lambda: rig.chunks[-1].epoch == epoch)
+    first = next(i for i, c in enumerate(rig.chunks) if c.epoch == epoch)
+    rig.spin_until(lambda: len(rig.chunks) >= first + 3)
+    assert {c.instruction for c in rig.chunks[first:]} == {"blue"}
+    assert [c.epoch for c in rig.chunks] == sorted(c.epoch for c in rig.chunks)
+
+
+def test_reset_forgets_and_raises_the_epoch(make_rig):
+    rig = make_rig()
+    rig.start()
+    before = rig.say("red").epoch
+    rig.spin_until(lambda: rig.chunks)
+    resets = rig.policy.resets
+    assert rig.call(rig.reset).success
+    assert rig.policy.resets == resets + 1
+    rig.spin_until(lambda: rig.chunks[-1].epoch == before + 1)
+    assert rig.chunks[-1].instruction == "red"
+
+
+def test_a_failing_model_is_a_status_and_recovers(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.say("red")
+    rig.policy.failure = RuntimeError("out of memory")
+    rig.spin_until(lambda: rig.error == "RuntimeError: out of memory")
+    rig.policy.failure = None
+    seen = len(rig.chunks)
+    rig.spin_until(lambda: len(rig.chunks) > seen and rig.error == "")
+
+
+def test_a_model_that_hangs_is_seen_and_does_not_stop_the_node(make_rig):
+    rig = make_rig(silence_s=0.2, reset_timeout_s=0.2)
+    rig.start()
+    rig.say("red")
+    rig.spin_until(lambda: rig.chunks)
+    rig.policy.gate.clear()
+    rig.spin_until(lambda: "has not answered for" in rig.error)
+    answer = rig.say("blue")
+    assert not answer.ok
+    assert "busy" in answer.message
+    rig.policy.gate.set()
+    seen = len(rig.chunks)
+    rig.spin_until(lambda: len(rig.chunks) >= seen + 3)
+    assert rig.chunks[-1].instruction == "red"
+
+
+def test_without_observations_the_status_says_so(make_rig):
+    rig = make_rig(silence_s=0.2)
+    rig.start()
+    rig.say("red")
+    rig.spin_until(lambda: rig.chunks)
+    rig.spin_until(lambda: "no observation for" in rig.error, feed=False)
+
+
+def test_every_activation_is_a_session_of_its_own_and_an_inactive_node_is_silent(make_rig):
+    rig = make_rig(instruction="red")
+    rig.start()
+    rig.spin_until(lambda: rig.chunks)
+    first = rig.chunks[-1].session_id
+    assert rig.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    rig.spin_until(lambda: rig.observations.get_subscription_count() == 0, feed=False)
+    end = time.monotonic() + 0.1
+    rig.spin_until(lambda: time.monotonic() > end)
+    rig.chunks.clear(), rig.statuses.clear()
+    end = time.monotonic() + 0.3
+    rig.spin_until(lambda: time.monotonic() > end)
+    assert rig.chunks == []
+    assert rig.statuses == []
+    assert rig.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    rig.spin_until(lambda: rig.chunks)
+    assert rig.chunks[-1].session_id != first
+    assert rig.chunks[0].seq == 0
+    assert rig.chunks[-1].instruction == "red"
+
+
+@pytest.mark.parametrize(("imagination", "frames"), [("off", 0), ("keyframes", 1), ("full", 2)])
+def test_as_many_imagined_frames_are_published_as_asked_for(make_rig, imagination, frames):
+    rig = make_rig(imagination=imagination, instruction="red")
+    rig.start()
+    rig.spin_until(lambda: len(rig.chunks) >= 5 and (rig.futures or not frames))
+    assert {len(f.frames) for f in rig.futures} == ({frames} if frames else set())
+
+
+def test_a_model_that_cannot_be_loaded_fails_to_configure_by_name(make_rig, capfd):
+    rig = make_rig()
+    rig.node.policy = None
+    assert rig.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
+    assert "checkpoint 'nowhere.safetensors' does not exist" in "".join(capfd.readouterr())
+
+
+def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig, capfd):
+    rig = make_rig(instruction="purple")
+    assert rig.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
+    assert "known words: red, green, blue" in "".join(capfd.readouterr())
+
+
+def test_the_shipped_parameter_file_holds_the_defaults():
+    assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml("/**", InferenceParams)

@@ -1,0 +1,144 @@
+"""Camera images and joint states in, one `Observation` per model frame out."""
+
+from __future__ import annotations
+
+import functools
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import JointState as JointStateMsg
+
+from wam_ros.core.alignment import JOINTS, ObservationAligner
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.images import resize
+from wam_ros.core.notices import Notice
+from wam_ros.core.types import NS
+from wam_ros.msg import Observation as ObservationMsg
+from wam_ros.ros import convert, qos
+from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.params import param
+
+
+@dataclass(frozen=True)
+class CameraParams:
+    """Parameters of the camera node."""
+
+    embodiment: str = param("panda", doc="Robot: a name in config/embodiments or the path of a YAML file")
+    compressed: bool = param(False, doc="Subscribe to <image topic>/compressed instead of raw images")
+    max_age_s: float = param(
+        0.25, unit="s", low=0.01, high=10.0, doc="Oldest image or joint state that an observation may hold"
+    )
+    patience_s: float = param(
+        0.03, unit="s", low=0.0, high=1.0, doc="How long a complete observation waits for a view that is late"
+    )
+    warn_period_s: float = param(
+        5.0, unit="s", low=0.1, high=3600.0, doc="How often a missing stream is complained about"
+    )
+    grace_s: float = param(2.0, unit="s", low=0.0, high=60.0, doc="Silence allowed after activation without a word")
+
+
+class CameraNode(WamNode):
+    """Subscribes to what the embodiment names; publishes `observation`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("camera_node", CameraParams, **kwargs)
+
+    def configure(self) -> None:
+        """Load the embodiment and prepare the publisher."""
+        p = self.params
+        self._robot = robot = load_embodiment(p.embodiment)
+        self._aligner = ObservationAligner(
+            robot.view_names,
+            robot.joint_names,
+            frame_period_ns=round(NS / robot.frame_rate_hz),
+            max_age_ns=round(p.max_age_s * NS),
+            patience_ns=round(p.patience_s * NS),
+            decode=lambda msg: resize(convert.image_to_numpy(msg), robot.image_height, robot.image_width),
+        )
+        suffix = "/compressed" if p.compressed else ""
+        self._topics = {c.name: self.resolve_topic_name(c.image_topic + suffix) for c in robot.cameras}
+        self._topics[JOINTS] = self.resolve_topic_name(JOINTS)
+        self._publisher = self.create_lifecycle_publisher(ObservationMsg, "observation", qos.OBSERVATION)
+        self._inputs: list[Any] = []
+
+    def activate(self) -> None:
+        """Start listening; an inactive node costs nothing."""
+        p = self.params
+        self._aligner.flush()
+        self._notice = Notice(p.warn_period_s)
+        self._trouble = self._joint_trouble = ""  # the newest reason why a sample could not be used
+        self._flushes = self._aligner.flushes
+        self._quiet_until = time.monotonic() + p.grace_s
+        kind = CompressedImage if p.compressed else Image
+        for view in self._robot.view_names:
+            on_image = functools.partial(self._on_image, view)
+            self._inputs.append(self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE))
+        self._inputs.append(
+            self.create_subscription(JointStateMsg, self._topics[JOINTS], self._on_joints, qos.JOINT_STATES)
+        )
+        self._timer = self.create_timer(1.0 / self._robot.frame_rate_hz, self._on_timer)
+
+    def deactivate(self) -> None:
+        """Stop listening."""
+        self.destroy_timer(self._timer)
+        while self._inputs:
+            self.destroy_subscription(self._inputs.pop())
+
+    def _on_image(self, view: str, msg: Image | CompressedImage) -> None:
+        self._aligner.add_frame(view, convert.time_to_ns(msg.header.stamp), msg)
+        self._emit()
+
+    def _on_joints(self, msg: JointStateMsg) -> None:
+        try:
+            self._aligner.add_joints(convert.joint_state_from_msg(msg, self._robot.joint_names))
+            self._joint_trouble = ""
+        except WamError as error:
+            self._joint_trouble = str(error)
+        self._emit()
+
+    def _emit(self) -> None:
+        """Publish an observation if one is complete."""
+        try:
+            observation = self._aligner.poll(self.get_clock().now().nanoseconds)
+        except WamError as error:
+            self._trouble = str(error)
+            return
+        if observation is not None:
+            self._trouble = ""
+            self._quiet_until = time.monotonic() + self.params.max_age_s
+            self._publisher.publish(convert.observation_to_msg(observation))
+
+    def _on_timer(self) -> None:
+        self._emit()  # a view that stays away is only noticed by the clock
+        if self._aligner.flushes != self._flushes:
+            self._flushes = self._aligner.flushes
+            self.get_logger().warning("the clock or a stamp went back: all streams start afresh")
+        now = time.monotonic()
+        subject, complaint = self._complaint() if now > self._quiet_until else ("", "")
+        if self._notice.due(complaint, now, subject):
+            self.get_logger().warning(f"no observations: {complaint}")
+
+    def _complaint(self) -> tuple[str, str]:
+        """What holds observations back: names only, and with numbers."""
+        faults = self._aligner.faults(self.get_clock().now().nanoseconds)
+        words = [f"{self._topics[f.stream]}: {f}" for f in faults if not (f.stream == JOINTS and self._joint_trouble)]
+        names = [f"{f.stream} {f.kind}" for f in faults]
+        if self._joint_trouble:
+            words.append(f"{self._topics[JOINTS]}: {self._joint_trouble}")
+        if self._trouble:
+            words.append(self._trouble)
+        if not words:
+            words.append("the streams do not overlap in time; raise max_age_s or patience_s")
+        return " ".join([*names, self._joint_trouble, self._trouble, "."]), "; ".join(words)
+
+
+def main() -> None:
+    """Entry point of `ros2 run wam_ros camera_node`."""
+    run_node(CameraNode)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Observations in; action chunks, imagined futures and a status out. The model runs on its own thread."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import time
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.latency import LatencyWindow
+from wam_ros.core.notices import Notice
+from wam_ros.core.policy import Policy
+from wam_ros.core.types import NS, ImaginedFuture
+from wam_ros.msg import ActionChunk, Observation, WamStatus
+from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
+from wam_ros.ros import convert, qos
+from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.params import param
+from wam_ros.runtime.engine import InferenceEngine, ResetOutcome
+from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
+from wam_ros.srv import SetInstruction
+
+
+@dataclass(frozen=True)
+class InferenceParams:
+    """Parameters of the inference node."""
+
+    embodiment: str = param("panda", doc="Robot: a name in config/embodiments or the path of a YAML file")
+    model: str = param("tiny", doc="World action model: a name in config/models or the path of a YAML file")
+    checkpoint: str = param("", doc="Weights, a .safetensors file; empty takes those that belong to the model")
+    instruction: str = param("", doc="First instruction; empty waits for ~/set_instruction")
+    memory: str = param(
+        "real",
+        choices=("real", "imagined"),
+        doc="What the model remembers: what it saw, or what it imagined (ablation)",
+    )
+    imagination: str = param(
+        "full", choices=("off", "keyframes", "full"), doc="Imagined frames to publish: none, the farthest, all"
+    )
+    steps: int = param(0, unit="steps", low=0, high=1000, doc="Denoising steps per chunk; 0 takes the model's own")
+    threads: int = param(1, low=1, high=256, doc="CPU threads of the model")
+    warmups: int = param(2, low=0, high=100, doc="Predictions thrown away before the first real one")
+    max_gap_s: float = param(
+        1.0, unit="s", low=0.05, high=60.0, doc="Gap between observations after which the model forgets"
+    )
+    latency_window: int = param(100, low=1, high=100000, doc="Latencies from which the delay is forecast")
+    latency_warmup: int = param(2, low=0, high=1000, doc="First latencies of a session that do not count")
+    status_rate_hz: float = param(2.0, unit="Hz", low=0.1, high=50.0, doc="Rate of wam_status")
+    silence_s: float = param(
+        1.0,
+        unit="s",
+        low=0.05,
+        high=60.0,
+        doc="Without an observation or an answer of the model until it counts as an error",
+    )
+    reset_timeout_s: float = param(
+        5.0, unit="s", low=0.1, high=600.0, doc="How long a service waits for a busy model before it gives up"
+    )
+    max_characters: int = param(200, low=1, high=10000, doc="Longest instruction accepted")
+
+
+class InferenceNode(WamNode):
+    """Wires topics and services to an `InferenceEngine` and an `InferenceSession`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__("inference_node", InferenceParams, **kwargs)
+        self._engine: InferenceEngine | None = None
+        self._session: InferenceSession | None = None
+
+    def make_policy(self, robot: Embodiment) -> Policy:
+        """Load the model that the parameters name; raises `WamError` with the choices."""
+        from wam_ros.models import load_policy  # torch only where the model runs
+
+        p = self.params
+        return load_policy(p.model, p.checkpoint, robot, threads=p.threads, steps=p.steps, memory=p.memory)
+
+    def configure(self) -> None:
+        """Load model and weights, warm up, take the first instruction; whatever is wrong is an error here."""
+        p = self.params
+        self._robot = load_embodiment(p.embodiment)
+        self._policy = self.make_policy(self._robot)
+        # The engine wakes the executor through a guard condition: no polling, hence no latency and no idle load.
+        self._guard = self.create_guard_condition(self._on_result)
+        self._engine = InferenceEngine(
+            self._policy,
+            max_gap_ns=round(p.max_gap_s * NS),
+            example=example_observation(self._robot),
+            warmups=p.warmups,
+            on_event=self._guard.trigger,
+        )
+        if p.instruction and not (outcome := self._reset_to(p.instruction)).ok:
+            raise WamError(outcome.message)
+        self._make_interfaces()
+
+    def activate(self) -> None:
+        """Begin a session: chunks of an earlier one can be told apart by its id."""
+        p = self.params
+        self._engine.reset(None).result()
+        window = LatencyWindow(p.latency_window, p.latency_warmup)
+        policy = self._policy
+        self._session = InferenceSession(self._robot, policy.name, policy.checkpoint_hash, uuid.uuid4().bytes, window)
+        self._notice, self._said_timing = Notice(5.0), ""
+        self._quiet_until = time.monotonic() + 2.0
+        self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
+        self._timer = self.create_timer(1.0 / p.status_rate_hz, self._on_timer)
+
+    def deactivate(self) -> None:
+        """End the session; what the model still computes is thrown away."""
+        self.destroy_timer(self._timer)
+        self.destroy_subscription(self._input)
+        self._session = None
+
+    def cleanup(self) -> None:
+        """End the model's thread."""
+        engine, self._engine = self._engine, None
+        if engine is not None and not engine.close():
+            self.get_logger().error("the model does not come to an end; its thread is left behind")
+
+    def _make_interfaces(self) -> None:
+        make = self.create_lifecycle_publisher
+        self._chunks = make(ActionChunk, "action_chunk", qos.CHUNK)
+        self._futures = make(ImaginedFutureMsg, "imagined_future", qos.OBSERVATION)
+        self._status = make(WamStatus, "wam_status", qos.STATUS)
+        self._images = {v: make(Image, f"imagined/{v}/image", qos.IMAGE) for v in self._robot.view_names}
+        self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _on_observation(self, msg: Observation) -> None:
+        try:
+            observation = convert.observation_from_msg(msg)
+            wanted = self._session.observe(observation)
+        except WamError as error:
+            self._say(f"observation refused: {error}")
+            return
+        if wanted:
+            self._engine.submit(observation)
+
+    def _on_result(self) -> None:
+        result = self._engine.take()
+        if result is None or self._session is None:
+            return
+        if result.output is None:
+            self._session.no_chunk()
+            if result.error:
+                self._say(f"no chunk: {result.error}")
+            return
+        chunk, future = self._session.chunk(result, self._now_ns())
+        self._chunks.publish(convert.chunk_to_msg(chunk))
+        self._publish_imagined(future)
+
+    def _publish_imagined(self, future: ImaginedFuture) -> None:
+        if self.params.imagination == "off" or not len(future.frames):
+            return
+        future = future if self.params.imagination == "full" else keyframes(future)
+        self._futures.publish(convert.imagined_to_msg(future))
+        for view, frame in zip(future.view_names, future.frames[-1], strict=True):
+            image = convert.numpy_to_image(np.ascontiguousarray(frame), future.instants_ns[-1], view)
+            self._images[view].publish(image)
+
+    def _on_timer(self) -> None:
+        error = self._standstill()
+        self._status.publish(convert.status_to_msg(self._session.status(self._now_ns(), self._engine.status(), error)))
+        if time.monotonic() > self._quiet_until:
+            self._say(error)
+        timing = self._session.timing
+        if timing.delay_steps and str(timing.mode) != self._said_timing:
+            self._said_timing = str(timing.mode)
+            self.get_logger().info(str(timing))
+
+    def _standstill(self) -> str:
+        """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
+        engine, age = self._engine.status(), self._session.age_s(self._now_ns())
+        if not engine.alive:
+            return "the inference thread has ended"
+        if engine.busy_s > self.params.silence_s:
+            return f"the model has not answered for {engine.busy_s:.1f} s"
+        if not engine.instruction:
+            return "no instruction yet"
+        if age > self.params.silence_s:
+            return "no observation yet" if np.isinf(age) else f"no observation for {age:.1f} s"
+        return ""
+
+    def _say(self, complaint: str) -> None:
+        subject = "".join(c for c in complaint if not c.isdigit())
+        if self._notice.due(complaint, time.monotonic(), subject):
+            self.get_logger().warning(complaint)
+
+    def _on_set_instruction(self, request: Any, response: Any) -> Any:
+        outcome = self._reset_to(request.instruction)
+        response.ok, response.message, response.epoch = outcome.ok, outcome.message, outcome.epoch
+        return response
+
+    def _on_reset(self, request: Any, response: Any) -> Any:
+        outcome = self._reset_to(None)
+        response.success, response.message = outcome.ok, outcome.message
+        return response
+
+    def _reset_to(self, instruction: str | None) -> ResetOutcome:
+        """Forget, and follow `instruction` if there is one.
+
+        It waits for the prediction under way: the old chunks are void anyway, and an awaiting service keeps the
+        executor of rclpy spinning.
+        """
+        try:
+            text = None if instruction is None else require_instruction(instruction, self.params.max_characters)
+        except WamError as error:
+            return ResetOutcome(False, str(error), self._engine.status().epoch)
+        asked = self._engine.reset(text)
+        try:
+            outcome = asked.result(self.params.reset_timeout_s)
+        except concurrent.futures.TimeoutError:
+            if asked.cancel():
+                return ResetOutcome(False, "the model is busy and did not answer", self._engine.status().epoch)
+            outcome = asked.result()  # its turn has come: only the model itself can still be slow
+        if outcome.ok and self._session is not None:
+            self._session.forget()
+        what = "memory reset" if text is None else f"instruction '{text}'"
+        self.get_logger().info(f"{what}: {'epoch ' + str(outcome.epoch) if outcome.ok else outcome.message}")
+        return outcome
+
+
+def main() -> None:
+    """Entry point of `ros2 run wam_ros inference_node`."""
+    run_node(InferenceNode)
+
+
+if __name__ == "__main__":
+    main()
