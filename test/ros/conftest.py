@@ -1,0 +1,175 @@
+"""Nodes under test and an observer in one DDS domain of their own, spun without sleeping."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+DEADLINE_S = 30.0
+DOMAIN = 100 + os.getpid() % 100
+
+
+class Arena:
+    """One process's nodes in one executor, processes beside it, and everything the topics said."""
+
+    def __init__(self, folder):
+        import rclpy
+        from rclpy.context import Context
+        from rclpy.executors import SingleThreadedExecutor
+        from rclpy.node import Node
+
+        self._rclpy, self._folder = rclpy, folder
+        self.context = Context()
+        rclpy.init(args=[], context=self.context, domain_id=DOMAIN)
+        self.observer = Node("observer", context=self.context)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.observer)
+        self.nodes, self.processes, self.heard = [], {}, {}
+
+    def add(self, cls, **parameters):
+        """Start a node in this process; it must configure and activate."""
+        from rclpy.lifecycle import TransitionCallbackReturn
+
+        node = self.make(cls, **parameters)
+        assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+        assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+        return node
+
+    def make(self, cls, **parameters):
+        """A node in this process, unconfigured."""
+        from rclpy.parameter import Parameter
+
+        overrides = [Parameter(name, value=value) for name, value in parameters.items()]
+        node = cls(context=self.context, parameter_overrides=overrides)
+        self.nodes.append(node)
+        self.executor.add_node(node)
+        return node
+
+    def spawn(self, name, **parameters):
+        """Start a node in a process of its own."""
+        argv = [sys.executable, "-m", f"wam_ros.nodes.{name}", "--ros-args"]
+        for key, value in parameters.items():
+            argv += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+        log = (self._folder / f"{name}.log").open("w")
+        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": os.pathsep.join(sys.path)}
+        self.processes[name] = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        return self.processes[name]
+
+    def log(self, name):
+        """What a process has printed."""
+        return (self._folder / f"{name}.log").read_text()
+
+    def listen(self, kind, topic, qos):
+        """Keep every message of a topic; returns the list that grows."""
+        heard = self.heard[topic] = []
+        self.observer.create_subscription(kind, topic, heard.append, qos)
+        return heard
+
+    def until(self, condition, each=lambda: None, seconds=DEADLINE_S):
+        """Spin until the condition holds; fail when it does not in time."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "the condition did not come true in time"
+            each()
+            self.executor.spin_once(timeout_sec=0.01)
+
+    def spin(self, seconds, each=lambda: None):
+        """Spin for a while: to see that something does not happen."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            each()
+            self.executor.spin_once(timeout_sec=0.01)
+
+    def call(self, kind, service, **fields):
+        """Call a service and return its answer."""
+        client = self.observer.create_client(kind, service)
+        self.until(client.service_is_ready)
+        future = client.call_async(kind.Request(**fields))
+        self.until(future.done)
+        self.observer.destroy_client(client)
+        return future.result()
+
+    def now_ns(self):
+        """ROS time."""
+        return self.observer.get_clock().now().nanoseconds
+
+    def close(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+        self.executor.shutdown()
+        for node in (*self.nodes, self.observer):
+            node.destroy_node()
+        self._rclpy.shutdown(context=self.context)
+
+
+@pytest.fixture
+def arena(tmp_path):
+    """Nodes over real DDS; see `Arena`."""
+    pytest.importorskip("rclpy")
+    a = Arena(tmp_path)
+    yield a
+    a.close()
+
+
+class Arm:
+    """The simulated arm as the topics show it, and chunks for it."""
+
+    def __init__(self, arena, joint_names):
+        from sensor_msgs.msg import JointState
+
+        from wam_ros.ros import convert, qos
+
+        self.arena, self.joint_names, self._convert = arena, joint_names, convert
+        self._states = arena.listen(JointState, "joint_states", qos.JOINT_STATES)
+        self._seq = 0
+
+    @property
+    def state(self):
+        """Newest measured joints, None before the first."""
+        return self._convert.joint_state_from_msg(self._states[-1], self.joint_names) if self._states else None
+
+    def path(self):
+        """(N, A) every measured position so far, and (N,) stamps in s."""
+        states = [self._convert.joint_state_from_msg(m, self.joint_names) for m in self._states]
+        return np.array([s.positions for s in states]), np.array([s.stamp_ns for s in states]) / 1e9
+
+    def at_rest(self):
+        """Whether the newest joint state shows no motion."""
+        return self.state is not None and bool(np.abs(self.state.velocities).max() < 5e-3)
+
+    def moving(self):
+        """Whether a joint clearly moves."""
+        return self.state is not None and bool(np.abs(self.state.velocities).max() > 0.05)
+
+    def chunk(self, step, n_steps=8, **fields):
+        """A chunk that moves every arm joint by `step` rad per 0.1 s from where it is measured, from now on."""
+        from wam_ros.core.types import ActionChunk
+
+        self._seq += 1
+        towards = np.array([step] * 7 + [0.0])
+        rows = self.state.positions + np.outer(np.arange(1, n_steps + 1), towards)
+        values = {
+            "anchor_ns": self.arena.now_ns(),
+            "step_period_ns": 100_000_000,
+            "joint_names": self.joint_names,
+            "positions": rows,
+            "session_id": bytes(range(16)),
+            "seq": self._seq,
+            "embodiment": "panda",
+            "observation_ns": self.arena.now_ns(),
+        }
+        return ActionChunk(**{**values, **fields})
+
+
+@pytest.fixture
+def arm(arena):
+    """The simulated Panda of the arena."""
+    from wam_ros.core.embodiment import load_embodiment
+
+    return Arm(arena, load_embodiment("panda").joint_names)

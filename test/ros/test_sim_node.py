@@ -1,0 +1,137 @@
+"""sim_node over DDS speaks like a robot under ros2_control."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+pytest.importorskip("mujoco")
+
+from rclpy.lifecycle import TransitionCallbackReturn
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from wam_ros.msg import EpisodeState
+from wam_ros.srv import ResetEpisode
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS, SafeTrajectory
+from wam_ros.nodes.sim_node import SimNode, read_trajectory
+from wam_ros.ros import convert, qos
+from wam_ros.ros.controllers.joint_trajectory import TOPIC
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+STEP = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
+
+
+@pytest.fixture
+def robot(arena, arm):
+    """A running simulation and a publisher of trajectories it listens to."""
+    arena.add(SimNode, camera_hz=0.5)
+    publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
+    arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
+    return publisher
+
+
+def move(q0, start_ns=0, seconds=0.6, names=PANDA.joint_names):
+    """A cubic from q0 to q0 + STEP, its columns in the order of `names`."""
+    pick = [PANDA.joint_names.index(n) for n in names]
+    q = np.array([q0, q0 + STEP])[:, pick]
+    zeros = np.zeros_like(q)
+    return convert.trajectory_to_msg(SafeTrajectory(start_ns, tuple(names), np.array([0.0, seconds]), q, zeros, zeros))
+
+
+def test_joint_states_come_at_their_rate_with_rising_stamps(arena, arm, robot):
+    arena.spin(2.0)
+    _, stamps = arm.path()
+    assert 150 <= len(stamps) <= 250
+    assert np.median(np.diff(stamps)) == pytest.approx(0.01, abs=1e-6)
+    assert abs(stamps[-1] - arena.now_ns() / NS) < 0.5
+
+
+@pytest.mark.parametrize("names", [PANDA.joint_names, PANDA.joint_names[::-1]])
+def test_a_trajectory_by_joint_names_in_any_order_is_followed_to_rest(arena, arm, robot, names):
+    q0 = arm.state.positions
+    robot.publish(move(q0, names=names))
+    arena.until(arm.moving)
+    arena.until(arm.at_rest)
+    np.testing.assert_allclose(arm.state.positions, q0 + STEP, atol=5e-3)
+
+
+def test_bad_trajectories_move_nothing(arena, arm, robot):
+    q0 = arm.state.positions
+    past = move(q0, start_ns=arena.now_ns() - 5 * NS)
+    partial, ragged, effort = move(q0), move(q0), move(q0)
+    partial.joint_names.pop()
+    ragged.points[1].velocities.pop()
+    effort.points[0].effort = [0.0] * 8
+    for bad in (past, partial, ragged, effort, JointTrajectory()):
+        robot.publish(bad)
+        arena.spin(0.1)
+    arena.spin(0.5)
+    np.testing.assert_allclose(arm.state.positions, q0, atol=1e-3)
+
+
+def test_images_calibration_and_episode_are_published(arena, arm, robot):
+    heard = [arena.listen(Image, c.image_topic, qos.IMAGE) for c in PANDA.cameras]
+    infos = [arena.listen(CameraInfo, c.info_topic, qos.IMAGE) for c in PANDA.cameras]
+    episodes = arena.listen(EpisodeState, "episode", qos.STATUS)
+    arena.until(lambda: all(heard) and all(infos) and episodes)
+    for images, info in zip(heard, infos, strict=True):
+        frame = convert.image_to_numpy(images[0])
+        assert frame.shape == (128, 128, 3)
+        assert frame.std() > 5
+        assert info[0].k[0] > 0
+        assert info[0].header.frame_id == images[0].header.frame_id
+    assert episodes[0].instruction
+    assert episodes[0].limit_violations == 0
+
+
+def test_a_reset_places_the_arm_and_the_old_motion_is_forgotten(arena, arm, robot):
+    robot.publish(move(arm.state.positions, seconds=3.0))
+    arena.until(arm.moving)
+    answer = arena.call(ResetEpisode, "sim_node/reset_episode", seed=7, colour="green")
+    assert answer.ok
+    assert "green" in answer.instruction
+    arena.spin(0.2)
+    placed = arm.state.positions
+    arena.spin(0.5)
+    np.testing.assert_allclose(arm.state.positions, placed, atol=2e-3)
+    answer = arena.call(ResetEpisode, "sim_node/reset_episode", seed=7, colour="grin")
+    assert not answer.ok
+    assert "grin" in answer.message
+
+
+def test_the_same_seed_is_the_same_episode(arena, arm, robot):
+    places = []
+    for seed in (3, 4, 3):
+        arena.call(ResetEpisode, "sim_node/reset_episode", seed=seed)
+        arena.spin(0.2)
+        places.append(arm.state.positions)
+    np.testing.assert_allclose(places[0], places[2], atol=1e-3)
+    assert np.abs(places[0] - places[1]).max() > 1e-2
+
+
+def test_faster_than_time_the_clock_is_published_and_runs_faster(arena, arm):
+    clock = arena.listen(Clock, "/clock", qos.STATUS)
+    arena.add(SimNode, camera_hz=0.5, rate=4.0)
+    arena.until(lambda: len(clock) > 10)
+    first, began = convert.time_to_ns(clock[-1].clock), arena.now_ns()
+    arena.spin(1.0)
+    passed = (convert.time_to_ns(clock[-1].clock) - first) / (arena.now_ns() - began)
+    assert 2.5 < passed < 5.0
+
+
+def test_an_unknown_robot_or_task_does_not_configure(arena):
+    for wrong in ({"embodiment": "pamda"}, {"task": "pick_blok"}):
+        node = arena.make(SimNode, **wrong)
+        assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+
+
+def test_points_that_carry_different_things_are_not_read():
+    msg = JointTrajectory(joint_names=["a"])
+    msg.points = [JointTrajectoryPoint(positions=[0.0], velocities=[0.0]), JointTrajectoryPoint(positions=[0.0])]
+    with pytest.raises(WamError, match="velocities of different sizes"):
+        read_trajectory(msg)

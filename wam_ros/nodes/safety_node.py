@@ -1,0 +1,185 @@
+"""The only publisher of motion: judges chunks, proves stops, watches inputs. Small, alone in its process, no torch."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import dataclass
+
+from nav_msgs.msg import Path
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.msg import ActionChunk as ActionChunkMsg
+from wam_ros.msg import ImaginedFuture, Observation
+from wam_ros.msg import SafetyReport as SafetyReportMsg
+from wam_ros.ros import convert, qos
+from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.markers import ghost_path, safety_markers
+from wam_ros.ros.params import param
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.machine import Answer, Output, SafetyMachine
+from wam_ros.safety.model import load_safety_model
+from wam_ros.safety.params import SafetyParams
+
+
+@dataclass(frozen=True)
+class SafetyNodeParams:
+    """Parameters of safety_node beside the margins and times of `SafetyParams`."""
+
+    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
+    world: str = param("", doc="what stands around it: a name in config/worlds; empty: the embodiment's")
+    dry_run: bool = param(False, doc="compute and show everything, let nothing move")
+    arm_on_start: bool = param(False, doc="arm once as soon as it is possible; for simulation only")
+    tick_hz: float = param(20.0, unit="Hz", low=10.0, high=200.0, doc="watchdog ticks per second")
+    report_hz: float = param(10.0, unit="Hz", low=5.0, high=50.0, doc="reports per second at least: the heartbeat")
+    markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
+
+
+class SafetyNode(WamNode):
+    """Wires a `SafetyMachine` to topics and services."""
+
+    def __init__(self, **options) -> None:
+        super().__init__("safety_node", SafetyNodeParams, SafetyParams, **options)
+
+    def configure(self) -> None:
+        """Load the robot and its world; a missing limit or an unknown name fails here."""
+        p, margins = self.params, self.params_of(SafetyParams)
+        model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
+        self._machine = SafetyMachine(SafetyFilter(model, margins), p.dry_run)
+        self._malformed, self._wants_arm = 0, p.arm_on_start
+        self._pictured_ns = self._reported_ns = 0
+        self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
+        self._report_pub = self.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
+        self._markers_pub = self.create_publisher(MarkerArray, "safety/markers", qos.STATUS)
+        self._ghost_pub = self.create_publisher(Path, "safety/ghost_path", qos.STATUS)
+        self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
+        self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
+        self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
+        self.create_subscription(ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
+        self.create_subscription(Bool, "estop", self._on_estop, qos.LATCHED)
+        self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._machine.arm(q.data, self._now_ns())))
+        self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
+        self.create_service(Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns())))
+        gc.collect()
+        gc.freeze()  # what stays for good is not walked again in the middle of a motion
+
+    def activate(self) -> None:
+        """Begin to judge; nothing moves before `arm`."""
+        self._machine.enable(self._now_ns())
+        self._timer = self.create_timer(1 / self.params.tick_hz, self._on_tick)
+
+    def deactivate(self) -> None:
+        """Stop the arm, then fall silent."""
+        self.destroy_timer(self._timer)
+        self._move(self._machine.disable(self._now_ns()).trajectory)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _on_tick(self) -> None:
+        output = self._machine.tick(self._now_ns())
+        if self._wants_arm and self._machine.state == SafetyState.HOLD:
+            answer = self._machine.arm(True, self._now_ns())
+            self._wants_arm = not answer.ok
+        self._move(output.trajectory)
+        due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
+        if due or output.trajectory is not None:
+            self._report(output.report)
+
+    def _on_chunk(self, msg: ActionChunkMsg) -> None:
+        if not self.active:
+            return
+        try:
+            chunk = convert.chunk_from_msg(msg)
+        except WamError as error:
+            self._refuse(msg, str(error))
+            return
+        self._emit(self._machine.on_chunk(chunk, self._now_ns()))
+        self._picture(chunk)
+
+    def _refuse(self, msg: ActionChunkMsg, why: str) -> None:
+        """A message that is not a chunk: counted and told, never executed."""
+        self._malformed += 1
+        sentence = f"refused: malformed chunk ({self._malformed} so far): {why}"
+        state, stamp = self._machine.state, self._now_ns()
+        self._report(SafetyReport(stamp, msg.seq, state, Decision.REJECT, Reason.SHAPE, sentence=sentence))
+
+    def _on_joints(self, msg: JointState) -> None:
+        if not self.active:
+            return
+        try:
+            state = convert.joint_state_from_msg(msg, self._machine.model.joint_names)
+        except WamError as error:
+            self.get_logger().error(f"joint state refused: {error}", throttle_duration_sec=2.0)
+            return
+        output = self._machine.on_joints(state, self._now_ns())
+        if output is not None:
+            self._emit(output)
+
+    def _on_observation(self, msg: Observation) -> None:
+        if self.active:
+            self._machine.on_observation(convert.time_to_ns(msg.header.stamp), self._now_ns())
+
+    def _on_imagined(self, msg: ImaginedFuture) -> None:
+        if self.active:
+            self._machine.on_surprise(msg.surprise, self._now_ns())
+
+    def _on_estop(self, msg: Bool) -> None:
+        if msg.data and self.active:
+            self._tell(self._machine.estop(self._now_ns(), "emergency stop on the topic estop"))
+
+    def _serve(self, response, answer: Answer):
+        self._tell(answer)
+        response.success, response.message = answer.ok, answer.message
+        return response
+
+    def _tell(self, answer: Answer) -> None:
+        """Carry out an operator's answer at once, without waiting for the next tick."""
+        self._move(answer.trajectory)
+        self.get_logger().info(answer.message)
+        if self.active:
+            self._emit(self._machine.tick(self._now_ns()))
+
+    def _emit(self, output: Output) -> None:
+        self._move(output.trajectory)
+        self._report(output.report)
+
+    def _move(self, trajectory: SafeTrajectory | None) -> None:
+        if trajectory is not None:
+            self._trajectory_pub.publish(convert.trajectory_to_msg(trajectory))
+
+    def _report(self, report: SafetyReport) -> None:
+        self._reported_ns = time.monotonic_ns()
+        self._report_pub.publish(convert.report_to_msg(report))
+
+    def _picture(self, chunk: ActionChunk) -> None:
+        """Draw the newest verdict, seldom enough not to delay the next one."""
+        verdict, now_ns = self._machine.verdict, time.monotonic_ns()
+        if verdict is None or not self.params.markers_hz or now_ns - self._pictured_ns < 1e9 / self.params.markers_hz:
+            return
+        self._pictured_ns = now_ns
+        model, stamp = self._machine.model, self.get_clock().now().to_msg()
+        if self._markers_pub.get_subscription_count():
+            self._markers_pub.publish(safety_markers(model, verdict, stamp))
+        if self._ghost_pub.get_subscription_count() and not Reason.NONFINITE & verdict.reasons:
+            try:
+                columns = model.order(chunk.joint_names)
+            except WamError:
+                return
+            self._ghost_pub.publish(ghost_path(model, chunk.positions[:, columns], stamp))
+
+
+def main() -> None:
+    """Run the node until it is told to stop."""
+    run_node(SafetyNode)
+
+
+if __name__ == "__main__":
+    main()

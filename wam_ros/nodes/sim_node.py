@@ -1,0 +1,191 @@
+"""A MuJoCo arm with cameras that speaks the topics of a real one under ros2_control."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CameraInfo, Image, JointState
+from trajectory_msgs.msg import JointTrajectory
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
+from wam_ros.msg import EpisodeState
+from wam_ros.ros import convert, qos
+from wam_ros.ros.controllers.joint_trajectory import TOPIC
+from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.params import param
+from wam_ros.sim.stepper import Stepper
+from wam_ros.sim.trajectory_controller import TrajectoryController
+from wam_ros.sim.world import World
+from wam_ros.srv import ResetEpisode
+
+
+@dataclass(frozen=True)
+class SimParams:
+    """Parameters of sim_node."""
+
+    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
+    task: str = param("pick_block", doc="what stands on the table and counts as success")
+    seed: int = param(0, low=0, doc="episode placed at start")
+    rate: float = param(1.0, unit="1", low=0.05, high=20.0, doc="simulated s per s; other than 1: publishes /clock")
+    step_s: float = param(0.002, unit="s", low=0.0005, high=0.005, doc="physics step and servo period")
+    wake_s: float = param(0.004, unit="s", low=0.001, high=0.02, doc="real time between catching up with the clock")
+    joint_states_hz: float = param(100.0, unit="Hz", low=1.0, high=1000.0, doc="joint states per simulated second")
+    camera_hz: float = param(20.0, unit="Hz", low=0.5, high=100.0, doc="images per camera and simulated second")
+    camera_height: int = param(128, unit="px", low=16, high=1080, doc="rows of every image")
+    camera_width: int = param(128, unit="px", low=16, high=1920, doc="columns of every image")
+    cmd_timeout_s: float = param(0.0, unit="s", low=0.0, high=60.0, doc="cmd_timeout of the controller; 0 is none")
+
+
+class SimNode(WamNode):
+    """Wires a `Stepper` to a timer, topics and the reset service."""
+
+    def __init__(self, **options) -> None:
+        super().__init__("sim_node", SimParams, **options)
+        self._world: World | None = None
+
+    def configure(self) -> None:
+        """Build the world; the physics stands until activation."""
+        p: SimParams = self.params
+        self.embodiment = load_embodiment(p.embodiment)
+        self._world = World(self.embodiment, p.task, (p.camera_height, p.camera_width), p.step_s)
+        self._world.reset(p.seed)
+        self._controller = TrajectoryController(self._world.joint_names, self._world.q, cmd_timeout_s=p.cmd_timeout_s)
+        self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
+        self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
+        self._clock_pub = None if p.rate == 1.0 else self.create_publisher(Clock, "/clock", qos.STATUS)
+        self._cameras = [
+            (
+                camera.name,
+                self.create_publisher(Image, camera.image_topic, qos.IMAGE),
+                self.create_publisher(CameraInfo, camera.info_topic, qos.IMAGE) if camera.info_topic else None,
+                self._calibration(camera.name),
+            )
+            for camera in self.embodiment.cameras
+        ]
+        self.create_subscription(JointTrajectory, TOPIC, self._on_trajectory, qos.TRAJECTORY)
+        self.create_service(ResetEpisode, "~/reset_episode", self._on_reset)
+
+    def activate(self) -> None:
+        """Let physics run from now on."""
+        p: SimParams = self.params
+        self._origin_ns = self.get_clock().now().nanoseconds
+        self._origin_steady_ns = time.monotonic_ns()
+        self._stepper = Stepper(self._world, self._controller, self._origin_ns)
+        self._stepper.every(1 / p.joint_states_hz, self._publish_joints)
+        self._stepper.every(1 / p.camera_hz, self._publish_images)
+        self._stepper.every(0.1, self._publish_episode)
+        if self._clock_pub:
+            self._stepper.every(p.step_s, self._publish_clock)
+        self._timer = self.create_timer(p.wake_s, self._on_timer)
+
+    def deactivate(self) -> None:
+        """Freeze physics."""
+        self.destroy_timer(self._timer)
+
+    def cleanup(self) -> None:
+        """Free the GL context."""
+        if self._world is not None:
+            self._world.close()
+            self._world = None
+
+    def _target_ns(self) -> int:
+        """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""
+        if self._clock_pub is None:
+            return self.get_clock().now().nanoseconds
+        return self._origin_ns + round((time.monotonic_ns() - self._origin_steady_ns) * self.params.rate)
+
+    def _on_timer(self) -> None:
+        self._stepper.advance(self._target_ns())
+
+    def _on_trajectory(self, msg: JointTrajectory) -> None:
+        if not self.active:
+            return
+        try:
+            start_ns, names, t, q, dq, ddq = read_trajectory(msg)
+            error = self._controller.set_trajectory(start_ns, names, t, q, dq, ddq, self._stepper.now_ns)
+        except WamError as problem:
+            error = str(problem)
+        if error:
+            self.get_logger().error(f"trajectory refused: {error}", throttle_duration_sec=1.0)
+
+    def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+        if not self.active:
+            response.message = "sim_node is not active"
+            return response
+        try:
+            response.instruction = self._world.reset(request.seed, request.colour, request.nudge)
+        except (WamError, ValueError) as error:
+            response.message = str(error)
+            return response
+        self._stepper.restart()
+        response.ok = True
+        return response
+
+    def _publish_joints(self, now_ns: int) -> None:
+        self._joints_pub.publish(convert.joint_state_to_msg(self._world.joint_state(now_ns)))
+
+    def _publish_clock(self, now_ns: int) -> None:
+        self._clock_pub.publish(Clock(clock=convert.ns_to_time(now_ns)))
+
+    def _publish_images(self, now_ns: int) -> None:
+        stamp = convert.ns_to_time(now_ns)
+        for name, image_pub, info_pub, info in self._cameras:
+            image_pub.publish(convert.numpy_to_image(self._world.render(name), now_ns, info.header.frame_id))
+            if info_pub:
+                info.header.stamp = stamp
+                info_pub.publish(info)
+
+    def _calibration(self, camera: str) -> CameraInfo:
+        known = self._world.camera_info(camera)
+        info = CameraInfo(width=known["width"], height=known["height"], distortion_model="plumb_bob", d=[0.0] * 5)
+        info.header.frame_id = known["frame_id"]
+        info.k = known["K"].reshape(-1)
+        info.r = np.eye(3).reshape(-1)
+        info.p = np.hstack((known["K"], np.zeros((3, 1)))).reshape(-1)
+        return info
+
+    def _publish_episode(self, now_ns: int) -> None:
+        e = self._world.episode()
+        msg = EpisodeState(seed=e.seed, instruction=e.instruction, t=e.t_s)
+        msg.header.stamp = convert.ns_to_time(now_ns)
+        msg.success, msg.wrong, msg.nudged = bool(e.success), bool(e.wrong), bool(e.nudged)
+        msg.violation_names = list(e.violations)
+        msg.violation_counts = list(e.violations.values())
+        msg.limit_violations = sum(e.violations.values())
+        self._episode_pub.publish(msg)
+
+
+def read_trajectory(msg: JointTrajectory) -> tuple:
+    """(start_ns, joint_names, t, q, dq or None, ddq or None) of a message whose sizes are not trusted.
+
+    Raises:
+        WamError: the points differ in what they carry.
+    """
+    columns = {}
+    for field in ("positions", "velocities", "accelerations"):
+        rows = [getattr(point, field) for point in msg.points]
+        sizes = {len(row) for row in rows}
+        if len(sizes) > 1:
+            raise WamError(f"points carry {field} of different sizes: {sorted(sizes)}")
+        columns[field] = np.array(rows) if sizes - {0} else None
+    if columns["positions"] is None:
+        raise WamError("trajectory has no positions")
+    if any(len(point.effort) for point in msg.points):
+        raise WamError("efforts are not taken by a controller of positions")
+    t = np.array([p.time_from_start.sec + p.time_from_start.nanosec / NS for p in msg.points])
+    start_ns = convert.time_to_ns(msg.header.stamp)
+    return start_ns, tuple(msg.joint_names), t, columns["positions"], columns["velocities"], columns["accelerations"]
+
+
+def main() -> None:
+    """Run the node until it is told to stop."""
+    run_node(SimNode)
+
+
+if __name__ == "__main__":
+    main()

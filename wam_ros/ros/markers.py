@@ -1,0 +1,77 @@
+"""What the safety node shows: where the tool will go, what was cut, how it would stop, what is nearest."""
+
+from __future__ import annotations
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from geometry_msgs.msg import Point, PoseStamped
+from nav_msgs.msg import Path
+from std_msgs.msg import ColorRGBA, Header
+from visualization_msgs.msg import Marker, MarkerArray
+
+from wam_ros.safety.model import SafetyModel
+from wam_ros.safety.verdict import Verdict
+
+GREEN, RED, BLUE, ORANGE = (0.1, 0.9, 0.2, 1.0), (1.0, 0.1, 0.1, 1.0), (0.2, 0.4, 1.0, 1.0), (1.0, 0.65, 0.0, 1.0)
+WIDTH = 0.006  # m
+MAX_POINTS = 20  # of one line
+
+
+def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
+    """(M, 3) m: where the tool frame goes along joint path `q` (N, A), thinned to a few points in order."""
+    if len(q) == 0:
+        return np.zeros((0, 3))
+    rows = np.unique(np.linspace(0, len(q) - 1, min(len(q), MAX_POINTS)).round().astype(int))
+    return model.tool_motion(q[rows], np.zeros((len(rows), q.shape[1])))[0]
+
+
+def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
+    """(2, 3) m: the two nearest points of a named pair at q (A,); empty (0, 3) when there is no such pair."""
+    indices = [i for i, names in enumerate(model.pairs.names) if tuple(names) == tuple(pair)]
+    if not indices:
+        return np.zeros((0, 3))
+    model.place(model.full_q(q[None])[0])
+    index = min(indices, key=model.distance)
+    model.distance(index)
+    result = model.geometry_data.distanceResults[index]
+    return np.array([result.getNearestPoint1(), result.getNearestPoint2()])
+
+
+def safety_markers(model: SafetyModel, verdict: Verdict, stamp: Time) -> MarkerArray:
+    """Tool paths of one verdict: accepted green, its stop blue, what was cut red; the nearest pair orange."""
+    header = Header(stamp=stamp, frame_id=model.embodiment.base_frame)
+    accepted = stop = np.zeros((0, len(model.joint_names)))
+    nearest = np.zeros((0, 3))
+    if verdict.trajectory is not None:
+        t, q = verdict.trajectory.t, verdict.trajectory.q
+        accepted, stop = q[t <= verdict.accepted_s + 1e-9], q[t >= verdict.accepted_s - 1e-9]
+        nearest = nearest_points(model, q[-1], verdict.nearest_pair)
+    lines = (
+        ("accepted", GREEN, tool_path(model, accepted)),
+        ("cut", RED, tool_path(model, verdict.refused)),
+        ("stop", BLUE, tool_path(model, stop)),
+        ("nearest", ORANGE, nearest),
+    )
+    return MarkerArray(markers=[_line(header, name, colour, points) for name, colour, points in lines])
+
+
+def _line(header: Header, name: str, colour: tuple[float, ...], points: np.ndarray) -> Marker:
+    marker = Marker(header=header, ns=name, id=0, type=Marker.LINE_STRIP)
+    marker.action = Marker.ADD if len(points) > 1 else Marker.DELETE
+    marker.pose.orientation.w = 1.0
+    marker.scale.x = WIDTH
+    marker.color = ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=colour[3])
+    marker.points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in points]
+    return marker
+
+
+def ghost_path(model: SafetyModel, positions: np.ndarray, stamp: Time) -> Path:
+    """The tool's path along (T, A) joint positions as the model proposed them, before anything was checked."""
+    header = Header(stamp=stamp, frame_id=model.embodiment.base_frame)
+    poses = []
+    for x, y, z in tool_path(model, positions):
+        pose = PoseStamped(header=header)
+        pose.pose.position = Point(x=float(x), y=float(y), z=float(z))
+        pose.pose.orientation.w = 1.0
+        poses.append(pose)
+    return Path(header=header, poses=poses)
