@@ -26,7 +26,7 @@ def future(seq, k, *pairs):
 def run(tracker, order="chunk first"):
     """The scene brightens from 100 to 140 (front) and darkens from 100 to 90 (wrist); the model guessed 130 and 90."""
     tracker.on_observation(observation(0, 100, 100))
-    steps = [lambda: tracker.on_chunk(7, 0), lambda: tracker.on_imagined(future(7, 0, (130, 90), (200, 200)))]
+    steps = [lambda: tracker.on_chunk(7, 0, 0), lambda: tracker.on_imagined(future(7, 0, (130, 90), (200, 200)))]
     for step in steps if order == "chunk first" else steps[::-1]:
         step()
     return tracker.on_observation(observation(4, 140, 90))
@@ -48,10 +48,10 @@ def test_errors_are_the_known_ones_in_either_order_of_arrival(order):
 def test_psnr_is_of_the_mean_error_and_not_the_mean_of_psnrs():
     tracker = ImaginationTracker()
     tracker.on_observation(observation(0, 100, 100))
-    tracker.on_chunk(1, 0)
+    tracker.on_chunk(1, 0, 0)
     tracker.on_imagined(future(1, 0, (100, 100)))
     tracker.on_observation(observation(1, 100, 100))
-    tracker.on_chunk(2, STEP)
+    tracker.on_chunk(2, STEP, STEP)
     tracker.on_imagined(future(2, 1, (100, 100)))
     tracker.on_observation(observation(4, 110, 100))
     tracker.on_observation(observation(5, 130, 100))
@@ -64,7 +64,7 @@ def test_an_instant_is_matched_within_half_a_frame_and_not_beyond():
     for late_ns, n in ((49_000_000, 1), (51_000_000, 0)):
         tracker = ImaginationTracker()
         tracker.on_observation(observation(0, 100, 100))
-        tracker.on_chunk(7, 0)
+        tracker.on_chunk(7, 0, 0)
         tracker.on_imagined(future(7, 0, (130, 90)))
         assert len(tracker.on_observation(observation(4, 140, 90, late_ns))) == n
 
@@ -72,7 +72,7 @@ def test_an_instant_is_matched_within_half_a_frame_and_not_beyond():
 def test_nothing_imagined_before_a_jump_of_the_scene_is_compared():
     tracker = ImaginationTracker()
     tracker.on_observation(observation(0, 100, 100))
-    tracker.on_chunk(7, 0)
+    tracker.on_chunk(7, 0, 0)
     tracker.on_imagined(future(7, 0, (130, 90)))
     tracker.clear_pending()
     assert tracker.on_observation(observation(4, 140, 90)) == []
@@ -82,7 +82,7 @@ def test_nothing_imagined_before_a_jump_of_the_scene_is_compared():
 def test_frames_of_another_size_or_other_views_are_left_out():
     tracker = ImaginationTracker()
     tracker.on_observation(observation(0, 100, 100))
-    tracker.on_chunk(7, 0)
+    tracker.on_chunk(7, 0, 0)
     wrong = np.zeros((1, 2, 8, 8, 3), np.uint8)
     tracker.on_imagined(ImaginedFuture(7, VIEWS, wrong, (4 * STEP,), ("j",), np.zeros((1, 1))))
     right = np.zeros((1, 2, 4, 4, 3), np.uint8)
@@ -94,3 +94,12 @@ def test_psnr_of_known_errors():
     assert psnr_db(1.0) == 0.0
     assert psnr_db(0.01) == pytest.approx(20.0)
     assert psnr_db(0.0) == 99.0
+
+
+def test_a_chunk_that_begins_later_than_its_observation_counts_from_its_beginning():
+    tracker = ImaginationTracker()
+    tracker.on_observation(observation(0, 100, 100))
+    tracker.on_chunk(7, 0, 3 * STEP)
+    tracker.on_imagined(future(7, 3, (130, 90)))
+    (match,) = tracker.on_observation(observation(7, 140, 90))
+    assert (match.offset_s, match.copied[0, 0, 0, 0], tracker.offsets_s) == (0.4, 100, (0.4,))

@@ -7,6 +7,7 @@ from wam_ros.demo.imagination import Match
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 
 VIEWS = ("front", "wrist")
+OFFSETS = (0.4, 0.8)
 JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
 
 
@@ -26,9 +27,9 @@ def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_p
     ffmpeg = pytest.importorskip("imageio_ffmpeg")
     file = tmp_path / "run.mp4"
     video = VideoRecorder(str(file), 10.0)
-    video.add(observation(0), [], "", "")
+    video.add(observation(0), [], (), "", "")
     for k in range(12):
-        video.add(observation(200), matches(200, 40, 90) if k != 5 else [], "pick up the red block", "armed")
+        video.add(observation(200), matches(200, 40, 90) if k != 5 else [], OFFSETS, "pick up the red block", "armed")
     assert video.close()
     n, duration_s = ffmpeg.count_frames_and_secs(str(file))
     assert (n, duration_s) == (12, pytest.approx(1.2, abs=0.01))
@@ -50,9 +51,9 @@ def test_nothing_seen_is_no_file(tmp_path):
 
 def test_the_strip_shows_observed_above_imagined_from_first_to_last(tmp_path):
     strip = StripRecorder(moments=3)
-    strip.add(0, matches(10, 20))  # only one horizon yet: left out
+    strip.add(0, matches(10, 20), OFFSETS)  # only one horizon yet: left out
     for k in range(5):
-        strip.add(k * 10**8, matches(50 + k, 100 + k, 150 + k))
+        strip.add(k * 10**8, matches(50 + k, 100 + k, 150 + k), OFFSETS)
     assert strip.write(str(tmp_path / "a.png"))
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     columns = picture[60:, 150:]  # right of the labels

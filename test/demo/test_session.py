@@ -70,7 +70,7 @@ def observation(k, value):
 
 def chunk(seq, k, epoch=1, instruction="pick up the red block"):
     return ActionChunk(
-        0, STEP, ("j",), np.zeros((8, 1)), seq=seq, epoch=epoch, instruction=instruction, observation_ns=k * STEP
+        k * STEP, STEP, ("j",), np.zeros((8, 1)), seq=seq, epoch=epoch, instruction=instruction, observation_ns=k * STEP
     )
 
 

@@ -19,7 +19,13 @@ JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
 
 def chunk(seq, instruction="pick up the red block"):
     return ActionChunk(
-        0, NS // 10, ("j",), np.zeros((8, 1)), seq=seq, instruction=instruction, observation_ns=seq * NS // 10
+        seq * NS // 10,
+        NS // 10,
+        ("j",),
+        np.zeros((8, 1)),
+        seq=seq,
+        instruction=instruction,
+        observation_ns=seq * NS // 10,
     )
 
 

@@ -53,38 +53,39 @@ class ImaginationTracker:
         self._tolerance_ns = tolerance_ns
         self._observations: deque[Observation] = deque(maxlen=_HISTORY)
         self._futures: deque[_Future] = deque(maxlen=_FUTURES)
-        self._chunk_observation: dict[int, int] = {}  # chunk seq -> stamp of the observation it came from
+        self._chunks: dict[int, tuple[int, int]] = {}  # chunk seq -> stamp of its observation, its anchor
         self._waiting: dict[int, ImaginedFuture] = {}  # frames that arrived before their chunk
+        self.offsets_s: tuple[float, ...] = ()  # how far ahead the newest future looks
         self._errors: dict[tuple[str, float], _Error] = {}
 
     def clear_pending(self) -> None:
         """Forget unmatched frames: the scene has jumped, nothing imagined before is comparable."""
         self._observations.clear()
         self._futures.clear()
-        self._chunk_observation.clear()
+        self._chunks.clear()
         self._waiting.clear()
 
-    def on_chunk(self, seq: int, observation_ns: int) -> None:
-        """Learn from which observation chunk `seq` was imagined."""
-        self._chunk_observation[seq] = observation_ns
-        for old in [s for s in self._chunk_observation if s <= seq - _FUTURES]:
-            del self._chunk_observation[old]
+    def on_chunk(self, seq: int, observation_ns: int, anchor_ns: int) -> None:
+        """Learn from which observation chunk `seq` was imagined, and for which beginning."""
+        self._chunks[seq] = (observation_ns, anchor_ns)
+        for old in [s for s in self._chunks if s <= seq - _FUTURES]:
+            del self._chunks[old]
         if (future := self._waiting.pop(seq, None)) is not None:
             self.on_imagined(future)
 
     def on_imagined(self, future: ImaginedFuture) -> None:
         """Remember the frames imagined with one chunk."""
-        source_ns = self._chunk_observation.get(future.chunk_seq)
-        if source_ns is None:
+        if future.chunk_seq not in self._chunks:
             self._waiting = {s: f for s, f in self._waiting.items() if s > future.chunk_seq - 8}
             self._waiting[future.chunk_seq] = future
             return
+        source_ns, anchor_ns = self._chunks[future.chunk_seq]
         source = next((o for o in self._observations if o.stamp_ns == source_ns), None)
         if source is None:
             return
-        for frames, instant_ns in zip(future.frames, future.instants_ns, strict=True):
+        self.offsets_s = tuple(round((i - anchor_ns) / NS, 2) for i in future.instants_ns)
+        for frames, instant_ns, offset_s in zip(future.frames, future.instants_ns, self.offsets_s, strict=True):
             if frames.shape == source.frames.shape and future.view_names == source.view_names:
-                offset_s = round((instant_ns - source_ns) / NS, 2)
                 self._futures.append(_Future(instant_ns, offset_s, frames, source.frames))
 
     def on_observation(self, observation: Observation) -> list[Match]:

@@ -36,7 +36,7 @@ def main(args: DemoArgs) -> int:
         WamError: an argument, file or port is wrong, or a process could not be configured.
     """
     check_args(args)
-    console = Console(stderr=False)
+    console = Console(width=None if sys.stdout.isatty() else 140)
     folder = make_log_folder(args.logs)
     domain_id = free_domain_id() if args.domain_id is None else args.domain_id
     signal.signal(signal.SIGTERM, _interrupt)

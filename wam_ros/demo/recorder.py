@@ -20,7 +20,6 @@ class VideoRecorder:
     Args:
         file: .mp4 to write; it appears when the first frame does.
         frame_rate_hz: of the observations.
-        offsets_s: how far ahead the model looks, one column each; later ones are ignored.
 
     Raises:
         WamError: the encoder cannot be started.
@@ -30,14 +29,19 @@ class VideoRecorder:
         self._file, self._rate_hz = file, frame_rate_hz
         self._writer: Generator[None, np.ndarray | None, None] | None = None
         self._offsets: tuple[float, ...] = ()
-        self._latest: dict[float, Match] = {}
 
-    def add(self, observation: Observation, matches: Sequence[Match], title: str, footer: str) -> None:
-        """Append one frame. The columns are fixed by the first observation that was imagined before."""
+    def add(
+        self,
+        observation: Observation,
+        matches: Sequence[Match],
+        offsets_s: Sequence[float],
+        title: str,
+        footer: str,
+    ) -> None:
+        """Append one frame, once something has been imagined; `offsets_s` says how far ahead the model looks."""
+        self._offsets = self._offsets or tuple(offsets_s)[-_OFFSETS:]  # a video cannot grow columns later
         if not self._offsets:
-            if not matches:
-                return
-            self._offsets = tuple(m.offset_s for m in matches)[-_OFFSETS:]
+            return
         found = {m.offset_s: m.imagined for m in matches}
         columns = [Column("camera, now", observation.frames)]
         columns += [Column(f"imagined {o:.1f} s before", found.get(o)) for o in self._offsets]
@@ -73,13 +77,11 @@ class StripRecorder:
     def __init__(self, moments: int = 8) -> None:
         self._n = moments
         self._seen: list[tuple[int, list[Match]]] = []
-        self._full = 0
 
-    def add(self, stamp_ns: int, matches: list[Match]) -> None:
-        """Remember an observation for which something was imagined, all offsets included."""
-        if matches:
-            self._full = max(self._full, len(matches))
-            self._seen.append((stamp_ns, matches))
+    def add(self, stamp_ns: int, matches: list[Match], offsets_s: Sequence[float]) -> None:
+        """Remember an observation that had been imagined at every one of `offsets_s`."""
+        if offsets_s and {m.offset_s for m in matches} >= set(offsets_s):
+            self._seen.append((stamp_ns, [m for m in matches if m.offset_s in offsets_s]))
 
     def write(self, file: str) -> bool:
         """Write the strip; False when nothing had been imagined.
@@ -87,15 +89,14 @@ class StripRecorder:
         Raises:
             WamError: the file cannot be written.
         """
-        complete = [(s, m) for s, m in self._seen if len(m) == self._full]
-        if not complete:
+        if not self._seen:
             return False
         from PIL import Image
 
-        first_ns, views = complete[0][0], complete[0][1][0].view_names
+        first_ns, views = self._seen[0][0], self._seen[0][1][0].view_names
         moments = []
-        for i in pick_evenly(len(complete), self._n):
-            stamp_ns, matches = complete[i]
+        for i in pick_evenly(len(self._seen), self._n):
+            stamp_ns, matches = self._seen[i]
             rows = [("observed", matches[0].observed)]
             rows += [(f"imagined\n{m.offset_s:.1f} s before", m.imagined) for m in matches]
             moments.append((f"{(stamp_ns - first_ns) / NS:.1f} s", rows))

@@ -79,16 +79,18 @@ class Session:
         matches = self.imagination.on_observation(observation)
         if self.video is not None:
             footer = f"{describe_safety(self.report)}   |   {describe_decision(self.report)}"
-            self.video.add(observation, matches, self.redirected or self.instruction, footer)
+            self.video.add(
+                observation, matches, self.imagination.offsets_s, self.redirected or self.instruction, footer
+            )
         if self.strip is not None:
-            self.strip.add(observation.stamp_ns, matches)
+            self.strip.add(observation.stamp_ns, matches, self.imagination.offsets_s)
 
     def _on_chunk(self, chunk: ActionChunk, published_ns: int) -> None:
         if self.episode is None:
             return
         self.episode.on_chunk()
         self.chunk_rate.on_event(published_ns)
-        self.imagination.on_chunk(chunk.seq, chunk.observation_ns)
+        self.imagination.on_chunk(chunk.seq, chunk.observation_ns, chunk.anchor_ns)
         self.latency.on_chunk(chunk.seq, chunk.observation_ns, published_ns)
         if chunk.epoch > self.epoch and chunk.instruction != self.instruction:
             self.redirected = chunk.instruction

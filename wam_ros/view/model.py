@@ -26,14 +26,14 @@ class ViewModel:
     instruction: str = ""
     answer: str = ""
     _chunks: deque[int] = field(default_factory=lambda: deque(maxlen=_RATE_WINDOW))
-    _sources: dict[int, int] = field(default_factory=dict)  # chunk seq -> stamp of its observation
+    _sources: dict[int, int] = field(default_factory=dict)  # chunk seq -> when it begins
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> None:
         """Count a chunk and learn which instruction it follows."""
         self._chunks.append(now_ns)
         self.instruction = chunk.instruction
         self._sources = {s: ns for s, ns in self._sources.items() if s > chunk.seq - _RATE_WINDOW}
-        self._sources[chunk.seq] = chunk.observation_ns
+        self._sources[chunk.seq] = chunk.anchor_ns
 
     def chunk_rate_hz(self, now_ns: int) -> float:
         """Rate over the last chunks; 0 when they have stopped coming."""
