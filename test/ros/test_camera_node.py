@@ -1,6 +1,7 @@
 """camera_node over DDS: images and joints in, observations out, and what it says when something is missing."""
 
 import array
+import io
 import os
 import time
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 rclpy = pytest.importorskip("rclpy")
+PILImage = pytest.importorskip("PIL.Image")
 pytest.importorskip("wam_ros.msg")
 
 from rclpy.context import Context  # noqa: E402
@@ -15,7 +17,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from sensor_msgs.msg import Image, JointState  # noqa: E402
+from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 from wam_ros.msg import Observation  # noqa: E402
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
@@ -42,14 +44,18 @@ class Rig:
         self.executor.add_node(self.node)
         self.executor.add_node(self.robot)
         self.cameras = {c.name: self.robot.create_publisher(Image, c.image_topic, qos.IMAGE) for c in PANDA.cameras}
+        self.compressed = {
+            c.name: self.robot.create_publisher(CompressedImage, c.image_topic + "/compressed", qos.IMAGE)
+            for c in PANDA.cameras
+        }
         self.joints = self.robot.create_publisher(JointState, "joint_states", 10)
         self.seen = []
         self.robot.create_subscription(Observation, "observation", self.seen.append, qos.OBSERVATION)
 
-    def start(self):
+    def start(self, compressed=False):
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
         assert self.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
-        publishers = [*self.cameras.values(), self.joints]
+        publishers = [*(self.compressed if compressed else self.cameras).values(), self.joints]
         self.spin_until(lambda: all(p.get_subscription_count() == 1 for p in publishers))
 
     def spin_until(self, condition, feed=lambda: None):
@@ -165,6 +171,37 @@ def test_an_image_of_an_unknown_encoding_is_reported_not_fatal(make_rig, capfd):
 
     rig.spin_until(complained, odd)
     rig.spin_until(lambda: rig.seen, rig.feed)
+
+
+def test_a_missing_clock_is_named(make_rig, capfd):
+    rig = make_rig(use_sim_time=True, grace_s=0.0)
+    rig.start()
+    said = []
+
+    def complained():
+        said.append("".join(capfd.readouterr()))
+        return any("nothing has arrived on /clock" in s for s in said)
+
+    rig.spin_until(complained, rig.feed)
+    assert rig.seen == []
+
+
+def test_compressed_images_are_taken_when_asked_for(make_rig):
+    rig = make_rig(compressed=True)
+    rig.start(compressed=True)
+    pixels = np.full((128, 128, 3), (200, 100, 50), np.uint8)
+    png = io.BytesIO()
+    PILImage.fromarray(pixels).save(png, "png")
+
+    def feed():
+        rig.feed(views=())
+        for publisher in rig.compressed.values():
+            msg = CompressedImage(format="rgb8; png compressed", data=array.array("B", png.getvalue()))
+            msg.header.stamp = rig.robot.get_clock().now().to_msg()
+            publisher.publish(msg)
+
+    rig.spin_until(lambda: rig.seen, feed)
+    assert (convert.observation_from_msg(rig.seen[-1]).frames == (200, 100, 50)).all()
 
 
 def test_an_inactive_node_is_silent(make_rig):

@@ -10,6 +10,7 @@ import pytest
 rclpy = pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
@@ -57,7 +58,7 @@ class ColourPolicy:
             raise self.failure
         positions = np.tile(observation.joints.positions, (PANDA.action_horizon, 1))
         frames = np.stack([observation.frames + 10, observation.frames + 20])
-        return PolicyOutput(positions, frames, (100_000_000, 200_000_000), Conditioning.REAL, 4)
+        return PolicyOutput(positions, frames, (100_000_000, 200_000_000), Conditioning.REAL, 4, {"denoise": 0.01})
 
 
 class ColourNode(InferenceNode):
@@ -267,6 +268,15 @@ def test_a_model_that_hangs_is_seen_and_does_not_stop_the_node(make_rig):
     seen = len(rig.chunks)
     rig.spin_until(lambda: len(rig.chunks) >= seen + 3)
     assert rig.chunks[-1].instruction == "red"
+
+
+def test_diagnostics_say_where_the_time_goes(make_rig):
+    rig = make_rig(instruction="red")
+    heard = []
+    rig.peer.create_subscription(DiagnosticArray, "/diagnostics", lambda m: heard.extend(m.status), 10)
+    rig.start()
+    rig.spin_until(lambda: heard and rig.chunks and any(v.key == "denoise [ms]" for v in heard[-1].values))
+    assert heard[-1].name == "inference_node: colours"
 
 
 def test_without_observations_the_status_says_so(make_rig):

@@ -247,6 +247,21 @@ def test_a_reset_cancelled_before_its_turn_has_no_effect(rig):
     assert rig.predict(200).instruction == "red"
 
 
+def test_waiting_for_a_busy_model_is_given_up_in_time(rig):
+    assert rig.engine.reset_within("red", WAIT_S).ok
+    rig.policy.hold = True
+    rig.engine.submit(observation(100))
+    assert rig.policy.entered.acquire(timeout=WAIT_S)
+    outcome = rig.engine.reset_within("blue", 0.01)
+    assert not outcome.ok
+    assert "busy" in outcome.message
+    assert outcome.epoch == 1
+    rig.policy.go_on.release()
+    rig.policy.hold = False
+    assert rig.engine.reset_within(None, WAIT_S).epoch == 2
+    assert rig.engine.status().instruction == "red"
+
+
 def test_how_long_a_stuck_prediction_has_run_can_be_seen(rig):
     rig.reset()
     assert rig.engine.status().busy_s == 0.0

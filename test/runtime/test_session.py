@@ -31,7 +31,10 @@ def observation(ms: int, value: int = 0, speed: float = 0.0) -> Observation:
 
 def result(ms: int, epoch: int = 1, imagined: int = 0) -> EngineResult:
     frames = np.stack([np.full((2, 4, 4, 3), imagined + k, np.uint8) for k in range(2)])
-    output = PolicyOutput(np.full((8, len(PANDA.joint_names)), 0.5), frames, (400 * MS, 800 * MS), Conditioning.REAL, 3)
+    timing = {"denoise": 0.0321}
+    output = PolicyOutput(
+        np.full((8, len(PANDA.joint_names)), 0.5), frames, (400 * MS, 800 * MS), Conditioning.REAL, 3, timing
+    )
     return EngineResult(observation(ms), "red", epoch, output, 0.05)
 
 
@@ -60,7 +63,7 @@ def test_latency_is_from_observation_to_chunk():
     s.chunk(result(0), T0 + 5000 * MS)
     for k in range(1, 11):
         s.chunk(result(100 * k), T0 + (100 * k + 10 * k) * MS)
-    status = s.status(T0 + 1110 * MS, IDLE)
+    status = s.status(T0 + 1110 * MS, IDLE, 1.0)
     assert (status.latency_last_s, status.latency_p50_s, status.latency_p95_s) == pytest.approx((0.1, 0.05, 0.1))
     assert (status.delay_steps, status.execute_steps, status.horizon_steps, status.feasible) == (1, 1, 8, True)
     assert status.slack_s == pytest.approx(0.69)
@@ -77,6 +80,20 @@ def test_surprise_is_the_error_of_the_frame_imagined_for_now():
     assert s.surprise.mse == pytest.approx(0.04)
     assert s.surprise.copy_mse == pytest.approx(0.16)
     assert s.chunk(result(400), T0 + 450 * MS)[1].surprise == pytest.approx(0.04)
+
+
+def test_the_figures_say_where_the_time_goes_and_how_well_the_future_was_imagined():
+    s = session()
+    assert set(s.figures()) == {"timing", "underruns"}
+    s.chunk(result(0, imagined=51), T0 + 50 * MS)
+    s.observe(observation(400, value=102))
+    assert s.figures() == {
+        "timing": "mode=REPLACE d=1 s=1 H=8",
+        "underruns": "0",
+        "denoise [ms]": "32.1",
+        "imagined frame: squared error": "0.04000",
+        "last frame copied: squared error": "0.16000",
+    }
 
 
 def test_a_clock_set_back_forgets_what_was_imagined():
@@ -110,8 +127,8 @@ def slow() -> InferenceSession:
 
 def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
     s = slow()
-    assert not s.status(T0, IDLE).feasible
-    assert s.status(T0, IDLE).mode is ChunkingMode.SYNCHRONOUS
+    assert not s.status(T0, IDLE, 1.0).feasible
+    assert s.status(T0, IDLE, 1.0).mode is ChunkingMode.SYNCHRONOUS
     assert not s.observe(observation(2300))
     assert not s.observe(observation(2500, speed=0.1))
     assert s.observe(observation(2600, speed=0.01))
@@ -130,14 +147,27 @@ def test_without_measured_speed_it_waits_another_horizon():
     assert s.observe(observation(3200, speed=np.nan))
 
 
-def test_the_status_says_why_nothing_comes():
+@pytest.mark.parametrize(
+    ("engine", "error"),
+    [
+        ({}, ""),
+        ({"error": "out of memory"}, "out of memory"),
+        ({"alive": False}, "the inference thread has ended"),
+        ({"busy_s": 1.25}, "the model has not answered for 1.2 s"),
+        ({"instruction": ""}, "no instruction yet"),
+    ],
+)
+def test_the_status_says_why_nothing_comes(engine, error):
     s = session()
-    assert s.status(T0, IDLE, "no instruction yet").error == "no instruction yet"
-    broken = dataclasses.replace(IDLE, error="out of memory")
-    assert s.status(T0, broken, "no instruction yet").error == "out of memory"
-    assert s.age_s(T0) == np.inf
     s.observe(observation(0))
-    assert s.age_s(T0 + 1500 * MS) == 1.5
+    assert s.status(T0 + 900 * MS, dataclasses.replace(IDLE, **engine), 1.0).error == error
+
+
+def test_the_status_says_since_when_nothing_was_observed():
+    s = session()
+    assert s.status(T0, IDLE, 1.0).error == "no observation yet"
+    s.observe(observation(0))
+    assert s.status(T0 + 1500 * MS, IDLE, 1.0).error == "no observation for 1.5 s"
 
 
 @pytest.mark.parametrize(

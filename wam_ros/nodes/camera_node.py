@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CompressedImage, Image
 from sensor_msgs.msg import JointState as JointStateMsg
 
@@ -79,7 +80,8 @@ class CameraNode(WamNode):
         self._inputs.append(
             self.create_subscription(JointStateMsg, self._topics[JOINTS], self._on_joints, qos.JOINT_STATES)
         )
-        self._timer = self.create_timer(1.0 / self._robot.frame_rate_hz, self._on_timer)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # /clock may be what is missing
+        self._timer = self.create_timer(1.0 / self._robot.frame_rate_hz, self._on_timer, clock=steady)
 
     def deactivate(self) -> None:
         """Stop listening."""
@@ -123,7 +125,10 @@ class CameraNode(WamNode):
 
     def _complaint(self) -> tuple[str, str]:
         """What holds observations back: names only, and with numbers."""
-        faults = self._aligner.faults(self.get_clock().now().nanoseconds)
+        now_ns = self.get_clock().now().nanoseconds
+        if now_ns == 0:
+            return "clock", "use_sim_time is set and nothing has arrived on /clock"
+        faults = self._aligner.faults(now_ns)
         words = [f"{self._topics[f.stream]}: {f}" for f in faults if not (f.stream == JOINTS and self._joint_trouble)]
         names = [f"{f.stream} {f.kind}" for f in faults]
         if self._joint_trouble:

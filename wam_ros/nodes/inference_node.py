@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import time
 import uuid
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
@@ -58,7 +59,7 @@ class InferenceParams:
         unit="s",
         low=0.05,
         high=60.0,
-        doc="Without an observation or an answer of the model until it counts as an error",
+        doc="Silence of the cameras or of the model that is an error",
     )
     reset_timeout_s: float = param(
         5.0, unit="s", low=0.1, high=600.0, doc="How long a service waits for a busy model before it gives up"
@@ -109,7 +110,9 @@ class InferenceNode(WamNode):
         self._notice, self._said_timing = Notice(5.0), ""
         self._quiet_until = time.monotonic() + 2.0
         self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
-        self._timer = self.create_timer(1.0 / p.status_rate_hz, self._on_timer)
+        self._timer = self.create_timer(
+            1.0 / p.status_rate_hz, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
 
     def deactivate(self) -> None:
         """End the session; what the model still computes is thrown away."""
@@ -127,8 +130,9 @@ class InferenceNode(WamNode):
         make = self.create_lifecycle_publisher
         self._chunks = make(ActionChunk, "action_chunk", qos.CHUNK)
         self._futures = make(ImaginedFutureMsg, "imagined_future", qos.OBSERVATION)
+        self._diagnostics = make(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._status = make(WamStatus, "wam_status", qos.STATUS)
-        self._images = {v: make(Image, f"imagined/{v}/image", qos.IMAGE) for v in self._robot.view_names}
+        self._images = {v: make(Image, f"imagined/{v}/image", qos.OBSERVATION) for v in self._robot.view_names}
         self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         self.create_service(Trigger, "~/reset", self._on_reset)
 
@@ -168,27 +172,23 @@ class InferenceNode(WamNode):
             self._images[view].publish(image)
 
     def _on_timer(self) -> None:
-        error = self._standstill()
-        self._status.publish(convert.status_to_msg(self._session.status(self._now_ns(), self._engine.status(), error)))
+        status = self._session.status(self._now_ns(), self._engine.status(), self.params.silence_s)
+        self._status.publish(convert.status_to_msg(status))
+        self._diagnostics.publish(self._diagnosis(status.error))
         if time.monotonic() > self._quiet_until:
-            self._say(error)
+            self._say(status.error)
         timing = self._session.timing
         if timing.delay_steps and str(timing.mode) != self._said_timing:
             self._said_timing = str(timing.mode)
             self.get_logger().info(str(timing))
 
-    def _standstill(self) -> str:
-        """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
-        engine, age = self._engine.status(), self._session.age_s(self._now_ns())
-        if not engine.alive:
-            return "the inference thread has ended"
-        if engine.busy_s > self.params.silence_s:
-            return f"the model has not answered for {engine.busy_s:.1f} s"
-        if not engine.instruction:
-            return "no instruction yet"
-        if age > self.params.silence_s:
-            return "no observation yet" if np.isinf(age) else f"no observation for {age:.1f} s"
-        return ""
+    def _diagnosis(self, error: str) -> DiagnosticArray:
+        values = [KeyValue(key=k, value=v) for k, v in self._session.figures().items()]
+        level = DiagnosticStatus.WARN if error else DiagnosticStatus.OK
+        name = f"{self.get_name()}: {self._policy.name}"
+        array = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=error or "OK", values=values)])
+        array.header.stamp = self.get_clock().now().to_msg()
+        return array
 
     def _say(self, complaint: str) -> None:
         subject = "".join(c for c in complaint if not c.isdigit())
@@ -215,13 +215,7 @@ class InferenceNode(WamNode):
             text = None if instruction is None else require_instruction(instruction, self.params.max_characters)
         except WamError as error:
             return ResetOutcome(False, str(error), self._engine.status().epoch)
-        asked = self._engine.reset(text)
-        try:
-            outcome = asked.result(self.params.reset_timeout_s)
-        except concurrent.futures.TimeoutError:
-            if asked.cancel():
-                return ResetOutcome(False, "the model is busy and did not answer", self._engine.status().epoch)
-            outcome = asked.result()  # its turn has come: only the model itself can still be slow
+        outcome = self._engine.reset_within(text, self.params.reset_timeout_s)
         if outcome.ok and self._session is not None:
             self._session.forget()
         what = "memory reset" if text is None else f"instruction '{text}'"

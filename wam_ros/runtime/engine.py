@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,6 +126,16 @@ class InferenceEngine:
         self._resets.put((instruction, future))
         self._wake.set()
         return future
+
+    def reset_within(self, instruction: str | None, timeout_s: float) -> ResetOutcome:
+        """Owner: `reset` and wait; after `timeout_s` a reset whose turn has not come is given up, without effect."""
+        asked = self.reset(instruction)
+        try:
+            return asked.result(timeout_s)
+        except FutureTimeoutError:
+            if asked.cancel():
+                return ResetOutcome(False, "the model is busy and did not answer", self.status().epoch)
+            return asked.result()  # its turn has come: only the model itself can still be slow
 
     def status(self) -> EngineStatus:
         """Any thread: how the engine is doing."""

@@ -47,6 +47,7 @@ class InferenceSession:
         self._chunk: ActionChunk | None = None
         self._observed_ns: int | None = None
         self._thinking = False  # synchronous mode: one prediction at a time, or the second would see an old scene
+        self._stages_s: dict[str, float] = {}
         self.surprise: Surprise | None = None  # the newest
         self.underruns = 0
 
@@ -104,7 +105,7 @@ class InferenceSession:
             denoise_evaluations=out.evaluations,
             trace_id=seen.stamp_ns,
         )
-        self._chunk = chunk
+        self._chunk, self._stages_s = chunk, out.timing_s
         instants = tuple(anchor + offset for offset in out.frame_offsets_ns)
         self._monitor.expect(anchor, seen.frames, instants, out.frames)
         error = math.nan if self.surprise is None else self.surprise.mse
@@ -117,8 +118,8 @@ class InferenceSession:
         """The observation asked for gave no chunk: synchronous mode may look again."""
         self._thinking = False
 
-    def status(self, now_ns: int, engine: EngineStatus, error: str = "") -> WamStatus:
-        """Health at ROS time `now_ns`; `error` says why nothing comes when the engine itself is well."""
+    def status(self, now_ns: int, engine: EngineStatus, silence_s: float) -> WamStatus:
+        """Health at ROS time `now_ns`; observations or a model silent for longer than `silence_s` are an error."""
         timing = self.timing
         return WamStatus(
             stamp_ns=now_ns,
@@ -137,17 +138,35 @@ class InferenceSession:
             underruns=self.underruns,
             chunks=0 if self._chunk is None else self._chunk.seq + 1,
             dropped=engine.dropped,
-            error=engine.error or error,
+            error=engine.error or self._standstill(now_ns, engine, silence_s),
         )
+
+    def figures(self) -> dict[str, str]:
+        """What the newest chunk cost and how well the newest imagined frame came true, for diagnostics."""
+        found = {"timing": str(self.timing), "underruns": str(self.underruns)}
+        found |= {f"{stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in self._stages_s.items()}
+        if self.surprise is not None:
+            found["imagined frame: squared error"] = f"{self.surprise.mse:.5f}"
+            found["last frame copied: squared error"] = f"{self.surprise.copy_mse:.5f}"
+        return found
 
     def forget(self) -> None:
         """Drop what was imagined: the instruction changed, or the clock was set back."""
         self._monitor.clear()
         self.surprise, self._thinking = None, False
 
-    def age_s(self, now_ns: int) -> float:
-        """Time since the newest observation; infinite before the first."""
-        return math.inf if self._observed_ns is None else (now_ns - self._observed_ns) / NS
+    def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
+        """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
+        if not engine.alive:
+            return "the inference thread has ended"
+        if engine.busy_s > silence_s:
+            return f"the model has not answered for {engine.busy_s:.1f} s"
+        if not engine.instruction:
+            return "no instruction yet"
+        if self._observed_ns is None:
+            return "no observation yet"
+        age_s = (now_ns - self._observed_ns) / NS
+        return f"no observation for {age_s:.1f} s" if age_s > silence_s else ""
 
     def _count(self, result: EngineResult, now_ns: int) -> None:
         """Measure the delay of `result`, and whether the plan before it ended in the meantime."""
