@@ -1,0 +1,160 @@
+"""bridge_node over DDS: what it lets through, and what happens when the safety node dies."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.lifecycle import TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+from wam_ros.msg import SafetyReport as SafetyReportMsg
+
+from wam_ros.core import types
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import NS, Decision, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.nodes.bridge_node import BridgeNode
+from wam_ros.ros import convert, qos
+from wam_ros.ros.controllers.joint_trajectory import TOPIC
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+HOME = np.array(PANDA.home)
+STEP = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
+
+
+class Rig:
+    """A bridge between a safety node and an arm that do what the test says."""
+
+    def __init__(self, arena, **parameters):
+        self.arena = arena
+        create = arena.observer.create_publisher
+        self._joints = create(JointState, "joint_states", qos.JOINTS)
+        self._reports = create(SafetyReportMsg, "safety_report", qos.STATUS)
+        self._safe = create(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
+        self.sent = arena.listen(JointTrajectory, TOPIC, qos.TRAJECTORY)
+        self.commanded = arena.listen(JointState, "commanded_state", qos.JOINT_STATES)
+        self.diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self.node = arena.add(BridgeNode, **parameters)
+        publishers = (self._joints, self._reports, self._safe)
+        arena.until(lambda: all(p.get_subscription_count() == 1 for p in publishers))
+        arena.until(lambda: arena.observer.count_publishers(TOPIC) == 1)
+
+    def live(self, names=PANDA.joint_names):
+        """A sign of life of the safety node and of the arm at home."""
+        pick = [PANDA.joint_names.index(n) for n in names]
+        zeros = np.zeros(len(names))
+        measured = types.JointState(self.arena.now_ns(), tuple(names), HOME[pick], zeros, zeros)
+        self._joints.publish(convert.joint_state_to_msg(measured))
+        report = SafetyReport(self.arena.now_ns(), 0, SafetyState.ARMED, Decision.PASS)
+        self._reports.publish(convert.report_to_msg(report))
+
+    def move(self, seconds=1.0, lead_s=0.03, q0=HOME):
+        """A smooth motion from q0 by STEP that begins after `lead_s`."""
+        t = np.arange(0, seconds + 0.005, 0.01)
+        s = t / seconds
+        shape = [10 * s**3 - 15 * s**4 + 6 * s**5, 30 * s**2 - 60 * s**3 + 30 * s**4, 60 * s - 180 * s**2 + 120 * s**3]
+        q, dq, ddq = (np.outer(f / seconds**k, STEP) for k, f in enumerate(shape))
+        start_ns = self.arena.now_ns() + round(lead_s * NS)
+        return SafeTrajectory(start_ns, PANDA.joint_names, t, q0 + q, dq, ddq, 5)
+
+    def offer(self, trajectory):
+        self._safe.publish(
+            trajectory if isinstance(trajectory, JointTrajectory) else convert.trajectory_to_msg(trajectory)
+        )
+
+    def causes(self):
+        """What the bridge has complained about."""
+        return [d.status[0].message for d in self.diagnostics if d.status[0].level == DiagnosticStatus.ERROR]
+
+
+@pytest.fixture
+def rig(arena):
+    r = Rig(arena)
+    arena.spin(0.3, r.live)
+    return r
+
+
+@pytest.mark.parametrize("names", [PANDA.joint_names, PANDA.joint_names[::-1]])
+def test_a_safe_trajectory_reaches_the_controller_and_is_told_as_commanded(arena, names):
+    rig = Rig(arena)
+    arena.spin(0.3, lambda: rig.live(names))
+    move = rig.move()
+    rig.offer(move)
+    arena.until(lambda: rig.sent, rig.live)
+    got = convert.trajectory_from_msg(rig.sent[0])
+    np.testing.assert_array_equal(got.q, move.q)
+    assert got.start_ns == move.start_ns
+    arena.spin(1.3, rig.live)
+    q = np.array([m.position for m in rig.commanded])
+    assert 40 <= len(q) <= 80
+    assert np.abs(np.diff(q, axis=0)).max() < 0.03
+    np.testing.assert_allclose(q[-1], HOME + STEP)
+
+
+def test_nothing_passes_before_the_safety_node_was_heard(arena):
+    rig = Rig(arena)
+    rig.offer(rig.move())
+    arena.until(lambda: any("not been heard" in c for c in rig.causes()))
+    assert not rig.sent
+
+
+def test_when_the_safety_node_falls_silent_nothing_passes_and_the_cause_is_told(arena, rig):
+    rig.offer(rig.move())
+    arena.until(lambda: rig.sent, rig.live)
+    arena.until(lambda: any("silent" in c for c in rig.causes()))
+    before = len(rig.sent)
+    rig.offer(rig.move(q0=HOME + STEP))
+    arena.spin(0.5)
+    assert len(rig.sent) == before
+    arena.until(lambda: abs(rig.commanded[-1].position[0] - (HOME + STEP)[0]) < 1e-6)
+    assert not any(rig.commanded[-1].velocity)
+
+
+def test_bad_trajectories_do_not_reach_the_controller(arena, rig):
+    far, late = rig.move(q0=HOME - 0.1 * (STEP != 0)), rig.move(lead_s=-0.5)
+    ragged, foreign = convert.trajectory_to_msg(rig.move()), convert.trajectory_to_msg(rig.move())
+    ragged.points[3].velocities.pop()
+    foreign.joint_names[0] = "elbow"
+    for bad, words in (
+        (far, "away from the start"),
+        (late, "after its start"),
+        (ragged, "malformed"),
+        (foreign, "elbow"),
+    ):
+        rig.offer(bad)
+        arena.until(lambda words=words: any(words in c for c in rig.causes()), rig.live)
+    assert not rig.sent
+
+
+def test_paused_it_passes_nothing_until_told_otherwise(arena, rig):
+    assert arena.call(SetBool, "bridge_node/pause", data=True).success
+    rig.offer(rig.move())
+    arena.until(lambda: any("paused" in c for c in rig.causes()), rig.live)
+    assert not rig.sent
+    assert arena.call(SetBool, "bridge_node/pause", data=False).success
+    arena.spin(0.2, rig.live)
+    rig.offer(rig.move())
+    arena.until(lambda: rig.sent, rig.live)
+
+
+def test_an_unknown_controller_is_refused_with_the_choices(arena, capfd):
+    node = arena.make(BridgeNode, controller="joint_trajektory")
+    assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
+    text = capfd.readouterr().err
+    assert "unknown controller 'joint_trajektory'" in text
+    assert "joint_trajectory" in text.split("Choices:")[1]
+
+
+def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
+    rig = Rig(arena)
+    arena.spin(0.4, lambda: rig.live(PANDA.joint_names[:-1]))
+    rig.offer(rig.move())
+    arena.until(
+        lambda: any("no recent joint state" in c for c in rig.causes()), lambda: rig.live(PANDA.joint_names[:-1])
+    )
+    assert not rig.sent
+    assert "panda_finger_joint1" in capfd.readouterr().err

@@ -1,0 +1,256 @@
+"""safety_node over DDS: chunks become motion that ends at rest, and nothing else moves the arm."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+pytest.importorskip("pinocchio")
+pytest.importorskip("wam_ros.sim.world")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from nav_msgs.msg import Path
+from rclpy.lifecycle import TransitionCallbackReturn
+from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
+from wam_ros.msg import ActionChunk, SafetyReport
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import Decision, SafetyState
+from wam_ros.nodes.bridge_node import BridgeNode
+from wam_ros.nodes.safety_node import SafetyNode
+from wam_ros.nodes.sim_node import SimNode
+from wam_ros.ros import convert, qos
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+
+
+class Cell:
+    """Simulated arm, safety node and bridge, and a place to put chunks in."""
+
+    def __init__(self, arena, arm, safety_process=False, **safety):
+        self.arena, self.arm = arena, arm
+        self._chunks = arena.observer.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
+        self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
+        self.safe = arena.listen(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
+        arena.add(SimNode, camera_hz=0.5)
+        arena.add(BridgeNode)
+        if safety_process:
+            arena.spawn("safety_node", **safety)
+        else:
+            arena.add(SafetyNode, **safety)
+        arena.until(lambda: self._chunks.get_subscription_count() == 1 and self.arm.state is not None and self._reports)
+
+    @property
+    def reports(self):
+        return [convert.report_from_msg(m) for m in self._reports]
+
+    @property
+    def state(self):
+        return self.reports[-1].state
+
+    def until_state(self, state):
+        self.arena.until(lambda: self.state == state)
+
+    def arm_it(self):
+        self.until_state(SafetyState.HOLD)
+        answer = self.arena.call(SetBool, "safety_node/arm", data=True)
+        assert answer.success, answer.message
+
+    def offer(self, chunk):
+        self._chunks.publish(chunk if isinstance(chunk, ActionChunk) else convert.chunk_to_msg(chunk))
+
+    def drive(self, seconds=0.5, step=0.03):
+        """Keep the arm in motion with a chunk each 0.1 s."""
+        period, last = 100_000_000, [0]
+
+        def feed():
+            if self.arena.now_ns() - last[0] > period:
+                last[0] = self.arena.now_ns()
+                self.offer(self.arm.chunk(step))
+
+        self.arena.until(self.arm.moving, feed)
+        self.arena.spin(seconds, feed)
+        assert self.arm.moving()
+
+
+@pytest.fixture
+def cell(arena, arm):
+    return Cell(arena, arm)
+
+
+def test_a_chunk_moves_the_armed_arm_which_ends_at_rest(arena, arm, cell):
+    cell.arm_it()
+    q0 = arm.state.positions
+    chunk = arm.chunk(0.02)
+    cell.offer(chunk)
+    arena.until(arm.moving)
+    arena.until(arm.at_rest)
+    travelled = arm.state.positions - q0
+    assert (travelled[:7] > 0.05).all()
+    decided = [r for r in cell.reports if r.decision in (Decision.PASS, Decision.SCALED, Decision.TRUNCATED)]
+    assert decided[0].chunk_seq == chunk.seq
+    assert decided[0].stop_time_s > 0
+    for msg in cell.safe:
+        assert not any(msg.points[-1].velocities)
+
+
+def test_joint_names_in_another_order_mean_the_same_motion(arena, arm, cell):
+    cell.arm_it()
+    q0 = arm.state.positions
+    chunk = arm.chunk(0.0)
+    chunk.positions[:, 0] += np.linspace(0.02, 0.16, 8)
+    pick = [3, 1, 0, 2, 7, 6, 5, 4]
+    names = tuple(PANDA.joint_names[i] for i in pick)
+    cell.offer(arm.chunk(0.0, joint_names=names, positions=chunk.positions[:, pick]))
+    arena.until(arm.moving)
+    arena.until(arm.at_rest)
+    travelled = arm.state.positions - q0
+    assert travelled[0] > 0.1
+    assert np.abs(travelled[1:]).max() < 0.02
+
+
+def test_nothing_moves_before_it_is_armed(arena, arm, cell):
+    cell.until_state(SafetyState.HOLD)
+    q0 = arm.state.positions
+    for _ in range(5):
+        cell.offer(arm.chunk(0.02))
+        arena.spin(0.1)
+    np.testing.assert_allclose(arm.state.positions, q0, atol=1e-3)
+    assert not cell.safe
+
+
+def test_a_dry_run_judges_and_shows_but_never_moves(arena, arm):
+    cell = Cell(arena, arm, dry_run=True)
+    cell.until_state(SafetyState.SHADOW)
+    assert not arena.call(SetBool, "safety_node/arm", data=True).success
+    cell.offer(arm.chunk(0.02))
+    arena.until(lambda: any(r.steps_accepted for r in cell.reports))
+    arena.spin(0.5)
+    assert arm.at_rest()
+    assert not cell.safe
+
+
+def test_it_arms_itself_when_told_so_at_start(arena, arm):
+    cell = Cell(arena, arm, arm_on_start=True)
+    cell.until_state(SafetyState.ARMED)
+
+
+def test_malformed_chunks_are_refused_counted_and_move_nothing(arena, arm, cell):
+    cell.arm_it()
+    q0 = arm.state.positions
+    short, nan, empty = (convert.chunk_to_msg(arm.chunk(0.02)) for _ in range(3))
+    short.positions.pop()
+    nan.positions[3] = float("nan")
+    empty.joint_names = []
+    for count, bad in enumerate((short, nan, empty), start=1):
+        cell.offer(bad)
+        arena.until(lambda n=count: sum(r.decision == Decision.REJECT for r in cell.reports) == n)
+    assert any("malformed chunk (1 so far)" in r.sentence for r in cell.reports)
+    arena.spin(0.3)
+    np.testing.assert_allclose(arm.state.positions, q0, atol=1e-3)
+
+
+@pytest.mark.parametrize("way", ["service", "topic"])
+def test_an_emergency_stop_in_motion_brings_the_arm_to_rest_and_latches(arena, arm, cell, way):
+    cell.arm_it()
+    cell.drive()
+    if way == "service":
+        assert arena.call(Trigger, "safety_node/estop").success
+    else:
+        arena.observer.create_publisher(Bool, "estop", qos.LATCHED).publish(Bool(data=True))
+    cell.until_state(SafetyState.ESTOP)
+    arena.until(arm.at_rest, lambda: cell.offer(arm.chunk(0.03)), seconds=2.0)
+    stood = arm.state.positions
+    for _ in range(5):
+        cell.offer(arm.chunk(0.03))
+        arena.spin(0.1)
+    np.testing.assert_allclose(arm.state.positions, stood, atol=5e-3)
+    assert not arena.call(SetBool, "safety_node/arm", data=True).success
+    assert cell.state == SafetyState.ESTOP
+
+
+def test_after_an_emergency_stop_reset_and_arm_are_two_calls(arena, arm, cell):
+    cell.arm_it()
+    arena.call(Trigger, "safety_node/estop")
+    arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
+    cell.until_state(SafetyState.HOLD)
+    cell.offer(arm.chunk(0.02))
+    arena.spin(0.4)
+    assert arm.at_rest()
+    cell.arm_it()
+    cell.offer(arm.chunk(0.02))
+    arena.until(arm.moving)
+
+
+def test_disarming_in_motion_brings_the_arm_to_rest(arena, arm, cell):
+    cell.arm_it()
+    cell.drive()
+    assert arena.call(SetBool, "safety_node/arm", data=False).success
+    arena.until(arm.at_rest, seconds=2.0)
+    cell.until_state(SafetyState.HOLD)
+
+
+def test_killing_the_safety_process_in_motion_leaves_the_arm_at_rest_and_the_bridge_names_it(arena, arm):
+    diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
+    cell = Cell(arena, arm, safety_process=True)
+    cell.arm_it()
+    cell.drive()
+    stop_s = cell.reports[-1].stop_time_s
+    assert stop_s > 0
+    arena.processes["safety_node"].kill()
+    killed_ns = arena.now_ns()
+    arena.until(lambda: any("the safety node has been silent" in d.status[0].message for d in diagnostics))
+    arena.until(arm.at_rest)
+    q, t = arm.path()
+    last_moving = t[1:][np.abs(np.diff(q, axis=0)).max(axis=1) > 1e-4].max()
+    assert last_moving - killed_ns / 1e9 < max(r.stop_time_s for r in cell.reports) + 0.3
+    assert last_moving > killed_ns / 1e9
+
+
+def test_what_it_thinks_is_drawn(arena, arm, cell):
+    markers = arena.listen(MarkerArray, "safety/markers", qos.STATUS)
+    ghost = arena.listen(Path, "safety/ghost_path", qos.STATUS)
+    cell.arm_it()
+    arena.until(lambda: arena.observer.count_publishers("safety/markers") == 1)
+    arena.spin(0.5)
+    cell.offer(arm.chunk(0.03))
+    arena.until(lambda: markers and ghost)
+    drawn = {m.ns: m for m in markers[0].markers}
+    assert set(drawn) == {"accepted", "cut", "stop", "nearest"}
+    assert drawn["accepted"].action == Marker.ADD
+    assert drawn["accepted"].header.frame_id == PANDA.base_frame
+    assert len(ghost[0].poses) == 8
+    start, end = drawn["accepted"].points[0], drawn["stop"].points[-1]
+    assert abs(start.x - end.x) + abs(start.y - end.y) + abs(start.z - end.z) > 0.005
+
+
+def test_unknown_robots_and_worlds_do_not_configure(arena, capfd):
+    for wrong in ({"embodiment": "pamda"}, {"world": "tabel"}):
+        assert arena.make(SafetyNode, **wrong).trigger_configure() == TransitionCallbackReturn.FAILURE
+    text = capfd.readouterr().err
+    assert "Did you mean 'panda'" in text
+    assert "Did you mean 'table'" in text
+
+
+def test_a_joint_state_without_a_joint_is_named_and_nothing_is_armed(arena, capfd):
+    arena.add(SafetyNode)
+    publisher = arena.observer.create_publisher(JointState, "joint_states", qos.JOINTS)
+    arena.until(lambda: publisher.get_subscription_count() == 1)
+    lame = JointState(name=list(PANDA.joint_names[1:]), position=[0.0] * 7)
+    arena.spin(0.3, lambda: publisher.publish(lame))
+    assert "panda_joint1" in capfd.readouterr().err
+    assert not arena.call(SetBool, "safety_node/arm", data=True).success
+
+
+def test_the_safety_process_never_imports_torch():
+    code = "import sys, wam_ros.nodes.safety_node, wam_ros.nodes.bridge_node; print('torch' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert ran.stdout.split() == ["False"]
