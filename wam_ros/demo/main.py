@@ -39,7 +39,8 @@ def main(args: DemoArgs) -> int:
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = make_log_folder(args.logs)
     domain_id = free_domain_id() if args.domain_id is None else args.domain_id
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started us in the background, deaf to Ctrl-C
+        signal.signal(number, _interrupt)
     # This process sees the same network as its children: set before anything of ROS is loaded.
     env = environment(domain_id)
     os.environ.update(env)
@@ -123,7 +124,7 @@ def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console:
 
 def _print_death(death: Death, supervisor: Supervisor) -> None:
     print(f"wam demo: {death.cause}; last lines of {supervisor.log_path(death.name)}:", file=sys.stderr)
-    for line in death.tail:
+    for line in death.tail or ("(it is empty)",):
         print(f"  {line}", file=sys.stderr)
 
 

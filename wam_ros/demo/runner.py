@@ -112,22 +112,25 @@ class Runner:
         return str(answer.instruction)
 
     def _arm(self) -> None:
-        if self._s.safety in _LATCHED:
-            if self._interactive and self._s.safety == SafetyState.ESTOP:
-                self._console.print("[yellow]emergency stop: press reset in the page to go on[/]")
-                self._s.spin_until(lambda: self._s.safety not in _LATCHED, float("inf"))
-            else:
-                self._s.call("safety_node/reset")
-        message = ""
+        if self._interactive and self._s.safety == SafetyState.ESTOP:
+            self._console.print("[yellow]emergency stop: press reset in the page to go on[/]")
+            self._s.spin_until(lambda: self._s.safety not in _LATCHED, float("inf"))
+        refusals: list[str] = []
 
         def accepted() -> bool:
-            nonlocal message
-            answer = self._s.call("safety_node/arm", data=True)
-            message = answer.message
-            return bool(answer.success) or self._s.spin_until(lambda: False, _RETRY_S)
+            refusals.clear()
+            if self._s.safety in _LATCHED:
+                self._ask("reset", refusals)
+            return self._ask("arm", refusals, data=True) or self._s.spin_until(lambda: False, _RETRY_S)
 
         if not self._s.spin_until(accepted, _ARM_S):
-            raise LoopError(f"safety refuses to be armed: {message}")
+            raise LoopError(f"safety refuses: {'; '.join(refusals)}")
+
+    def _ask(self, service: str, refusals: list[str], **fields: bool) -> bool:
+        answer = self._s.call(f"safety_node/{service}", **fields)
+        if not answer.success:
+            refusals.append(answer.message)
+        return bool(answer.success)
 
     def _wait(self, episode: Episode) -> None:
         def over() -> bool:
