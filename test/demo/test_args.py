@@ -29,6 +29,7 @@ def test_the_defaults_can_be_run():
         ({"seed": -1}, "--seed"),
         ({"domain_id": 230}, "--domain-id"),
         ({"steps": -1}, "--steps"),
+        ({"instruction": ""}, "blank"),
         ({"instruction": "   "}, "blank"),
         ({"instruction": "red " * 2500}, "10000 characters"),
         ({"instruction": "red\nblock"}, "unprintable"),

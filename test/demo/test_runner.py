@@ -29,7 +29,7 @@ class FakeLoop:
         self.safety, self.at_rest = SafetyState.HOLD, True
         self.observation_ns = 0
         self.redirected = ""
-        self.refusals = 0
+        self.refusals = self.cooling = 0
         self.fault_at_s = None
         self.stuck = False
         self.latency, self.imagination, self.chunk_rate = LatencyTracker(), ImaginationTracker(), RateMeter()
@@ -44,10 +44,15 @@ class FakeLoop:
         name = service.split("/")[1]
         self.calls.append((name, *fields.values()))
         if name == "arm" and fields["data"]:
+            if self.safety == SafetyState.FAULT:
+                return SimpleNamespace(success=False, message="not armed: fault")
             if self.refusals > 0:
                 self.refusals -= 1
                 return SimpleNamespace(success=False, message="joint states are stale")
             self.safety = SafetyState.ARMED
+        elif name == "reset" and self.cooling > 0:
+            self.cooling -= 1
+            return SimpleNamespace(success=False, message="not reset: wait")
         elif (name == "arm" and self.safety == SafetyState.ARMED) or name == "reset":
             self.safety = SafetyState.HOLD
         elif name == "reset_episode":
@@ -151,6 +156,13 @@ def test_a_fault_ends_the_episode_and_is_reset_before_the_next():
     assert [r.outcome for r in results] == ["stopped", "success"]
     assert results[0].note == "a sentence"
     assert loop.calls.count(("reset",)) == 1
+
+
+def test_a_reset_that_must_wait_is_asked_for_again():
+    loop = FakeLoop()
+    loop.fault_at_s, loop.cooling = 1.0, 3
+    assert [r.outcome for r in run(loop, episodes=2)] == ["stopped", "success"]
+    assert loop.calls.count(("reset",)) == 4
 
 
 def test_arming_is_repeated_for_a_while_and_then_given_up_with_the_reason():

@@ -38,7 +38,7 @@ class DemoArgs:
     """Let the named block jump once while the arm moves."""
     swap: bool = False
     """Name another colour than the one that the seed would name."""
-    instruction: str = ""
+    instruction: str | None = None
     """Instruction for every episode instead of the seed's own, such as 'pick up the green block'."""
     memory: Literal["real", "imagined"] = "real"
     """What fills the model's memory: observed frames, or its own imagined ones (to see why observation matters)."""
@@ -114,7 +114,7 @@ def check_args(args: DemoArgs) -> None:
 def check_instruction(args: DemoArgs) -> None:
     """Refuse an instruction that no model can follow; the model's own vocabulary is checked by the model."""
     text = args.instruction
-    if not text:
+    if text is None:
         return
     if args.swap:
         raise WamError("--swap chooses the colour itself: leave out --instruction")

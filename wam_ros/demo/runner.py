@@ -39,7 +39,7 @@ class Runner:
         self._s, self._args, self._console = session, args, console
         self._step_period_s = embodiment.step_period_s
         self._interactive = args.n_episodes == INTERACTIVE
-        self._wanted = args.instruction  # what the person wants until told otherwise
+        self._wanted = args.instruction or ""  # what the person wants until told otherwise
         self.results: list[EpisodeResult] = []
 
     def run(self) -> None:
