@@ -56,9 +56,12 @@ class BuildMessages(build_ext):
         site = Path(sysconfig.get_path("purelib", vars={"base": str(stage), "platbase": str(stage)}))
         files = stage.rglob("*")
         if self.editable_mode:
-            # No __init__.py goes beside the generated code: the folder must not hide the checkout.
+            # No __init__.py goes beside the generated code: the folder must not hide the checkout. Data comes from the
+            # checkout too; tools/setup.sh links it, and an uninstall must not reach through those links.
             generated = {site / "wam_ros" / name for name in ("msg", "srv", "action")}
+            linked = {stage / "share" / "wam_ros" / name for name in ("launch", "config", "urdf", "weights")}
             files = [f for f in files if site not in f.parents or generated & set(f.parents) or f.suffix == ".so"]
+            files = [f for f in files if not linked & set(f.parents)]
         else:
             shutil.copytree(site / "wam_ros", Path(self.build_lib) / "wam_ros", dirs_exist_ok=True)
             files = [f for f in files if site not in f.parents]

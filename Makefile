@@ -1,0 +1,32 @@
+# The two commands of the README and what they need. Variables: ROS_DISTRO=jazzy|kilted, VENV, PYTHON, EXTRAS, TORCH_INDEX,
+# ARGS (for demo and test).
+ROS_DISTRO ?= jazzy
+VENV ?= $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
+BIN = $(VENV)/bin
+SOURCES = wam_ros test launch benchmark setup.py
+
+export ROS_DISTRO VENV
+# A sourced ROS installation must not leak into the environment made here.
+unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
+
+.PHONY: demo test lint format setup clean
+
+demo: setup  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
+	@exec $(BIN)/wam demo $(ARGS)
+
+test: lint  ## everything that finishes in minutes; ARGS="-k chunk", ARGS="-m long"
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff format --check $(SOURCES)
+
+format: setup
+	@$(BIN)/ruff check --fix $(SOURCES)
+	@$(BIN)/ruff format $(SOURCES)
+
+setup:  ## make or refresh $(VENV); at once when nothing changed
+	@tools/setup.sh
+
+clean:
+	rm -rf build dist *.egg-info $(VENV)
