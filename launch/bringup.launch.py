@@ -24,6 +24,7 @@ from launch_ros.actions import LifecycleNode
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
+from wam_ros.ros.environment import transport_environment
 
 BOOL = ["true", "false"]
 LAUNCH_FOLDER = Path(__file__).parent
@@ -74,15 +75,6 @@ def declare_arguments() -> list[DeclareLaunchArgument]:
         DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
         for name, (default, choices, text) in ARGUMENTS.items()
     ]
-
-
-def transport_environment() -> list[LaunchDescriptionEntity]:
-    """Fast DDS drops most images in its default shared memory; a profile of the user's own is left alone."""
-    if {"FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"} & {
-        *os.environ
-    }:
-        return []
-    return [SetEnvironmentVariable("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")]
 
 
 def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -> LifecycleNode:
@@ -156,7 +148,9 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     load_embodiment(values["embodiment"])
     robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_ip", "sim", "use_mock_hardware", "controllers_file"]
-    entities = transport_environment()
+    entities: list[LaunchDescriptionEntity] = [
+        SetEnvironmentVariable(name, value) for name, value in transport_environment(os.environ).items()
+    ]
     entities.append(include("robot.launch.py", values, [*robot_keys, "use_sim_time"]))
     entities += loop_nodes(values)
     entities += recorder(values)

@@ -16,6 +16,7 @@ from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext
 from wam_ros.core.resources import share_dir
+from wam_ros.ros.environment import PROFILE_VARIABLES
 
 NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
 EXTERNAL = {
@@ -43,8 +44,9 @@ def prefix(tmp_path, monkeypatch):
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    for name in ("FASTDDS_BUILTIN_TRANSPORTS", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"):
+        monkeypatch.setenv(name, "")  # remembered, so that what the launch sets is gone after the test
+        monkeypatch.delenv(name)
     return tmp_path
 
 
@@ -155,12 +157,13 @@ def test_the_users_parameters_come_last(prefix, tmp_path):
     assert Bringup(params_file=str(mine)).parameters("bridge_node")["embodiment"] == "other"
 
 
-def test_large_messages_get_a_transport_unless_the_user_chose_one(prefix, monkeypatch):
+def test_camera_images_get_a_transport_unless_the_user_chose_one(prefix, monkeypatch):
     Bringup()
-    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "LARGE_DATA"
+    for name in PROFILE_VARIABLES:
+        assert os.environ.pop(name).endswith("config/fastdds.xml")
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     Bringup()
-    assert os.environ["FASTDDS_BUILTIN_TRANSPORTS"] == "UDPv4"
+    assert not {*PROFILE_VARIABLES} & {*os.environ}
 
 
 def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# The default shared-memory segment of Fast DDS drops most camera frames; this transport delivers them.
-TRANSPORT = ("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
+from wam_ros.core.resources import share_dir
+
+# Where Fast DDS looks for its profile: on Jazzy by the first name, on Kilted by the second.
+PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def ros_environment(current: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, str]:
@@ -20,10 +22,18 @@ def ros_environment(current: Mapping[str, str], prefix: str = sys.prefix) -> dic
     paths = [p for p in current.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     if (Path(prefix) / "share" / "ament_index").is_dir() and prefix not in paths:
         added["AMENT_PREFIX_PATH"] = os.pathsep.join([prefix, *paths])
-    name, value = TRANSPORT
-    if name not in current and "FASTRTPS_DEFAULT_PROFILES_FILE" not in current:
-        added[name] = value
-    return added
+    return added | transport_environment(current)
+
+
+def transport_environment(current: Mapping[str, str]) -> dict[str, str]:
+    """Variables that make Fast DDS deliver camera images (config/fastdds.xml says how); nothing if already chosen.
+
+    `FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA` would be shorter, but its nodes and those of a driver or a terminal started
+    without it never hear each other.
+    """
+    if {*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"} & {*current}:
+        return {}
+    return dict.fromkeys(PROFILE_VARIABLES, str(share_dir() / "config" / "fastdds.xml"))
 
 
 def ensure() -> None:
