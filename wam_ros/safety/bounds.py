@@ -9,7 +9,9 @@ import numpy as np
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 
-ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this, so that leaving can be proven
+ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this on its way out, so that leaving can be proven
+REST = 1e-3  # m: rest is this much farther than the clearance; from the very edge no way out could be proven
+ROUNDING = 2e-6  # m: a start this much below a clearance that was proven is the rounding of that proof
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,17 @@ class Commanded:
     q: np.ndarray  # (A,) rad or m
     dq: np.ndarray  # (A,)
     ddq: np.ndarray  # (A,)
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the bounds of one chunk gave way to; those of the next one do not give way further.
+
+    Without it many chunks, each allowed to come a little nearer on its way out, could creep into a body.
+    """
+
+    clearance: np.ndarray  # (P,) m
+    outside: float  # m
 
 
 @dataclass
@@ -39,8 +52,10 @@ class Bounds:
     acceleration: np.ndarray
     jerk: np.ndarray
     torque: np.ndarray
-    clearance: np.ndarray  # (P,) m
-    outside: float  # m, how far outside the workspace the tool may be, because it starts there
+    clearance: np.ndarray  # (P,) m, in motion
+    rest: np.ndarray  # (P,) m, at the end of a stop
+    outside: float  # m, how far outside the workspace the tool may be; below zero inside
+    floor: Floor  # for the bounds of the next chunk
     model: SafetyModel
     params: SafetyParams
     nearest: Nearest = field(default_factory=Nearest)
@@ -52,7 +67,7 @@ def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarra
     return model.limits.lower + margin, model.limits.upper - margin
 
 
-def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floor: np.ndarray | None = None) -> Bounds:
+def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None = None) -> Bounds:
     """Allowed values for motion from `start`.
 
     A start inside a margin, or nearer to a body than its clearance, must be free to leave: the bound gives way to the
@@ -62,8 +77,7 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
         model: the robot.
         params: margins.
         start: where the motion begins.
-        floor: (P,) m, clearances of an earlier answer; they are not lowered again, so that many chunks, each allowed to
-            come a little nearer, cannot creep into a body.
+        floor: of the answer before.
     """
     limits = model.limits
     lower, upper = position_bounds(model, params)
@@ -71,9 +85,13 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
     upper = np.maximum(upper, np.clip(start.q, None, limits.upper))
     wanted = np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m) + params.distance_error_m
     distance = model.distances(start.q)
-    clearance = np.where((distance < wanted) & (distance > 0), np.maximum(distance - ESCAPE, 0.0), wanted)
-    if floor is not None and len(floor) == len(clearance):
-        clearance = np.maximum(clearance, np.minimum(floor, wanted))
+    kept = np.where((distance < wanted) & (distance > 0), np.maximum(distance - ESCAPE, 0.0), wanted)
+    if floor is not None and len(floor.clearance) == len(kept):
+        kept = np.maximum(kept, np.minimum(floor.clearance, wanted))
+    outside = _outside(model, params, start, floor)
+    rounded = (distance < kept) & (distance > kept - ROUNDING)
+    clearance = np.where(rounded, distance - ROUNDING, kept)
+    rest = np.where(distance > 0, np.maximum(clearance, np.minimum(distance - ROUNDING, wanted + REST)), wanted + REST)
     return Bounds(
         lower,
         upper,
@@ -82,15 +100,21 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
         limits.jerk * params.jerk_fraction,
         limits.effort * params.torque_fraction,
         clearance,
-        _outside(model, params, start),
+        rest,
+        outside,
+        Floor(kept, outside),
         model,
         params,
     )
 
 
-def _outside(model: SafetyModel, params: SafetyParams, start: Commanded) -> float:
+def _outside(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None) -> float:
     if not params.workspace:
         return 0.0
     boxes = np.reshape(params.workspace, (-1, 6))
     tool = model.tool_motion(start.q[None], start.dq[None])[0]
-    return max(0.0, float(np.maximum(boxes[:, :3] - tool, tool - boxes[:, 3:]).max(axis=1).min()))
+    beyond = float(np.maximum(boxes[:, :3] - tool, tool - boxes[:, 3:]).max(axis=1).min())
+    allowed = max(-REST, beyond + ESCAPE)
+    if beyond <= 0:
+        return min(allowed, 0.0)
+    return allowed if floor is None else min(allowed, max(-REST, floor.outside))

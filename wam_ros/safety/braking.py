@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import NS, Reason, SafeTrajectory, SafetyState
+from wam_ros.safety.bounds import Floor
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.playback import Playback
 
@@ -24,7 +25,7 @@ class Brakes:
         self.after = S.HOLD  # state that follows BRAKING
         self.reason, self.cause = Reason.NONE, ""
         self.latched_ns = 0  # when FAULT or ESTOP began
-        self.floor: np.ndarray | None = None  # clearances of the newest trajectory
+        self.floor: Floor | None = None  # of the newest trajectory
         self.accepted_ns = 0  # when the stop of the newest trajectory begins
 
     def settle(self, state: SafetyState, reason: Reason = Reason.NONE, cause: str = "") -> None:

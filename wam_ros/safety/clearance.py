@@ -58,14 +58,16 @@ class _Prover:
             moved: (N,) m, bound on the relative motion of the pair from the first sample of the array to each.
         """
         clearance = self.bounds.clearance[pair]
+        at_end = self.bounds.rest[pair] if self.motion.stopping else clearance
         sample = first
         while sample < last:
             distance = self.at_sample(pair, sample)
             if distance < clearance:
                 return sample, distance
             reached = int(np.searchsorted(moved, moved[sample] + (distance - clearance), side="right")) - 1
-            if reached >= last:
+            if moved[last] - moved[sample] <= distance - max(clearance, at_end):
                 return None
+            reached = min(reached, last)
             if reached > sample:
                 sample = reached
                 continue
@@ -74,7 +76,7 @@ class _Prover:
                 return sample + 1, self.at_sample(pair, sample + 1)
             sample += 1
         distance = self.at_sample(pair, last)
-        return None if distance >= clearance else (last, distance)
+        return None if distance >= at_end else (last, distance)
 
     def _interval(
         self, pair: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
@@ -105,14 +107,15 @@ def measure_clearance(motion: Motion, bounds: Bounds, pairs: np.ndarray, reason:
     ratio, measured, allowed = np.zeros(n), np.full(n, np.nan), np.full(n, np.nan)
     subject = np.zeros(n, dtype=int)
     prover = _Prover(motion, bounds)
-    reach = bounds.model.pairs.reach[pairs]
+    reach, at_end = bounds.model.pairs.reach[pairs], bounds.rest if motion.stopping else bounds.clearance
     moved = np.zeros((len(pairs), n))
     np.cumsum(reach @ motion.travel.T, axis=1, out=moved[:, 1:])
     for first, last in motion.piece_ends():
         if len(pairs) == 0:
             break
-        slack = prover.all_at(pairs, first) - bounds.clearance[pairs]
-        for row in np.flatnonzero(slack < moved[:, last] - moved[:, first]):
+        distances = prover.all_at(pairs, first)
+        slack = distances - bounds.clearance[pairs]
+        for row in np.flatnonzero(distances - at_end[pairs] < moved[:, last] - moved[:, first]):
             pair = int(pairs[row])
             found = prover.first_unproven(pair, first, last, moved[row])
             if found is not None:
@@ -122,6 +125,6 @@ def measure_clearance(motion: Motion, bounds: Bounds, pairs: np.ndarray, reason:
                 subject[sample] = pair
         if (slack < 0).any():
             row = int(slack.argmin())
-            ratio[first], measured[first] = 2.0, slack[row] + bounds.clearance[pairs[row]]
+            ratio[first], measured[first] = 2.0, distances[row]
             allowed[first], subject[first] = bounds.clearance[pairs[row]], pairs[row]
     return Measure(reason, ratio, measured, allowed, subject, ("m",), 0, True)

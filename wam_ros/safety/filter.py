@@ -11,7 +11,7 @@ import numpy as np
 
 from wam_ros.core.types import NS, ActionChunk, Decision, Reason, SafeTrajectory
 from wam_ros.safety import CHECKS, load_checks
-from wam_ros.safety.bounds import Bounds, Commanded, make_bounds
+from wam_ros.safety.bounds import Bounds, Commanded, Floor, make_bounds
 from wam_ros.safety.failsafe import Stopper, join_stops
 from wam_ros.safety.message import Finding, Message, Stream
 from wam_ros.safety.model import SafetyModel
@@ -20,6 +20,8 @@ from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.path import Waypoints
 from wam_ros.safety.retime import Plan, describe, make_plan
 from wam_ros.safety.verdict import Verdict, in_words, rejected
+
+SHORT_RAD, SHORT_M = 1e-5, 1e-6  # steps stay this far inside; between samples a path differs a little from its spline
 
 
 class SafetyFilter:
@@ -54,7 +56,7 @@ class SafetyFilter:
         *,
         now_ns: int | None = None,
         stream: Stream | None = None,
-        floor: np.ndarray | None = None,
+        floor: Floor | None = None,
         least_scale: float = 1.0,
     ) -> Verdict:
         """Judge one chunk.
@@ -65,7 +67,7 @@ class SafetyFilter:
             start_ns: when the answer's trajectory begins.
             now_ns: the present; `start_ns` less the lead if not given.
             stream: the newest chunk taken before.
-            floor: `Verdict.clearance` of the answer before.
+            floor: `Verdict.floor` of the answer before.
             least_scale: time scale to begin with, 1 or more.
         """
         began = self._stopwatch()
@@ -73,14 +75,18 @@ class SafetyFilter:
         finding = self._read(Message(chunk, now_ns, start_ns, self.model, self.params, stream))
         finding = finding or _unusable(commanded)
         if finding is None:
-            verdict = self._judge(chunk, commanded, start_ns, floor, least_scale)
+            try:
+                verdict = self._judge(chunk, commanded, start_ns, floor, least_scale)
+            except Exception as error:  # a fault in here must leave the arm on its way to rest, not end the process
+                words = f"the filter failed: {type(error).__name__} {str(error)[:120]}"
+                verdict = rejected(Finding(Reason.WATCHDOG, words), _rows(chunk))
         else:
             verdict = rejected(finding, _rows(chunk))
         took = self._stopwatch() - began
         return dataclasses.replace(verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict))
 
     def stop(
-        self, commanded: Commanded, start_ns: int, floor: np.ndarray | None = None, chunk_seq: int = 0
+        self, commanded: Commanded, start_ns: int, floor: Floor | None = None, chunk_seq: int = 0
     ) -> SafeTrajectory | None:
         """The proven stop from a state, or None when no stop can be proven from it."""
         if _unusable(commanded):
@@ -105,7 +111,7 @@ class SafetyFilter:
         chunk: ActionChunk,
         start: Commanded,
         start_ns: int,
-        floor: np.ndarray | None,
+        floor: Floor | None,
         least_scale: float,
     ) -> Verdict:
         bounds = make_bounds(self.model, self.params, start, floor)
@@ -131,12 +137,13 @@ class SafetyFilter:
         q = np.asarray(chunk.positions, dtype=float)[:, columns]
         dq = None if chunk.velocities is None else np.asarray(chunk.velocities, dtype=float)[:, columns]
         first_s = (chunk.anchor_ns + chunk.step_period_ns - start_ns) / NS
-        inside = np.clip(q, bounds.lower, bounds.upper)
+        short = np.where(self.model.sliding, SHORT_M, SHORT_RAD)
+        inside = np.clip(q, bounds.lower + short, np.maximum(bounds.upper - short, bounds.lower))
         off = np.abs(inside - q)
         near = off <= np.where(self.model.sliding, self.params.clamp_m, self.params.clamp_rad)
         way = Waypoints(first_s, chunk.step_period_ns / NS, np.where(near, inside, q), dq)
         moved = np.where(near, off, 0.0)
-        if moved.max() <= 1e-9:
+        if moved.max() <= 2 * SHORT_RAD:
             return way, None
         step, joint = np.unravel_index(int(moved.argmax()), moved.shape)
         name, unit = self.model.joint_names[joint], self.model.units[joint]
@@ -257,7 +264,7 @@ class SafetyFilter:
             nearest_distance=bounds.nearest.distance,
             accepted_s=at,
             refused=way.q[max(accepted, first_due) :],
-            clearance=bounds.clearance,
+            floor=bounds.floor,
         )
 
 

@@ -196,7 +196,7 @@ class SafetyMachine:
         if verdict.decision == Decision.REJECT:
             return
         self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq)
-        self.brakes.floor = verdict.clearance
+        self.brakes.floor = verdict.floor
         if verdict.trajectory is None:
             return
         self.brakes.play(verdict.trajectory, verdict.accepted_s)

@@ -18,16 +18,22 @@ import numpy as np
 from wam_ros.safety.bounds import Bounds, Commanded
 from wam_ros.safety.motion import Motion, bezier_points, peaks
 
-# (rounded, blend time in units of blend_s, whether the share `exact_fraction` of the limits applies), first that fits
-VARIANTS = (
-    (0.0, 1.0, True),
-    (0.0, 1.5, True),
-    (1.0, 1.0, False),
-    (1.0, 1.5, False),
-    (1.0, 0.7, False),
-    (1.0, 2.2, False),
-    (1.0, 0.45, False),
-    (1.0, 3.0, False),
+# (rounded, cross-fade, blend time in units of blend_s, share of the limits that makes it calm). The first calm variant
+# is taken; without one the least demanding of these; where that is not allowed either, the first allowed of SPARE.
+# Beside a position limit a short blend helps, or a cross-fade: it cannot leave limits that both of its parts keep.
+CALM = (
+    (0.0, False, 1.0, 0.5),
+    (0.0, False, 1.5, 0.5),
+    (1.0, False, 1.0, 0.7),
+    (1.0, False, 1.5, 0.7),
+    (1.0, False, 2.2, 0.7),
+)
+SPARE = (
+    (1.0, False, 0.6, 1.0),
+    (1.0, False, 0.35, 1.0),
+    (1.0, True, 0.6, 1.0),
+    (1.0, True, 1.2, 1.0),
+    (1.0, False, 3.0, 1.0),
 )
 
 
@@ -67,37 +73,43 @@ def make_motion(way: Waypoints, start: Commanded, bounds: Bounds, scale: float) 
     Every joint takes its own variant; the one that leaves its limits least where none fits.
     """
     dt = bounds.params.sample_s
-    knots = _make_knots(way, scale)
+    knots = _make_knots(way, scale, bounds)
     end = (way.first_s + way.period_s * (len(way.q) - 1)) * scale
     t = np.arange(max(1, int(np.ceil(end / dt - 1e-6))) + 1) * dt
-    splines: dict[float, np.ndarray] = {}
+    splines = {rounded: _spline(knots, t, rounded) for rounded in (0.0, 1.0)}
     chosen = np.zeros((3, len(t), way.q.shape[1]))
-    least = np.full(way.q.shape[1], np.inf)
-    for rounded, blend, comfortable in VARIANTS:
-        if rounded not in splines:
-            splines[rounded] = _spline(knots, t, rounded)
-        todo = least > 1.0
-        if not todo.any():
-            break
-        joined = _join(splines[rounded], t, start, bounds.params.blend_s * blend * scale)
-        worst = _worst(joined, bounds, dt, bounds.params.exact_fraction if comfortable else 1.0)
-        better = todo & (worst < least)
-        chosen[:, :, better] = joined[:, :, better]
-        least = np.where(better, worst, least)
+    least, todo = np.full(way.q.shape[1], np.inf), np.ones(way.q.shape[1], dtype=bool)
+    for variants in (CALM, SPARE):
+        for rounded, crossed, blend, share in variants:
+            if not todo.any():
+                break
+            k = np.flatnonzero(todo)
+            part = Commanded(start.q[k], start.dq[k], start.ddq[k])
+            join = _cross_fade if crossed else _join
+            joined = join(splines[rounded][:, :, k], t, part, bounds.params.blend_s * blend * scale)
+            worst = _worst(joined, bounds, k, dt)
+            better = worst < least[k]
+            chosen[:, :, k[better]] = joined[:, :, better]
+            least[k] = np.minimum(least[k], worst)
+            todo[k] = worst > share
+        todo &= least > 1.0
     return Motion(dt, *chosen)
 
 
-def _make_knots(way: Waypoints, scale: float) -> _Knots:
+def _make_knots(way: Waypoints, scale: float, bounds: Bounds) -> _Knots:
     """Knots from waypoints: differences of neighbours as velocity and acceleration.
 
-    Before its first step a chunk goes on backwards for one period, then stands; after its last one it goes straight on.
+    Before its first step a chunk goes on backwards for one period, then stands; after its last one it goes straight on
+    as far as the position limits let it, so that it arrives at a limit slowly enough to stop there.
     """
     h = way.period_s * scale
     q = way.q
     slope = q[1] - q[0] if len(q) > 1 else np.zeros_like(q[0])
     leave = q[-1] - q[-2] if len(q) > 1 else np.zeros_like(q[0])
     before = 2 + max(0, int(np.ceil(way.first_s / way.period_s)))
-    row = np.concatenate((np.tile(q[0] - slope, (before, 1)), q, [q[-1] + leave, q[-1] + 2 * leave]))
+    low, high = np.minimum(bounds.lower, q.min(axis=0)), np.maximum(bounds.upper, q.max(axis=0))
+    ahead = np.clip((q[-1] + leave, q[-1] + 2 * leave), low, high)
+    row = np.concatenate((np.tile(np.clip(q[0] - slope, low, high), (before, 1)), q, ahead))
     v, a = (row[2:] - row[:-2]) / (2 * h), (row[2:] - 2 * row[1:-1] + row[:-2]) / h**2
     rounding = a * (h * h / 6)
     if way.dq is not None:
@@ -145,11 +157,41 @@ def _join(spline: np.ndarray, t: np.ndarray, start: Commanded, blend: float) -> 
     return joined
 
 
-def _worst(joined: np.ndarray, bounds: Bounds, dt: float, share: float) -> np.ndarray:
-    """(A,) largest ratio of the motion (3, N, A) of a joint to its limits; outside the position limits 2 and up."""
+def _cross_fade(spline: np.ndarray, t: np.ndarray, start: Commanded, blend: float) -> np.ndarray:
+    """Leave a motion that comes to rest by itself for a spline (3, N, A), within `blend` seconds."""
+    basis = _hermite(np.minimum(t / blend, 1.0)[:, None])
+    ahead = start.dq * (blend / 2)  # where it comes to rest
+    parts = (start.dq * blend, start.ddq * blend**2, ahead)
+    own = [
+        sum(rows[k] * part for k, part in zip((1, 2, 3), parts, strict=True)) / blend**d for d, rows in enumerate(basis)
+    ]
+    own[0] = own[0] + start.q
+    share, rate, bend = (rows[3] / blend**d for d, rows in enumerate(basis))
+    gap = [spline[d] - own[d] for d in range(3)]
+    joined = np.stack(
+        (
+            own[0] + share * gap[0],
+            own[1] + share * gap[1] + rate * gap[0],
+            own[2] + share * gap[2] + 2 * rate * gap[1] + bend * gap[0],
+        )
+    )
+    joined[:, 0] = start.q, start.dq, start.ddq
+    return joined
+
+
+def _worst(joined: np.ndarray, bounds: Bounds, joints: np.ndarray, dt: float) -> np.ndarray:
+    """(K,) largest ratio of the motion (3, N, K) of some joints to their limits.
+
+    2 and up where it leaves the position limits, between 1 and 2 where it only could not stop before them.
+    """
     points = bezier_points(*joined, dt)
-    ratio = np.zeros(joined.shape[2])
-    for order, allowed in ((1, bounds.velocity), (2, bounds.acceleration), (3, bounds.jerk)):
+    lower, upper, acceleration = bounds.lower[joints], bounds.upper[joints], bounds.acceleration[joints]
+    ratio = np.zeros(len(joints))
+    for order, allowed in ((1, bounds.velocity[joints]), (2, acceleration), (3, bounds.jerk[joints])):
         ratio = np.maximum(ratio, peaks(points, dt, order).max(axis=0) / allowed)
-    over = np.maximum(bounds.lower - points.min(axis=(0, 1)), points.max(axis=(0, 1)) - bounds.upper)
-    return np.maximum(ratio / share, np.where(over > 1e-9, 2.0 + over, 0.0))
+    over = np.maximum(lower - points.min(axis=(0, 1)), points.max(axis=(0, 1)) - upper)
+    q, dq = joined[0], joined[1]
+    rest = q + dq * (np.abs(dq) / (2 * acceleration * bounds.params.stop_fraction) + bounds.params.stop_jerk_s)
+    beyond = np.maximum(lower - rest.min(axis=0), rest.max(axis=0) - upper)
+    ratio = np.maximum(ratio, np.where(beyond > 0, 1.0 + np.minimum(beyond, 1.0), 0.0))
+    return np.maximum(ratio, np.where(over > 1e-9, 2.0 + over, 0.0))

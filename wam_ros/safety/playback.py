@@ -10,6 +10,8 @@ from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.motion import bezier_points
 
+KEPT = 4  # trajectories still followed before the newest one begins
+
 
 def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
     """State at an instant: the quintic between the samples around it; before the first and after the last, at these."""
@@ -42,8 +44,7 @@ class Playback:
 
     def clear(self) -> None:
         """Nothing is commanded."""
-        self.current: SafeTrajectory | None = None
-        self._former: SafeTrajectory | None = None
+        self._plans: list[SafeTrajectory] = []  # by start; each is followed until the next one begins
         self._held: np.ndarray | None = None
         self._history: deque[tuple[int, np.ndarray]] = deque(maxlen=512)
 
@@ -58,21 +59,28 @@ class Playback:
         self._held = np.array(q, dtype=float)
 
     def play(self, trajectory: SafeTrajectory) -> None:
-        """Follow a trajectory from its start on; the one before it until then."""
-        self._former, self.current = self.current, trajectory
+        """Follow a trajectory from its start on; what was to begin later is replaced by it."""
+        earlier = [p for p in self._plans if p.start_ns < trajectory.start_ns]
+        self._plans = [*earlier[-KEPT:], trajectory]
+
+    @property
+    def current(self) -> SafeTrajectory | None:
+        """The newest trajectory."""
+        return self._plans[-1] if self._plans else None
 
     def at(self, at_ns: int) -> Commanded:
         """Commanded state at an instant; only when `seeded`."""
         assert self._held is not None
-        for trajectory in (self.current, self._former):
-            if trajectory is not None and at_ns >= trajectory.start_ns:
+        for trajectory in reversed(self._plans):
+            if at_ns >= trajectory.start_ns:
                 return sample_trajectory(trajectory, at_ns)
         zero = np.zeros_like(self._held)
         return Commanded(self._held.copy(), zero, zero.copy())
 
     def end_ns(self) -> int:
         """When everything commanded is at rest; 0 if it always was."""
-        return 0 if self.current is None else self.current.start_ns + int(np.ceil(self.current.t[-1] * NS))
+        newest = self.current
+        return 0 if newest is None else newest.start_ns + int(np.ceil(newest.t[-1] * NS))
 
     def deviation(self, stamp_ns: int, q: np.ndarray, window_ns: int) -> np.ndarray:
         """(A,) how far q measured at `stamp_ns` is from everything commanded within the window before it."""

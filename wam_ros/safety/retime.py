@@ -13,7 +13,7 @@ from wam_ros.safety.message import Finding
 from wam_ros.safety.motion import Measure, Motion
 from wam_ros.safety.path import Waypoints, make_motion
 
-BUILDS = 24  # paths that are tried before the rest of a chunk is given up
+BUILDS = 12  # paths that are tried before the rest of a chunk is given up
 STEP = 1.02  # least growth of the time scale
 
 
@@ -109,14 +109,20 @@ def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) 
     ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
     ratio[0] = 0.0  # the seam has its own check
     over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
+    bend = np.abs(np.diff(way.q[first_due:], n=2, axis=0)) / (way.period_s * bounds.params.max_time_scale) ** 2
+    over[3:] |= ~((bend[1:] / bounds.acceleration).max(axis=1, initial=0.0) <= 1.2)
     return first_due + int(over.argmax()) if over.any() else len(way.q)
 
 
 def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due: int) -> Finding:
-    before = way.q[step - 1] if step > first_due else start.q
-    speed = np.abs(way.q[step] - before) / way.period_s
-    joint = int((speed / bounds.velocity).argmax())
-    name, unit = bounds.model.joint_names[joint], f"{bounds.model.units[joint]}/s"
-    value, allowed = float(speed[joint]), float(bounds.velocity[joint])
-    words = f"{name} velocity {value:.4g} {unit} at step {step}, allowed {allowed:.4g} {unit}"
-    return Finding(Reason.VELOCITY, words, name, step, value, allowed, unit)
+    """Words for a step that cannot be reached: its speed, or the bend at it where the speed is allowed."""
+    rows = np.vstack((start.q, way.q[first_due : step + 1]))
+    model, unit, reason = bounds.model, "/s", Reason.VELOCITY
+    value, allowed = np.abs(rows[-1] - rows[-2]) / way.period_s, bounds.velocity
+    if (value <= allowed * bounds.params.max_time_scale).all():
+        unit, reason = "/s^2", Reason.ACCELERATION
+        value, allowed = np.abs(rows[-1] - 2 * rows[-2] + rows[-3]) / way.period_s**2, bounds.acceleration
+    k = int((value / allowed).argmax())
+    name, unit, measured, most = model.joint_names[k], model.units[k] + unit, float(value[k]), float(allowed[k])
+    words = f"{name} {reason.names()[0]} {measured:.4g} {unit} at step {step}, allowed {most:.4g} {unit}"
+    return Finding(reason, words, name, step, measured, most, unit)

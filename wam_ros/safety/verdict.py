@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.safety.bounds import Floor
 from wam_ros.safety.message import Finding
 
 
@@ -33,7 +34,7 @@ class Verdict:
     compute_s: float = 0.0
     sentence: str = ""
     refused: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (n, A) path that was cut
-    clearance: np.ndarray | None = None  # (P,) m that was kept; hand it back with the next chunk
+    floor: Floor | None = None  # hand it back with the next chunk
 
     @property
     def stop_s(self) -> float:

@@ -21,6 +21,9 @@ def check(message: Message) -> Finding | None:
         return Finding(Reason.SCHEMA, f"control mode {int(chunk.control_mode)}, only joint positions can be checked")
     if chunk.embodiment and chunk.embodiment != model.embodiment.name:
         return Finding(Reason.SCHEMA, f"made for '{chunk.embodiment[:40]}', this robot is '{model.embodiment.name}'")
+    for key in ("seq", "epoch", "anchor_ns", "step_period_ns", "observation_ns"):
+        if not isinstance(getattr(chunk, key), int | np.integer):
+            return Finding(Reason.SCHEMA, f"{key} is not a whole number")
     if len(chunk.joint_names) > 4 * len(model.joint_names):
         return Finding(Reason.SHAPE, f"{len(chunk.joint_names)} joints for a robot of {len(model.joint_names)}")
     try:

@@ -1,0 +1,549 @@
+"""States, watchdogs, emergency stop, arm and reset; the clock is an argument, so nothing here waits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from wam_ros.core.types import Decision, JointState, Reason, SafetyState
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.machine import SafetyMachine
+from wam_ros.safety.params import SafetyParams
+
+from .hostile import random_path
+from .proof import offences
+from .tools import START, make_chunk
+
+S = SafetyState
+MS = 1_000_000
+TURN = np.r_[0.03, 0.02, 0, 0, 0, 0, 0.02, 0]  # rad per step
+
+
+class Rig:
+    """A machine, a robot that follows it, and their clock."""
+
+    def __init__(self, panda: SafetyFilter, home, dry_run: bool = False, **params) -> None:
+        self.filter = SafetyFilter(panda.model, SafetyParams(**params), stopwatch=lambda: 0.0)
+        self.machine = SafetyMachine(self.filter, dry_run)
+        self.home, self.now, self.seq = np.array(home), START, 0
+        self.measured = np.array(home)
+        self.follow = True
+        self.emitted: list = []
+
+    def joints(self, q=None, dq=None, stamp=None):
+        commanded = self.machine.commanded(self.now)
+        if self.follow and commanded is not None and q is None:
+            self.measured = commanded.q
+            dq = commanded.dq
+        q = self.measured if q is None else np.asarray(q, dtype=float)
+        dq = np.zeros(8) if dq is None else dq
+        state = JointState(stamp or self.now, self.filter.model.joint_names, q, dq, np.zeros(8))
+        return self.keep(self.machine.on_joints(state, self.now))
+
+    def keep(self, output):
+        trajectory = getattr(output, "trajectory", None)
+        if trajectory is not None:
+            self.emitted.append(trajectory)
+        return output
+
+    def run(self, seconds: float, joints: bool = True, step_ms: int = 10):
+        """Let time pass; returns the reports of the ticks."""
+        reports = []
+        for _ in range(round(seconds * 1000 / step_ms)):
+            self.now += step_ms * MS
+            if joints:
+                self.joints()
+            reports.append(self.keep(self.machine.tick(self.now)).report)
+        return reports
+
+    def chunk(self, path=None, rate=TURN, **more):
+        self.seq += 1
+        if path is None:
+            q = self.machine.commanded(self.now).q if self.machine.commanded(self.now) else self.measured
+            path = q + np.outer(np.arange(1, 9), rate)
+        chunk = make_chunk(self.filter.model.joint_names, path, age=0, now=self.now, seq=self.seq)
+        return self.keep(self.machine.on_chunk(dataclasses.replace(chunk, **more), self.now))
+
+    def held(self):
+        self.machine.enable(self.now)
+        self.joints()
+        self.keep(self.machine.tick(self.now))
+        return self
+
+    def armed(self):
+        answer = self.held().machine.arm(True, self.now)
+        assert answer.ok, answer.message
+        return self
+
+    def moving(self):
+        assert self.armed().chunk().report.decision == Decision.PASS
+        self.run(0.2)
+        return self
+
+    @property
+    def state(self):
+        return self.machine.state
+
+    @property
+    def at_rest(self) -> bool:
+        commanded = self.machine.commanded(self.now)
+        return commanded is None or not commanded.dq.any()
+
+
+@pytest.fixture
+def rig(panda, home):
+    return Rig(panda, home)
+
+
+def test_it_begins_disabled_and_refuses_everything(rig):
+    assert rig.state == S.DISABLED
+    rig.joints()
+    assert rig.chunk().report.decision == Decision.REJECT
+    assert not rig.machine.arm(True, rig.now).ok
+    assert rig.emitted == []
+
+
+def test_enabling_waits_for_the_joints_then_holds(rig):
+    rig.machine.enable(rig.now)
+    assert rig.keep(rig.machine.tick(rig.now)).report.state == S.SHADOW
+    assert not rig.machine.arm(True, rig.now).ok
+    rig.joints()
+    assert rig.machine.tick(rig.now).report.state == S.HOLD
+
+
+def test_a_dry_run_judges_and_emits_nothing(panda, home):
+    rig = Rig(panda, home, dry_run=True).held()
+    assert rig.state == S.SHADOW
+    output = rig.chunk()
+    assert output.report.decision == Decision.PASS
+    assert output.trajectory is None
+    assert not rig.machine.arm(True, rig.now).ok
+    rig.run(0.5)
+    assert rig.emitted == []
+
+
+def test_held_it_judges_and_emits_nothing(rig):
+    rig.held()
+    output = rig.chunk()
+    assert (output.report.state, output.report.decision, output.trajectory) == (S.HOLD, Decision.PASS, None)
+
+
+def test_armed_a_chunk_moves_the_arm_and_the_first_sample_is_the_commanded_state(rig):
+    rig.armed()
+    before = rig.machine.commanded(rig.now + 30 * MS)
+    output = rig.chunk()
+    assert output.report.state == S.ARMED
+    assert output.trajectory.start_ns == rig.now + 30 * MS
+    assert np.array_equal(output.trajectory.q[0], before.q)
+    rig.run(0.3)
+    assert not rig.at_rest
+
+
+def test_chunks_that_follow_each_other_join_without_a_step(rig):
+    rig.armed()
+    for _ in range(8):
+        former = rig.machine.commanded(rig.now + 30 * MS)
+        output = rig.chunk()
+        t = output.trajectory
+        for found, wanted in zip((t.q[0], t.dq[0], t.ddq[0]), (former.q, former.dq, former.ddq), strict=True):
+            assert np.array_equal(found, wanted)
+        rig.run(0.1)
+
+
+def test_when_chunks_stop_the_verified_stop_plays_out_and_the_next_chunk_moves_again(rig):
+    rig.moving()
+    emitted = len(rig.emitted)
+    reports = rig.run(1.0)
+    states = [r.state for r in reports]
+    assert S.BRAKING in states
+    braking = reports[states.index(S.BRAKING)]
+    assert braking.reasons & Reason.WATCHDOG
+    assert 0 < braking.stop_time_s < 0.3
+    assert rig.state == S.ARMED
+    assert rig.at_rest
+    assert len(rig.emitted) == emitted, "the stop was already in what was emitted"
+    assert rig.chunk().trajectory is not None
+
+
+def test_every_report_tells_the_time_to_rest(rig):
+    rig.moving()
+    for report in rig.run(1.0):
+        end = rig.emitted[-1].start_ns + rig.emitted[-1].duration_s * 1e9
+        assert report.stop_time_s == pytest.approx(max(0, end - report.stamp_ns) / 1e9, abs=1e-6)
+
+
+def test_a_chunk_that_cannot_be_followed_brakes_and_the_next_good_one_goes_on(rig):
+    rig.moving()
+    path = np.tile(rig.home, (8, 1)) + np.r_[np.full(7, 0.3), 0] * np.array([[1], [-1]] * 4)
+    output = rig.chunk(path)
+    assert output.report.decision == Decision.BRAKE
+    assert rig.state == S.BRAKING
+    rig.run(0.3)
+    assert rig.state == S.ARMED
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+def test_disarming_stops_and_holds(rig):
+    rig.moving()
+    answer = rig.machine.arm(False, rig.now)
+    assert answer.trajectory is not None
+    assert rig.state == S.BRAKING
+    assert rig.chunk().report.decision == Decision.REJECT
+    rig.run(0.4)
+    assert rig.state == S.HOLD
+    assert rig.at_rest
+
+
+def test_arming_is_refused_while_the_robot_moves(rig):
+    rig.held()
+    rig.now += 10 * MS
+    rig.joints(rig.home, np.eye(8)[2] * 0.3)
+    answer = rig.machine.arm(True, rig.now)
+    assert not answer.ok
+    assert "panda_joint3 moves" in answer.message
+
+
+def test_arming_is_refused_outside_the_limits_or_in_collision(rig):
+    rig.held()
+    for q, word in ((rig.home + np.eye(8)[3] * 2.3, "outside its limits"), (rig.home + np.eye(8)[1] * 1.5, "overlaps")):
+        rig.now += 10 * MS
+        rig.joints(q)
+        answer = rig.machine.arm(True, rig.now)
+        assert not answer.ok
+        assert word in answer.message
+
+
+def test_arming_needs_fresh_joints(rig):
+    rig.held()
+    rig.now += 10**9
+    assert "old" in rig.machine.arm(True, rig.now).message
+
+
+def test_joints_that_stop_coming_are_a_fault(rig):
+    rig.moving()
+    reports = rig.run(0.6, joints=False)
+    first = next(r for r in reports if r.state == S.BRAKING)
+    assert first.reasons & Reason.STATE_STALE
+    assert (first.stamp_ns - reports[0].stamp_ns) / 1e9 == pytest.approx(0.3, abs=0.03)
+    assert rig.state == S.FAULT
+    assert rig.at_rest
+    assert "joint state" in reports[-1].sentence
+
+
+def test_a_fault_latches_until_reset_and_arm(rig):
+    rig.moving()
+    rig.run(0.6, joints=False)
+    assert not rig.machine.reset(rig.now).ok, "inputs are not healthy"
+    rig.run(0.3)
+    assert rig.state == S.FAULT
+    assert rig.chunk().report.decision == Decision.REJECT
+    assert not rig.machine.arm(True, rig.now).ok
+    rig.run(0.6)
+    assert rig.machine.reset(rig.now).ok
+    assert rig.state == S.HOLD
+    assert rig.chunk().trajectory is None, "reset does not arm"
+    assert rig.machine.arm(True, rig.now).ok
+    assert rig.chunk().trajectory is not None
+
+
+def test_observations_that_stop_coming_stop_the_arm(panda, home):
+    rig = Rig(panda, home, observation_timeout_s=0.25).armed()
+    rig.machine.on_observation(rig.now, rig.now)
+    rig.chunk()
+    reports = rig.run(0.6)
+    first = next(r for r in reports if r.state == S.BRAKING)
+    assert first.reasons & Reason.CAMERA_STALE
+    assert rig.at_rest
+    assert rig.state == S.ARMED
+    assert rig.chunk().report.reasons == Reason.CAMERA_STALE
+    rig.machine.on_observation(rig.now, rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+def test_a_robot_that_leaves_its_path_is_a_fault(rig):
+    rig.moving()
+    rig.follow = False
+    stuck = rig.measured.copy()
+    for _ in range(60):
+        if rig.state != S.ARMED:
+            break
+        rig.now += 10 * MS
+        rig.joints(stuck - np.eye(8)[1] * 0.15)
+    assert rig.state == S.BRAKING
+    report = rig.machine.tick(rig.now).report
+    assert "panda_joint2 is" in report.sentence
+    assert "off the commanded path" in report.sentence
+    for _ in range(60):
+        rig.now += 10 * MS
+        rig.joints(stuck)
+        rig.machine.tick(rig.now)
+    assert rig.state == S.FAULT
+
+
+def test_fingers_that_close_on_something_are_no_fault(rig):
+    rig.armed()
+    rig.chunk(rate=np.r_[np.zeros(7), -0.005])
+    rig.follow = False
+    for _ in range(100):
+        rig.now += 10 * MS
+        rig.joints(rig.home)
+        rig.machine.tick(rig.now)
+    assert rig.state == S.ARMED
+
+
+def test_one_measurement_that_is_off_is_forgiven(rig):
+    rig.moving()
+    rig.now += 10 * MS
+    rig.joints(rig.measured + 0.5)
+    assert rig.state == S.ARMED
+    rig.run(0.05)
+    assert rig.state == S.ARMED
+
+
+def test_a_clock_that_goes_back_stops_and_holds(rig):
+    rig.moving()
+    before = rig.machine.commanded(rig.now)
+    rig.now -= 2 * 10**9
+    output = rig.keep(rig.machine.tick(rig.now))
+    assert output.trajectory is not None
+    assert output.trajectory.start_ns == rig.now
+    assert np.array_equal(output.trajectory.q[0], before.q)
+    assert np.array_equal(output.trajectory.dq[0], before.dq)
+    assert "clock went back" in output.report.sentence
+    rig.joints()
+    rig.run(0.5)
+    assert rig.state == S.HOLD
+    assert rig.at_rest
+
+
+def test_a_clock_that_trembles_is_forgiven(rig):
+    rig.moving()
+    rig.now -= 20 * MS
+    assert rig.machine.tick(rig.now).trajectory is None
+    assert rig.state == S.ARMED
+
+
+def bring(rig: Rig, state: S) -> Rig:
+    """A rig in a state."""
+    if state == S.DISABLED:
+        return rig
+    if state in (S.SHADOW, S.HOLD):
+        return rig.held()
+    if state == S.ARMED:
+        return rig.moving()
+    rig.moving()
+    if state == S.BRAKING:
+        rig.machine.arm(False, rig.now)
+    elif state == S.FAULT:
+        rig.run(0.8, joints=False)
+    elif state == S.ESTOP:
+        rig.machine.estop(rig.now)
+    return rig
+
+
+@pytest.mark.parametrize("state", [s for s in S if s != S.UNKNOWN])
+def test_the_emergency_stop_works_in_every_state(panda, home, state):
+    rig = bring(Rig(panda, home, dry_run=state == S.SHADOW), state)
+    assert rig.state == state
+    answer = rig.machine.estop(rig.now, "button")
+    assert answer.ok
+    assert rig.state == S.ESTOP
+    told = rig.machine.tick(rig.now).report
+    assert told.reasons & Reason.ESTOP
+    assert "button" in told.sentence
+    rig.run(told.stop_time_s + 0.011)
+    assert rig.at_rest, "within the time it told"
+    assert rig.chunk().report.decision == Decision.REJECT
+    assert not rig.machine.arm(True, rig.now).ok
+    rig.run(1.0)
+    assert rig.state == S.ESTOP
+    assert rig.machine.reset(rig.now).ok
+    assert rig.state == (S.SHADOW if state == S.SHADOW else S.HOLD)
+
+
+def test_an_emergency_stop_is_shorter_than_the_plan_and_proven(rig):
+    rig.moving()
+    left = rig.machine.tick(rig.now).report.stop_time_s
+    start = rig.machine.commanded(rig.now + 10 * MS)
+    answer = rig.machine.estop(rig.now)
+    assert answer.trajectory is not None
+    assert rig.machine.tick(rig.now).report.stop_time_s < 0.2 < left
+    assert offences(rig.filter.model, rig.filter.params, answer.trajectory, start) == []
+
+
+def test_an_emergency_stop_just_after_a_chunk_follows_the_former_motion_until_it_begins(rig):
+    rig.moving()
+    rig.chunk()
+    rig.now += 3 * MS
+    former = rig.machine.commanded(rig.now + 10 * MS)
+    answer = rig.machine.estop(rig.now)
+    assert np.array_equal(answer.trajectory.q[0], former.q)
+    assert np.array_equal(answer.trajectory.dq[0], former.dq)
+    gap = rig.machine.commanded(rig.now + 5 * MS)
+    assert np.abs(gap.q - former.q).max() < 0.01, "nothing jumps in between"
+
+
+def test_reset_waits_for_rest_and_a_moment_more(rig):
+    rig.moving()
+    rig.machine.estop(rig.now)
+    assert "stopping" in rig.machine.reset(rig.now).message
+    rig.run(0.3)
+    assert "wait" in rig.machine.reset(rig.now).message
+    rig.run(0.3)
+    rig.joints(rig.measured, np.full(8, 0.3), rig.now + MS)
+    assert "moves" in rig.machine.reset(rig.now).message
+
+
+def test_the_first_chunk_after_arming_names_the_session(rig):
+    rig.armed()
+    rig.chunk(session_id=b"a" * 16)
+    rig.run(0.1)
+    other = rig.chunk(session_id=b"b" * 16)
+    assert other.report.reasons == Reason.SESSION
+    assert other.trajectory is None
+    assert rig.chunk(session_id=b"a" * 16).report.decision == Decision.PASS
+    rig.machine.arm(False, rig.now)
+    rig.run(0.5)
+    assert rig.machine.arm(True, rig.now).ok
+    assert rig.chunk(session_id=b"b" * 16).report.decision == Decision.PASS
+
+
+def test_a_new_epoch_starts_its_own_count_and_the_old_one_is_over(rig):
+    rig.armed()
+    rig.chunk(epoch=3, seq=50)
+    assert rig.chunk(epoch=3, seq=50).report.reasons == Reason.REORDER
+    assert rig.chunk(epoch=4, seq=0).report.decision == Decision.PASS
+    assert rig.chunk(epoch=3, seq=51).report.reasons == Reason.REORDER
+
+
+def test_surprise_slows_then_stops_then_is_forgotten(panda, home):
+    rig = Rig(panda, home, surprise_slow=0.1, surprise_stop=0.5).armed()
+    rig.machine.on_surprise(float("nan"), rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+    rig.run(0.1)
+    rig.machine.on_surprise(0.2, rig.now)
+    slowed = rig.chunk().report
+    assert slowed.decision == Decision.SCALED
+    assert slowed.reasons & Reason.SURPRISE
+    assert slowed.scale >= 2
+    rig.machine.on_surprise(0.6, rig.now)
+    assert rig.run(0.02)[-1].reasons & Reason.SURPRISE
+    assert rig.chunk().report.reasons == Reason.SURPRISE
+    rig.run(1.2)
+    assert rig.at_rest
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+def test_a_check_that_takes_too_long_is_refused_and_again_and_again_is_a_fault(panda, home):
+    rig = Rig(panda, home).moving()
+    clock = iter(np.arange(0, 1000, 0.05))
+    rig.machine.filter = slow = SafetyFilter(panda.model, stopwatch=lambda: next(clock))
+    for k in range(slow.params.overruns):
+        output = rig.chunk()
+        assert output.report.decision == Decision.REJECT
+        assert output.report.reasons == Reason.OVERRUN
+        assert (rig.state == S.BRAKING) == (k == slow.params.overruns - 1)
+    rig.run(0.5)
+    assert rig.state == S.FAULT
+
+
+def test_armed_and_forgotten_it_holds(panda, home):
+    rig = Rig(panda, home, idle_disarm_s=5.0).armed()
+    rig.run(4.9, step_ms=100)
+    assert rig.state == S.ARMED
+    rig.run(0.5, step_ms=100)
+    assert rig.state == S.HOLD
+    assert not rig.machine.arm(False, rig.now).trajectory
+
+
+def test_disabling_stops(rig):
+    rig.moving()
+    answer = rig.machine.disable(rig.now)
+    assert answer.trajectory is not None
+    assert rig.state == S.DISABLED
+    assert rig.chunk().report.decision == Decision.REJECT
+    rig.run(0.4)
+    assert rig.at_rest
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"joint_names": ("a",)},
+        {"joint_names": ()},
+        {"positions": np.full(8, np.nan)},
+        {"positions": np.zeros(3)},
+        {"positions": None},
+        {"velocities": np.zeros(2)},
+        {"stamp_ns": START + 10**12},
+    ],
+)
+def test_a_joint_state_that_is_none_is_not_taken(rig, broken):
+    rig.moving()
+    good = JointState(rig.now, rig.filter.model.joint_names, rig.measured, np.zeros(8), np.zeros(8))
+    for _ in range(40):
+        rig.now += 10 * MS
+        rig.machine.on_joints(dataclasses.replace(good, **{"stamp_ns": rig.now, **broken}), rig.now)
+        rig.machine.tick(rig.now)
+    assert rig.state in (S.BRAKING, S.FAULT), "what is not taken does not feed the watchdog"
+
+
+def test_velocities_that_are_unknown_are_computed(rig):
+    rig.held()
+    for k in range(3):
+        rig.now += 10 * MS
+        q = rig.home + np.eye(8)[0] * 0.01 * k
+        rig.machine.on_joints(JointState(rig.now, rig.filter.model.joint_names, q, np.full(8, np.nan), q), rig.now)
+    assert rig.machine.inputs.dq[0] == pytest.approx(1.0)
+    assert "panda_joint1 moves" in rig.machine.arm(True, rig.now).message
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10**9))
+def test_whatever_happens_nothing_unproven_is_emitted(panda, home, seed):
+    """Random events in random order; every trajectory is sound and begins where the robot is commanded to be."""
+    rng = np.random.default_rng(seed)
+    rig = Rig(panda, home, idle_disarm_s=3.0).armed()
+    machine, checked = rig.machine, 0
+    for _ in range(30):
+        history = _snapshot(rig)
+        event = rng.integers(9)
+        if event < 4:
+            q = machine.commanded(rig.now)
+            rig.chunk(random_path(rig.filter.model, rng, q.q if q else rig.home, 8))
+        elif event == 4:
+            rig.keep(machine.estop(rig.now))
+        elif event == 5:
+            rig.keep(machine.arm(bool(rng.integers(2)), rig.now))
+        elif event == 6:
+            machine.reset(rig.now)
+        elif event == 7:
+            rig.chunk(rate=TURN * rng.uniform(-1, 1))
+        for trajectory in rig.emitted[checked:]:
+            start = history(trajectory.start_ns)
+            assert offences(rig.filter.model, rig.filter.params, trajectory, start, distances=False) == []
+        checked = len(rig.emitted)
+        for _ in range(rng.integers(1, 30)):
+            before = _snapshot(rig)
+            rig.run(0.01, joints=bool(rng.uniform() < 0.97))
+            for trajectory in rig.emitted[checked:]:
+                start = before(trajectory.start_ns)
+                assert offences(rig.filter.model, rig.filter.params, trajectory, start, distances=False) == []
+            checked = len(rig.emitted)
+        if machine.state in (S.HOLD, S.FAULT, S.ESTOP):
+            rig.run(0.6)
+            machine.reset(rig.now)
+            machine.arm(True, rig.now)
+
+
+def _snapshot(rig: Rig):
+    """The commanded state as a function of time, as it is now."""
+    import copy
+
+    playback = copy.copy(rig.machine.brakes.playback)
+    playback._plans = list(playback._plans)
+    return playback.at

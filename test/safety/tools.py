@@ -1,0 +1,87 @@
+"""Chunks, states and small robots for the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pinocchio as pin
+
+from wam_ros.core.embodiment import Camera, Embodiment
+from wam_ros.core.types import ActionChunk
+from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.model import SafetyModel
+
+START = 10**18  # ns, when the answer's trajectory begins
+AGE = 110_000_000  # ns, how old a chunk is then
+
+
+def at_rest(q: np.ndarray) -> Commanded:
+    return Commanded(np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
+
+
+def make_chunk(names, q, period: float = 0.1, age: int = AGE, now: int = START, **more) -> ActionChunk:
+    return ActionChunk(now - age, round(period * 1e9), tuple(names), np.asarray(q, dtype=float), **more)
+
+
+def tool_pose(model: SafetyModel, q: np.ndarray) -> pin.SE3:
+    pin.framesForwardKinematics(model.pin, model.data, model.full_q(q[None])[0])
+    return model.data.oMf[model.tool].copy()
+
+
+def inverse_kinematics(model: SafetyModel, q: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+    """Pose near q whose tool is at `position` (3,) m with `rotation` (3, 3)."""
+    q, arm = q.copy(), ~model.gripper
+    for _ in range(50):
+        pose = tool_pose(model, q)
+        error = np.concatenate((position - pose.translation, pin.log3(rotation @ pose.rotation.T)))
+        if np.linalg.norm(error) < 1e-7:
+            break
+        jacobian = model.tool_jacobian(q)[:, arm]
+        q[arm] += jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + 1e-8 * np.eye(6), error)
+    return q
+
+
+JOINT = '<joint name="{name}" type="{kind}"><parent link="{parent}"/><child link="{child}"/>{more}</joint>'
+LIMIT = '<limit lower="-2" upper="2" effort="50" velocity="2"/>'
+BODY = (
+    '<link name="{name}"><inertial><origin xyz="{x} 0 0"/><mass value="2"/>'
+    '<inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial>'
+    '<collision><origin xyz="{x} 0 0"/><geometry><sphere radius="0.05"/></geometry></collision></link>'
+)
+
+
+def pendulum(folder: Path, joint: str = "", body: str = "", kind: str = "revolute") -> Embodiment:
+    """One link that turns about y, its mass and its body 0.5 m from the joint along x."""
+    axis = '<axis xyz="0 1 0"/>'
+    text = (
+        '<robot name="pendulum"><link name="base"/>'
+        + (body or BODY.format(name="arm", x=0.5))
+        + JOINT.format(name="hinge", kind=kind, parent="base", child="arm", more=axis + (joint or LIMIT))
+        + "</robot>"
+    )
+    return one_robot(folder, text, ("hinge",), "base", "arm")
+
+
+def one_robot(folder: Path, urdf: str, joints: tuple[str, ...], base: str, tool: str, **more) -> Embodiment:
+    path = folder / "robot.urdf"
+    path.write_text(urdf, encoding="utf-8")
+    n = len(joints)
+    more.setdefault("home", (0.0,) * n)
+    return Embodiment(
+        name="toy",
+        urdf=str(path),
+        base_frame=base,
+        tool_frame=tool,
+        joint_names=joints,
+        gripper_joints=(),
+        max_acceleration=(10.0,) * n,
+        max_jerk=(1000.0,) * n,
+        cameras=(Camera("eye", "eye"),),
+        image_height=8,
+        image_width=8,
+        frame_rate_hz=10.0,
+        step_period_s=0.1,
+        action_horizon=8,
+        **more,
+    )
