@@ -127,16 +127,10 @@ def data_files(stage: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
 
 setup(
     install_requires=[
-        "numpy>=1.26",
-        "PyYAML>=6",
-        "pin>=3.4",
-        "ruckig>=0.14",
+        *("numpy>=1.26", "PyYAML>=6", "pin>=3.4", "ruckig>=0.14", "psutil>=5.9", "rich>=13.7", "tyro>=0.9"),
         "rosbags-image[opencv-headless]>=0.9",
-        "psutil>=5.9",
-        "rich>=13.7",
-        "tyro>=0.9",
-    ]
-    + ros_wheels(RUNTIME),
+        *ros_wheels(RUNTIME),
+    ],
     setup_requires=ros_wheels(f"{BUILD} {EXTRA_BUILD[ros_distro()]}"),
     ext_modules=[Extension("wam_ros._messages", sources=[])],
     cmdclass={"build_ext": BuildMessages, "bdist_wheel": Wheel},

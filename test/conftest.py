@@ -1,5 +1,36 @@
-"""What must be set before any test module is imported."""
+"""What must be set before any test module is imported, and which tests need ROS."""
 
+import importlib.util
 import os
+import random
+import tempfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo chooses its GL when it is first imported, by whichever test
+# One domain per session: sessions beside each other and robots on the network must not meet.
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 99))  # 102 to 231 have ports that Linux gives away
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="wam_ros_log_"))
+if HAS_ROS:
+    from wam_ros.ros.environment import ensure
+
+    ensure()
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `ros` are skipped where there is no ROS."""
+    if not HAS_ROS:
+        for item in items:
+            if item.get_closest_marker("ros"):
+                item.add_marker(pytest.mark.skip(reason="rclpy is not installed"))
+
+
+@pytest.fixture
+def root():
+    """Folder of the checkout."""
+    return ROOT

@@ -131,15 +131,15 @@ class Parameters:
 
     def _changed(self, parameters: list[Parameter]) -> dict[type, Any]:
         """Instances with these values; raises `WamError` when one is refused."""
-        changed = dict(self._values)
+        accepted: dict[type, dict[str, Any]] = {}
         for p in parameters:
             if (cls := self._owner.get(p.name)) is None:
                 continue
             mutable = next(f for f in dataclasses.fields(cls) if f.name == p.name).metadata.get("mutable")
             if self._locked() and not mutable:
                 raise WamError(f"parameter '{p.name}' can only be set while the node is unconfigured")
-            changed[cls] = dataclasses.replace(changed[cls], **{p.name: check_value(cls, p.name, p.value)})
-        return changed
+            accepted.setdefault(cls, {})[p.name] = check_value(cls, p.name, p.value)
+        return self._values | {c: dataclasses.replace(self._values[c], **new) for c, new in accepted.items()}
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         try:

@@ -1,0 +1,169 @@
+"""Camera images: the same pixels whatever the encoding, padding or library; hostile ones refused by field."""
+
+import array
+import sys
+import types
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+
+import cv2
+from sensor_msgs.msg import CompressedImage, Image
+
+from wam_ros.core.errors import WamError
+from wam_ros.ros import images
+from wam_ros.ros.convert import image_to_numpy, numpy_to_image
+
+pytestmark = pytest.mark.ros
+RNG = np.random.default_rng(7)
+PIXELS = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+ALPHA = np.dstack([PIXELS, RNG.integers(0, 256, (6, 8), dtype=np.uint8)])
+GRAY = PIXELS[:, :, 0]
+
+
+def image(encoding, pixels, padding=0, bigendian=False):
+    """A message whose rows end in `padding` bytes of rubbish."""
+    height, width = pixels.shape[:2]
+    pixels = pixels.astype(pixels.dtype.newbyteorder(">" if bigendian else "<"))
+    rows = np.frombuffer(pixels.tobytes(), np.uint8).reshape(height, -1)
+    rows = np.hstack([rows, np.full((height, padding), 0xEE, np.uint8)])
+    msg = Image(height=height, width=width, encoding=encoding, step=rows.shape[1], is_bigendian=int(bigendian))
+    msg.data = array.array("B", rows.tobytes())
+    return msg
+
+
+@pytest.mark.parametrize("padding", [0, 5])
+@pytest.mark.parametrize(
+    ("encoding", "pixels", "expected"),
+    [
+        ("rgb8", PIXELS, PIXELS),
+        ("bgr8", PIXELS[:, :, ::-1], PIXELS),
+        ("rgba8", ALPHA, PIXELS),
+        ("bgra8", ALPHA[:, :, [2, 1, 0, 3]], PIXELS),
+        ("mono8", GRAY, np.dstack([GRAY] * 3)),
+    ],
+)
+def test_eight_bit_images_keep_their_pixels(encoding, pixels, expected, padding):
+    np.testing.assert_array_equal(image_to_numpy(image(encoding, np.ascontiguousarray(pixels), padding)), expected)
+
+
+@pytest.mark.parametrize("bigendian", [False, True])
+@pytest.mark.parametrize("encoding", ["rgb16", "bgr16", "mono16"])
+def test_sixteen_bits_are_rounded_to_eight(encoding, bigendian):
+    wide = RNG.integers(0, 2**16, (6, 8, 3), dtype=np.uint16)
+    rounded = np.rint(wide / 257).astype(np.uint8)
+    sent = {"rgb16": wide, "bgr16": wide[:, :, ::-1], "mono16": wide[:, :, 0]}[encoding]
+    expected = np.dstack([rounded[:, :, 0]] * 3) if encoding == "mono16" else rounded
+    np.testing.assert_array_equal(image_to_numpy(image(encoding, sent, 4, bigendian)), expected)
+
+
+def test_a_bayer_image_of_one_colour_is_that_colour():
+    mosaic = np.zeros((6, 8), np.uint8)
+    mosaic[0::2, 0::2], mosaic[0::2, 1::2], mosaic[1::2, 0::2], mosaic[1::2, 1::2] = 200, 100, 100, 50
+    found = image_to_numpy(image("bayer_rggb8", mosaic))
+    np.testing.assert_array_equal(found, np.broadcast_to([200, 100, 50], (6, 8, 3)))
+
+
+@pytest.mark.parametrize("encoding", ["uyvy", "yuv422", "yuyv", "yuv422_yuy2"])
+def test_gray_in_yuv_is_gray(encoding):
+    luma = np.full((6, 8), 126, np.uint8)
+    chroma = np.full((6, 8), 128, np.uint8)
+    pair = (chroma, luma) if encoding in ("uyvy", "yuv422") else (luma, chroma)
+    found = image_to_numpy(image(encoding, np.dstack(pair))).astype(int)
+    assert np.ptp(found) == 0
+    assert abs(found[0, 0, 0] - 128) <= 1
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_compressed_images_come_out_in_rgb(suffix):
+    colour = np.broadcast_to(np.array([250, 10, 60], np.uint8), (16, 16, 3))
+    data = cv2.imencode(suffix, np.ascontiguousarray(colour[:, :, ::-1]))[1]
+    msg = CompressedImage(format=f"rgb8; {suffix[1:]} compressed", data=array.array("B", data.tobytes()))
+    np.testing.assert_allclose(image_to_numpy(msg).astype(int), colour, atol=0 if suffix == ".png" else 4)
+
+
+def test_a_compressed_gray_image_has_three_equal_channels():
+    data = cv2.imencode(".png", GRAY)[1]
+    msg = CompressedImage(format="mono8; png compressed", data=array.array("B", data.tobytes()))
+    np.testing.assert_array_equal(image_to_numpy(msg), np.dstack([GRAY] * 3))
+
+
+def changed(**fields):
+    msg = image("rgb8", PIXELS)
+    for name, value in fields.items():
+        setattr(msg, name, value)
+    return msg
+
+
+@pytest.mark.parametrize(
+    ("msg", "error"),
+    [
+        (changed(encoding="32FC1"), "Image.encoding: '32FC1' is not one of rgb8, bgr8"),
+        (changed(encoding=""), "Image.encoding"),
+        (changed(height=0), "Image: 8 x 0 pixels is empty"),
+        (changed(width=2**32 - 1), "Image.step: expected at least 12884901885 bytes"),
+        (changed(height=2**32 - 1), "Image.data: expected 103079215080 bytes, found 144"),
+        (changed(step=23), "Image.step: expected at least 24 bytes for 8 rgb8, found 23"),
+        (changed(step=0), "Image.step"),
+        (changed(data=array.array("B", bytes(143))), "Image.data: expected 144 bytes, found 143"),
+        (CompressedImage(format="jpeg"), "CompressedImage.data is empty"),
+        (CompressedImage(format="jpeg", data=array.array("B", b"\xff\xd8 not a picture")), "image 'jpeg' cannot be"),
+    ],
+)
+def test_hostile_images_are_refused_by_field(msg, error):
+    with pytest.raises(WamError, match=f"^{error}"):
+        image_to_numpy(msg)
+
+
+def test_a_frame_becomes_a_message_and_comes_back():
+    msg = numpy_to_image(PIXELS, 1_500_000_000, "front")
+    assert (msg.header.stamp.sec, msg.header.stamp.nanosec, msg.header.frame_id) == (1, 500_000_000, "front")
+    assert (msg.encoding, msg.step, msg.height, msg.width) == ("rgb8", 24, 6, 8)
+    np.testing.assert_array_equal(image_to_numpy(msg), PIXELS)
+    np.testing.assert_array_equal(image_to_numpy(numpy_to_image(PIXELS[:, ::-1], 0, "")), PIXELS[:, ::-1])
+
+
+@pytest.mark.parametrize("frame", [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3))])
+def test_another_kind_of_array_is_refused(frame):
+    with pytest.raises(WamError, match=r"expected \(H, W, 3\) uint8"):
+        numpy_to_image(frame, 0, "")
+
+
+class OpenCvBridge:
+    """What cv_bridge does to colour images, in OpenCV's words."""
+
+    def imgmsg_to_cv2(self, msg, encoding):
+        assert encoding == "rgb8"
+        kind = np.uint16 if msg.encoding.endswith("16") else np.uint8
+        rows = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)
+        n = images.PIXEL_BYTES[msg.encoding] // np.dtype(kind).itemsize
+        pixels = rows[:, : msg.width * images.PIXEL_BYTES[msg.encoding]].copy().view(kind)
+        pixels = pixels.reshape(msg.height, msg.width, n)
+        code = {
+            "mono8": cv2.COLOR_GRAY2RGB,
+            "mono16": cv2.COLOR_GRAY2RGB,
+            "bgr16": cv2.COLOR_BGR2RGB,
+            "bayer_rggb8": cv2.COLOR_BayerBG2RGB,
+            "uyvy": cv2.COLOR_YUV2RGB_UYVY,
+        }[msg.encoding]
+        pixels = cv2.cvtColor(pixels, code)
+        return np.rint(pixels * (255 / 65535)).astype(np.uint8) if kind is np.uint16 else pixels
+
+
+@pytest.mark.parametrize("encoding", ["mono8", "mono16", "bgr16", "bayer_rggb8", "uyvy"])
+def test_cv_bridge_is_used_where_it_is_and_the_pixels_are_the_same(encoding, monkeypatch):
+    dtype = np.uint16 if encoding.endswith("16") else np.uint8
+    channels = images.PIXEL_BYTES[encoding] // np.dtype(dtype).itemsize
+    pixels = RNG.integers(0, np.iinfo(dtype).max, (6, 8, channels), dtype=dtype)
+    msg = image(encoding, pixels, padding=4)
+    without = image_to_numpy(msg)
+    monkeypatch.setitem(sys.modules, "cv_bridge", types.SimpleNamespace(CvBridge=OpenCvBridge))
+    images._bridge.cache_clear()
+    try:
+        assert isinstance(images._bridge(), OpenCvBridge)
+        np.testing.assert_array_equal(image_to_numpy(msg), without)
+    finally:
+        monkeypatch.undo()
+        images._bridge.cache_clear()
