@@ -1,61 +1,75 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
 from wam_ros.core.types import (
     NS,
     ActionChunk,
+    ChunkingMode,
     Decision,
     ImaginedFuture,
     JointState,
     Observation,
     SafetyReport,
     SafetyState,
+    WamStatus,
 )
 from wam_ros.view.model import ViewModel
 
 VIEWS = ("front", "wrist")
 JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
+FRAMES = np.zeros((2, 8, 8, 3), np.uint8)
 
 
-def chunk(seq, instruction="pick up the red block"):
-    return ActionChunk(
-        seq * NS // 10,
-        NS // 10,
-        ("j",),
-        np.zeros((8, 1)),
-        seq=seq,
-        instruction=instruction,
-        observation_ns=seq * NS // 10,
-    )
+def status(t_s, chunks, session=bytes(16)):
+    return WamStatus(round(t_s * NS), session, "tiny", "grab the blue block", ChunkingMode.REPLACE, chunks=chunks)
 
 
-def test_the_rate_is_that_of_the_last_chunks_and_falls_to_zero_with_them():
+def test_the_rate_is_the_chunks_between_two_statuses_of_one_session():
     model = ViewModel()
-    assert model.chunk_rate_hz(0) == 0.0
-    for k in range(100):
-        model.on_chunk(chunk(k), k * NS // 8)
-    now_ns = 99 * NS // 8
-    assert model.chunk_rate_hz(now_ns) == pytest.approx(8.0)
-    assert model.chunk_rate_hz(now_ns + 3 * NS) == 0.0
+    model.on_status(status(1.0, 100))
+    assert model.chunk_rate_hz == 0.0
+    model.on_status(status(1.5, 104))
+    assert model.chunk_rate_hz == pytest.approx(8.0)
+    model.on_status(status(2.0, 104))
+    assert model.chunk_rate_hz == 0.0
+    model.on_status(status(2.5, 2, session=bytes([1] * 16)))
+    assert model.chunk_rate_hz == 0.0
+    model.on_status(status(2.5, 9, session=bytes([1] * 16)))  # the same instant twice divides by nothing
+    assert model.chunk_rate_hz == 0.0
 
 
 def test_the_board_has_a_column_per_imagined_instant():
     model = ViewModel()
     assert model.board(32) is None
-    frames = np.zeros((2, 8, 8, 3), np.uint8)
-    model.observation = Observation(0, VIEWS, frames, (0, 0), JOINTS)
+    model.observation = Observation(0, VIEWS, FRAMES, (0, 0), JOINTS)
     alone = model.board(32)
-    model.imagined = ImaginedFuture(1, VIEWS, np.stack([frames] * 2), (NS, 2 * NS), ("j",), np.zeros((8, 1)))
-    model.on_chunk(chunk(1), NS)
+    model.imagined = ImaginedFuture(1, VIEWS, np.stack([FRAMES] * 2), (NS, 2 * NS), ("j",), np.zeros((8, 1)))
     assert model.board(32).shape[1] == alone.shape[1] + 2 * 38
+
+
+def test_how_far_ahead_is_told_by_the_frames_own_chunk(monkeypatch):
+    labels = []
+    monkeypatch.setattr(
+        "wam_ros.view.model.compose_board", lambda columns, *_: labels.append([c.label for c in columns])
+    )
+    model = ViewModel(Observation(0, VIEWS, FRAMES, (0, 0), JOINTS))
+    model.imagined = ImaginedFuture(1, VIEWS, FRAMES[None], (NS,), ("j",), np.zeros((8, 1)))
+    chunk = ActionChunk(NS * 6 // 10, NS // 10, ("j",), np.zeros((8, 1)), seq=2)
+    model.on_chunk(chunk)
+    model.board(32)
+    model.on_chunk(dataclasses.replace(chunk, seq=1))
+    model.board(32)
+    assert labels == [["camera, now", "imagined"], ["camera, now", "imagined for +0.4 s"]]
 
 
 def test_the_instruction_is_the_one_that_is_followed():
     model = ViewModel()
-    assert ("following", "no instruction") in model.lines(0)
-    model.on_chunk(chunk(1, "grab the blue block"), 0)
+    assert ("following", "no instruction") in model.lines()
+    model.on_status(status(1.0, 1))
     model.answer = "instruct: unknown words"
-    lines = dict(model.lines(0))
+    lines = dict(model.lines())
     assert lines["following"] == "grab the blue block"
     assert lines["answer"] == "instruct: unknown words"
 

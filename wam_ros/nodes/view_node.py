@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import ActionChunk
-from wam_ros.msg import ActionChunk as ActionChunkMsg
-from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
-from wam_ros.ros import convert, qos
+from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
+from wam_ros.ros import convert
+from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.params import param
 from wam_ros.srv import SetInstruction
@@ -26,7 +25,14 @@ from wam_ros.view.model import ViewModel
 from wam_ros.view.window import Window
 
 _PATH_POINTS = 20
-_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
+# topic: message, its reader, where it goes; the chunk comes after the frames that were imagined with it
+SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
+    "observation": (Observation, convert.observation_from_msg, lambda m, v: setattr(m, "observation", v)),
+    "imagined_future": (ImaginedFuture, convert.imagined_from_msg, lambda m, v: setattr(m, "imagined", v)),
+    "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
+    "safety_report": (SafetyReport, convert.report_from_msg, lambda m, v: setattr(m, "report", v)),
+    "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
+}
 
 
 @dataclass(frozen=True)
@@ -47,22 +53,18 @@ class ViewNode(WamNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("view_node", ViewParams, **options)
         self._window: Window | None = None
+        self._shown_instruction = ""
 
     def configure(self) -> None:
         """Serve the page and listen."""
         p: ViewParams = self.params
         self._embodiment = load_embodiment(p.embodiment)
         self._model = ViewModel()
-        self._raw: dict[str, bytes] = {}  # messages read only when the page is redrawn
         self._window = Window(self._embodiment, p.host, p.port)
         self._tool = LinkPath(self._embodiment.urdf_path, self._embodiment.tool_frame, self._embodiment.joint_names)
-        self._subscribe(Observation, "observation", qos.OBSERVATION, "observation", convert.observation_from_msg)
-        self._subscribe(ImaginedFuture, "imagined_future", qos.STATUS, "imagined", convert.imagined_from_msg)
-        self._subscribe(SafetyReport, "safety_report", qos.STATUS, "report", convert.report_from_msg)
-        self._subscribe(WamStatus, "wam_status", qos.STATUS, "status", convert.status_from_msg)
-        self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
-        self._keep(JointState, "joint_states")
-        self._keep(JointTrajectory, "safe_trajectory")
+        self._joints = Latest(self, JointState, "joint_states")
+        self._plan = Latest(self, JointTrajectory, "safe_trajectory", reliable=True)
+        self._newest = {topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()}
         self._callees = {
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
             "arm": self.create_client(SetBool, "safety_node/arm"),
@@ -91,52 +93,46 @@ class ViewNode(WamNode):
             self._window.close()
             self._window = None
 
-    def _subscribe(self, kind: type, topic: str, profile: QoSProfile, field: str, from_msg: Any) -> None:
-        def on_message(message: Any) -> None:
-            try:
-                setattr(self._model, field, from_msg(message))
-            except WamError as error:
-                self._model.answer = f"{topic}: {error}"
-
-        self.create_subscription(kind, topic, on_message, profile)
-
-    def _keep(self, kind: type, topic: str) -> None:
-        self.create_subscription(kind, topic, lambda data: self._raw.__setitem__(topic, data), _NEWEST, raw=True)
-
-    def _on_chunk(self, message: ActionChunkMsg) -> None:
-        chunk: ActionChunk = convert.chunk_from_msg(message)
-        if chunk.instruction != self._model.instruction:
-            self._window.show_instruction(chunk.instruction)
-        self._model.on_chunk(chunk, self.get_clock().now().nanoseconds)
-
     def _draw_arm(self) -> None:
         for action, text in self._window.take_actions():
             self._call(action, text)
-        data = self._raw.pop("joint_states", None)
-        if data is None or not self._window.watched:
+        if not self._window.watched or (message := self._joints.take()) is None:
             return
-        message = deserialize_message(data, JointState)
-        try:
+        with self._complaining("joint_states"):
             self._window.show_joints(convert.joint_state_from_msg(message, self._embodiment.joint_names).positions)
-        except WamError as error:
-            self._model.answer = str(error)
 
     def _draw_rest(self) -> None:
         if not self._window.watched:
             return
-        self._window.show_state(self._model.lines(self.get_clock().now().nanoseconds))
+        for topic, (_, from_msg, show) in SHOWN.items():
+            if (message := self._newest[topic].take()) is not None:
+                with self._complaining(topic):
+                    show(self._model, from_msg(message))
+        if self._model.instruction != self._shown_instruction:
+            self._shown_instruction = self._model.instruction
+            self._window.show_instruction(self._shown_instruction)
+        self._window.show_state(self._model.lines())
         if (board := self._model.board(self.params.tile)) is not None:
             self._window.show_images(board)
         self._draw_plan()
 
     def _draw_plan(self) -> None:
-        data = self._raw.pop("safe_trajectory", None)
+        message = self._plan.take()
         if not self._model.plan_shown:
             self._window.show_plan(None, None)
-        elif data is not None:
-            q = convert.trajectory_from_msg(deserialize_message(data, JointTrajectory)).q
-            points = q[np.unique(np.linspace(0, len(q) - 1, _PATH_POINTS).astype(int))]
-            self._window.show_plan(q[-1], self._tool.positions(points))
+        elif message is not None:
+            with self._complaining("safe_trajectory"):
+                q = convert.trajectory_from_msg(message).q
+                points = q[np.unique(np.linspace(0, len(q) - 1, _PATH_POINTS).astype(int))]
+                self._window.show_plan(q[-1], self._tool.positions(points))
+
+    @contextlib.contextmanager
+    def _complaining(self, topic: str) -> Iterator[None]:
+        """A message that cannot be read is shown to the person; the page goes on."""
+        try:
+            yield
+        except WamError as error:
+            self._model.answer = f"{topic}: {error}"
 
     def _call(self, action: str, text: str) -> None:
         client = self._callees[action]

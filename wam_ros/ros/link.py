@@ -12,7 +12,6 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState as JointStateMsg
 from std_srvs.srv import SetBool, Trigger
@@ -22,6 +21,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 from wam_ros.msg import ActionChunk, EpisodeState, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.ros import convert
+from wam_ros.ros.latest import Latest
 from wam_ros.srv import ResetEpisode, SetInstruction
 
 
@@ -76,10 +76,8 @@ class Link:
         for topic, handler in handlers.items():
             self._subscribe(topic, handler)
         self._services = {n: self.node.create_client(kind, n) for n, kind in SERVICES.items()}
-        self._joints: bytes | None = None
-        profile = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
-        # 100 Hz: kept as bytes, read only when somebody asks.
-        self.node.create_subscription(JointStateMsg, "joint_states", self._keep_joints, profile, raw=True)
+        self._latest_joints = Latest(self.node, JointStateMsg, "joint_states")
+        self._speed: float | None = None
 
     def _subscribe(self, topic: str, handler: Handler) -> None:
         kind, from_msg = TOPICS[topic]
@@ -90,15 +88,11 @@ class Link:
         profile = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)  # nothing may go uncounted
         self.node.create_subscription(kind, topic, on_message, profile, raw=from_msg is read_header)
 
-    def _keep_joints(self, data: bytes) -> None:
-        self._joints = data
-
     def joint_speed(self) -> float | None:
         """Largest joint speed of the newest joint state [rad/s or m/s]; None before the first."""
-        if self._joints is None:
-            return None
-        message = deserialize_message(self._joints, JointStateMsg)
-        return float(np.max(np.abs(message.velocity))) if len(message.velocity) else 0.0
+        if (message := self._latest_joints.take()) is not None:
+            self._speed = float(np.max(np.abs(message.velocity))) if len(message.velocity) else 0.0
+        return self._speed
 
     def spin(self, timeout_s: float) -> None:
         """Handle what has arrived; return at the latest after `timeout_s` without anything."""

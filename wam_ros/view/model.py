@@ -1,8 +1,7 @@
-"""What the page shows, gathered from the loop's messages; no window and no ROS."""
+"""What the page shows, gathered from the loop's newest messages; no window and no ROS."""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,9 +9,6 @@ import numpy as np
 from wam_ros.core.types import NS, ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
 from wam_ros.view.pictures import Column, compose_board
 from wam_ros.view.words import describe_decision, describe_safety, describe_status
-
-_RATE_WINDOW = 20  # chunks
-_SILENT_NS = 2 * NS  # a rate is shown only while chunks arrive
 
 
 @dataclass
@@ -23,23 +19,28 @@ class ViewModel:
     imagined: ImaginedFuture | None = None
     report: SafetyReport | None = None
     status: WamStatus | None = None
-    instruction: str = ""
+    chunk_rate_hz: float = 0.0
     answer: str = ""
-    _chunks: deque[int] = field(default_factory=lambda: deque(maxlen=_RATE_WINDOW))
-    _sources: dict[int, int] = field(default_factory=dict)  # chunk seq -> when it begins
+    _ahead: dict[int, str] = field(default_factory=dict)  # imagined frame -> how far ahead it looks, in words
 
-    def on_chunk(self, chunk: ActionChunk, now_ns: int) -> None:
-        """Count a chunk and learn which instruction it follows."""
-        self._chunks.append(now_ns)
-        self.instruction = chunk.instruction
-        self._sources = {s: ns for s, ns in self._sources.items() if s > chunk.seq - _RATE_WINDOW}
-        self._sources[chunk.seq] = chunk.anchor_ns
+    def on_status(self, status: WamStatus) -> None:
+        """Take a status; two of one session tell the rate of chunks."""
+        last, self.status = self.status, status
+        if last is None or last.session_id != status.session_id or status.stamp_ns <= last.stamp_ns:
+            self.chunk_rate_hz = 0.0
+        else:
+            self.chunk_rate_hz = (status.chunks - last.chunks) * NS / (status.stamp_ns - last.stamp_ns)
 
-    def chunk_rate_hz(self, now_ns: int) -> float:
-        """Rate over the last chunks; 0 when they have stopped coming."""
-        if len(self._chunks) < 2 or now_ns - self._chunks[-1] > _SILENT_NS:
-            return 0.0
-        return (len(self._chunks) - 1) * NS / max(1, self._chunks[-1] - self._chunks[0])
+    def on_chunk(self, chunk: ActionChunk) -> None:
+        """Learn how far ahead the imagined frames look, when they belong to this chunk."""
+        if self.imagined is not None and self.imagined.chunk_seq == chunk.seq:
+            offsets = (ns - chunk.anchor_ns for ns in self.imagined.instants_ns)
+            self._ahead = {f: f" for +{offset / NS:.1f} s" for f, offset in enumerate(offsets)}
+
+    @property
+    def instruction(self) -> str:
+        """The instruction that the model follows."""
+        return "" if self.status is None else self.status.instruction
 
     @property
     def plan_shown(self) -> bool:
@@ -52,18 +53,16 @@ class ViewModel:
             return None
         columns = [Column("camera, now", self.observation.frames)]
         if self.imagined is not None:
-            source_ns = self._sources.get(self.imagined.chunk_seq)
-            for instant_ns, frames in zip(self.imagined.instants_ns, self.imagined.frames, strict=True):
-                ahead = "" if source_ns is None else f" for +{(instant_ns - source_ns) / NS:.1f} s"
-                columns.append(Column(f"imagined{ahead}", frames))
+            frames = enumerate(self.imagined.frames)
+            columns += [Column(f"imagined{self._ahead.get(f, '')}", views) for f, views in frames]
         return compose_board(columns, self.observation.view_names, tile)
 
-    def lines(self, now_ns: int) -> list[tuple[str, str]]:
+    def lines(self) -> list[tuple[str, str]]:
         """State of the loop, as (name, sentence)."""
         lines = [
             ("safety", describe_safety(self.report)),
             ("last chunk", describe_decision(self.report)),
-            ("model", describe_status(self.status, self.chunk_rate_hz(now_ns))),
+            ("model", describe_status(self.status, self.chunk_rate_hz)),
             ("following", self.instruction or "no instruction"),
         ]
         return [*lines, ("answer", self.answer)] if self.answer else lines

@@ -43,16 +43,18 @@ class Window:
     def _build_scene(self, embodiment: Embodiment) -> None:
         scene = self._server.scene
         scene.set_up_direction("+z")
-        scene.add_grid("/grid", width=3.0, height=3.0, cell_size=0.1, section_size=0.5, position=(0, 0, -0.001))
-        for name, obstacle in load_yaml(config_path("worlds", embodiment.world)).get("obstacles", {}).items():
-            if obstacle.get("shape") == "box":
-                scene.add_box(
-                    f"/world/{name}",
-                    _TABLE_COLOUR,
-                    tuple(obstacle["size"]),
-                    position=tuple(obstacle["position"]),
-                    wxyz=tuple(obstacle.get("orientation", (1.0, 0.0, 0.0, 0.0))),
-                )
+        obstacles = load_yaml(config_path("worlds", embodiment.world)).get("obstacles", {})
+        boxes = {name: o for name, o in obstacles.items() if o.get("shape") == "box"}
+        floor = min((o["position"][2] - o["size"][2] / 2 for o in boxes.values()), default=0.0)
+        scene.add_grid("/grid", width=3.0, height=3.0, cell_size=0.1, section_size=0.5, position=(0, 0, floor))
+        for name, obstacle in boxes.items():
+            scene.add_box(
+                f"/world/{name}",
+                _TABLE_COLOUR,
+                tuple(obstacle["size"]),
+                position=tuple(obstacle["position"]),
+                wxyz=tuple(obstacle.get("orientation", (1.0, 0.0, 0.0, 0.0))),
+            )
         scene.add_frame("/robot", show_axes=False)
         self._ghost_frame = scene.add_frame("/ghost", show_axes=False, visible=False)
         try:
@@ -65,7 +67,10 @@ class Window:
         order = self._arm.get_actuated_joint_names()
         self._columns = [self._names.index(n) if n in self._names else -1 for n in order]
         self.show_joints(np.array(embodiment.home))
-        self._server.initial_camera.position, self._server.initial_camera.look_at = (1.5, 0.9, 0.9), (0.35, 0.0, 0.25)
+        self._server.initial_camera.position, self._server.initial_camera.look_at = (
+            (1.35, 0.55, 0.75),
+            (0.35, 0.0, 0.25),
+        )
 
     def _build_panel(self) -> None:
         gui = self._server.gui
