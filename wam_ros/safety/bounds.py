@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from wam_ros.core.types import Reason
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 
@@ -59,6 +60,7 @@ class Bounds:
     model: SafetyModel
     params: SafetyParams
     nearest: Nearest = field(default_factory=Nearest)
+    along: dict[Reason, np.ndarray] = field(default_factory=dict)  # lower bounds of distances on the newest path
 
 
 def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarray, np.ndarray]:

@@ -78,6 +78,16 @@ class _Prover:
         distance = self.at_sample(pair, last)
         return None if distance >= at_end else (last, distance)
 
+    def least_along(self, pairs: np.ndarray, moved: np.ndarray) -> np.ndarray:
+        """(K, N) m, lower bounds of the distances at every sample, from those that were computed."""
+        table = np.full(moved.shape, -np.inf)
+        rows = {int(p): k for k, p in enumerate(pairs)}
+        for (pair, sample), distance in self.known.items():
+            table[rows[pair], sample] = distance
+        forward = np.maximum.accumulate(table + moved, axis=1) - moved
+        backward = np.maximum.accumulate((table - moved)[:, ::-1], axis=1)[:, ::-1] + moved
+        return np.maximum(forward, backward)
+
     def _interval(
         self, pair: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
     ) -> bool:
@@ -104,27 +114,26 @@ class _Prover:
 def measure_clearance(motion: Motion, bounds: Bounds, pairs: np.ndarray, reason: Reason) -> Measure:
     """Prove `pairs` (K,) apart along every piece of a motion; what follows an unproven sample is not looked at."""
     n = len(motion)
-    ratio, measured, allowed = np.zeros(n), np.full(n, np.nan), np.full(n, np.nan)
-    subject = np.zeros(n, dtype=int)
+    found = Measure(reason, np.zeros(n), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, int), ("m",), 0, True)
+    if len(pairs) == 0:
+        return found
     prover = _Prover(motion, bounds)
-    reach, at_end = bounds.model.pairs.reach[pairs], bounds.rest if motion.stopping else bounds.clearance
+    at_end = bounds.rest[pairs] if motion.stopping else bounds.clearance[pairs]
     moved = np.zeros((len(pairs), n))
-    np.cumsum(reach @ motion.travel.T, axis=1, out=moved[:, 1:])
-    for first, last in motion.piece_ends():
-        if len(pairs) == 0:
-            break
-        distances = prover.all_at(pairs, first)
-        slack = distances - bounds.clearance[pairs]
-        for row in np.flatnonzero(distances - at_end[pairs] < moved[:, last] - moved[:, first]):
-            pair = int(pairs[row])
-            found = prover.first_unproven(pair, first, last, moved[row])
-            if found is not None:
-                sample, distance = found
-                last = min(last, sample)
-                ratio[sample], measured[sample], allowed[sample] = 2.0, distance, bounds.clearance[pair]
-                subject[sample] = pair
-        if (slack < 0).any():
-            row = int(slack.argmin())
-            ratio[first], measured[first] = 2.0, distances[row]
-            allowed[first], subject[first] = bounds.clearance[pairs[row]], pairs[row]
-    return Measure(reason, ratio, measured, allowed, subject, ("m",), 0, True)
+    np.cumsum(bounds.model.pairs.reach[pairs] @ motion.travel.T, axis=1, out=moved[:, 1:])
+    along = bounds.along.get(reason)
+    for piece, (first, last) in enumerate(motion.piece_ends()):
+        if motion.parents and along is not None:
+            least = along[:, motion.parents[piece]]
+        else:
+            least = prover.all_at(pairs, first)
+        end = last
+        for row in np.flatnonzero(~(least - at_end >= moved[:, last] - moved[:, first])):
+            refused = prover.first_unproven(int(pairs[row]), first, end, moved[row])
+            if refused is not None:
+                end, distance = refused
+                found.ratio[end], found.measured[end], found.subject[end] = 2.0, distance, pairs[row]
+                found.allowed[end] = bounds.clearance[pairs[row]]
+    if not motion.stopping:
+        bounds.along[reason] = prover.least_along(pairs, moved)
+    return found

@@ -162,9 +162,10 @@ class SafetyFilter:
         for k in steps:
             if not chosen or plan.samples[k] - plan.samples[chosen[-1]] >= spacing or k == steps[-1]:
                 chosen.append(k)
-        states = [_state(plan.motion, int(plan.samples[k])) for k in chosen]
+        rows = [int(plan.samples[k]) for k in chosen]
+        stops = self._stops([_state(plan.motion, row) for row in rows], bounds, rows)
         proven, stop = 0, None
-        for k, found in zip(chosen, self._stops(states, bounds), strict=True):
+        for k, found in zip(chosen, stops, strict=True):
             if isinstance(found, Finding):
                 plan.note(Finding(Reason.NO_BRAKE, f"no proven stop from step {k}: {found.words}", "", k))
                 plan.reasons |= found.reason
@@ -194,23 +195,38 @@ class SafetyFilter:
     def _proven_stop(self, state: Commanded, bounds: Bounds) -> np.ndarray | Finding:
         return self._stops([state], bounds)[0]
 
-    def _stops(self, states: list[Commanded], bounds: Bounds) -> list[np.ndarray | Finding]:
-        """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven."""
-        answers = self._try_stops(states, bounds, synchronised=True)
+    def _stops(
+        self, states: list[Commanded], bounds: Bounds, rows: list[int] | None = None
+    ) -> list[np.ndarray | Finding]:
+        """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven.
+
+        Args:
+            states: where the stops begin.
+            bounds: what is allowed.
+            rows: samples of the newest path that the states are, if they are.
+        """
+        if not states:
+            return []
+        answers = self._try_stops(states, bounds, True, rows)
         again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
         if again:
-            retry = self._try_stops([states[k] for k in again], bounds, synchronised=False)
+            some = None if rows is None else [rows[k] for k in again]
+            retry = self._try_stops([states[k] for k in again], bounds, False, some)
             for k, answer in zip(again, retry, strict=True):
                 answers[k] = answer
         return answers
 
-    def _try_stops(self, states: list[Commanded], bounds: Bounds, synchronised: bool) -> list[np.ndarray | Finding]:
+    def _try_stops(
+        self, states: list[Commanded], bounds: Bounds, synchronised: bool, rows: list[int] | None
+    ) -> list[np.ndarray | Finding]:
         stops = [self._stopper.stop(s, bounds, synchronised) for s in states]
         planned = [s for s in stops if s is not None]
         if not planned:
             return [Finding(Reason.NO_BRAKE, "the state is not finite")] * len(states)
-        motion = join_stops(planned, bounds.params.sample_s)
+        parents = () if rows is None else tuple(r for r, s in zip(rows, stops, strict=True) if s is not None)
+        motion = join_stops(planned, bounds.params.sample_s, parents)
         measures = [c.check(motion, bounds) for c in (*self._scalable, *self._fixed)]
+        measures = [m for m in measures if m.bad.any()]
         answers: list[np.ndarray | Finding] = []
         pieces = iter(motion.piece_ends())
         for stop in stops:

@@ -24,6 +24,7 @@ class Motion:
     ddq: np.ndarray  # (N, A)
     starts: tuple[int, ...] = (0,)  # sample at which each piece begins
     stopping: bool = False  # whether the pieces are stops
+    parents: tuple[int, ...] = ()  # sample of the newest path at which each stop begins
 
     def __len__(self) -> int:
         """N, the number of samples."""

@@ -59,7 +59,7 @@ def make_plan(
         if worst is None:
             plan.motion = motion
             return plan
-        finding = describe(worst, int(worst.ratio.argmax()), plan.samples, bounds)
+        finding = describe(worst, int(worst.bad.argmax()), plan.samples, bounds)
         plan.note(finding)
         factor = max(float(worst.ratio.max()) ** (1.0 / worst.power) * 1.01, STEP)
         if plan.scale * factor <= bounds.params.max_time_scale:

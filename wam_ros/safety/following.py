@@ -1,0 +1,54 @@
+"""Does the bridge command what it was given? A trajectory it refused must not be continued in thought only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.core.types import NS, JointState
+from wam_ros.safety.playback import Playback
+
+
+class Following:
+    """Compares what the safety node emitted with what the bridge says it commands. Not thread-safe.
+
+    Args:
+        tolerance: (A,) rad or m; the two agree to rounding except while a message is under way.
+        patience_s: how long they may differ, or the bridge be silent.
+    """
+
+    def __init__(self, tolerance: np.ndarray, patience_s: float) -> None:
+        self._tolerance, self._patience_ns = tolerance, round(patience_s * NS)
+        self.told: JointState | None = None  # newest word of the bridge
+        self._off_since_ns: int | None = None
+
+    def on_commanded(self, told: JointState) -> None:
+        """Take what the bridge says it commands, joints in model order."""
+        self.told = told
+
+    def lost(self, playback: Playback, now_ns: int) -> str:
+        """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it often."""
+        current, told = playback.current, self.told
+        if current is None:
+            self._off_since_ns = None
+            return ""
+        if told is None or told.stamp_ns < now_ns - self._patience_ns:
+            return "the bridge does not say what it commands" if now_ns > current.start_ns + self._patience_ns else ""
+        if told.stamp_ns < current.start_ns:
+            return ""  # the bridge cannot have begun it yet: nothing new is known
+        off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
+        if off.max() <= 1:
+            self._off_since_ns = None
+            return ""
+        if self._off_since_ns is None or self._off_since_ns > now_ns:
+            self._off_since_ns = now_ns
+        if now_ns - self._off_since_ns <= self._patience_ns:
+            return ""
+        return (
+            f"the bridge did not take the motion: joint '{told.joint_names[int(off.argmax())]}' is commanded elsewhere"
+        )
+
+    def rest(self, measured: np.ndarray) -> np.ndarray | None:
+        """(A,) where the arm is commanded to stand, by the bridge's word, else as measured; None while it moves."""
+        if self.told is None:
+            return measured
+        return None if np.abs(self.told.velocities).max() > 0 else self.told.positions
