@@ -67,15 +67,20 @@ class Cell:
     def offer(self, chunk):
         self._chunks.publish(chunk if isinstance(chunk, ActionChunk) else convert.chunk_to_msg(chunk))
 
-    def drive(self, seconds=0.5, step=0.03):
-        """Keep the arm in motion with a chunk each 0.1 s."""
-        period, last = 100_000_000, [0]
+    def feed(self, step=0.03):
+        """What offers a chunk each 0.1 s when called often."""
+        last = [0]
 
         def feed():
-            if self.arena.now_ns() - last[0] > period:
+            if self.arena.now_ns() - last[0] > 100_000_000:
                 last[0] = self.arena.now_ns()
                 self.offer(self.arm.chunk(step))
 
+        return feed
+
+    def drive(self, seconds=0.5, step=0.03):
+        """Keep the arm in motion with a chunk each 0.1 s."""
+        feed = self.feed(step)
         self.arena.until(self.arm.moving, feed)
         self.arena.spin(seconds, feed)
         assert self.arm.moving()
@@ -196,6 +201,21 @@ def test_disarming_in_motion_brings_the_arm_to_rest(arena, arm, cell):
     assert arena.call(SetBool, "safety_node/arm", data=False).success
     arena.until(arm.at_rest, seconds=2.0)
     cell.until_state(SafetyState.HOLD)
+
+
+def test_after_the_bridge_let_a_motion_pass_by_it_goes_on_from_rest(arena, arm, cell):
+    cell.arm_it()
+    cell.drive()
+    assert arena.call(SetBool, "bridge_node/pause", data=True).success
+    arena.until(arm.at_rest, lambda: cell.offer(arm.chunk(0.03)))
+    arena.until(lambda: any("did not take the motion" in r.sentence for r in cell.reports), cell.feed())
+    assert arena.call(SetBool, "bridge_node/pause", data=False).success
+    arena.until(arm.moving, cell.feed())
+    assert arena.call(SetBool, "safety_node/arm", data=False).success
+    arena.until(arm.at_rest)
+    cell.until_state(SafetyState.HOLD)
+    arena.spin(0.5, cell.feed())
+    assert arm.at_rest()
 
 
 def test_killing_the_safety_process_in_motion_leaves_the_arm_at_rest_and_the_bridge_names_it(arena, arm):

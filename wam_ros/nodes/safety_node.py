@@ -6,6 +6,7 @@ import gc
 import time
 from dataclasses import dataclass
 
+import numpy as np
 from nav_msgs.msg import Path
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -24,6 +25,7 @@ from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.markers import ghost_path, safety_markers
 from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.following import Following
 from wam_ros.safety.machine import Answer, Output, SafetyMachine
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
@@ -39,6 +41,9 @@ class SafetyNodeParams:
     arm_on_start: bool = param(False, doc="arm once as soon as it is possible; for simulation only")
     tick_hz: float = param(20.0, unit="Hz", low=10.0, high=200.0, doc="watchdog ticks per second")
     report_hz: float = param(10.0, unit="Hz", low=5.0, high=50.0, doc="reports per second at least: the heartbeat")
+    follow_rad: float = param(0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere")
+    follow_m: float = param(0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints")
+    follow_s: float = param(0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest")
     markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
 
 
@@ -53,6 +58,7 @@ class SafetyNode(WamNode):
         p, margins = self.params, self.params_of(SafetyParams)
         model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
         self._machine = SafetyMachine(SafetyFilter(model, margins), p.dry_run)
+        self._following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
         self._malformed, self._wants_arm = 0, p.arm_on_start
         self._pictured_ns = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
@@ -61,10 +67,11 @@ class SafetyNode(WamNode):
         self._ghost_pub = self.create_publisher(Path, "safety/ghost_path", qos.STATUS)
         self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
         self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
+        self.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
         self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
         self.create_subscription(ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
         self.create_subscription(Bool, "estop", self._on_estop, qos.LATCHED)
-        self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._machine.arm(q.data, self._now_ns())))
+        self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._arm(q.data)))
         self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
         self.create_service(Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns())))
         gc.collect()
@@ -85,13 +92,47 @@ class SafetyNode(WamNode):
 
     def _on_tick(self) -> None:
         output = self._machine.tick(self._now_ns())
+        self._check_bridge()
         if self._wants_arm and self._machine.state == SafetyState.HOLD:
-            answer = self._machine.arm(True, self._now_ns())
-            self._wants_arm = not answer.ok
+            self._arm_by_itself()
         self._move(output.trajectory)
         due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
         if due or output.trajectory is not None:
             self._report(output.report)
+
+    def _arm(self, on: bool) -> Answer:
+        answer = self._machine.arm(on, self._now_ns())
+        self._wants_arm = self._wants_arm and on and not answer.ok
+        return answer
+
+    def _arm_by_itself(self) -> None:
+        """Start in simulation, or go on after the bridge missed a motion: from where the arm is told to stand."""
+        q = self._machine.inputs.q
+        rest = None if q is None else self._following.rest(q)
+        if rest is not None:
+            self._machine.brakes.stand(rest)
+            if self._arm(True).ok:
+                self.get_logger().info("armed")
+
+    def _check_bridge(self) -> None:
+        """Motion that the bridge refused is ended here too, and begun anew from where the arm really stands."""
+        machine, now_ns = self._machine, self._now_ns()
+        if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
+            return
+        reason = self._following.lost(machine.brakes.playback, now_ns)
+        if not reason:
+            return
+        self.get_logger().error(f"{reason}; waiting for the arm to rest, then going on", throttle_duration_sec=1.0)
+        again = machine.state == SafetyState.ARMED or machine.brakes.after == SafetyState.ARMED
+        self._wants_arm = self._wants_arm or again
+        machine.brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
+        self._emit(machine.tick(now_ns))
+
+    def _on_commanded(self, msg: JointState) -> None:
+        try:
+            self._following.on_commanded(convert.joint_state_from_msg(msg, self._machine.model.joint_names))
+        except WamError as error:
+            self.get_logger().error(f"commanded_state: {error}", throttle_duration_sec=2.0)
 
     def _on_chunk(self, msg: ActionChunkMsg) -> None:
         if not self.active:
