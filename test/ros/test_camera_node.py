@@ -152,6 +152,12 @@ def test_joint_states_that_lack_a_joint_are_named(make_rig, capfd):
     joints = [j for j in PANDA.joint_names if j != "panda_joint7"]
     rig.spin_until(complained, lambda: rig.feed(joints=joints))
     assert rig.seen == []
+    rig.spin_until(lambda: rig.seen, rig.feed)
+    said.clear()
+    rig.spin_until(
+        lambda: complained() or any("/wrist/image_raw" in s for s in said), lambda: rig.feed(views=("front",))
+    )
+    assert "panda_joint7" not in "".join(said)
 
 
 def test_an_image_of_an_unknown_encoding_is_reported_not_fatal(make_rig, capfd):

@@ -43,6 +43,7 @@ class ColourPolicy:
 
     def __init__(self):
         self.instruction, self.failure, self.resets = "", None, 0
+        self.think_s = 0.0
         self.gate = threading.Event()
         self.gate.set()
 
@@ -54,6 +55,7 @@ class ColourPolicy:
 
     def predict(self, observation):
         assert self.gate.wait(DEADLINE_S)
+        threading.Event().wait(self.think_s)
         if self.failure:
             raise self.failure
         positions = np.tile(observation.joints.positions, (PANDA.action_horizon, 1))
@@ -200,6 +202,10 @@ def test_surprise_is_published_when_the_instant_has_passed(make_rig):
     rig.say("red")
     rig.spin_until(lambda: rig.futures and not np.isnan(rig.futures[-1].surprise))
     assert any(rig.futures[-1].surprise == pytest.approx((k / 255) ** 2) for k in (10, 20))
+    epoch = rig.say("blue").epoch
+    rig.spin_until(lambda: rig.chunks[-1].epoch == epoch and rig.futures[-1].chunk_seq == rig.chunks[-1].seq)
+    first = next(c.seq for c in rig.chunks if c.epoch == epoch)
+    assert np.isnan(next(f.surprise for f in rig.futures if f.chunk_seq == first))
 
 
 @pytest.mark.parametrize(
@@ -270,6 +276,18 @@ def test_a_model_that_hangs_is_seen_and_does_not_stop_the_node(make_rig):
     assert rig.chunks[-1].instruction == "red"
 
 
+def test_a_model_too_slow_to_replace_its_chunks_looks_thinks_and_lets_them_end(make_rig):
+    rig = make_rig(instruction="red", latency_warmup=0)
+    rig.start()
+    rig.policy.think_s = 0.55
+    rig.spin_until(lambda: len(rig.chunks) >= 4)
+    slow = [c for c in rig.chunks if c.chunking_mode is ChunkingMode.SYNCHRONOUS]
+    assert len(slow) >= 2
+    assert slow[1].observation_ns >= slow[0].anchor_ns + 8 * slow[0].step_period_ns
+    assert slow[1].anchor_ns > slow[1].observation_ns + 500_000_000
+    rig.spin_until(lambda: not rig.statuses[-1].feasible)
+
+
 def test_diagnostics_say_where_the_time_goes(make_rig):
     rig = make_rig(instruction="red")
     heard = []
@@ -301,7 +319,9 @@ def test_every_activation_is_a_session_of_its_own_and_an_inactive_node_is_silent
     rig.spin_until(lambda: time.monotonic() > end)
     assert rig.chunks == []
     assert rig.statuses == []
+    resets = rig.policy.resets
     assert rig.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    assert rig.policy.resets == resets + 1
     rig.spin_until(lambda: rig.chunks)
     assert rig.chunks[-1].session_id != first
     assert rig.chunks[0].seq == 0

@@ -119,9 +119,6 @@ def test_a_plan_that_ends_before_the_next_chunk_is_an_underrun_but_a_new_epoch_i
 def slow() -> InferenceSession:
     s = session()
     s.chunk(result(0), T0 + 600 * MS)  # d = 6 of 8: the next chunk would come when this one is used up
-    chunk, _ = s.chunk(result(1000), T0 + 1600 * MS)
-    assert chunk.chunking_mode is ChunkingMode.SYNCHRONOUS
-    assert chunk.anchor_ns == T0 + 1600 * MS
     return s
 
 
@@ -129,22 +126,31 @@ def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
     s = slow()
     assert not s.status(T0, IDLE, 1.0).feasible
     assert s.status(T0, IDLE, 1.0).mode is ChunkingMode.SYNCHRONOUS
-    assert not s.observe(observation(2300))
-    assert not s.observe(observation(2500, speed=0.1))
-    assert s.observe(observation(2600, speed=0.01))
-    assert not s.observe(observation(2700))  # one look at a time
+    assert not s.observe(observation(700))
+    assert not s.observe(observation(900, speed=0.1))
+    assert s.observe(observation(1000, speed=0.01))
+    assert not s.observe(observation(1100))  # one look at a time
     s.no_chunk()
-    assert s.observe(observation(2750))
+    assert s.observe(observation(1200))
     s.forget()
-    assert s.observe(observation(2800))
-    s.chunk(result(2800), T0 + 3400 * MS)
-    assert s.observe(observation(4200))
+    assert s.observe(observation(1300))
+    chunk, _ = s.chunk(result(1300), T0 + 1900 * MS)
+    assert chunk.chunking_mode is ChunkingMode.SYNCHRONOUS
+    assert chunk.anchor_ns == T0 + 1900 * MS
+    assert not s.observe(observation(2600))
+    assert s.observe(observation(2700))
+
+
+def test_a_chunk_asked_for_while_moving_stays_anchored_at_what_it_saw():
+    chunk, _ = slow().chunk(result(500), T0 + 1100 * MS)
+    assert chunk.chunking_mode is ChunkingMode.REPLACE
+    assert chunk.anchor_ns == T0 + 500 * MS
 
 
 def test_without_measured_speed_it_waits_another_horizon():
     s = slow()
-    assert not s.observe(observation(3100, speed=np.nan))
-    assert s.observe(observation(3200, speed=np.nan))
+    assert not s.observe(observation(1500, speed=np.nan))
+    assert s.observe(observation(1600, speed=np.nan))
 
 
 @pytest.mark.parametrize(

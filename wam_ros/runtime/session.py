@@ -46,7 +46,7 @@ class InferenceSession:
         self._monitor = ImaginationMonitor(frame_ns // 2)
         self._chunk: ActionChunk | None = None
         self._observed_ns: int | None = None
-        self._thinking = False  # synchronous mode: one prediction at a time, or the second would see an old scene
+        self._look_ns: int | None = None  # synchronous mode: the one observation being thought about
         self._stages_s: dict[str, float] = {}
         self.surprise: Surprise | None = None  # the newest
         self.underruns = 0
@@ -69,22 +69,23 @@ class InferenceSession:
             self.surprise = newest
         if self.timing.mode is ChunkingMode.REPLACE or self._chunk is None:
             return True
-        look = not self._thinking and observation.stamp_ns >= self._plan_end_ns() and self._at_rest(observation)
-        self._thinking = self._thinking or look
-        return look
+        if self._look_ns is not None or observation.stamp_ns < self._plan_end_ns() or not self._at_rest(observation):
+            return False
+        self._look_ns = observation.stamp_ns
+        return True
 
     def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
         """The chunk and the imagined future of a result that succeeded, as published at ROS time `now_ns`.
 
-        Step k of a chunk is due at its observation plus (k + 1) steps; in synchronous mode, where nothing moved in the
-        meantime, at now plus (k + 1) steps.
+        Step k of a chunk is due at its observation plus (k + 1) steps; when the arm stood still to think, at now plus
+        (k + 1) steps.
         """
         assert result.output is not None, "only a result with an output makes a chunk"
         out, seen = result.output, result.observation
-        mode = self.timing.mode
         self._count(result, now_ns)
-        self._thinking = False
-        anchor = seen.stamp_ns if mode is ChunkingMode.REPLACE else now_ns
+        at_rest = seen.stamp_ns == self._look_ns  # else asked for before the mode changed, with the arm moving
+        self._look_ns = None
+        anchor = now_ns if at_rest else seen.stamp_ns
         chunk = ActionChunk(
             anchor_ns=anchor,
             step_period_ns=self._step_ns,
@@ -99,7 +100,7 @@ class InferenceSession:
             instruction=result.instruction,
             observation_ns=seen.stamp_ns,
             conditioning=out.conditioning,
-            chunking_mode=mode,
+            chunking_mode=ChunkingMode.SYNCHRONOUS if at_rest else ChunkingMode.REPLACE,
             valid_until_ns=anchor + self._step_ns * out.positions.shape[0],
             inference_s=result.inference_s,
             denoise_evaluations=out.evaluations,
@@ -116,7 +117,7 @@ class InferenceSession:
 
     def no_chunk(self) -> None:
         """The observation asked for gave no chunk: synchronous mode may look again."""
-        self._thinking = False
+        self._look_ns = None
 
     def status(self, now_ns: int, engine: EngineStatus, silence_s: float) -> WamStatus:
         """Health at ROS time `now_ns`; observations or a model silent for longer than `silence_s` are an error."""
@@ -153,7 +154,7 @@ class InferenceSession:
     def forget(self) -> None:
         """Drop what was imagined: the instruction changed, or the clock was set back."""
         self._monitor.clear()
-        self.surprise, self._thinking = None, False
+        self.surprise, self._look_ns = None, None
 
     def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
         """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
