@@ -1,0 +1,24 @@
+"""The shipped parameter files say exactly what the dataclasses say."""
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+pytest.importorskip("pinocchio")
+pytest.importorskip("wam_ros.sim.world")
+
+from wam_ros.core.resources import share_dir
+from wam_ros.nodes.bridge_node import BridgeParams
+from wam_ros.nodes.safety_node import SafetyNodeParams
+from wam_ros.nodes.sim_node import SimParams
+from wam_ros.ros.params import to_yaml
+from wam_ros.safety.params import SafetyParams
+
+CLASSES = {"safety": (SafetyNodeParams, SafetyParams), "bridge": (BridgeParams,), "sim": (SimParams,)}
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_the_file_is_derived_from_the_dataclasses(name):
+    expected = to_yaml(f"/**/{name}_node", *CLASSES[name])
+    found = (share_dir() / "config" / f"{name}.yaml").read_text()
+    assert found == expected, f"config/{name}.yaml differs from its dataclass: write to_yaml(...) into it"
