@@ -224,7 +224,7 @@ def test_a_signal_lets_the_node_say_its_last_word_and_exits_with_0(arena, number
     arena.until(lambda: heard)
     process.send_signal(number)
     arena.until(lambda: heard[-1].data == 99)
-    out, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=10)
     assert process.returncode == 0, err
     assert "Traceback" not in err
 

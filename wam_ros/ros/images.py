@@ -24,12 +24,18 @@ PIXEL_BYTES = {
 
 @functools.cache
 def _bridge() -> Any | None:
-    """cv_bridge where ROS brings it, else None: then rosbags-image converts, to the same pixels."""
+    """cv_bridge where ROS brings it, else None: then rosbags-image converts, to the same pixels.
+
+    Also None where it is installed but was compiled for another numpy: that shows only when it converts.
+    """
     try:
         from cv_bridge import CvBridge
-    except ImportError:
+
+        bridge = CvBridge()
+        bridge.imgmsg_to_cv2(Image(height=1, width=1, encoding="mono8", step=1, data=b"\0"), "rgb8")
+    except Exception:
         return None
-    return CvBridge()
+    return bridge
 
 
 def image_to_numpy(msg: Image | CompressedImage) -> np.ndarray:

@@ -1,0 +1,70 @@
+"""Shipped robots are whole; a damaged description is refused by name."""
+
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import yaml
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.resources import config_names, config_path
+
+
+@pytest.mark.parametrize("name", config_names("embodiments"))
+def test_a_shipped_embodiment_fits_its_description(name):
+    e = load_embodiment(name)
+    robot = ElementTree.parse(e.urdf_path).getroot()
+    joints = {j.get("name"): j for j in robot.iter("joint")}
+    links = {link.get("name") for link in robot.iter("link")}
+    assert {e.base_frame, e.tool_frame} <= links
+    for joint, home in zip(e.joint_names, e.home, strict=True):
+        limit = joints[joint].find("limit")
+        assert float(limit.get("lower")) <= home <= float(limit.get("upper")), joint
+        assert float(limit.get("velocity")) > 0
+        assert float(limit.get("effort")) > 0
+    assert e.world in config_names("worlds")
+    assert all(camera.image_topic for camera in e.cameras)
+
+
+def changed(tmp_path, **changes):
+    data = yaml.safe_load(config_path("embodiments", "panda").read_text())
+    data.update(changes)
+    path = tmp_path / "robot.yaml"
+    path.write_text(yaml.safe_dump({k: v for k, v in data.items() if v is not ...}))
+    return str(path)
+
+
+def test_a_path_is_taken_as_well_as_a_name(tmp_path):
+    assert load_embodiment(changed(tmp_path)) == load_embodiment("panda")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"home": [0.0]}, "home has 1 values for 8 joints$"),
+        ({"max_jerk": [1.0] * 7}, "max_jerk has 7 values for 8 joints$"),
+        ({"max_acceleration": [1.0] * 7 + [0.0]}, "max_acceleration must be positive$"),
+        ({"joint_names": ["a"] * 8}, "joint_names must be non-empty and distinct$"),
+        ({"gripper_joints": ["thumb"]}, "gripper joint 'thumb' is not in joint_names$"),
+        ({"cameras": []}, "cameras must be non-empty and distinctly named$"),
+        ({"action_horizon": 0}, "action_horizon must be positive$"),
+        ({"step_period_s": -0.1}, "step_period_s must be positive$"),
+        ({"frame_rate_hz": float("nan")}, "frame_rate_hz: nan is not finite$"),
+        ({"tool": "x"}, "unknown key 'tool'"),
+        ({"base_frame": ...}, "missing key 'base_frame'$"),
+    ],
+)
+def test_a_contradiction_is_named(tmp_path, changes, error):
+    with pytest.raises(WamError, match=error):
+        load_embodiment(changed(tmp_path, **changes))
+
+
+def test_an_unknown_robot_is_answered_with_the_choices():
+    with pytest.raises(WamError, match=r"^unknown embodiment 'pandda'. Did you mean 'panda'\? Choices: .*panda"):
+        load_embodiment("pandda")
+
+
+def test_a_missing_description_is_named(tmp_path):
+    e = load_embodiment(changed(tmp_path, urdf="none.urdf"))
+    with pytest.raises(WamError, match="^robot description 'none.urdf' is neither in .* nor a file$"):
+        _ = e.urdf_path

@@ -1,0 +1,147 @@
+"""The manifests agree with each other and with the code."""
+
+import ast
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERFACES = sorted(p for kind in ("msg", "srv", "action") for p in (ROOT / kind).glob(f"*.{kind}"))
+ASSIGNMENT = re.compile(r"^(?P<type>\w+)\s+(?P<name>[A-Z][A-Z0-9_]*)\s*=\s*(?P<value>\d+)")
+FIELD = re.compile(r"^(?P<type>[\w/\[\]<>=]+)\s+(?P<name>[a-z]\w*)\s*(?P<comment>#.*)?$")
+
+
+def manifest():
+    return ElementTree.parse(ROOT / "package.xml").getroot()
+
+
+def test_every_interface_file_is_in_the_list_of_cmake():
+    listed = re.findall(r"^\s+((?:msg|srv|action)/\S+)$", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(str(p.relative_to(ROOT)) for p in INTERFACES)
+
+
+@pytest.mark.parametrize("path", INTERFACES, ids=lambda p: p.name)
+def test_every_field_has_a_comment_and_every_number_a_unit(path):
+    bare = []
+    for line in path.read_text().splitlines():
+        if match := FIELD.match(line):
+            comment = match["comment"] or ""
+            if len(comment) < 4 or ("float" in match["type"] and not re.search(r"\[[^\]]+\]", comment)):
+                bare.append(line)
+    assert bare == []
+
+
+@pytest.mark.parametrize("path", INTERFACES, ids=lambda p: p.name)
+def test_enumerations_begin_with_unknown_or_none_and_are_distinct(path):
+    groups = {}
+    for line in path.read_text().splitlines():
+        if match := ASSIGNMENT.match(line):
+            groups.setdefault((match["type"], match["name"].partition("_")[0]), []).append(match)
+    for members in groups.values():
+        values = [int(m["value"]) for m in members]
+        zeros = [m["name"] for m in members if int(m["value"]) == 0]
+        assert zeros
+        assert all(name.endswith(("_UNKNOWN", "_NONE")) for name in zeros)
+        prefixes = {name.removesuffix("_UNKNOWN").removesuffix("_NONE") for name in zeros}
+        named = {}
+        for m in members:
+            prefix = max((p for p in prefixes if m["name"].startswith(p + "_")), key=len)
+            named.setdefault(prefix, []).append(int(m["value"]))
+        assert all(len(set(v)) == len(v) for v in named.values()), values
+
+
+def test_one_version_everywhere():
+    source = (ROOT / "wam_ros" / "__init__.py").read_text()
+    version = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)[1]
+    assert manifest().findtext("version") == version
+    changelog = (ROOT / "CHANGELOG.rst").read_text()
+    assert re.search(rf"^({re.escape(version)} \(\d{{4}}-\d\d-\d\d\)|Forthcoming)\n-+\n", changelog, re.MULTILINE)
+
+
+def test_the_manifest_is_an_interface_package_under_the_licence_of_the_file():
+    root = manifest()
+    assert root.get("format") == "3"
+    assert root.findtext("member_of_group") == "rosidl_interface_packages"
+    assert root.findtext("export/build_type") == "ament_cmake"
+    assert root.findtext("license") == "Apache-2.0"
+    assert "Apache License" in (ROOT / "LICENSE").read_text()
+
+
+def ros_imports():
+    """Top-level modules that wam_ros.ros, wam_ros.nodes and the launch files import and that ROS brings."""
+    known = {
+        *("rclpy", "cv_bridge", "launch", "launch_ros", "moveit", "tf2_ros"),
+        *("ament_index_python", "rcl_interfaces", "builtin_interfaces"),
+    }
+    found = set()
+    for path in [*(ROOT / "wam_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            found |= {n.partition(".")[0] for n in names}
+    return {n for n in found if n in known or re.search(r"_(msgs|srvs)$", n)}
+
+
+def test_every_ros_package_that_is_imported_is_a_dependency():
+    tags = ("depend", "exec_depend", "build_depend")
+    declared = {e.text for tag in tags for e in manifest().iter(tag)}
+    renamed = {"moveit": "moveit_py"}
+    assert {renamed.get(n, n) for n in ros_imports()} - declared == set()
+
+
+def test_cmake_depends_on_what_the_messages_use():
+    used = {m for p in INTERFACES for m in re.findall(r"^(\w+)/\w+", p.read_text(), re.MULTILINE)}
+    text = (ROOT / "CMakeLists.txt").read_text()
+    listed = set(re.search(r"DEPENDENCIES ([\w ]+)", text)[1].split())
+    assert used <= listed
+    assert all(f"find_package({name} REQUIRED)" in text for name in listed)
+
+
+def test_a_pinned_torch_is_asked_for():
+    assert re.search(r'"torch==[\d.]+"', (ROOT / "pyproject.toml").read_text())
+
+
+def test_the_requirements_of_a_ros_machine_are_those_of_the_package():
+    project = (ROOT / "pyproject.toml").read_text()
+    wanted = set()
+    for extra in ("torch", "sim", "view"):
+        wanted |= set(re.findall(r'"([^"]+)"', re.search(rf"^{extra} = \[(.*)\]", project, re.MULTILINE)[1]))
+    setup = (ROOT / "setup.py").read_text()
+    wanted |= set(re.findall(r'"([A-Za-z][\w.\[\]-]*>=[\d.]+)"', setup[setup.index("install_requires") :]))
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert {line for line in lines if line and not line.startswith(("#", "-"))} == wanted
+
+
+@pytest.mark.long
+@pytest.mark.ros
+def test_a_normal_installation_has_messages_data_and_command(tmp_path):
+    source = tmp_path / "source"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, env=environment)
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "-q", str(source)], check=True, env=environment, timeout=900)
+    code = (
+        "from wam_ros.ros.environment import ensure; ensure()\n"
+        "from wam_ros.msg import ActionChunk\n"
+        "from wam_ros.srv import SetInstruction\n"
+        "from wam_ros.action import ExecuteTask\n"
+        "from wam_ros.core.embodiment import load_embodiment\n"
+        "from ament_index_python import get_package_share_directory\n"
+        "assert load_embodiment('panda').urdf_path.is_file()\n"
+        "import rclpy; rclpy.init()\n"
+        "rclpy.create_node('n').create_publisher(ActionChunk, 'c', 1).publish(ActionChunk())\n"
+        "print(get_package_share_directory('wam_ros'))"
+    )
+    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    share = Path(done.stdout.strip())
+    assert share == tmp_path / "venv" / "share" / "wam_ros"
+    assert (share / "launch" / "bringup.launch.py").is_file()
+    assert (tmp_path / "venv" / "lib" / "wam_ros" / "safety_node").is_file()
+    done = subprocess.run([tmp_path / "venv" / "bin" / "wam", "--help"], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
