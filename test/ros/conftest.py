@@ -9,6 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from wam_ros.core.resources import share_dir
+
 DEADLINE_S = 30.0
 DOMAIN = 100 + os.getpid() % 100
 
@@ -50,8 +52,9 @@ class Arena:
         return node
 
     def spawn(self, name, **parameters):
-        """Start a node in a process of its own."""
-        argv = [sys.executable, "-m", f"wam_ros.nodes.{name}", "--ros-args"]
+        """Start a node in a process of its own, with its shipped parameter file."""
+        argv = [sys.executable, "-m", f"wam_ros.nodes.{name}", "--ros-args", "--params-file"]
+        argv.append(str(share_dir() / "config" / f"{name.removesuffix('_node')}.yaml"))
         for key, value in parameters.items():
             argv += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
         log = (self._folder / f"{name}.log").open("w")

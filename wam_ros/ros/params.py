@@ -52,6 +52,7 @@ def check_value(cls: type, name: str, value: Any) -> Any:
     f = {f.name: f for f in dataclasses.fields(cls)}[name]
     hint, meta = typing.get_type_hints(cls)[name], f.metadata
     if typing.get_origin(hint) is tuple:
+        value = () if value is None else value  # what rclpy makes of `[]` in a file
         if isinstance(value, str) or not hasattr(value, "__iter__"):
             raise WamError(f"parameter '{name}': expected a list, found {value!r}")
         return tuple(_checked(name, typing.get_args(hint)[0], meta, v) for v in value)
