@@ -7,22 +7,20 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from nav_msgs.msg import Path
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.msg import ActionChunk as ActionChunkMsg
 from wam_ros.msg import ImaginedFuture, Observation
 from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode, run_node
-from wam_ros.ros.markers import ghost_path, safety_markers
+from wam_ros.ros.markers import Pictures
 from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.following import Following
@@ -60,11 +58,10 @@ class SafetyNode(WamNode):
         self._machine = SafetyMachine(SafetyFilter(model, margins), p.dry_run)
         self._following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
         self._malformed, self._wants_arm = 0, p.arm_on_start
-        self._pictured_ns = self._reported_ns = 0
+        self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
         self._report_pub = self.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
-        self._markers_pub = self.create_publisher(MarkerArray, "safety/markers", qos.STATUS)
-        self._ghost_pub = self.create_publisher(Path, "safety/ghost_path", qos.STATUS)
+        self._pictures = Pictures(self, model, p.markers_hz)
         self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
         self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
         self.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
@@ -86,6 +83,11 @@ class SafetyNode(WamNode):
         """Stop the arm, then fall silent."""
         self.destroy_timer(self._timer)
         self._move(self._machine.disable(self._now_ns()).trajectory)
+
+    def cleanup(self) -> None:
+        """Let go of the robot and its world."""
+        gc.unfreeze()
+        self.__dict__.pop("_machine", None)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -143,7 +145,7 @@ class SafetyNode(WamNode):
             self._refuse(msg, str(error))
             return
         self._emit(self._machine.on_chunk(chunk, self._now_ns()))
-        self._picture(chunk)
+        self._pictures.show(self._machine.verdict, chunk)
 
     def _refuse(self, msg: ActionChunkMsg, why: str) -> None:
         """A message that is not a chunk: counted and told, never executed."""
@@ -199,22 +201,6 @@ class SafetyNode(WamNode):
     def _report(self, report: SafetyReport) -> None:
         self._reported_ns = time.monotonic_ns()
         self._report_pub.publish(convert.report_to_msg(report))
-
-    def _picture(self, chunk: ActionChunk) -> None:
-        """Draw the newest verdict, seldom enough not to delay the next one."""
-        verdict, now_ns = self._machine.verdict, time.monotonic_ns()
-        if verdict is None or not self.params.markers_hz or now_ns - self._pictured_ns < 1e9 / self.params.markers_hz:
-            return
-        self._pictured_ns = now_ns
-        model, stamp = self._machine.model, self.get_clock().now().to_msg()
-        if self._markers_pub.get_subscription_count():
-            self._markers_pub.publish(safety_markers(model, verdict, stamp))
-        if self._ghost_pub.get_subscription_count() and not Reason.NONFINITE & verdict.reasons:
-            try:
-                columns = model.order(chunk.joint_names)
-            except WamError:
-                return
-            self._ghost_pub.publish(ghost_path(model, chunk.positions[:, columns], stamp))
 
 
 def main() -> None:

@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseStamped
 from nav_msgs.msg import Path
+from rclpy.node import Node
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import ActionChunk, Reason
+from wam_ros.ros import qos
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.verdict import Verdict
 
 GREEN, RED, BLUE, ORANGE = (0.1, 0.9, 0.2, 1.0), (1.0, 0.1, 0.1, 1.0), (0.2, 0.4, 1.0, 1.0), (1.0, 0.65, 0.0, 1.0)
 WIDTH = 0.006  # m
 MAX_POINTS = 20  # of one line
+
+
+class Pictures:
+    """Publishes pictures of verdicts while somebody looks, at most `hz` times per second; 0 is never."""
+
+    def __init__(self, node: Node, model: SafetyModel, hz: float) -> None:
+        self._node, self._model = node, model
+        self._period_ns = 1e9 / hz if hz else float("inf")
+        self._shown_ns = 0
+        self._markers = node.create_publisher(MarkerArray, "safety/markers", qos.STATUS)
+        self._ghost = node.create_publisher(Path, "safety/ghost_path", qos.STATUS)
+
+    def show(self, verdict: Verdict | None, chunk: ActionChunk) -> None:
+        """Draw a verdict and the chunk it is about; seldom enough not to delay the next one."""
+        now_ns = time.monotonic_ns()
+        if verdict is None or now_ns - self._shown_ns < self._period_ns:
+            return
+        self._shown_ns = now_ns
+        stamp = self._node.get_clock().now().to_msg()
+        if self._markers.get_subscription_count():
+            self._markers.publish(safety_markers(self._model, verdict, stamp))
+        if self._ghost.get_subscription_count() and not verdict.reasons & (Reason.NONFINITE | Reason.SHAPE):
+            try:
+                columns = self._model.order(chunk.joint_names)
+            except WamError:
+                return
+            self._ghost.publish(ghost_path(self._model, chunk.positions[:, columns], stamp))
 
 
 def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
