@@ -137,8 +137,8 @@ def test_the_table_is_never_touched(panda, home):
     assert verdict.decision == Decision.TRUNCATED
     assert verdict.reasons & Reason.ENV_COLLISION
     assert verdict.nearest_pair[1] == "table"
-    least = min(panda.model.distances(q).min() for q in verdict.trajectory.q[::2])
-    assert 0.004 <= least < 0.05
+    least = min(panda.model.distances(q)[panda.model.pairs.world].min() for q in verdict.trajectory.q[::2])
+    assert 0.004 <= least < 0.06, "and comes down as far as it can still stop"
     assert "table" in verdict.sentence
     sound(panda, verdict, at_rest(q0))
 
@@ -155,6 +155,8 @@ def test_a_stream_that_presses_down_stays_above_the_table_and_can_leave_again(pa
             state = sample_trajectory(verdict.trajectory, now)
     assert verdict.decision in (Decision.TRUNCATED, Decision.BRAKE, Decision.REJECT)
     state = at_rest(verdict.trajectory.q[-1])
+    table = panda.model.distances(state.q)[panda.model.pairs.world].min()
+    assert 0.005 <= table < 0.02, "a millimetre more than the clearance, to have room for the way back"
     up = state.q + np.outer(np.linspace(0.1, 1, 8), q0 - state.q)
     verdict = panda.filter(make_chunk(names, up, now=now), state, now)
     assert verdict.decision == Decision.PASS
@@ -375,14 +377,27 @@ def test_a_stop_from_any_accepted_step_is_proven(panda, seed):
         sound(panda, dataclasses.replace(verdict, trajectory=stop), state)
 
 
+REFUSING = ["position", "workspace", "singularity", "self_collision", "environment"]
+SLOWING = ["velocity", "acceleration", "jerk", "tcp_speed", "torque"]
+
+
 @settings(max_examples=30, deadline=None)
-@given(seed=SEEDS, left_out=st.sets(st.sampled_from(sorted(CHECKS)), min_size=1, max_size=6))
+@given(seed=SEEDS, left_out=st.sets(st.sampled_from(REFUSING), min_size=1))
 def test_a_check_more_never_lowers_the_severity(panda, seed, left_out):
     _, start, chunk, verdict = any_verdict(panda, seed)
-    if any(CHECKS[name] and name in ("schema", "finite", "fresh", "order", "seam") for name in left_out):
-        left_out = {n for n in left_out if n not in ("schema", "finite", "fresh", "order", "seam")}
     fewer = SafetyFilter(panda.model, panda.params, tuple(n for n in CHECKS if n not in left_out))
     assert fewer.filter(chunk, start, START).decision <= verdict.decision
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, left_out=st.sets(st.sampled_from(SLOWING), min_size=1))
+def test_a_check_more_never_makes_a_chunk_faster(panda, seed, left_out):
+    """A slower chunk is easier to stop, so a check that slows may save steps, but it never speeds them up."""
+    _, start, chunk, verdict = any_verdict(panda, seed)
+    fewer = SafetyFilter(panda.model, panda.params, tuple(n for n in CHECKS if n not in left_out))
+    other = fewer.filter(chunk, start, START)
+    if verdict.steps_accepted == other.steps_accepted == len(chunk.positions):
+        assert other.scale <= verdict.scale
 
 
 def test_the_time_a_chunk_takes_is_told(panda, home):

@@ -10,7 +10,7 @@ from scipy.interpolate import BPoly
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Commanded, make_bounds
-from wam_ros.safety.checks import environment, workspace
+from wam_ros.safety.checks import environment, self_collision, workspace
 from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.motion import Motion, peaks
@@ -171,6 +171,34 @@ def test_a_plate_between_two_free_samples_is_found(model, home):
     measure = environment.check(motion, make_bounds(bare, SafetyParams(), at_rest(home)))
     assert measure.bad[1]
     assert measure.reason == Reason.ENV_COLLISION
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_what_is_called_clear_is_clear_at_every_instant(balls, seed):
+    """Random fast motion among many small balls, looked at a hundred times finer."""
+    rng = np.random.default_rng(seed)
+    q0 = balls.random_q(1, seed)[0]
+    if balls.distances(q0).min() < 0.01:
+        return
+    ends = np.stack((q0, q0 + rng.normal(size=8) * np.where(balls.sliding, 0.005, 0.15)))
+    motion = Motion(0.1, ends, rng.normal(size=(2, 8)) * 0.05, np.zeros((2, 8)))
+    bounds = make_bounds(balls, SafetyParams(), at_rest(q0))
+    clear = not (environment.check(motion, bounds).bad.any() or self_collision.check(motion, bounds).bad.any())
+    least = np.min([balls.distances(motion.at(0, u)) for u in np.linspace(0, 1, 101)], axis=0)
+    truly = bool((least >= np.where(balls.pairs.world, balls.pairs.clearance, 0.005)).all())
+    assert truly or not clear
+    if (least >= bounds.clearance + 0.01).all():
+        assert clear, "and what is clear by a centimetre is called so"
+
+
+@pytest.fixture(scope="module")
+def balls(model):
+    crowd = load_safety_model(model.embodiment, "empty")
+    rng = np.random.default_rng(4)
+    places = rng.uniform((-0.6, -0.6, 0.1), (0.8, 0.6, 1.1), (25, 3))
+    crowd.set_obstacles({f"ball{k}": Obstacle("sphere", (0.02,), tuple(p)) for k, p in enumerate(places)})
+    return crowd
 
 
 def test_the_workspace_is_kept_between_samples_too(model, home):
