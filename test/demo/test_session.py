@@ -119,7 +119,8 @@ def test_one_turn_of_the_loop_reaches_every_measure(session):
 
 
 def test_nothing_is_measured_between_episodes(session):
-    deliver(session, ("action_chunk", chunk(3, 1), 0), ("observation", observation(1, 100), 0))
+    chunks = [("action_chunk", chunk(k, 1), k * STEP) for k in range(5)]
+    deliver(session, *chunks, ("observation", observation(1, 100), 0))
     assert session.chunk_rate.rate_hz == 0.0
     assert session.imagination.summary() == {}
     assert session.observation_ns == STEP

@@ -13,6 +13,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import JointState as JointStateMsg
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.srv import SetInstruction
 
@@ -31,7 +32,7 @@ class Page:
     """Stands where the browser's page would, and keeps what it is told."""
 
     def __init__(self, embodiment, host, port):
-        self.joints = self.end = self.path = self.board = None
+        self.objects = self.joints = self.end = self.path = self.board = None
         self.instruction, self.state, self.pressed = "", {}, []
         self.watched, self.closed = True, False
 
@@ -41,6 +42,9 @@ class Page:
 
     def show_joints(self, q):
         self.joints = q
+
+    def show_objects(self, boxes):
+        self.objects = boxes
 
     def show_plan(self, end, path):
         self.end, self.path = end, path
@@ -163,7 +167,8 @@ def test_nobody_watching_is_drawn_nothing(shown):
     page.watched = False
     say(arena, SafetyReport, "safety_report", report(types.SafetyState.ARMED))
     page.pressed = [("estop", "")]
-    arena.until(lambda: not page.pressed)  # a turn has passed, and buttons still work
+    arena.until(lambda: not page.pressed)  # buttons still work
+    arena.spin(0.5)  # two turns of drawing
     assert page.state == {}
 
 
@@ -173,6 +178,19 @@ def test_joints_that_lack_one_are_named_in_the_page(shown):
     say(arena, JointStateMsg, "joint_states", message, qos.JOINTS)
     arena.until(lambda: "panda_joint2" in page.state.get("answer", ""))
     assert page.joints is None
+
+
+def test_boxes_of_the_simulated_task_are_drawn_and_other_markers_are_not(shown):
+    arena, page = shown
+    cube = Marker(type=Marker.CUBE, ns="red_block", id=3)
+    cube.pose.position.z, cube.pose.orientation.x, cube.pose.orientation.w = 0.1, 0.6, 0.8
+    cube.scale.x, cube.color.r = 0.04, 0.5
+    markers = MarkerArray(markers=[Marker(type=Marker.SPHERE), cube, Marker(type=Marker.CUBE, action=Marker.DELETE)])
+    say(arena, MarkerArray, "sim/objects", markers)
+    arena.until(lambda: page.objects is not None)
+    (box,) = page.objects
+    assert (box.name, box.position, box.wxyz) == ("red_block_3", (0.0, 0.0, 0.1), (0.8, 0.6, 0.0, 0.0))
+    assert (box.size[0], box.rgb[0]) == (0.04, 0.5)
 
 
 def test_a_port_in_use_fails_at_configure_and_names_it(arena, capfd):

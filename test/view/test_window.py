@@ -1,3 +1,4 @@
+import dataclasses
 import socket
 import urllib.request
 
@@ -8,7 +9,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 
 pytest.importorskip("viser")
-from wam_ros.view.window import Window, plain
+from wam_ros.view.window import Box, Window, plain
 
 PANDA = load_embodiment("panda")
 
@@ -35,6 +36,11 @@ def test_the_page_is_served_and_takes_every_update(window, port):
     window.show_images(np.zeros((20, 30, 3), np.uint8))
     window.show_state([("safety", "armed")])
     window.show_instruction("pick up the red block")
+    block = Box("red", (0.5, 0.0, 0.02), (1.0, 0.0, 0.0, 0.0), (0.04, 0.04, 0.04), (0.85, 0.1, 0.1))
+    window.show_objects([block])
+    window.show_objects([dataclasses.replace(block, position=(0.5, 0.0, 0.1))])
+    assert list(window._objects) == ["red"]
+    assert tuple(window._objects["red"].position) == (0.5, 0.0, 0.1)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}") as page:
         assert page.status == 200
     assert not window.watched

@@ -11,6 +11,7 @@ import numpy as np
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
@@ -22,7 +23,7 @@ from wam_ros.ros.params import param
 from wam_ros.srv import SetInstruction
 from wam_ros.view.kinematics import LinkPath
 from wam_ros.view.model import ViewModel
-from wam_ros.view.window import Window
+from wam_ros.view.window import Box, Window
 
 _PATH_POINTS = 20
 # topic: message, its reader, where it goes; the chunk comes after the frames that were imagined with it
@@ -63,6 +64,7 @@ class ViewNode(WamNode):
         self._window = Window(self._embodiment, p.host, p.port)
         self._tool = LinkPath(self._embodiment.urdf_path, self._embodiment.tool_frame, self._embodiment.joint_names)
         self._joints = Latest(self, JointState, "joint_states")
+        self._objects = Latest(self, MarkerArray, "sim/objects")
         self._plan = Latest(self, JointTrajectory, "safe_trajectory", reliable=True)
         self._newest = {topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()}
         self._callees = {
@@ -96,7 +98,11 @@ class ViewNode(WamNode):
     def _draw_arm(self) -> None:
         for action, text in self._window.take_actions():
             self._call(action, text)
-        if not self._window.watched or (message := self._joints.take()) is None:
+        if not self._window.watched:
+            return
+        if (objects := self._objects.take()) is not None:
+            self._window.show_objects([box for m in objects.markers if (box := read_box(m)) is not None])
+        if (message := self._joints.take()) is None:
             return
         with self._complaining("joint_states"):
             self._window.show_joints(convert.joint_state_from_msg(message, self._embodiment.joint_names).positions)
@@ -146,6 +152,15 @@ class ViewNode(WamNode):
     def _on_answer(self, action: str, answer: Any) -> None:
         ok = answer.ok if hasattr(answer, "ok") else answer.success
         self._model.answer = f"{action}: {answer.message or ('done' if ok else 'refused')}"
+
+
+def read_box(marker: Marker) -> Box | None:
+    """A marker as a box, None when it is something else."""
+    if marker.type != Marker.CUBE or marker.action != Marker.ADD:
+        return None
+    p, q, s, c = marker.pose.position, marker.pose.orientation, marker.scale, marker.color
+    name = f"{marker.ns or 'object'}_{marker.id}"
+    return Box(name, (p.x, p.y, p.z), (q.w, q.x, q.y, q.z), (s.x, s.y, s.z), (c.r, c.g, c.b))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -18,6 +19,17 @@ from wam_ros.core.yamlfile import load_yaml
 GHOST = (0.25, 0.75, 0.45, 0.25)  # RGBA in [0, 1]
 _PATH_COLOUR = (60, 190, 110)
 _TABLE_COLOUR = (196, 186, 170)
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box in the robot's base frame."""
+
+    name: str
+    position: tuple[float, float, float]  # m, its centre
+    wxyz: tuple[float, float, float, float]
+    size: tuple[float, float, float]  # m, full edges
+    rgb: tuple[float, float, float]  # in [0, 1]
 
 
 class Window:
@@ -37,6 +49,7 @@ class Window:
         self._server = viser.ViserServer(host=host, port=port, label="wam", verbose=False)
         self._actions: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._names = embodiment.joint_names
+        self._objects: dict[str, viser.BoxHandle] = {}
         self._build_scene(embodiment)
         self._build_panel()
 
@@ -132,6 +145,17 @@ class Window:
             if path is not None and len(path) > 1:
                 segments = np.stack([path[:-1], path[1:]], axis=1).astype(np.float32)
                 self._server.scene.add_line_segments("/plan", segments, _PATH_COLOUR, thickness=0.005)
+
+    def show_objects(self, boxes: Sequence[Box]) -> None:
+        """Draw boxes that are not obstacles, such as the blocks of a simulated task; the same name is the same box."""
+        with self._server.atomic():
+            for box in boxes:
+                handle = self._objects.get(box.name)
+                if handle is None:
+                    colour = tuple(round(255 * c) for c in box.rgb)
+                    handle = self._server.scene.add_box(f"/objects/{box.name}", colour, box.size)
+                    self._objects[box.name] = handle
+                handle.position, handle.wxyz = box.position, box.wxyz
 
     def show_images(self, board: np.ndarray) -> None:
         """Replace the picture of frames, (H, W, 3) uint8 RGB."""
