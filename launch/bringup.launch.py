@@ -16,6 +16,7 @@ from launch.actions import (
     SetEnvironmentVariable,
     Shutdown,
 )
+from launch.events.process import ProcessExited
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
@@ -77,6 +78,11 @@ def declare_arguments() -> list[DeclareLaunchArgument]:
     ]
 
 
+def end_together(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
+    """When one node of the loop ends, all end: what the arm was last told brings it to rest."""
+    return None if context.is_shutdown else Shutdown(reason=f"{event.process_name} ended")
+
+
 def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -> LifecycleNode:
     """One node of this package: config file, then launch arguments, then the user's `params_file`."""
     sources: list[object] = []
@@ -97,7 +103,7 @@ def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -
         arguments=["--ros-args", "--log-level", f"{logger}:={values['log_level']}"],
         output="screen",
         emulate_tty=True,
-        on_exit=None if name == "view_node" else Shutdown(reason=f"{name} ended"),
+        on_exit=None if name == "view_node" else end_together,
     )
 
 
