@@ -130,7 +130,9 @@ def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
     assert not s.observe(observation(900, speed=0.1))
     assert s.observe(observation(1000, speed=0.01))
     assert not s.observe(observation(1100))  # one look at a time
-    s.no_chunk()
+    s.answered(T0 + 900 * MS)
+    assert not s.observe(observation(1150))
+    s.answered(T0 + 1000 * MS)
     assert s.observe(observation(1200))
     s.forget()
     assert s.observe(observation(1300))
@@ -141,10 +143,17 @@ def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
     assert s.observe(observation(2700))
 
 
-def test_a_chunk_asked_for_while_moving_stays_anchored_at_what_it_saw():
-    chunk, _ = slow().chunk(result(500), T0 + 1100 * MS)
+def test_a_prediction_asked_for_while_moving_is_awaited_and_stays_anchored_at_what_it_saw():
+    s = session()
+    for ms in (0, 550):
+        assert s.observe(observation(ms))
+    s.chunk(result(0), T0 + 600 * MS)
+    assert s.timing.mode is ChunkingMode.SYNCHRONOUS
+    assert not s.observe(observation(900))  # the plan is over, but another is on its way
+    chunk, _ = s.chunk(result(550), T0 + 1150 * MS)
     assert chunk.chunking_mode is ChunkingMode.REPLACE
-    assert chunk.anchor_ns == T0 + 500 * MS
+    assert chunk.anchor_ns == T0 + 550 * MS
+    assert s.observe(observation(1400))
 
 
 def test_without_measured_speed_it_waits_another_horizon():

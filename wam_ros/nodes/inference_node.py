@@ -154,7 +154,7 @@ class InferenceNode(WamNode):
         if result is None or self._session is None:
             return
         if result.output is None:
-            self._session.no_chunk()
+            self._session.answered(result.observation.stamp_ns)
             if result.error:
                 self._say(f"no chunk: {result.error}")
             return

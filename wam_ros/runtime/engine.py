@@ -204,10 +204,8 @@ class InferenceEngine:
         started = time.perf_counter()
         output, error = None, ""
         try:
-            if not self._refresh_memory(observation.stamp_ns):
-                self._set_busy(False)
-                return
-            output = self._policy.predict(observation)
+            if self._refresh_memory(observation.stamp_ns):
+                output = self._policy.predict(observation)
             check_output(output, observation)
         except Exception as caught:  # whatever a model raises must not end the thread
             output, error = None, describe(caught)

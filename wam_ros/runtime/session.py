@@ -46,7 +46,8 @@ class InferenceSession:
         self._monitor = ImaginationMonitor(frame_ns // 2)
         self._chunk: ActionChunk | None = None
         self._observed_ns: int | None = None
-        self._look_ns: int | None = None  # synchronous mode: the one observation being thought about
+        self._asked_ns: int | None = None  # newest observation that a prediction is awaited from
+        self._asked_at_rest = False  # it was chosen because the arm stood still
         self._stages_s: dict[str, float] = {}
         self.surprise: Surprise | None = None  # the newest
         self.underruns = 0
@@ -67,11 +68,10 @@ class InferenceSession:
         self._observed_ns = observation.stamp_ns
         for newest in self._monitor.observe(observation.stamp_ns, observation.frames)[:1]:
             self.surprise = newest
-        if self.timing.mode is ChunkingMode.REPLACE or self._chunk is None:
-            return True
-        if self._look_ns is not None or observation.stamp_ns < self._plan_end_ns() or not self._at_rest(observation):
+        at_rest = self.timing.mode is ChunkingMode.SYNCHRONOUS and self._chunk is not None
+        if at_rest and (self._asked_ns is not None or not self._at_rest(observation)):
             return False
-        self._look_ns = observation.stamp_ns
+        self._asked_ns, self._asked_at_rest = observation.stamp_ns, at_rest
         return True
 
     def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
@@ -83,8 +83,8 @@ class InferenceSession:
         assert result.output is not None, "only a result with an output makes a chunk"
         out, seen = result.output, result.observation
         self._count(result, now_ns)
-        at_rest = seen.stamp_ns == self._look_ns  # else asked for before the mode changed, with the arm moving
-        self._look_ns = None
+        at_rest = self._asked_at_rest and seen.stamp_ns == self._asked_ns
+        self.answered(seen.stamp_ns)
         anchor = now_ns if at_rest else seen.stamp_ns
         chunk = ActionChunk(
             anchor_ns=anchor,
@@ -115,9 +115,10 @@ class InferenceSession:
         )
         return chunk, future
 
-    def no_chunk(self) -> None:
-        """The observation asked for gave no chunk: synchronous mode may look again."""
-        self._look_ns = None
+    def answered(self, observed_ns: int) -> None:
+        """The prediction from the observation of `observed_ns` is over, with or without a chunk."""
+        if self._asked_ns is not None and observed_ns >= self._asked_ns:
+            self._asked_ns = None
 
     def status(self, now_ns: int, engine: EngineStatus, silence_s: float) -> WamStatus:
         """Health at ROS time `now_ns`; observations or a model silent for longer than `silence_s` are an error."""
@@ -154,7 +155,7 @@ class InferenceSession:
     def forget(self) -> None:
         """Drop what was imagined: the instruction changed, or the clock was set back."""
         self._monitor.clear()
-        self.surprise, self._look_ns = None, None
+        self.surprise, self._asked_ns = None, None
 
     def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
         """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
@@ -182,10 +183,12 @@ class InferenceSession:
         return self._chunk.anchor_ns + self._chunk.n_steps * self._step_ns
 
     def _at_rest(self, observation: Observation) -> bool:
+        """Whether the plan has been executed and the arm stands still."""
+        waited_ns = observation.stamp_ns - self._plan_end_ns()
         speeds = observation.joints.velocities
         if np.isnan(speeds).any():  # unknown: leave the arm the time of one more horizon to stop
-            return observation.stamp_ns >= self._plan_end_ns() + self._robot.action_horizon * self._step_ns
-        return bool(np.max(np.abs(speeds)) <= self._rest_speed)
+            return waited_ns >= self._robot.action_horizon * self._step_ns
+        return waited_ns >= 0 and bool(np.max(np.abs(speeds)) <= self._rest_speed)
 
 
 def require_instruction(text: str, max_characters: int) -> str:
