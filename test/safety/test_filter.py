@@ -391,13 +391,12 @@ def test_a_check_more_never_lowers_the_severity(panda, seed, left_out):
 
 @settings(max_examples=30, deadline=None)
 @given(seed=SEEDS, left_out=st.sets(st.sampled_from(SLOWING), min_size=1))
-def test_a_check_more_never_makes_a_chunk_faster(panda, seed, left_out):
-    """A slower chunk is easier to stop, so a check that slows may save steps, but it never speeds them up."""
+def test_what_passes_all_checks_passes_fewer(panda, seed, left_out):
+    """Severity itself is not monotone in the checks that slow: a slower chunk is easier to stop."""
     _, start, chunk, verdict = any_verdict(panda, seed)
-    fewer = SafetyFilter(panda.model, panda.params, tuple(n for n in CHECKS if n not in left_out))
-    other = fewer.filter(chunk, start, START)
-    if verdict.steps_accepted == other.steps_accepted == len(chunk.positions):
-        assert other.scale <= verdict.scale
+    if verdict.decision == Decision.PASS:
+        fewer = SafetyFilter(panda.model, panda.params, tuple(n for n in CHECKS if n not in left_out))
+        assert fewer.filter(chunk, start, START).decision == Decision.PASS
 
 
 def test_the_time_a_chunk_takes_is_told(panda, home):

@@ -313,6 +313,8 @@ def test_a_clock_that_goes_back_stops_and_holds(rig):
     assert np.array_equal(output.trajectory.q[0], before.q)
     assert np.array_equal(output.trajectory.dq[0], before.dq)
     assert "clock went back" in output.report.sentence
+    rig.now += 10 * MS
+    assert rig.machine.tick(rig.now).report.state == S.BRAKING, "joints of the new clock are not due yet"
     rig.joints()
     rig.run(0.5)
     assert rig.state == S.HOLD

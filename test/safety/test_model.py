@@ -156,6 +156,25 @@ def test_followers_tighten_the_limits_of_their_leader(tmp_path):
     assert (limits.lower[0], limits.upper[0], limits.velocity[0]) == (-0.5, 0.25, 0.5)
 
 
+def test_two_arms_watch_each_other(tmp_path):
+    """Two pendulums that fold towards each other: their bodies meet, and both joints count."""
+    joint = JOINT.format(
+        name="{0}", kind="revolute", parent="base", child="{1}", more="{2}" + '<axis xyz="0 1 0"/>' + LIMIT
+    )
+    urdf = (
+        '<robot name="pair"><link name="base"/>'
+        + BODY.format(name="left", x=0.5)
+        + BODY.format(name="right", x=0.5)
+        + joint.format("a", "left", '<origin xyz="-0.4 0 0"/>')
+        + joint.format("b", "right", '<origin xyz="0.4 0 0" rpy="0 0 3.14159265"/>')
+        + "</robot>"
+    )
+    pair = load_safety_model(one_robot(tmp_path, urdf, ("a", "b"), "base", "left", home=(-0.5, 1.0)))
+    assert pair.pairs.names == (("left", "right"),)
+    assert pair.pairs.reach[0] == pytest.approx([0.55, 0.55])
+    assert pair.distances(np.zeros(2))[0] == pytest.approx(0.2 - 0.1, abs=1e-6)
+
+
 def test_neighbours_and_the_fingers_of_a_hand_are_not_watched(model):
     watched = {frozenset(p) for p in model.pairs.names}
     for pair in (("panda_link1", "panda_link2"), ("panda_hand", "panda_leftfinger"), ("panda_link7", "panda_hand")):

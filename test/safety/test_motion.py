@@ -18,7 +18,7 @@ from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.path import Waypoints, make_motion
 from wam_ros.safety.world import Obstacle
 
-from .tools import at_rest, tool_pose
+from .tools import at_rest, pendulum, tool_pose
 
 DT = 0.01
 
@@ -171,6 +171,19 @@ def test_a_plate_between_two_free_samples_is_found(model, home):
     measure = environment.check(motion, make_bounds(bare, SafetyParams(), at_rest(home)))
     assert measure.bad[1]
     assert measure.reason == Reason.ENV_COLLISION
+
+
+def test_a_ball_on_the_arc_is_found_wherever_it_lies(tmp_path):
+    """One link whose reach is nearly what its body really moves; sampled finely, its march must not jump the ball."""
+    arm = load_safety_model(pendulum(tmp_path))
+    q = np.linspace(0, 1, 101)[:, None]
+    motion = Motion(DT, q, np.full_like(q, 1.0), np.zeros_like(q))
+    for angle in np.linspace(0.3, 0.9, 13):
+        place = 0.5 * np.array([np.cos(angle), 0.0, -np.sin(angle)])
+        arm.set_obstacles({"ball": Obstacle("sphere", (0.01,), tuple(place), clearance=0.002)})
+        measure = environment.check(motion, make_bounds(arm, SafetyParams(), at_rest(np.zeros(1))))
+        touch = angle - 2 * np.arcsin(0.062 / 2 / 0.5)
+        assert int(measure.bad.argmax()) == pytest.approx(touch * 100, abs=1.5)
 
 
 @settings(max_examples=150, deadline=None)

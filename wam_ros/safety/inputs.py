@@ -17,10 +17,11 @@ class Inputs:
 
     def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
         self.model, self.params = model, params
-        self.clear()
+        self.clear(None)
 
-    def clear(self) -> None:
-        """Forget everything: the clock went back."""
+    def clear(self, now_ns: int | None) -> None:
+        """Forget everything; ages count from `now_ns`, when the clock went back, or are infinite."""
+        self._since_ns = now_ns
         self.q: np.ndarray | None = None
         self.dq: np.ndarray | None = None
         self.joints_ns: int | None = None
@@ -64,7 +65,8 @@ class Inputs:
 
     def joints_age_s(self, now_ns: int) -> float:
         """Age of the newest joint state; infinite before the first."""
-        return math.inf if self.joints_ns is None else (now_ns - self.joints_ns) / NS
+        newest = self._since_ns if self.joints_ns is None else self.joints_ns
+        return math.inf if newest is None else (now_ns - newest) / NS
 
     def age_in_words(self, now_ns: int) -> str:
         """Why the joint state may not be relied on."""
@@ -73,7 +75,7 @@ class Inputs:
         return f"joint state is {self.joints_age_s(now_ns):.2f} s old, allowed {self.params.joint_timeout_s} s"
 
     def joints_fresh(self, now_ns: int) -> bool:
-        """Whether the joint state may be relied on."""
+        """Whether the joint state may be relied on, or was not yet due after the clock went back."""
         return self.joints_age_s(now_ns) <= self.params.joint_timeout_s
 
     def observation_stale(self, now_ns: int) -> bool:
@@ -103,7 +105,7 @@ class Inputs:
 
     def unfit(self, now_ns: int) -> str:
         """Why nothing may begin now, or ''."""
-        if not self.joints_fresh(now_ns):
+        if not self.joints_fresh(now_ns) or self.q is None:
             return self.age_in_words(now_ns)
         moving = self.moving()
         return f"{moving} moves" if moving else ""

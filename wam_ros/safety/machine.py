@@ -214,7 +214,7 @@ class SafetyMachine:
             return Finding(Reason.WATCHDOG, "disabled")
         if self.state in (S.FAULT, S.ESTOP) or (self.state == S.BRAKING and brakes.after != S.ARMED):
             return Finding(brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}")
-        if not inputs.joints_fresh(now_ns):
+        if not inputs.joints_fresh(now_ns) or inputs.q is None:
             age, allowed = inputs.joints_age_s(now_ns), self.params.joint_timeout_s
             return Finding(Reason.STATE_STALE, inputs.age_in_words(now_ns), "", -1, age, allowed, "s")
         if inputs.observation_stale(now_ns):
@@ -245,7 +245,7 @@ class SafetyMachine:
         if before is None or before - now_ns <= self.params.clock_jump_s * NS:
             self._now_ns = max(before or now_ns, now_ns)
             return None
-        self.inputs.clear()
+        self.inputs.clear(now_ns)
         self._stream, self._used_ns, self.brakes.latched_ns = None, now_ns, now_ns
         return self.brakes.clock_went_back(before, now_ns)
 

@@ -6,9 +6,9 @@ from collections import deque
 
 import numpy as np
 
+from wam_ros.core.interpolation import evaluate, segment_coefficients
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.motion import bezier_points
 
 KEPT = 4  # trajectories still followed before the newest one begins
 
@@ -20,20 +20,9 @@ def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
     if t >= trajectory.t[-1] or last == 0:
         return Commanded(trajectory.q[last].copy(), np.zeros_like(trajectory.q[0]), np.zeros_like(trajectory.q[0]))
     i = int(np.clip(np.searchsorted(trajectory.t, t, side="right") - 1, 0, last - 1))
-    dt = float(trajectory.t[i + 1] - trajectory.t[i])
-    u = max(0.0, (t - float(trajectory.t[i])) / dt)
-    if u == 0.0:
-        return Commanded(trajectory.q[i].copy(), trajectory.dq[i].copy(), trajectory.ddq[i].copy())
     rows = slice(i, i + 2)
-    points = bezier_points(trajectory.q[rows], trajectory.dq[rows], trajectory.ddq[rows], dt)[:, 0]
-    first, second = np.diff(points, axis=0) * (5 / dt), np.diff(points, n=2, axis=0) * (20 / dt**2)
-    return Commanded(_casteljau(points, u), _casteljau(first, u), _casteljau(second, u))
-
-
-def _casteljau(points: np.ndarray, u: float) -> np.ndarray:
-    while len(points) > 1:
-        points = points[:-1] * (1 - u) + points[1:] * u
-    return points[0]
+    ends = (trajectory.t[rows], trajectory.q[rows], trajectory.dq[rows], trajectory.ddq[rows])
+    return Commanded(*evaluate(segment_coefficients(*ends, 5)[0], max(0.0, t - float(trajectory.t[i]))))
 
 
 class Playback:
