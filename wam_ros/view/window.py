@@ -18,7 +18,7 @@ from wam_ros.core.yamlfile import load_yaml
 
 GHOST = (0.25, 0.75, 0.45, 0.25)  # RGBA in [0, 1]
 _PATH_COLOUR = (60, 190, 110)
-_TABLE_COLOUR = (196, 186, 170)
+_TABLE_COLOUR = (170, 158, 140)
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Window:
     def _build_scene(self, embodiment: Embodiment) -> None:
         scene = self._server.scene
         scene.set_up_direction("+z")
+        scene.configure_environment_map(environment_intensity=0.5)
         obstacles = load_yaml(config_path("worlds", embodiment.world)).get("obstacles", {})
         boxes = {name: o for name, o in obstacles.items() if o.get("shape") == "box"}
         floor = min((o["position"][2] - o["size"][2] / 2 for o in boxes.values()), default=0.0)
@@ -90,24 +91,16 @@ class Window:
         gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
         self._instruction = gui.add_text("instruction", "")
-        for label, action, colour in (("follow", "instruct", "green"),):
-            self._button(label, action, colour)
+        for label, action, colour in (("follow", "instruct", "green"), ("emergency stop", "estop", "red")):
+            button = gui.add_button(label, color=colour)  # type: ignore[arg-type]
+            button.on_click(lambda _event, action=action: self._press(action))
         self._state = gui.add_markdown("waiting for the loop")
         self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
-        for label, action, colour in (
-            ("arm", "arm", "blue"),
-            ("disarm", "disarm", "gray"),
-            ("reset", "reset", "gray"),
-            ("emergency stop", "estop", "red"),
-        ):
-            self._button(label, action, colour)
+        group = gui.add_button_group("motion", ("arm", "disarm", "reset"))
+        group.on_click(lambda _event: self._press(group.value))
 
-    def _button(self, label: str, action: str, colour: str) -> None:
-        button = self._server.gui.add_button(label, color=colour)  # type: ignore[arg-type]
-
-        @button.on_click
-        def _(_event: object) -> None:
-            self._actions.put((action, self._instruction.value if action == "instruct" else ""))
+    def _press(self, action: str) -> None:
+        self._actions.put((action, self._instruction.value if action == "instruct" else ""))
 
     def take_actions(self) -> list[tuple[str, str]]:
         """What was pressed since the last call: (instruct | arm | disarm | reset | estop, text)."""
