@@ -61,6 +61,20 @@ def test_a_short_difference_is_forgiven(playback):
     assert not any(run(following, playback, late, 0, 1000))
 
 
+def test_trajectories_that_follow_each_other_faster_than_they_begin_are_no_loss():
+    playback, following = Playback(), Following(np.array([0.02]), 0.15)
+    playback.hold(np.zeros(1))
+    whole = Playback()
+    whole.hold(np.zeros(1))
+    whole.play(trajectory(NOW))
+    for ms in range(0, 900, 10):
+        ns, begins = NOW + ms * MS, NOW + (ms + 30) * MS
+        rest = trajectory(begins)
+        playback.play(SafeTrajectory(begins, ("a",), rest.t, rest.q + whole.at(begins).q, rest.dq, rest.ddq))
+        following.on_commanded(told(ns, whole.at(ns).q[0]))
+        assert not following.lost(playback, ns)
+
+
 def test_a_silent_bridge_is_lost(playback):
     said = run(Following(np.array([0.02]), 0.15), playback, None, 0, 400)
     assert [bool(s) for s in said] == [20 * i > 150 for i in range(20)]

@@ -27,6 +27,16 @@ def move(start_ns=NOW, q0=HOME, duration=1.0, direction=DIRECTION):
     return SafeTrajectory(start_ns, PANDA.joint_names, t, q0 + q, dq, ddq)
 
 
+def sway(start_ns=NOW):
+    """From rest to rest along a cosine, which no single quintic is."""
+    t = np.linspace(0, 1, 101)
+    w = 2 * np.pi
+    shape = [t - np.sin(w * t) / w, 1 - np.cos(w * t), w * np.sin(w * t)]
+    q, dq, ddq = (np.outer(f, DIRECTION) for f in shape)
+    dq[-1], ddq[-1] = 0, 0
+    return SafeTrajectory(start_ns, PANDA.joint_names, t, HOME + q, dq, ddq)
+
+
 def make_gate(q=HOME, heard=True):
     gate = Gate(LIMITS)
     if heard:
@@ -122,11 +132,13 @@ def test_a_paused_gate_passes_nothing():
     assert "paused" in gate.admit(move(), NOW, 0)[1]
 
 
-def test_a_continuation_is_joined_behind_the_rest_of_the_running_motion():
+@pytest.mark.parametrize("lead_ns", [30_000_000, 300_000_000])
+def test_a_continuation_is_joined_behind_the_rest_of_the_running_motion(lead_ns):
     gate = make_gate()
-    first = move()
+    first = sway()
     gate.admit(first, NOW, 0)
-    now, start = NOW + 403_000_000, NOW + 433_000_000
+    now = NOW + 403_000_000
+    start = now + lead_ns
     sent, reason = gate.admit(tail(first, start), now, 0)
     assert reason == ""
     assert sent.start_ns == now
@@ -165,6 +177,16 @@ def test_at_rest_a_start_where_the_arm_is_commanded_passes_even_if_measured_else
     now = NOW + 2 * NS
     gate.on_joints(JointState(now, PANDA.joint_names, HOME + DIRECTION + 0.015 * ARM, np.zeros(8), np.zeros(8)))
     assert gate.admit(move(now, HOME + DIRECTION), now, 0)[1] == ""
+
+
+def test_an_arm_that_was_put_elsewhere_is_not_sent_back_first():
+    gate = make_gate()
+    gate.admit(move(), NOW, 0)
+    now, there = NOW + 2 * NS, HOME - 0.2 * ARM
+    gate.on_joints(JointState(now, PANDA.joint_names, there, np.zeros(8), np.zeros(8)))
+    sent, reason = gate.admit(move(now + 30_000_000, there), now, 0)
+    assert reason == ""
+    np.testing.assert_array_equal(sent.q[0], there)
 
 
 def test_a_clock_set_back_makes_the_next_start_count_from_the_measured_joints():
