@@ -156,6 +156,14 @@ def test_a_prediction_asked_for_while_moving_is_awaited_and_stays_anchored_at_wh
     assert s.observe(observation(1400))
 
 
+def test_a_look_that_was_given_up_makes_no_chunk_that_begins_now():
+    s = slow()
+    assert s.observe(observation(1000))
+    s.forget()
+    chunk, _ = s.chunk(result(1000), T0 + 1600 * MS)
+    assert chunk.anchor_ns == T0 + 1000 * MS
+
+
 def test_without_measured_speed_it_waits_another_horizon():
     s = slow()
     assert not s.observe(observation(1500, speed=np.nan))
@@ -168,6 +176,7 @@ def test_without_measured_speed_it_waits_another_horizon():
         ({}, ""),
         ({"error": "out of memory"}, "out of memory"),
         ({"alive": False}, "the inference thread has ended"),
+        ({"busy_s": 0.5}, ""),
         ({"busy_s": 1.25}, "the model has not answered for 1.2 s"),
         ({"instruction": ""}, "no instruction yet"),
     ],
