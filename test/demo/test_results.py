@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 
@@ -65,13 +66,27 @@ def test_json_has_every_field_with_its_type(tmp_path):
     file = tmp_path / "run.json"
     RUN.write(str(file))
     document = json.loads(file.read_text())
-    assert set(document) == {"schema", "completed", "settings", "episodes", "summary", "latency", "imagination"}
-    assert document["completed"] is True
+    assert set(document) == {
+        "schema",
+        "completed",
+        "failure",
+        "settings",
+        "episodes",
+        "summary",
+        "latency",
+        "imagination",
+    }
+    assert (document["completed"], document["failure"]) == (True, "")
     assert document["latency"]["camera to command"]["p95_ms"] == 95.0
     assert document["imagination"]["front"]["+0.4 s"]["gain_db"] == 1.5
     for episode in document["episodes"]:
         assert {k: type(v) for k, v in episode.items()} == FIELDS
     assert [p.name for p in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_run_that_did_not_complete_says_why():
+    document = dataclasses.replace(RUN, failure="sim_node was killed by SIGKILL").to_dict()
+    assert (document["completed"], document["failure"]) == (False, "sim_node was killed by SIGKILL")
 
 
 def test_an_unwritable_file_is_one_line(tmp_path):

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from wam_ros.demo.session import Session
 
 READY_S = 120.0  # a cold start on a slow machine
+_REST_FOR_S = 0.2  # a joint that only passes through zero speed does not rest
 _REST_S = 3.0  # longest wait for the arm to rest before the processes are ended
 
 
@@ -67,29 +68,29 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
     started = time.monotonic()
     session = Session(args, embodiment, supervisor, lambda handlers: Link("wam_demo", handlers, domain_id))
     runner = Runner(session, args, embodiment, console)
-    code, ready = 0, False
+    code, ready, failure = 0, False, ""
     try:
         session.wait_ready(READY_S)
         ready = True
         console.print(f"ready after {time.monotonic() - started:.1f} s{_where(args)}")
         runner.run()
     except KeyboardInterrupt:
-        code = 130
+        code, failure = 130, "stopped by the person"
         console.print("\nstopping")
         _bring_to_rest(session, supervisor, "", console)
     except ProcessDiedError as died:
         if not ready and died.death.returncode > 0:
             raise WamError(f"{died.death.name}: {died.death.error}") from died
-        code = 1
+        code, failure = 1, str(died)
         _bring_to_rest(session, supervisor, died.death.name, console)
         _print_death(died.death, supervisor)
     except LoopError as error:
-        code = 1
+        code, failure = 1, str(error)
         _bring_to_rest(session, supervisor, "", console)
         print(f"wam demo: {error}; logs in {supervisor.folder}", file=sys.stderr)
     finally:
         session.close()
-    _finish(args, runner, session, code == 0, console)
+    _finish(args, runner, session, failure, console)
     return code
 
 
@@ -100,26 +101,37 @@ def _where(args: DemoArgs) -> str:
 def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console: Console) -> None:
     """Stop the arm while the processes that can do it still run, and say how long it took."""
     if dead == "sim_node":
-        return  # the simulated arm went with it
+        console.print("the simulated arm is gone with its process")
+        return
     promised_s = session.report.stop_time_s if session.report else 0.0
-    started = time.monotonic()
     try:
-        if dead != "safety_node" and not any(n.startswith("safety") for n in session.link.missing_services()):
+        if dead != "safety_node" and "safety_node/arm" not in session.link.missing_services():
             if dead:
                 session.link.call("safety_node/estop")
             else:
                 session.link.call("safety_node/arm", data=False)
-        while time.monotonic() - started < _REST_S:
-            session.link.spin(0.02)
-            if session.at_rest is not False:
-                break
-        else:
-            console.print(f"[red]the arm still moves after {_REST_S:.0f} s[/]")
-            return
+        took_s = _wait_for_rest(session)
     except KeyboardInterrupt:
         return  # a second Ctrl-C: end the processes now
-    took_s = time.monotonic() - started
-    console.print(f"arm at rest after {took_s:.2f} s (safety reported {promised_s:.2f} s)", highlight=False)
+    if took_s is None:
+        console.print(f"[red]the arm still moves after {_REST_S:.0f} s[/]")
+    else:
+        console.print(f"arm at rest after {took_s:.2f} s (safety reported {promised_s:.2f} s)", highlight=False)
+
+
+def _wait_for_rest(session: Session) -> float | None:
+    """Time until the joints began to rest for good, s; None when they do not. At once when nothing is known of them."""
+    started = time.monotonic()
+    rested_since: float | None = None
+    while (now := time.monotonic()) - started < _REST_S:
+        if session.at_rest is False:
+            rested_since = None
+        elif rested_since is None:
+            rested_since = now
+        elif now - rested_since > _REST_FOR_S:
+            return rested_since - started
+        session.link.spin(0.02)
+    return None
 
 
 def _print_death(death: Death, supervisor: Supervisor) -> None:
@@ -128,7 +140,7 @@ def _print_death(death: Death, supervisor: Supervisor) -> None:
         print(f"  {line}", file=sys.stderr)
 
 
-def _finish(args: DemoArgs, runner: Runner, session: Session, completed: bool, console: Console) -> None:
+def _finish(args: DemoArgs, runner: Runner, session: Session, failure: str, console: Console) -> None:
     settings = {k: v for k, v in asdict(args).items() if k not in ("json", "record", "strip", "logs", "port")}
     if session.status is not None:
         settings["running_model"] = session.status.model
@@ -138,7 +150,7 @@ def _finish(args: DemoArgs, runner: Runner, session: Session, completed: bool, c
         settings=settings,
         latency=session.latency.summary(),
         imagination=session.imagination.summary(),
-        completed=completed,
+        failure=failure,
     )
     if results.episodes:
         print_results(results, console)

@@ -28,13 +28,14 @@ class RunResults:
     settings: dict[str, Any] = field(default_factory=dict)
     latency: dict[str, dict[str, float]] = field(default_factory=dict)  # stage -> n, p50_ms, p95_ms, p99_ms
     imagination: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # view -> offset -> dB
-    completed: bool = True  # False: a process died or the person stopped the run
+    failure: str = ""  # why the run did not complete
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
         return {
             "schema": SCHEMA_VERSION,
-            "completed": self.completed,
+            "completed": not self.failure,
+            "failure": self.failure,
             "settings": self.settings,
             "episodes": [asdict(e) for e in self.episodes],
             "summary": summarise(self.episodes, self.chunk_rate_hz),
