@@ -33,8 +33,6 @@ class Following:
             return ""
         if told is None or told.stamp_ns < now_ns - self._patience_ns:
             return "the bridge does not say what it commands" if now_ns > current.start_ns + self._patience_ns else ""
-        if told.stamp_ns < current.start_ns:
-            return ""  # the bridge cannot have begun it yet: nothing new is known
         off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
         if off.max() <= 1:
             self._off_since_ns = None
