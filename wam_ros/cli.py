@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from wam_ros import __version__
 from wam_ros.core.errors import WamError, require_known
@@ -75,7 +76,7 @@ def usage() -> str:
     return f"usage: wam COMMAND [options]\n\n{listed}\n\n`wam COMMAND --help` lists the options of one command."
 
 
-def _load(target: str, name: str) -> object:
+def _load(target: str, name: str) -> Any:
     module, _, attribute = target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)

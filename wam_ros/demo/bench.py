@@ -69,7 +69,7 @@ def measure(policy: Policy, observation: Observation, period_ns: int, args: Benc
         started = time.perf_counter()
         output = policy.predict(stamped)
         elapsed_s = time.perf_counter() - started
-        if k >= args.warmups:
+        if k >= args.warmups and output is not None:
             for part, seconds in {**output.timing_s, WHOLE: elapsed_s}.items():
                 times.setdefault(part, []).append(1e3 * seconds)
     return times

@@ -53,7 +53,7 @@ class ViewNode(WamNode):
 
     def __init__(self, **options: Any) -> None:
         super().__init__("view_node", ViewParams, **options)
-        self._window: Window | None = None
+        self._opened = contextlib.ExitStack()
         self._shown_instruction = ""
 
     def configure(self) -> None:
@@ -62,6 +62,7 @@ class ViewNode(WamNode):
         self._embodiment = load_embodiment(p.embodiment)
         self._model = ViewModel()
         self._window = Window(self._embodiment, p.host, p.port)
+        self._opened.callback(self._window.close)
         self._tool = LinkPath(self._embodiment.urdf_path, self._embodiment.tool_frame, self._embodiment.joint_names)
         self._joints = Latest(self, JointState, "joint_states")
         self._objects = Latest(self, MarkerArray, "sim/objects")
@@ -91,9 +92,7 @@ class ViewNode(WamNode):
 
     def cleanup(self) -> None:
         """Stop serving."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None
+        self._opened.close()
 
     def _draw_arm(self) -> None:
         for action, text in self._window.take_actions():

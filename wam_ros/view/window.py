@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,13 +94,13 @@ class Window:
         self._instruction = gui.add_text("instruction", "")
         for label, action, colour in (("follow", "instruct", "green"), ("emergency stop", "estop", "red")):
             button = gui.add_button(label, color=colour)  # type: ignore[arg-type]
-            button.on_click(lambda _event, action=action: self._press(action))
+            button.on_click(functools.partial(self._on_button, action))
         self._state = gui.add_markdown("waiting for the loop")
         self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
         group = gui.add_button_group("motion", ("arm", "disarm", "reset"))
-        group.on_click(lambda _event: self._press(group.value))
+        group.on_click(lambda _event: self._on_button(group.value))
 
-    def _press(self, action: str) -> None:
+    def _on_button(self, action: str, _event: object = None) -> None:
         self._actions.put((action, self._instruction.value if action == "instruct" else ""))
 
     def take_actions(self) -> list[tuple[str, str]]:
@@ -145,8 +146,7 @@ class Window:
             for box in boxes:
                 handle = self._objects.get(box.name)
                 if handle is None:
-                    colour = tuple(round(255 * c) for c in box.rgb)
-                    handle = self._server.scene.add_box(f"/objects/{box.name}", colour, box.size)
+                    handle = self._server.scene.add_box(f"/objects/{box.name}", box.rgb, box.size)
                     self._objects[box.name] = handle
                 handle.position, handle.wxyz = box.position, box.wxyz
 
@@ -163,7 +163,7 @@ class Window:
     def show_instruction(self, instruction: str) -> None:
         """Fill the instruction box, as when a new episode begins."""
         if self._instruction.value != instruction:
-            self._instruction.value = instruction
+            self._instruction.value = instruction  # type: ignore[misc]  # asymmetric property
 
     def close(self) -> None:
         """Stop serving."""
