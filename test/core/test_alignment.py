@@ -118,6 +118,30 @@ def test_cameras_at_a_multiple_of_the_rate_give_the_rate(period):
     assert gaps.max() <= 101
 
 
+def test_jitter_does_not_raise_the_rate():
+    rng = np.random.default_rng(1)
+    stamps = [t + rng.uniform(-12, 12) for t in every(50, 60_000)]
+    streams = {"front": stamps, "wrist": stamps, JOINTS: every(10, 60_000)}
+    gaps = np.diff([o.stamp_ns for _, o in run(aligner(), streams, 60_000)]) / MS
+    assert gaps.mean() == pytest.approx(100, abs=1.0)
+    assert gaps.min() >= 60
+
+
+def test_the_rate_follows_cameras_that_are_slightly_off():
+    for period in (98.0, 103.0):
+        streams = {v: every(period, 30_000) for v in ("front", "wrist")} | {JOINTS: every(10, 30_000)}
+        gaps = np.diff([o.stamp_ns for _, o in run(aligner(), streams, 30_000)]) / MS
+        assert gaps.min() == pytest.approx(period)
+        assert gaps.max() == pytest.approx(period)
+
+
+def test_after_a_pause_the_rate_is_kept_without_catching_up():
+    times = [*every(20, 1000), *every(20, 4000, 2530)]
+    streams = {"front": times, "wrist": times, JOINTS: every(10, 4000)}
+    stamps = np.array([o.stamp_ns - T0 for _, o in run(aligner(), streams, 4000)]) / MS
+    assert np.diff(stamps[stamps > 2000]).min() >= 99
+
+
 def test_cameras_out_of_phase_wait_no_longer_than_the_patience():
     streams = {"front": every(100, 3000), "wrist": every(100, 3000, 50), JOINTS: every(10, 3000)}
     seen = run(aligner(), streams, 3000)

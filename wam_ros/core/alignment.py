@@ -100,7 +100,7 @@ class ObservationAligner:
         keep = max_age_ns + patience_ns + frame_period_ns
         self._views = {v: _Stream(keep) for v in self.view_names}
         self._joints = _Stream(keep)
-        self._last_instant: int | None = None
+        self._due: int | None = None  # when the next instant is expected
         self._last_now: int | None = None
         self.flushes = 0
 
@@ -122,7 +122,7 @@ class ObservationAligner:
         """Forget every sample and the last instant: the clock was set back."""
         for stream in (*self._views.values(), self._joints):
             stream.clear()
-        self._last_instant = self._last_now = None
+        self._due = self._last_now = None
         self.flushes += 1
 
     def poll(self, now_ns: int) -> Observation | None:
@@ -145,7 +145,7 @@ class ObservationAligner:
         ages = [instant - s for s in (*stamps.values(), self._joints.stamps[at])]
         if max(ages) > self._max_age_ns:
             return None
-        self._last_instant = instant
+        self._expect_after(instant)
         frames = [self._decode(self._views[view].values[i]) for view, i in picks.items()]
         observation = Observation(
             stamp_ns=instant,
@@ -178,7 +178,7 @@ class ObservationAligner:
         return any(f.kind == "ahead" for f in self.faults(now_ns))
 
     def _settled_instant(self, now_ns: int) -> int | None:
-        due = self._due_ns()
+        due = self._earliest_ns()
         usable = {v: s.newest_before(now_ns) for v, s in self._views.items()}
         newest = [self._views[v].stamps[i] for v, i in usable.items() if i >= 0]
         if len(newest) < len(usable):
@@ -190,11 +190,18 @@ class ObservationAligner:
         fresh = [t for s in self._views.values() for t in s.stamps if due <= t <= now_ns]
         return max(newest) if fresh and now_ns >= min(fresh) + self._patience_ns else None
 
-    def _due_ns(self) -> int:
-        if self._last_instant is None:
+    def _earliest_ns(self) -> int:
+        """Smallest stamp that the next instant may have."""
+        if self._due is None:
             return -1
         early = min(self._period_ns // 4, max(s.interval_ns for s in self._views.values()) // 2)
-        return self._last_instant + self._period_ns - early
+        return self._due - early
+
+    def _expect_after(self, instant: int) -> None:
+        """Keep to a grid of periods, so that jitter does not raise the rate, and let it follow the cameras slowly."""
+        error = 0 if self._due is None else instant - self._due
+        on_grid = self._due is not None and error < self._period_ns
+        self._due = self._due + self._period_ns + error // 5 if on_grid else instant + self._period_ns
 
     def _joints_reached(self, instant: int) -> bool:
         return bool(self._joints.stamps) and self._joints.stamps[-1] >= instant

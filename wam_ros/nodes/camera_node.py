@@ -110,7 +110,7 @@ class CameraNode(WamNode):
             return
         if observation is not None:
             self._trouble = ""
-            self._quiet_until = time.monotonic() + self.params.max_age_s
+            self._quiet_until = time.monotonic() + self.params.max_age_s + 2.0 / self._robot.frame_rate_hz
             self._publisher.publish(convert.observation_to_msg(observation))
 
     def _on_timer(self) -> None:
