@@ -199,9 +199,10 @@ class ObservationAligner:
 
     def _expect_after(self, instant: int) -> None:
         """Keep to a grid of periods, so that jitter does not raise the rate, and let it follow the cameras slowly."""
-        error = 0 if self._due is None else instant - self._due
-        on_grid = self._due is not None and error < self._period_ns
-        self._due = self._due + self._period_ns + error // 5 if on_grid else instant + self._period_ns
+        if self._due is None or instant - self._due >= self._period_ns:
+            self._due = instant + self._period_ns
+        else:
+            self._due += self._period_ns + (instant - self._due) // 5
 
     def _joints_reached(self, instant: int) -> bool:
         return bool(self._joints.stamps) and self._joints.stamps[-1] >= instant

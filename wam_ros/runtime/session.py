@@ -172,9 +172,9 @@ class InferenceSession:
 
     def _count(self, result: EngineResult, now_ns: int) -> None:
         """Measure the delay of `result`, and whether the plan before it ended in the meantime."""
-        previous = self._chunk
-        same_plan = previous is not None and previous.epoch == result.epoch
-        if same_plan and previous.chunking_mode is ChunkingMode.REPLACE and now_ns > self._plan_end_ns():
+        before = self._chunk
+        replaced = before is not None and before.epoch == result.epoch and before.chunking_mode is ChunkingMode.REPLACE
+        if replaced and now_ns > self._plan_end_ns():
             self.underruns += 1
         self._latency.add((now_ns - result.observation.stamp_ns) / NS)
 
