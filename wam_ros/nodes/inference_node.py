@@ -103,7 +103,8 @@ class InferenceNode(WamNode):
     def activate(self) -> None:
         """Begin a session: chunks of an earlier one can be told apart by its id."""
         p = self.params
-        self._engine.reset(None).result()
+        if not (outcome := self._reset_to(None)).ok:
+            raise WamError(outcome.message)
         window = LatencyWindow(p.latency_window, p.latency_warmup)
         policy = self._policy
         self._session = InferenceSession(self._robot, policy.name, policy.checkpoint_hash, uuid.uuid4().bytes, window)
@@ -139,7 +140,11 @@ class InferenceNode(WamNode):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
+    # A callback may still run right after the transition that destroyed its entity: hence the checks for None.
+
     def _on_observation(self, msg: Observation) -> None:
+        if self._engine is None or self._session is None:
+            return
         try:
             observation = convert.observation_from_msg(msg)
             wanted = self._session.observe(observation)
@@ -150,7 +155,7 @@ class InferenceNode(WamNode):
             self._engine.submit(observation)
 
     def _on_result(self) -> None:
-        result = self._engine.take()
+        result = None if self._engine is None else self._engine.take()
         if result is None or self._session is None:
             return
         if result.output is None:
@@ -172,9 +177,11 @@ class InferenceNode(WamNode):
             self._images[view].publish(image)
 
     def _on_timer(self) -> None:
+        if self._engine is None or self._session is None:
+            return
         status = self._session.status(self._now_ns(), self._engine.status(), self.params.silence_s)
         self._status.publish(convert.status_to_msg(status))
-        self._diagnostics.publish(self._diagnosis(status.error))
+        self._diagnostics.publish(self._diagnosis(status.error, self._session.figures()))
         if time.monotonic() > self._quiet_until:
             self._say(status.error)
         timing = self._session.timing
@@ -182,8 +189,8 @@ class InferenceNode(WamNode):
             self._said_timing = str(timing.mode)
             self.get_logger().info(str(timing))
 
-    def _diagnosis(self, error: str) -> DiagnosticArray:
-        values = [KeyValue(key=k, value=v) for k, v in self._session.figures().items()]
+    def _diagnosis(self, error: str, figures: dict[str, str]) -> DiagnosticArray:
+        values = [KeyValue(key=k, value=v) for k, v in figures.items()]
         level = DiagnosticStatus.WARN if error else DiagnosticStatus.OK
         name = f"{self.get_name()}: {self._policy.name}"
         array = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=error or "OK", values=values)])
@@ -211,6 +218,8 @@ class InferenceNode(WamNode):
         It waits for the prediction under way: the old chunks are void anyway, and an awaiting service keeps the
         executor of rclpy spinning.
         """
+        if self._engine is None:
+            return ResetOutcome(False, "no model is loaded", 0)
         try:
             text = None if instruction is None else require_instruction(instruction, self.params.max_characters)
         except WamError as error:
