@@ -12,6 +12,7 @@ PYTHON=${PYTHON:-python3}
 EXTRAS=${EXTRAS:-torch,sim,view,train,dev}
 TORCH_INDEX=${TORCH_INDEX-https://download.pytorch.org/whl/cpu}
 export ROS_DISTRO
+export PIP_NO_COMPILE=1 # Python compiles what is imported; compiling everything takes longer than installing it
 # A sourced ROS installation or another environment must not leak into this one.
 unset PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH COLCON_PREFIX_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 

@@ -16,7 +16,7 @@ from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext
 from wam_ros.core.resources import share_dir
-from wam_ros.ros.environment import PROFILE_VARIABLES
+from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 
 NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
 EXTERNAL = {
@@ -159,8 +159,7 @@ def test_the_users_parameters_come_last(prefix, tmp_path):
 
 def test_camera_images_get_a_transport_unless_the_user_chose_one(prefix, monkeypatch):
     Bringup()
-    for name in PROFILE_VARIABLES:
-        assert os.environ.pop(name).endswith("config/fastdds.xml")
+    assert os.environ.pop(profile_variable()).endswith("config/fastdds.xml")
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     Bringup()
     assert not {*PROFILE_VARIABLES} & {*os.environ}

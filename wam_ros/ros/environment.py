@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import sys
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from wam_ros.core.resources import share_dir
 
-# Where Fast DDS looks for its profile: on Jazzy by the first name, on Kilted by the second.
+# Where Fast DDS looks for its profile: on Jazzy by the first name; Kilted warns of that one and wants the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
@@ -33,7 +34,16 @@ def transport_environment(current: Mapping[str, str]) -> dict[str, str]:
     """
     if {*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"} & {*current}:
         return {}
-    return dict.fromkeys(PROFILE_VARIABLES, str(share_dir() / "config" / "fastdds.xml"))
+    return {profile_variable(): str(share_dir() / "config" / "fastdds.xml")}
+
+
+def profile_variable() -> str:
+    """The one of `PROFILE_VARIABLES` that this distribution reads without a warning."""
+    try:
+        kilted = int(importlib.metadata.version("rclpy").partition(".")[0]) >= 8
+    except (importlib.metadata.PackageNotFoundError, ValueError):
+        kilted = False
+    return PROFILE_VARIABLES[kilted]
 
 
 def ensure() -> None:
