@@ -13,6 +13,7 @@ from wam_ros.core.types import Decision, Reason
 from wam_ros.safety import CHECKS
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.message import Finding
 from wam_ros.safety.model import Payload, load_safety_model
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.playback import sample_trajectory
@@ -162,6 +163,53 @@ def test_a_stream_that_presses_down_stays_above_the_table_and_can_leave_again(pa
     assert verdict.decision == Decision.PASS
 
 
+def test_a_step_without_a_proven_stop_is_the_end_even_if_later_ones_have_one(panda, home, monkeypatch):
+    plan = panda._stops
+
+    def without_the_third(states, bounds, rows=None):
+        answers = plan(states, bounds, rows)
+        if rows is not None:
+            answers[2] = Finding(Reason.ENV_COLLISION, "a body in the way")
+        return answers
+
+    monkeypatch.setattr(panda, "_stops", without_the_third)
+    chunk = make_chunk(panda.model.joint_names, steps(home, joint(0, 0.01)), age=0)
+    verdict = panda.filter(chunk, at_rest(home), START)
+    assert verdict.decision == Decision.TRUNCATED
+    assert verdict.steps_accepted == 2
+    assert verdict.reasons == Reason.NO_BRAKE | Reason.ENV_COLLISION
+    assert verdict.first.step == 2
+    sound(panda, verdict, at_rest(home))
+
+
+def test_many_chunks_cannot_creep_into_a_body(panda, home):
+    """From inside the clearance each chunk may come a hair nearer on its way out; together no more than one may."""
+    q0, rows = downwards(panda.model, home, tip=0.003, speed=0.0004)
+    state, now, floor, world = at_rest(q0), START, None, panda.model.pairs.world
+    before = panda.model.distances(q0)[world].min()
+    assert before < 0.004
+    for seq in range(30):
+        way = state.q + (rows - q0)
+        verdict = panda.filter(
+            make_chunk(panda.model.joint_names, way, age=0, now=now, seq=seq), state, now, floor=floor
+        )
+        floor = verdict.floor
+        now += 60_000_000
+        if verdict.trajectory is not None:
+            state = sample_trajectory(verdict.trajectory, now)
+        assert panda.model.distances(state.q)[world].min() > before - 1.1e-4
+
+
+def test_a_robot_that_bears_little_jerk_gets_little(home):
+    gentle = dataclasses.replace(load_panda(), max_jerk=(40.0,) * 7 + (4.0,))
+    panda = SafetyFilter(load_safety_model(gentle))
+    for rate in (joint(0, 0.01), joint(0, 0.05) + joint(3, 0.05)):
+        verdict = panda.filter(make_chunk(panda.model.joint_names, steps(home, rate)), at_rest(home), START)
+        assert verdict.trajectory is not None
+        sound(panda, verdict, at_rest(home))
+        assert verdict.decision == Decision.PASS or verdict.reasons & Reason.JERK
+
+
 def test_links_are_kept_apart(panda, home):
     """Folding the elbow brings the hand to the base."""
     rate = joint(3, -0.09) + joint(1, -0.03)
@@ -227,7 +275,7 @@ def test_the_tool_stays_in_its_workspace_and_may_return_to_it(panda, home):
 def test_a_singularity_is_not_entered_but_may_be_left(panda, home):
     careful = SafetyFilter(panda.model, SafetyParams(singularity=0.08))
     stretch = joint(3, 0.08)  # straightens the elbow
-    verdicts, q = [], home + joint(3, 1.0) + joint(1, 0.3)
+    verdicts, q = [], home + joint(3, 1.3) + joint(1, 0.3)
     for direction in (1, -1):
         chunk = make_chunk(panda.model.joint_names, steps(q, direction * stretch))
         verdicts.append(careful.filter(chunk, at_rest(q), START))

@@ -80,6 +80,15 @@ def test_a_silent_bridge_is_lost(playback):
     assert [bool(s) for s in said] == [20 * i > 150 for i in range(20)]
 
 
+def test_a_bridge_that_never_speaks_is_lost_though_every_chunk_begins_anew(playback):
+    following, said = Following(np.array([0.02]), 0.15), []
+    for ms in range(0, 1000, 20):
+        if ms % 100 == 0:
+            playback.play(trajectory(NOW + ms * MS))
+        said.append(following.lost(playback, NOW + ms * MS))
+    assert all(said[10:])
+
+
 def test_nothing_emitted_cannot_be_lost():
     playback = Playback()
     playback.hold(np.zeros(1))

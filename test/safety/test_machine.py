@@ -154,6 +154,24 @@ def test_chunks_that_follow_each_other_join_without_a_step(rig):
         rig.run(0.1)
 
 
+def test_until_a_trajectory_begins_the_former_one_is_commanded(rig):
+    rig.moving()
+    before = _snapshot(rig)
+    output = rig.chunk()
+    for ms in (1, 10, 29):
+        assert np.array_equal(rig.machine.commanded(rig.now + ms * MS).q, before(rig.now + ms * MS).q)
+    assert not np.array_equal(before(rig.now).q, output.trajectory.q[0])
+
+
+def test_disarming_does_not_wash_a_fault_away(rig):
+    rig.moving()
+    reports = rig.run(0.32, joints=False)
+    assert reports[-1].state == S.BRAKING
+    rig.machine.arm(False, rig.now)
+    rig.run(0.5)
+    assert rig.state == S.FAULT
+
+
 def test_when_chunks_stop_the_verified_stop_plays_out_and_the_next_chunk_moves_again(rig):
     rig.moving()
     emitted = len(rig.emitted)

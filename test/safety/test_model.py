@@ -152,7 +152,9 @@ def test_followers_tighten_the_limits_of_their_leader(tmp_path):
         + JOINT.format(name="b", kind="revolute", parent="one", child="two", more=mimic)
         + "</robot>"
     )
-    limits = load_safety_model(one_robot(tmp_path, urdf, ("a",), "base", "two")).limits
+    model = load_safety_model(one_robot(tmp_path, urdf, ("a",), "base", "two"))
+    assert np.array_equal(model.full_q(np.array([[0.1]])), [[0.1, -0.2]])
+    limits = model.limits
     assert (limits.lower[0], limits.upper[0], limits.velocity[0]) == (-0.5, 0.25, 0.5)
 
 

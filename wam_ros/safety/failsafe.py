@@ -48,6 +48,5 @@ class Stopper:
 def join_stops(stops: list[np.ndarray], dt: float, parents: tuple[int, ...] = ()) -> Motion:
     """Many stops as one motion with a piece for each; `parents` are the samples of a path at which they begin."""
     starts = np.cumsum([0, *(s.shape[1] for s in stops[:-1])])
-    return Motion(
-        dt, *np.concatenate(stops, axis=1), starts=tuple(int(s) for s in starts), stopping=True, parents=parents
-    )
+    q, dq, ddq = np.concatenate(stops, axis=1)
+    return Motion(dt, q, dq, ddq, tuple(int(s) for s in starts), stopping=True, parents=parents)

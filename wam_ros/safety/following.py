@@ -27,23 +27,25 @@ class Following:
 
     def lost(self, playback: Playback, now_ns: int) -> str:
         """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it often."""
-        current, told = playback.current, self.told
-        if current is None:
-            self._off_since_ns = None
-            return ""
-        if told is None or told.stamp_ns < now_ns - self._patience_ns:
-            return "the bridge does not say what it commands" if now_ns > current.start_ns + self._patience_ns else ""
-        off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
-        if off.max() <= 1:
+        reason = self._difference(playback, now_ns)
+        if not reason:
             self._off_since_ns = None
             return ""
         if self._off_since_ns is None or self._off_since_ns > now_ns:
             self._off_since_ns = now_ns
-        if now_ns - self._off_since_ns <= self._patience_ns:
+        return reason if now_ns - self._off_since_ns > self._patience_ns else ""
+
+    def _difference(self, playback: Playback, now_ns: int) -> str:
+        told = self.told
+        if playback.current is None:
             return ""
-        return (
-            f"the bridge did not take the motion: joint '{told.joint_names[int(off.argmax())]}' is commanded elsewhere"
-        )
+        if told is None or told.stamp_ns < now_ns - self._patience_ns:
+            return "the bridge does not say what it commands"
+        off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
+        if off.max() <= 1:
+            return ""
+        joint = told.joint_names[int(off.argmax())]
+        return f"the bridge did not take the motion: it commands joint '{joint}' elsewhere"
 
     def rest(self, measured: np.ndarray) -> np.ndarray | None:
         """(A,) where the arm is commanded to stand, by the bridge's word, else as measured; None while it moves."""

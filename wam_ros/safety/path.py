@@ -184,7 +184,7 @@ def _worst(joined: np.ndarray, bounds: Bounds, joints: np.ndarray, dt: float) ->
 
     2 and up where it leaves the position limits, between 1 and 2 where it only could not stop before them.
     """
-    points = bezier_points(*joined, dt)
+    points = bezier_points(joined[0], joined[1], joined[2], dt)
     lower, upper, acceleration = bounds.lower[joints], bounds.upper[joints], bounds.acceleration[joints]
     ratio = np.zeros(len(joints))
     for order, allowed in ((1, bounds.velocity[joints]), (2, acceleration), (3, bounds.jerk[joints])):
