@@ -8,12 +8,14 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import (
     NS,
     ActionChunk,
+    ChunkingMode,
     Decision,
     ImaginedFuture,
     JointState,
     Observation,
     SafetyReport,
     SafetyState,
+    WamStatus,
 )
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode
@@ -145,6 +147,18 @@ def test_somebody_elses_instruction_is_noticed_and_a_late_chunk_of_ours_is_not(s
     assert session.redirected == ""
     deliver(session, ("action_chunk", chunk(2, 1, epoch=2, instruction="lift the blue cube"), 0))
     assert session.redirected == "lift the blue cube"
+
+
+def test_an_instruction_given_between_episodes_is_noticed_once_the_status_must_be_newer_than_ours(session):
+    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(ok=True, message="", epoch=4)
+    session.instruct("red")
+    other = WamStatus(0, bytes(16), "tiny", "lift the blue cube", ChunkingMode.REPLACE)
+    deliver(session, ("wam_status", other, 0))
+    assert session.redirected == ""  # it may be older than our instruction
+    deliver(session, ("wam_status", other, 0))
+    assert session.redirected == "lift the blue cube"
+    session.instruct("red")
+    assert session.redirected == ""
 
 
 def test_a_dead_process_ends_every_wait(session, supervisor):

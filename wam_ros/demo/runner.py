@@ -57,10 +57,9 @@ class Runner:
                 self._s.chunk_rate.pause()
             self.results.append(result)
             self._report(result)
-            if self._s.redirected:
-                self._wanted = self._s.redirected
             if self._interactive:
                 self._s.spin_until(lambda: False, _SHOW_S)
+                self._wanted = self._s.redirected or self._wanted
             if len(self.results) == 1 and self._s.strip is not None:
                 self._s.strip.write(self._args.strip)
                 self._s.strip = None

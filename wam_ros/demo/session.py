@@ -49,7 +49,7 @@ class Session:
         self.report: SafetyReport | None = None
         self.status: WamStatus | None = None
         self.observation_ns = 0
-        self.instruction, self.epoch = "", -1
+        self.instruction, self.epoch, self._statuses = "", -1, 0
         self.redirected = ""  # an instruction that somebody else gave
         self.link = make_link(self._handlers())
 
@@ -101,6 +101,10 @@ class Session:
 
     def _on_status(self, status: WamStatus, _published_ns: int) -> None:
         self.status = status
+        # The first status may have been on its way before our instruction; a later one tells what is followed now.
+        self._statuses += 1
+        if self._statuses > 1 and self.instruction and status.instruction not in ("", self.instruction):
+            self.redirected = status.instruction
 
     def _on_safe(self, header: tuple[int, str], published_ns: int) -> None:
         start_ns, frame = header
@@ -163,6 +167,7 @@ class Session:
         if not answer.ok:
             raise WamError(answer.message)
         self.instruction, self.epoch, self.redirected = instruction, answer.epoch, ""
+        self._statuses = 0
 
     @property
     def at_rest(self) -> bool | None:
