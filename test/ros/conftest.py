@@ -124,12 +124,13 @@ class Arm:
     """The simulated arm as the topics show it, and chunks for it."""
 
     def __init__(self, arena, joint_names):
+        from rclpy.qos import QoSProfile
         from sensor_msgs.msg import JointState
 
-        from wam_ros.ros import convert, qos
+        from wam_ros.ros import convert
 
         self.arena, self.joint_names, self._convert = arena, joint_names, convert
-        self._states = arena.listen(JointState, "joint_states", qos.JOINT_STATES)
+        self._states = arena.listen(JointState, "joint_states", QoSProfile(depth=500))
         self._seq = 0
 
     @property

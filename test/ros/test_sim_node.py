@@ -46,8 +46,8 @@ def move(q0, start_ns=0, seconds=0.6, names=PANDA.joint_names):
 def test_joint_states_come_at_their_rate_with_rising_stamps(arena, arm, robot):
     arena.spin(2.0)
     _, stamps = arm.path()
-    assert 150 <= len(stamps) <= 250
-    assert np.median(np.diff(stamps)) == pytest.approx(0.01, abs=1e-6)
+    assert stamps[-1] - stamps[0] > 1.0
+    np.testing.assert_allclose(np.diff(stamps), 0.01, atol=1e-6)
     assert abs(stamps[-1] - arena.now_ns() / NS) < 0.5
 
 

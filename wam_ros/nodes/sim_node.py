@@ -46,7 +46,6 @@ class SimNode(WamNode):
 
     def __init__(self, **options) -> None:
         super().__init__("sim_node", SimParams, **options)
-        self._world: World | None = None
 
     def configure(self) -> None:
         """Build the world; the physics stands until activation."""
@@ -57,7 +56,8 @@ class SimNode(WamNode):
         self._controller = TrajectoryController(self._world.joint_names, self._world.q, cmd_timeout_s=p.cmd_timeout_s)
         self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
-        self._clock_pub = None if p.rate == 1.0 else self.create_publisher(Clock, "/clock", qos.STATUS)
+        if p.rate != 1.0:
+            self._clock_pub = self.create_publisher(Clock, "/clock", qos.STATUS)
         self._cameras = [
             (
                 camera.name,
@@ -79,7 +79,7 @@ class SimNode(WamNode):
         self._stepper.every(1 / p.joint_states_hz, self._publish_joints)
         self._stepper.every(1 / p.camera_hz, self._publish_images)
         self._stepper.every(0.1, self._publish_episode)
-        if self._clock_pub:
+        if p.rate != 1.0:
             self._stepper.every(p.step_s, self._publish_clock)
         self._timer = self.create_timer(p.wake_s, self._on_timer)
 
@@ -89,13 +89,12 @@ class SimNode(WamNode):
 
     def cleanup(self) -> None:
         """Free the GL context."""
-        if self._world is not None:
-            self._world.close()
-            self._world = None
+        if world := self.__dict__.pop("_world", None):
+            world.close()
 
     def _target_ns(self) -> int:
         """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""
-        if self._clock_pub is None:
+        if self.params.rate == 1.0:
             return self.get_clock().now().nanoseconds
         return self._origin_ns + round((time.monotonic_ns() - self._origin_steady_ns) * self.params.rate)
 

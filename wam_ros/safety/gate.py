@@ -209,5 +209,5 @@ class Gate:
         head_ns = [now_ns, *map(int, between)]
         head = [np.array(rows) for rows in zip(*(self._curve.at(ns) for ns in head_ns), strict=True)]
         t = np.concatenate(([(ns - now_ns) / NS for ns in head_ns], new.t + (new.start_ns - now_ns) / NS))
-        rows = (np.vstack((a, b)) for a, b in zip(head, (new.q, new.dq, new.ddq), strict=True))
-        return SafeTrajectory(now_ns, new.joint_names, t, *rows, new.chunk_seq)
+        q, dq, ddq = (np.vstack((a, b)) for a, b in zip(head, (new.q, new.dq, new.ddq), strict=True))
+        return SafeTrajectory(now_ns, new.joint_names, t, q, dq, ddq, new.chunk_seq)

@@ -90,13 +90,14 @@ class TrajectoryController:
         self.sample(now_ns)
         columns = [self.joint_names.index(name) for name in joint_names]
         degree = 1 if dq is None else 3 if ddq is None else 5
-        bases = (self._state[0], 0.0, 0.0)
-        rows = [self._widen(t.size, columns, a, base) for a, base in zip((q, dq, ddq), bases, strict=True)]
+        q, dq, ddq = (self._widen(t.size, columns, a) for a in (q, dq, ddq))
+        left_out = [i for i, name in enumerate(self.joint_names) if name not in joint_names]
+        q[:, left_out] = self._state[0][left_out]
         from_ns = max(now_ns, self._state_ns)  # the newest state may have been asked for ahead of time
         if t_ns[0] > from_ns:
             t_ns = np.concatenate(([from_ns], t_ns))
-            rows = [np.vstack((before, row)) for before, row in zip(self._state, rows, strict=True)]
-        self._plan = Curve(t_ns, *rows, degree)
+            q, dq, ddq = (np.vstack(pair) for pair in zip(self._state, (q, dq, ddq), strict=True))
+        self._plan = Curve(t_ns, q, dq, ddq, degree)
         return None
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -118,11 +119,10 @@ class TrajectoryController:
             return f"joint '{missing[0]}' is missing and partial trajectories are not allowed"
         return None
 
-    def _widen(self, n: int, columns: list[int], values: np.ndarray | None, base: np.ndarray | float) -> np.ndarray:
-        """(n, J) columns put into (n, A) in this controller's order; joints left out keep `base`."""
+    def _widen(self, n: int, columns: list[int], values: np.ndarray | None) -> np.ndarray:
+        """(n, J) columns put into (n, A) in this controller's order; zero where nothing is given."""
         out = np.zeros((n, len(self.joint_names)))
         if values is not None:
-            out[:] = base
             out[:, columns] = values
         return out
 
