@@ -27,8 +27,8 @@ class Stepper:
         self._due: list[tuple[int, Callable[[int], None], list[int]]] = []
 
     def every(self, period_s: float, action: Callable[[int], None]) -> None:
-        """Call `action(instant_ns)` each time the physics has come another `period_s`; the first time at once."""
-        self._due.append((max(self._step_ns, round(period_s * NS)), action, [self.now_ns]))
+        """Call `action(instant_ns)` each time the physics has come another `period_s`; first after one step."""
+        self._due.append((max(self._step_ns, round(period_s * NS)), action, [self.now_ns + self._step_ns]))
 
     def advance(self, to_ns: int, max_steps: int = 50) -> int:
         """Step the physics up to `to_ns`, at most `max_steps` at a time; returns the nanoseconds still missing."""
