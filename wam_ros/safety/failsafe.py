@@ -8,6 +8,8 @@ from ruckig import ControlInterface, InputParameter, Result, Ruckig, Synchroniza
 from wam_ros.safety.bounds import Bounds, Commanded
 from wam_ros.safety.motion import Motion
 
+SAMPLED = 0.29  # share of the jerk that is planned: quintics through samples of a step in jerk reach 3.3 times the step
+
 
 class Stopper:
     """Plans stops. `synchronised` lets all joints come to rest together, else each as soon as it can."""
@@ -31,7 +33,7 @@ class Stopper:
         acceleration = bounds.acceleration * params.stop_fraction
         given.synchronization = Synchronization.Time if synchronised else Synchronization.No
         given.max_acceleration = acceleration.tolist()
-        given.max_jerk = np.minimum(bounds.jerk * params.stop_fraction, acceleration / params.stop_jerk_s).tolist()
+        given.max_jerk = np.minimum(bounds.jerk * SAMPLED, acceleration / params.stop_jerk_s).tolist()
         given.current_position = state.q.tolist()
         given.current_velocity = state.dq.tolist()
         given.current_acceleration = state.ddq.tolist()
