@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -27,7 +28,7 @@ def euler(
     levels: list[float],
 ) -> tuple[Tensor, Tensor]:
     """Integrate both modalities from noise to data along `levels`; `velocity(video, action, level)` is the network."""
-    for now, then in zip(levels, levels[1:], strict=False):
+    for now, then in itertools.pairwise(levels):
         v_video, v_action = velocity(video, action, now)
         video, action = video + (then - now) * v_video, action + (then - now) * v_action
     return video, action

@@ -1,0 +1,1 @@
+"""A robot for whoever has none: MuJoCo world, tasks, scripted expert."""

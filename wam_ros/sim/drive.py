@@ -27,9 +27,9 @@ class StepDriver:
         velocity = (target - self.q) / h
         for i in range(1, self.n + 1):
             u = i / self.n
-            basis = np.array([2 * u**3 - 3 * u**2 + 1, h * (u**3 - 2 * u**2 + u), 3 * u**2 - 2 * u**3, h * (u**3 - u**2)])
-            slope = np.array([6 * u**2 - 6 * u, h * (3 * u**2 - 4 * u + 1), 6 * u - 6 * u**2, h * (3 * u**2 - 2 * u)]) / h
-            knots = np.stack([self.q, self.dq, target, velocity])
+            basis = np.array([2 * u**3 - 3 * u**2 + 1, u**3 - 2 * u**2 + u, 3 * u**2 - 2 * u**3, u**3 - u**2])
+            slope = np.array([6 * u**2 - 6 * u, 3 * u**2 - 4 * u + 1, 6 * u - 6 * u**2, 3 * u**2 - 2 * u]) / h
+            knots = np.stack([self.q, h * self.dq, target, h * velocity])
             self.world.servo(basis @ knots, slope @ knots)
             self.world.step(SERVO_STEPS)
         self.q, self.dq = target.copy(), velocity

@@ -13,6 +13,8 @@ MAX_STEP = 0.022  # m per control step
 MAX_STEP_CHANGE = 0.010  # m per control step, per control step
 GRASP_HEIGHT = 0.025  # m, tool centre above the table: finger tips stay 1.5 cm above it
 CRUISE_HEIGHT = 0.12  # m above the grasp height while far from the block
+ALIGNED = 0.010  # m: near enough to close; far coarser than the cameras see, so that it can be learned when to
+FINAL_STEP = 0.006  # m per control step close to the goal: arrive, do not creep
 OPEN, CLOSED, FINGER_STEP = 0.04, 0.012, 0.009  # m, m, m per control step
 LIFT_HEIGHT = 0.24  # m
 
@@ -62,7 +64,7 @@ class Expert:
         self.grip = min(OPEN, self.grip + FINGER_STEP)
         height = GRASP_HEIGHT + block[2] - HALF + float(np.clip(2.5 * (distance - 0.012), 0, CRUISE_HEIGHT))
         error = np.array([*aside, height - self.tool[2]])
-        if distance < 0.006 and abs(error[2]) < 0.006 and np.linalg.norm(self.rate) < 0.006 and self.grip > OPEN - 1e-6:
+        if distance < ALIGNED and abs(error[2]) < ALIGNED and self.grip > OPEN - 1e-6:
             self.closing = True
             return np.zeros(3)
         return self._towards(error)
@@ -71,5 +73,5 @@ class Expert:
     def _towards(error: np.ndarray) -> np.ndarray:
         """Step along `error`, slowing down early enough to stop on it."""
         distance = float(np.linalg.norm(error))
-        speed = min(MAX_STEP, 0.5 * distance)
+        speed = min(MAX_STEP, max(0.6 * distance, min(distance, FINAL_STEP)))
         return error * (speed / (distance + 1e-9))

@@ -9,7 +9,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.sim.tasks.base import Task
 
-# Drive gains by URDF effort limit: stiffness [Nm/rad or N/m], damping [Nm s/rad or N s/m], rotor inertia [kg m^2 or kg].
+# Drives: stiffness [Nm/rad or N/m], damping [Nm s/rad or N s/m], rotor inertia [kg m^2 or kg].
 STRONG = (4000.0, 200.0, 0.2)
 WEAK = (1500.0, 50.0, 0.05)
 FINGER = (1200.0, 40.0, 0.05)

@@ -1,0 +1,1 @@
+"""Demonstrations to weights, and what the weights are worth."""

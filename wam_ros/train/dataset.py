@@ -48,7 +48,7 @@ def encode_all(tokenizer: FrameTokenizer, frames: np.ndarray, chunk: int = 256) 
 
 
 def next_closing(closing: np.ndarray, tool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hindsight goal per step: tool position (N, K, 3) where the gripper next begins to close, and whether there is one.
+    """Hindsight goal per step: tool position (N, K, 3) where the gripper next begins to close, and if it does.
 
     While the gripper is closed there is no goal.
     """

@@ -58,7 +58,8 @@ class FrameTokenizerTrainer:
             output = self.tokenizer.decode(latents + LATENT_NOISE * noise * latents.detach().float().std())
         squared = (output.float() - target).square()
         small = 1e-4 * latents.float().square().mean()  # keeps the latent scale from drifting
-        return (weight * squared).mean() + 0.02 * (output.float() - target).abs().mean() + small, squared.mean().detach()
+        sharp = (output.float() - target).abs().mean()
+        return (weight * squared).mean() + 0.02 * sharp + small, squared.mean().detach()
 
 
 @torch.no_grad()

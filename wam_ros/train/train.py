@@ -49,7 +49,9 @@ def main(args: Train) -> None:
     embodiment = load_embodiment(config.embodiment)
     episodes, header = load_episodes(args.data)
     if tuple(header["joint_names"]) != embodiment.joint_names:
-        raise WamError(f"'{args.data}' was recorded with joints {header['joint_names']}, not those of {embodiment.name}")
+        raise WamError(
+            f"'{args.data}' was recorded with joints {header['joint_names']}, not those of {embodiment.name}"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
     normaliser = Normaliser.fit(episodes.states, episodes.actions, relative, config.chunk.action_horizon)
@@ -66,7 +68,9 @@ def main(args: Train) -> None:
     frames = canvases(episodes)
     earlier = args.resume or args.tokenizer_from
     if earlier is None:
-        train_tokenizer(networks.tokenizer, frames.reshape(-1, *frames.shape[2:]), args.tokenizer_minutes, args.seed, log)
+        train_tokenizer(
+            networks.tokenizer, frames.reshape(-1, *frames.shape[2:]), args.tokenizer_minutes, args.seed, log
+        )
     else:
         old = load_checkpoint(earlier, config)
         networks.tokenizer, networks.normaliser = old.tokenizer, old.normaliser

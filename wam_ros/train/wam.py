@@ -112,7 +112,12 @@ class HalfPrecision:
 
 
 def train_grounding(
-    model: WorldActionModel, data: Demonstrations, minutes: float, generator: torch.Generator, log: Log, batch: int = 128
+    model: WorldActionModel,
+    data: Demonstrations,
+    minutes: float,
+    generator: torch.Generator,
+    log: Log,
+    batch: int = 128,
 ) -> None:
     """Teach the stem where the gripper will close next, before the transformer can learn to ignore the instruction."""
     parameters = [*model.grounding.parameters(), *model.text_encoder.parameters()]

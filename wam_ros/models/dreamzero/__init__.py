@@ -1,0 +1,1 @@
+"""The DreamZero family: future frames and actions denoised together, block by block."""

@@ -53,7 +53,7 @@ def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of q (..., L, N, d) over k, v (..., M, N, d); `mask` is added to the scores. Returns (..., L, N * d)."""
+    """Attention of q (..., L, N, d) over k, v (..., M, N, d); `mask` is added to the scores: (..., L, N * d)."""
     q, k, v = (x.transpose(-3, -2) for x in (q, k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
     if mask is not None:

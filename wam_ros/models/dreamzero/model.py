@@ -112,7 +112,9 @@ class WorldActionModel(nn.Module):
         dtype = self.head.weight.dtype
         return angles.cos().to(dtype), angles.sin().to(dtype)
 
-    def _noisy_tokens(self, video: Tensor, action: Tensor, state: Tensor, t_action: Tensor, anchor: Tensor, text: Tensor):
+    def _noisy_tokens(
+        self, video: Tensor, action: Tensor, state: Tensor, t_action: Tensor, anchor: Tensor, text: Tensor
+    ):
         ground, goal = self.grounding(anchor, text)
         cond = torch.stack([self.state_encoder(state), ground], 2)
         return torch.cat([self._patch(video, anchor), self.action_encoder(action, t_action), cond], 2), goal
@@ -125,7 +127,9 @@ class WorldActionModel(nn.Module):
         video = self.head(torch.addcmul(shift, self.head_norm(video), 1 + scale))
         return Velocity(self._unpatch(video, chunk.imagined_frames), self.action_decoder(action))
 
-    def _run(self, x: Tensor, e: Tensor, sizes: tuple[int, ...], rope, context: Context, attention: Attention) -> Tensor:
+    def _run(
+        self, x: Tensor, e: Tensor, sizes: tuple[int, ...], rope, context: Context, attention: Attention
+    ) -> Tensor:
         for block, keys_values in zip(self.blocks, context.keys_values, strict=True):
             x = block(x, e, sizes, rope, keys_values, attention)
         return x
@@ -164,7 +168,7 @@ class WorldActionModel(nn.Module):
         return self._velocity(x[:, :, self.n_clean :], embedding[:, :, 1]), goal
 
     def _training_mask(self, blocks: int) -> Tensor:
-        """(K, 1, clean + noisy, W * clean + noisy) additive mask; keys are the window of clean blocks, then own noisy."""
+        """(K, 1, clean + noisy, W * clean + noisy) additive mask; keys: window of clean blocks, own noisy."""
         window, n = self.config.chunk.window, self.n_clean
         age = torch.arange(window - 1, -1, -1).repeat_interleave(n)  # blocks before k
         exists = age[None] <= torch.arange(blocks)[:, None]  # (K, W * n)
@@ -189,7 +193,9 @@ class WorldActionModel(nn.Module):
         t = self.config.transformer
         head = (t.num_heads, t.dim // t.num_heads)
         weight = self.head.weight
-        return KvCache(t.num_layers, self.config.chunk.window, self.n_clean, self.n_noisy, head, weight.dtype, weight.device)
+        return KvCache(
+            t.num_layers, self.config.chunk.window, self.n_clean, self.n_noisy, head, weight.dtype, weight.device
+        )
 
     def remember(self, clean: Tensor, index: int, context: Context, cache: KvCache) -> None:
         """Write the observed latent (1, 1, C, h, w) of block `index` into the memory."""
@@ -224,4 +230,3 @@ class WorldActionModel(nn.Module):
         attention: Attention = lambda layer, q, k, v: attend(q, *cache.with_own(layer, k, v))  # noqa: E731
         x = self._run(x, e, (n_video, self.n_noisy - n_video), rope, context, attention)
         return self._velocity(x, embedding[:, :, 0])
-

@@ -14,6 +14,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile, untile
 from wam_ros.core.policy import PolicyOutput
 from wam_ros.core.types import NS, Conditioning, Observation
+from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.memory import FrameMemory
@@ -32,9 +33,13 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
     e = embodiment
     found = (e.image_height, e.image_width, len(e.cameras), len(e.joint_names), e.action_horizon)
     if wanted != found:
-        raise WamError(f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, {e.name} has {found}")
+        raise WamError(
+            f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, {e.name} has {found}"
+        )
     torch.set_num_threads(threads)
-    return DreamZeroPolicy(config, embodiment, load_checkpoint(weights, config), steps or config.denoising_steps, memory)
+    return DreamZeroPolicy(
+        config, embodiment, load_checkpoint(weights, config), steps or config.denoising_steps, memory
+    )
 
 
 class DreamZeroPolicy:
@@ -120,7 +125,9 @@ class DreamZeroPolicy:
         state = torch.from_numpy(np.asarray(observation.joints.positions, np.float32))[None, None]
         return latent, state
 
-    def _denoise(self, latent: Tensor, state: Tensor, cache, rope) -> tuple[Tensor, Tensor]:
+    def _denoise(
+        self, latent: Tensor, state: Tensor, cache: KvCache, rope: tuple[Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Future latents (1, 1, F, C, h, w) and normalised actions (1, 1, T, A)."""
         model, context = self.networks.model, self._context
         assert context is not None
@@ -148,6 +155,8 @@ class DreamZeroPolicy:
         """Fingers no faster than demonstrated: their open-or-closed targets are the one thing that may jump."""
         before = np.asarray(observation.joints.positions)[self._grip]
         for row in positions:
-            row[self._grip] = np.clip(row[self._grip], before - self.config.gripper_step, before + self.config.gripper_step)
+            row[self._grip] = np.clip(
+                row[self._grip], before - self.config.gripper_step, before + self.config.gripper_step
+            )
             before = row[self._grip]
         return positions

@@ -1,0 +1,75 @@
+"""Checkpoints: what is written comes back, what is damaged is refused by name."""
+
+import json
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models.dreamzero.load import load_checkpoint, save_checkpoint  # noqa: E402
+
+
+@pytest.fixture
+def saved(tmp_path, networks, config):
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, networks, config, {"seed": 0})
+    return path
+
+
+def rewrite(path, change):
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata()
+    tensors = load_file(path)
+    change(tensors, metadata)
+    save_file(tensors, path, metadata)
+
+
+def test_weights_and_statistics_come_back_in_half_precision(saved, networks, config):
+    restored = load_checkpoint(saved, config)
+    for a, b in ((networks.model, restored.model), (networks.tokenizer, restored.tokenizer)):
+        for (name, x), y in zip(a.state_dict().items(), b.state_dict().values(), strict=True):
+            assert torch.equal(x.half().float(), y), name
+    assert restored.normaliser.to_lists() == networks.normaliser.to_lists()
+    assert len(restored.digest) == 16
+
+
+def test_a_truncated_file_is_refused(saved, config):
+    saved.write_bytes(saved.read_bytes()[: saved.stat().st_size // 2])
+    with pytest.raises(WamError, match="not a whole safetensors file"):
+        load_checkpoint(saved, config)
+
+
+def test_a_text_file_is_refused(saved, config):
+    saved.write_text("weights")
+    with pytest.raises(WamError, match="not a whole safetensors file"):
+        load_checkpoint(saved, config)
+
+
+def test_a_foreign_safetensors_file_is_refused(saved, config):
+    save_file({"x": torch.zeros(2)}, saved)
+    with pytest.raises(WamError, match="not written by wam_ros"):
+        load_checkpoint(saved, config)
+
+
+NAME = "model.blocks.0.ffn.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, m: t.pop(NAME), f"lacks tensor '{NAME}'"),
+        (lambda t, m: t.update({NAME: t[NAME][:3].clone()}), rf"'{NAME}' is \[3, 48\], expected \[64, 48\]"),
+        (lambda t, m: t.update(extra=torch.zeros(1)), "tensor 'extra'"),
+        (lambda t, m: t[NAME].fill_(float("nan")), f"'{NAME}' holds numbers that are not finite"),
+        (lambda t, m: m.update(statistics=json.dumps({})), "statistics 'relative'"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_by_the_name_of_what_is_wrong(saved, config, change, message):
+    rewrite(saved, change)
+    with pytest.raises(WamError, match=message):
+        load_checkpoint(saved, config)

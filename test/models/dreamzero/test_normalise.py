@@ -1,0 +1,54 @@
+"""Joint values to the network's range and back."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+torch = pytest.importorskip("torch")
+
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models.dreamzero.normalise import Normaliser  # noqa: E402
+
+RELATIVE = np.array([1.0, 1.0, 0.0])
+
+
+def fitted(seed=0):
+    rng = np.random.default_rng(seed)
+    states = rng.normal(size=(20, 31, 3)).cumsum(1) * 0.1
+    actions = states[:, 1:] + 0.01 * rng.normal(size=(20, 30, 3))
+    return Normaliser.fit(states, actions, RELATIVE, horizon=8), states, actions
+
+
+@given(st.integers(0, 2**31))
+def test_actions_within_range_survive_the_round_trip(seed):
+    normaliser, *_ = fitted()
+    rng = np.random.default_rng(seed)
+    state = torch.tensor(rng.normal(size=3), dtype=torch.float32)
+    wanted = torch.tensor(rng.uniform(-1.4, 1.4, (8, 3)), dtype=torch.float32)
+    again = normaliser.actions(normaliser.to_joints(wanted, state), state)
+    torch.testing.assert_close(again, wanted, atol=1e-4, rtol=0)
+
+
+def test_arm_targets_move_with_the_observed_joints_and_the_gripper_stays_absolute():
+    normaliser, *_ = fitted()
+    actions = torch.zeros(8, 3)
+    moved = normaliser.to_joints(actions, torch.full((3,), 0.5)) - normaliser.to_joints(actions, torch.zeros(3))
+    torch.testing.assert_close(moved, torch.tensor([0.5, 0.5, 0.0]).expand(8, 3))
+
+
+def test_one_and_ninetynine_percent_of_the_data_map_to_minus_one_and_one():
+    normaliser, states, actions = fitted()
+    state = normaliser.state(torch.tensor(states, dtype=torch.float32))
+    for joint in range(3):
+        assert float((state[..., joint] <= -1).float().mean()) == pytest.approx(0.01, abs=0.003)
+        assert float((state[..., joint] >= 1).float().mean()) == pytest.approx(0.01, abs=0.003)
+    offsets = np.concatenate([actions[:, o : o + 22] - RELATIVE * states[:, :22] for o in range(8)])
+    low = torch.tensor(np.quantile(offsets.reshape(-1, 3), 0.01, 0), dtype=torch.float32)
+    torch.testing.assert_close(normaliser.action_low, low)
+
+
+@pytest.mark.parametrize("bad", [{}, {"relative": [1.0, 0.0]}, {"relative": [1.0, float("nan"), 0.0]}])
+def test_missing_or_wrong_statistics_are_refused_by_name(bad):
+    with pytest.raises(WamError, match="statistics 'relative' must be 3 finite numbers"):
+        Normaliser.from_lists(bad, 3)

@@ -1,0 +1,123 @@
+"""The policy: what goes in and out, and what is refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
+from wam_ros.models import load_policy  # noqa: E402
+from wam_ros.models.dreamzero.policy import DreamZeroPolicy  # noqa: E402
+
+
+def observe(embodiment, step, seed=0):
+    rng = np.random.default_rng([seed, step])
+    stamp = 5 * NS + step * NS // 10
+    frames = rng.integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    q = np.array(embodiment.home) + 0.01 * rng.normal(size=8)
+    joints = JointState(stamp, embodiment.joint_names, q, q * 0, q * 0)
+    return Observation(stamp, embodiment.view_names, frames, (stamp, stamp), joints)
+
+
+@pytest.fixture
+def policy(config, embodiment, networks):
+    policy = DreamZeroPolicy(config, embodiment, networks, steps=2)
+    policy.reset("pick up the red block")
+    return policy
+
+
+def test_prediction_has_the_shapes_and_instants_of_the_embodiment(policy, embodiment):
+    output = policy.predict(observe(embodiment, 0))
+    assert output.positions.shape == (8, 8) and output.positions.dtype == np.float64
+    assert np.isfinite(output.positions).all()
+    assert output.frames.shape == (2, 2, 64, 64, 3) and output.frames.dtype == np.uint8
+    assert output.frame_offsets_ns == (4 * NS // 10, 8 * NS // 10)
+    assert output.conditioning == Conditioning.REAL and output.evaluations == 2
+
+
+def test_the_same_history_gives_the_same_chunk_and_another_history_another(policy, embodiment):
+    def run(seeds):
+        policy.reset("pick up the red block")
+        return [policy.predict(observe(embodiment, 4 * i, s)).positions for i, s in enumerate(seeds)][-1]
+
+    np.testing.assert_array_equal(run([1, 2, 3]), run([1, 2, 3]))
+    assert np.abs(run([1, 2, 3]) - run([7, 2, 3])).max() > 1e-9
+
+
+def test_fingers_never_move_faster_than_demonstrated(policy, embodiment, config):
+    output = policy.predict(observe(embodiment, 0))
+    finger = np.concatenate([[observe(embodiment, 0).joints.positions[7]], output.positions[:, 7]])
+    assert np.abs(np.diff(finger)).max() <= config.gripper_step + 1e-6
+
+
+def test_an_unrefreshed_memory_looks_once_and_then_only_at_itself(config, embodiment, networks):
+    policy = DreamZeroPolicy(config, embodiment, networks, steps=2, memory="imagined")
+    results = []
+    for seed in (0, 1):
+        policy.reset("grab the blue cube")
+        first = policy.predict(observe(embodiment, 0, seed=5))
+        assert [policy.predict(observe(embodiment, s, seed)) for s in (1, 2, 3)] == [None] * 3
+        results.append(policy.predict(observe(embodiment, 4, seed)))
+        assert first.conditioning == Conditioning.REAL
+        assert results[-1].conditioning == Conditioning.IMAGINED
+    np.testing.assert_array_equal(results[0].positions[:, :7], results[1].positions[:, :7])
+    np.testing.assert_array_equal(results[0].frames, results[1].frames)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "named"),
+    [
+        ("", "empty"),
+        ("  ?! ", "empty"),
+        ("red " * 3000, "characters"),
+        ("fetch the red block", "'fetch'"),
+        ("pick up the block", "exactly one of red, green, blue"),
+        ("pick up the red green block", "exactly one of red, green, blue"),
+        ("up up up up up up up up red", "9 words"),
+        ("take the \x00 \U0001f916 rouge one", "'rouge'"),
+    ],
+)
+def test_instructions_that_were_never_learned_are_refused_by_name(policy, embodiment, instruction, named):
+    before = policy.predict(observe(embodiment, 0)).positions
+    with pytest.raises(WamError, match=named):
+        policy.reset(instruction)
+    policy.reset("pick up the red block")
+    np.testing.assert_array_equal(policy.predict(observe(embodiment, 0)).positions, before)
+
+
+def test_other_views_or_joints_are_refused(policy, embodiment):
+    good = observe(embodiment, 0)
+    for bad in (
+        dataclasses.replace(good, view_names=("wrist", "front")),
+        dataclasses.replace(good, frames=good.frames[:, :32]),
+        dataclasses.replace(good, joints=dataclasses.replace(good.joints, joint_names=good.joints.joint_names[::-1])),
+    ):
+        with pytest.raises(WamError, match="observation"):
+            policy.predict(bad)
+
+
+def test_predicting_without_an_instruction_is_refused(config, embodiment, networks):
+    with pytest.raises(WamError, match="no instruction"):
+        DreamZeroPolicy(config, embodiment, networks, steps=1).predict(observe(embodiment, 0))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"model": "tinny"}, "Did you mean 'tiny'"),
+        ({"checkpoint": "/nowhere/x.safetensors"}, "does not exist"),
+        ({"memory": "rael"}, "Did you mean 'real'"),
+        ({"steps": -1}, "steps"),
+    ],
+)
+def test_load_policy_refuses_by_name(embodiment, arguments, message):
+    with pytest.raises(WamError, match=message):
+        load_policy(**({"model": "tiny", "checkpoint": "", "embodiment": embodiment} | arguments))
+
+
+def test_a_model_of_another_robot_is_refused(embodiment):
+    with pytest.raises(WamError, match="trained for 'panda', not for 'so101'"):
+        load_policy("tiny", "", dataclasses.replace(embodiment, name="so101"))
