@@ -34,7 +34,7 @@ class SafetyParams:
     sample_s: float = _p(0.01, "s", 0.002, 0.05, "between points of an emitted trajectory")
     lead_s: float = _p(0.03, "s", 0.0, 0.5, "from taking a chunk to the start of its trajectory")
     stop_lead_s: float = _p(0.01, "s", 0.0, 0.5, "from a cause to stop to the start of the stop, at least")
-    overruns: int = _p(5, "1", 1, 1000, "chunks in a row that took longer to check than the lead before it is a fault")
+    overruns: int = _p(20, "1", 1, 1000, "chunks in a row that took longer to check than the lead before it is a fault")
     blend_s: float = _p(0.2, "s", 0.05, 2.0, "in which the offset to the running motion fades; shortened or doubled")
     seam_rad: float = _p(0.35, "rad", 0.0, 6.3, "farthest first due step from the commanded state")
     seam_m: float = _p(0.05, "m", 0.0, 1.0, "the same for sliding joints")
