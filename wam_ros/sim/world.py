@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
-import numpy as np
-
-os.environ.setdefault("MUJOCO_GL", "egl")  # a GPU or llvmpipe; OSMesa is tried when EGL is missing
-
 import mujoco
+import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import NS, JointState
+from wam_ros.sim.gl import BACKEND
 from wam_ros.sim.scene import build_spec
 from wam_ros.sim.tasks import make_task
 
@@ -227,6 +224,6 @@ def _make_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Rende
         return mujoco.Renderer(model, *size)
     except Exception as error:  # every GL back end raises its own type
         raise WamError(
-            f"no OpenGL for the simulated cameras (MUJOCO_GL={os.environ.get('MUJOCO_GL')}: {error}); "
+            f"no OpenGL for the simulated cameras (MUJOCO_GL={BACKEND}: {error}); "
             "install libegl1 libgl1-mesa-dri, or libosmesa6 and set MUJOCO_GL=osmesa"
         ) from error

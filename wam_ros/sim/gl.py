@@ -1,0 +1,21 @@
+"""Which OpenGL draws the simulated cameras; `mujoco` reads the choice when it is first imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+BACKENDS = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}  # first found wins: a GPU or llvmpipe, then software only
+
+
+def _first_available() -> str:
+    for backend, library in BACKENDS.items():
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            continue
+        return backend
+    return next(iter(BACKENDS))
+
+
+BACKEND = os.environ.setdefault("MUJOCO_GL", _first_available())
