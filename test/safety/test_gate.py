@@ -171,6 +171,18 @@ def test_a_jump_in_speed_is_refused():
     assert "would jump" in gate.admit(move(now, q), now, 0)[1]
 
 
+def test_a_small_step_at_a_seam_passes_and_one_beyond_full_acceleration_does_not():
+    for share, passes in ((0.8, True), (1.3, False)):
+        gate = make_gate()
+        first = move()
+        gate.admit(first, NOW, 0)
+        now = NOW + NS // 2
+        after = tail(first, now)
+        dq = after.dq.copy()
+        dq[0, 1] -= share * 0.02 * PANDA.max_acceleration[1]
+        assert (gate.admit(dataclasses.replace(after, dq=dq), now, 0)[1] == "") == passes
+
+
 def test_at_rest_a_start_where_the_arm_is_commanded_passes_even_if_measured_elsewhere():
     gate = make_gate()
     gate.admit(move(), NOW, 0)

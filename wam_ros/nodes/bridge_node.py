@@ -31,6 +31,7 @@ class BridgeParams:
     topic: str = param("", doc="topic of the controller; empty: its usual one")
     rate_hz: float = param(50.0, unit="Hz", low=10.0, high=500.0, doc="commanded states per second")
     deadline_s: float = param(0.05, unit="s", low=0.005, high=0.5, doc="a trajectory later than this is refused")
+    seam_s: float = param(0.02, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this")
     heartbeat_s: float = param(0.3, unit="s", low=0.05, high=2.0, doc="silence of the safety node that closes the gate")
     start_rad: float = param(0.02, unit="rad", low=0.0, high=0.2, doc="first start this close to the measured joints")
     start_m: float = param(0.005, unit="m", low=0.0, high=0.05, doc="the same for sliding joints")
@@ -48,7 +49,7 @@ class BridgeNode(WamNode):
         embodiment = load_embodiment(p.embodiment)
         self._joint_names = embodiment.joint_names
         limits = load_gate_limits(embodiment, p.start_rad, p.start_m)
-        self._gate = Gate(limits, p.deadline_s, p.heartbeat_s)
+        self._gate = Gate(limits, p.deadline_s, p.seam_s, p.heartbeat_s)
         self._controller = make_controller(p.controller or embodiment.controller, self, p.topic)
         self._cause, self._silent = "", True
         self._refused = self._passed = self._overruns = 0

@@ -58,11 +58,14 @@ class Gate:
     Args:
         limits: of the joints it lets move.
         deadline_s: a trajectory may arrive this long after its start; beyond, the arm is elsewhere already.
+        seam_s: what passes may differ from the running motion by what full acceleration changes in this time.
         heartbeat_s: without a sign of life of the safety node for this long nothing more passes.
     """
 
-    def __init__(self, limits: GateLimits, deadline_s: float = 0.05, heartbeat_s: float = 0.3) -> None:
-        self.limits, self.deadline_s, self.heartbeat_s = limits, deadline_s, heartbeat_s
+    def __init__(
+        self, limits: GateLimits, deadline_s: float = 0.05, seam_s: float = 0.02, heartbeat_s: float = 0.3
+    ) -> None:
+        self.limits, self.deadline_s, self.seam_s, self.heartbeat_s = limits, deadline_s, seam_s, heartbeat_s
         self.paused = False
         self._curve: Curve | None = None
         self._measured: JointState | None = None
@@ -177,9 +180,9 @@ class Gate:
         if commanded is None or self._curve is None:
             gap = "nothing is commanded yet"
         else:
-            reach_dq = self.limits.acceleration * self.deadline_s
+            reach_dq = self.limits.acceleration * self.seam_s
             q0, dq0, _ = self._curve.at(at_ns)
-            off = np.maximum(np.abs(q - q0) / (reach_dq * self.deadline_s / 2), np.abs(dq - dq0) / reach_dq)
+            off = np.maximum(np.abs(q - q0) / (reach_dq * self.seam_s / 2), np.abs(dq - dq0) / reach_dq)
             joint = int(off.argmax())
             if off[joint] <= 1:
                 return ""
