@@ -66,6 +66,22 @@ class Rig:
             trajectory if isinstance(trajectory, JointTrajectory) else convert.trajectory_to_msg(trajectory)
         )
 
+    def offer_until(self, condition, make=None, names=PANDA.joint_names):
+        """Offer a fresh trajectory each 0.1 s beside the signs of life: a busy machine may make one of them late."""
+        make, last = make or self.move, [0]
+
+        def each():
+            self.live(names)
+            if self.arena.now_ns() - last[0] > 100_000_000:
+                last[0] = self.arena.now_ns()
+                self.offer(make())
+
+        self.arena.until(condition, each)
+
+    def complained(self, words):
+        """Whether the bridge has named a cause with these words."""
+        return any(words in cause for cause in self.causes())
+
     def causes(self):
         """What the bridge has complained about."""
         return [d.status[0].message for d in self.diagnostics if d.status[0].level == DiagnosticStatus.ERROR]
@@ -73,72 +89,77 @@ class Rig:
 
 @pytest.fixture
 def rig(arena):
-    r = Rig(arena)
-    arena.spin(0.3, r.live)
-    return r
+    return Rig(arena)
 
 
 @pytest.mark.parametrize("names", [PANDA.joint_names, PANDA.joint_names[::-1]])
 def test_a_safe_trajectory_reaches_the_controller_and_is_told_as_commanded(arena, names):
     rig = Rig(arena)
-    arena.spin(0.3, lambda: rig.live(names))
-    move = rig.move()
-    rig.offer(move)
-    arena.until(lambda: rig.sent, rig.live)
+    move = []
+
+    def make():
+        move.append(rig.move())
+        return move[-1]
+
+    rig.offer_until(lambda: rig.sent, make, names)
     got = convert.trajectory_from_msg(rig.sent[0])
-    np.testing.assert_array_equal(got.q, move.q)
-    assert got.start_ns == move.start_ns
-    arena.spin(1.3, rig.live)
+    assert got.start_ns in [m.start_ns for m in move]
+    np.testing.assert_array_equal(got.q, move[0].q)
+    arena.until(lambda: rig.commanded and np.allclose(rig.commanded[-1].position, HOME + STEP, atol=1e-9), rig.live)
     q = np.array([m.position for m in rig.commanded])
-    assert 40 <= len(q) <= 80
-    assert np.abs(np.diff(q, axis=0)).max() < 0.03
-    np.testing.assert_allclose(q[-1], HOME + STEP)
+    stamps = np.array([convert.time_to_ns(m.header.stamp) for m in rig.commanded]) / NS
+    assert (np.abs(np.diff(q, axis=0)).max(axis=1) <= 0.5 * np.diff(stamps) + 1e-6).all()
 
 
 def test_nothing_passes_before_the_safety_node_was_heard(arena):
     rig = Rig(arena)
-    rig.offer(rig.move())
-    arena.until(lambda: any("not been heard" in c for c in rig.causes()))
+    arena.until(lambda: rig.complained("not been heard"), lambda: rig.offer(rig.move()))
     assert not rig.sent
 
 
 def test_when_the_safety_node_falls_silent_nothing_passes_and_the_cause_is_told(arena, rig):
-    rig.offer(rig.move())
-    arena.until(lambda: rig.sent, rig.live)
-    arena.until(lambda: any("silent" in c for c in rig.causes()))
+    rig.offer_until(lambda: rig.sent)
+    arena.until(lambda: rig.complained("silent"))
     before = len(rig.sent)
     rig.offer(rig.move(q0=HOME + STEP))
     arena.spin(0.5)
     assert len(rig.sent) == before
-    arena.until(lambda: abs(rig.commanded[-1].position[0] - (HOME + STEP)[0]) < 1e-6)
+    arena.until(lambda: np.allclose(rig.commanded[-1].position, HOME + STEP, atol=1e-9))
     assert not any(rig.commanded[-1].velocity)
 
 
-def test_bad_trajectories_do_not_reach_the_controller(arena, rig):
-    far, late = rig.move(q0=HOME - 0.1 * (STEP != 0)), rig.move(lead_s=-0.5)
-    ragged, foreign = convert.trajectory_to_msg(rig.move()), convert.trajectory_to_msg(rig.move())
-    ragged.points[3].velocities.pop()
-    foreign.joint_names[0] = "elbow"
-    for bad, words in (
-        (far, "away from the start"),
-        (late, "after its start"),
-        (ragged, "malformed"),
-        (foreign, "elbow"),
-    ):
-        rig.offer(bad)
-        arena.until(lambda words=words: any(words in c for c in rig.causes()), rig.live)
+def ragged(rig):
+    message = convert.trajectory_to_msg(rig.move())
+    message.points[3].velocities.pop()
+    return message
+
+
+def foreign(rig):
+    message = convert.trajectory_to_msg(rig.move())
+    message.joint_names[0] = "elbow"
+    return message
+
+
+BAD = {
+    "away from the start": lambda rig: rig.move(q0=HOME - 0.1 * (STEP != 0)),
+    "after its start": lambda rig: rig.move(lead_s=-0.5),
+    "malformed": ragged,
+    "elbow": foreign,
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_bad_trajectories_do_not_reach_the_controller(arena, rig, words):
+    rig.offer_until(lambda: rig.complained(words), lambda: BAD[words](rig))
     assert not rig.sent
 
 
 def test_paused_it_passes_nothing_until_told_otherwise(arena, rig):
     assert arena.call(SetBool, "bridge_node/pause", data=True).success
-    rig.offer(rig.move())
-    arena.until(lambda: any("paused" in c for c in rig.causes()), rig.live)
+    rig.offer_until(lambda: rig.complained("paused"))
     assert not rig.sent
     assert arena.call(SetBool, "bridge_node/pause", data=False).success
-    arena.spin(0.2, rig.live)
-    rig.offer(rig.move())
-    arena.until(lambda: rig.sent, rig.live)
+    rig.offer_until(lambda: rig.sent)
 
 
 def test_an_unknown_controller_is_refused_with_the_choices(arena, capfd):
@@ -151,10 +172,6 @@ def test_an_unknown_controller_is_refused_with_the_choices(arena, capfd):
 
 def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
     rig = Rig(arena)
-    arena.spin(0.4, lambda: rig.live(PANDA.joint_names[:-1]))
-    rig.offer(rig.move())
-    arena.until(
-        lambda: any("no recent joint state" in c for c in rig.causes()), lambda: rig.live(PANDA.joint_names[:-1])
-    )
+    rig.offer_until(lambda: rig.complained("no recent joint state"), names=PANDA.joint_names[:-1])
     assert not rig.sent
     assert "panda_finger_joint1" in capfd.readouterr().err

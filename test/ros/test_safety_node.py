@@ -61,8 +61,7 @@ class Cell:
 
     def arm_it(self):
         self.until_state(SafetyState.HOLD)
-        answer = self.arena.call(SetBool, "safety_node/arm", data=True)
-        assert answer.success, answer.message
+        self.arena.until(lambda: self.arena.call(SetBool, "safety_node/arm", data=True).success)
 
     def offer(self, chunk):
         self._chunks.publish(chunk if isinstance(chunk, ActionChunk) else convert.chunk_to_msg(chunk))

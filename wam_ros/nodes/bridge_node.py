@@ -21,6 +21,8 @@ from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.params import param
 from wam_ros.safety.gate import Gate, load_gate_limits
 
+DIAGNOSTICS_NS = 200_000_000  # least time between two diagnostics that refusals ask for
+
 
 @dataclass(frozen=True)
 class BridgeParams:
@@ -52,7 +54,7 @@ class BridgeNode(WamNode):
         self._gate = Gate(limits, p.deadline_s, p.seam_s, p.heartbeat_s)
         self._controller = make_controller(p.controller or embodiment.controller, self, p.topic)
         self._cause, self._silent = "", True
-        self._refused = self._passed = self._overruns = 0
+        self._refused = self._passed = self._overruns = self._told_ns = 0
         self._commanded_pub = self.create_publisher(JointState, "commanded_state", qos.JOINTS)
         self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY)
@@ -88,6 +90,8 @@ class BridgeNode(WamNode):
             self.get_logger().error(
                 f"refused: {reason}; the arm is at rest in {rest_s:.2f} s", throttle_duration_sec=1.0
             )
+            if time.monotonic_ns() - self._told_ns > DIAGNOSTICS_NS:
+                self._publish_diagnostics()
             return
         self._passed += 1
         self._cause = ""
@@ -141,6 +145,7 @@ class BridgeNode(WamNode):
         return response
 
     def _publish_diagnostics(self) -> None:
+        self._told_ns = time.monotonic_ns()
         status = DiagnosticStatus(name=f"{self.get_name()}: forwarding", hardware_id=self.params.embodiment)
         listeners = self._controller.listeners()
         cause = self._cause or ("" if listeners else "no controller listens")
