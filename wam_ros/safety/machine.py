@@ -8,11 +8,11 @@ stop plays out and the next valid chunk moves the arm again.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 
 from wam_ros.core.types import NS, ActionChunk, Decision, JointState, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.safety.answers import Answer, Output
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.braking import Brakes
 from wam_ros.safety.filter import SafetyFilter
@@ -26,21 +26,6 @@ ADVICE = {
     S.SHADOW: "a dry run, or no joint state yet",
     S.BRAKING: "wait until it stands",
 }
-
-
-class Output(NamedTuple):
-    """What to publish: a trajectory that replaces the former one, or None, and a report."""
-
-    trajectory: SafeTrajectory | None
-    report: SafetyReport
-
-
-class Answer(NamedTuple):
-    """The answer to an operator; a trajectory is to be published like any other."""
-
-    ok: bool
-    message: str
-    trajectory: SafeTrajectory | None = None
 
 
 class SafetyMachine:
