@@ -275,8 +275,11 @@ def test_a_trajectory_whose_time_does_not_rise_from_zero_is_refused(times):
 def test_a_controller_sees_where_a_trajectory_came_from():
     msg = trajectory_msg()
     assert msg.header.frame_id == "chunk 0"
-    msg.header.frame_id = "world"
-    assert convert.trajectory_from_msg(msg).chunk_seq == 0
+    msg.header.frame_id = "chunk 7"
+    assert convert.trajectory_from_msg(msg).chunk_seq == 7
+    for frame in ("world", "camera 7", "chunk x", "chunk -1"):
+        msg.header.frame_id = frame
+        assert convert.trajectory_from_msg(msg).chunk_seq == 0
 
 
 def test_missing_joints_are_all_named():

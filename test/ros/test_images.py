@@ -134,7 +134,11 @@ def test_another_kind_of_array_is_refused(frame):
 class OpenCvBridge:
     """What cv_bridge does to colour images, in OpenCV's words."""
 
+    def __init__(self):
+        self.sizes = []
+
     def imgmsg_to_cv2(self, msg, encoding):
+        self.sizes.append((msg.width, msg.height))
         assert encoding == "rgb8"
         kind = np.uint16 if msg.encoding.endswith("16") else np.uint8
         rows = np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)
@@ -162,8 +166,22 @@ def test_cv_bridge_is_used_where_it_is_and_the_pixels_are_the_same(encoding, mon
     monkeypatch.setitem(sys.modules, "cv_bridge", types.SimpleNamespace(CvBridge=OpenCvBridge))
     images._bridge.cache_clear()
     try:
-        assert isinstance(images._bridge(), OpenCvBridge)
         np.testing.assert_array_equal(image_to_numpy(msg), without)
+        assert images._bridge().sizes[-1] == (8, 6)
+    finally:
+        monkeypatch.undo()
+        images._bridge.cache_clear()
+
+
+def test_a_cv_bridge_that_cannot_convert_here_is_not_used(monkeypatch):
+    class Broken:
+        def imgmsg_to_cv2(self, msg, encoding):
+            raise AttributeError("_ARRAY_API not found")
+
+    monkeypatch.setitem(sys.modules, "cv_bridge", types.SimpleNamespace(CvBridge=Broken))
+    images._bridge.cache_clear()
+    try:
+        np.testing.assert_array_equal(image_to_numpy(image("mono8", GRAY)), np.dstack([GRAY] * 3))
     finally:
         monkeypatch.undo()
         images._bridge.cache_clear()
