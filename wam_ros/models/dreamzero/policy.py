@@ -37,9 +37,16 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
             f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, {e.name} has {found}"
         )
     torch.set_num_threads(threads)
-    return DreamZeroPolicy(
-        config, embodiment, load_checkpoint(weights, config), steps or config.denoising_steps, memory
-    )
+    networks = load_checkpoint(weights, config)
+    networks.model.to(arithmetic())
+    networks.tokenizer.to(arithmetic(), memory_format=torch.channels_last)
+    return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
+
+
+def arithmetic() -> torch.dtype:
+    """bf16, the precision of training, where the processor multiplies it natively; else fp32."""
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
 
 
 class DreamZeroPolicy:
@@ -94,6 +101,7 @@ class DreamZeroPolicy:
         video, action = self._denoise(latent, state, cache, rope)
         positions = self.networks.normaliser.to_joints(action, state)
         denoised = time.perf_counter()
+        video = video.to(latent.dtype)
         self._own = (video[:, :, 0], positions[:, :, self.config.chunk.frame_stride - 1])
         frames = self._decode(video[0, 0], latent[0], observation)
         stride_ns = round(self.config.chunk.frame_stride * self.embodiment.step_period_s * NS)
@@ -131,11 +139,12 @@ class DreamZeroPolicy:
         """Future latents (1, 1, F, C, h, w) and normalised actions (1, 1, T, A)."""
         model, context = self.networks.model, self._context
         assert context is not None
-        cond = model.condition(self.networks.normaliser.state(state), latent, context)
+        dtype = model.head.weight.dtype
+        cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
 
         def velocity(video: Tensor, action: Tensor, level: float) -> tuple[Tensor, Tensor]:
-            v = model.denoise(video, action, level, level, cond, latent, rope, context, cache)
-            return v.video, v.action
+            v = model.denoise(video.to(dtype), action.to(dtype), level, level, cond, latent, rope, context, cache)
+            return v.video.float(), v.action.float()
 
         return euler(velocity, self._video_noise, self._action_noise, self.levels)
 
@@ -144,7 +153,7 @@ class DreamZeroPolicy:
 
         What the tokenizer loses of the observed frame is added back, so that the still parts of the picture stay sharp.
         """
-        decoded = self.networks.tokenizer.decode(torch.cat([latent, video]))
+        decoded = self.networks.tokenizer.decode(torch.cat([latent, video])).float()
         if self._refresh or self._due == self.config.chunk.frame_stride:
             seen = torch.from_numpy(tile(observation.frames)).float() / 255
             decoded = decoded + (seen - decoded[:1])
