@@ -31,6 +31,7 @@ fingerprint() {
     "$PYTHON" -c 'import sys; print(sys.version, sys.base_prefix)'
     cat setup.py pyproject.toml package.xml CMakeLists.txt tools/setup.sh cmake/* msg/* srv/* action/*
     ls wam_ros/nodes/*_node.py
+    find launch config urdf weights -type f ! -name '*.pyc' 2>/dev/null | sort
   } | cksum
 }
 
@@ -105,10 +106,14 @@ case ,$EXTRAS, in
 esac
 pip install -q -e ".[$EXTRAS]" 2>"$VENV/pip.log" || { cat "$VENV/pip.log" >&2; exit 1; }
 
-# What `ros2 launch` and `ros2 run` find in an editable environment is the checkout itself.
+# What `ros2 launch` and `ros2 run` find in an editable environment is the checkout itself. Links to files, as
+# `colcon build --symlink-install` makes them: `ros2 launch` does not look into linked folders.
 for folder in launch config urdf weights; do
   rm -rf "$VENV/share/wam_ros/$folder"
-  [ ! -d "$folder" ] || ln -s "$(pwd)/$folder" "$VENV/share/wam_ros/$folder"
+done
+find launch config urdf weights -type f ! -name '*.pyc' 2>/dev/null | while read -r file; do
+  mkdir -p "$VENV/share/wam_ros/$(dirname "$file")"
+  ln -s "$(pwd)/$file" "$VENV/share/wam_ros/$file"
 done
 "$VENV/bin/python" -c 'import rclpy, wam_ros.msg' || fail "the environment is made but does not work"
 echo "$wanted" >"$stamp"

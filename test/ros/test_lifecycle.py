@@ -223,6 +223,7 @@ def test_a_signal_lets_the_node_say_its_last_word_and_exits_with_0(arena, number
     assert process.stdout.readline() == "active\n"
     arena.until(lambda: heard)
     process.send_signal(number)
+    process.send_signal(signal.SIGINT)  # a terminal and `ros2 launch` both send one
     arena.until(lambda: heard[-1].data == 99)
     _, err = process.communicate(timeout=10)
     assert process.returncode == 0, err
@@ -252,6 +253,25 @@ def test_arguments_that_ros_cannot_read_are_named():
     assert process.returncode == 1
     assert "Traceback" not in err
     assert "'-p broken'" in err.splitlines()[-1]
+
+
+def test_a_node_that_hangs_ends_at_a_later_signal():
+    program = textwrap.dedent(
+        """
+        import os, signal, time
+        from wam_ros.ros import lifecycle
+        stop = lifecycle.StopRequest()
+        stop.PATIENCE_S = 0.05
+        assert not stop.asked
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.asked
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        """
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 128 + signal.SIGTERM
 
 
 def test_without_autostart_the_node_waits_for_its_transitions(arena):

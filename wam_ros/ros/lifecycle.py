@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -211,19 +212,30 @@ def one_line(error: BaseException) -> str:
 
 
 class StopRequest:
-    """Set by the first SIGINT or SIGTERM; a second one ends the process at once.
+    """Set by SIGINT or SIGTERM; one more, when the node had time to end and has not, ends the process at once.
 
-    rclpy's own handlers invalidate the context first, and a node could not say its last words: here it can.
+    rclpy's own handlers invalidate the context first, and a node could not say its last words: here it can. The wait is
+    because Ctrl-C in a terminal arrives twice, from the terminal and from `ros2 launch`.
     """
 
+    PATIENCE_S = 2.0
+
     def __init__(self) -> None:
-        self.asked = False
+        self._asked_s: float | None = None
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
 
+    @property
+    def asked(self) -> bool:
+        """Whether the process was told to end."""
+        return self._asked_s is not None
+
     def _on_signal(self, number: int, frame: Any) -> None:
-        self.asked = True
-        signal.signal(number, signal.SIG_DFL)
+        now_s = time.monotonic()
+        if self._asked_s is None:
+            self._asked_s = now_s
+        elif now_s - self._asked_s > self.PATIENCE_S:
+            os._exit(128 + number)
 
 
 def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
