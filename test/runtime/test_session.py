@@ -9,7 +9,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import PolicyOutput
-from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation
+from wam_ros.core.types import NS, ChunkingMode, Conditioning, JointState, Observation
 from wam_ros.runtime.engine import EngineResult, EngineStatus
 from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
 
@@ -220,3 +220,19 @@ def test_a_keyframe_is_the_farthest_frame():
     assert key.instants_ns == (T0 + 800 * MS,)
     assert key.frames.shape == (1, 2, 4, 4, 3)
     assert (key.frames == 8).all()
+
+
+def test_the_next_chunk_is_asked_for_when_the_executed_part_of_the_last_one_ends():
+    robot = load_embodiment("panda")
+    session = InferenceSession(robot, "m", "h", bytes(16), LatencyWindow(), execute_steps=4)
+    example = example_observation(robot)
+    step = NS // 10
+
+    def asked(k):
+        return session.observe(dataclasses.replace(example, stamp_ns=NS + k * step))
+
+    assert [k for k in range(13) if asked(k)] == [0, 4, 8, 12]
+    assert [k for k in (13, 15, 19, 20, 23, 24) if asked(k)] == [19, 23]  # frames were lost: the grid begins anew
+    session.forget()
+    assert asked(25)
+    assert session.timing.execute_steps == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def load_episodes(folder: Path) -> tuple[Episodes, dict]:
         try:
             with np.load(shard, allow_pickle=False) as data:
                 parts.append({f.name: data[f.name] for f in fields(Episodes)})
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise WamError(f"damaged demonstration file '{shard}': {error}") from error
     joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
     return Episodes(**joined), json.loads((folder / "header.json").read_text())

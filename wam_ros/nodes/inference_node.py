@@ -45,6 +45,9 @@ class InferenceParams:
     imagination: str = param(
         "full", choices=("off", "keyframes", "full"), doc="Imagined frames to publish: none, the farthest, all"
     )
+    execute_steps: int = param(
+        4, unit="steps", low=1, high=1000, doc="Steps of a chunk to execute before the next one is predicted"
+    )
     steps: int = param(0, unit="steps", low=0, high=1000, doc="Denoising steps per chunk; 0 takes the model's own")
     threads: int = param(1, low=1, high=256, doc="CPU threads of the model")
     warmups: int = param(2, low=0, high=100, doc="Predictions thrown away before the first real one")
@@ -107,7 +110,14 @@ class InferenceNode(WamNode):
             raise WamError(outcome.message)
         window = LatencyWindow(p.latency_window, p.latency_warmup)
         policy = self._policy
-        self._session = InferenceSession(self._robot, policy.name, policy.checkpoint_hash, uuid.uuid4().bytes, window)
+        self._session = InferenceSession(
+            self._robot,
+            policy.name,
+            policy.checkpoint_hash,
+            uuid.uuid4().bytes,
+            window,
+            execute_steps=p.execute_steps,
+        )
         self._notice, self._said_timing = Notice(5.0), ""
         self._quiet_until = time.monotonic() + 2.0
         self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)

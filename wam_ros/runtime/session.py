@@ -28,6 +28,7 @@ class InferenceSession:
         session_id: 16 bytes, new for every session, so that chunks of an earlier one are told apart.
         latency: window the delay is forecast from.
         rest_speed: joints slower than this [rad/s or m/s] are at rest; decides when to look in synchronous mode.
+        execute_steps: steps of a chunk to execute before the next one is predicted.
     """
 
     def __init__(
@@ -38,10 +39,13 @@ class InferenceSession:
         session_id: bytes,
         latency: LatencyWindow,
         rest_speed: float = 0.02,
+        execute_steps: int = 1,
     ) -> None:
         self._robot, self._model, self._hash, self.session_id = embodiment, model, checkpoint_hash, session_id
         self._step_ns = round(embodiment.step_period_s * NS)
         frame_ns = round(NS / embodiment.frame_rate_hz)
+        self._period_ns = max(frame_ns, execute_steps * self._step_ns)
+        self._due_ns: int | None = None  # instant whose observation the next chunk is predicted from
         self._latency, self._rest_speed = latency, rest_speed
         self._monitor = ImaginationMonitor(frame_ns // 2)
         self._chunk: ActionChunk | None = None
@@ -56,12 +60,13 @@ class InferenceSession:
     def timing(self) -> ChunkTiming:
         """Delay, execution and horizon as measured so far."""
         robot = self._robot
-        return chunk_timing(self._latency, robot.step_period_s, 1.0 / robot.frame_rate_hz, robot.action_horizon)
+        return chunk_timing(self._latency, robot.step_period_s, self._period_ns / NS, robot.action_horizon)
 
     def observe(self, observation: Observation) -> bool:
         """Compare `observation` with what was imagined for it; True when a chunk should be predicted from it.
 
-        In synchronous mode that is so only when the plan has been executed and the arm stands still.
+        That is so once per executed part of a chunk; in synchronous mode only when the plan has been executed and the
+        arm stands still.
         """
         if self._observed_ns is not None and observation.stamp_ns < self._observed_ns:
             self.forget()
@@ -71,6 +76,9 @@ class InferenceSession:
         at_rest = self.timing.mode is ChunkingMode.SYNCHRONOUS and self._chunk is not None
         if at_rest and (self._asked_ns is not None or not self._at_rest(observation)):
             return False
+        if not at_rest and self._due_ns is not None and observation.stamp_ns < self._due_ns - self._step_ns // 2:
+            return False
+        self._due_ns = observation.stamp_ns + self._period_ns
         self._asked_ns, self._asked_at_rest = observation.stamp_ns, at_rest
         return True
 
@@ -155,7 +163,7 @@ class InferenceSession:
     def forget(self) -> None:
         """Drop what was imagined: the instruction changed, or the clock was set back."""
         self._monitor.clear()
-        self.surprise, self._asked_ns = None, None
+        self.surprise, self._asked_ns, self._due_ns = None, None, None
 
     def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
         """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""

@@ -35,7 +35,7 @@ class Eval:
     nudge: bool = False
     swap: bool = False  # name another block than the seed's own
     memory: str = "real"  # or imagined
-    every: int = 1  # control steps between two predictions
+    every: int = 4  # control steps between two predictions
     delay: int = 1  # control steps until a prediction is executed
     steps: int = 0  # denoising steps; 0 takes the model's own
     max_steps: int = 64
