@@ -20,6 +20,7 @@ from .tools import START, make_chunk
 
 S = SafetyState
 MS = 1_000_000
+LEAD_NS = round(SafetyParams().lead_s * 1e9)
 TURN = np.r_[0.03, 0.02, 0, 0, 0, 0, 0.02, 0]  # rad per step
 
 
@@ -134,10 +135,10 @@ def test_held_it_judges_and_emits_nothing(rig):
 
 def test_armed_a_chunk_moves_the_arm_and_the_first_sample_is_the_commanded_state(rig):
     rig.armed()
-    before = rig.machine.commanded(rig.now + 30 * MS)
+    before = rig.machine.commanded(rig.now + LEAD_NS)
     output = rig.chunk()
     assert output.report.state == S.ARMED
-    assert output.trajectory.start_ns == rig.now + 30 * MS
+    assert output.trajectory.start_ns == rig.now + LEAD_NS
     assert np.array_equal(output.trajectory.q[0], before.q)
     rig.run(0.3)
     assert not rig.at_rest
@@ -146,7 +147,7 @@ def test_armed_a_chunk_moves_the_arm_and_the_first_sample_is_the_commanded_state
 def test_chunks_that_follow_each_other_join_without_a_step(rig):
     rig.armed()
     for _ in range(8):
-        former = rig.machine.commanded(rig.now + 30 * MS)
+        former = rig.machine.commanded(rig.now + LEAD_NS)
         output = rig.chunk()
         t = output.trajectory
         for found, wanted in zip((t.q[0], t.dq[0], t.ddq[0]), (former.q, former.dq, former.ddq), strict=True):
@@ -158,8 +159,8 @@ def test_until_a_trajectory_begins_the_former_one_is_commanded(rig):
     rig.moving()
     before = _snapshot(rig)
     output = rig.chunk()
-    for ms in (1, 10, 29):
-        assert np.array_equal(rig.machine.commanded(rig.now + ms * MS).q, before(rig.now + ms * MS).q)
+    for after in (MS, LEAD_NS // 2, LEAD_NS - MS):
+        assert np.array_equal(rig.machine.commanded(rig.now + after).q, before(rig.now + after).q)
     assert not np.array_equal(before(rig.now).q, output.trajectory.q[0])
 
 
@@ -459,7 +460,7 @@ def test_surprise_slows_then_stops_then_is_forgotten(panda, home):
 
 def test_a_check_that_takes_too_long_is_refused_and_again_and_again_is_a_fault(panda, home):
     rig = Rig(panda, home).moving()
-    clock = iter(np.arange(0, 1000, 0.05))
+    clock = iter(np.arange(0, 1000, 2 * LEAD_NS / 1e9))
     rig.machine.filter = slow = SafetyFilter(panda.model, stopwatch=lambda: next(clock))
     for k in range(slow.params.overruns):
         output = rig.chunk()

@@ -103,15 +103,16 @@ def test_tokenizer_learns(episodes):
     tokenizer = FrameTokenizer(CONFIG.tokenizer)
     trainer, generator = FrameTokenizerTrainer(tokenizer), torch.Generator().manual_seed(0)
     frames = torch.from_numpy(canvases(episodes)[0, ::12])
-    optimiser = torch.optim.AdamW(tokenizer.parameters(), 2e-3)
+    optimiser = torch.optim.AdamW(tokenizer.parameters(), 5e-4)
     errors = []
     for _ in range(30):
         loss, mse = trainer.loss(frames, generator)
         optimiser.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
         optimiser.step()
         errors.append(float(mse))
-    assert errors[-1] < 0.6 * errors[0]
+    assert errors[-1] < 0.5 * errors[0]
 
 
 def test_model_learns_every_loss_and_the_mean_follows(demonstrations):
