@@ -148,3 +148,12 @@ def test_without_a_working_gl_the_error_names_the_packages(monkeypatch):
     monkeypatch.setattr(mujoco, "Renderer", broken)
     with pytest.raises(WamError, match="libegl1"):
         World(EMBODIMENT)
+
+
+def test_the_boxes_to_draw_are_the_blocks_where_they_lie(world):
+    world.reset(3)
+    boxes = {o.name: o for o in world.objects()}
+    assert set(boxes) == {f"{c}_block" for c in COLOURS}
+    for colour in COLOURS:
+        np.testing.assert_allclose(boxes[f"{colour}_block"].position, world.task.block_position(world, colour))
+        np.testing.assert_allclose(boxes[f"{colour}_block"].size, 0.04)

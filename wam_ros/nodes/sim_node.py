@@ -6,9 +6,11 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
@@ -20,7 +22,7 @@ from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.params import param
 from wam_ros.sim.stepper import Stepper
 from wam_ros.sim.trajectory_controller import TrajectoryController
-from wam_ros.sim.world import World
+from wam_ros.sim.world import SimObject, World
 from wam_ros.srv import ResetEpisode
 
 
@@ -56,6 +58,7 @@ class SimNode(WamNode):
         self._controller = TrajectoryController(self._world.joint_names, self._world.q, cmd_timeout_s=p.cmd_timeout_s)
         self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
+        self._objects_pub = self.create_publisher(MarkerArray, "sim/objects", qos.STATUS)
         if p.rate != 1.0:
             self._clock_pub = self.create_publisher(Clock, "/clock", qos.STATUS)
         self._cameras = [
@@ -157,6 +160,19 @@ class SimNode(WamNode):
         msg.violation_counts = list(e.violations.values())
         msg.limit_violations = sum(e.violations.values())
         self._episode_pub.publish(msg)
+        if self._objects_pub.get_subscription_count():
+            markers = [self._marker(k, o, msg.header.stamp) for k, o in enumerate(self._world.objects())]
+            self._objects_pub.publish(MarkerArray(markers=markers))
+
+    def _marker(self, index: int, o: SimObject, stamp: Time) -> Marker:
+        marker = Marker(ns=o.name, id=index, type=Marker.CUBE)
+        marker.header.frame_id, marker.header.stamp = self.embodiment.base_frame, stamp
+        p, q, s, c = marker.pose.position, marker.pose.orientation, marker.scale, marker.color
+        p.x, p.y, p.z = o.position.tolist()
+        q.w, q.x, q.y, q.z = o.wxyz.tolist()
+        s.x, s.y, s.z = o.size.tolist()
+        c.r, c.g, c.b, c.a = o.rgba.tolist()
+        return marker
 
 
 def read_trajectory(msg: JointTrajectory) -> tuple:

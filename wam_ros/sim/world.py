@@ -28,6 +28,17 @@ class EpisodeState:
     violations: dict[str, int] = field(default_factory=dict)  # limit name -> number of simulated steps beyond it
 
 
+@dataclass(frozen=True)
+class SimObject:
+    """A box on the table."""
+
+    name: str
+    position: np.ndarray  # (3,) m in the base frame
+    wxyz: np.ndarray  # (4,)
+    size: np.ndarray  # (3,) m, full edges
+    rgba: np.ndarray  # (4,) in [0, 1]
+
+
 class World:
     """One simulated robot and its table. Not thread-safe.
 
@@ -180,6 +191,18 @@ class World:
         focal = 0.5 * height / np.tan(np.deg2rad(self.model.cam_fovy[index]) / 2)
         k = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
         return {"width": width, "height": height, "K": k, "frame_id": f"{camera}_optical_frame"}
+
+    def objects(self) -> list[SimObject]:
+        """The boxes that can be moved, for drawing."""
+        boxes = []
+        for g in np.flatnonzero(self.model.geom_type == mujoco.mjtGeom.mjGEOM_BOX):
+            body = self.model.geom_bodyid[g]
+            first = self.model.body_jntadr[body]
+            if first >= 0 and self.model.jnt_type[first] == mujoco.mjtJoint.mjJNT_FREE:
+                at = self.data.body(body)
+                size, rgba = 2 * self.model.geom_size[g], self.model.geom_rgba[g]
+                boxes.append(SimObject(self.model.body(body).name, at.xpos.copy(), at.xquat.copy(), size, rgba))
+        return boxes
 
     def episode(self) -> EpisodeState:
         """State of the episode as the simulator measures it."""
