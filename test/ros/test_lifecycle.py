@@ -170,6 +170,7 @@ def test_an_incompatible_profile_is_reported_with_both_ends(arena, capfd):
 
 PROGRAM = textwrap.dedent(
     """
+    import signal
     import sys
     from dataclasses import dataclass
     from std_msgs.msg import Int32
@@ -200,6 +201,7 @@ PROGRAM = textwrap.dedent(
             self.pub.publish(Int32(data=99))
 
     run_node(Talker, sys.argv)
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # one that comes while Python ends does no harm
     """
 )
 

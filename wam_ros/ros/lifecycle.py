@@ -237,6 +237,11 @@ class StopRequest:
         elif now_s - self._asked_s > self.PATIENCE_S:
             os._exit(128 + number)
 
+    def close(self) -> None:
+        """The work is done: a late Ctrl-C must not turn a clean end into a death while the interpreter winds up."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
 
 def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
     """Main function of a node: one node, one process, one single-threaded executor.
@@ -261,6 +266,7 @@ def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
             node.on_shutdown(None)
             node.destroy_node()
         rclpy.try_shutdown()
+        stop.close()
 
 
 def _start(node: WamNode) -> None:
