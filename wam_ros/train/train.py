@@ -57,7 +57,8 @@ def main(args: Train) -> None:
     normaliser = Normaliser.fit(episodes.states, episodes.actions, relative, config.chunk.action_horizon)
     tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)
     networks = Networks(WorldActionModel(config), tokenizer, normaliser)
-    log, facts = _Log(args.out / "log.jsonl"), {"arguments": {k: str(v) for k, v in asdict(args).items()}}
+    log = _Log(args.out / "log.jsonl")
+    facts = {"arguments": {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}}
 
     def save(model: WorldActionModel, step: int, name: str = "") -> None:
         result = Networks(model, networks.tokenizer, normaliser)
