@@ -21,6 +21,7 @@ from wam_ros.models.dreamzero.memory import FrameMemory
 from wam_ros.models.dreamzero.model import Context
 from wam_ros.models.sampling import euler, schedule
 
+STILL = 0.1  # of full brightness: an imagined change beyond this is motion
 NOISE_SEED = 1140  # one noise for every chunk, as in the reference server: successive chunks then agree
 
 
@@ -151,12 +152,13 @@ class DreamZeroPolicy:
     def _decode(self, video: Tensor, latent: Tensor, observation: Observation) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.
 
-        What the tokenizer loses of the observed frame is added back, so that the still parts of the picture stay sharp.
+        What the tokenizer loses of the observed frame is added back where the picture is imagined to stay as it is.
         """
         decoded = self.networks.tokenizer.decode(torch.cat([latent, video])).float()
         if self._refresh or self._due == self.config.chunk.frame_stride:
             seen = torch.from_numpy(tile(observation.frames)).float() / 255
-            decoded = decoded + (seen - decoded[:1])
+            change = (decoded - decoded[:1]).abs().amax(-1, keepdim=True)
+            decoded = decoded + (1 - change / STILL).clamp_min(0) * (seen - decoded[:1])
         canvas = (decoded[1:].clamp(0, 1) * 255).round().byte().numpy()
         return np.stack([untile(c, self.config.views) for c in canvas])
 
