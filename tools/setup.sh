@@ -28,7 +28,6 @@ fingerprint() {
   {
     echo "$ROS_DISTRO $EXTRAS $TORCH_INDEX"
     pwd
-    "$PYTHON" -c 'import sys; print(sys.version, sys.base_prefix)'
     cat setup.py pyproject.toml package.xml CMakeLists.txt tools/setup.sh cmake/* msg/* srv/* action/*
     ls wam_ros/nodes/*_node.py
     find launch config urdf weights -type f ! -name '*.pyc' 2>/dev/null | sort
@@ -37,7 +36,7 @@ fingerprint() {
 
 stamp=$VENV/.wam_ros_setup
 wanted=$(fingerprint)
-if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$VENV/bin/wam" ]; then
+if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ] && [ -x "$VENV/bin/python" ]; then
   exit 0
 fi
 if [ -f "$VENV/.wam_ros_distro" ] && [ "$(cat "$VENV/.wam_ros_distro")" != "$ROS_DISTRO" ]; then
