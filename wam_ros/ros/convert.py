@@ -273,14 +273,22 @@ def trajectory_from_msg(msg: JointTrajectory) -> SafeTrajectory:
     n = len(msg.joint_names)
     if not msg.points:
         raise WamError("JointTrajectory.points is empty")
-    columns = []
+    rows = {}
     for field in ("positions", "velocities", "accelerations"):
         for k, point in enumerate(msg.points):
             require_size(f"JointTrajectory.points[{k}].{field}", len(getattr(point, field)), n)
-        columns.append(np.array([getattr(point, field) for point in msg.points]).reshape(len(msg.points), n))
+        rows[field] = np.array([getattr(point, field) for point in msg.points]).reshape(len(msg.points), n)
     ns = [time_to_ns(point.time_from_start) for point in msg.points]
     if ns[0] != 0 or any(b <= a for a, b in itertools.pairwise(ns)):
         raise WamError("JointTrajectory.points: time_from_start must rise from 0")
     word, _, number = msg.header.frame_id.partition(" ")
     seq = int(number) if word == "chunk" and number.isdecimal() else 0
-    return SafeTrajectory(time_to_ns(msg.header.stamp), tuple(msg.joint_names), np.array(ns) / NS, *columns, seq)
+    return SafeTrajectory(
+        start_ns=time_to_ns(msg.header.stamp),
+        joint_names=tuple(msg.joint_names),
+        t=np.array(ns) / NS,
+        q=rows["positions"],
+        dq=rows["velocities"],
+        ddq=rows["accelerations"],
+        chunk_seq=seq,
+    )

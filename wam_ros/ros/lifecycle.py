@@ -177,7 +177,7 @@ class WamNode(LifecycleNode):
     def _clean_up(self) -> TransitionCallbackReturn:
         self._configured = False
         result = self._attempt("cleanup", self.cleanup)
-        destroy = {
+        destroy: dict[str, Callable[[Any], Any]] = {
             "_publishers": self._destroy_publisher,
             "_subscriptions": self.destroy_subscription,
             "_clients": self.destroy_client,

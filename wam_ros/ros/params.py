@@ -62,7 +62,8 @@ def check_value(cls: type, name: str, value: Any) -> Any:
 def _checked(name: str, kind: type, meta: typing.Mapping[str, Any], value: Any) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         value = float(value)
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+    if not fits:
         raise WamError(f"parameter '{name}': expected {kind.__name__}, found {value!r}")
     if kind is float and not math.isfinite(value):
         raise WamError(f"parameter '{name}': {value} is not finite")
@@ -115,7 +116,7 @@ class Parameters:
         for name in overrides:
             if name not in known and not name.startswith(_ROS_OWN):
                 raise UnknownNameError("parameter", name, known)
-        self._values = {cls: self._build(cls, overrides) for cls in classes}
+        self._values: dict[type, Any] = {cls: self._build(cls, overrides) for cls in classes}
         for name, cls in self._owner.items():
             value = getattr(self._values[cls], name)
             value = list(value) if isinstance(value, tuple) else value
@@ -126,7 +127,7 @@ class Parameters:
     def __getitem__(self, cls: type[T]) -> T:
         return self._values[cls]
 
-    def _build(self, cls: type[T], overrides: dict[str, Any]) -> T:
+    def _build(self, cls: type, overrides: dict[str, Any]) -> Any:
         names = [f.name for f in dataclasses.fields(cls) if f.name in overrides]
         return cls(**{name: check_value(cls, name, overrides[name]) for name in names})
 
