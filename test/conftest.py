@@ -22,6 +22,11 @@ if HAS_ROS:
     ensure()
 
 
+def pytest_addoption(parser):
+    """Options of the whole suite; pytest takes them only from this first conftest."""
+    parser.addoption("--golden", type=Path, metavar="DIR", help="reference numbers of the DreamZero family")
+
+
 def pytest_collection_modifyitems(items):
     """Tests marked `ros` are skipped where there is no ROS.
 

@@ -17,6 +17,15 @@ from wam_ros.models.dreamzero.model import WorldActionModel  # noqa: E402
 from wam_ros.models.dreamzero.normalise import Normaliser  # noqa: E402
 from wam_ros.models.dreamzero.tokenizer import FrameTokenizer  # noqa: E402
 
+from .golden import SHIPPED, load_golden  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def golden(request):
+    """Reads a case of reference numbers by name."""
+    folder = request.config.getoption("--golden") or SHIPPED
+    return lambda name: load_golden(folder, name)
+
 
 @pytest.fixture(scope="session")
 def config():
