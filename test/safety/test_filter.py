@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Decision, Reason
 from wam_ros.safety import CHECKS
 from wam_ros.safety.bounds import Commanded, make_bounds
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.message import Finding
-from wam_ros.safety.model import Payload, load_safety_model
+from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.playback import sample_trajectory
 
@@ -241,7 +242,8 @@ def test_links_are_kept_apart(panda, home):
 
 
 def test_payload_counts(home):
-    heavy = SafetyFilter(load_safety_model(load_panda(), payload=Payload(15.0)))
+    stone = {"stone": Load("panda_hand_tcp", 15.0)}
+    heavy = SafetyFilter(load_safety_model(dataclasses.replace(load_panda(), loads=stone)))
     chunk = make_chunk(heavy.model.joint_names, np.tile(home, (8, 1)))
     verdict = heavy.filter(chunk, at_rest(home), START)
     assert verdict.decision == Decision.BRAKE

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
-from wam_ros.safety.model import Payload, load_safety_model
+from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.world import Obstacle
 
 from .tools import BODY, JOINT, LIMIT, at_rest, one_robot, pendulum, tool_pose
@@ -39,7 +40,8 @@ def test_damping_of_the_joint_costs_effort(tmp_path):
 
 
 def test_payload_adds_its_weight(tmp_path):
-    loaded = load_safety_model(pendulum(tmp_path), payload=Payload(3.0, (1.0, 0.0, 0.0)))
+    robot = dataclasses.replace(pendulum(tmp_path), loads={"block": Load("arm", 3.0, (1.0, 0.0, 0.0))})
+    loaded = load_safety_model(robot)
     assert loaded.torque(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))[0, 0] == pytest.approx(-G * (1.0 + 3.0))
 
 
@@ -216,7 +218,7 @@ def test_no_distance_changes_faster_than_the_reach_says(model, seed, size):
 def test_the_tool_moves_no_farther_than_its_reach_says(model, seed):
     a, b = model.random_q(2, seed)
     moved = np.linalg.norm(tool_pose(model, b).translation - tool_pose(model, a).translation)
-    assert moved <= model.tool_reach @ np.abs(b - a) + 1e-9
+    assert moved <= model.tool_reach[0] @ np.abs(b - a) + 1e-9
 
 
 def test_tool_motion_is_the_derivative_of_the_tool_position(model, home):

@@ -26,7 +26,7 @@ def make_chunk(names, q, period: float = 0.1, age: int = AGE, now: int = START, 
 
 def tool_pose(model: SafetyModel, q: np.ndarray) -> pin.SE3:
     pin.framesForwardKinematics(model.pin, model.data, model.full_q(q[None])[0])
-    return model.data.oMf[model.tool].copy()
+    return model.data.oMf[model.tools[0]].copy()
 
 
 def inverse_kinematics(model: SafetyModel, q: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:

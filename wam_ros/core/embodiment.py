@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from wam_ros.core.errors import WamError
@@ -17,6 +17,19 @@ class Camera:
     name: str
     image_topic: str
     info_topic: str = ""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A tool or payload that is fixed to a frame of the robot."""
+
+    frame: str  # link it is fixed to
+    mass: float  # kg
+    centre: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, centre of mass in that frame
+    shape: str = ""  # box, sphere, cylinder or capsule; '' counts as mass only
+    size: tuple[float, ...] = ()  # m: box full extents; sphere radius; cylinder and capsule radius, length along z
+    position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, centre of the shape in that frame
+    orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # quaternion wxyz
 
 
 @dataclass(frozen=True)
@@ -40,7 +53,14 @@ class Embodiment:
     action_horizon: int  # T
     controller: str = "joint_trajectory"
     world: str = "empty"  # config/worlds/<world>.yaml: what stands around the robot
-    srdf: str = ""
+    srdf: str = ""  # pairs of links that need not be watched; '' lets the safety model work them out
+    other_tool_frames: tuple[str, ...] = ()  # those of further arms; speed, workspace and singularity count for all
+    loads: dict[str, Load] = field(default_factory=dict)  # what is fixed to the robot and not in its URDF
+
+    @property
+    def tool_frames(self) -> tuple[str, ...]:
+        """Tool frame of every arm, that of the first one first."""
+        return (self.tool_frame, *self.other_tool_frames)
 
     @property
     def urdf_path(self) -> Path:

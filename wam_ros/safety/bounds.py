@@ -110,12 +110,26 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
     )
 
 
+def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:
+    """(B, N) m that points (N, 3) lie outside each allowed box, or behind a plane; negative inside. B is at least 1."""
+    if params.workspace:
+        boxes = np.reshape(params.workspace, (-1, 6))[:, None]
+        beyond = np.maximum(boxes[..., :3] - points, points - boxes[..., 3:]).max(axis=2)
+    else:
+        beyond = np.full((1, len(points)), -np.inf)
+    if params.planes:
+        planes = np.reshape(params.planes, (-1, 4))
+        length = np.linalg.norm(planes[:, :3], axis=1)
+        behind = (planes[:, 3] / length)[:, None] - (planes[:, :3] / length[:, None]) @ points.T
+        beyond = np.maximum(beyond, behind.max(axis=0))
+    return beyond
+
+
 def _outside(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None) -> float:
-    if not params.workspace:
+    if not params.workspace and not params.planes:
         return 0.0
-    boxes = np.reshape(params.workspace, (-1, 6))
-    tool = model.tool_motion(start.q[None], start.dq[None])[0]
-    beyond = float(np.maximum(boxes[:, :3] - tool, tool - boxes[:, 3:]).max(axis=1).min())
+    tools = np.vstack([model.tool_motion(start.q[None], start.dq[None], k)[0] for k in range(len(model.tools))])
+    beyond = float(beyond_workspace(params, tools).min(axis=0).max())
     allowed = max(-REST, beyond + ESCAPE)
     if beyond <= 0:
         return min(allowed, 0.0)

@@ -13,8 +13,7 @@ import pinocchio as pin
 from wam_ros.core.errors import WamError
 
 SAMPLES = 2000  # configurations that decide which pairs can meet; the seed is fixed
-FAR = 0.05  # m; a pair never sampled nearer than this is dropped
-ALWAYS = 0.98  # share of samples; a pair that overlaps in more can never be separated and is dropped
+CONSTANT = 1e-6  # m; a distance that varies less than this is fixed by construction
 
 
 @dataclass(frozen=True)
@@ -27,6 +26,15 @@ class Pairs:
     clearance: np.ndarray  # (P,) m
     reach: np.ndarray  # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
     world: np.ndarray  # (P,) bool: against an obstacle
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What was decided about every pair of the robot's own bodies."""
+
+    watched: list[tuple[int, int]]  # body indices
+    names: list[tuple[str, str]]  # links of every pair, watched or not
+    reasons: list[str]  # '' where watched, else Adjacent, Always, Never or Told
 
 
 def read_disabled(path: Path) -> set[frozenset[str]]:
@@ -81,20 +89,56 @@ def point_reach(model: pin.Model, centre: np.ndarray, radius: float, joints: lis
     return out
 
 
-def select_pairs(
-    candidates: list[tuple[int, int]], distances: Callable[[np.ndarray], np.ndarray], configurations: np.ndarray
-) -> list[tuple[int, int]]:
-    """Drop the pairs that overlap nearly always and those that never come near each other.
+def judge_pairs(
+    pairs: list[tuple[int, int]],
+    names: list[tuple[str, str]],
+    near: list[bool],
+    told: set[frozenset[str]] | None,
+    distances: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    configurations: np.ndarray,
+) -> Verdicts:
+    """Which pairs of bodies are watched.
+
+    Sampling only ever drops what no joint can change: bodies that overlap in every configuration and bodies whose
+    distance is always the same. A pair that merely was never seen near stays watched.
 
     Args:
-        candidates: pairs of body indices.
-        distances: configuration (nq,) -> (len(candidates),) m.
-        configurations: (SAMPLES, nq).
+        pairs: (i, j) of body indices.
+        names: their links.
+        near: whether they are neighbours in the chain.
+        told: pairs of links that an SRDF declares harmless; None without one. With one no overlap is forgiven.
+        distances: configuration (nq,), indices (K,) of pairs -> (K,) m.
+        configurations: (N, nq).
     """
-    table = np.array([distances(q) for q in configurations])
-    overlap = np.mean(table < 0, axis=0)
-    keep = (overlap < ALWAYS) & (table.min(axis=0) < FAR)
-    return [pair for pair, k in zip(candidates, keep, strict=True) if k]
+    reasons = ["Adjacent" if n else "" for n in near]
+    if told is not None:
+        reasons = [r or ("Told" if frozenset(n) in told else "") for r, n in zip(reasons, names, strict=True)]
+    open_pairs = np.array([k for k, r in enumerate(reasons) if not r], dtype=int)
+    table = np.array([distances(q, open_pairs) for q in configurations])
+    for column, k in enumerate(open_pairs):
+        low, high = table[:, column].min(), table[:, column].max()
+        if high < 0 and told is None:
+            reasons[k] = "Always"
+        elif low > 0 and high - low < CONSTANT:
+            reasons[k] = "Never"
+    return Verdicts([p for p, r in zip(pairs, reasons, strict=True) if not r], names, reasons)
+
+
+def as_srdf(robot: str, verdicts: Verdicts) -> str:
+    """The pairs of links that are not watched, as an SRDF for review.
+
+    A pair of links is listed when none of its pairs of bodies is watched.
+    """
+    watched = {frozenset(n) for n, r in zip(verdicts.names, verdicts.reasons, strict=True) if not r}
+    listed: dict[tuple[str, str], set[str]] = {}
+    for name, reason in zip(verdicts.names, verdicts.reasons, strict=True):
+        if frozenset(name) not in watched and name[0] != name[1]:
+            listed.setdefault(name, set()).add(reason)
+    rows = "".join(
+        f'  <disable_collisions link1="{a}" link2="{b}" reason="{"+".join(sorted(why))}"/>\n'
+        for (a, b), why in listed.items()
+    )
+    return f'<?xml version="1.0"?>\n<robot name="{robot}">\n{rows}</robot>\n'
 
 
 def _is_sliding(model: pin.Model, joint: int) -> bool:

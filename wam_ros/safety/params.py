@@ -29,6 +29,7 @@ class SafetyParams:
     distance_error_m: float = _p(1e-4, "m", 0.0, 0.01, "error of a computed distance, added to every clearance")
     tcp_speed: float = _p(1.0, "m/s", 0.01, 10.0, "highest speed of the tool frame")
     workspace: tuple[float, ...] = _p((), "m", -100.0, 100.0, "boxes for the tool frame: x0 y0 z0 x1 y1 z1 each")
+    planes: tuple[float, ...] = _p((), "m", -100.0, 100.0, "walls: normal nx ny nz, d each; the tool stays at n.x >= d")
     singularity: float = _p(0.0, "1", 0.0, 1.0, "smallest singular value of the tool Jacobian, length 1 m; 0 = off")
     max_time_scale: float = _p(4.0, "1", 1.0, 100.0, "a chunk that must be slowed more than this is cut")
     sample_s: float = _p(0.01, "s", 0.002, 0.05, "between points of an emitted trajectory")
@@ -76,6 +77,13 @@ class SafetyParams:
                     raise WamError(f"safety parameter {f.name} is {v} {unit}, must be within [{low}, {high}]")
         if len(self.workspace) % 6:
             raise WamError("safety parameter workspace needs six numbers (x0 y0 z0 x1 y1 z1) for each box")
+        boxes, planes = self.workspace, self.planes
+        if any(boxes[k] >= boxes[k + 3] for i in range(0, len(boxes), 6) for k in range(i, i + 3)):
+            raise WamError("safety parameter workspace: x0 y0 z0 of a box must be below its x1 y1 z1")
+        if len(planes) % 4 or any(not any(planes[i : i + 3]) for i in range(0, len(planes), 4)):
+            raise WamError(
+                "safety parameter planes needs four numbers (nx ny nz d), the normal not zero, for each plane"
+            )
 
     def margin(self, sliding: bool) -> float:
         """Position margin in the unit of the joint."""

@@ -8,8 +8,9 @@ import coal
 import numpy as np
 import pinocchio as pin
 
+from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
-from wam_ros.safety.world import Obstacle
+from wam_ros.safety.world import Cloud, Obstacle, read_points, require_obstacle
 
 CONVEX = (coal.Box, coal.Sphere, coal.Cylinder, coal.Capsule, coal.Cone, coal.Ellipsoid, coal.ConvexBase)
 
@@ -33,13 +34,32 @@ def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
     return [shape for link, bodies in by_link.items() for shape in _merge_capsules(link, bodies, urdf)]
 
 
+def load_shape(model: pin.Model, frame: int, name: str, load: Load) -> pin.GeometryObject:
+    """Body of a tool or payload, fixed to the link of a frame.
+
+    Raises:
+        WamError: a shape, size or pose that makes no sense.
+    """
+    obstacle = Obstacle(load.shape, load.size, load.position, load.orientation)
+    require_obstacle(obstacle, f"load '{name}'")
+    body = obstacle_shape(name, obstacle, model.frames[frame].placement, Path())
+    body.parentJoint, body.parentFrame = model.frames[frame].parentJoint, frame
+    body.geometry.computeLocalAABB()
+    return body
+
+
 def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -> pin.GeometryObject:
     """An obstacle as a body that stands in the universe; `base` is the pose of the base frame in it."""
     size = obstacle.size
+    path = folder / obstacle.mesh if (folder / obstacle.mesh).is_file() else Path(obstacle.mesh)
     if obstacle.shape == "mesh":
-        path = folder / obstacle.mesh if (folder / obstacle.mesh).is_file() else Path(obstacle.mesh)
         geometry = coal.MeshLoader().load(str(path), np.array(size))
         geometry = _hull(geometry, str(path))
+    elif obstacle.shape == "points":
+        points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path)
+        geometry = coal.makeOctree(np.ascontiguousarray(points), size[0])
+    elif obstacle.shape == "plane":
+        geometry = coal.Halfspace(np.array([0.0, 0.0, 1.0]), 0.0)
     else:
         make = {"box": coal.Box, "sphere": coal.Sphere, "cylinder": coal.Cylinder, "capsule": coal.Capsule}
         geometry = make[obstacle.shape](*size)

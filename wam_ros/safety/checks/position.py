@@ -24,7 +24,8 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
     rows = np.arange(len(beyond))
     subject = beyond.argmax(axis=1)
     over = beyond[rows, subject]
-    high = motion.q[rows, subject] > (bounds.upper[subject] + bounds.lower[subject]) / 2
+    q = motion.q[rows, subject]
+    high = q - bounds.lower[subject] > bounds.upper[subject] - q  # nearer the upper one
     allowed = np.where(high, bounds.upper[subject], bounds.lower[subject])
     measured = allowed + np.where(high, over, -over)
     ratio = np.where(over > ROUNDING, 2.0, 0.0)

@@ -32,4 +32,10 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
 
 
 def _smallest(bounds: Bounds, q: np.ndarray, arm: np.ndarray) -> float:
-    return float(np.linalg.svd(bounds.model.tool_jacobian(q)[:, arm], compute_uv=False)[-1])
+    """Smallest singular value of any arm; an arm of fewer than six joints has as many values as joints."""
+    least = np.inf
+    for tool in range(len(bounds.model.tools)):
+        jacobian = bounds.model.tool_jacobian(q, tool)
+        moving = arm & jacobian.any(axis=0)  # the joints of this arm
+        least = min(least, float(np.linalg.svd(jacobian[:, moving], compute_uv=False)[-1]))
+    return least

@@ -1,4 +1,4 @@
-"""The tool frame stays below its highest speed."""
+"""Every tool frame stays below the highest speed."""
 
 from __future__ import annotations
 
@@ -15,10 +15,14 @@ PATH_SHARE = 0.9  # joints stop at different rates, so the tool may gain a littl
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the speed at every sample."""
-    speed = np.abs(motion.dq) @ bounds.model.tool_reach  # an upper bound; where it does not do, the speed itself
-    fast = speed > bounds.params.tcp_speed * PATH_SHARE
-    if fast.any():
-        _, velocity = bounds.model.tool_motion(motion.q[fast], motion.dq[fast])
-        speed[fast] = np.linalg.norm(velocity, axis=1)
-    allowed = np.full(len(motion), bounds.params.tcp_speed * (1.0 if motion.stopping else PATH_SHARE))
+    model, most = bounds.model, bounds.params.tcp_speed * (1.0 if motion.stopping else PATH_SHARE)
+    speed = np.zeros(len(motion))
+    for tool, reach in enumerate(model.tool_reach):
+        own = np.abs(motion.dq) @ reach  # an upper bound; where it does not do, the speed itself
+        fast = own > bounds.params.tcp_speed * PATH_SHARE
+        if fast.any():
+            _, velocity = model.tool_motion(motion.q[fast], motion.dq[fast], tool)
+            own[fast] = np.linalg.norm(velocity, axis=1)
+        speed = np.maximum(speed, own)
+    allowed = np.full(len(motion), most)
     return Measure(Reason.TCP_SPEED, speed / allowed, speed, allowed, np.zeros(len(motion), int), ("m/s",), POWER)
