@@ -46,7 +46,7 @@ class InferenceParams:
         "full", choices=("off", "keyframes", "full"), doc="Imagined frames to publish: none, the farthest, all"
     )
     execute_steps: int = param(
-        4, unit="steps", low=1, high=1000, doc="Steps of a chunk to execute before the next one is predicted"
+        1, unit="steps", low=1, high=1000, doc="Steps of a chunk to execute before the next one is predicted"
     )
     steps: int = param(0, unit="steps", low=0, high=1000, doc="Denoising steps per chunk; 0 takes the model's own")
     threads: int = param(1, low=1, high=256, doc="CPU threads of the model")
