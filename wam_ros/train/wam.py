@@ -35,7 +35,7 @@ def levels(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, 
 
 def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Flow-matching losses of one batch, each a scalar in fp32."""
-    dtype = model.head.weight.dtype
+    dtype = model.dtype
 
     def randn(x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=generator)

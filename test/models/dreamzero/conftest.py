@@ -43,7 +43,9 @@ def config():
 def model(config):
     torch.manual_seed(0)
     model = WorldActionModel(config)
-    torch.nn.init.normal_(model.head.weight, std=0.1)  # zero at the start of training, which would hide every error
+    torch.nn.init.normal_(
+        model.head.head.weight, std=0.1
+    )  # zero at the start of training, which would hide every error
     return model.eval().requires_grad_(False)
 
 

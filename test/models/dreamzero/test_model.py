@@ -4,8 +4,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.layers import attend, rope_angles, rotate  # noqa: E402
+from wam_ros.models.dreamzero.layers import PatchEmbedding, attend, unpatch  # noqa: E402
 from wam_ros.models.dreamzero.memory import FrameMemory  # noqa: E402
+from wam_ros.models.dreamzero.rope import rope_angles, rotate  # noqa: E402
 
 INSTRUCTIONS = ["pick up the red block", "grab the green one"]
 
@@ -85,16 +86,13 @@ def test_frames_and_actions_of_one_block_see_each_other(model, inputs):
     assert (after.video - before.video).abs().max() > 1e-6
 
 
-def test_patches_are_the_inverse_of_unpatching(model, config, inputs):
-    width = 4 * config.tokenizer.latent_channels
-    first_half = torch.nn.Linear(2 * width, width, bias=False)
-    first_half.weight.data = torch.eye(width, 2 * width)
-    trained, model.patch_embedding = model.patch_embedding, first_half
-    try:
-        tokens = model._patch(inputs["video"], inputs["clean"])
-    finally:
-        model.patch_embedding = trained
-    torch.testing.assert_close(model._unpatch(tokens, config.chunk.imagined_frames), inputs["video"])
+def test_patches_are_the_inverse_of_unpatching(config, inputs):
+    channels = config.tokenizer.latent_channels
+    embed = PatchEmbedding(channels, 4 * channels)
+    order = torch.arange(4 * channels).view(channels, 4).T.flatten()  # the head's order: row, column, channel
+    embed.weight.data = torch.eye(4 * channels)[order].view_as(embed.weight)
+    embed.bias.data.zero_()
+    torch.testing.assert_close(unpatch(embed(inputs["video"]), config.latent_size[0] // 2), inputs["video"])
 
 
 def test_rotary_scores_depend_on_position_differences_only():
@@ -111,10 +109,12 @@ def test_rotary_scores_depend_on_position_differences_only():
     assert (scores([0.0, 0, 0]) - torch.einsum("blnd,bmnd->bnlm", q, k)).abs().max() > 0.1
 
 
-def test_attention_equals_the_library():
+@pytest.mark.parametrize("tokens", [5, 300])  # few scores and many go different ways
+def test_attention_equals_the_library(tokens):
     generator = torch.Generator().manual_seed(0)
-    q, k, v = torch.randn(3, 2, 5, 3, 8, generator=generator)
-    mask = torch.zeros(5, 5).masked_fill(torch.rand(5, 5, generator=generator).tril(-1) > 0.5, float("-inf"))
+    q, k, v = torch.randn(3, 2, tokens, 3, 8, generator=generator)
+    shape = (tokens, tokens)
+    mask = torch.zeros(shape).masked_fill(torch.rand(shape, generator=generator).tril(-1) > 0.5, float("-inf"))
     wanted = torch.nn.functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)), attn_mask=mask)
     torch.testing.assert_close(attend(q, k, v, mask), wanted.transpose(1, 2).flatten(-2))
 

@@ -9,6 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+class SharedLinear(nn.Module):
+    """Linear layer stored as [1, in, out]: one row of the reference's table of per-robot layers, which it shares."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        linear = nn.Linear(inputs, outputs)  # for its initialisation
+        self.W = nn.Parameter(linear.weight.detach().T[None].clone())
+        self.b = nn.Parameter(linear.bias.detach()[None].clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., in) -> (..., out)."""
+        return functional.linear(x, self.W[0].T, self.b[0])
+
+
 def action_sinusoid(t: Tensor, dim: int) -> Tensor:
     """(...,) timesteps in 0..1000 -> (..., dim), sines first (the GR00T order, unlike Wan's)."""
     half = dim // 2
@@ -21,34 +35,22 @@ class ActionEncoder(nn.Module):
 
     def __init__(self, action_dim: int, dim: int) -> None:
         super().__init__()
-        self.w1, self.w2, self.w3 = nn.Linear(action_dim, dim), nn.Linear(2 * dim, dim), nn.Linear(dim, dim)
+        self.W1, self.W2, self.W3 = SharedLinear(action_dim, dim), SharedLinear(2 * dim, dim), SharedLinear(dim, dim)
 
     def forward(self, action: Tensor, t: Tensor) -> Tensor:
-        """(B, K, T, A) and (B, K) in [0, 1] -> (B, K, T, D)."""
-        x = self.w1(action)
-        tau = action_sinusoid(1000 * t, x.shape[-1]).to(x.dtype)[:, :, None].expand_as(x)
-        return self.w3(functional.silu(self.w2(torch.cat([x, tau], -1))))
+        """(..., T, A) and timesteps (..., T or 1) in 0..1000 -> (..., T, D)."""
+        x = self.W1(action)
+        tau = action_sinusoid(t, x.shape[-1]).to(x.dtype).expand_as(x)
+        return self.W3(functional.silu(self.W2(torch.cat([x, tau], -1))))
 
 
-class StateEncoder(nn.Module):
-    """Normalised joint state -> one token."""
+class Perceptron(nn.Module):
+    """Two layers with a rectifier between: state -> token, and action token -> velocity."""
 
-    def __init__(self, state_dim: int, hidden: int, dim: int) -> None:
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.layer1, self.layer2 = nn.Linear(state_dim, hidden), nn.Linear(hidden, dim)
-
-    def forward(self, state: Tensor) -> Tensor:
-        """(..., S) -> (..., D)."""
-        return self.layer2(functional.relu(self.layer1(state)))
-
-
-class ActionDecoder(nn.Module):
-    """Action tokens -> velocities of normalised actions."""
-
-    def __init__(self, dim: int, hidden: int, action_dim: int) -> None:
-        super().__init__()
-        self.layer1, self.layer2 = nn.Linear(dim, hidden), nn.Linear(hidden, action_dim)
+        self.layer1, self.layer2 = SharedLinear(inputs, hidden), SharedLinear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., A)."""
+        """(..., inputs) -> (..., outputs)."""
         return self.layer2(functional.relu(self.layer1(x)))

@@ -1,4 +1,4 @@
-"""One transformer block: modulated self-attention, cross-attention to the instruction, modulated feed-forward."""
+"""One transformer block: modulated self-attention, cross-attention to the context, modulated feed-forward."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import torch
 from torch import Tensor, nn
 
 from wam_ros.models.dreamzero.config import TransformerConfig
-from wam_ros.models.dreamzero.layers import CrossAttention, SelfAttention
+from wam_ros.models.dreamzero.layers import CrossAttention, KeysValues, SelfAttention
+from wam_ros.models.dreamzero.rope import Rope
 
 # Given this layer's rotated q, k, v, attend over whatever the token may see: (..., L, N, d) -> (..., L, N * d).
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 def per_token(e: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """(B, K, G, ..., D) values per timestep -> (B, K, L, ..., D) values per token."""
-    parts = e.split(1, dim=2)
-    return torch.cat([p.expand(-1, -1, n, *p.shape[3:]) for p, n in zip(parts, sizes, strict=True)], 2)
+    """(..., G, 6, D) values per timestep -> (..., L, 6, D) values per token."""
+    if len(sizes) == sum(sizes):
+        return e
+    parts = e.split(1, dim=-3)
+    return torch.cat([p.expand(*p.shape[:-3], n, *p.shape[-2:]) for p, n in zip(parts, sizes, strict=True)], -3)
 
 
 class Block(nn.Module):
@@ -30,7 +33,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(d, config.eps, elementwise_affine=False)
         self.self_attn = SelfAttention(d, config.num_heads, config.eps)
         self.norm3 = nn.LayerNorm(d, config.eps)
-        self.cross_attn = CrossAttention(d, config.num_heads, config.eps)
+        self.cross_attn = CrossAttention(d, config.num_heads, config.eps, image=config.clip_dim > 0)
         self.norm2 = nn.LayerNorm(d, config.eps, elementwise_affine=False)
         self.ffn = nn.Sequential(nn.Linear(d, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, d))
         self.modulation = nn.Parameter(torch.randn(1, 6, d) / d**0.5)
@@ -40,22 +43,28 @@ class Block(nn.Module):
         x: Tensor,
         e: Tensor,
         sizes: tuple[int, ...],
-        rope: tuple[Tensor, Tensor],
-        text: tuple[Tensor, Tensor],
+        rope: Rope,
+        context: tuple[KeysValues, ...],
         attention: Attention,
     ) -> Tensor:
         """Apply the block.
 
         Args:
-            x: (B, K, L, D) tokens of K memory blocks.
-            e: (B, K, G, 6, D) modulation of each distinct timestep.
+            x: (B, ..., L, D) tokens.
+            e: (B or 1, ..., G, 6, D) modulation of each distinct timestep.
             sizes: how many tokens in a row have each of the G timesteps; they sum to L.
-            rope: cosines and sines, (K, L, 1, d / 2) each.
-            text: keys and values of the instruction for this layer.
+            rope: cosines and sines, broadcasting to (..., L, 1, d / 2).
+            context: keys and values that this layer's cross-attention sees.
             attention: decides what is seen (the training mask, or a cache).
         """
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = per_token(self.modulation + e, sizes).unbind(-2)
-        q, k, v = self.self_attn.qkv(torch.addcmul(shift_a, self.norm1(x), 1 + scale_a), rope)
+        h = torch.addcmul(shift_a, self.norm1(x), 1 + scale_a)
+        q, (k, v) = self.self_attn.query(h, rope), self.self_attn.key_value(h, rope)
         x = torch.addcmul(x, gate_a, self.self_attn.o(attention(self.layer, q, k, v)))
-        x = x + self.cross_attn(self.norm3(x).flatten(1, 2), text).view_as(x)
+        x = x + self.cross_attn(self.norm3(x).flatten(1, -2), context).view_as(x)
         return torch.addcmul(x, gate_f, self.ffn(torch.addcmul(shift_f, self.norm2(x), 1 + scale_f)))
+
+    def key_value(self, x: Tensor, e: Tensor, sizes: tuple[int, ...], rope: Rope) -> KeysValues:
+        """Only what the memory keeps of this block; in the last block nothing else of an observed frame is used."""
+        shift, scale = per_token((self.modulation + e)[..., :2, :], sizes).unbind(-2)
+        return self.self_attn.key_value(torch.addcmul(shift, self.norm1(x), 1 + scale), rope)

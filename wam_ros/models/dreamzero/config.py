@@ -21,6 +21,7 @@ class TransformerConfig:
     text_dim: int
     text_len: int  # words, padded
     hidden_size: int  # of state encoder and action decoder
+    clip_dim: int = 0  # width of the image tokens that cross-attention sees beside the text; 0: none
     eps: float = 1e-6
     rope_theta: float = 10000.0
 

@@ -1,4 +1,4 @@
-"""Parts of the Wan diffusion transformer, each a few lines. B batch, L tokens, D width, N heads."""
+"""Parts of the Wan diffusion transformer, each a few lines. B batch, L tokens, D width, N heads, d = D / N."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from wam_ros.models.dreamzero.rope import Rope, rotate
+
+KeysValues = tuple[Tensor, Tensor]
+FEW_SCORES = 2**16
 
 
 class RMSNorm(nn.Module):
@@ -25,60 +30,55 @@ class RMSNorm(nn.Module):
 def sinusoid(t: Tensor, width: int) -> Tensor:
     """(...,) timesteps in 0..1000 -> (..., width), cosines first (Wan's order)."""
     half = width // 2
-    frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float32, device=t.device) / half)
-    angle = t.float()[..., None] * frequency
+    frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float64, device=t.device) / half)
+    angle = t.double()[..., None] * frequency
     return torch.cat([angle.cos(), angle.sin()], -1)
 
 
-def rope_angles(positions: Tensor, head_dim: int, theta: float) -> Tensor:
-    """Rotation angles (..., head_dim / 2) of (time, row, column) positions (..., 3).
-
-    Wan splits the head into d - 4 floor(d/6), 2 floor(d/6), 2 floor(d/6) channels, each with its own frequency ladder
-    (Su et al., "RoFormer", 2021, extended to three axes). Positions may be fractions and only differences matter, so
-    a sliding memory needs no re-rotation.
-    """
-    side = 2 * (head_dim // 6)
-    parts = []
-    for axis, width in enumerate((head_dim - 2 * side, side, side)):
-        frequency = theta ** (-torch.arange(0, width, 2, dtype=torch.float64, device=positions.device) / width)
-        parts.append(positions[..., axis, None].double() * frequency)
-    return torch.cat(parts, -1)
-
-
-def rotate(x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn channel pairs of x (..., L, N, d) by angles given as (cos, sin), each (..., L, 1, d / 2)."""
-    a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
-    cos, sin = rope
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
-
-
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of q (..., L, N, d) over k, v (..., M, N, d); `mask` is added to the scores: (..., L, N * d)."""
+    """Attention of q (..., L, N, d) over k, v (..., M, N, d); `mask` is added to the scores: (..., L, N * d).
+
+    Few scores are cheapest as plain products (on a CPU, by half); many go to the kernel that torch chooses.
+    """
+    few = q.shape[-3] * k.shape[-3] < FEW_SCORES
     q, k, v = (x.transpose(-3, -2) for x in (q, k, v))
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
-    if mask is not None:
-        scores = scores + mask
-    return (scores.softmax(-1) @ v).transpose(-3, -2).flatten(-2)
+    if few:
+        scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+        if mask is not None:
+            scores = scores + mask
+        seen = scores.softmax(-1) @ v
+    else:
+        seen = functional.scaled_dot_product_attention(q, k, v, mask)
+    return seen.transpose(-3, -2).flatten(-2)
 
 
 class CrossAttention(nn.Module):
-    """Queries from the tokens, keys and values from the instruction."""
+    """Queries from the tokens, keys and values from the instruction and, in Wan's I2V form, from the first image."""
 
-    def __init__(self, dim: int, num_heads: int, eps: float) -> None:
+    def __init__(self, dim: int, num_heads: int, eps: float, image: bool = False) -> None:
         super().__init__()
-        self.num_heads = num_heads
+        self.num_heads, self.image = num_heads, image
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_q, self.norm_k = RMSNorm(dim, eps), RMSNorm(dim, eps)
+        if image:
+            self.k_img, self.v_img, self.norm_k_img = nn.Linear(dim, dim), nn.Linear(dim, dim), RMSNorm(dim, eps)
 
-    def keys_values(self, context: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of the instruction (B, M, D); they stay the same for a whole episode."""
-        k = self.norm_k(self.k(context)).unflatten(-1, (self.num_heads, -1))
-        return k, self.v(context).unflatten(-1, (self.num_heads, -1))
+    def keys_values(self, text: Tensor, image: Tensor | None = None) -> tuple[KeysValues, ...]:
+        """Keys and values of the instruction (B, M, D) and image tokens (B, I, D); the same for a whole episode."""
+        found = [(self._heads(self.norm_k(self.k(text))), self._heads(self.v(text)))]
+        if self.image:
+            assert image is not None
+            found.append((self._heads(self.norm_k_img(self.k_img(image))), self._heads(self.v_img(image))))
+        return tuple(found)
 
-    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor]) -> Tensor:
-        """(B, L, D) tokens -> (B, L, D)."""
-        q = self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1))
-        return self.o(attend(q, *keys_values))
+    def forward(self, x: Tensor, context: tuple[KeysValues, ...]) -> Tensor:
+        """(B, L, D) tokens -> (B, L, D); what the sources answer is summed before the projection."""
+        q = self._heads(self.norm_q(self.q(x)))
+        first, *more = (attend(q, k, v) for k, v in context)
+        return self.o(sum(more, first))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.num_heads, -1))
 
 
 class SelfAttention(nn.Module):
@@ -89,9 +89,50 @@ class SelfAttention(nn.Module):
         self.num_heads = num_heads
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_q, self.norm_k = RMSNorm(dim, eps), RMSNorm(dim, eps)
+        self.rotate = rotate
 
-    def qkv(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """(..., L, D) -> rotated q, rotated k, v, each (..., L, N, d)."""
-        q = self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1))
+    def query(self, x: Tensor, rope: Rope) -> Tensor:
+        """(..., L, D) -> rotated q (..., L, N, d)."""
+        return self.rotate(self.norm_q(self.q(x)).unflatten(-1, (self.num_heads, -1)), rope)
+
+    def key_value(self, x: Tensor, rope: Rope) -> KeysValues:
+        """(..., L, D) -> rotated k, and v, each (..., L, N, d)."""
         k = self.norm_k(self.k(x)).unflatten(-1, (self.num_heads, -1))
-        return rotate(q, rope), rotate(k, rope), self.v(x).unflatten(-1, (self.num_heads, -1))
+        return self.rotate(k, rope), self.v(x).unflatten(-1, (self.num_heads, -1))
+
+
+class PatchEmbedding(nn.Module):
+    """2 x 2 latent cells of one frame -> one token: Wan's Conv3d of kernel and stride (1, 2, 2)."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        linear = nn.Linear(4 * channels, dim)  # for its initialisation
+        self.weight = nn.Parameter(linear.weight.detach().view(dim, channels, 1, 2, 2).clone())
+        self.bias = nn.Parameter(linear.bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C, H, W) frames -> (..., H W / 4, D), row by row."""
+        x = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))  # ... C h 2 w 2
+        patches = x.movedim((-4, -2), (-5, -4)).flatten(-3).flatten(-3, -2)
+        return functional.linear(patches, self.weight.flatten(1), self.bias)
+
+
+class Head(nn.Module):
+    """Tokens -> velocities of their latent cells, modulated by the timestep embedding itself."""
+
+    def __init__(self, dim: int, channels: int, eps: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim, eps, elementwise_affine=False)
+        self.head = nn.Linear(dim, 4 * channels)
+        self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """(..., L, D) tokens and (..., L or 1, D) time embedding -> (..., L, 4 C) in the order row, column, channel."""
+        shift, scale = (self.modulation[0] + e.unsqueeze(-2)).unbind(-2)
+        return self.head(torch.addcmul(shift, self.norm(x), 1 + scale))
+
+
+def unpatch(x: Tensor, rows: int) -> Tensor:
+    """(..., h w, 4 C) of one frame with h rows of tokens -> (..., C, 2 h, 2 w)."""
+    x = x.unflatten(-2, (rows, -1)).unflatten(-1, (2, 2, -1))  # ... h w 2 2 C
+    return x.movedim((-1, -5, -3, -4, -2), (-5, -4, -3, -2, -1)).flatten(-2).flatten(-3, -2)

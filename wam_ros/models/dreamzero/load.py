@@ -18,7 +18,8 @@ from wam_ros.models.dreamzero.model import WorldActionModel
 from wam_ros.models.dreamzero.normalise import Normaliser
 from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
 
-FORMAT = "wam_ros/1"
+FORMAT = "wam_ros/2"
+OLD_FORMAT = "wam_ros/1"  # same numbers under other names
 
 
 @dataclass
@@ -66,7 +67,9 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WamError(f"checkpoint '{path}' is not a whole safetensors file: {error}") from error
-    if metadata.get("format") != FORMAT:
+    if metadata.get("format") == OLD_FORMAT:
+        tensors = renamed(tensors)
+    elif metadata.get("format") != FORMAT:
         raise WamError(f"checkpoint '{path}' was not written by wam_ros (format '{metadata.get('format', 'none')}')")
     networks = Networks(
         WorldActionModel(config),
@@ -81,6 +84,26 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
         module.load_state_dict(part)
         module.eval().requires_grad_(False)
     return networks
+
+
+def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of the old format under the released models' names and in their layout."""
+    found = {}
+    for name, value in tensors.items():
+        words = name.split(".")
+        if name == "model.patch_embedding.weight":
+            value = value.view(len(value), -1, 1, 2, 2)
+        elif words[1] == "head_modulation":
+            name = "model.head.modulation"
+        elif words[:2] == ["model", "head"]:  # channel, row, column -> row, column, channel
+            name = f"model.head.head.{words[2]}"
+            value = value.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1).contiguous()
+        elif words[1] in ("action_encoder", "action_decoder", "state_encoder"):
+            layer = words[2].upper() if words[2].startswith("w") else words[2]
+            name = f"model.{words[1]}.{layer}.{'W' if words[3] == 'weight' else 'b'}"
+            value = (value.T if value.dim() == 2 else value)[None].contiguous()
+        found[name] = value
+    return found
 
 
 def _require_same_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:

@@ -11,16 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from wam_ros.models.cache import KvCache
-from wam_ros.models.dreamzero.actions import ActionDecoder, ActionEncoder, StateEncoder
-from wam_ros.models.dreamzero.block import Attention, Block
+from wam_ros.models.dreamzero.block import Attention
 from wam_ros.models.dreamzero.config import DreamZeroConfig
 from wam_ros.models.dreamzero.grounding import Grounding
-from wam_ros.models.dreamzero.layers import attend, rope_angles, sinusoid
+from wam_ros.models.dreamzero.layers import attend, unpatch
+from wam_ros.models.dreamzero.rope import Rope, as_rope, cells, rope_angles
 from wam_ros.models.dreamzero.text import TextEncoder
+from wam_ros.models.dreamzero.transformer import LayerContext, Transformer, Velocity
 
 
 @dataclass(frozen=True)
@@ -28,39 +29,23 @@ class Context:
     """The instruction, ready for every layer."""
 
     text: Tensor  # (B, M, text_dim) words, zero where padded
-    keys_values: tuple[tuple[Tensor, Tensor], ...]  # one pair per layer
+    layers: tuple[LayerContext, ...]
 
 
-@dataclass(frozen=True)
-class Velocity:
-    """Flow velocities (noise - data)."""
+class WorldActionModel(Transformer):
+    """The small layout: one frame a block, actions on the frames' time axis, a token that grounds the instruction.
 
-    video: Tensor  # (B, K, F, C, h, w)
-    action: Tensor  # (B, K, T, A)
-
-
-class WorldActionModel(nn.Module):
-    """Sizes come from the config; shapes: C latent channels, h x w latent canvas, A action width."""
+    Shapes: B sequences, K blocks, C latent channels, h x w latent canvas, A action width. Velocities are
+    (B, K, F, C, h, w) and (B, K, T, A).
+    """
 
     def __init__(self, config: DreamZeroConfig) -> None:
-        super().__init__()
+        c = config.tokenizer.latent_channels
+        super().__init__(config.transformer, 2 * c, c, config.action_dim, config.state_dim)  # a latent and its anchor
         self.config = config
-        t, c = config.transformer, config.tokenizer.latent_channels
         self.grid = (config.latent_size[0] // 2, config.latent_size[1] // 2)
-        self.patch_embedding = nn.Linear(2 * c * 4, t.dim)  # the latent and the anchor frame's latent, 2 x 2 cells
-        self.text_encoder = TextEncoder(config.text, t.text_dim, t.text_len)
-        self.text_embedding = nn.Sequential(nn.Linear(t.text_dim, t.dim), nn.GELU("tanh"), nn.Linear(t.dim, t.dim))
-        self.time_embedding = nn.Sequential(nn.Linear(t.freq_dim, t.dim), nn.SiLU(), nn.Linear(t.dim, t.dim))
-        self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(t.dim, 6 * t.dim))
-        self.action_encoder = ActionEncoder(config.action_dim, t.dim)
-        self.action_decoder = ActionDecoder(t.dim, t.hidden_size, config.action_dim)
-        self.state_encoder = StateEncoder(config.state_dim, t.hidden_size, t.dim)
-        self.grounding = Grounding(config, t.dim)
-        self.blocks = nn.ModuleList(Block(t, i) for i in range(t.num_layers))
-        self.head_norm = nn.LayerNorm(t.dim, t.eps, elementwise_affine=False)
-        self.head = nn.Linear(t.dim, c * 4)
-        self.head_modulation = nn.Parameter(torch.randn(1, 2, t.dim) / t.dim**0.5)
-        nn.init.zeros_(self.head.weight)
+        self.text_encoder = TextEncoder(config.text, config.transformer.text_dim, config.transformer.text_len)
+        self.grounding = Grounding(config, config.transformer.dim)
 
     @property
     def n_clean(self) -> int:
@@ -76,63 +61,40 @@ class WorldActionModel(nn.Module):
     def encode_text(self, words: Tensor) -> Context:
         """(B, M) word indices -> context for every layer."""
         text = self.text_encoder(words)
-        embedded = self.text_embedding(text)
-        return Context(text, tuple(b.cross_attn.keys_values(embedded) for b in self.blocks))  # type: ignore[union-attr,operator]
+        return Context(text, self.context(text))
 
     def _patch(self, latents: Tensor, anchor: Tensor) -> Tensor:
         """(B, K, n, C, h, w) frames and their anchors (B, K, C, h, w) -> (B, K, n * tokens, D)."""
-        x = torch.cat([latents, anchor[:, :, None].expand_as(latents)], 3)
-        x = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))  # B K n 2C i 2 j 2
-        x = x.permute(0, 1, 2, 4, 6, 3, 5, 7).flatten(5).flatten(2, 4)
-        return self.patch_embedding(x)
+        return self.patch_embedding(torch.cat([latents, anchor[:, :, None].expand_as(latents)], 3)).flatten(2, 3)
 
-    def _unpatch(self, x: Tensor, n: int) -> Tensor:
-        """Inverse of `_patch` for n frames: (B, K, n * tokens, 4 C) -> (B, K, n, C, h, w)."""
-        x = x.unflatten(2, (n, *self.grid)).unflatten(-1, (-1, 2, 2))  # B K n i j C 2 2
-        return x.permute(0, 1, 2, 5, 3, 6, 4, 7).flatten(-2).flatten(-3, -2)
-
-    def _time(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """(...) timesteps in [0, 1] -> embedding (..., D) and block modulation (..., 6, D)."""
-        e = self.time_embedding(sinusoid(1000 * t, self.config.transformer.freq_dim).to(self.head.weight.dtype))
-        return e, self.time_projection(e).unflatten(-1, (6, -1))
-
-    def rope(self, index: Tensor, part: str) -> tuple[Tensor, Tensor]:
+    def rope(self, index: Tensor, part: str) -> Rope:
         """Cosines and sines for block indices (K,) of the tokens that `part` names: clean, noisy or both."""
-        chunk, (rows, columns) = self.config.chunk, self.grid
-        cells = torch.cartesian_prod(torch.zeros(1), torch.arange(rows) * 1.0, torch.arange(columns) * 1.0)
-        clean = cells
-        frames = torch.cat([cells + torch.tensor([f + 1.0, 0, 0]) for f in range(chunk.imagined_frames)])
+        chunk = self.config.chunk
+        clean = cells(torch.zeros(1), *self.grid)
+        frames = cells(1.0 + torch.arange(chunk.imagined_frames), *self.grid)
         actions = torch.zeros(chunk.action_horizon, 3)
         actions[:, 0] = (torch.arange(chunk.action_horizon) + 1) / chunk.frame_stride
         noisy = torch.cat([frames, actions, torch.zeros(2, 3)])
         positions = {"clean": clean, "noisy": noisy, "both": torch.cat([clean, noisy])}[part]
         positions = positions + torch.stack([index, 0 * index, 0 * index], -1)[:, None].to(positions)
-        t = self.config.transformer
-        angles = rope_angles(positions, t.dim // t.num_heads, t.rope_theta)[..., None, :]
-        dtype = self.head.weight.dtype
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+        t = self.sizes
+        return as_rope(rope_angles(positions, t.dim // t.num_heads, t.rope_theta), self.dtype)
 
     def _noisy_tokens(
         self, video: Tensor, action: Tensor, state: Tensor, t_action: Tensor, anchor: Tensor, text: Tensor
     ):
         ground, goal = self.grounding(anchor, text)
         cond = torch.stack([self.state_encoder(state), ground], 2)
-        return torch.cat([self._patch(video, anchor), self.action_encoder(action, t_action), cond], 2), goal
+        return torch.cat(
+            [self._patch(video, anchor), self.action_encoder(action, 1000 * t_action[..., None]), cond], 2
+        ), goal
 
     def _velocity(self, x: Tensor, e_video: Tensor) -> Velocity:
         """Read velocities off noisy tokens x (B, K, n_noisy, D)."""
         chunk = self.config.chunk
         video, action, _ = x.split([chunk.imagined_frames * self.n_clean, chunk.action_horizon, 2], 2)
-        shift, scale = (self.head_modulation + e_video[:, :, None]).unsqueeze(3).unbind(2)
-        video = self.head(torch.addcmul(shift, self.head_norm(video), 1 + scale))
-        return Velocity(self._unpatch(video, chunk.imagined_frames), self.action_decoder(action))
-
-    def _run(
-        self, x: Tensor, e: Tensor, sizes: tuple[int, ...], rope, context: Context, attention: Attention
-    ) -> Tensor:
-        for block, keys_values in zip(self.blocks, context.keys_values, strict=True):
-            x = block(x, e, sizes, rope, keys_values, attention)
-        return x
+        frames = self.head(video, e_video[:, :, None]).unflatten(2, (chunk.imagined_frames, -1))
+        return Velocity(unpatch(frames, self.grid[0]), self.action_decoder(action))
 
     def forward(
         self,
@@ -158,13 +120,15 @@ class WorldActionModel(nn.Module):
         """
         tokens, goal = self._noisy_tokens(video, action, state, t_action, clean, context.text)
         x = torch.cat([self._patch(clean[:, :, None], clean), tokens], 2)
-        embedding, e = self._time(torch.stack([torch.zeros_like(t_video), t_video, t_action], -1))
+        embedding, e = self.time(1000 * torch.stack([torch.zeros_like(t_video), t_video, t_action], -1))
         chunk = self.config.chunk
         n_video = chunk.imagined_frames * self.n_clean
         sizes = (self.n_clean, n_video, self.n_noisy - n_video)
         blocks = clean.shape[1]
         mask = self._training_mask(blocks).to(x)
-        x = self._run(x, e, sizes, self.rope(torch.arange(blocks), "both"), context, self._training_attention(mask))
+        x = self.run(
+            x, e, sizes, self.rope(torch.arange(blocks), "both"), context.layers, self._training_attention(mask)
+        )
         return self._velocity(x[:, :, self.n_clean :], embedding[:, :, 1]), goal
 
     def _training_mask(self, blocks: int) -> Tensor:
@@ -190,20 +154,18 @@ class WorldActionModel(nn.Module):
 
     def make_cache(self) -> KvCache:
         """An empty memory for one sequence."""
-        t = self.config.transformer
+        t = self.sizes
         head = (t.num_heads, t.dim // t.num_heads)
-        weight = self.head.weight
-        return KvCache(
-            t.num_layers, self.config.chunk.window, self.n_clean, self.n_noisy, head, weight.dtype, weight.device
-        )
+        window, device = self.config.chunk.window, self.head.modulation.device
+        return KvCache(t.num_layers, (1, 1), window, self.n_clean, self.n_noisy, head, self.dtype, device)
 
     def remember(self, clean: Tensor, index: int, context: Context, cache: KvCache) -> None:
         """Write the observed latent (1, 1, C, h, w) of block `index` into the memory."""
         cache.advance()
-        _, e = self._time(torch.zeros(1, 1, 1))
+        _, e = self.time(torch.zeros(1, 1, 1))
         x = self._patch(clean[:, :, None], clean)
-        attention: Attention = lambda layer, q, k, v: attend(q, *cache.write_frame(layer, k, v))  # noqa: E731
-        self._run(x, e, (self.n_clean,), self.rope(torch.tensor([index]), "clean"), context, attention)
+        attention: Attention = lambda layer, q, k, v: attend(q, *cache.write(layer, k, v))  # noqa: E731
+        self.fill(x, e, (self.n_clean,), self.rope(torch.tensor([index]), "clean"), context.layers, attention, cache)
 
     def condition(self, state: Tensor, anchor: Tensor, context: Context) -> Tensor:
         """Conditioning tokens (1, 1, 2, D), the same for every denoising step: state (1, 1, S) and grounding."""
@@ -218,15 +180,15 @@ class WorldActionModel(nn.Module):
         t_action: float,
         cond: Tensor,
         anchor: Tensor,
-        rope: tuple[Tensor, Tensor],
+        rope: Rope,
         context: Context,
         cache: KvCache,
     ) -> Velocity:
         """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory."""
-        t = torch.tensor([[[t_video, t_action]]], dtype=torch.float32, device=video.device)
-        embedding, e = self._time(t)
-        x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t[..., 1]), cond], 2)
+        t = 1000 * torch.tensor([[[t_video, t_action]]], dtype=torch.float32, device=video.device)
+        embedding, e = self.time(t)
+        x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t[..., 1:]), cond], 2)
         n_video = self.config.chunk.imagined_frames * self.n_clean
         attention: Attention = lambda layer, q, k, v: attend(q, *cache.with_own(layer, k, v))  # noqa: E731
-        x = self._run(x, e, (n_video, self.n_noisy - n_video), rope, context, attention)
+        x = self.run(x, e, (n_video, self.n_noisy - n_video), rope, context.layers, attention)
         return self._velocity(x, embedding[:, :, 0])

@@ -140,7 +140,7 @@ class DreamZeroPolicy:
         """Future latents (1, 1, F, C, h, w) and normalised actions (1, 1, T, A)."""
         model, context = self.networks.model, self._context
         assert context is not None
-        dtype = model.head.weight.dtype
+        dtype = model.dtype
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
 
         def velocity(video: Tensor, action: Tensor, level: float) -> tuple[Tensor, Tensor]:

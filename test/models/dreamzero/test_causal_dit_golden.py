@@ -1,0 +1,134 @@
+"""The released models' transformer gives the reference's numbers, in training and against its memory."""
+
+import dataclasses
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from wam_ros.models.dreamzero.causal_dit import Block, CausalDiT  # noqa: E402
+from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, require_fitting  # noqa: E402
+from wam_ros.models.dreamzero.rope import cells, ladder, rope_angles  # noqa: E402
+from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+
+PREFIX = "action_head.model."
+
+
+def make_model(case, speedups=None, **changes):
+    """The model of a case, with its weights; every key must be there and no other."""
+    reference = case.info["config"]
+    config = CausalDiTConfig.from_reference(reference, tuple(reference["latent_hw"]), reference["clip_dim"])
+    model = CausalDiT(dataclasses.replace(require_fitting(config, case.name), **changes), speedups)
+    model.load_state_dict(case.weights(PREFIX), strict=True)
+    return model.eval().requires_grad_(False)
+
+
+class Intermediates:
+    """Collects outputs of modules under the names that the cases use; the n-th call is `name#n`."""
+
+    def __init__(self, model):
+        self.found = {}
+        parts = {n: getattr(model, n) for n in ("action_encoder", "state_encoder", "text_embedding", "img_emb", "head")}
+        parts |= {"patch_embedding": model.patch_embedding, "time_embedding": model.time_embedding}
+        for i, block in enumerate(model.blocks):
+            parts |= {f"block{i}.out": block, f"block{i}.ffn": block.ffn, f"block{i}.cross_attn": block.cross_attn}
+            parts[f"block{i}.self_attn"] = block.self_attn.o
+        for name, module in parts.items():
+            module.register_forward_hook(lambda _m, _i, output, name=name: self._keep(name, output))
+
+    def _keep(self, name, output):
+        calls = sum(n.partition("#")[0] == name for n in self.found)
+        self.found[f"{name}#{calls}" if calls else name] = output
+
+
+def train_forward(model, case):
+    context = model.make_context(case["in.context"], case["in.clip_feature"])
+    y = case["in.y"] if model.config.concat_first_frame else None
+    return model(
+        case["in.noisy_latents"],
+        case["in.clean_latents"],
+        y,
+        case["in.noisy_action"],
+        case["in.state"],
+        case["in.timestep"],
+        case["in.timestep_action"],
+        context,
+    )
+
+
+def as_reference(found, config, case):
+    """Intermediates in the reference's shapes and order of calls (noisy video first, then the clean copy)."""
+    batch, _, frames, *canvas = case["in.noisy_latents"].shape
+    n, rows, columns = canvas[0] * canvas[1] // 4, canvas[0] // 2, canvas[1] // 2
+    tokens = {"patch_embedding": found.pop("patch_embedding#1"), "patch_embedding#1": found.pop("patch_embedding")}
+    found |= {k: v.unflatten(-2, (rows, columns)).movedim(-1, 1) for k, v in tokens.items()}
+    time = found.pop("time_embedding")  # [clean | frames | actions | states], once per timestep
+    sizes = [n] * frames + [1] * (time.shape[1] - 1 - frames)
+    found["time_embedding"] = time[:, 1:].repeat_interleave(torch.tensor(sizes), 1).flatten(0, 1)
+    found["time_embedding#1"] = time[:, :1].expand(-1, n * frames, -1).flatten(0, 1)
+    assert config.frame_tokens == n and batch == time.shape[0]
+    return {f"mid.{k}": v for k, v in found.items()}
+
+
+@pytest.mark.parametrize("name", ["dit_train", "dit_train_ti2v"])
+def test_training_forward_equals_the_reference(golden, name):
+    case = golden(name)
+    for info, sub in case.each():
+        model = make_model(case, blocks=info["max_chunk_size"])
+        assert model.config.window_frames == info["local_attn_size"]
+        kept = Intermediates(model)
+        velocity = train_forward(model, sub)
+        found = as_reference(kept.found, model.config, sub)
+        sub.check({"out.video": velocity.video, "out.action": velocity.action, **found})
+
+
+@pytest.mark.parametrize("name", ["dit_train", "dit_train_ti2v"])
+def test_rotary_tables_equal_the_reference(golden, name):
+    case = golden(name)
+    c, rope = case.info["config"], case.within("rope")
+    head, (h, w) = c["dim"] // c["num_heads"], c["latent_hw"]
+    frames = rope["video_cos"].shape[0] // (h * w // 4)
+    angles = {
+        "video": rope_angles(cells(torch.arange(frames), h // 2, w // 2), head, 10000.0),
+        "action": ladder(torch.arange(len(rope["action_cos"])), head, 10000.0),
+        "state": ladder(torch.arange(len(rope["state_cos"])), head, 10000.0),
+    }
+    rope.check({f"{k}_cos": v.cos() for k, v in angles.items()} | {f"{k}_sin": v.sin() for k, v in angles.items()})
+
+
+def run_blocks(model, case, batch=1):
+    """The two blocks of the case after their observations; returns everything that the case records."""
+    start, y = case.info["start_frames"], case["in.y"]
+    canvas = tuple(case["in.frame0"].shape[-2:])
+    context, cache = model.make_context(case["in.context"], case["in.clip_feature"]), model.make_cache(batch)
+    found, kept = {}, Intermediates(model)
+    for k, (prefill, observed) in enumerate([("prefill0", "in.frame0"), ("prefill12", "in.obs12")], 1):
+        frames, first = case[observed], start[prefill]
+        video = model.prefill(frames, y[:, :, first : first + frames.shape[2]], first, context, cache)
+        found[f"{prefill}.video"] = video
+        for layer in range(model.sizes.num_layers):
+            found[f"{prefill}.kv.{layer}"] = torch.stack(cache.remembered(layer))
+        first, n = start[f"denoise{k}"], case[f"in.noise{k}"].shape[2]
+        part = y[:, :, first : first + n]
+        block = Block(case[f"in.noise{k}"], case[f"in.action{k}"], case[f"in.state{k}"], part, first)
+        t = torch.stack([case[f"in.t{k}_video"], case[f"in.t{k}_action"]])[None].float()
+        kept.found.clear()
+        velocity = model.denoise(block, t, model.rope(first, n, 1, canvas), context, cache)
+        found |= {f"denoise{k}.mid.{name}": value for name, value in kept.found.items()}
+        found |= {f"denoise{k}.video": velocity.video, f"denoise{k}.action": velocity.action}
+    return found
+
+
+def test_cached_inference_equals_the_reference_server(golden):
+    case = golden("dit_infer")
+    model = make_model(case, dataclasses.replace(SpeedUps(), short_prefill=False))
+    case.check(run_blocks(model, case), inputs=("in.", "masked.", "teacher_forcing."))
+
+
+def test_masked_inference_equals_the_reference_and_the_teacher_forced_pass(golden):
+    case = golden("dit_infer")
+    found = run_blocks(make_model(case, state_attention="masked"), case)
+    case.within("masked").check(found)
+    for k in (1, 2):
+        forced = case.within(f"teacher_forcing.block{k}")
+        forced.check({n: found[f"denoise{k}.{n}"] for n in forced.names()})

@@ -1,0 +1,23 @@
+"""Exact speed-ups of the released models, each with a switch; all off is the way the reference computes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True)
+class SpeedUps:
+    """Every one gives the same numbers as the plain path, up to rounding."""
+
+    cached_context: bool = True  # cross-attention keys and values once per episode, not once per layer and evaluation
+    cached_prompts: bool = True  # each prompt through the text encoder once, not once per chunk
+    batched_guidance: bool = True  # both guidance branches in one batch, not one after the other
+    distinct_times: bool = True  # time embedding once per distinct timestep, not once per token
+    real_rope: bool = True  # rotations in the model's arithmetic, not in complex fp64
+    short_prefill: bool = True  # an observed frame stops at the last block's keys and values
+    fixed_memory: bool = True  # keys and values in one preallocated buffer, not concatenated at every use
+
+    @classmethod
+    def none(cls) -> SpeedUps:
+        """The plain path."""
+        return cls(**{f.name: False for f in fields(cls)})
