@@ -37,9 +37,14 @@ class Expert:
         self.grip = OPEN
         self.closing = False
 
-    def act(self, disturbance: np.ndarray | None = None) -> np.ndarray:
-        """Joint targets (A,) for the next control step; `disturbance` (3,) m replaces the wanted tool motion."""
+    def act(self, disturbance: np.ndarray | None = None, pinch: bool = False) -> np.ndarray:
+        """Joint targets (A,) for the next control step.
+
+        `disturbance` (3,) m replaces the wanted tool motion; `pinch` closes the gripper wherever it is.
+        """
         wanted = self._decide() if disturbance is None else disturbance
+        if pinch:
+            self.grip, self.closing = max(CLOSED, self.grip - FINGER_STEP), False
         change = wanted - self.rate
         self.rate = self.rate + change * min(1.0, MAX_STEP_CHANGE / (np.linalg.norm(change) + 1e-9))
         self.tool = self.tool + self.rate

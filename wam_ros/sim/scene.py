@@ -12,7 +12,7 @@ from wam_ros.sim.tasks.base import Task
 # Drives: stiffness [Nm/rad or N/m], damping [Nm s/rad or N s/m], rotor inertia [kg m^2 or kg].
 STRONG = (4000.0, 200.0, 0.2)
 WEAK = (1500.0, 50.0, 0.05)
-FINGER = (1200.0, 40.0, 0.05)
+FINGER = (1200.0, 60.0, 0.5)
 
 
 def build_spec(embodiment: Embodiment, task: Task, camera_size: tuple[int, int], timestep_s: float) -> mujoco.MjSpec:

@@ -30,6 +30,7 @@ class RecordSim:
     steps: int = 48  # control steps stored per episode
     nudge: float = 0.4  # probability that the named block jumps
     burst: float = 0.03  # probability per step that a random motion of 2 to 5 steps replaces the expert's
+    pinch: float = 0.0  # share of these that close the gripper on nothing instead, to show how that is mended
     workers: int = 2
     embodiment: str = "panda"
 
@@ -42,7 +43,7 @@ def main(args: RecordSim) -> None:
         "joint_names": list(embodiment.joint_names),
         "views": list(embodiment.view_names),
         "step_period_s": embodiment.step_period_s,
-        "expert": {"nudge": args.nudge, "burst": args.burst, "seed": args.seed},
+        "expert": {"nudge": args.nudge, "burst": args.burst, "pinch": args.pinch, "seed": args.seed},
     }
     jobs = [(args, start) for start in range(0, args.episodes, SHARD)]
     succeeded = 0
@@ -76,7 +77,7 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
     rng = np.random.default_rng([seed, 1])
     instruction = world.reset(seed, nudge=bool(rng.random() < args.nudge))
     expert, driver = Expert(world), StepDriver(world)
-    bursts = _bursts(rng, args.burst)
+    bursts = _bursts(rng, args.burst, args.pinch)
     rows: dict[str, list] = {n: [] for n in ("frames", "states", "actions", "labelled", "tool", "closing")}
     for k in range(args.steps + 1):
         rows["frames"].append(observe(world, world.embodiment))
@@ -84,8 +85,8 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
         rows["tool"].append(world.tool_position)
         if k == args.steps:
             break
-        disturbance = next(bursts)
-        target = expert.act(disturbance)
+        disturbance, pinch = next(bursts)
+        target = expert.act(disturbance, pinch)
         driver.to(target)
         rows["actions"].append(target)
         rows["labelled"].append(disturbance is None)
@@ -98,13 +99,17 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
     }
 
 
-def _bursts(rng: np.random.Generator, probability: float) -> Iterator[np.ndarray | None]:
-    """Endless sequence of None (the expert acts) and runs of one random tool displacement, m."""
+def _bursts(rng: np.random.Generator, probability: float, pinch: float) -> Iterator[tuple[np.ndarray | None, bool]]:
+    """Endless sequence of (None, False), the expert acts, and of runs of one random tool displacement [m].
+
+    In a share `pinch` of the runs the tool stands and the gripper closes.
+    """
     while True:
         if rng.random() >= probability:
-            yield None
+            yield None, False
             continue
         direction = rng.normal(size=3) * [1, 1, 0.7]
         displacement = direction / np.linalg.norm(direction) * rng.uniform(0.3, 1.0) * MAX_STEP
+        closes = bool(pinch) and bool(rng.random() < pinch)
         for _ in range(rng.integers(2, 6)):
-            yield displacement
+            yield (np.zeros(3), True) if closes else (displacement, False)

@@ -19,6 +19,10 @@ Log = Callable[..., None]
 HISTORY_NOISE = 0.05  # on observed latents: what is remembered at run time is never exactly what was trained on
 STATE_NOISE = 0.02  # on normalised states
 WEIGHTS = {"video": 1.0, "action": 3.0, "goal": 0.5}
+COMMITTED = (
+    0.5  # share of blocks whose first steps are given clean (Black et al., "Training-Time Action Conditioning", 2025)
+)
+MAX_COMMITTED = 4  # steps; what passes before a chunk can be followed, at most
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
 
 
@@ -33,6 +37,13 @@ def levels(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, 
     return video, torch.where(torch.rand(shape, generator=generator) < 0.5, video, alone)
 
 
+def committed(shape: tuple[int, int], steps: int, generator: torch.Generator) -> Tensor:
+    """(B, K, T) True for the leading steps that are given clean: none, or 1 to `MAX_COMMITTED`, per block."""
+    n = torch.randint(1, MAX_COMMITTED + 1, shape, generator=generator)
+    n = torch.where(torch.rand(shape, generator=generator) < COMMITTED, n, 0)
+    return torch.arange(steps) < n[..., None]
+
+
 def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
     """Flow-matching losses of one batch, each a scalar in fp32."""
     dtype = model.dtype
@@ -42,6 +53,8 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
 
     t_video, t_action = levels(batch.state.shape[:2], generator)
     video, action = batch.video.float(), batch.action.float()
+    given = committed(action.shape[:2], action.shape[2], generator)
+    t_action = t_action[..., None] * ~given
     noise_video, noise_action = randn(video), randn(action)
     clean = batch.clean.float()
     velocity, goal = model(
@@ -53,7 +66,7 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
         t_action,
         model.encode_text(batch.words),
     )
-    mask = batch.action_mask[..., None].expand_as(action)
+    mask = (batch.action_mask * ~given)[..., None].expand_as(action)
     action_error = (velocity.action.float() - (noise_action - action)).square() * mask
     goal_error = (goal.float() - batch.goal).square().mean(-1) * batch.goal_mask
     return {

@@ -86,5 +86,5 @@ def inputs(config):
         "action": randn(chunk.action_horizon, config.action_dim),
         "state": randn(config.state_dim),
         "t_video": torch.rand(2, 5, generator=generator),
-        "t_action": torch.rand(2, 5, generator=generator),
+        "t_action": torch.rand(2, 5, 1, generator=generator).repeat(1, 1, chunk.action_horizon),
     }

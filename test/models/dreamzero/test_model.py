@@ -15,7 +15,7 @@ def context_of(model, instructions):
     return model.encode_text(model.text_encoder.tokenize(instructions))
 
 
-def run_cached(model, inputs, row, instruction, steps):
+def run_cached(model, inputs, row, instruction, steps, committed=0):
     """Predictions of blocks `steps`, one after the other, against a cache."""
     context, cache = context_of(model, [instruction]), model.make_cache()
     part = {k: v[row : row + 1] for k, v in inputs.items()}
@@ -28,12 +28,13 @@ def run_cached(model, inputs, row, instruction, steps):
                 part["video"][:, k : k + 1],
                 part["action"][:, k : k + 1],
                 float(part["t_video"][0, k]),
-                float(part["t_action"][0, k]),
+                float(part["t_action"][0, k, -1]),
                 model.condition(state, clean, context),
                 clean,
                 model.rope(torch.tensor([k]), "noisy"),
                 context,
                 cache,
+                committed,
             )
         )
     return results
@@ -45,6 +46,17 @@ def test_cached_inference_equals_the_teacher_forced_pass_also_after_the_window_s
         for k, cached in enumerate(run_cached(model, inputs, row, instruction, range(5))):
             torch.testing.assert_close(cached.video[0, 0], trained.video[row, k], atol=1e-5, rtol=0)
             torch.testing.assert_close(cached.action[0, 0], trained.action[row, k], atol=1e-5, rtol=0)
+
+
+def test_committed_steps_are_clean_in_the_cached_pass_as_in_the_teacher_forced_one(model, inputs):
+    given = inputs | {"t_action": inputs["t_action"].clone()}
+    given["t_action"][..., :3] = 0
+    trained, _ = model(**given, context=context_of(model, INSTRUCTIONS))
+    noisy, _ = model(**inputs, context=context_of(model, INSTRUCTIONS))
+    assert (trained.action - noisy.action)[..., 3:, :].abs().max() > 1e-4  # what is committed matters to what follows
+    for k, cached in enumerate(run_cached(model, inputs, 0, INSTRUCTIONS[0], range(5), committed=3)):
+        torch.testing.assert_close(cached.video[0, 0], trained.video[0, k], atol=1e-5, rtol=0)
+        torch.testing.assert_close(cached.action[0, 0, 3:], trained.action[0, k, 3:], atol=1e-5, rtol=0)
 
 
 def test_a_batch_of_two_instructions_equals_two_batches_of_one(model, inputs):

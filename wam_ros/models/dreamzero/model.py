@@ -85,9 +85,7 @@ class WorldActionModel(Transformer):
     ):
         ground, goal = self.grounding(anchor, text)
         cond = torch.stack([self.state_encoder(state), ground], 2)
-        return torch.cat(
-            [self._patch(video, anchor), self.action_encoder(action, 1000 * t_action[..., None]), cond], 2
-        ), goal
+        return torch.cat([self._patch(video, anchor), self.action_encoder(action, 1000 * t_action), cond], 2), goal
 
     def _velocity(self, x: Tensor, e_video: Tensor) -> Velocity:
         """Read velocities off noisy tokens x (B, K, n_noisy, D)."""
@@ -113,17 +111,18 @@ class WorldActionModel(Transformer):
             video: (B, K, F, C, h, w) noisy future latents.
             action: (B, K, T, A) noisy normalised actions.
             state: (B, K, S) normalised state at each anchor.
-            t_video, t_action: (B, K) noise levels in [0, 1].
+            t_video: (B, K) noise levels in [0, 1].
+            t_action: (B, K, T) noise levels; 0 for leading steps that are committed and only have to be continued.
 
         Returns:
             Velocities, and the goal (B, K, 3) that the grounding stem predicts.
         """
         tokens, goal = self._noisy_tokens(video, action, state, t_action, clean, context.text)
         x = torch.cat([self._patch(clean[:, :, None], clean), tokens], 2)
-        embedding, e = self.time(1000 * torch.stack([torch.zeros_like(t_video), t_video, t_action], -1))
+        levels = torch.cat([torch.zeros_like(t_video)[..., None], t_video[..., None], t_action, t_action[..., -1:]], -1)
+        embedding, e = self.time(1000 * levels)
         chunk = self.config.chunk
-        n_video = chunk.imagined_frames * self.n_clean
-        sizes = (self.n_clean, n_video, self.n_noisy - n_video)
+        sizes = (self.n_clean, chunk.imagined_frames * self.n_clean, *[1] * chunk.action_horizon, 2)
         blocks = clean.shape[1]
         mask = self._training_mask(blocks).to(x)
         x = self.run(
@@ -183,12 +182,22 @@ class WorldActionModel(Transformer):
         rope: Rope,
         context: Context,
         cache: KvCache,
+        committed: int = 0,
     ) -> Velocity:
-        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory."""
-        t = 1000 * torch.tensor([[[t_video, t_action]]], dtype=torch.float32, device=video.device)
+        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory.
+
+        The first `committed` actions are clean and only continued; their velocity means nothing.
+        """
+        chunk = self.config.chunk
+        n_video = chunk.imagined_frames * self.n_clean
+        levels, sizes = [t_video, t_action], (n_video, self.n_noisy - n_video)
+        if committed:
+            levels, sizes = [t_video, 0.0, t_action], (n_video, committed, self.n_noisy - n_video - committed)
+        t = 1000 * torch.tensor([[levels]], dtype=torch.float32, device=video.device)
         embedding, e = self.time(t)
-        x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t[..., 1:]), cond], 2)
-        n_video = self.config.chunk.imagined_frames * self.n_clean
+        t_steps = t[..., -1:].repeat(1, 1, chunk.action_horizon)
+        t_steps[..., :committed] = 0.0
+        x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t_steps), cond], 2)
         attention: Attention = lambda layer, q, k, v: attend(q, *cache.with_own(layer, k, v))  # noqa: E731
-        x = self.run(x, e, (n_video, self.n_noisy - n_video), rope, context.layers, attention)
+        x = self.run(x, e, sizes, rope, context.layers, attention)
         return self._velocity(x, embedding[:, :, 0])
