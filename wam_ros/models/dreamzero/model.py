@@ -184,8 +184,11 @@ class WorldActionModel(Transformer):
         context: Context,
         cache: KvCache,
     ) -> Velocity:
-        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory."""
-        t = 1000 * torch.tensor([[[t_video, t_action]]], dtype=torch.float32, device=video.device)
+        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory.
+
+        Timesteps are in 0..1000 here, as solvers give them.
+        """
+        t = torch.tensor([[[t_video, t_action]]], dtype=torch.float32, device=video.device)
         embedding, e = self.time(t)
         x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t[..., 1:]), cond], 2)
         n_video = self.config.chunk.imagined_frames * self.n_clean
