@@ -97,7 +97,7 @@ def dictionary(path, name):
     ("name", "home", "folder", "bases"),
     [
         ("CHECKS", "safety/__init__.py", "safety/checks", set()),
-        ("CONTROLLERS", "ros/controllers/__init__.py", "ros/controllers", set()),
+        ("CONTROLLERS", "ros/controllers/__init__.py", "ros/controllers", {"base"}),
         ("TASKS", "sim/tasks/__init__.py", "sim/tasks", {"base"}),
         ("MODELS", "models/__init__.py", "models", set()),
     ],

@@ -30,6 +30,9 @@ COMMANDS = {
     "eval": Command(
         "measure a model in the simulator, without ROS", "wam_ros.train.evaluate:Eval", "wam_ros.train.evaluate:main"
     ),
+    "latency": Command(
+        "measure where the running loop's time goes", "wam_ros.demo.latency:Latency", "wam_ros.demo.latency:main"
+    ),
     "bench": Command("time a model on this machine", "wam_ros.demo.bench:Bench", "wam_ros.demo.bench:main"),
 }
 

@@ -1,74 +1,93 @@
-import pytest
+"""`wam latency`: what it reads from topics and recordings, what it prints and draws."""
 
-from wam_ros.demo.latency import STAGES, LatencyTracker, RateMeter
+import xml.etree.ElementTree as ElementTree
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.trace import STAGES, TOTALS, Trace
+from wam_ros.demo.latency import Feed, Latency, main, print_summary
+from wam_ros.demo.latency_plot import write_plot
 
 MS = 1_000_000
 
 
-def chain(tracker, k, camera=0, obs=12, chunk=70, safe=76, command=79):
-    """One observation's way through the loop, at k seconds; times in ms."""
+def state(ns, q, dq=(), names=("a", "b")):
+    stamp = SimpleNamespace(sec=ns // 10**9, nanosec=ns % 10**9)
+    header = SimpleNamespace(stamp=stamp)
+    return SimpleNamespace(header=header, name=list(names), position=list(q), velocity=list(dq))
+
+
+def turn(feed, k):
     t = k * 1000 * MS
-    tracker.on_observation(t + 1 * MS, (t + camera * MS, t + 5 * MS), t + obs * MS)
-    tracker.on_chunk(k, t + 1 * MS, t + chunk * MS)
-    tracker.on_safe(k, t + 110 * MS, t + safe * MS)
-    tracker.on_command(t + 110 * MS, t + command * MS)
+    feed.observation(SimpleNamespace(stamp_ns=t, frame_stamps_ns=(t - 3 * MS, t)), t + 10 * MS)
+    feed.chunk(SimpleNamespace(seq=k, observation_ns=t), t + 60 * MS)
+    feed.safe((t + 100 * MS, f"chunk {k}"), t + 66 * MS)
+    feed.command((t + 67 * MS, f"chunk {k}"), t + 68 * MS)
 
 
-def test_stages_of_one_chain_are_the_known_differences():
-    tracker = LatencyTracker()
-    chain(tracker, 1)
-    p50 = {name: v["p50_ms"] for name, v in tracker.summary().items()}
-    assert list(p50.values()) == pytest.approx([12, 58, 6, 3, 79])
-    assert tuple(p50) == STAGES
+def test_the_topics_of_one_turn_give_every_stage():
+    newest = [state(0, (0.0, 0.0), names=("b", "a"))]
+    feed = Feed(Trace(), lambda: newest[0])
+    for k in range(1, 30):
+        now = k * 10 * MS
+        newest[0] = state(now, (2 * (k * 0.01 - 0.03), k * 0.01 - 0.03), names=("b", "a"))
+        feed.commanded(state(now - 2 * MS, (k * 0.01 - 0.002, 2 * (k * 0.01 - 0.002)), (1.0, 2.0)), now)
+    turn(feed, 1)
+    p50 = {name: v["p50_ms"] for name, v in feed.trace.summary().items()}
+    assert tuple(p50) == (*STAGES, *TOTALS)
+    assert list(p50.values()) == pytest.approx([13, 50, 6, 2, 32 + 30, 71, 133])
 
 
-def test_stages_add_up_to_the_whole():
-    tracker = LatencyTracker()
-    for k in range(1, 20):
-        chain(tracker, k, obs=10 + k, chunk=60 + 2 * k, safe=120 + k, command=200 + 3 * k)
-    medians = [v["p50_ms"] for v in tracker.summary().values()]
-    assert sum(medians[:-1]) == pytest.approx(medians[-1])  # every stage rises with k: the median run is the same one
+def test_states_far_apart_in_time_or_of_other_joints_say_nothing():
+    feed = Feed(Trace(), lambda: state(0, (0.0, 0.0)))
+    feed.commanded(state(200 * MS, (1.0, 1.0), (1.0, 1.0)), 0)
+    feed.commanded(state(0, (1.0, 1.0), (1.0, 1.0), names=("a", "c")), 0)
+    feed.commanded(state(0, (1.0, 1.0)), 0)
+    assert feed.trace.lag_s is None
 
 
-def test_percentiles_of_a_hundred_and_one_chains():
-    tracker = LatencyTracker()
-    for k in range(101):
-        chain(tracker, k + 1, command=100 + k)
-    whole = tracker.summary()["camera to command"]
-    assert whole == pytest.approx({"n": 101, "p50_ms": 150, "p95_ms": 195, "p99_ms": 199})
+def test_a_motion_that_answers_no_chunk_is_not_counted():
+    feed = Feed(Trace(), lambda: None)
+    feed.safe((5, ""), 6)
+    feed.command((5, "chunk nine"), 7)
+    assert feed.trace.summary() == {}
 
 
-def test_answers_without_a_question_are_ignored():
-    tracker = LatencyTracker()
-    tracker.on_chunk(1, 5, 10)
-    tracker.on_safe(1, 20, 30)
-    tracker.on_command(20, 40)
-    assert tracker.summary() == {}
+def test_the_table_has_every_number_and_the_bar_shows_the_longest():
+    feed = Feed(Trace(), lambda: None)
+    turn(feed, 1)
+    console = Console(record=True, width=140)
+    print_summary(feed.trace.summary(), console)
+    text = console.export_text()
+    rows = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
+    assert "13.0" in rows["camera to observation"]
+    assert rows["observation to chunk"].count("█") > 20 > rows["camera to observation"].count("█") > 0
+    assert "71.0" in rows["camera to command"]
 
 
-def test_a_command_repeated_for_one_trajectory_counts_once():
-    tracker = LatencyTracker()
-    chain(tracker, 1)
-    tracker.on_command(1110 * MS, 1500 * MS)
-    assert tracker.summary()["camera to command"]["n"] == 1
+def test_the_plot_is_a_picture_with_one_row_per_stage(tmp_path):
+    file = tmp_path / "latency.svg"
+    write_plot({"a <to> b": [1.0, 2.0, 3.0], "b to c": list(np.linspace(0, 50, 5000))}, file)
+    texts = [e.text for e in ElementTree.parse(file).getroot().iter("{http://www.w3.org/2000/svg}text")]
+    assert {"a <to> b", "b to c", "50 ms"} <= set(texts)
+    assert file.stat().st_size < 100_000
 
 
-def test_cleared_chains_never_end():
-    tracker = LatencyTracker()
-    tracker.on_observation(1, (0,), 2)
-    tracker.clear_pending()
-    tracker.on_chunk(1, 1, 3)
-    tracker.on_safe(1, 4, 5)
-    tracker.on_command(4, 6)
-    assert tracker.summary() == {}
-
-
-def test_rate_counts_only_the_time_that_runs():
-    meter = RateMeter()
-    for t in (0, 100, 200, 300):
-        meter.on_event(t * MS)
-    meter.pause()
-    for t in (90_000, 90_100):
-        meter.on_event(t * MS)
-    assert meter.rate_hz == pytest.approx(10.0)
-    assert RateMeter().rate_hz == 0.0
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (Latency(seconds=0.0), "--seconds"),
+        (Latency(seconds=float("nan")), "--seconds"),
+        (Latency(plot="latency.png"), r"\.svg"),
+        (Latency(bag="/nowhere"), "does not exist"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(args, words):
+    if args.bag:
+        pytest.importorskip("rosbags")
+    with pytest.raises(WamError, match=words):
+        main(args)

@@ -6,12 +6,13 @@ from rich.console import Console
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.trace import Trace
 from wam_ros.core.types import Decision, SafetyReport, SafetyState
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import SimEpisode
 from wam_ros.demo.errors import LoopError
 from wam_ros.demo.imagination import ImaginationTracker
-from wam_ros.demo.latency import LatencyTracker, RateMeter
+from wam_ros.demo.rate import RateMeter
 from wam_ros.demo.runner import Runner
 
 PANDA = load_embodiment("panda")
@@ -32,7 +33,7 @@ class FakeLoop:
         self.refusals = self.cooling = 0
         self.fault_at_s = None
         self.stuck = False
-        self.latency, self.imagination, self.chunk_rate = LatencyTracker(), ImaginationTracker(), RateMeter()
+        self.latency, self.imagination, self.chunk_rate = Trace(), ImaginationTracker(), RateMeter()
 
     def instruct(self, text):
         self.calls.append(("instruct", text))

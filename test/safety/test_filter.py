@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.hostile import moving_states, random_path, random_pose
+from benchmark.proof import offences
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Decision, Reason
 from wam_ros.safety import CHECKS
@@ -19,8 +21,6 @@ from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.playback import sample_trajectory
 
-from .hostile import moving_states, random_path, random_pose
-from .proof import offences
 from .tools import AGE, START, at_rest, inverse_kinematics, make_chunk, tool_pose
 
 
@@ -165,7 +165,7 @@ def test_a_stream_that_presses_down_stays_above_the_table_and_can_leave_again(pa
 
 
 def test_a_step_without_a_proven_stop_is_the_end_even_if_later_ones_have_one(panda, home, monkeypatch):
-    plan = panda._stops
+    plan = panda._stops.prove
 
     def without_the_third(states, bounds, rows=None):
         answers = plan(states, bounds, rows)
@@ -173,7 +173,7 @@ def test_a_step_without_a_proven_stop_is_the_end_even_if_later_ones_have_one(pan
             answers[2] = Finding(Reason.ENV_COLLISION, "a body in the way")
         return answers
 
-    monkeypatch.setattr(panda, "_stops", without_the_third)
+    monkeypatch.setattr(panda._stops, "prove", without_the_third)
     chunk = make_chunk(panda.model.joint_names, steps(home, joint(0, 0.01)), age=0)
     verdict = panda.filter(chunk, at_rest(home), START)
     assert verdict.decision == Decision.TRUNCATED

@@ -126,9 +126,9 @@ def test_a_silent_safety_node_closes_the_gate_and_a_heard_one_opens_it():
     assert gate.admit(move(), NOW, 6 * NS)[1] == ""
 
 
-def test_a_paused_gate_passes_nothing():
+def test_a_closed_gate_passes_nothing_and_says_why():
     gate = make_gate()
-    gate.paused = True
+    gate.closed = "the bridge is paused"
     assert "paused" in gate.admit(move(), NOW, 0)[1]
 
 

@@ -11,8 +11,8 @@ from rich.table import Table
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Policy
+from wam_ros.core.trace import percentiles_ms
 from wam_ros.core.types import NS, Observation
-from wam_ros.demo.latency import percentiles_ms
 
 WHOLE = "whole chunk"
 

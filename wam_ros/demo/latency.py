@@ -1,113 +1,203 @@
-"""Where the time goes between a camera's exposure and the command that answers it."""
+"""`wam latency`: where the time goes from camera to motion, live or from a recording."""
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+from rich.console import Console
+from rich.table import Table
 
-STAGES = (
-    "camera to observation",
-    "observation to chunk",
-    "chunk to safe trajectory",
-    "safe trajectory to command",
-    "camera to command",
-)
-_PENDING = 64  # messages remembered per kind while their answer is awaited
-_SAMPLES = 100_000
+from wam_ros.core.errors import WamError
+from wam_ros.core.trace import TOTALS, ServoLag, Trace, chunk_number
+from wam_ros.core.types import NS
+from wam_ros.demo.latency_plot import write_plot
+
+COMMAND = "joint_trajectory_controller/joint_trajectory"
+MAX_GAP_S = 0.05  # between a measured and a commanded state that are compared
+BAR = 40  # characters
 
 
 @dataclass(frozen=True)
-class _Seen:
-    camera_ns: int  # exposure of the oldest frame
-    observation_ns: int  # the three others are publication times
-    chunk_ns: int = 0
-    safe_ns: int = 0
+class Latency:
+    """Measure the running loop, or read a recording made with `ros2 launch ... record:=FOLDER`."""
+
+    seconds: float = 10.0  # how long to listen
+    bag: str = ""  # recording to read instead of listening; needs the Python package rosbags
+    plot: str = ""  # .svg to draw
+    json: str = ""  # file to write the numbers to
+    domain_id: int | None = None  # ROS domain; default: that of the environment
 
 
-class LatencyTracker:
-    """Joins the loop's messages by the stamps and numbers they carry. All times are ns of one clock.
+class Feed:
+    """Hands what the topics say to a `Trace`; every method takes a message's content and when it was published [ns].
 
-    Every `on_*` takes the time at which its message was published. An answer whose question was not seen is
-    ignored; the first command that answers a chunk ends its chain.
+    Args:
+        trace: that joins them.
+        joints: gives the newest measured joint state message, None before the first.
     """
 
-    def __init__(self) -> None:
-        self._observations: OrderedDict[int, _Seen] = OrderedDict()  # by observation stamp
-        self._chunks: OrderedDict[int, _Seen] = OrderedDict()  # by chunk seq
-        self._safe: OrderedDict[int, _Seen] = OrderedDict()  # by start of the trajectory
-        self._samples: dict[str, deque[float]] = {name: deque(maxlen=_SAMPLES) for name in STAGES}
+    def __init__(self, trace: Trace, joints: Callable[[], Any]) -> None:
+        self.trace, self._joints, self._servo = trace, joints, ServoLag()
 
-    def on_observation(self, stamp_ns: int, frame_stamps_ns: Sequence[int], published_ns: int) -> None:
-        """A model frame went to the model."""
-        camera_ns = min(frame_stamps_ns, default=stamp_ns)
-        _remember(self._observations, stamp_ns, _Seen(camera_ns, published_ns))
+    def handlers(self) -> dict[str, Callable[[Any, int], None]]:
+        """Topic -> method."""
+        return {
+            "observation": self.observation,
+            "action_chunk": self.chunk,
+            "safe_trajectory": self.safe,
+            COMMAND: self.command,
+            "commanded_state": self.commanded,
+        }
 
-    def on_chunk(self, seq: int, observation_ns: int, published_ns: int) -> None:
-        """The model answered an observation."""
-        if (seen := self._observations.get(observation_ns)) is not None:
-            _remember(self._chunks, seq, _Seen(seen.camera_ns, seen.observation_ns, published_ns))
+    def observation(self, observation: Any, published_ns: int) -> None:
+        """A model frame."""
+        self.trace.on_observation(observation.stamp_ns, observation.frame_stamps_ns, published_ns)
 
-    def on_safe(self, chunk_seq: int, start_ns: int, published_ns: int) -> None:
-        """Safety let a trajectory pass that begins at `start_ns`."""
-        if (seen := self._chunks.pop(chunk_seq, None)) is not None:
-            seen = _Seen(seen.camera_ns, seen.observation_ns, seen.chunk_ns, published_ns)
-            _remember(self._safe, start_ns, seen)
+    def chunk(self, chunk: Any, published_ns: int) -> None:
+        """The model's answer."""
+        self.trace.on_chunk(chunk.seq, chunk.observation_ns, published_ns)
 
-    def on_command(self, start_ns: int, published_ns: int) -> None:
-        """The bridge sent the trajectory that begins at `start_ns` to the controller."""
-        if (seen := self._safe.pop(start_ns, None)) is None:
+    def safe(self, header: tuple[int, str], published_ns: int) -> None:
+        """Start [ns] and frame id of a safe trajectory."""
+        if (seq := chunk_number(header[1])) is not None:
+            self.trace.on_safe(seq, header[0], published_ns)
+
+    def command(self, header: tuple[int, str], published_ns: int) -> None:
+        """Start [ns] and frame id of what the controller was sent."""
+        if (seq := chunk_number(header[1])) is not None:
+            self.trace.on_command(seq, published_ns)
+
+    def commanded(self, told: Any, _published_ns: int) -> None:
+        """Joint state message of what is commanded; compared with what is measured."""
+        measured = self._joints()
+        if measured is None or not told.velocity:
             return
-        instants = (seen.camera_ns, seen.observation_ns, seen.chunk_ns, seen.safe_ns, published_ns)
-        values = [*(b - a for a, b in pairwise(instants)), published_ns - seen.camera_ns]
-        for name, value in zip(STAGES, values, strict=True):
-            self._samples[name].append(value / 1e6)
-
-    def clear_pending(self) -> None:
-        """Forget unanswered messages, as between two episodes."""
-        for table in (self._observations, self._chunks, self._safe):
-            table.clear()
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Per stage the count `n` and p50, p95, p99 in ms; stages without samples are left out."""
-        return {name: percentiles_ms(values) for name, values in self._samples.items() if values}
+        index = {name: k for k, name in enumerate(measured.name)}
+        gap_s = (stamp_ns(measured) - stamp_ns(told)) / NS
+        if abs(gap_s) > MAX_GAP_S or not set(told.name) <= set(index):
+            return
+        dq = np.asarray(told.velocity, float)
+        now = np.asarray(told.position, float) + dq * gap_s
+        self._servo.on_error(now - np.asarray(measured.position, float)[[index[n] for n in told.name]], dq)
+        self.trace.lag_s = self._servo.lag_s
 
 
-def percentiles_ms(values: Sequence[float] | deque[float]) -> dict[str, float]:
-    """Count and percentiles of millisecond values."""
-    p50, p95, p99 = np.percentile(np.fromiter(values, float), [50, 95, 99])
-    return {"n": len(values), "p50_ms": float(p50), "p95_ms": float(p95), "p99_ms": float(p99)}
+def stamp_ns(message: Any) -> int:
+    """Stamp of a message with a header."""
+    return message.header.stamp.sec * NS + message.header.stamp.nanosec
 
 
-def _remember(table: OrderedDict[int, _Seen], key: int, value: _Seen) -> None:
-    table[key] = value
-    while len(table) > _PENDING:
-        table.popitem(last=False)
+def main(args: Latency) -> int:
+    """Print the table; 1 when nothing was seen.
+
+    Raises:
+        WamError: an argument is wrong, or the recording cannot be read.
+    """
+    if not 0 < args.seconds <= 86_400:
+        raise WamError(f"--seconds must be within (0, 86400], found {args.seconds:g}")
+    if args.plot and not args.plot.endswith(".svg"):
+        raise WamError(f"--plot must end in .svg, found {args.plot}")
+    trace = Trace()
+    read_bag(Path(args.bag), trace) if args.bag else listen(args, trace)
+    summary = trace.summary()
+    console = Console()
+    if not summary:
+        console.print("no chunk was followed to its command: does the loop run, armed, on this ROS domain and clock?")
+        return 1
+    print_summary(summary, console)
+    try:
+        if args.plot:
+            write_plot(trace.values_ms(), Path(args.plot))
+        if args.json:
+            Path(args.json).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise WamError(f"{error.filename} cannot be written: {error.strerror}") from error
+    return 0
 
 
-@dataclass
-class RateMeter:
-    """Mean rate of events while something else is on, such as chunks while the arm is armed."""
+def print_summary(summary: dict[str, dict[str, float]], console: Console) -> None:
+    """Stages as a table, with the share of each in the whole as a bar."""
+    table = Table("stage", "n", "p50 ms", "p95 ms", "p99 ms", "share of p50", title_justify="left")
+    stages = [name for name in summary if name not in TOTALS]
+    whole = sum(summary[name]["p50_ms"] for name in stages) or 1.0
+    for name, v in summary.items():
+        numbers = (f"{v['n']:.0f}", *(f"{v[p]:.1f}" for p in ("p50_ms", "p95_ms", "p99_ms")))
+        bar = "" if name in TOTALS else "█" * round(BAR * v["p50_ms"] / whole)
+        table.add_row(name, *numbers, bar, style="bold" if name in TOTALS else None)
+    console.print(table)
 
-    events: int = 0
-    duration_s: float = 0.0
-    _last_ns: int | None = field(default=None, repr=False)
 
-    def on_event(self, now_ns: int) -> None:
-        """Count one event and the time since the one before it."""
-        if self._last_ns is not None:
-            self.events += 1
-            self.duration_s += (now_ns - self._last_ns) / 1e9
-        self._last_ns = now_ns
+def listen(args: Latency, trace: Trace) -> None:
+    """Feed the trace from the topics of the running loop."""
+    from wam_ros.ros.environment import ensure
 
-    def pause(self) -> None:
-        """The next event begins a new run; the time until then does not count."""
-        self._last_ns = None
+    ensure()
+    from wam_ros.ros.link import Link
 
-    @property
-    def rate_hz(self) -> float:
-        """Events per second, 0 before the second event."""
-        return self.events / self.duration_s if self.duration_s > 0 else 0.0
+    feed = Feed(trace, lambda: link.joints())
+    link = Link("wam_latency", feed.handlers(), args.domain_id)
+    try:
+        end = time.monotonic() + args.seconds
+        while (left := end - time.monotonic()) > 0:
+            link.spin(min(left, 0.1))
+    except KeyboardInterrupt:
+        pass  # what was seen so far is printed
+    finally:
+        link.close()
+
+
+def read_bag(path: Path, trace: Trace) -> None:
+    """Feed the trace from a recording, whatever namespace the loop had.
+
+    Raises:
+        WamError: it does not exist, is not a recording, or the reader is not installed.
+    """
+    newest: list[Any] = [None]
+    handlers = Feed(trace, lambda: newest[0]).handlers()
+    for topic, message, recorded_ns in _messages(path, {*handlers, "joint_states"}):
+        if topic == "joint_states":
+            newest[0] = message
+        else:
+            handlers[topic](_content(topic, message), recorded_ns)
+
+
+def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any, int]]:
+    """(topic without namespace, message, when it was recorded [ns]) in the order of recording."""
+    try:
+        from rosbags.highlevel import AnyReader, AnyReaderError
+    except ModuleNotFoundError as error:
+        raise WamError("reading a recording needs the Python package rosbags: pip install rosbags") from error
+    if not path.exists():
+        raise WamError(f"recording '{path}' does not exist")
+    try:
+        with AnyReader([path]) as reader:
+            names = {c.id: next((t for t in topics if c.topic.endswith(f"/{t}")), "") for c in reader.connections}
+            chosen = [c for c in reader.connections if names[c.id]]
+            for connection, recorded_ns, data in reader.messages(connections=chosen):
+                yield names[connection.id], reader.deserialize(data, connection.msgtype), recorded_ns
+    except AnyReaderError as error:
+        raise WamError(f"recording '{path}' cannot be read: {error}") from error
+
+
+def _content(topic: str, message: Any) -> Any:
+    """What `Feed` reads of a recorded message."""
+
+    def ns(stamp: Any) -> int:
+        return stamp.sec * NS + stamp.nanosec
+
+    if topic == "observation":
+        return SimpleNamespace(stamp_ns=stamp_ns(message), frame_stamps_ns=[ns(s) for s in message.frame_stamps])
+    if topic == "action_chunk":
+        return SimpleNamespace(seq=message.seq, observation_ns=ns(message.observation_stamp))
+    if topic == "commanded_state":
+        return SimpleNamespace(
+            header=message.header, name=list(message.name), position=message.position, velocity=list(message.velocity)
+        )
+    return stamp_ns(message), message.header.frame_id

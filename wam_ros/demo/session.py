@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.trace import Trace
 from wam_ros.core.types import NS, ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.imagination import ImaginationTracker
-from wam_ros.demo.latency import LatencyTracker, RateMeter
+from wam_ros.demo.latency import COMMAND, Feed
+from wam_ros.demo.rate import RateMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor
 from wam_ros.view.words import describe_decision, describe_safety
@@ -40,7 +42,8 @@ class Session:
         self, args: DemoArgs, embodiment: Embodiment, supervisor: Supervisor, make_link: Callable[[Handlers], Link]
     ) -> None:
         self._supervisor = supervisor
-        self.latency, self.imagination, self.chunk_rate = LatencyTracker(), ImaginationTracker(), RateMeter()
+        self.latency, self.imagination, self.chunk_rate = Trace(), ImaginationTracker(), RateMeter()
+        self._feed = Feed(self.latency, lambda: self.link.joints())
         self._measure_latency = args.rate == 1.0  # otherwise stamps and publication times are on two clocks
         self.video = VideoRecorder(args.record, embodiment.frame_rate_hz) if args.record else None
         self.strip = StripRecorder() if args.strip else None
@@ -59,9 +62,10 @@ class Session:
             "action_chunk": self._on_chunk,
             "imagined_future": self._on_imagined,
             "wam_status": self._on_status,
-            "safe_trajectory": self._on_safe,
+            "safe_trajectory": self._feed.safe,
+            "commanded_state": self._feed.commanded,
             "safety_report": self._on_report,
-            "joint_trajectory_controller/joint_trajectory": self._on_command,
+            COMMAND: self._feed.command,
             "episode": self._on_sim,
         }
 
@@ -73,7 +77,7 @@ class Session:
     def _on_observation(self, observation: Observation, published_ns: int) -> None:
         self.observation_ns = observation.stamp_ns
         if self._measure_latency:
-            self.latency.on_observation(observation.stamp_ns, observation.frame_stamps_ns, published_ns)
+            self._feed.observation(observation, published_ns)
         if self.episode is None:
             return
         matches = self.imagination.on_observation(observation)
@@ -91,7 +95,7 @@ class Session:
         self.episode.on_chunk()
         self.chunk_rate.on_event(published_ns)
         self.imagination.on_chunk(chunk.seq, chunk.observation_ns, chunk.anchor_ns)
-        self.latency.on_chunk(chunk.seq, chunk.observation_ns, published_ns)
+        self._feed.chunk(chunk, published_ns)
         if chunk.epoch > self.epoch and chunk.instruction != self.instruction:
             self.redirected = chunk.instruction
 
@@ -105,15 +109,6 @@ class Session:
         self._statuses += 1
         if self._statuses > 1 and self.instruction and status.instruction not in ("", self.instruction):
             self.redirected = status.instruction
-
-    def _on_safe(self, header: tuple[int, str], published_ns: int) -> None:
-        start_ns, frame = header
-        digits = frame.rsplit(" ", 1)[-1]
-        if digits.isdecimal():
-            self.latency.on_safe(int(digits), start_ns, published_ns)
-
-    def _on_command(self, header: tuple[int, str], published_ns: int) -> None:
-        self.latency.on_command(header[0], published_ns)
 
     def _on_report(self, report: SafetyReport, _published_ns: int) -> None:
         self.report = report

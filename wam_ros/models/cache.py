@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -65,9 +67,10 @@ class KvCache:
         """Keys and values of all remembered frames of one layer."""
         return self._view(layer, self._own)
 
-    def movable_keys(self) -> Tensor:
-        """Keys of every remembered frame that is not kept for ever, all layers: a view, to be rotated in place."""
-        return self._buffer[0, ..., self._own + self._keep * self._frame : self._end, :, :]
+    def turn(self, turned: Callable[[Tensor], Tensor]) -> None:
+        """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in time has changed."""
+        keys = self._buffer[0, ..., self._own + self._keep * self._frame : self._end, :, :]
+        keys.copy_(turned(keys))
 
     def _slot(self, frame: int) -> int:
         if frame < self._keep:
@@ -80,26 +83,42 @@ class KvCache:
 
 
 class GrowingCache:
-    """The same memory as lists that are concatenated at every use: what `KvCache` is measured and tested against."""
+    """The same memory as tensors that are concatenated at every use: what `KvCache` is measured and tested against."""
 
-    def __init__(self, layers: int) -> None:
-        self._kept: list[tuple[Tensor, Tensor] | None] = [None] * layers
+    def __init__(self, layers: int, window: int, frame_tokens: int, keep: int = 0) -> None:
+        self._k: list[Tensor | None] = [None] * layers
+        self._v: list[Tensor | None] = [None] * layers
+        self._longest, self._kept = window * frame_tokens, keep * frame_tokens
 
     def advance(self, frames: int = 1) -> None:
         """Nothing to open."""
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """See `KvCache.write`."""
-        self._kept[layer] = self.with_own(layer, k, v)
-        return self.remembered(layer)
+        k, v = (self._trimmed(x) for x in self.with_own(layer, k, v))
+        self._k[layer], self._v[layer] = k, v
+        return k, v
 
     def with_own(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """See `KvCache.with_own`; remembered ones come first here."""
-        kept = self._kept[layer]
-        return (k, v) if kept is None else (torch.cat([kept[0], k], -3), torch.cat([kept[1], v], -3))
+        return self._after(self._k[layer], k), self._after(self._v[layer], v)
 
     def remembered(self, layer: int) -> tuple[Tensor, Tensor]:
         """See `KvCache.remembered`."""
-        kept = self._kept[layer]
-        assert kept is not None
-        return kept
+        k, v = self._k[layer], self._v[layer]
+        assert k is not None and v is not None
+        return k, v
+
+    def turn(self, turned: Callable[[Tensor], Tensor]) -> None:
+        """See `KvCache.turn`."""
+        for i, k in enumerate(self._k):
+            assert k is not None
+            n = self._kept
+            self._k[i] = torch.cat([k[..., :n, :, :], turned(k[..., n:, :, :])], -3)
+
+    def _after(self, kept: Tensor | None, new: Tensor) -> Tensor:
+        return new if kept is None else torch.cat([kept, new], -3)
+
+    def _trimmed(self, x: Tensor) -> Tensor:
+        extra = max(0, x.shape[-3] - self._longest)
+        return torch.cat([x[..., : self._kept, :, :], x[..., self._kept + extra :, :, :]], -3)

@@ -3,74 +3,72 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.msg import SafetyReport
+from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
-from wam_ros.ros.controllers import make_controller
+from wam_ros.ros.bridging import BridgeParams, make_bridge
+from wam_ros.ros.controllers.base import ControllerParams
+from wam_ros.ros.diagnosis import Telling
+from wam_ros.ros.homing import Homing
 from wam_ros.ros.lifecycle import WamNode, run_node
-from wam_ros.ros.params import param
-from wam_ros.safety.gate import Gate, load_gate_limits
+from wam_ros.ros.outputs import Outputs
 
-DIAGNOSTICS_NS = 200_000_000  # least time between two diagnostics that refusals ask for
-
-
-@dataclass(frozen=True)
-class BridgeParams:
-    """Parameters of bridge_node."""
-
-    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
-    controller: str = param("", doc="kind of controller; empty: the embodiment's")
-    topic: str = param("", doc="topic of the controller; empty: its usual one")
-    rate_hz: float = param(50.0, unit="Hz", low=10.0, high=500.0, doc="commanded states per second")
-    deadline_s: float = param(0.05, unit="s", low=0.005, high=0.5, doc="a trajectory later than this is refused")
-    seam_s: float = param(0.02, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this")
-    heartbeat_s: float = param(0.3, unit="s", low=0.05, high=2.0, doc="silence of the safety node that closes the gate")
-    start_rad: float = param(0.02, unit="rad", low=0.0, high=0.2, doc="first start this close to the measured joints")
-    start_m: float = param(0.005, unit="m", low=0.0, high=0.05, doc="the same for sliding joints")
+COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy
 
 
 class BridgeNode(WamNode):
-    """Wires a `Gate` between the safety node and one controller."""
+    """Wires a `Bridge` between the safety node and the controllers."""
 
     def __init__(self, **options) -> None:
-        super().__init__("bridge_node", BridgeParams, **options)
+        super().__init__("bridge_node", BridgeParams, ControllerParams, **options)
 
     def configure(self) -> None:
-        """Read limits and choose the controller by name."""
+        """Read limits and choose the controllers by name."""
         p: BridgeParams = self.params
-        embodiment = load_embodiment(p.embodiment)
-        self._joint_names = embodiment.joint_names
-        limits = load_gate_limits(embodiment, p.start_rad, p.start_m)
-        self._gate = Gate(limits, p.deadline_s, p.seam_s, p.heartbeat_s)
-        self._controller = make_controller(p.controller or embodiment.controller, self, p.topic)
-        self._cause, self._silent = "", True
-        self._refused = self._passed = self._overruns = self._told_ns = 0
+        robot = load_embodiment(p.embodiment)
+        self._joint_names = robot.joint_names
+        self._outputs = Outputs(self, robot, (p.controller, p.gripper), (p.controller_name, p.gripper_name), p.rate_hz)
+        self._bridge = make_bridge(robot, p, self._outputs.streams)
+        self._gate = self._bridge.gate
+        self._telling = Telling(self, p.embodiment, p.rate_hz, self._figures)
+        self._heard: bool | None = None
+        self._ticks = self._passed = self._refused = 0
         self._commanded_pub = self.create_publisher(JointState, "commanded_state", qos.JOINTS)
-        self._diagnostics_pub = self.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self.create_subscription(JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY)
         self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
         self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
+        self.create_subscription(ActionChunk, "action_chunk", self._telling.on_chunk, qos.CHUNK)
+        self._homing = Homing(self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured)
         self.create_service(SetBool, "~/pause", self._on_pause)
+        self.create_service(Trigger, "~/home", self._on_home)
 
     def activate(self) -> None:
         """Open the gate and start telling what is commanded."""
-        self._tick_ns = time.monotonic_ns()
-        self._ticks = 0
-        self._timer = self.create_timer(1 / self.params.rate_hz, self._on_tick)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # the ROS clock may be what fails
+        self._timer = self.create_timer(1 / self.params.rate_hz, self._on_tick, clock=steady)
 
     def deactivate(self) -> None:
-        """Close the gate; the last trajectory plays out to its rest."""
+        """Close the gate; what a controller plays comes to its rest, what is streamed is led there."""
         self.destroy_timer(self._timer)
+        self._bridge.paused = True
+        while self._bridge.moving:
+            self._tick()
+            time.sleep(1 / self.params.rate_hz)
+        self._outputs.stop()
+
+    def cleanup(self) -> None:
+        """Let go of the controllers."""
+        if outputs := self.__dict__.pop("_outputs", None):
+            outputs.close()
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -78,90 +76,97 @@ class BridgeNode(WamNode):
     def _on_trajectory(self, msg: JointTrajectory) -> None:
         if not self.active:
             return
+        now_ns = self._now_ns()
         try:
             proposed = convert.trajectory_from_msg(msg)
-            trajectory, reason = self._gate.admit(proposed, self._now_ns(), time.monotonic_ns())
+            trajectory, reason = self._bridge.admit(proposed, now_ns, time.monotonic_ns())
         except WamError as error:
             trajectory, reason = None, f"malformed trajectory: {error}"
         if trajectory is None:
             self._refused += 1
-            self._cause = reason
-            rest_s = self._gate.rest_in_s(self._now_ns())
-            self.get_logger().error(
-                f"refused: {reason}; the arm is at rest in {rest_s:.2f} s", throttle_duration_sec=1.0
-            )
-            if time.monotonic_ns() - self._told_ns > DIAGNOSTICS_NS:
-                self._publish_diagnostics()
+            rest_s = self._gate.rest_in_s(now_ns)
+            self._telling.complain(reason, f"refused: {reason}; the arm is at rest in {rest_s:.2f} s")
             return
         self._passed += 1
-        self._cause = ""
-        self._controller.send(trajectory)
+        self._telling.cause = ""
+        self._outputs.send(trajectory)
+        self._telling.trace.on_safe(proposed.chunk_seq, proposed.start_ns, now_ns)
+        self._telling.trace.on_command(proposed.chunk_seq, self._now_ns())
 
     def _on_report(self, msg: SafetyReport) -> None:
         self._gate.on_heartbeat(time.monotonic_ns())
+        self._homing.on_report(convert.report_from_msg(msg), self._gate.rest_in_s(self._now_ns()))
 
     def _on_joints(self, msg: JointState) -> None:
         try:
-            self._gate.on_joints(convert.joint_state_from_msg(msg, self._joint_names))
+            self._bridge.on_joints(convert.joint_state_from_msg(msg, self._joint_names))
         except WamError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
+        self._telling.trace.lag_s = self._bridge.lag.servo.lag_s
 
     def _on_tick(self) -> None:
-        steady_ns = time.monotonic_ns()
-        late_s = (steady_ns - self._tick_ns) / types.NS - 1 / self.params.rate_hz
-        self._tick_ns = steady_ns
-        self._overruns += late_s > self.params.deadline_s
-        now_ns = self._now_ns()
-        commanded = self._gate.commanded(now_ns)
-        if commanded is not None:
-            q, dq, _ = commanded
-            state = types.JointState(now_ns, self._joint_names, q, dq, np.full(len(q), np.nan))
-            self._commanded_pub.publish(convert.joint_state_to_msg(state))
-        self._watch(steady_ns, now_ns)
+        self._telling.periods.on_tick(time.monotonic_ns())
+        self._tick()
         self._ticks += 1
         if self._ticks % round(self.params.rate_hz) == 0:
-            self._publish_diagnostics()
+            self._outputs.poll()
+            self._telling.tell(self._bridge.closed or self._telling.cause, self._outputs.warnings)
 
-    def _watch(self, steady_ns: int, now_ns: int) -> None:
+    def _tick(self) -> None:
+        """One look at clocks, controllers and the safety node, and one command where one is streamed."""
+        now_ns, steady_ns = self._now_ns(), time.monotonic_ns()
+        before = self._bridge.closed
+        commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)
+        if commanded is not None:
+            self._outputs.stream(now_ns, commanded, self._gate.measured)
+            if self._ticks % max(1, round(self.params.rate_hz / COMMANDED_HZ)) == 0:
+                unknown = np.full(len(self._joint_names), np.nan)
+                state = types.JointState(now_ns, self._joint_names, commanded.q, commanded.dq, unknown)
+                self._commanded_pub.publish(convert.joint_state_to_msg(state))
+        arm, gripper = self._outputs.failures()
+        if arm:  # a gripper that fails stops nothing
+            self._bridge.on_failure()
+        for words in (arm, gripper, self._bridge.closed):
+            if words and words != before:
+                self._telling.complain(words)
+        self._watch(steady_ns)
+
+    def _watch(self, steady_ns: int) -> None:
         """Say once that the safety node fell silent, and once that it is back."""
         silence = self._gate.silence(steady_ns)
-        if bool(silence) == self._silent:
+        if self._heard is not None and self._heard != bool(silence):
             return
-        self._silent = bool(silence)
-        self._cause = silence
+        self._heard = not silence
         if silence:
-            rest_s = self._gate.rest_in_s(now_ns)
-            self.get_logger().error(f"{silence}: nothing more is forwarded; the arm is at rest in {rest_s:.2f} s")
+            self._telling.complain(silence, f"{silence}: nothing more is forwarded")
         else:
+            self._telling.cause = ""
             self.get_logger().info("the safety node is heard")
-        self._publish_diagnostics()
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        self._gate.paused = request.data
+        self._bridge.pause(request.data)
         rest_s = self._gate.rest_in_s(self._now_ns())
-        response.success = True
-        response.message = f"paused; the arm is at rest in {rest_s:.2f} s" if request.data else "forwarding again"
-        self.get_logger().info(response.message)
+        words = f"paused; the arm is at rest in {rest_s:.2f} s" if request.data else "forwarding again"
+        return self._answer(response, True, words)
+
+    def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, *self._homing.start())
+
+    def _answer(self, response, success: bool, message: str):
+        response.success, response.message = success, message
+        self.get_logger().info(message)
         return response
 
-    def _publish_diagnostics(self) -> None:
-        self._told_ns = time.monotonic_ns()
-        status = DiagnosticStatus(name=f"{self.get_name()}: forwarding", hardware_id=self.params.embodiment)
-        listeners = self._controller.listeners()
-        cause = self._cause or ("" if listeners else "no controller listens")
-        status.level = DiagnosticStatus.ERROR if cause else DiagnosticStatus.OK
-        status.message = cause or "forwarding"
-        values = {
+    def _figures(self) -> dict[str, object]:
+        player = self._bridge.player
+        return {
             "passed": self._passed,
             "refused": self._refused,
-            "overruns": self._overruns,
-            "controllers": listeners,
+            "overruns": player.overruns if player else self._telling.periods.late(self.params.deadline_s),
+            "controllers": self._outputs.listeners(),
             "rest_in_s": f"{self._gate.rest_in_s(self._now_ns()):.2f}",
+            "home": self._homing.step.value,
         }
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        msg = DiagnosticArray(status=[status])
-        msg.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics_pub.publish(msg)
 
 
 def main() -> None:

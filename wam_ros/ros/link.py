@@ -41,6 +41,7 @@ TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "imagined_future": (ImaginedFuture, convert.imagined_from_msg),
     "wam_status": (WamStatus, convert.status_from_msg),
     "safe_trajectory": (JointTrajectory, read_header),
+    "commanded_state": (JointStateMsg, lambda m: m),
     "safety_report": (SafetyReport, convert.report_from_msg),
     "joint_trajectory_controller/joint_trajectory": (JointTrajectory, read_header),
     "episode": (EpisodeState, lambda m: m),
@@ -77,7 +78,7 @@ class Link:
             self._subscribe(topic, handler)
         self._services = {n: self.node.create_client(kind, n) for n, kind in SERVICES.items()}
         self._latest_joints = Latest(self.node, JointStateMsg, "joint_states")
-        self._speed: float | None = None
+        self._joints: JointStateMsg | None = None
 
     def _subscribe(self, topic: str, handler: Handler) -> None:
         kind, from_msg = TOPICS[topic]
@@ -88,11 +89,16 @@ class Link:
         profile = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)  # nothing may go uncounted
         self.node.create_subscription(kind, topic, on_message, profile, raw=from_msg is read_header)
 
+    def joints(self) -> JointStateMsg | None:
+        """The newest joint state; None before the first."""
+        self._joints = self._latest_joints.take() or self._joints
+        return self._joints
+
     def joint_speed(self) -> float | None:
         """Largest joint speed of the newest joint state [rad/s or m/s]; None before the first."""
-        if (message := self._latest_joints.take()) is not None:
-            self._speed = float(np.max(np.abs(message.velocity))) if len(message.velocity) else 0.0
-        return self._speed
+        if (message := self.joints()) is None:
+            return None
+        return float(np.max(np.abs(message.velocity))) if len(message.velocity) else 0.0
 
     def spin(self, timeout_s: float) -> None:
         """Handle what has arrived; return at the latest after `timeout_s` without anything."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.model import SafetyModel
+from wam_ros.safety.pairs import Pairs
 from wam_ros.safety.params import SafetyParams
 
 ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this on its way out, so that leaving can be proven
@@ -33,6 +34,11 @@ class Floor:
 
     clearance: np.ndarray  # (P,) m
     outside: float  # m
+
+    def carried(self, before: Pairs, after: Pairs, moved: frozenset[str]) -> Floor:
+        """The same for other pairs; it is forgotten where an obstacle in `moved` is another one now."""
+        known = {k: v for k, v in zip(before.keys, self.clearance, strict=True) if not moved.intersection(k)}
+        return Floor(np.array([known.get(k, -np.inf) for k in after.keys]), self.outside)
 
 
 @dataclass

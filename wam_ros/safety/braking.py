@@ -78,6 +78,36 @@ class Brakes:
             return None
         return self.brake(now_ns, after, reason, cause)
 
+    def avoid(self, now_ns: int, spared: np.ndarray) -> SafeTrajectory | None:
+        """Stop for something that came into the way of the motion, if that is so.
+
+        A stop that is clear of it leads back to ARMED. Where it is too near for that, the arm stops as soon as all
+        else allows, and that is a FAULT.
+
+        Args:
+            now_ns: the present.
+            spared: (P,) bool, pairs that a stop need not keep apart when it cannot.
+        """
+        found = self.filter.conflict(self.playback.ahead(now_ns), self.floor)
+        known = self.state == S.BRAKING and self.after != S.ARMED and Reason.ENV_COLLISION in self.reason
+        if found is None or known or self.state not in (S.ARMED, S.BRAKING):
+            return None
+        start_ns = now_ns + round(self.params.stop_lead_s * NS)
+        state, playing = self.playback.at(start_ns), self.accepted_ns <= now_ns
+        stop, after, words = self.filter.stop(state, start_ns, self.floor), S.ARMED, found.words
+        if stop is None and not playing:
+            stop = self.filter.stop(state, start_ns, self.floor, spared=spared)
+        if stop is not None:
+            self.playback.play(stop)
+            self.accepted_ns = now_ns
+        left = self.filter.conflict(self.playback.ahead(now_ns), self.floor)
+        if left is not None:
+            after, words = S.FAULT, f"{left.words}: too near to stop clear of it"
+        before = self.after if self.state == S.BRAKING else S.ARMED
+        self.state, self.after = S.BRAKING, max(after, before, key=SEVERITY.__getitem__)
+        self.reason, self.cause = self.reason | found.reason, words
+        return stop
+
     def pass_time(self, now_ns: int) -> None:
         """A plan that ran out is braking; a stop that ended becomes what follows it."""
         if self.state == S.ARMED and self.moving(now_ns) and now_ns > self.accepted_ns:

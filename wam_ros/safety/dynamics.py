@@ -46,8 +46,8 @@ class Dynamics:
         self.units = tuple("m" if s else "rad" for s in self.sliding)
         self._map_joints()
         self.tools = [self.frame(name) for name in embodiment.tool_frames]
-        for name, load in embodiment.loads.items():
-            self._carry(name, load)
+        self._bare = [inertia.copy() for inertia in self.pin.inertias]
+        self.carry({})
         self.data = self.pin.createData()
         self.damping = np.array(self.pin.damping)
         self.friction = np.array(self.pin.upperDryFrictionLimit)
@@ -144,14 +144,24 @@ class Dynamics:
         joints = [j for j in self.pin.supports[frame.parentJoint] if j > 0]
         return point_reach(self.pin, frame.placement.translation, 0.0, joints) @ np.abs(self._spread)
 
-    def _carry(self, name: str, load: Load) -> None:
-        """Add the mass of a load to the link it is fixed to."""
-        frame = self.pin.frames[self.frame(load.frame)]
-        if not (0 <= load.mass < np.inf and np.isfinite(load.centre).all()):
-            raise WamError(f"load '{name}': mass {load.mass} kg must be finite and not negative, its centre finite")
-        if load.mass > 0:
-            body = pin.Inertia(load.mass, frame.placement.act(np.array(load.centre)), np.zeros((3, 3)))
-            self.pin.appendBodyToJoint(frame.parentJoint, body, pin.SE3.Identity())
+    def carry(self, held: dict[str, Load]) -> None:
+        """Be as heavy as the robot with its own loads and what it holds.
+
+        Raises:
+            WamError: a mass or frame that makes no sense; then nothing is changed.
+        """
+        bodies = []
+        for name, load in {**held, **self.embodiment.loads}.items():
+            frame = self.pin.frames[self.frame(load.frame)]
+            if not (0 <= load.mass < np.inf and np.isfinite(load.centre).all()):
+                raise WamError(f"load '{name}': mass {load.mass} kg must be finite and not negative, its centre finite")
+            centre = frame.placement.act(np.array(load.centre))
+            bodies.append((frame.parentJoint, pin.Inertia(load.mass, centre, np.zeros((3, 3)))))
+        for joint, inertia in enumerate(self._bare):
+            self.pin.inertias[joint] = inertia
+        for joint, body in bodies:
+            if body.mass > 0:
+                self.pin.appendBodyToJoint(joint, body, pin.SE3.Identity())
 
 
 def _build(path: Path) -> pin.Model:

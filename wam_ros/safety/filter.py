@@ -12,16 +12,19 @@ import numpy as np
 from wam_ros.core.types import NS, ActionChunk, Decision, Reason, SafeTrajectory
 from wam_ros.safety import CHECKS, load_checks
 from wam_ros.safety.bounds import Bounds, Commanded, Floor, make_bounds
-from wam_ros.safety.failsafe import Stopper, join_stops
 from wam_ros.safety.message import Finding, Message, Stream
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.motion import Motion
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.path import Waypoints
-from wam_ros.safety.retime import Plan, describe, make_plan
+from wam_ros.safety.retime import Plan, describe, describe_step, make_plan
+from wam_ros.safety.stops import ProvenStops
 from wam_ros.safety.verdict import Verdict, in_words, rejected
 
 SHORT_RAD, SHORT_M = 1e-5, 1e-6  # steps stay this far inside; between samples a path differs a little from its spline
+
+
+AGAIN = ("torque", "self_collision", "environment")  # checks that depend on what stands around and what is held
 
 
 class SafetyFilter:
@@ -46,7 +49,8 @@ class SafetyFilter:
         motion = load_checks("motion", checks)
         self._scalable = [c for c in motion if hasattr(c, "POWER")]
         self._fixed = [c for c in motion if not hasattr(c, "POWER")]
-        self._stopper = Stopper(len(model.joint_names))
+        self._proven_again = load_checks("motion", tuple(n for n in checks if n in AGAIN))
+        self._stops = ProvenStops(len(model.joint_names), [*self._scalable, *self._fixed])
 
     def filter(
         self,
@@ -86,14 +90,57 @@ class SafetyFilter:
         return dataclasses.replace(verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict))
 
     def stop(
-        self, commanded: Commanded, start_ns: int, floor: Floor | None = None, chunk_seq: int = 0
+        self,
+        commanded: Commanded,
+        start_ns: int,
+        floor: Floor | None = None,
+        chunk_seq: int = 0,
+        spared: np.ndarray | None = None,
     ) -> SafeTrajectory | None:
-        """The proven stop from a state, or None when no stop can be proven from it."""
+        """The proven stop from a state, or None when no stop can be proven from it.
+
+        Args:
+            commanded: the state.
+            start_ns: when it is.
+            floor: `Verdict.floor` of the answer before.
+            chunk_seq: for the record.
+            spared: (P,) bool, pairs of bodies that the stop need not keep apart, when nothing can.
+        """
         if _unusable(commanded):
             return None
         bounds = make_bounds(self.model, self.params, commanded, floor)
-        found = self._proven_stop(commanded, bounds)
+        if spared is not None:
+            free = {k: np.where(spared, -np.inf, getattr(bounds, k)) for k in ("clearance", "rest")}
+            bounds = dataclasses.replace(bounds, **free)
+        found = self._stops.prove_one(commanded, bounds)
         return None if isinstance(found, Finding) else self._trajectory(found, start_ns, chunk_seq)
+
+    def recheck(self, trajectory: SafeTrajectory, commanded: Commanded, floor: Floor | None = None) -> Finding | None:
+        """What is wrong with a trajectory from `commanded` as a whole; None when it may leave as it is.
+
+        Filtering is a projection: what was emitted from a state and a floor passes here with the same two.
+        """
+        return self._stops.recheck(trajectory, commanded, make_bounds(self.model, self.params, commanded, floor))
+
+    def conflict(self, pieces: list[np.ndarray], floor: Floor | None = None) -> Finding | None:
+        """What has come into the way of motion that was proven before; None when all of it is still free.
+
+        Args:
+            pieces: of `Playback.ahead`.
+            floor: `Verdict.floor` of the newest answer.
+        """
+        if not pieces:
+            return None
+        starts = tuple(int(s) for s in np.cumsum([0, *(p.shape[1] for p in pieces[:-1])]))
+        q, dq, ddq = np.concatenate(pieces, axis=1)
+        motion = Motion(self.params.sample_s, q, dq, ddq, starts)
+        bounds = make_bounds(self.model, self.params, _state(motion, 0), floor)
+        found = [m for m in (c.check(motion, bounds) for c in self._proven_again) if m.bad.any()]
+        if not found:
+            return None
+        worst = min(found, key=lambda m: int(m.bad.argmax()))
+        sample = int(worst.bad.argmax())
+        return describe(worst, sample, bounds, f"in {sample * self.params.sample_s:.2f} s")
 
     def _read(self, message: Message) -> Finding | None:
         """First refusal of the message checks. What breaks a check was not a chunk."""
@@ -124,7 +171,7 @@ class SafetyFilter:
         plan = make_plan(way, first_due, start, bounds, self._scalable, max(1.0, least_scale))
         accepted, rows = self._accept(plan, first_due, bounds)
         if rows is None:
-            found = self._proven_stop(start, bounds)
+            found = self._stops.prove_one(start, bounds)
             if isinstance(found, Finding):
                 plan.note(Finding(Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"))
             else:
@@ -163,7 +210,7 @@ class SafetyFilter:
             if not chosen or plan.samples[k] - plan.samples[chosen[-1]] >= spacing or k == steps[-1]:
                 chosen.append(k)
         rows = [int(plan.samples[k]) for k in chosen]
-        stops = self._stops([_state(plan.motion, row) for row in rows], bounds, rows)
+        stops = self._stops.prove([_state(plan.motion, row) for row in rows], bounds, rows)
         proven, stop = 0, None
         for k, found in zip(chosen, stops, strict=True):
             if isinstance(found, Finding):
@@ -186,60 +233,11 @@ class SafetyFilter:
             measure = check.check(plan.motion, bounds)
             if measure.bad.any():
                 sample = int(measure.bad.argmax())
-                found.append((sample, describe(measure, sample, plan.samples, bounds)))
+                found.append((sample, describe_step(measure, sample, plan.samples, bounds)))
         for sample, finding in sorted(found, key=lambda f: f[0]):
             plan.note(finding)
             end = min(end, sample)
         return end
-
-    def _proven_stop(self, state: Commanded, bounds: Bounds) -> np.ndarray | Finding:
-        return self._stops([state], bounds)[0]
-
-    def _stops(
-        self, states: list[Commanded], bounds: Bounds, rows: list[int] | None = None
-    ) -> list[np.ndarray | Finding]:
-        """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven.
-
-        Args:
-            states: where the stops begin.
-            bounds: what is allowed.
-            rows: samples of the newest path that the states are, if they are.
-        """
-        if not states:
-            return []
-        answers = self._try_stops(states, bounds, True, rows)
-        again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
-        if again:
-            some = None if rows is None else [rows[k] for k in again]
-            retry = self._try_stops([states[k] for k in again], bounds, False, some)
-            for k, answer in zip(again, retry, strict=True):
-                answers[k] = answer
-        return answers
-
-    def _try_stops(
-        self, states: list[Commanded], bounds: Bounds, synchronised: bool, rows: list[int] | None
-    ) -> list[np.ndarray | Finding]:
-        stops = [self._stopper.stop(s, bounds, synchronised) for s in states]
-        planned = [s for s in stops if s is not None]
-        if not planned:
-            return [Finding(Reason.NO_BRAKE, "the state is not finite")] * len(states)
-        parents = () if rows is None else tuple(r for r, s in zip(rows, stops, strict=True) if s is not None)
-        motion = join_stops(planned, bounds.params.sample_s, parents)
-        measures = [c.check(motion, bounds) for c in (*self._scalable, *self._fixed)]
-        measures = [m for m in measures if m.bad.any()]
-        answers: list[np.ndarray | Finding] = []
-        pieces = iter(motion.piece_ends())
-        for stop in stops:
-            answer: np.ndarray | Finding = Finding(Reason.NO_BRAKE, "the state is not finite") if stop is None else stop
-            if stop is not None:
-                first, last = next(pieces)
-                for measure in measures:
-                    bad = measure.bad[first : last + 1]
-                    if bad.any():
-                        answer = describe(measure, first + int(bad.argmax()), np.zeros(0, int), bounds)
-                        break
-            answers.append(answer)
-        return answers
 
     def _trajectory(self, rows: np.ndarray, start_ns: int, seq: int) -> SafeTrajectory:
         t = np.arange(rows.shape[1]) * self.params.sample_s

@@ -32,6 +32,7 @@ class GateLimits:
     velocity: np.ndarray  # rad/s or m/s
     acceleration: np.ndarray  # rad/s^2 or m/s^2
     start_tolerance: np.ndarray  # rad or m
+    sliding: np.ndarray  # bool: in m instead of rad
 
 
 def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -> GateLimits:
@@ -49,6 +50,7 @@ def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -
         np.array([j.velocity for j in chosen]),
         np.array(embodiment.max_acceleration),
         np.array([start_m if j.sliding else start_rad for j in chosen]),
+        np.array([j.sliding for j in chosen]),
     )
 
 
@@ -66,7 +68,7 @@ class Gate:
         self, limits: GateLimits, deadline_s: float = 0.05, seam_s: float = 0.02, heartbeat_s: float = 0.3
     ) -> None:
         self.limits, self.deadline_s, self.seam_s, self.heartbeat_s = limits, deadline_s, seam_s, heartbeat_s
-        self.paused = False
+        self.closed = ""  # why nothing passes at all
         self._curve: Curve | None = None
         self._measured: JointState | None = None
         self._heard_ns: int | None = None
@@ -94,6 +96,20 @@ class Gate:
         self._now_ns = now_ns
         return None if self._curve is None else self._curve.at(now_ns)
 
+    @property
+    def curve(self) -> Curve | None:
+        """What the controller follows; None while nothing is commanded."""
+        return self._curve
+
+    @property
+    def measured(self) -> np.ndarray | None:
+        """(A,) newest measured joints, None before the first."""
+        return None if self._measured is None else self._measured.positions
+
+    def forget(self) -> None:
+        """Nothing is commanded any more: the next trajectory must begin at rest where the arm is measured."""
+        self._curve = None
+
     def rest_in_s(self, now_ns: int) -> float:
         """Time until the last trajectory let through is at rest."""
         return 0.0 if self._curve is None else max(0.0, (int(self._curve.t_ns[-1]) - now_ns) / NS)
@@ -105,8 +121,8 @@ class Gate:
         controller that replaces on every message still follows exactly what was proven.
         """
         commanded = self.commanded(now_ns)
-        if self.paused:
-            return None, "the bridge is paused"
+        if self.closed:
+            return None, self.closed
         reason = self.silence(steady_ns) or self._form_error(trajectory)
         if reason:
             return None, reason

@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import NS, JointState
+from wam_ros.core.types import NS, JointState, Reason
+from wam_ros.safety.message import Finding
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 
@@ -90,6 +91,19 @@ class Inputs:
             return 0.0
         return self._surprise[0]
 
+    def mistrust(self, now_ns: int) -> Finding | None:
+        """Which input may not be relied on, if any."""
+        if not self.joints_fresh(now_ns):
+            age, allowed = self.joints_age_s(now_ns), self.params.joint_timeout_s
+            return Finding(Reason.STATE_STALE, self.age_in_words(now_ns), "", -1, age, allowed, "s")
+        if self.observation_stale(now_ns):
+            return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
+        surprise, allowed = self.surprise(now_ns), self.params.surprise_stop
+        if surprise > allowed:
+            words = f"surprise {surprise:.4g}, allowed {allowed:.4g}"
+            return Finding(Reason.SURPRISE, words, "", -1, surprise, allowed)
+        return None
+
     def moving(self) -> str:
         """Name of a joint that is not still, or ''."""
         if self.dq is None:
@@ -105,7 +119,7 @@ class Inputs:
 
     def unfit(self, now_ns: int) -> str:
         """Why nothing may begin now, or ''."""
-        if not self.joints_fresh(now_ns) or self.q is None:
+        if not self.joints_fresh(now_ns):
             return self.age_in_words(now_ns)
         moving = self.moving()
         return f"{moving} moves" if moving else ""

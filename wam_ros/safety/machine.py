@@ -8,16 +8,21 @@ stop plays out and the next valid chunk moves the arm again.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 
+from wam_ros.core.embodiment import Load
+from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, ActionChunk, Decision, JointState, Reason, SafeTrajectory, SafetyReport, SafetyState
-from wam_ros.safety.answers import Answer, Output
+from wam_ros.safety.answers import Answer, Output, state_in_words
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.braking import Brakes
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.inputs import Inputs
+from wam_ros.safety.live import Change
 from wam_ros.safety.message import Finding, Stream
+from wam_ros.safety.surroundings import Surroundings
 from wam_ros.safety.verdict import Verdict, rejected
 
 S = SafetyState
@@ -41,6 +46,7 @@ class SafetyMachine:
         self.dry_run = dry_run
         self.inputs = Inputs(self.model, self.params)
         self.brakes = Brakes(safety_filter)
+        self.surroundings = Surroundings(self.brakes)
         self.verdict: Verdict | None = None  # newest one
         self._now_ns: int | None = None
         self._stream: Stream | None = None
@@ -125,6 +131,23 @@ class SafetyMachine:
         """Note the surprise of the newest frame."""
         self.inputs.take_surprise(value, now_ns)
 
+    def on_obstacles(self, changes: Iterable[Change], now_ns: int) -> Output | None:
+        """Take words about obstacles; an output only when they are a reason to stop."""
+        trajectory, was = self._clock(now_ns), self.state
+        trajectory = self.surroundings.take(changes, now_ns) or trajectory
+        if trajectory is None and self.state == was:
+            return None
+        return Output(trajectory, self._heartbeat(now_ns))
+
+    def hold(self, name: str, load: Load | None, now_ns: int) -> Answer:
+        """Count an object as part of the robot that holds it; None lets go of it."""
+        try:
+            trajectory = self.surroundings.hold(name, load, now_ns)
+        except WamError as error:
+            return Answer(False, f"not held: {error}")
+        held = ", ".join(self.model.held) or "nothing"
+        return Answer(True, f"holds {held}", trajectory)
+
     def tick(self, now_ns: int) -> Output:
         """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it returns."""
         trajectory = self._clock(now_ns) or self._watch(now_ns)
@@ -194,22 +217,19 @@ class SafetyMachine:
 
     def _refusal(self, now_ns: int) -> Finding | None:
         """Why no chunk is judged now."""
-        brakes, inputs = self.brakes, self.inputs
+        brakes = self.brakes
         if self.state == S.DISABLED:
             return Finding(Reason.WATCHDOG, "disabled")
         if self.state in (S.FAULT, S.ESTOP) or (self.state == S.BRAKING and brakes.after != S.ARMED):
             return Finding(brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}")
-        if not inputs.joints_fresh(now_ns) or inputs.q is None:
-            age, allowed = inputs.joints_age_s(now_ns), self.params.joint_timeout_s
-            return Finding(Reason.STATE_STALE, inputs.age_in_words(now_ns), "", -1, age, allowed, "s")
-        if inputs.observation_stale(now_ns):
-            return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
-        surprise, allowed = inputs.surprise(now_ns), self.params.surprise_stop
-        if surprise > allowed:
-            return Finding(
-                Reason.SURPRISE, f"surprise {surprise:.4g}, allowed {allowed:.4g}", "", -1, surprise, allowed
-            )
-        return None
+        if self.inputs.q is None:
+            return Finding(Reason.STATE_STALE, self.inputs.age_in_words(now_ns))
+        return self._mistrust(now_ns)
+
+    def _mistrust(self, now_ns: int) -> Finding | None:
+        """What is not known well enough to move."""
+        doubt = self.surroundings.live.doubt(now_ns)
+        return self.inputs.mistrust(now_ns) or (Finding(Reason.ENV_COLLISION, doubt) if doubt else None)
 
     def _measured(self) -> Commanded:
         assert self.inputs.q is not None
@@ -231,6 +251,7 @@ class SafetyMachine:
             self._now_ns = max(before or now_ns, now_ns)
             return None
         self.inputs.clear(now_ns)
+        self.surroundings.live.clock_went_back(now_ns)
         self._stream, self._used_ns, self.brakes.latched_ns = None, now_ns, now_ns
         return self.brakes.clock_went_back(before, now_ns)
 
@@ -256,17 +277,10 @@ class SafetyMachine:
         if self.state == S.SHADOW and not self.dry_run and inputs.joints_fresh(now_ns):
             brakes.settle(S.HOLD)
         if self.state in (S.ARMED, S.BRAKING):
-            surprise, most = inputs.surprise(now_ns), self.params.surprise_stop
-            if not inputs.joints_fresh(now_ns):
-                words = (
-                    f"joint state is {inputs.joints_age_s(now_ns):.2f} s old, allowed {self.params.joint_timeout_s} s"
-                )
-                trajectory = brakes.escalate(now_ns, S.FAULT, Reason.STATE_STALE, words)
-            elif inputs.observation_stale(now_ns) and brakes.moving(now_ns):
-                trajectory = brakes.escalate(now_ns, S.ARMED, Reason.CAMERA_STALE, "the newest observation is too old")
-            elif surprise > most and brakes.moving(now_ns):
-                words = f"surprise {surprise:.4g}, allowed {most:.4g}"
-                trajectory = brakes.escalate(now_ns, S.ARMED, Reason.SURPRISE, words)
+            finding = self._mistrust(now_ns)
+            blind = finding is not None and finding.reason == Reason.STATE_STALE  # a fault even of an arm that stands
+            if finding is not None and (blind or brakes.moving(now_ns)):
+                trajectory = brakes.escalate(now_ns, S.FAULT if blind else S.ARMED, finding.reason, finding.words)
         brakes.pass_time(now_ns)
         idle = (now_ns - max(self._used_ns, brakes.playback.end_ns())) / NS
         if self.state == S.ARMED and 0 < self.params.idle_disarm_s < idle:
@@ -275,20 +289,5 @@ class SafetyMachine:
 
     def _heartbeat(self, now_ns: int) -> SafetyReport:
         seq, stop = self._stream.seq if self._stream else 0, self.brakes.stop_time(now_ns)
-        words = self._words(now_ns)
-        return SafetyReport(
-            now_ns, seq, self.state, Decision.UNKNOWN, self.brakes.reason, stop_time_s=stop, sentence=words
-        )
-
-    def _words(self, now_ns: int) -> str:
-        why = f": {self.brakes.cause}" if self.brakes.cause else ""
-        left = max(0.0, (self.brakes.accepted_ns - now_ns) / NS)
-        return {
-            S.DISABLED: "disabled",
-            S.SHADOW: "dry run, nothing is emitted" if self.dry_run else "waiting for the joint state",
-            S.HOLD: f"held{why}; arm to move",
-            S.ARMED: f"armed, {left:.2f} s of plan left" if left else f"armed, waiting for a chunk{why}",
-            S.BRAKING: f"braking{why}",
-            S.FAULT: f"fault{why}; reset, then arm",
-            S.ESTOP: f"emergency stop{why}; reset, then arm",
-        }[self.state]
+        words, reason = state_in_words(self.brakes, self.dry_run, now_ns), self.brakes.reason
+        return SafetyReport(now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError
+from wam_ros.core.embodiment import Embodiment, Load
+from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_path, urdf_path
 from wam_ros.safety.dynamics import Dynamics
 from wam_ros.safety.pairs import (
@@ -41,26 +41,52 @@ class SafetyModel(Dynamics):
             for name, load in embodiment.loads.items()
             if load.shape
         ]
-        self._base, self._folder = self.pin.frames[base].placement, folder
+        self.base, self._folder = self.pin.frames[base].placement, folder  # pose of the base frame in the universe
+        self.obstacles: dict[str, Obstacle] = {}
+        self.held: dict[str, Load] = {}
+        grippers = embodiment.gripper_joints
+        self._fingers = {self.pin.getJointId(n) for n, source in self._source.items() if source[0] in grippers}
         self.judged = self._judge_self_pairs()
         self._self_pairs = self.judged.watched
         self.set_obstacles(obstacles)
         self._require_home_free()
 
-    def set_obstacles(self, obstacles: dict[str, Obstacle]) -> None:
-        """Replace everything that stands around the robot."""
-        bodies = [obstacle_shape(name, o, self._base, self._folder) for name, o in obstacles.items()]
-        for body in bodies:
+    def set_obstacles(self, obstacles: dict[str, Obstacle], held: dict[str, Load] | None = None) -> None:
+        """Replace everything that stands around the robot, and everything that it holds beside its own loads.
+
+        Raises:
+            WamError: a shape, size, pose, mass or frame that makes no sense; then everything is as it was.
+        """
+        held = self.held if held is None else held
+        own = [
+            *self._robot_bodies,
+            *(load_shape(self.pin, self.frame(h.frame), n, h) for n, h in held.items() if h.shape),
+        ]
+        around = [obstacle_shape(name, o, self.base, self._folder) for name, o in obstacles.items()]
+        for body in around:
             body.geometry.computeLocalAABB()
-        pairs, clearance = list(self._self_pairs), [0.0] * len(self._self_pairs)
-        n = len(self._robot_bodies)
-        for k, obstacle in enumerate(obstacles.values()):
-            moving = [i for i, b in enumerate(self._robot_bodies) if b.parentJoint > 0]
-            pairs += [(i, n + k) for i in moving]
-            clearance += [obstacle.clearance] * len(moving)
-        self.bodies = [*self._robot_bodies, *bodies]
+        if held != self.held:
+            self.carry(held)
+        pairs, n = [*self._self_pairs, *self._held_pairs(own)], len(own)
+        clearance = [0.0] * len(pairs)
+        for k, (name, obstacle) in enumerate(obstacles.items()):
+            self._require_links(name, obstacle.ignore)
+            near = [i for i, b in enumerate(own) if b.parentJoint > 0 and link_of(b) not in obstacle.ignore]
+            pairs += [(i, n + k) for i in near]
+            clearance += [obstacle.clearance] * len(near)
+        self.obstacles, self.held, self.bodies = dict(obstacles), dict(held), [*own, *around]
         self.geometry, self.geometry_data = self._geometry(pairs)
-        self.pairs = self._describe(pairs, np.array(clearance))
+        self.pairs = self._describe(pairs, np.array(clearance), n)
+
+    def _held_pairs(self, own: list[pin.GeometryObject]) -> list[tuple[int, int]]:
+        """Pairs of what is held with the robot, but for the link that holds it, its neighbours and its fingers."""
+        joints = [body.parentJoint for body in own]
+        held = range(len(self._robot_bodies), len(own))
+        return [(i, j) for j in held for i in range(j) if may_collide(self.pin, joints[i], joints[j], self._fingers)]
+
+    def _require_links(self, obstacle: str, names: tuple[str, ...]) -> None:
+        for name in names:
+            require_known(f"link ignored by obstacle '{obstacle}'", name, [link_of(b) for b in self._robot_bodies])
 
     def place(self, full_q: np.ndarray) -> None:
         """Move all bodies to configuration (nq,); `distance` then answers for it."""
@@ -86,9 +112,10 @@ class SafetyModel(Dynamics):
     def _judge_self_pairs(self) -> Verdicts:
         """Which pairs of the robot's own bodies are watched, and why the others are not."""
         bodies = self.bodies = self._robot_bodies
-        fingers = {self.pin.getJointId(n) for n, s in self._source.items() if s[0] in self.embodiment.gripper_joints}
         pairs = [(i, j) for i in range(len(bodies)) for j in range(i + 1, len(bodies))]
-        near = [not may_collide(self.pin, bodies[i].parentJoint, bodies[j].parentJoint, fingers) for i, j in pairs]
+        near = [
+            not may_collide(self.pin, bodies[i].parentJoint, bodies[j].parentJoint, self._fingers) for i, j in pairs
+        ]
         told = read_disabled(urdf_path(self.embodiment.srdf)) if self.embodiment.srdf else None
         names = [(link_of(bodies[i]), link_of(bodies[j])) for i, j in pairs]
         self.geometry, self.geometry_data = self._geometry(pairs)
@@ -99,15 +126,22 @@ class SafetyModel(Dynamics):
 
         return judge_pairs(pairs, names, near, told, distances, self.full_q(self.random_q(SAMPLES, SEED)))
 
-    def _describe(self, pairs: list[tuple[int, int]], clearance: np.ndarray) -> Pairs:
+    def _describe(self, pairs: list[tuple[int, int]], clearance: np.ndarray, own: int) -> Pairs:
+        """Pairs of which bodies from `own` on are obstacles."""
+        bodies, alone = self.bodies, {}
         reach = np.zeros((len(pairs), self.pin.nv))
         for row, (a, b) in enumerate(pairs):
-            only_a, only_b = path_joints(self.pin, self.bodies[a].parentJoint, self.bodies[b].parentJoint)
-            reach[row] = body_reach(self.pin, self.bodies[a], only_a) + body_reach(self.pin, self.bodies[b], only_b)
+            if b < own:
+                only_a, only_b = path_joints(self.pin, bodies[a].parentJoint, bodies[b].parentJoint)
+                reach[row] = body_reach(self.pin, bodies[a], only_a) + body_reach(self.pin, bodies[b], only_b)
+                continue
+            if a not in alone:
+                alone[a] = body_reach(self.pin, bodies[a], path_joints(self.pin, bodies[a].parentJoint, 0)[0])
+            reach[row] = alone[a]
         first, second = (np.array([p[k] for p in pairs], dtype=int) for k in (0, 1))
-        names = tuple((link_of(self.bodies[a]), link_of(self.bodies[b])) for a, b in pairs)
-        world = second >= len(self._robot_bodies)
-        return Pairs(first, second, names, clearance, reach @ np.abs(self._spread), world)
+        names = tuple((link_of(bodies[a]), link_of(bodies[b])) for a, b in pairs)
+        keys = tuple((str(bodies[a].name), str(bodies[b].name)) for a, b in pairs)
+        return Pairs(first, second, names, keys, clearance, reach @ np.abs(self._spread), second >= own)
 
     def _require_home_free(self) -> None:
         distances = self.distances(np.array(self.embodiment.home))

@@ -13,7 +13,7 @@ import pinocchio as pin
 from wam_ros.core.errors import WamError
 
 SAMPLES = 2000  # configurations that decide which pairs can meet; the seed is fixed
-CONSTANT = 1e-6  # m; a distance that varies less than this is fixed by construction
+CONSTANT = 2e-5  # m; a distance that varies less than this is fixed by construction and computed with noise
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Pairs:
     first: np.ndarray  # (P,) int, index of a body
     second: np.ndarray  # (P,)
     names: tuple[tuple[str, str], ...]  # links or obstacles
+    keys: tuple[tuple[str, str], ...]  # bodies
     clearance: np.ndarray  # (P,) m
     reach: np.ndarray  # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
     world: np.ndarray  # (P,) bool: against an obstacle

@@ -27,6 +27,8 @@ class SafetyParams:
     torque_fraction: float = _p(0.9, "1", 0.05, 1.0, "share of the effort limit that is used")
     self_clearance_m: float = _p(0.005, "m", 0.0, 0.2, "kept between links")
     distance_error_m: float = _p(1e-4, "m", 0.0, 0.01, "error of a computed distance, added to every clearance")
+    obstacle_clearance_m: float = _p(0.03, "m", 0.0, 1.0, "kept from obstacles that are told at run time")
+    max_obstacles: int = _p(200, "1", 1, 10_000, "most obstacles told at run time")
     tcp_speed: float = _p(1.0, "m/s", 0.01, 10.0, "highest speed of the tool frame")
     workspace: tuple[float, ...] = _p((), "m", -100.0, 100.0, "boxes for the tool frame: x0 y0 z0 x1 y1 z1 each")
     planes: tuple[float, ...] = _p((), "m", -100.0, 100.0, "walls: normal nx ny nz, d each; the tool stays at n.x >= d")

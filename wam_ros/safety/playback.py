@@ -66,6 +66,20 @@ class Playback:
         zero = np.zeros_like(self._held)
         return Commanded(self._held.copy(), zero, zero.copy())
 
+    def ahead(self, now_ns: int) -> list[np.ndarray]:
+        """What is still to be followed, as one (3, N, A) of q, dq, ddq for each trajectory or part of one."""
+        pieces = []
+        for k, plan in enumerate(self._plans):
+            until_ns = self._plans[k + 1].start_ns if k + 1 < len(self._plans) else None
+            first = int(np.searchsorted(plan.t, (now_ns - plan.start_ns) / NS, side="right")) - 1
+            last = len(plan.t) - 1
+            if until_ns is not None:
+                last = min(last, int(np.searchsorted(plan.t, (until_ns - plan.start_ns) / NS)))
+            if max(first, 0) < last and (until_ns is None or until_ns > now_ns):
+                rows = slice(max(first, 0), last + 1)
+                pieces.append(np.stack((plan.q[rows], plan.dq[rows], plan.ddq[rows])))
+        return pieces
+
     def end_ns(self) -> int:
         """When everything commanded is at rest; 0 if it always was."""
         newest = self.current

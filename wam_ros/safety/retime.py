@@ -59,7 +59,7 @@ def make_plan(
         if worst is None:
             plan.motion = motion
             return plan
-        finding = describe(worst, int(worst.bad.argmax()), plan.samples, bounds)
+        finding = describe_step(worst, int(worst.bad.argmax()), plan.samples, bounds)
         plan.note(finding)
         factor = max(float(worst.ratio.max()) ** (1.0 / worst.power) * 1.01, STEP)
         if plan.scale * factor <= bounds.params.max_time_scale:
@@ -78,18 +78,23 @@ def step_samples(way: Waypoints, n: int, scale: float, dt: float) -> np.ndarray:
     return np.maximum(np.ceil(way.times()[:n] * scale / dt - 1e-6), 0).astype(int)
 
 
-def describe(measure: Measure, sample: int, samples: np.ndarray, bounds: Bounds) -> Finding:
-    """Words for what a measure found at a sample."""
+def describe_step(measure: Measure, sample: int, samples: np.ndarray, bounds: Bounds) -> Finding:
+    """Words for what a measure found at a sample; `samples` are those of the steps."""
     step = min(int(np.searchsorted(samples, sample)), max(len(samples) - 1, 0))
+    return describe(measure, sample, bounds, f"at step {step}", step)
+
+
+def describe(measure: Measure, sample: int, bounds: Bounds, when: str, step: int = -1) -> Finding:
+    """Words for what a measure found at a sample."""
     subject, unit = int(measure.subject[sample]), measure.unit(sample)
     value, allowed = float(measure.measured[sample]), float(measure.allowed[sample])
     what = " ".join(measure.reason.names()).replace("_", " ")
     if measure.pairs:
         a, b = bounds.model.pairs.names[subject]
-        words = f"{a} comes within {value:.4f} m of {b} at step {step}, allowed {allowed:.4f} m"
+        words = f"{a} comes within {value:.4f} m of {b} {when}, allowed {allowed:.4f} m"
         return Finding(measure.reason, words, "", step, value, allowed, unit)
     joint = bounds.model.joint_names[subject] if len(measure.units) > 1 else ""
-    words = f"{joint or 'tool'} {what} {value:.4g} {unit} at step {step}, allowed {allowed:.4g} {unit}"
+    words = f"{joint or 'tool'} {what} {value:.4g} {unit} {when}, allowed {allowed:.4g} {unit}"
     return Finding(measure.reason, words, joint, step, value, allowed, unit)
 
 

@@ -11,7 +11,11 @@ from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 
-SHAPES = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 3}  # numbers in `size`
+# Numbers in `size`. A plane is solid below, its normal is z of its orientation.
+SHAPES = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 3, "plane": 0, "points": 1}
+
+
+HUGE = 1e6  # m; beyond it no distance means anything
 
 
 @dataclass(frozen=True)
@@ -19,11 +23,20 @@ class Obstacle:
     """One body that does not move by itself, in the robot's base frame."""
 
     shape: str  # of SHAPES
-    size: tuple[float, ...]  # m: box full extents; sphere radius; cylinder and capsule radius, length; mesh scale
+    # m: box full extents; sphere radius; cylinder and capsule radius, length; mesh scale; points edge of a voxel
+    size: tuple[float, ...]
     position: tuple[float, float, float]  # m
     orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # quaternion wxyz
     clearance: float = 0.01  # m kept from every link
-    mesh: str = ""  # file of a mesh; its convex hull is used
+    ignore: tuple[str, ...] = ()  # links that may touch it: those that stand on it or always overlap it
+    mesh: str = ""  # file of a mesh, whose convex hull is used, or of points: an .npy array (N, 3) m
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud(Obstacle):
+    """Points that came from outside instead of a file."""
+
+    points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (N, 3) m
 
 
 @dataclass(frozen=True)
@@ -44,8 +57,8 @@ def load_world(name: str) -> World:
     for key, obstacle in world.obstacles.items():
         require_obstacle(obstacle, f"{path}: obstacle '{key}'")
         files = (path.parent / obstacle.mesh, Path(obstacle.mesh))
-        if obstacle.shape == "mesh" and not any(f.is_file() for f in files):
-            raise WamError(f"{path}: obstacle '{key}': mesh file '{obstacle.mesh}' does not exist")
+        if obstacle.shape in ("mesh", "points") and not any(f.is_file() for f in files):
+            raise WamError(f"{path}: obstacle '{key}': {obstacle.shape} file '{obstacle.mesh}' does not exist")
     return world
 
 
@@ -53,9 +66,29 @@ def require_obstacle(obstacle: Obstacle, where: str) -> None:
     """Raise `WamError` when shape, size, clearance or orientation make no sense."""
     require_known(f"shape of {where}", obstacle.shape, SHAPES)
     wanted = SHAPES[obstacle.shape]
-    if len(obstacle.size) != wanted or not all(np.isfinite(obstacle.size)) or min(obstacle.size) <= 0:
+    if len(obstacle.size) != wanted or not all(0 < s < HUGE for s in obstacle.size):
         raise WamError(f"{where}: a {obstacle.shape} needs {wanted} positive sizes, found {obstacle.size}")
-    if not all(np.isfinite(obstacle.position)) or not 0 <= obstacle.clearance < 10:
+    if not all(abs(x) < HUGE for x in obstacle.position) or not 0 <= obstacle.clearance < 10:
         raise WamError(f"{where}: position must be finite and clearance within [0, 10] m")
-    if abs(float(np.linalg.norm(obstacle.orientation)) - 1.0) > 1e-3:
+    if not abs(float(np.linalg.norm(obstacle.orientation)) - 1.0) <= 1e-3:
         raise WamError(f"{where}: orientation {obstacle.orientation} is not a unit quaternion")
+
+
+def read_points(path: Path) -> np.ndarray:
+    """(N, 3) m of an .npy file.
+
+    Raises:
+        WamError: not an array of finite points.
+    """
+    try:
+        points = np.asarray(np.load(path, allow_pickle=False), dtype=float)
+    except (OSError, ValueError) as error:
+        raise WamError(f"{path}: {error}") from error
+    require_points(points, str(path))
+    return points
+
+
+def require_points(points: np.ndarray, where: str) -> None:
+    """Raise `WamError` unless `points` are (N, 3) and finite, N at least one."""
+    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0 or not (np.abs(points) < HUGE).all():
+        raise WamError(f"{where}: expected finite points (N, 3) m, found {points.shape}")

@@ -1,15 +1,19 @@
 """Checkpoints: what is written comes back, what is damaged is refused by name."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.load import load_checkpoint, save_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.load import OLD_FORMAT, load_checkpoint, save_checkpoint  # noqa: E402
+
+from . import old_format  # noqa: E402
 
 
 @pytest.fixture
@@ -20,8 +24,6 @@ def saved(tmp_path, networks, config):
 
 
 def rewrite(path, change):
-    from safetensors import safe_open
-
     with safe_open(path, "pt") as file:
         metadata = file.metadata()
     tensors = load_file(path)
@@ -72,4 +74,24 @@ NAME = "model.blocks.0.ffn.0.weight"
 def test_a_damaged_checkpoint_is_refused_by_the_name_of_what_is_wrong(saved, config, change, message):
     rewrite(saved, change)
     with pytest.raises(WamError, match=message):
+        load_checkpoint(saved, config)
+
+
+def test_a_checkpoint_of_the_old_format_gives_the_answers_of_the_old_code(saved, config):
+    folder = Path(__file__).parent
+    with safe_open(saved, "pt") as file:
+        metadata = file.metadata() | {"format": OLD_FORMAT}
+    save_file(old_format.tensors(folder), saved, metadata)
+    model = load_checkpoint(saved, config).model
+    found = old_format.answers(model, old_format.inputs(config))
+    for name, wanted in load_file(folder / old_format.ANSWERS).items():
+        torch.testing.assert_close(found[name], wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", [{"extra": torch.zeros(1)}, {"model.head.weight": torch.zeros(3, 5)}])
+def test_a_damaged_checkpoint_of_the_old_format_is_refused(saved, config, change):
+    with safe_open(saved, "pt") as file:
+        metadata = file.metadata() | {"format": OLD_FORMAT}
+    save_file(old_format.tensors(Path(__file__).parent) | change, saved, metadata)
+    with pytest.raises(WamError, match=r"extra|another shape"):
         load_checkpoint(saved, config)

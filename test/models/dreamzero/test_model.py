@@ -27,8 +27,8 @@ def run_cached(model, inputs, row, instruction, steps, committed=0):
             model.denoise(
                 part["video"][:, k : k + 1],
                 part["action"][:, k : k + 1],
-                float(part["t_video"][0, k]),
-                float(part["t_action"][0, k, -1]),
+                1000 * float(part["t_video"][0, k]),
+                1000 * float(part["t_action"][0, k]),
                 model.condition(state, clean, context),
                 clean,
                 model.rope(torch.tensor([k]), "noisy"),
@@ -136,7 +136,7 @@ def predict(model, memory, step, latents, inputs):
     clean, state = latents[step], inputs["state"][:1, :1]
     cond = model.condition(state, clean, memory.context)
     video, action = inputs["video"][:1, :1], inputs["action"][:1, :1]
-    return model.denoise(video, action, 0.5, 0.5, cond, clean, rope, memory.context, cache).action
+    return model.denoise(video, action, 500.0, 500.0, cond, clean, rope, memory.context, cache).action
 
 
 def test_memory_of_every_phase_equals_a_memory_of_that_phase_alone(model, config, inputs):

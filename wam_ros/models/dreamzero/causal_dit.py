@@ -150,12 +150,22 @@ class CausalDiT(Transformer):
     def make_cache(self, batch: int) -> Cache:
         """An empty memory: all frames of a window but the block being denoised, the first one for ever."""
         c, t = self.config, self.sizes
-        if not self.speedups.fixed_memory:
-            return GrowingCache(t.num_layers)
-        head = (t.num_heads, t.dim // t.num_heads)
         window = c.window_frames - c.frames_per_block
+        if not self.speedups.fixed_memory:
+            return GrowingCache(t.num_layers, window, c.frame_tokens, keep=1)
+        head = (t.num_heads, t.dim // t.num_heads)
         device = self.head.modulation.device
         return KvCache(t.num_layers, (batch,), window, c.frame_tokens, c.own_tokens, head, self.dtype, device, keep=1)
+
+    def slide(self, cache: Cache) -> None:
+        """Move every remembered frame but the first one block into the past, before the next one is written.
+
+        Positions then stay among those seen in training, however long the episode.
+        """
+        back = torch.tensor([[-self.config.frames_per_block, 0, 0]], device=self.head.modulation.device)
+        t = self.sizes
+        rope = as_rope(rope_angles(back, t.dim // t.num_heads, t.rope_theta), torch.float32)
+        cache.turn(lambda keys: rotate(keys.float(), rope).to(keys.dtype))
 
     def prefill(self, frames: Tensor, y: Tensor | None, start: int, context: Context, cache: Cache) -> Tensor | None:
         """Write observed latents (B, C, n, H, W) at window position `start` into the memory.

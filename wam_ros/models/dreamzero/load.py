@@ -68,7 +68,12 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
     except (SafetensorError, OSError) as error:
         raise WamError(f"checkpoint '{path}' is not a whole safetensors file: {error}") from error
     if metadata.get("format") == OLD_FORMAT:
-        tensors = renamed(tensors)
+        try:
+            tensors = renamed(tensors)
+        except (RuntimeError, IndexError) as error:
+            raise WamError(
+                f"checkpoint '{path}' has tensors of another shape or name than its format: {error}"
+            ) from error
     elif metadata.get("format") != FORMAT:
         raise WamError(f"checkpoint '{path}' was not written by wam_ros (format '{metadata.get('format', 'none')}')")
     networks = Networks(

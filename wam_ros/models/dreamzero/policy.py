@@ -19,7 +19,7 @@ from wam_ros.models.dreamzero.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.memory import FrameMemory
 from wam_ros.models.dreamzero.model import Context
-from wam_ros.models.sampling import euler, schedule
+from wam_ros.models.sampling import Euler, integrate, schedule
 
 STILL = 0.1  # of full brightness: an imagined change beyond this is motion
 NOISE_SEED = 1140  # one noise for every chunk, as in the reference server: successive chunks then agree
@@ -58,7 +58,7 @@ class DreamZeroPolicy:
     ) -> None:
         self.name, self.checkpoint_hash = config.name, networks.digest
         self.config, self.embodiment, self.networks = config, embodiment, networks
-        self.levels = schedule(steps, config.shift)
+        self.solver = Euler(schedule(steps, config.shift))
         self._refresh = memory == "real"
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
         generator = torch.Generator().manual_seed(NOISE_SEED)
@@ -111,7 +111,7 @@ class DreamZeroPolicy:
             frames=frames,
             frame_offsets_ns=tuple(stride_ns * (i + 1) for i in range(len(frames))),
             conditioning=Conditioning.REAL if self._refresh or step == 0 else Conditioning.IMAGINED,
-            evaluations=len(self.levels) - 1,
+            evaluations=len(self.solver.times),
             timing_s={
                 "encode": encoded - began,
                 "prefill": remembered - encoded,
@@ -143,11 +143,11 @@ class DreamZeroPolicy:
         dtype = model.dtype
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
 
-        def velocity(video: Tensor, action: Tensor, level: float) -> tuple[Tensor, Tensor]:
-            v = model.denoise(video.to(dtype), action.to(dtype), level, level, cond, latent, rope, context, cache)
+        def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
+            v = model.denoise(video.to(dtype), action.to(dtype), t_video, t_action, cond, latent, rope, context, cache)
             return v.video.float(), v.action.float()
 
-        return euler(velocity, self._video_noise, self._action_noise, self.levels)
+        return integrate(velocity, self._video_noise, self._action_noise, self.solver, self.solver)
 
     def _decode(self, video: Tensor, latent: Tensor, observation: Observation) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.

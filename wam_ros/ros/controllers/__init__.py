@@ -1,39 +1,44 @@
 """What the target arm speaks: one file per kind of controller, each with its own message type.
 
-A controller is a class with `__init__(self, node, topic)`, where topic '' means its usual one, and
-`send(self, trajectory: SafeTrajectory)`; it publishes and nothing else.
+A controller is a subclass of `base.Output`. Their rules are those of ros2_controllers 4.42 (Jazzy) and 5.17 (Kilted).
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from collections.abc import Sequence
 
+import numpy as np
 from rclpy.node import Node
 
 from wam_ros.core.errors import require_known
-from wam_ros.core.types import SafeTrajectory
+from wam_ros.ros.controllers.base import ControllerParams, Output
 
 CONTROLLERS = {
     "joint_trajectory": "wam_ros.ros.controllers.joint_trajectory:JointTrajectoryOutput",
+    "follow_joint_trajectory": "wam_ros.ros.controllers.follow_joint_trajectory:FollowJointTrajectoryOutput",
+    "forward_position": "wam_ros.ros.controllers.forward_position:ForwardPositionOutput",
+    "forward_velocity": "wam_ros.ros.controllers.forward_velocity:ForwardVelocityOutput",
+    "servo": "wam_ros.ros.controllers.servo:ServoOutput",
+    "gripper_command": "wam_ros.ros.controllers.gripper_command:GripperCommandOutput",
+    "parallel_gripper_command": "wam_ros.ros.controllers.parallel_gripper_command:ParallelGripperCommandOutput",
 }
 
 
-class Controller(Protocol):
-    """Hands trajectories to one controller of the arm."""
-
-    def send(self, trajectory: SafeTrajectory) -> None:
-        """Publish a trajectory that begins now and ends at rest."""
-
-    def listeners(self) -> int:
-        """How many subscribers there are."""
-
-
-def make_controller(name: str, node: Node, topic: str = "") -> Controller:
-    """Make a controller output by name.
+def make_controller(
+    kind: str,
+    node: Node,
+    joint_names: Sequence[str],
+    columns: np.ndarray | None = None,
+    name: str = "",
+    options: ControllerParams | None = None,
+) -> Output:
+    """Make a controller output by kind; see `Output` for the arguments.
 
     Raises:
-        WamError: unknown name; lists the choices.
+        WamError: unknown kind (lists the choices), or its messages are not installed.
     """
-    module, _, attribute = CONTROLLERS[require_known("controller", name, CONTROLLERS)].partition(":")
-    return getattr(importlib.import_module(module), attribute)(node, topic)
+    module, _, attribute = CONTROLLERS[require_known("controller", kind, CONTROLLERS)].partition(":")
+    columns = np.arange(len(joint_names)) if columns is None else columns
+    make = getattr(importlib.import_module(module), attribute)
+    return make(node, joint_names, columns, name, options or ControllerParams())

@@ -1,0 +1,250 @@
+"""Obstacles that come, move, go or fall silent, and objects that are held: motion under way is kept clear of them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wam_ros.core.embodiment import Load
+from wam_ros.core.types import Decision, Reason, SafetyState
+from wam_ros.safety.live import ALL, Change
+from wam_ros.safety.world import Cloud, Obstacle
+
+from .rig import MS, Rig
+from .tools import tool_pose
+
+S = SafetyState
+SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s
+
+AHEAD = 0.55  # rad; the hand needs about half of it to stop, and is wide
+
+
+@pytest.fixture
+def rig(panda, home):
+    obstacles = dict(panda.model.obstacles)
+    yield Rig(panda, home)
+    panda.model.set_obstacles(obstacles, {})
+
+
+def box(position, edge: float = 0.05, **more) -> Obstacle:
+    return Obstacle("box", (edge,) * 3, tuple(float(x) for x in position), **more)
+
+
+def told(rig, obstacle, name: str = "people/1", frame: str = "panda_link0", **more) -> Change:
+    return Change(name, obstacle, frame, rig.now, **more)
+
+
+def tell(rig, obstacle, **more):
+    return rig.keep(rig.machine.on_obstacles([told(rig, obstacle, **more)], rig.now))
+
+
+def on_the_way(rig, angle: float) -> np.ndarray:
+    """Where the tool will be when the first joint has turned by an angle from now."""
+    q = rig.machine.commanded(rig.now).q + SIDEWAYS / SIDEWAYS[0] * angle
+    return tool_pose(rig.filter.model, q).translation
+
+
+def swinging(rig) -> Rig:
+    assert rig.armed().chunk(rate=SIDEWAYS).report.decision in (Decision.PASS, Decision.SCALED)
+    rig.run(0.3)
+    assert rig.machine.commanded(rig.now).dq[0] > 0.5
+    return rig
+
+
+def nearest(rig, name: str) -> float:
+    model = rig.filter.model
+    distances = model.distances(rig.machine.commanded(rig.now).q)
+    return min(d for d, names in zip(distances, model.pairs.names, strict=True) if names[1] == name)
+
+
+def test_an_obstacle_in_the_way_of_what_is_executed_stops_the_arm_clear_of_it(rig):
+    output = tell(swinging(rig), box(on_the_way(rig, AHEAD)))
+    assert output.trajectory is not None
+    assert rig.state == S.BRAKING
+    assert output.report.reasons & Reason.ENV_COLLISION
+    assert "people/1" in output.report.sentence
+    least = min(nearest(rig, "people/1") for _ in rig_steps(rig, 0.5))
+    assert least >= rig.filter.params.obstacle_clearance_m
+    assert rig.at_rest
+    assert rig.state == S.ARMED, "the next chunk that avoids it may move the arm"
+    assert rig.chunk(rate=SIDEWAYS).report.decision in (Decision.TRUNCATED, Decision.BRAKE)
+    assert rig.chunk(rate=-SIDEWAYS).report.decision in (Decision.PASS, Decision.SCALED)
+
+
+def rig_steps(rig, seconds: float):
+    for _ in range(round(seconds * 100)):
+        rig.run(0.01)
+        yield
+
+
+def test_an_obstacle_too_near_to_stop_for_is_a_fault_that_says_so_and_the_stop_is_as_short_as_can_be(rig):
+    swinging(rig)
+    left = rig.machine.tick(rig.now).report.stop_time_s
+    output = tell(rig, box(on_the_way(rig, 0.03)))
+    assert output.trajectory is not None
+    assert "too near to stop clear of it" in output.report.sentence
+    assert output.report.stop_time_s < 0.2 < left
+    rig.run(0.3)
+    assert rig.at_rest
+    assert rig.state == S.FAULT
+
+
+def test_an_obstacle_beside_the_way_changes_nothing(rig):
+    swinging(rig)
+    emitted = len(rig.emitted)
+    assert tell(rig, box((-0.5, -0.5, 0.5))) is None
+    rig.run(0.1)
+    assert rig.state == S.ARMED
+    assert len(rig.emitted) == emitted
+
+
+def test_an_obstacle_that_moves_into_the_way_stops_the_arm_and_one_that_leaves_lets_it_pass(rig):
+    swinging(rig)
+    there = on_the_way(rig, AHEAD)
+    assert tell(rig, box(there + np.array([0, 0, 0.5]))) is None
+    assert tell(rig, box(there)).trajectory is not None
+    rig.run(0.5)
+    assert rig.chunk(rate=SIDEWAYS).report.decision != Decision.PASS
+    rig.machine.on_obstacles([Change("people/1", None)], rig.now)
+    rig.run(0.3)
+    assert rig.chunk(rate=SIDEWAYS).report.decision in (Decision.PASS, Decision.SCALED)
+
+
+def test_one_that_was_to_be_told_again_and_was_not_stops_the_arm_and_is_not_forgotten(rig):
+    swinging(rig)
+    tell(rig, box((-0.5, -0.5, 0.5)), lifetime_s=0.1)
+    reports = rig.run(0.2)
+    assert reports[-1].state == S.BRAKING
+    assert "last seen" in reports[-1].sentence
+    rig.run(0.5)
+    assert rig.at_rest
+    refused = rig.chunk().report
+    assert (refused.decision, refused.reasons) == (Decision.REJECT, Reason.ENV_COLLISION)
+    assert "people/1" in rig.machine.model.obstacles
+    tell(rig, box((-0.5, -0.5, 0.5)), lifetime_s=0.1)
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"frame": "nowhere"}, "unknown frame 'nowhere'"),
+        ({"frame": "panda_hand"}, "moves with the robot"),
+        ({"obstacle": box((np.nan, 0, 0))}, "finite"),
+        ({"obstacle": box((1e300, 0, 0))}, "finite"),
+        ({"obstacle": box((0, 0, 0), edge=-1.0)}, "positive"),
+        ({"obstacle": box((0, 0, 0), edge=np.inf)}, "positive"),
+        ({"obstacle": box((1, 0, 0), orientation=(0.0, 0.0, 0.0, np.nan))}, "quaternion"),
+        ({"obstacle": Obstacle("sphere", (), (0.0, 0.0, 0.0))}, "1 positive sizes"),
+        ({"obstacle": Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=np.full((4, 3), np.nan))}, "finite points"),
+        ({"obstacle": None, "refusal": "a marker of type 9"}, "type 9"),
+        ({"lifetime_s": np.nan}, "lifetime"),
+        ({"stamp_ns": 2 * 10**18}, "future"),
+        ({"name": "table"}, "world file"),
+    ],
+)
+def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gone(rig, change, word):
+    swinging(rig)
+    odd = dataclasses.replace(told(rig, box((-0.5, -0.5, 0.5))), **change)
+    rig.keep(rig.machine.on_obstacles([odd], rig.now))
+    assert word in rig.run(0.02)[-1].sentence
+    rig.run(0.5)
+    assert rig.at_rest
+    assert word in rig.chunk().report.sentence
+    assert set(rig.machine.model.obstacles) == {"table"}
+    rig.machine.on_obstacles([Change(odd.name, None)], rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+    assert set(rig.machine.model.obstacles) == {"table"}, "the world file is not for others to change"
+
+
+def test_more_than_can_be_watched_are_refused(panda, home, rig):
+    rig = Rig(panda, home, max_obstacles=3).armed()
+    rig.machine.on_obstacles([told(rig, box((-1, 0, k)), name=str(k)) for k in range(1, 6)], rig.now)
+    assert len(rig.machine.model.obstacles) == 1 + 3
+    assert "at most 3" in rig.chunk().report.sentence
+    rig.machine.on_obstacles([Change(ALL, None)], rig.now)
+    assert set(rig.machine.model.obstacles) == {"table"}
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+def test_older_news_does_not_replace_newer(rig):
+    rig.held()
+    new, old = told(rig, box((-1, 0, 1))), told(rig, box((-2, 0, 1)))
+    rig.machine.on_obstacles([new, dataclasses.replace(old, stamp_ns=rig.now - MS)], rig.now)
+    assert rig.machine.model.obstacles["people/1"].position[0] == -1
+
+
+def test_points_are_kept_clear_of_and_their_distance_is_that_of_the_nearest_voxel(rig):
+    model = rig.filter.model
+    wall = on_the_way(swinging(rig), 1.1 * AHEAD) + np.random.default_rng(0).uniform(-0.03, 0.03, (500, 3))
+    output = tell(rig, Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=wall), name="camera")
+    assert output.trajectory is not None
+    assert "camera" in output.report.sentence
+    rig.run(0.5)
+    assert rig.state == S.ARMED
+    q = rig.machine.commanded(rig.now).q
+    ours = min(d for d, n in zip(model.distances(q), model.pairs.names, strict=True) if n[1] == "camera")
+    model.set_obstacles({str(k): Obstacle("sphere", (1e-6,), tuple(p)) for k, p in enumerate(wall)})
+    true = model.distances(q)[model.pairs.world].min()
+    assert true - 0.02 * np.sqrt(3) <= ours <= true + 1e-6
+    assert ours >= rig.filter.params.obstacle_clearance_m
+
+
+def test_a_plane_is_solid_below(panda, home, rig):
+    model = panda.model
+    tip = model.distances(home)[[n == ("panda_leftfinger", "table") for n in model.pairs.names]].min()
+    floor = Obstacle("plane", (), (0.0, 0.0, -0.1), ignore=("panda_link1",))
+    model.set_obstacles({"floor": floor})
+    found = model.distances(home)[[n == ("panda_leftfinger", "floor") for n in model.pairs.names]].min()
+    assert found == pytest.approx(tip + 0.1, abs=1e-6)
+    assert ("panda_link1", "floor") not in model.pairs.names
+
+
+def test_what_is_held_is_kept_clear_and_weighs(rig):
+    model, q = rig.filter.model, np.array(rig.home)
+    can = Load("panda_hand", 1.0, (0.0, 0.0, 0.1), "cylinder", (0.03, 0.2), (0.0, 0.0, 0.15))
+    bare, zero = model.torque(q[None], q[None] * 0, q[None] * 0), q[None] * 0
+    reach = model.distances(q)[model.pairs.world].min()
+    assert rig.held().machine.hold("can", can, rig.now).ok
+    assert min(d for d, n in zip(model.distances(q), model.pairs.names, strict=True) if n == ("can", "table")) < 0.3
+    assert {n for n in model.pairs.names if "can" in n} >= {("can", "table"), ("panda_link0", "can")}
+    pose = tool_pose(model, q)
+    assert np.abs(model.torque(q[None], zero, zero) - bare).max() > 1.0
+    assert rig.machine.hold("can", None, rig.now).ok
+    assert np.array_equal(model.torque(q[None], zero, zero), bare)
+    assert model.distances(q)[model.pairs.world].min() == reach
+    assert np.array_equal(tool_pose(model, q), pose)
+
+
+def test_what_cannot_be_held_changes_nothing(rig):
+    names = rig.filter.model.pairs.names
+    for load in (Load("nowhere", 1.0), Load("panda_hand", -1.0), Load("panda_hand", 1.0, shape="box", size=(1.0,))):
+        answer = rig.machine.hold("can", load, rig.now)
+        assert not answer.ok
+        assert "not held" in answer.message
+        assert rig.filter.model.pairs.names == names
+
+
+def test_a_held_object_that_the_motion_would_drive_into_the_table_stops_it(rig):
+    down = np.r_[0, 0.04, 0, 0, 0, 0, 0, 0]
+    assert rig.armed().chunk(rate=down).report.decision in (Decision.PASS, Decision.SCALED)
+    rig.run(0.2)
+    low = min(rig.filter.model.distances(q)[rig.filter.model.pairs.world].min() for q in rig.emitted[-1].q)
+    assert low > 0.05
+    stick = Load("panda_hand", 0.1, shape="capsule", size=(0.01, 2 * low), position=(0.0, 0.0, 0.11 + low))
+    answer = rig.machine.hold("stick", stick, rig.now)
+    assert rig.state == S.BRAKING
+    assert answer.trajectory is not None
+    assert "stick" in rig.machine.tick(rig.now).report.sentence
+
+
+def test_what_one_answer_gave_way_to_is_remembered_when_something_else_changes(rig):
+    """Many changes of the world must not let a stream creep into the table."""
+    swinging(rig)
+    floor, before = rig.machine.brakes.floor, rig.filter.model.pairs
+    tell(rig, box((-0.5, -0.5, 0.5)))
+    after, carried = rig.filter.model.pairs, rig.machine.brakes.floor
+    for key, value in zip(before.keys, floor.clearance, strict=True):
+        assert carried.clearance[after.keys.index(key)] == value

@@ -1,0 +1,140 @@
+"""What all controller outputs have in common, and what they may ask of the real controller's parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+from rclpy.node import Node
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import SafeTrajectory
+from wam_ros.ros.params import param
+from wam_ros.safety.bounds import Commanded
+
+MANAGER = "controller_manager"
+
+
+@dataclass(frozen=True)
+class ControllerParams:
+    """How controllers are spoken to."""
+
+    points: str = param(
+        "quintic",
+        choices=("quintic", "cubic", "linear"),
+        doc="what trajectory points carry: also velocities and accelerations, also velocities, positions only",
+    )
+    path_tolerance: float = param(0.0, unit="rad or m", low=0.0, high=1.0, doc="of a goal; 0: the controller's own")
+    goal_tolerance: float = param(0.0, unit="rad or m", low=0.0, high=1.0, doc="of a goal; 0: the controller's own")
+    goal_time_s: float = param(0.5, unit="s", low=0.0, high=10.0, doc="a goal may be reached this much later")
+    velocity_gain: float = param(
+        4.0, unit="1/s", low=0.0, high=50.0, doc="pull of a velocity command towards the commanded position"
+    )
+    gripper_step: float = param(
+        0.002, unit="rad or m", low=0.0, high=1.0, doc="a gripper goal is sent when it changed by this"
+    )
+    gripper_scale: float = param(1.0, unit="1", low=0.001, high=1000.0, doc="gripper goal per unit of its joint")
+    gripper_effort: float = param(20.0, unit="N", low=0.0, high=1000.0, doc="largest effort of a gripper goal")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A parameter of the real controller and what follows when it is not as it should be."""
+
+    name: str
+    fits: Callable[[Any], bool]
+    advice: str
+    node: str = ""  # whose it is; empty: the controller's
+
+
+LIMITS = Setting(
+    "enforce_command_limits",
+    lambda on: on is True,
+    "enforce_command_limits is off: nothing behind this bridge holds commands inside the limits of the joints",
+    MANAGER,
+)
+
+
+class Output:
+    """Speaks to one controller. Joints are always addressed by name.
+
+    Args:
+        node: that publishes.
+        joint_names: J joints it drives.
+        columns: (J,) where they are in the arm's order.
+        name: node name of the controller; empty: its usual one.
+        options: of all controllers.
+    """
+
+    NAME: ClassVar[str] = ""  # usual node name of the controller
+    STREAMS: ClassVar[bool] = False  # whether it is sent one command per tick instead of trajectories
+    SETTINGS: ClassVar[tuple[Setting, ...]] = ()
+
+    def __init__(
+        self, node: Node, joint_names: Sequence[str], columns: np.ndarray, name: str, options: ControllerParams
+    ) -> None:
+        self.node, self.joint_names, self.columns = node, tuple(joint_names), columns
+        self.name, self.options = name or self.NAME, options
+        self.blocked = ""  # why nothing can be sent at all, as far as the controller's parameters say
+        self._failure = ""
+
+    def settings(self) -> tuple[Setting, ...]:
+        """What the controller must have set."""
+        return self.SETTINGS
+
+    def on_joints(self, joints: list[str]) -> None:
+        """The controller says which joints it commands, in its order."""
+        missing = [n for n in self.joint_names if n not in joints]
+        foreign = [n for n in joints if n not in self.joint_names]
+        what = f"lacks {', '.join(missing)}" if missing else f"also has {', '.join(foreign)}" if foreign else ""
+        self.blocked = f"{self.name} {what}; it commands {', '.join(joints)}" if what else ""
+
+    def send(self, trajectory: SafeTrajectory) -> None:
+        """Hand over a trajectory of the whole arm that begins now and ends at rest."""
+
+    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+        """Hand over the command of this tick; commands and measured joints (A,) of the whole arm."""
+
+    def stop(self) -> None:
+        """Last word before falling silent, at rest."""
+
+    def close(self) -> None:
+        """Give back what the node does not destroy by itself."""
+
+    def listeners(self) -> int:
+        """How many controllers listen."""
+        raise NotImplementedError
+
+    def failure(self) -> str:
+        """Why the newest command was not taken or finished, said once; empty otherwise."""
+        words, self._failure = self._failure, ""
+        return words
+
+    def fail(self, words: str) -> None:
+        """Note why a command was not taken or finished."""
+        self._failure = f"{self.name}: {words}"
+
+    def part(self, trajectory: SafeTrajectory) -> SafeTrajectory:
+        """Only this controller's joints of a trajectory."""
+        q, dq, ddq = (a[:, self.columns] for a in (trajectory.q, trajectory.dq, trajectory.ddq))
+        return SafeTrajectory(trajectory.start_ns, self.joint_names, trajectory.t, q, dq, ddq, trajectory.chunk_seq)
+
+
+def control_msgs(kind: str, part: str) -> ModuleType:
+    """`control_msgs.msg` or `control_msgs.action`.
+
+    Raises:
+        WamError: the package is not installed; says what works without it.
+    """
+    import importlib
+
+    try:
+        return importlib.import_module(f"control_msgs.{part}")
+    except ModuleNotFoundError as error:
+        raise WamError(
+            f"controller '{kind}' needs control_msgs (ros-$ROS_DISTRO-control-msgs), which is not installed; "
+            "joint_trajectory, forward_position and forward_velocity work without it"
+        ) from error

@@ -1,0 +1,72 @@
+"""`joint_trajectory_controller` by its action: it answers, watches tolerances, says what went wrong.
+
+A new goal replaces the running one, which then ends as aborted; that is no failure. A goal is never cancelled: the
+controller would hold the measured joints at once instead of following the proven stop.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.action import ActionClient
+
+from wam_ros.core.types import NS, SafeTrajectory
+from wam_ros.ros.controllers.base import Output, Setting, control_msgs
+from wam_ros.ros.controllers.joint_trajectory import SETTINGS, points_message
+from wam_ros.ros.fields import ns_to_duration
+
+SUCCEEDED, REPLACED = 4, -1  # GoalStatus.STATUS_SUCCEEDED; number of no goal
+
+
+class FollowJointTrajectoryOutput(Output):
+    """Sends each trajectory as a goal and listens to what becomes of the newest one."""
+
+    NAME = "joint_trajectory_controller"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._action = control_msgs("follow_joint_trajectory", "action").FollowJointTrajectory
+        self._tolerance = control_msgs("follow_joint_trajectory", "msg").JointTolerance
+        self._client = ActionClient(self.node, self._action, f"{self.name}/follow_joint_trajectory")
+        self._newest = 0
+
+    def settings(self) -> tuple[Setting, ...]:
+        """As for the topic."""
+        return SETTINGS
+
+    def send(self, trajectory: SafeTrajectory) -> None:
+        """Send a goal; its answer comes by callback."""
+        goal = self._action.Goal(trajectory=points_message(self.part(trajectory), self.options.points))
+        goal.path_tolerance = self._tolerances(self.options.path_tolerance)
+        goal.goal_tolerance = self._tolerances(self.options.goal_tolerance)
+        goal.goal_time_tolerance = ns_to_duration(round(self.options.goal_time_s * NS))
+        self._newest += 1
+        number = self._newest
+        self._client.send_goal_async(goal).add_done_callback(lambda future: self._on_answer(number, future))
+
+    def _tolerances(self, position: float) -> list[Any]:
+        return [self._tolerance(name=n, position=position) for n in self.joint_names] if position else []
+
+    def _on_answer(self, number: int, future: Any) -> None:
+        handle = future.result()
+        if not handle.accepted:
+            if number == self._newest:
+                self.fail("the goal was refused")
+            return
+        handle.get_result_async().add_done_callback(lambda result: self._on_result(number, result.result()))
+
+    def _on_result(self, number: int, answer: Any) -> None:
+        if number != self._newest or answer.status == SUCCEEDED:
+            return
+        code = answer.result.error_code
+        names = {getattr(self._action.Result, n): n for n in dir(self._action.Result) if n.isupper()}
+        words = answer.result.error_string or "no reason given"
+        self.fail(f"the goal ended as {names.get(code, code)}: {words}")
+
+    def close(self) -> None:
+        """The node does not know action clients."""
+        self._client.destroy()
+
+    def listeners(self) -> int:
+        """1 while the action is offered."""
+        return int(self._client.server_is_ready())

@@ -1,0 +1,44 @@
+"""`forward_command_controller` with the velocity interface: one velocity per joint and tick.
+
+It has no timeout: when this process dies in motion, the joints keep their last velocity until the driver notices. Use
+it only with a driver that stops by itself, and prefer positions.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.ros.controllers.base import Setting
+from wam_ros.ros.controllers.forward_position import ForwardPositionOutput
+from wam_ros.safety.bounds import Commanded
+
+NO_TIMEOUT = Setting(
+    "joints",
+    lambda joints: False,
+    "forward_command_controller has no timeout: if this process dies in motion the arm keeps its last velocity",
+)
+
+
+class ForwardVelocityOutput(ForwardPositionOutput):
+    """Publishes the commanded velocities, drawn towards the commanded positions."""
+
+    NAME = "forward_velocity_controller"
+    INTERFACE = "velocity"
+
+    def settings(self) -> tuple[Setting, ...]:
+        """There is always something to warn of."""
+        return (*super().settings(), NO_TIMEOUT)
+
+    def values(self, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
+        """(J,) velocities; without a measurement only those of the path."""
+        return pulled(self.columns, commanded, measured, self.options.velocity_gain)
+
+    def stop(self) -> None:
+        """Zero velocity is the last word."""
+        self.publish(np.zeros(len(self.joint_names)))
+
+
+def pulled(columns: np.ndarray, commanded: Commanded, measured: np.ndarray | None, gain: float) -> np.ndarray:
+    """(J,) velocity of the path plus `gain` times what the arm is behind it."""
+    behind = 0.0 if measured is None else commanded.q - measured
+    return (commanded.dq + gain * behind)[columns]

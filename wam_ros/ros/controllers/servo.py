@@ -1,0 +1,58 @@
+"""MoveIt Servo by `control_msgs/JointJog`: joint velocities that Servo slows near collisions and singularities.
+
+Servo stops by itself when commands stop coming (`incoming_command_timeout`). Twists are not sent: Servo would choose
+the joints for them, and a path in joints is what was proven. It must expect joint jogs (`~/switch_command_type`, 0).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wam_ros.ros import convert, qos
+from wam_ros.ros.controllers.base import Output, Setting, control_msgs
+from wam_ros.ros.controllers.forward_velocity import pulled
+from wam_ros.ros.fields import doubles
+from wam_ros.safety.bounds import Commanded
+
+
+class ServoOutput(Output):
+    """Publishes one jog per tick."""
+
+    NAME = "servo_node"
+    STREAMS = True
+    SETTINGS = (
+        Setting(
+            "moveit_servo.command_in_type",
+            lambda kind: kind == "speed_units",
+            "moveit_servo.command_in_type is not 'speed_units': velocities would be taken as shares of a scale",
+        ),
+        Setting(
+            "moveit_servo.incoming_command_timeout",
+            lambda seconds: 0 < seconds <= 0.2,
+            "moveit_servo.incoming_command_timeout is longer than 0.2 s: the arm goes on that long without commands",
+        ),
+    )
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._jog = control_msgs("servo", "msg").JointJog
+        self._publisher = self.node.create_publisher(self._jog, f"{self.name}/delta_joint_cmds", qos.STREAM)
+
+    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+        """Publish one command."""
+        self._publish(now_ns, pulled(self.columns, commanded, measured, self.options.velocity_gain))
+
+    def _publish(self, now_ns: int, velocities: np.ndarray) -> None:
+        msg = self._jog(joint_names=list(self.joint_names), velocities=doubles(velocities))
+        msg.header.stamp = convert.ns_to_time(now_ns)
+        self._publisher.publish(msg)
+
+    def stop(self) -> None:
+        """Zero velocity is the last word."""
+        self._publish(self.node.get_clock().now().nanoseconds, np.zeros(len(self.joint_names)))
+
+    def listeners(self) -> int:
+        """Servo nodes that listen."""
+        return self._publisher.get_subscription_count()

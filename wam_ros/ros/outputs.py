@@ -1,0 +1,116 @@
+"""The controllers of one arm together: that of the arm and, where it has its own, that of the gripper."""
+
+from __future__ import annotations
+
+import numpy as np
+from rclpy.node import Node
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import SafeTrajectory
+from wam_ros.ros.controllers import make_controller
+from wam_ros.ros.controllers.base import ControllerParams, Output
+from wam_ros.ros.settings import SettingsReader
+from wam_ros.safety.bounds import Commanded
+
+GRIPPERS = ("gripper_command", "parallel_gripper_command")
+GRIPPER_NAME = "gripper_controller"
+MIN_STREAM_HZ = 100.0
+
+
+class Outputs:
+    """Splits what is commanded between controllers.
+
+    Args:
+        node: that publishes.
+        embodiment: whose joints they are.
+        kinds: controller of the arm and of the gripper; empty: the embodiment's, and the arm's drives the gripper too.
+        names: node names of the two; empty: their usual ones.
+        rate_hz: ticks per second.
+
+    Raises:
+        WamError: an unknown kind, one that does not fit, or a rate too low for a stream.
+    """
+
+    def __init__(
+        self, node: Node, embodiment: Embodiment, kinds: tuple[str, str], names: tuple[str, str], rate_hz: float
+    ) -> None:
+        arm, gripper = kinds[0] or embodiment.controller, kinds[1]
+        options = node.params_of(ControllerParams)  # type: ignore[attr-defined]
+        everything = np.arange(len(embodiment.joint_names))
+        fingers = np.isin(embodiment.joint_names, embodiment.gripper_joints)
+        if arm in GRIPPERS:
+            raise WamError(f"controller '{arm}' drives a gripper: give it as gripper:={arm}")
+        if gripper and not fingers.any():
+            raise WamError(f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints")
+        driven = everything[~fingers] if gripper else everything
+        self._all = [make_controller(arm, node, _pick(embodiment, driven), driven, names[0], options)]
+        if gripper:
+            columns = everything[fingers]
+            name = names[1] or GRIPPER_NAME
+            self._all.append(make_controller(gripper, node, _pick(embodiment, columns), columns, name, options))
+        self.arm: Output = self._all[0]
+        for output in self._all:
+            if output.STREAMS and rate_hz < MIN_STREAM_HZ:
+                raise WamError(f"rate_hz is {rate_hz:g}: '{output.name}' is streamed to, which takes 100 to 500 Hz")
+        self._readers = [SettingsReader(node, output) for output in self._all]
+
+    @property
+    def streams(self) -> bool:
+        """Whether any of them is sent one command per tick."""
+        return any(output.STREAMS for output in self._all)
+
+    def send(self, trajectory: SafeTrajectory) -> None:
+        """Hand a trajectory to those that play them."""
+        for output in self._all:
+            if not output.STREAMS:
+                output.send(trajectory)
+
+    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+        """Hand the command of this tick to those that are streamed to."""
+        for output in self._all:
+            if output.STREAMS:
+                output.stream(now_ns, commanded, measured)
+
+    def stop(self) -> None:
+        """Last word, at rest."""
+        for output in self._all:
+            output.stop()
+
+    def close(self) -> None:
+        """Give back what the node does not destroy by itself."""
+        for output in self._all:
+            output.close()
+
+    def poll(self) -> None:
+        """Ask controllers that have appeared how they are set; call about once a second."""
+        for reader in self._readers:
+            reader.poll()
+
+    @property
+    def missing(self) -> str:
+        """Why not every controller can be driven; empty when all can."""
+        for output in self._all:
+            if not output.listeners():
+                return f"no controller listens: {output.name}"
+            if output.blocked:
+                return output.blocked
+        return ""
+
+    def failures(self) -> tuple[str, str]:
+        """What the arm's controller and what the gripper's did not take or finish, each said once."""
+        words = [output.failure() for output in self._all]
+        return words[0], "; ".join(w for w in words[1:] if w)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not set as it should be."""
+        return [words for reader in self._readers for words in reader.warnings]
+
+    def listeners(self) -> int:
+        """Controllers that listen."""
+        return sum(output.listeners() for output in self._all)
+
+
+def _pick(embodiment: Embodiment, columns: np.ndarray) -> list[str]:
+    return [embodiment.joint_names[i] for i in columns]

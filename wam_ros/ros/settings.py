@@ -1,0 +1,74 @@
+"""Reads how a real controller is set, by its parameter service, once each time it appears."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
+
+from wam_ros.ros.controllers.base import Output, Setting
+
+JOINTS = "joints"
+
+
+class SettingsReader:
+    """Asks without waiting; answers come while the node spins.
+
+    Args:
+        node: that asks.
+        output: whose controller is asked; it is told the order of the joints.
+    """
+
+    def __init__(self, node: Node, output: Output) -> None:
+        self._node, self._output = node, output
+        self._wanted: dict[str, list[Setting]] = {output.name: []}
+        for setting in output.settings():
+            self._wanted.setdefault(setting.node or output.name, []).append(setting)
+        self._clients = {n: node.create_client(GetParameters, f"{n}/get_parameters") for n in self._wanted}
+        self._asked: set[str] = set()
+        self._found: dict[str, list[str]] = {}
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not set as it should be, of all answers so far."""
+        return [words for found in self._found.values() for words in found]
+
+    def poll(self) -> None:
+        """Ask whoever has appeared since the last call; call about once a second."""
+        for name, client in self._clients.items():
+            if not client.service_is_ready():
+                self._asked.discard(name)
+            elif name not in self._asked:
+                self._asked.add(name)
+                self._ask(name)
+
+    def _ask(self, name: str) -> None:
+        """One question per parameter: a node that does not know one of several answers none of them."""
+        self._found[name] = []
+        if name == self._output.name:
+            self._get(name, JOINTS, self._on_joints)
+        for setting in self._wanted[name]:
+            self._get(name, setting.name, functools.partial(self._check, name, setting))
+
+    def _get(self, node: str, parameter: str, use: Callable[[Any], None]) -> None:
+        def on_answer(future: Any) -> None:
+            response = future.result()
+            if response is not None:
+                use(parameter_value_to_python(response.values[0]) if response.values else None)
+
+        self._clients[node].call_async(GetParameters.Request(names=[parameter])).add_done_callback(on_answer)
+
+    def _on_joints(self, joints: Any) -> None:
+        if joints:
+            self._output.on_joints(list(joints))
+        if self._output.blocked:
+            self._node.get_logger().error(self._output.blocked)
+
+    def _check(self, node: str, setting: Setting, value: Any) -> None:
+        if value is None or not setting.fits(value):
+            self._found[node].append(f"{node}: {setting.advice}")
+            self._node.get_logger().warning(self._found[node][-1])

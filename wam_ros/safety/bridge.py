@@ -1,0 +1,104 @@
+"""What stands between the safety node and a controller: the gate, the player of a stream, and a look at the arm."""
+
+from __future__ import annotations
+
+from wam_ros.core.types import NS, JointState, SafeTrajectory
+from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.gate import Gate
+from wam_ros.safety.lag import Lag
+from wam_ros.safety.player import Player
+
+AFTER_S = 1.0  # past its end a trajectory is still to blame when the arm is elsewhere
+
+
+class Bridge:
+    """Decides what the controller gets. Not thread-safe; the clocks come by argument.
+
+    Args:
+        gate: judges trajectories.
+        lag: compares the measured joints with the commanded ones.
+        player: samples what passed, for a controller that is streamed to; None for one that plays trajectories.
+    """
+
+    def __init__(self, gate: Gate, lag: Lag, player: Player | None = None) -> None:
+        self.gate, self.lag, self.player = gate, lag, player
+        self.paused = False
+        self._missing = "no controller listens yet"
+        self._latched = ""  # a cause that a person must clear
+        self._measured_ns: int | None = None
+
+    @property
+    def closed(self) -> str:
+        """Why nothing is forwarded; empty while it is."""
+        braking = self.player.cause if self.player else ""
+        return ("the bridge is paused" if self.paused else "") or self._latched or braking or self._missing
+
+    def pause(self, on: bool) -> None:
+        """Forward nothing, or forward again; the latter also clears that the arm did not follow."""
+        self.paused = on
+        if not on:
+            self._latched = ""
+            self.lag.clear()
+
+    def on_joints(self, state: JointState) -> None:
+        """Measured joints, in the order of the gate's."""
+        self.gate.on_joints(state)
+        self._measured_ns = state.stamp_ns
+        curve = self.gate.curve
+        if curve is None or (self.player and self.player.cause):
+            self.lag.clear()
+            return
+        q, dq, _ = curve.at(state.stamp_ns)
+        self.lag.on_measured(state.stamp_ns, state.positions, q, dq)
+        if not self.lag.lost:
+            return
+        if state.stamp_ns < int(curve.t_ns[-1]) + AFTER_S * NS:  # later it was moved by somebody else: no fault
+            self._latched = f"{self.lag.lost}; `~/pause` with false lets motion begin again"
+        if self.moving and self.player:
+            self.player.brake(self._latched or self.lag.lost)
+        else:
+            self._give_up()
+
+    def admit(self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int) -> tuple[SafeTrajectory | None, str]:
+        """What to send to the controller, or None and one sentence that says why not."""
+        self.gate.closed = self.closed
+        admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
+        if admitted is not None and self.player and self.gate.curve is not None:
+            self.player.play(self.gate.curve, self.gate.measured)
+        return admitted, reason
+
+    def on_failure(self) -> None:
+        """The controller did not take or finish what it was sent: nothing is commanded any more."""
+        self._give_up()
+
+    def tick(self, now_ns: int, steady_ns: int, missing: str) -> Commanded | None:
+        """What is commanded now; None while nothing is.
+
+        Args:
+            now_ns: ROS time.
+            steady_ns: a clock that never jumps.
+            missing: why the controller cannot be driven; empty while it can.
+        """
+        if missing and not self._missing:
+            self._give_up()
+        self._missing = missing
+        found = self.gate.commanded(now_ns)
+        if self.player is None:
+            return None if found is None else Commanded(*found)
+        if self._measured_ns is None or now_ns - self._measured_ns > self.gate.heartbeat_s * NS:
+            self.player.brake("no recent joint state says where the arm is")
+        state = self.player.tick(now_ns, steady_ns)
+        if self.player.cause and self.player.resting:
+            self._give_up()
+        return state
+
+    @property
+    def moving(self) -> bool:
+        """Whether a streamed controller must still be led to rest."""
+        return self.player is not None and not self.player.resting
+
+    def _give_up(self) -> None:
+        self.gate.forget()
+        self.lag.clear()
+        if self.player:
+            self.player.release()

@@ -1,0 +1,129 @@
+"""What stands around the robot as it is told at run time: added, moved, removed, and never dropped in silence."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+import pinocchio as pin
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
+from wam_ros.safety.model import SafetyModel
+from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
+
+ALL = "*"  # name of everything that was told
+
+
+@dataclass(frozen=True)
+class Change:
+    """One word from outside about one obstacle."""
+
+    name: str
+    obstacle: Obstacle | None  # pose in `frame`; None: it is gone
+    frame: str = ""
+    stamp_ns: int = 0
+    lifetime_s: float = 0.0  # it will be told again within this; 0: it stands until it is removed
+    refusal: str = ""  # why the message could not be read
+
+
+@dataclass(frozen=True)
+class _Told:
+    obstacle: Obstacle  # in the base frame
+    seen_ns: int
+    lifetime_s: float
+
+
+class LiveWorld:
+    """The obstacles of the world file and those told at run time. Not thread-safe.
+
+    What cannot be read may stand anywhere, and what was to be told again and was not may have moved anywhere: until
+    it is told properly or removed, `doubt` names it and nothing may move.
+    """
+
+    def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
+        self.model, self.params = model, params
+        self._fixed = dict(model.obstacles)
+        self._told: dict[str, _Told] = {}
+        self._refused: dict[str, str] = {}
+
+    def obstacles(self) -> dict[str, Obstacle]:
+        """All of them, by name, in the base frame; those of the world file first."""
+        return {**self._fixed, **{name: t.obstacle for name, t in self._told.items()}}
+
+    @property
+    def told(self) -> frozenset[str]:
+        """Names of those that were told at run time."""
+        return frozenset(self._told)
+
+    def take(self, change: Change, now_ns: int) -> bool:
+        """Note a change; whether the world is another one now. A refusal is kept for `doubt`."""
+        if change.name == ALL and not change.refusal:
+            gone = bool(self._told)
+            self._told, self._refused = {}, {}
+            return gone
+        if change.obstacle is None and not change.refusal:
+            self._refused.pop(change.name, None)
+            return self._told.pop(change.name, None) is not None
+        try:
+            told = self._read(change, now_ns)
+        except WamError as error:
+            if len(self._refused) < self.params.max_obstacles:
+                self._refused[change.name] = f"obstacle '{change.name[:40]}' refused: {str(error)[:160]}"
+            return False
+        self._refused.pop(change.name, None)
+        before = self._told.get(change.name)
+        if before is not None and told.seen_ns < before.seen_ns:
+            return False  # older news than what is known
+        self._told[change.name] = told
+        return before is None or before.obstacle != told.obstacle
+
+    def clock_went_back(self, now_ns: int) -> None:
+        """Ages count from now."""
+        self._told = {n: dataclasses.replace(t, seen_ns=min(t.seen_ns, now_ns)) for n, t in self._told.items()}
+
+    def doubt(self, now_ns: int) -> str:
+        """Why the surroundings are not known; empty when they are."""
+        for words in self._refused.values():
+            return words
+        for name, told in self._told.items():
+            age = (now_ns - told.seen_ns) / NS
+            if 0 < told.lifetime_s < age:
+                return f"obstacle '{name}' was last seen {age:.2f} s ago, to be told every {told.lifetime_s:.2f} s"
+        return ""
+
+    def _read(self, change: Change, now_ns: int) -> _Told:
+        if change.refusal or change.obstacle is None:
+            raise WamError(change.refusal)
+        if change.name in self._fixed:
+            raise WamError("the world file has one of this name")
+        if change.name not in self._told and len(self._told) >= self.params.max_obstacles:
+            raise WamError(f"there are {len(self._told)} already, at most {self.params.max_obstacles} are watched")
+        if not 0 <= change.lifetime_s < 1e6:
+            raise WamError(f"lifetime {change.lifetime_s} s")
+        if change.stamp_ns > now_ns + self.params.future_s * NS:
+            raise WamError("its stamp is in the future")
+        obstacle = dataclasses.replace(change.obstacle, clearance=self.params.obstacle_clearance_m)
+        require_obstacle(obstacle, "it")
+        if isinstance(obstacle, Cloud):
+            require_points(obstacle.points, "it")
+        seen_ns = min(change.stamp_ns or now_ns, now_ns)
+        return _Told(self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s)
+
+    def _in_base(self, obstacle: Obstacle, frame: str) -> Obstacle:
+        """The same obstacle with its pose in the base frame."""
+        if frame == self.model.embodiment.base_frame:
+            return obstacle
+        index = self.model.frame(frame)
+        if self.model.pin.frames[index].parentJoint != 0:
+            raise WamError(f"frame '{frame}' moves with the robot")
+        to_base = self.model.base.inverse() * self.model.pin.frames[index].placement
+        w, x, y, z = obstacle.orientation
+        pose = to_base * pin.SE3(pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position))
+        turn = pin.Quaternion(pose.rotation)
+        position = tuple(float(p) for p in pose.translation)
+        return dataclasses.replace(
+            obstacle, position=position, orientation=(float(turn.w), float(turn.x), float(turn.y), float(turn.z))
+        )

@@ -1,0 +1,100 @@
+"""Motion that ends at rest and was checked from its first instant to its last."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import numpy as np
+
+from wam_ros.core.types import Reason, SafeTrajectory
+from wam_ros.safety.bounds import Bounds, Commanded
+from wam_ros.safety.failsafe import Stopper, join_stops
+from wam_ros.safety.message import Finding
+from wam_ros.safety.motion import Motion
+from wam_ros.safety.retime import describe
+
+ENDLESS = Finding(Reason.NO_BRAKE, "the state is not finite")
+
+
+class ProvenStops:
+    """Plans stops and checks them. Not thread-safe.
+
+    Args:
+        n_joints: A.
+        checks: motion checks that a stop must pass.
+    """
+
+    def __init__(self, n_joints: int, checks: list[ModuleType]) -> None:
+        self._stopper, self._checks = Stopper(n_joints), checks
+
+    def prove_one(self, state: Commanded, bounds: Bounds) -> np.ndarray | Finding:
+        """A proven stop (3, N, A) from one state, or why there is none."""
+        return self.prove([state], bounds)[0]
+
+    def prove(
+        self, states: list[Commanded], bounds: Bounds, rows: list[int] | None = None
+    ) -> list[np.ndarray | Finding]:
+        """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven.
+
+        Args:
+            states: where the stops begin.
+            bounds: what is allowed.
+            rows: samples of the newest path that the states are, if they are.
+        """
+        if not states:
+            return []
+        answers = self._try(states, bounds, True, rows)
+        again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
+        if again:
+            some = None if rows is None else [rows[k] for k in again]
+            retry = self._try([states[k] for k in again], bounds, False, some)
+            for k, answer in zip(again, retry, strict=True):
+                answers[k] = answer
+        return answers
+
+    def recheck(self, t: SafeTrajectory, commanded: Commanded, bounds: Bounds) -> Finding | None:
+        """What is wrong with a whole trajectory from `commanded`; None where it may leave as it is."""
+        names, dt = bounds.model.joint_names, bounds.params.sample_s
+        rows = np.stack((t.q, t.dq, t.ddq))
+        if t.joint_names != names or rows.shape != (3, len(t.t), len(names)) or not np.isfinite(rows).all():
+            return Finding(Reason.SCHEMA, "not a trajectory of this robot")
+        if len(t.t) < 2 or not np.allclose(t.t, np.arange(len(t.t)) * dt, rtol=0, atol=1e-9):
+            return Finding(Reason.SCHEMA, f"not sampled every {dt} s")
+        if not np.array_equal(rows[:, 0], np.stack((commanded.q, commanded.dq, commanded.ddq))):
+            return Finding(Reason.DISCONTINUITY, "does not begin in the commanded state")
+        if rows[1:, -1].any():
+            return Finding(Reason.NO_BRAKE, "does not end at rest")
+        motion = Motion(dt, t.q, t.dq, t.ddq, stopping=True)
+        for check in self._checks:
+            measure = check.check(motion, bounds)
+            if measure.bad.any():
+                sample = int(measure.bad.argmax())
+                return describe(measure, sample, bounds, f"after {sample * dt:.2f} s")
+        return None
+
+    def _try(
+        self, states: list[Commanded], bounds: Bounds, synchronised: bool, rows: list[int] | None
+    ) -> list[np.ndarray | Finding]:
+        stops = [self._stopper.stop(s, bounds, synchronised) for s in states]
+        planned = [s for s in stops if s is not None]
+        if not planned:
+            return [ENDLESS] * len(states)
+        dt = bounds.params.sample_s
+        parents = () if rows is None else tuple(r for r, s in zip(rows, stops, strict=True) if s is not None)
+        motion = join_stops(planned, dt, parents)
+        measures = [c.check(motion, bounds) for c in self._checks]
+        measures = [m for m in measures if m.bad.any()]
+        answers: list[np.ndarray | Finding] = []
+        pieces = iter(motion.piece_ends())
+        for stop in stops:
+            answer: np.ndarray | Finding = ENDLESS if stop is None else stop
+            if stop is not None:
+                first, last = next(pieces)
+                for measure in measures:
+                    bad = measure.bad[first : last + 1]
+                    if bad.any():
+                        k = int(bad.argmax())
+                        answer = describe(measure, first + k, bounds, f"{k * dt:.2f} s after it begins")
+                        break
+            answers.append(answer)
+        return answers
