@@ -28,7 +28,7 @@ def run_cached(model, inputs, row, instruction, steps, committed=0):
                 part["video"][:, k : k + 1],
                 part["action"][:, k : k + 1],
                 1000 * float(part["t_video"][0, k]),
-                1000 * float(part["t_action"][0, k]),
+                1000 * float(part["t_action"][0, k, -1]),
                 model.condition(state, clean, context),
                 clean,
                 model.rope(torch.tensor([k]), "noisy"),

@@ -186,9 +186,15 @@ class WorldActionModel(Transformer):
     ) -> Velocity:
         """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory.
 
-        Timesteps are in 0..1000 here, as solvers give them.
+        Timesteps are in 0..1000 here, as solvers give them. The first `committed` actions are clean and only continued;
+        their velocity means nothing.
         """
-        t = torch.tensor([[[t_video, t_action]]], dtype=torch.float32, device=video.device)
+        chunk = self.config.chunk
+        n_video = chunk.imagined_frames * self.n_clean
+        times, sizes = [t_video, t_action], (n_video, self.n_noisy - n_video)
+        if committed:
+            times, sizes = [t_video, 0.0, t_action], (n_video, committed, self.n_noisy - n_video - committed)
+        t = torch.tensor([[times]], dtype=torch.float32, device=video.device)
         embedding, e = self.time(t)
         t_steps = t[..., -1:].repeat(1, 1, chunk.action_horizon)
         t_steps[..., :committed] = 0.0
