@@ -40,6 +40,7 @@ class Player:
         """Forget the path; a new one may begin."""
         self.cause = ""  # why it slows down or stands
         self._curve: Curve | None = None
+        self._former: Curve | None = None  # until a command of the new one was sent
         self._at_ns, self._rate = 0, 1.0
         self._last: np.ndarray | None = None
         self._offset: np.ndarray | None = None
@@ -61,7 +62,7 @@ class Player:
             return
         if self._curve is None and standing is not None:
             self._offset, self._began_ns = standing - curve.knots[0][0], int(curve.t_ns[0])
-        self._curve = curve
+        self._former, self._curve = self._curve, curve
 
     def brake(self, cause: str) -> None:
         """Slow down along the path; the first cause is kept."""
@@ -86,8 +87,9 @@ class Player:
             state = self._state(now_ns)
             self.cause = self._jump(state.q, passed)
             if not self.cause:
-                self._at_ns, self._last = now_ns, state.q
+                self._at_ns, self._last, self._former = now_ns, state.q, None
                 return state
+            self._curve = self._former or self._curve
             if self._last is None:
                 return None
         return self._slow_down(min(max(really, 0), self._deadline_ns) / NS)

@@ -1,0 +1,161 @@
+"""The bridge closes when the arm, its controller, a clock or a person says so, and forgets what it cannot know."""
+
+import numpy as np
+import pytest
+
+from test.safety.test_gate import HOME, LIMITS, NOW, PANDA, move
+from wam_ros.core.types import NS, JointState
+from wam_ros.safety.bridge import Bridge
+from wam_ros.safety.gate import Gate
+from wam_ros.safety.lag import Lag
+from wam_ros.safety.player import Player
+
+TICK = 10_000_000
+KINDS = pytest.mark.parametrize("streams", [False, True])
+
+
+class Rig:
+    """A bridge whose arm follows exactly unless told otherwise; one tick is 10 ms."""
+
+    def __init__(self, streams):
+        tolerance = np.array([0.1] * 7 + [np.inf])
+        player = Player(LIMITS) if streams else None
+        self.bridge = Bridge(Gate(LIMITS), Lag(PANDA.joint_names, tolerance, 0.1), player)
+        self.k, self.commanded, self.missing = 0, None, ""
+        self.follow = lambda q: q
+        self.told = []
+        self.tick()
+
+    @property
+    def now(self):
+        return NOW + self.k * TICK
+
+    def tick(self, n=1, live=True):
+        for _ in range(n):
+            self.k += 1
+            q = HOME if self.commanded is None else self.commanded.q
+            if live:
+                self.bridge.gate.on_heartbeat(self.k * TICK)
+                self.bridge.on_joints(JointState(self.now, PANDA.joint_names, self.follow(q), q * 0, q * 0))
+            found = self.bridge.tick(self.now, self.k * TICK, self.missing)
+            self.told.append(found)
+            self.commanded = found or self.commanded
+
+    def offer(self, trajectory):
+        return self.bridge.admit(trajectory, self.now, self.k * TICK)[1]
+
+
+@KINDS
+def test_what_passed_is_commanded_to_its_end(streams):
+    rig = Rig(streams)
+    assert rig.offer(move(rig.now)) == ""
+    rig.tick(120)
+    np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
+    assert rig.bridge.closed == ""
+
+
+@KINDS
+def test_paused_it_comes_to_rest_and_passes_nothing(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now))
+    rig.tick(30)
+    rig.bridge.pause(True)
+    assert "paused" in rig.offer(move(rig.now))
+    rig.tick(120)
+    np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
+    rig.bridge.pause(False)
+
+
+@KINDS
+def test_an_arm_that_does_not_follow_closes_it_until_a_person_opens_it(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now, direction=np.array([0.8] + [0.0] * 7)))
+    rig.follow = lambda q: HOME
+    rig.tick(150)
+    assert "panda_joint1" in rig.bridge.closed
+    assert "does not follow" in rig.offer(move(rig.now))
+    assert rig.told[-1] is None
+    rig.bridge.pause(False)
+    rig.commanded = None
+    rig.tick(1)
+    assert rig.offer(move(rig.now)) == ""
+
+
+def test_a_stream_that_is_not_followed_is_slowed_down_and_not_dropped():
+    rig = Rig(True)
+    rig.offer(move(rig.now, direction=np.array([0.8] + [0.0] * 7)))
+    rig.follow = lambda q: HOME
+    rig.tick(150)
+    moving = [s for s in rig.told if s is not None]
+    q = np.array([s.q[0] for s in moving])
+    assert not moving[-1].dq.any()
+    assert np.abs(np.diff(q, 2)).max() <= 1.5 * LIMITS.acceleration[0] * 0.01**2
+    assert q[-1] < HOME[0] + 0.8 - 1e-3
+
+
+@KINDS
+def test_an_arm_moved_by_somebody_else_long_after_is_no_fault(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now))
+    rig.tick(300)
+    rig.follow = lambda q: q + 0.3
+    rig.tick(150)
+    assert rig.bridge.closed == ""
+    assert rig.bridge.gate.curve is None
+
+
+@KINDS
+def test_without_its_controller_nothing_is_commanded_and_motion_begins_anew_from_rest(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now))
+    rig.tick(40)
+    rig.missing = "no controller listens"
+    rig.tick()
+    assert "no controller listens" in rig.offer(move(rig.now))
+    rig.missing = ""
+    rig.commanded = None
+    rig.tick(2)
+    assert rig.told[-1] is None
+    assert rig.offer(move(rig.now)) == ""
+
+
+def test_a_failed_goal_is_forgotten():
+    rig = Rig(False)
+    rig.offer(move(rig.now))
+    rig.tick(40)
+    rig.bridge.on_failure()
+    rig.tick()
+    assert rig.told[-1] is None
+
+
+def test_a_stream_rests_when_the_joint_states_stop():
+    rig = Rig(True)
+    rig.offer(move(rig.now, duration=3.0))
+    rig.tick(60)
+    rig.tick(150, live=False)
+    moving = [s for s in rig.told if s is not None]
+    assert not moving[-1].dq.any()
+    assert np.abs(moving[-1].q - move(duration=3.0).q[-1]).max() > 0.01
+    rig.commanded = None
+    rig.tick(2)
+    assert rig.offer(move(rig.now)) == ""
+
+
+def test_a_late_tick_of_a_player_reopens_once_it_rests():
+    rig = Rig(True)
+    rig.offer(move(rig.now))
+    rig.tick(40)
+    rig.k += 20
+    rig.tick()
+    assert "tick came" in rig.bridge.closed
+    rig.tick(100)
+    assert rig.bridge.closed == ""
+    assert rig.bridge.gate.curve is None
+
+
+def test_times_far_apart_do_not_add_up_to_a_lag():
+    lag = Lag(("a",), np.array([0.1]), 0.2)
+    for k in range(100):
+        off = 0.5 if k % 10 == 0 else 0.0
+        lag.on_measured(k * NS // 10, np.array([0.0]), np.array([off]), np.array([0.0]))
+    assert lag.lost == ""
