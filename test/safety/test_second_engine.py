@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from benchmark.hostile import moving_states, random_path, random_pose
+from benchmark.proof import fine, offences
 from wam_ros.core.types import Decision
 
-from .hostile import moving_states, random_path, random_pose
-from .proof import fine, offences
 from .tools import START, at_rest, make_chunk
 
 mujoco = pytest.importorskip("mujoco")
@@ -91,7 +91,7 @@ def _look(panda, engine, seed: int, every: int) -> int:
         wanted = {}
         for names, clearance in zip(panda.model.pairs.names, panda.model.pairs.clearance, strict=True):
             wanted[names] = clearance or panda.params.self_clearance_m
-        q = fine(verdict.trajectory)[1]
+        q = fine(verdict.trajectory)[0]
         for row in q[::every]:
             for names, d in engine.distances(row).items():
                 assert d >= wanted[names] - 1e-5, (seed, verdict.decision, names, d)

@@ -33,7 +33,7 @@ class Floor:
     """
 
     clearance: np.ndarray  # (P,) m
-    outside: float  # m
+    outside: np.ndarray  # (K,) m, of every tool
 
     def carried(self, before: Pairs, after: Pairs, moved: frozenset[str]) -> Floor:
         """The same for other pairs; it is forgotten where an obstacle in `moved` is another one now."""
@@ -61,7 +61,7 @@ class Bounds:
     torque: np.ndarray
     clearance: np.ndarray  # (P,) m, in motion
     rest: np.ndarray  # (P,) m, at the end of a stop
-    outside: float  # m, how far outside the workspace the tool may be; below zero inside
+    outside: np.ndarray  # (K,) m, how far outside the workspace each tool may be; below zero inside
     floor: Floor  # for the bounds of the next chunk
     model: SafetyModel
     params: SafetyParams
@@ -131,12 +131,12 @@ def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:
     return beyond
 
 
-def _outside(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None) -> float:
+def _outside(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None) -> np.ndarray:
+    """(K,) how far outside the workspace each tool may be."""
     if not params.workspace and not params.planes:
-        return 0.0
+        return np.zeros(len(model.tools))
     tools = np.vstack([model.tool_motion(start.q[None], start.dq[None], k)[0] for k in range(len(model.tools))])
-    beyond = float(beyond_workspace(params, tools).min(axis=0).max())
-    allowed = max(-REST, beyond + ESCAPE)
-    if beyond <= 0:
-        return min(allowed, 0.0)
-    return allowed if floor is None else min(allowed, max(-REST, floor.outside))
+    beyond = beyond_workspace(params, tools).min(axis=0)
+    allowed = np.maximum(-REST, beyond + ESCAPE)
+    before = np.inf if floor is None else np.maximum(-REST, floor.outside)
+    return np.where(beyond <= 0, np.minimum(allowed, 0.0), np.minimum(allowed, before))

@@ -23,7 +23,7 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
         beyond = beyond_workspace(params, position)  # (B, N)
         bow = np.concatenate(([0.0], _bow(motion, reach)))
         both = np.maximum(beyond, np.concatenate((beyond[:, :1], beyond[:, :-1]), axis=1)) + bow
-        over = np.maximum(over, both.min(axis=0) - bounds.outside)
+        over = np.maximum(over, both.min(axis=0) - bounds.outside[tool])
     return Measure(Reason.WORKSPACE, np.where(over > 0, 2.0, 0.0), over, np.zeros(n), subject, ("m outside",))
 
 

@@ -1,0 +1,232 @@
+"""Random and hostile chunks against the filter on every robot; a second engine judges what leaves.
+
+`python -m benchmark.safety_properties --chunks 1000000` writes what ran and what was violated as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.hostile import moving_states, random_path, random_pose, spoiled
+from benchmark.proof import beyond, fine, offences
+from benchmark.second_engine import SecondEngine
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory
+from wam_ros.safety import CHECKS
+from wam_ros.safety.bounds import Commanded, Floor
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.model import SafetyModel, load_safety_model
+from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.verdict import Verdict
+
+ROBOTS = ("panda", "ur5e", "so101", "bimanual")
+START = 10**18  # ns
+HOPS = 4  # chunks of one chain; each begins somewhere on the trajectory of the one before
+RARE = 10  # every so many chains the properties that need the filter again are looked at
+REFUSING = ("position", "workspace", "singularity", "self_collision", "environment")
+
+
+@dataclass
+class Case:
+    """One chunk, the state it came in, and the answer."""
+
+    chunk: ActionChunk
+    start: Commanded
+    start_ns: int
+    floor: Floor | None
+    verdict: Verdict
+    spoiled: bool = False
+
+
+@dataclass
+class Tally:
+    """What ran on one robot."""
+
+    chunks: int = 0
+    seconds: float = 0.0
+    decisions: dict[str, int] = field(default_factory=dict)
+    reasons: dict[str, int] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+
+class Robot:
+    """A robot, its filters with ordinary and with narrow parameters, and the engine that judges them."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.model: SafetyModel = load_safety_model(load_embodiment(name))
+        self.engine = SecondEngine(self.model)
+        home = np.array(self.model.embodiment.home)
+        tools = [self.model.tool_motion(home[None], 0 * home[None], k)[0][0] for k in range(len(self.model.tools))]
+        low, high = np.min(tools, axis=0) - 0.15, np.max(tools, axis=0) + 0.15
+        narrow = SafetyParams(
+            workspace=(*low, *high), planes=(0.3, 0.1, 1.0, float(low[2])), tcp_speed=0.3, singularity=0.02
+        )
+        self.filters = (SafetyFilter(self.model), SafetyFilter(self.model, narrow))
+
+    def chain(self, seed: int) -> Iterator[tuple[SafetyFilter, Case]]:
+        """Chunks one after another, from a random pose or a random state in motion."""
+        rng = np.random.default_rng(seed)
+        used = self.filters[seed % 4 == 3]
+        q0 = random_pose(self.model, rng, clear=10 ** rng.uniform(-3.3, -2.05))
+        state, at_ns, floor = Commanded(q0, 0 * q0, 0 * q0), START, None
+        if rng.uniform() < 0.1:
+            state = Commanded(q0, rng.normal(size=len(q0)) * used.model.limits.velocity * 0.4, 0 * q0)
+        for _ in range(HOPS):
+            n, period = int(rng.choice([1, 2, 8, 8, 24])), float(rng.choice([0.02, 0.066, 0.1, 0.1, 0.25]))
+            path = random_path(self.model, rng, state.q, n)
+            anchor = at_ns - round(rng.uniform(-0.05, n * period * 0.9) * 1e9)
+            chunk = ActionChunk(anchor, round(period * 1e9), self.model.joint_names, path)
+            bad = rng.uniform() < 0.05
+            chunk = spoiled(chunk, rng) if bad else chunk
+            verdict = used.filter(chunk, state, at_ns, floor=floor)
+            yield used, Case(chunk, state, at_ns, floor, verdict, bad)
+            if verdict.trajectory is None:
+                return
+            floor = verdict.floor
+            ((at_ns, state),) = moving_states(verdict.trajectory, rng, 1)
+
+    def faults(self, used: SafetyFilter, case: Case) -> list[str]:
+        """What is wrong with an answer by itself."""
+        verdict, t = case.verdict, case.verdict.trajectory
+        bad = []
+        if verdict.reasons & Reason.WATCHDOG:
+            bad.append(f"the filter failed: {verdict.sentence}")
+        if case.spoiled and verdict.decision != Decision.REJECT:
+            bad.append("a broken message was not refused")
+        if t is None:
+            if verdict.decision not in (Decision.REJECT, Decision.BRAKE):
+                bad.append("accepted without a trajectory")
+            return bad
+        bad += offences(self.model, used.params, t, case.start, distances=False)
+        tau = self.engine.torque(t.q, t.dq, t.ddq)
+        bad += beyond(self.model, "effort (second engine)", tau, self.model.limits.effort * used.params.torque_fraction)
+        near = self.engine.too_near(t, used.params)
+        if near and not self._began_inside(case, used.params):
+            bad.append(f"too near (second engine): {near}")
+        if used.params.workspace:
+            bad += self._tool_faults(t, case.start, used.params)
+        if used.recheck(t, case.start, case.floor) is not None:
+            bad.append("its own answer is not accepted again")
+        return bad
+
+    def deeper_faults(self, used: SafetyFilter, case: Case, rng: np.random.Generator) -> list[str]:
+        """What is wrong with an answer beside other answers of the filter."""
+        if case.spoiled:
+            return []
+        bad, model = [], self.model
+        order = rng.permutation(len(model.joint_names))
+        names = tuple(model.joint_names[k] for k in order)
+        shuffled = dataclasses.replace(case.chunk, joint_names=names, positions=case.chunk.positions[:, order])
+        other = used.filter(shuffled, case.start, case.start_ns, floor=case.floor)
+        if not _same(case.verdict, other):
+            bad.append("another order of the joints gives another answer")
+        kept = [n for n in CHECKS if n not in REFUSING or rng.uniform() < 0.5]
+        fewer = SafetyFilter(model, used.params, tuple(kept))
+        if fewer.filter(case.chunk, case.start, case.start_ns, floor=case.floor).decision > case.verdict.decision:
+            bad.append(f"without {sorted(set(CHECKS) - set(kept))} the answer is more severe")
+        return bad
+
+    def _began_inside(self, case: Case, params: SafetyParams) -> bool:
+        wanted = np.where(self.model.pairs.world, self.model.pairs.clearance, params.self_clearance_m)
+        return bool((self.model.distances(case.start.q) < wanted).any())
+
+    def _tool_faults(self, t: SafeTrajectory, start: Commanded, params: SafetyParams) -> list[str]:
+        """Tool outside its box or plane, or too fast, unless it began so."""
+        bad = []
+        low, high = np.array(params.workspace[:3]), np.array(params.workspace[3:6])
+        normal = np.array(params.planes[:3])
+        q, dq = fine(t)[:2]
+        for tool in range(len(self.model.tools)):
+            place, rate = self.model.tool_motion(q, dq, tool)
+            out = np.maximum(low - place, place - high).max(axis=1)
+            out = np.maximum(out, (params.planes[3] - place @ normal) / np.linalg.norm(normal))
+            if out.max() > max(0.0, out[0]) + 2e-4:
+                bad.append(f"tool {tool} is {out.max():.5f} m outside, began {out[0]:.5f} m")
+            speed = np.linalg.norm(rate, axis=1)
+            if speed.max() > max(params.tcp_speed, speed[0]) * (1 + 1e-3):
+                bad.append(f"tool {tool} moves at {speed.max():.4f} m/s, allowed {params.tcp_speed} m/s")
+        return bad
+
+
+def _same(a: Verdict, b: Verdict) -> bool:
+    if (a.decision, a.scale, a.steps_accepted) != (b.decision, b.scale, b.steps_accepted):
+        return False
+    if a.trajectory is None or b.trajectory is None:
+        return a.trajectory is b.trajectory
+    return all(np.array_equal(getattr(a.trajectory, k), getattr(b.trajectory, k)) for k in ("t", "q", "dq", "ddq"))
+
+
+def attack(robot: Robot, seeds: Iterator[int], chunks: int, tally: Tally) -> Iterator[int]:
+    """Run chains until so many chunks were judged; yields after each chain."""
+    began, goal = time.perf_counter() - tally.seconds, tally.chunks + chunks
+    while tally.chunks < goal:
+        seed = next(seeds)
+        for hop, (used, case) in enumerate(robot.chain(seed)):
+            tally.chunks += 1
+            count(tally.decisions, [case.verdict.decision.name.lower()])
+            count(tally.reasons, case.verdict.reasons.names())
+            bad = robot.faults(used, case)
+            if seed % RARE == 0:
+                bad += robot.deeper_faults(used, case, np.random.default_rng(seed))
+            tally.violations += [f"{robot.name} seed {seed} chunk {hop}: {words}" for words in bad]
+        tally.seconds = time.perf_counter() - began
+        yield tally.chunks
+
+
+def count(table: dict[str, int], names: list[str]) -> None:
+    """Add one for each name."""
+    for name in names:
+        table[name] = table.get(name, 0) + 1
+
+
+def counted(first: int) -> Iterator[int]:
+    """first, first + 1, ..."""
+    while True:
+        yield first
+        first += 1
+
+
+def main() -> None:
+    """Run all robots and write the result, also when interrupted."""
+    from rich.progress import Progress
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--chunks", type=int, default=1_000_000, help="of all robots together")
+    parser.add_argument("--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
+    parser.add_argument("--json", type=Path, default=Path("safety_properties.json"))
+    args = parser.parse_args()
+    tallies = {name: Tally() for name in args.robots}
+    began, share = time.perf_counter(), -(-args.chunks // len(args.robots))
+    try:
+        with Progress() as progress:
+            for k, name in enumerate(args.robots):
+                task, robot = progress.add_task(name, total=share), Robot(name)
+                until = began + args.seconds * (k + 1) / len(args.robots)
+                for done in attack(robot, counted(args.seed), share, tallies[name]):
+                    progress.update(task, completed=done, description=f"{name} {len(tallies[name].violations)} bad")
+                    if time.perf_counter() > until:
+                        break
+                _write(args.json, tallies)
+    finally:
+        _write(args.json, tallies)
+    for name, t in tallies.items():
+        print(f"{name}: {t.chunks} chunks in {t.seconds:.0f} s, {len(t.violations)} violations, {t.decisions}")
+
+
+def _write(path: Path, tallies: dict[str, Tally]) -> None:
+    path.write_text(json.dumps({name: dataclasses.asdict(t) for name, t in tallies.items()}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""MuJoCo looks at what the filter emitted: other geometry, other dynamics, its own idea of which links may meet."""
+
+from __future__ import annotations
+
+import itertools
+
+import mujoco
+import numpy as np
+
+from wam_ros.core.types import SafeTrajectory
+from wam_ros.safety.model import SafetyModel
+from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.world import load_world
+
+WATCHED = 0.06  # m; pairs nearer than this are measured
+ACCURACY = 1e-5  # m, of its distances
+CONSTANT = 2e-5  # m; a distance that varies less is fixed by construction
+KINDS = {
+    "box": mujoco.mjtGeom.mjGEOM_BOX,
+    "sphere": mujoco.mjtGeom.mjGEOM_SPHERE,
+    "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+    "capsule": mujoco.mjtGeom.mjGEOM_CAPSULE,
+}
+
+
+class SecondEngine:
+    """One robot and its world as MuJoCo reads them from the same files.
+
+    Every two links that are not neighbours are watched, also those that the filter leaves out. Contacts within WATCHED
+    are found but make no force, so that inverse dynamics is that of the robot alone.
+    """
+
+    def __init__(self, model: SafetyModel) -> None:
+        self.model = model
+        spec = mujoco.MjSpec.from_file(str(model.embodiment.urdf_path))
+        spec.compiler.fusestatic = False
+        spec.compiler.discardvisual = True
+        self.obstacles = load_world(model.embodiment.world).obstacles
+        for name, o in self.obstacles.items():
+            size = [s / 2 for s in o.size] if o.shape == "box" else [o.size[0], *(s / 2 for s in o.size[1:])]
+            spec.worldbody.add_geom(
+                name=name, type=KINDS[o.shape], size=size + [0.0] * (3 - len(size)), pos=o.position, quat=o.orientation
+            )
+        for k, geom in enumerate(spec.geoms):
+            geom.name = geom.name or f"geom{k}"
+            geom.contype, geom.conaffinity = 1, 0  # no pairs but those named below
+        for a, b in self._free_pairs(spec):
+            spec.add_pair(geomname1=a, geomname2=b, margin=0.0, gap=WATCHED)
+        self.mj = spec.compile()
+        self.mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_LIMIT | mujoco.mjtDisableBit.mjDSBL_FRICTIONLOSS
+        self.data = mujoco.MjData(self.mj)
+        self.spread, self.offset = _followers(self.mj, model)
+        self.link = [self.mj.body(int(b)).name for b in self.mj.geom_bodyid]
+        world = [self.mj.geom(g).name in self.obstacles for g in range(self.mj.ngeom)]
+        self.wanted = np.array(
+            [
+                self.obstacles[self.mj.geom(g).name].clearance if w else 0.0
+                for g, w in zip(range(self.mj.ngeom), world, strict=True)
+            ]
+        )
+        self.is_world, self.is_box = np.array(world), self.mj.geom_type == mujoco.mjtGeom.mjGEOM_BOX
+        self.span = float(np.linalg.norm(model.tool_reach, axis=1).max()) + 0.3  # m per rad, generously
+
+    def _free_pairs(self, spec: mujoco.MjSpec) -> list[tuple[str, str]]:
+        """Names of the pairs of geoms that some joint can bring together."""
+        mj = spec.compile()
+        data = mujoco.MjData(mj)
+        spread, offset = _followers(mj, self.model)
+        weld = mj.body_weldid[mj.geom_bodyid]
+        parent = mj.body_weldid[mj.body_parentid[weld]]
+        gripper = {
+            int(mj.body_weldid[mj.jnt_bodyid[j]]) for j in range(mj.njnt) if np.abs(spread[j]) @ self.model.gripper > 0
+        }
+        judged = zip(self.model.judged.names, self.model.judged.reasons, strict=True)
+        told = {frozenset(names) for names, reason in judged if reason == "Told"}
+        candidates = []
+        for a, b in itertools.combinations(range(mj.ngeom), 2):
+            near = weld[a] == weld[b] or parent[a] == weld[b] or parent[b] == weld[a]
+            fingers = weld[a] in gripper and weld[b] in gripper and parent[a] == parent[b]
+            base = {mj.geom(g).name in self.obstacles for g in (a, b)}
+            if base == {True, False}:  # an obstacle meets whatever moves
+                near = weld[a] == weld[b]
+            links = frozenset(mj.body(int(mj.geom_bodyid[g])).name for g in (a, b))
+            if not near and not fingers and links not in told:
+                candidates.append((a, b))
+        rows = []
+        for q in self.model.random_q(60, seed=5):
+            data.qpos[:] = spread @ q + offset
+            mujoco.mj_kinematics(mj, data)
+            rows.append([mujoco.mj_geomDistance(mj, data, a, b, 10.0, None) for a, b in candidates])
+        varies = np.ptp(np.array(rows), axis=0) > CONSTANT
+        return [(mj.geom(a).name, mj.geom(b).name) for (a, b), v in zip(candidates, varies, strict=True) if v]
+
+    def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
+        """(N, A) efforts [Nm or N] of a motion (N, A); then `near` holds the samples with a pair within WATCHED."""
+        data, spread = self.data, self.spread
+        every_q, every_v, every_a = q @ spread.T + self.offset, dq @ spread.T, ddq @ spread.T
+        tau = np.empty_like(every_v)
+        self.near: dict[int, list[tuple[float, float, str]]] = {}
+        for k in range(len(q)):
+            data.qpos[:], data.qvel[:], data.qacc[:] = every_q[k], every_v[k], every_a[k]
+            mujoco.mj_inverse(self.mj, data)
+            tau[k] = data.qfrc_inverse
+            if data.ncon:
+                self.near[k] = self._contacts()
+        return tau @ spread
+
+    def distances(self, q: np.ndarray) -> list[tuple[float, float, str]]:
+        """(distance m, clearance m or 0 for a pair of links, words) of every pair within WATCHED at q (A,)."""
+        self.data.qpos[:] = self.spread @ q + self.offset
+        mujoco.mj_kinematics(self.mj, self.data)
+        mujoco.mj_comPos(self.mj, self.data)
+        mujoco.mj_collision(self.mj, self.data)
+        return self._contacts()
+
+    def too_near(self, t: SafeTrajectory, params: SafetyParams, finer: int = 10) -> str:
+        """Words for the worst pair below its clearance at the samples, and between them where that is possible; or ''.
+
+        Call it after `torque` with the samples of the same trajectory.
+        """
+        worst = (0.0, "")
+        near = set()
+        for k, contacts in self.near.items():
+            worst = min(worst, self._worst(contacts, params))
+            near |= {k - 1, k}
+        fast = np.abs(t.dq).max(axis=1)
+        far = fast[:-1] + fast[1:] + 1e-9
+        jump = far * np.diff(t.t) * self.span * t.q.shape[1]  # m, more than any point can move between two samples
+        intervals = sorted({*near, *np.flatnonzero(jump > WATCHED - 0.02)} & set(range(len(t.t) - 1)))
+        for k in intervals:
+            for u in np.arange(1, finer) / finer:
+                worst = min(worst, self._worst(self.distances(between(t, k, u)), params))
+        return worst[1]
+
+    def _contacts(self) -> list[tuple[float, float, str]]:
+        contact, mj, out, seen = self.data.contact, self.mj, [], set()
+        for d, pair in zip(contact.dist[: self.data.ncon], contact.geom[: self.data.ncon], strict=True):
+            a, b = int(pair[0]), int(pair[1])
+            if self.is_box[a] and self.is_box[b]:  # its contacts of boxes that do not touch are no distances
+                if (a, b) in seen:
+                    continue
+                seen.add((a, b))
+                d = mujoco.mj_geomDistance(mj, self.data, a, b, WATCHED, None)
+            names = [mj.geom(g).name if self.is_world[g] else self.link[g] for g in (a, b)]
+            out.append((float(d), float(max(self.wanted[a], self.wanted[b])), " to ".join(names)))
+        return out
+
+    @staticmethod
+    def _worst(contacts: list[tuple[float, float, str]], params: SafetyParams) -> tuple[float, str]:
+        worst = (0.0, "")
+        for d, wanted, words in contacts:
+            lack = d - (wanted or params.self_clearance_m) + ACCURACY
+            worst = min(worst, (lack, f"{words} {d:.6f} m, wanted {wanted or params.self_clearance_m} m"))
+        return worst if worst[0] < 0 else (0.0, "")
+
+
+def between(t: SafeTrajectory, k: int, u: float) -> np.ndarray:
+    """Position (A,) at the share u of interval k, by the Hermite form of the quintic."""
+    h = float(t.t[k + 1] - t.t[k])
+    u2, u3, u4, u5 = u**2, u**3, u**4, u**5
+    return (
+        (1 - 10 * u3 + 15 * u4 - 6 * u5) * t.q[k]
+        + h * (u - 6 * u3 + 8 * u4 - 3 * u5) * t.dq[k]
+        + h * h / 2 * (u2 - 3 * u3 + 3 * u4 - u5) * t.ddq[k]
+        + (10 * u3 - 15 * u4 + 6 * u5) * t.q[k + 1]
+        + h * (-4 * u3 + 7 * u4 - 3 * u5) * t.dq[k + 1]
+        + h * h / 2 * (u3 - 2 * u4 + u5) * t.ddq[k + 1]
+    )
+
+
+def _followers(mj: mujoco.MjModel, model: SafetyModel) -> tuple[np.ndarray, np.ndarray]:
+    """(nq, A) and (nq,): joint positions of MuJoCo from commanded ones, read from the description again."""
+    spread, offset = np.zeros((mj.nq, len(model.joint_names))), np.zeros(mj.nq)
+    for j in range(mj.njnt):
+        joint, factor, shift = model.urdf[mj.joint(j).name], 1.0, 0.0
+        while joint.mimic:
+            shift += factor * joint.offset
+            factor *= joint.multiplier
+            joint = model.urdf[joint.mimic]
+        spread[j, model.joint_names.index(joint.name)], offset[j] = factor, shift
+    return spread, offset
