@@ -7,9 +7,11 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 pytest.importorskip("mujoco")
 
+from rcl_interfaces.srv import GetParameters
 from rclpy.lifecycle import TransitionCallbackReturn
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
+from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.msg import EpisodeState
 from wam_ros.srv import ResetEpisode
@@ -17,8 +19,9 @@ from wam_ros.srv import ResetEpisode
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, SafeTrajectory
-from wam_ros.nodes.sim_node import SimNode, read_trajectory
+from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
+from wam_ros.ros.controller_server import read_trajectory
 from wam_ros.ros.controllers.joint_trajectory import TOPIC
 
 pytestmark = pytest.mark.ros
@@ -122,6 +125,23 @@ def test_faster_than_time_the_clock_is_published_and_runs_faster(arena, arm):
     arena.spin(1.0)
     passed = (convert.time_to_ns(clock[-1].clock) - first) / (arena.now_ns() - began)
     assert 2.5 < passed < 5.0
+    steps = np.diff([convert.time_to_ns(m.clock) for m in clock]) / NS
+    assert steps.min() >= 0.01 - 1e-9  # more often would only keep every node busy
+
+
+@pytest.mark.parametrize("kind", ["forward_position", "forward_velocity"])
+def test_a_forward_controller_moves_the_arm_by_its_topic(arena, arm, kind):
+    arena.add(SimNode, camera_hz=0.5, controller=kind)
+    publisher = arena.observer.create_publisher(Float64MultiArray, f"{kind}_controller/commands", qos.STREAM)
+    arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
+    q0 = arm.state.positions
+    if kind == "forward_position":
+        publisher.publish(Float64MultiArray(data=list(q0 + 0.1 * STEP)))
+    else:
+        publisher.publish(Float64MultiArray(data=list(STEP)))
+    arena.until(lambda: np.abs(arm.state.positions - q0)[:7].min() > 0.008)
+    answer = arena.call(GetParameters, f"{kind}_controller/get_parameters", names=["joints"])
+    assert tuple(answer.values[0].string_array_value) == PANDA.joint_names
 
 
 def test_an_unknown_robot_or_task_does_not_configure(arena):

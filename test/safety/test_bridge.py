@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from test.safety.test_gate import HOME, LIMITS, NOW, PANDA, move
 from wam_ros.core.types import NS, JointState
 from wam_ros.safety.bridge import Bridge
 from wam_ros.safety.gate import Gate
 from wam_ros.safety.lag import Lag
 from wam_ros.safety.player import Player
+
+from .test_gate import HOME, LIMITS, NOW, PANDA, move
 
 TICK = 10_000_000
 KINDS = pytest.mark.parametrize("streams", [False, True])

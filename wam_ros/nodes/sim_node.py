@@ -9,21 +9,20 @@ import numpy as np
 from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import NS
 from wam_ros.msg import EpisodeState
 from wam_ros.ros import convert, qos
-from wam_ros.ros.controllers.joint_trajectory import TOPIC
+from wam_ros.ros.controller_server import KINDS, ControllerServer, make_sim_controller
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.params import param
 from wam_ros.sim.stepper import Stepper
-from wam_ros.sim.trajectory_controller import TrajectoryController
 from wam_ros.sim.world import SimObject, World
 from wam_ros.srv import ResetEpisode
+
+CLOCK_S = 0.01  # simulated time between two messages on /clock, unless waking up takes longer
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class SimParams:
     camera_hz: float = param(20.0, unit="Hz", low=0.5, high=100.0, doc="images per camera and simulated second")
     camera_height: int = param(128, unit="px", low=16, high=1080, doc="rows of every image")
     camera_width: int = param(128, unit="px", low=16, high=1920, doc="columns of every image")
+    controller: str = param("joint_trajectory", choices=KINDS, doc="kind of the arm's controller")
     cmd_timeout_s: float = param(0.0, unit="s", low=0.0, high=60.0, doc="cmd_timeout of the controller; 0 is none")
 
 
@@ -55,7 +55,8 @@ class SimNode(WamNode):
         self.embodiment = load_embodiment(p.embodiment)
         self._world = World(self.embodiment, p.task, (p.camera_height, p.camera_width), p.step_s)
         self._world.reset(p.seed)
-        self._controller = TrajectoryController(self._world.joint_names, self._world.q, cmd_timeout_s=p.cmd_timeout_s)
+        names, q0 = self._world.joint_names, self._world.q
+        self._controller = make_sim_controller(p.controller, names, q0, p.cmd_timeout_s)
         self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
         self._objects_pub = self.create_publisher(MarkerArray, "sim/objects", qos.STATUS)
@@ -70,7 +71,7 @@ class SimNode(WamNode):
             )
             for camera in self.embodiment.cameras
         ]
-        self.create_subscription(JointTrajectory, TOPIC, self._on_trajectory, qos.TRAJECTORY)
+        ControllerServer(self, p.controller, self._controller, self._reached_ns)
         self.create_service(ResetEpisode, "~/reset_episode", self._on_reset)
 
     def activate(self) -> None:
@@ -83,7 +84,7 @@ class SimNode(WamNode):
         self._stepper.every(1 / p.camera_hz, self._publish_images)
         self._stepper.every(0.1, self._publish_episode)
         if p.rate != 1.0:
-            self._stepper.every(p.step_s, self._publish_clock)
+            self._stepper.every(max(CLOCK_S, p.wake_s * p.rate), self._publish_clock)
         self._timer = self.create_timer(p.wake_s, self._on_timer)
 
     def deactivate(self) -> None:
@@ -95,6 +96,10 @@ class SimNode(WamNode):
         if world := self.__dict__.pop("_world", None):
             world.close()
 
+    def _reached_ns(self) -> int | None:
+        """The instant the physics has reached; None while it is frozen."""
+        return self._stepper.now_ns if self.active else None
+
     def _target_ns(self) -> int:
         """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""
         if self.params.rate == 1.0:
@@ -103,17 +108,6 @@ class SimNode(WamNode):
 
     def _on_timer(self) -> None:
         self._stepper.advance(self._target_ns())
-
-    def _on_trajectory(self, msg: JointTrajectory) -> None:
-        if not self.active:
-            return
-        try:
-            start_ns, names, t, q, dq, ddq = read_trajectory(msg)
-            error = self._controller.set_trajectory(start_ns, names, t, q, dq, ddq, self._stepper.now_ns)
-        except WamError as problem:
-            error = str(problem)
-        if error:
-            self.get_logger().error(f"trajectory refused: {error}", throttle_duration_sec=1.0)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
         if not self.active:
@@ -173,28 +167,6 @@ class SimNode(WamNode):
         s.x, s.y, s.z = o.size.tolist()
         c.r, c.g, c.b, c.a = o.rgba.tolist()
         return marker
-
-
-def read_trajectory(msg: JointTrajectory) -> tuple:
-    """(start_ns, joint_names, t, q, dq or None, ddq or None) of a message whose sizes are not trusted.
-
-    Raises:
-        WamError: the points differ in what they carry.
-    """
-    columns = {}
-    for field in ("positions", "velocities", "accelerations"):
-        rows = [getattr(point, field) for point in msg.points]
-        sizes = {len(row) for row in rows}
-        if len(sizes) > 1:
-            raise WamError(f"points carry {field} of different sizes: {sorted(sizes)}")
-        columns[field] = np.array(rows) if sizes - {0} else None
-    if columns["positions"] is None:
-        raise WamError("trajectory has no positions")
-    if any(len(point.effort) for point in msg.points):
-        raise WamError("efforts are not taken by a controller of positions")
-    t = np.array([p.time_from_start.sec + p.time_from_start.nanosec / NS for p in msg.points])
-    start_ns = convert.time_to_ns(msg.header.stamp)
-    return start_ns, tuple(msg.joint_names), t, columns["positions"], columns["velocities"], columns["accelerations"]
 
 
 def main() -> None:

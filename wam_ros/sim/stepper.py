@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from wam_ros.core.types import NS
+from wam_ros.sim.forward_controller import ForwardController
 from wam_ros.sim.trajectory_controller import TrajectoryController
 from wam_ros.sim.world import World
 
@@ -20,7 +21,7 @@ class Stepper:
         start_ns: the outer instant of the world's present state.
     """
 
-    def __init__(self, world: World, controller: TrajectoryController, start_ns: int) -> None:
+    def __init__(self, world: World, controller: TrajectoryController | ForwardController, start_ns: int) -> None:
         self.world, self.controller = world, controller
         self.now_ns = start_ns  # the instant the physics has reached
         self._step_ns = round(world.model.opt.timestep * NS)

@@ -1,0 +1,50 @@
+"""The simulated controller obeys the rules of forward_command_controller."""
+
+import numpy as np
+import pytest
+
+from wam_ros.core.types import NS
+from wam_ros.sim.forward_controller import ForwardController
+
+NAMES = ("a", "b")
+Q0 = np.array([0.1, -0.2])
+NOW = 1_000 * NS
+
+
+def test_it_holds_where_it_was_made_until_something_arrives():
+    np.testing.assert_array_equal(ForwardController(NAMES, Q0).sample(NOW)[0], Q0)
+
+
+def test_positions_are_taken_at_once_and_held_for_ever():
+    c = ForwardController(NAMES, Q0)
+    assert c.command([0.3, 0.4], NOW) is None
+    np.testing.assert_array_equal(c.sample(NOW + 100 * NS)[0], [0.3, 0.4])
+    assert not c.sample(NOW + 200 * NS)[1].any()
+
+
+def test_a_velocity_goes_on_until_another_one_comes():
+    c = ForwardController(NAMES, Q0, "velocity")
+    c.command([0.5, -1.0], NOW)
+    np.testing.assert_allclose(c.sample(NOW + 4 * NS)[0], [*Q0, 2.0, -4.0])
+    c.command([0.0, 0.0], NOW + 5 * NS)
+    np.testing.assert_allclose(c.sample(NOW + 9 * NS)[0], [*Q0, 2.5, -5.0])
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 0.0], [0.0, np.inf]])
+def test_what_is_not_finite_is_dropped(bad):
+    c = ForwardController(NAMES, Q0)
+    assert "not finite" in c.command(bad, NOW)
+    assert c.command([0.3, 0.4], NOW) is None
+
+
+@pytest.mark.parametrize("bad", [[], [0.0], [0.0, 0.0, 0.0]])
+@pytest.mark.parametrize("interface", ["position", "velocity"])
+def test_another_length_deactivates_it(bad, interface):
+    c = ForwardController(NAMES, Q0, interface)
+    c.command([0.3, 0.4], NOW)
+    assert "2 interfaces" in c.command(bad, NOW)
+    held = c.sample(NOW)[0]
+    assert "deactivated" in c.command([0.1, 0.1], NOW)
+    np.testing.assert_array_equal(c.sample(NOW + NS)[0], held)
+    c.reset(Q0)
+    assert c.command([0.1, 0.1], NOW + NS) is None

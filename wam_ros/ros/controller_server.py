@@ -1,0 +1,114 @@
+"""A simulated controller as the network sees it: its topic and its parameter service, under its own name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from rcl_interfaces.srv import GetParameters
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from std_msgs.msg import Float64MultiArray
+from trajectory_msgs.msg import JointTrajectory
+
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.types import NS
+from wam_ros.ros import convert, qos
+from wam_ros.sim.forward_controller import ForwardController
+from wam_ros.sim.trajectory_controller import TrajectoryController
+
+KINDS = ("joint_trajectory", "forward_position", "forward_velocity")
+SimController = TrajectoryController | ForwardController
+
+
+def make_sim_controller(kind: str, joint_names: Any, q0: np.ndarray, cmd_timeout_s: float = 0.0) -> SimController:
+    """A simulated controller by kind.
+
+    Raises:
+        WamError: unknown kind; lists the choices.
+    """
+    require_known("controller", kind, KINDS)
+    if kind == "joint_trajectory":
+        return TrajectoryController(joint_names, q0, cmd_timeout_s=cmd_timeout_s)
+    return ForwardController(joint_names, q0, kind.removeprefix("forward_"))
+
+
+class ControllerServer:
+    """Hands messages to a controller and answers how it is set.
+
+    Args:
+        node: that listens.
+        kind: one of `KINDS`.
+        controller: of that kind.
+        now_ns: the controller's clock; None while it is inactive.
+    """
+
+    def __init__(
+        self, node: Node, kind: str, controller: SimController, now_ns: Callable[[], int | None], name: str = ""
+    ) -> None:
+        self._node, self._controller, self._now_ns = node, controller, now_ns
+        self.name = name or f"{kind}_controller"
+        self.parameters: dict[str, Any] = {"joints": list(controller.joint_names)}
+        if isinstance(controller, TrajectoryController):
+            self.parameters |= {
+                "interpolate_from_desired_state": True,
+                "interpolation_method": "splines",
+                "allow_nonzero_velocity_at_trajectory_end": False,
+                "cmd_timeout": controller.cmd_timeout_s,
+            }
+            topic, on_message = "joint_trajectory", self._on_trajectory
+            node.create_subscription(JointTrajectory, f"{self.name}/{topic}", on_message, qos.TRAJECTORY)
+        else:
+            self.parameters["interface_name"] = controller.interface
+            node.create_subscription(Float64MultiArray, f"{self.name}/commands", self._on_command, qos.STREAM)
+        node.create_service(GetParameters, f"{self.name}/get_parameters", self._on_get)
+
+    def _on_trajectory(self, msg: JointTrajectory) -> None:
+        now_ns = self._now_ns()
+        if now_ns is None or not isinstance(self._controller, TrajectoryController):
+            return
+        try:
+            start_ns, names, t, q, dq, ddq = read_trajectory(msg)
+            error = self._controller.set_trajectory(start_ns, names, t, q, dq, ddq, now_ns)
+        except WamError as problem:
+            error = str(problem)
+        self._say(error and f"trajectory refused: {error}")
+
+    def _on_command(self, msg: Float64MultiArray) -> None:
+        now_ns = self._now_ns()
+        if now_ns is not None and isinstance(self._controller, ForwardController):
+            self._say(self._controller.command(np.array(msg.data), now_ns))
+
+    def _say(self, error: str | None) -> None:
+        if error:
+            self._node.get_logger().error(f"{self.name}: {error}", throttle_duration_sec=1.0)
+
+    def _on_get(self, request: GetParameters.Request, response: GetParameters.Response) -> GetParameters.Response:
+        """As rclcpp answers: with nothing at all when one name is unknown."""
+        if all(name in self.parameters for name in request.names):
+            found = [Parameter(name, value=self.parameters[name]) for name in request.names]
+            response.values = [p.get_parameter_value() for p in found]
+        return response
+
+
+def read_trajectory(msg: JointTrajectory) -> tuple:
+    """(start_ns, joint_names, t, q, dq or None, ddq or None) of a message whose sizes are not trusted.
+
+    Raises:
+        WamError: the points differ in what they carry.
+    """
+    columns = {}
+    for field in ("positions", "velocities", "accelerations"):
+        rows = [getattr(point, field) for point in msg.points]
+        sizes = {len(row) for row in rows}
+        if len(sizes) > 1:
+            raise WamError(f"points carry {field} of different sizes: {sorted(sizes)}")
+        columns[field] = np.array(rows) if sizes - {0} else None
+    if columns["positions"] is None:
+        raise WamError("trajectory has no positions")
+    if any(len(point.effort) for point in msg.points):
+        raise WamError("efforts are not taken by a controller of positions")
+    t = np.array([p.time_from_start.sec + p.time_from_start.nanosec / NS for p in msg.points])
+    start_ns = convert.time_to_ns(msg.header.stamp)
+    return start_ns, tuple(msg.joint_names), t, columns["positions"], columns["velocities"], columns["accelerations"]

@@ -1,0 +1,59 @@
+"""What a forward_command_controller does with its messages, in numpy: the rules of ros2_controllers 4.42 and 5.17.
+
+Numbers that are not finite are dropped, a message of another length fails the controller (the manager then deactivates
+it), nothing expires, and nothing limits what passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from wam_ros.core.types import NS
+
+
+class ForwardController:
+    """Positions or velocities of some joints, as they came; the clock comes by argument. Not thread-safe.
+
+    Args:
+        joint_names: the joints it commands, in the order of a message's numbers.
+        q0: (A,) rad or m, where it holds until something arrives.
+        interface: position or velocity.
+    """
+
+    def __init__(self, joint_names: Sequence[str], q0: np.ndarray, interface: str = "position") -> None:
+        self.joint_names, self.interface = tuple(joint_names), interface
+        self.reset(q0)
+
+    def reset(self, q: np.ndarray) -> None:
+        """Activate anew and hold `q` (A,)."""
+        self._q = np.array(q, dtype=float)
+        self._dq = np.zeros(len(self._q))
+        self._now_ns: int | None = None
+        self.failed = False
+
+    def command(self, values: np.ndarray, now_ns: int) -> str | None:
+        """Take the numbers of one message, or say in one sentence why not."""
+        values = np.asarray(values, dtype=float)
+        if self.failed:
+            return "the controller was deactivated"
+        if not np.isfinite(values).all():
+            return "a value is not finite: dropped"
+        self.sample(now_ns)
+        if len(values) != len(self.joint_names):
+            self.failed = True
+            self._dq = np.zeros(len(self._q))
+            return f"command size {len(values)} does not match {len(self.joint_names)} interfaces: deactivated"
+        if self.interface == "position":
+            self._q = values.copy()
+        else:
+            self._dq = values.copy()
+        return None
+
+    def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The desired (q, dq, ddq), each (A,), at `now_ns`; velocities go on until another one arrives."""
+        if self._now_ns is not None and now_ns > self._now_ns:
+            self._q = self._q + self._dq * ((now_ns - self._now_ns) / NS)
+        self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
+        return self._q.copy(), self._dq.copy(), np.zeros(len(self._q))
