@@ -14,12 +14,13 @@ pytest.importorskip("wam_ros.sim.world")
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Path
 from rclpy.lifecycle import TransitionCallbackReturn
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import JointState, PointCloud2, PointField
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.msg import ActionChunk, SafetyReport
+from wam_ros.srv import HoldObject
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision, SafetyState
@@ -46,7 +47,7 @@ class Cell:
             arena.spawn("safety_node", **safety)
         else:
             arena.add(SafetyNode, **safety)
-        arena.until(lambda: self._chunks.get_subscription_count() == 1 and self.arm.state is not None and self._reports)
+        arena.until(lambda: self._chunks.get_subscription_count() == 2 and self.arm.state is not None and self._reports)
 
     @property
     def reports(self):
@@ -270,3 +271,67 @@ def test_the_safety_process_never_imports_torch():
     code = "import sys, wam_ros.nodes.safety_node, wam_ros.nodes.bridge_node; print('torch' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert ran.stdout.split() == ["False"]
+
+
+def obstacle(arena, position, **more):
+    marker = Marker(ns="people", id=1, type=Marker.CUBE, **more)
+    marker.header.frame_id = PANDA.base_frame
+    marker.header.stamp = arena.observer.get_clock().now().to_msg()
+    marker.pose.position.x, marker.pose.position.y, marker.pose.position.z = position
+    marker.scale.x = marker.scale.y = marker.scale.z = 0.1
+    return MarkerArray(markers=[marker])
+
+
+@pytest.mark.parametrize("profile", [qos.STATUS, qos.LATCHED])
+def test_an_obstacle_that_appears_ends_the_motion_and_its_removal_lets_it_go_on(arena, arm, cell, profile):
+    publisher = arena.observer.create_publisher(MarkerArray, "obstacles", profile)
+    cell.arm_it()
+    cell.drive()
+    publisher.publish(obstacle(arena, (0.45, 0.0, 0.55)))
+    arena.until(lambda: any("people/1" in r.sentence for r in cell.reports), cell.feed())
+    arena.until(arm.at_rest, cell.feed(), seconds=5.0)
+    publisher.publish(MarkerArray(markers=[Marker(ns="people", id=1, action=Marker.DELETE)]))
+    if cell.state == SafetyState.FAULT:  # it appeared too near to stop clear of it
+        arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
+        cell.arm_it()
+    arena.until(arm.moving, cell.feed(-0.03))
+
+
+def test_an_obstacle_in_an_unknown_frame_stops_the_arm_by_name(arena, arm, cell, capfd):
+    publisher = arena.observer.create_publisher(MarkerArray, "obstacles", qos.STATUS)
+    cell.arm_it()
+    cell.drive()
+    odd = obstacle(arena, (5.0, 0.0, 0.0))
+    odd.markers[0].header.frame_id = "panda_lnk0"
+    publisher.publish(odd)
+    arena.until(lambda: any("Did you mean 'panda_link0'" in r.sentence for r in cell.reports), cell.feed())
+    arena.until(arm.at_rest, cell.feed(), seconds=5.0)
+    assert "panda_lnk0" in capfd.readouterr().err
+
+
+def test_a_point_cloud_must_keep_coming_once_it_came(arena, arm, cell):
+    publisher = arena.observer.create_publisher(PointCloud2, "obstacle_points", qos.STATUS)
+    arena.until(lambda: publisher.get_subscription_count() == 1)
+    fields = [PointField(name=n, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, n in enumerate("xyz")]
+    points = np.array([[-2.0, 0.0, 0.5]] * 50, np.float32)
+    cloud = PointCloud2(height=1, width=50, fields=fields, point_step=12, row_step=600, data=points.tobytes())
+    cloud.header.frame_id = PANDA.base_frame
+    feed = cell.feed()
+
+    def see():
+        cloud.header.stamp = arena.observer.get_clock().now().to_msg()
+        publisher.publish(cloud)
+        feed()
+
+    cell.arm_it()
+    arena.until(arm.moving, see)
+    arena.until(lambda: any("'points' was last seen" in r.sentence for r in cell.reports), feed)
+    arena.until(arm.at_rest, feed, seconds=5.0)
+
+
+def test_what_is_held_is_said_and_nonsense_is_refused(arena, arm, cell):
+    can = {"name": "can", "frame": "panda_hand", "mass": 0.5, "shape": "cylinder", "size": [0.03, 0.1]}
+    assert "holds can" in arena.call(HoldObject, "safety_node/hold", **can).message
+    refused = arena.call(HoldObject, "safety_node/hold", **{**can, "name": "box", "size": [0.03] * 5000})
+    assert not refused.success
+    assert "holds nothing" in arena.call(HoldObject, "safety_node/hold", name="can", release=True).message

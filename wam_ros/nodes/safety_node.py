@@ -14,16 +14,17 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport
 from wam_ros.msg import ActionChunk as ActionChunkMsg
 from wam_ros.msg import ImaginedFuture, Observation
 from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.markers import Pictures
+from wam_ros.ros.obstacles import ObstacleTopics
 from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.following import Following
+from wam_ros.safety.following import Following, Rejoining
 from wam_ros.safety.machine import Answer, Output, SafetyMachine
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
@@ -42,6 +43,8 @@ class SafetyNodeParams:
     follow_rad: float = param(0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere")
     follow_m: float = param(0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints")
     follow_s: float = param(0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest")
+    cloud_voxel_m: float = param(0.02, unit="m", low=0.005, high=0.2, doc="edge of a voxel of obstacle_points")
+    cloud_lifetime_s: float = param(0.5, unit="s", low=0.0, high=60.0, doc="the next obstacle_points come within this")
     markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
 
 
@@ -57,18 +60,19 @@ class SafetyNode(WamNode):
         model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
         self._machine = SafetyMachine(SafetyFilter(model, margins), p.dry_run)
         self._following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
-        self._malformed, self._wants_arm = 0, p.arm_on_start
-        self._reported_ns = 0
+        self._rejoining = Rejoining(self._machine, self._following, p.arm_on_start)
+        self._malformed = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
         self._report_pub = self.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
         self._pictures = Pictures(self, model, p.markers_hz)
+        ObstacleTopics(self, self._machine, self._emit, self._serve, p.cloud_voxel_m, p.cloud_lifetime_s)
         self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
         self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
         self.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
         self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
         self.create_subscription(ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
         self.create_subscription(Bool, "estop", self._on_estop, qos.LATCHED)
-        self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._arm(q.data)))
+        self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())))
         self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
         self.create_service(Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns())))
         gc.collect()
@@ -93,42 +97,17 @@ class SafetyNode(WamNode):
         return self.get_clock().now().nanoseconds
 
     def _on_tick(self) -> None:
-        output = self._machine.tick(self._now_ns())
-        self._check_bridge()
-        if self._wants_arm and self._machine.state == SafetyState.HOLD:
-            self._arm_by_itself()
+        output, now_ns = self._machine.tick(self._now_ns()), self._now_ns()
+        words, ended = self._rejoining.lost(now_ns)
+        if ended is not None:
+            self.get_logger().error(words, throttle_duration_sec=1.0)
+            self._emit(ended)
+        if self._rejoining.arm_by_itself(now_ns):
+            self.get_logger().info("armed")
         self._move(output.trajectory)
         due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
         if due or output.trajectory is not None:
             self._report(output.report)
-
-    def _arm(self, on: bool) -> Answer:
-        answer = self._machine.arm(on, self._now_ns())
-        self._wants_arm = self._wants_arm and on and not answer.ok
-        return answer
-
-    def _arm_by_itself(self) -> None:
-        """Start in simulation, or go on after the bridge missed a motion: from where the arm is told to stand."""
-        q = self._machine.inputs.q
-        rest = None if q is None else self._following.rest(q)
-        if rest is not None:
-            self._machine.brakes.stand(rest)
-            if self._arm(True).ok:
-                self.get_logger().info("armed")
-
-    def _check_bridge(self) -> None:
-        """Motion that the bridge refused is ended here too, and begun anew from where the arm really stands."""
-        machine, now_ns = self._machine, self._now_ns()
-        if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
-            return
-        reason = self._following.lost(machine.brakes.playback, now_ns)
-        if not reason:
-            return
-        self.get_logger().error(f"{reason}; waiting for the arm to rest, then going on", throttle_duration_sec=1.0)
-        again = machine.state == SafetyState.ARMED or machine.brakes.after == SafetyState.ARMED
-        self._wants_arm = self._wants_arm or again
-        machine.brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
-        self._emit(machine.tick(now_ns))
 
     def _on_commanded(self, msg: JointState) -> None:
         try:

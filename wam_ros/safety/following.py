@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.types import NS, JointState
+from wam_ros.core.types import NS, JointState, Reason, SafetyState
+from wam_ros.safety.answers import Answer, Output
+from wam_ros.safety.machine import SafetyMachine
 from wam_ros.safety.playback import Playback
 
 
@@ -52,3 +54,46 @@ class Following:
         if self.told is None:
             return measured
         return None if np.abs(self.told.velocities).max() > 0 else self.told.positions
+
+
+class Rejoining:
+    """Arms by itself where that was asked for: once in simulation, and after the bridge missed a motion.
+
+    Args:
+        machine: to arm.
+        following: what the bridge commands.
+        wants_arm: arm as soon as it is possible.
+    """
+
+    def __init__(self, machine: SafetyMachine, following: Following, wants_arm: bool) -> None:
+        self._machine, self._following, self._wants_arm = machine, following, wants_arm
+
+    def arm(self, on: bool, now_ns: int) -> Answer:
+        """Arm or disarm as an operator says; disarming is the last word."""
+        answer = self._machine.arm(on, now_ns)
+        self._wants_arm = self._wants_arm and on and not answer.ok
+        return answer
+
+    def lost(self, now_ns: int) -> tuple[str, Output | None]:
+        """Motion that the bridge did not take is ended here too, to begin anew from where the arm really stands."""
+        machine = self._machine
+        if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
+            return "", None
+        reason = self._following.lost(machine.brakes.playback, now_ns)
+        if not reason:
+            return "", None
+        again = machine.state == SafetyState.ARMED or machine.brakes.after == SafetyState.ARMED
+        self._wants_arm = self._wants_arm or again
+        machine.brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
+        return f"{reason}; waiting for the arm to rest, then going on", machine.tick(now_ns)
+
+    def arm_by_itself(self, now_ns: int) -> bool:
+        """Whether it has just armed from where the arm is told to stand."""
+        q = self._machine.inputs.q
+        if not self._wants_arm or self._machine.state != SafetyState.HOLD or q is None:
+            return False
+        rest = self._following.rest(q)
+        if rest is None:
+            return False
+        self._machine.brakes.stand(rest)
+        return self.arm(True, now_ns).ok

@@ -108,7 +108,7 @@ class LiveWorld:
         obstacle = dataclasses.replace(change.obstacle, clearance=self.params.obstacle_clearance_m)
         require_obstacle(obstacle, "it")
         if isinstance(obstacle, Cloud):
-            require_points(obstacle.points, "it")
+            require_points(obstacle.points, obstacle.size[0], "it")
         seen_ns = min(change.stamp_ns or now_ns, now_ns)
         return _Told(self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s)
 

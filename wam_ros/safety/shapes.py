@@ -56,7 +56,7 @@ def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -
         geometry = coal.MeshLoader().load(str(path), np.array(size))
         geometry = _hull(geometry, str(path))
     elif obstacle.shape == "points":
-        points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path)
+        points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path, size[0])
         geometry = coal.makeOctree(np.ascontiguousarray(points), size[0])
     elif obstacle.shape == "plane":
         geometry = coal.Halfspace(np.array([0.0, 0.0, 1.0]), 0.0)

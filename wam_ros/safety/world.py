@@ -15,6 +15,7 @@ from wam_ros.core.yamlfile import from_mapping, load_yaml
 SHAPES = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 3, "plane": 0, "points": 1}
 
 
+MOST_VOXELS = 30_000  # from the origin to every side; an octree of 16 levels silently drops what is beyond
 HUGE = 1e6  # m; beyond it no distance means anything
 
 
@@ -74,8 +75,8 @@ def require_obstacle(obstacle: Obstacle, where: str) -> None:
         raise WamError(f"{where}: orientation {obstacle.orientation} is not a unit quaternion")
 
 
-def read_points(path: Path) -> np.ndarray:
-    """(N, 3) m of an .npy file.
+def read_points(path: Path, edge: float) -> np.ndarray:
+    """(N, 3) m of an .npy file, for voxels of `edge` m.
 
     Raises:
         WamError: not an array of finite points.
@@ -84,11 +85,13 @@ def read_points(path: Path) -> np.ndarray:
         points = np.asarray(np.load(path, allow_pickle=False), dtype=float)
     except (OSError, ValueError) as error:
         raise WamError(f"{path}: {error}") from error
-    require_points(points, str(path))
+    require_points(points, edge, str(path))
     return points
 
 
-def require_points(points: np.ndarray, where: str) -> None:
-    """Raise `WamError` unless `points` are (N, 3) and finite, N at least one."""
+def require_points(points: np.ndarray, edge: float, where: str) -> None:
+    """Raise `WamError` unless `points` are (N, 3), finite, at least one, and fit into voxels of `edge` m."""
     if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0 or not (np.abs(points) < HUGE).all():
         raise WamError(f"{where}: expected finite points (N, 3) m, found {points.shape}")
+    if np.abs(points).max() > MOST_VOXELS * edge:
+        raise WamError(f"{where}: points {np.abs(points).max():.0f} m away do not fit into voxels of {edge} m")

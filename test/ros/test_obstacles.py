@@ -1,0 +1,127 @@
+"""Markers and point clouds as words about the surroundings, and what the safety node makes of them."""
+
+import struct
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.srv")
+from builtin_interfaces.msg import Duration, Time
+from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from sensor_msgs.msg import PointCloud2, PointField
+from std_msgs.msg import Header
+from visualization_msgs.msg import Marker, MarkerArray
+from wam_ros.srv import HoldObject
+
+from wam_ros.ros.obstacles import MOST_MARKERS, change_from_cloud, changes_from_markers, load_from_request
+from wam_ros.safety.live import ALL
+from wam_ros.safety.world import require_obstacle
+
+pytestmark = pytest.mark.ros
+
+
+def marker(kind=Marker.CUBE, **more) -> Marker:
+    pose = Pose(position=Point(x=0.1, y=0.2, z=0.3), orientation=Quaternion(w=1.0))
+    scale = Vector3(x=0.2, y=0.4, z=0.6)
+    header = Header(stamp=Time(sec=5), frame_id="panda_link0")
+    return Marker(header=header, ns="people", id=7, type=kind, pose=pose, scale=scale, **more)
+
+
+def cloud(points, fields="xyz", kind=PointField.FLOAT32) -> PointCloud2:
+    data = np.asarray(points, np.float32 if kind == PointField.FLOAT32 else np.float64)
+    size = data.itemsize
+    msg = PointCloud2(height=1, width=len(data), point_step=3 * size, row_step=3 * size * len(data), is_dense=True)
+    msg.header = Header(stamp=Time(sec=5), frame_id="panda_link0")
+    msg.fields = [PointField(name=n, offset=k * size, datatype=kind, count=1) for k, n in enumerate(fields)]
+    msg.data = data.tobytes()
+    return msg
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "size"),
+    [
+        (Marker.CUBE, "box", (0.2, 0.4, 0.6)),
+        (Marker.SPHERE, "sphere", (0.3,)),
+        (Marker.CYLINDER, "cylinder", (0.2, 0.6)),
+    ],
+)
+def test_solid_markers_are_obstacles_at_least_their_size(kind, shape, size):
+    (change,) = changes_from_markers(MarkerArray(markers=[marker(kind, lifetime=Duration(nanosec=500_000_000))]))
+    assert (change.name, change.frame, change.stamp_ns, change.lifetime_s) == (
+        "people/7",
+        "panda_link0",
+        5 * 10**9,
+        0.5,
+    )
+    assert (change.obstacle.shape, change.obstacle.size) == (shape, size)
+    assert change.obstacle.position == (0.1, 0.2, 0.3)
+    require_obstacle(change.obstacle, "it")
+
+
+def test_deletions_are_changes():
+    gone, all_gone = changes_from_markers(
+        MarkerArray(markers=[marker(action=Marker.DELETE), marker(action=Marker.DELETEALL)])
+    )
+    assert (gone.name, gone.obstacle, gone.refusal) == ("people/7", None, "")
+    assert (all_gone.name, all_gone.obstacle, all_gone.refusal) == (ALL, None, "")
+
+
+@pytest.mark.parametrize(
+    ("odd", "word"),
+    [
+        (marker(Marker.ARROW), "type 0"),
+        (marker(Marker.MESH_RESOURCE), "type 10"),
+        (marker(action=77), "action 77"),
+        (marker(frame_locked=True), "service hold"),
+    ],
+)
+def test_what_is_no_obstacle_is_refused_by_name(odd, word):
+    (change,) = changes_from_markers(MarkerArray(markers=[odd]))
+    assert change.obstacle is None
+    assert word in change.refusal
+
+
+def test_too_many_markers_are_refused_as_one():
+    (change,) = changes_from_markers(MarkerArray(markers=[marker()] * (MOST_MARKERS + 1)))
+    assert "at most" in change.refusal
+
+
+@pytest.mark.parametrize("kind", [PointField.FLOAT32, PointField.FLOAT64])
+def test_every_point_of_a_cloud_lies_in_a_voxel(kind):
+    points = np.random.default_rng(0).uniform(-1, 1, (1000, 3))
+    change = change_from_cloud(cloud(points, kind=kind), 0.1, 0.5)
+    assert len(change.obstacle.points) < 1000 or len(np.unique(change.obstacle.points, axis=0)) == 1000
+    gap = np.abs(points[:, None] - change.obstacle.points).max(axis=2).min(axis=1)
+    assert (gap <= 0.05 + 1e-6).all()
+
+
+def test_points_that_were_not_measured_or_are_far_away_are_left_out_and_an_empty_room_is_told_too():
+    change = change_from_cloud(cloud([[np.nan, 0, 0], [np.inf, 0, 0], [1e6, 0, 0], [0.5, 0, 0]]), 0.1, 0.5)
+    assert change.obstacle.points == pytest.approx(np.array([[0.55, 0.05, 0.05]]))
+    change = change_from_cloud(cloud(np.zeros((0, 3))), 0.1, 0.5)
+    assert np.abs(change.obstacle.points).min() > 40
+
+
+def test_clouds_whose_sizes_contradict_each_other_are_refused():
+    short, missing, wide, odd = cloud([[0, 0, 0]]), cloud([[0, 0, 0]], "xyw"), cloud([[0, 0, 0]]), cloud([[0, 0, 0]])
+    short.data = struct.pack("<f", 1.0)
+    wide.width = 2**31
+    odd.fields[0].offset = 100
+    for msg, word in ((short, "4 bytes"), (missing, "no floating point field z"), (wide, "at most"), (odd, "bytes")):
+        change = change_from_cloud(msg, 0.1, 0.5)
+        assert change.obstacle is None
+        assert word in change.refusal
+
+
+def test_a_request_to_hold_says_what_a_load_is():
+    request = HoldObject.Request(name="can", frame="panda_hand", mass=0.5, shape="cylinder", size=[0.03, 0.1])
+    load = load_from_request(request)
+    assert (load.frame, load.mass, load.size, load.orientation) == (
+        "panda_hand",
+        0.5,
+        (0.03, 0.1),
+        (1.0, 0.0, 0.0, 0.0),
+    )
+    request.release = True
+    assert load_from_request(request) is None
