@@ -127,7 +127,16 @@ def data_files(stage: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
 
 setup(
     install_requires=[
-        *("numpy>=1.26", "PyYAML>=6", "pin>=3.4", "ruckig>=0.14", "psutil>=5.9", "rich>=13.7", "tyro>=0.9"),
+        *(
+            "numpy>=1.26",
+            "PyYAML>=6",
+            "transforms3d>=0.4.1",
+            "pin>=3.4",
+            "ruckig>=0.14",
+            "psutil>=5.9",
+            "rich>=13.7",
+            "tyro>=0.9",
+        ),
         "rosbags-image[opencv-headless]>=0.9",
         *ros_wheels(RUNTIME),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+from transforms3d.quaternions import qinverse, qmult, quat2axangle
 
 from wam_ros.core.embodiment import Embodiment
 
@@ -51,8 +52,5 @@ def solve_ik(
 
 def _rotation_error(current: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """(3,) rotation vector in the world frame that turns `current` into `wanted` (quaternions wxyz)."""
-    inverse, delta, error = np.zeros(4), np.zeros(4), np.zeros(3)
-    mujoco.mju_negQuat(inverse, current)
-    mujoco.mju_mulQuat(delta, wanted, inverse)
-    mujoco.mju_quat2Vel(error, delta, 1.0)
-    return error
+    axis, angle = quat2axangle(qmult(wanted, qinverse(current)))
+    return axis * (angle if angle <= np.pi else angle - 2 * np.pi)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mujoco
 import numpy as np
+from transforms3d.quaternions import mat2quat
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
@@ -111,6 +112,4 @@ def _look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.nda
     z = (position - target) / np.linalg.norm(position - target)
     x = np.cross(up, z)
     x /= np.linalg.norm(x)
-    quat = np.zeros(4)
-    mujoco.mju_mat2Quat(quat, np.stack([x, np.cross(z, x), z], axis=1).ravel())
-    return quat
+    return mat2quat(np.stack([x, np.cross(z, x), z], axis=1))

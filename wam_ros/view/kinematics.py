@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from transforms3d.euler import euler2mat
 
 from wam_ros.core.errors import WamError
 
@@ -76,9 +77,7 @@ def _origin(element: ElementTree.Element | None) -> np.ndarray:
     T = np.eye(4)
     if element is not None:
         T[:3, 3] = [float(v) for v in element.get("xyz", "0 0 0").split()]
-        roll, pitch, yaw = (float(v) for v in element.get("rpy", "0 0 0").split())
-        x, y, z = (_rotations(axis, np.array([a]))[0] for axis, a in zip(np.eye(3), (roll, pitch, yaw), strict=True))
-        T[:3, :3] = z @ y @ x
+        T[:3, :3] = euler2mat(*(float(v) for v in element.get("rpy", "0 0 0").split()), axes="sxyz")
     return T
 
 
