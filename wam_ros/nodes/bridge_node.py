@@ -22,6 +22,7 @@ from wam_ros.ros.homing import Homing
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.outputs import Outputs
 
+POLL_S = 0.2  # between two looks for controllers that have appeared
 COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy
 
 
@@ -108,8 +109,9 @@ class BridgeNode(WamNode):
         self._telling.periods.on_tick(time.monotonic_ns())
         self._tick()
         self._ticks += 1
-        if self._ticks % round(self.params.rate_hz) == 0:
+        if self._ticks % max(1, round(self.params.rate_hz * POLL_S)) == 0:
             self._outputs.poll()
+        if self._ticks % round(self.params.rate_hz) == 0:
             self._telling.tell(self._bridge.closed or self._telling.cause, self._outputs.warnings)
 
     def _tick(self) -> None:

@@ -83,7 +83,7 @@ class Outputs:
             output.close()
 
     def poll(self) -> None:
-        """Ask controllers that have appeared how they are set; call about once a second."""
+        """Ask controllers that have appeared how they are set; call a few times per second."""
         for reader in self._readers:
             reader.poll()
 

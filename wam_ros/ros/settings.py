@@ -38,7 +38,7 @@ class SettingsReader:
         return [words for found in self._found.values() for words in found]
 
     def poll(self) -> None:
-        """Ask whoever has appeared since the last call; call about once a second."""
+        """Ask whoever has appeared since the last call; call a few times per second."""
         for name, client in self._clients.items():
             if not client.service_is_ready():
                 self._asked.discard(name)

@@ -15,7 +15,15 @@ from wam_ros.ros.controllers.base import Output, Setting, control_msgs
 from wam_ros.ros.controllers.joint_trajectory import SETTINGS, points_message
 from wam_ros.ros.fields import ns_to_duration
 
-SUCCEEDED, REPLACED = 4, -1  # GoalStatus.STATUS_SUCCEEDED; number of no goal
+SUCCEEDED = 4  # GoalStatus.STATUS_SUCCEEDED
+CODES = {
+    0: "ended by the controller",
+    -1: "invalid goal",
+    -2: "invalid joints",
+    -3: "old header timestamp",
+    -4: "path tolerance violated",
+    -5: "goal tolerance violated",
+}
 
 
 class FollowJointTrajectoryOutput(Output):
@@ -59,9 +67,8 @@ class FollowJointTrajectoryOutput(Output):
         if number != self._newest or answer.status == SUCCEEDED:
             return
         code = answer.result.error_code
-        names = {getattr(self._action.Result, n): n for n in dir(self._action.Result) if n.isupper()}
         words = answer.result.error_string or "no reason given"
-        self.fail(f"the goal ended as {names.get(code, code)}: {words}")
+        self.fail(f"the goal ended as {CODES.get(code, code)}: {words}")
 
     def close(self) -> None:
         """The node does not know action clients."""
