@@ -48,6 +48,11 @@ class Nearest:
     distance: float = float("inf")  # m
     pair: tuple[str, str] = ("", "")
 
+    def offer(self, distance: float, pair: tuple[str, str]) -> None:
+        """Take a distance if it is the smallest one so far."""
+        if distance < self.distance:
+            self.distance, self.pair = distance, pair
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -63,6 +68,8 @@ class Bounds:
     rest: np.ndarray  # (P,) m, at the end of a stop
     outside: np.ndarray  # (K,) m, how far outside the workspace each tool may be; below zero inside
     floor: Floor  # for the bounds of the next chunk
+    start: np.ndarray  # where the motion begins
+    distance: np.ndarray  # (P,) m, there
     model: SafetyModel
     params: SafetyParams
     nearest: Nearest = field(default_factory=Nearest)
@@ -111,6 +118,8 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
         rest,
         outside,
         Floor(kept, outside),
+        start.q,
+        distance,
         model,
         params,
     )
