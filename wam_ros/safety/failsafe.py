@@ -19,6 +19,8 @@ class Stopper:
         self._ruckig = Ruckig(n_joints)
         self._input = InputParameter(n_joints)
         self._input.control_interface = ControlInterface.Velocity
+        self._trajectory = Trajectory(n_joints)
+        self._bounds: Bounds | None = None  # whose limits are set
         self._input.target_velocity = [0.0] * n_joints
         self._input.target_acceleration = [0.0] * n_joints
 
@@ -27,24 +29,30 @@ class Stopper:
 
         None where no stop exists (a state that is not finite).
         """
-        given, params, dt = self._input, bounds.params, bounds.params.sample_s
-        if not all(np.isfinite(x).all() for x in (state.q, state.dq, state.ddq)):
+        given, dt = self._input, bounds.params.sample_s
+        if not np.isfinite(np.concatenate((state.q, state.dq, state.ddq))).all():
             return None
-        acceleration = bounds.acceleration * params.stop_fraction
+        if bounds is not self._bounds:
+            self._limit(bounds)
         given.synchronization = Synchronization.Time if synchronised else Synchronization.No
-        given.max_acceleration = acceleration.tolist()
-        given.max_jerk = np.minimum(bounds.jerk * SAMPLED, acceleration / params.stop_jerk_s).tolist()
         given.current_position = state.q.tolist()
         given.current_velocity = state.dq.tolist()
         given.current_acceleration = state.ddq.tolist()
-        trajectory = Trajectory(self._n)
+        trajectory = self._trajectory
         if self._ruckig.calculate(given, trajectory) not in (Result.Working, Result.Finished):
             return None
-        count = max(1, int(np.ceil(trajectory.duration / dt - 1e-9)))
-        rows = np.array([trajectory.at_time(min(k * dt, trajectory.duration)) for k in range(count + 1)])
+        duration, at_time = trajectory.duration, trajectory.at_time
+        count = max(1, int(np.ceil(duration / dt - 1e-9)))
+        rows = np.array([at_time(k * dt) for k in range(count)] + [at_time(duration)])
         rows[-1, 1:] = 0.0
         rows[0] = state.q, state.dq, state.ddq
         return rows.transpose(1, 0, 2)
+
+    def _limit(self, bounds: Bounds) -> None:
+        acceleration = bounds.acceleration * bounds.params.stop_fraction
+        jerk = np.minimum(bounds.jerk * SAMPLED, acceleration / bounds.params.stop_jerk_s)
+        self._input.max_acceleration, self._input.max_jerk = acceleration.tolist(), jerk.tolist()
+        self._bounds = bounds
 
 
 def join_stops(stops: list[np.ndarray], dt: float, parents: tuple[int, ...] = ()) -> Motion:
