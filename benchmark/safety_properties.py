@@ -83,7 +83,8 @@ class Robot:
         for _ in range(HOPS):
             n, period = int(rng.choice([1, 2, 8, 8, 24])), float(rng.choice([0.02, 0.066, 0.1, 0.1, 0.25]))
             path = random_path(self.model, rng, state.q, n)
-            anchor = at_ns - round(rng.uniform(-0.05, n * period * 0.9) * 1e9)
+            age = rng.uniform(-0.05, rng.choice([period, n * period * 0.9]))
+            anchor = at_ns - round(age * 1e9)
             chunk = ActionChunk(anchor, round(period * 1e9), self.model.joint_names, path)
             bad = rng.uniform() < 0.05
             chunk = spoiled(chunk, rng) if bad else chunk

@@ -7,7 +7,8 @@ import itertools
 import mujoco
 import numpy as np
 
-from wam_ros.core.types import SafeTrajectory
+from wam_ros.core.interpolation import Curve
+from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.world import load_world
@@ -46,6 +47,7 @@ class SecondEngine:
             geom.contype, geom.conaffinity = 1, 0  # no pairs but those named below
         for a, b in self._free_pairs(spec):
             spec.add_pair(geomname1=a, geomname2=b, margin=0.0, gap=WATCHED)
+        spec.option.timestep, spec.option.integrator = 0.001, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
         self.mj = spec.compile()
         self.mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_LIMIT | mujoco.mjtDisableBit.mjDSBL_FRICTIONLOSS
         self.data = mujoco.MjData(self.mj)
@@ -131,6 +133,40 @@ class SecondEngine:
             for u in np.arange(1, finer) / finer:
                 worst = min(worst, self._worst(self.distances(between(t, k, u)), params))
         return worst[1]
+
+    def replay(self, t: SafeTrajectory, strength: float = 1.0) -> tuple[float, float]:
+        """Drive the arm along a trajectory with motors that have no more than their effort limits.
+
+        A computed-torque servo (feedforward of the wanted motion, 20 rad/s), clipped at the limits, in steps of 1 ms.
+
+        Args:
+            t: what to follow.
+            strength: share of the effort limits that the motors have.
+
+        Returns:
+            Largest error of a joint (rad or m), and the largest effort asked for as a share of what the motors have.
+        """
+        mj, data, curve = self.mj, self.data, Curve.from_trajectory(t)
+        efforts = [self.model.urdf[mj.joint(j).name].effort for j in range(mj.njnt)]
+        limit = strength * np.array(efforts)
+        flags, step = mj.opt.disableflags, round(mj.opt.timestep * NS)
+        mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
+        mujoco.mj_resetData(mj, data)
+        data.qpos[:], data.qvel[:] = self.spread @ t.q[0] + self.offset, self.spread @ t.dq[0]
+        error = asked = 0.0
+        for now in range(t.start_ns, t.start_ns + round(t.t[-1] * NS) + step, step):
+            wanted = [self.spread @ x for x in curve.at(now)]
+            lag, slip = wanted[0] + self.offset - data.qpos, wanted[1] - data.qvel
+            error = max(error, float(np.abs(lag).max()))
+            data.qacc[:] = wanted[2] + 400.0 * lag + 40.0 * slip
+            mujoco.mj_inverse(mj, data)
+            tau = data.qfrc_inverse.copy()
+            asked = max(asked, float((np.abs(tau) / limit).max()))
+            data.qfrc_applied[:] = np.clip(tau, -limit, limit)
+            mujoco.mj_step(mj, data)
+        mj.opt.disableflags = flags
+        data.qfrc_applied[:] = 0.0
+        return error, asked
 
     def _contacts(self) -> list[tuple[float, float, str]]:
         contact, mj, out, seen = self.data.contact, self.mj, [], set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,6 +124,21 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
         model,
         params,
     )
+
+
+def give_way(bounds: Bounds, floor: Floor) -> Bounds:
+    """The same bounds, but where they are tighter than those of the motion under way, the latter.
+
+    On its way out of a clearance or back into the workspace a robot earns tighter bounds as it goes. Its stop was
+    proven inside those that it began with, and may need them.
+    """
+    clearance = bounds.clearance
+    if len(floor.clearance) == len(clearance):
+        known = np.isfinite(floor.clearance)  # not those of obstacles that have come since
+        clearance = np.where(known, np.minimum(clearance, floor.clearance), clearance)
+    rest = np.where(clearance < bounds.clearance, clearance, bounds.rest)
+    outside = np.maximum(bounds.outside, floor.outside)
+    return dataclasses.replace(bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, along={})
 
 
 def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:

@@ -112,7 +112,7 @@ class SafetyFilter:
         if spared is not None:
             free = {k: np.where(spared, -np.inf, getattr(bounds, k)) for k in ("clearance", "rest")}
             bounds = dataclasses.replace(bounds, **free)
-        found = self._stops.prove_one(commanded, bounds)
+        found, _ = self._stops.prove_one(commanded, bounds, floor)
         return None if isinstance(found, Finding) else self._trajectory(found, start_ns, chunk_seq)
 
     def recheck(self, trajectory: SafeTrajectory, commanded: Commanded, floor: Floor | None = None) -> Finding | None:
@@ -120,7 +120,8 @@ class SafetyFilter:
 
         Filtering is a projection: what was emitted from a state and a floor passes here with the same two.
         """
-        return self._stops.recheck(trajectory, commanded, make_bounds(self.model, self.params, commanded, floor))
+        bounds = make_bounds(self.model, self.params, commanded, floor)
+        return self._stops.recheck(trajectory, commanded, bounds, floor)
 
     def conflict(self, pieces: list[np.ndarray], floor: Floor | None = None) -> Finding | None:
         """What has come into the way of motion that was proven before; None when all of it is still free.
@@ -171,7 +172,7 @@ class SafetyFilter:
         plan = make_plan(way, first_due, start, bounds, self._scalable, max(1.0, least_scale))
         accepted, rows = self._accept(plan, first_due, bounds)
         if rows is None:
-            found = self._stops.prove_one(start, bounds)
+            found, bounds = self._stops.prove_one(start, bounds, floor)
             if isinstance(found, Finding):
                 plan.note(Finding(Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"))
             else:

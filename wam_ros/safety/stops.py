@@ -7,7 +7,7 @@ from types import ModuleType
 import numpy as np
 
 from wam_ros.core.types import Reason, SafeTrajectory
-from wam_ros.safety.bounds import Bounds, Commanded
+from wam_ros.safety.bounds import Bounds, Commanded, Floor, give_way
 from wam_ros.safety.failsafe import Stopper, join_stops
 from wam_ros.safety.message import Finding
 from wam_ros.safety.motion import Motion
@@ -27,9 +27,23 @@ class ProvenStops:
     def __init__(self, n_joints: int, checks: list[ModuleType]) -> None:
         self._stopper, self._checks = Stopper(n_joints), checks
 
-    def prove_one(self, state: Commanded, bounds: Bounds) -> np.ndarray | Finding:
-        """A proven stop (3, N, A) from one state, or why there is none."""
-        return self.prove([state], bounds)[0]
+    def prove_one(
+        self, state: Commanded, bounds: Bounds, floor: Floor | None = None
+    ) -> tuple[np.ndarray | Finding, Bounds]:
+        """A proven stop (3, N, A) from one state, or why there is none, and the bounds that it keeps.
+
+        Args:
+            state: where the stop begins.
+            bounds: what is allowed.
+            floor: what the motion under way was allowed, if any; where nothing else does, its stop is.
+        """
+        found = self.prove([state], bounds)[0]
+        if isinstance(found, Finding) and floor is not None:
+            again = give_way(bounds, floor)
+            second = self.prove([state], again)[0]
+            if not isinstance(second, Finding):
+                return second, again
+        return found, bounds
 
     def prove(
         self, states: list[Commanded], bounds: Bounds, rows: list[int] | None = None
@@ -52,7 +66,9 @@ class ProvenStops:
                 answers[k] = answer
         return answers
 
-    def recheck(self, t: SafeTrajectory, commanded: Commanded, bounds: Bounds) -> Finding | None:
+    def recheck(
+        self, t: SafeTrajectory, commanded: Commanded, bounds: Bounds, floor: Floor | None = None
+    ) -> Finding | None:
         """What is wrong with a whole trajectory from `commanded`; None where it may leave as it is."""
         names, dt = bounds.model.joint_names, bounds.params.sample_s
         rows = np.stack((t.q, t.dq, t.ddq))
@@ -65,11 +81,15 @@ class ProvenStops:
         if rows[1:, -1].any():
             return Finding(Reason.NO_BRAKE, "does not end at rest")
         motion = Motion(dt, t.q, t.dq, t.ddq, stopping=True)
+        found = self._refute(motion, bounds)
+        return found if floor is None or found is None else self._refute(motion, give_way(bounds, floor))
+
+    def _refute(self, motion: Motion, bounds: Bounds) -> Finding | None:
         for check in self._checks:
             measure = check.check(motion, bounds)
             if measure.bad.any():
                 sample = int(measure.bad.argmax())
-                return describe(measure, sample, bounds, f"after {sample * dt:.2f} s")
+                return describe(measure, sample, bounds, f"after {sample * motion.dt:.2f} s")
         return None
 
     def _try(
