@@ -37,11 +37,22 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     rows, columns = image.shape[-3:-1]
     if rows % height == 0 and columns % width == 0:
         return _average_blocks(image, rows // height, columns // width)
-    by_rows = _triangle_weights(rows, height)
     by_columns = _triangle_weights(columns, width)
-    flat = image.reshape(*image.shape[:-2], columns * 3).astype(np.float64)
-    narrow = (by_rows @ flat).reshape(*image.shape[:-3], height, columns, 3)
+    narrow = _weigh_rows(image.reshape(*image.shape[:-2], columns * 3), _triangle_weights(rows, height))
+    narrow = narrow.reshape(*image.shape[:-3], height, columns, 3)
     return np.floor(by_columns @ narrow + 0.5).astype(np.uint8)
+
+
+def _weigh_rows(flat: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """(..., n_out, W) float64 sums of rows of `flat` (..., n_in, W), of each only the few rows that count.
+
+    Single precision is exact here: weights are whole multiples of 1 / `_WEIGHT_ONE` that sum to one.
+    """
+    values, out = flat.astype(np.float32), np.empty((*flat.shape[:-2], len(weights), flat.shape[-1]))
+    for k, row in enumerate(weights.astype(np.float32)):
+        first, last = np.flatnonzero(row)[[0, -1]]
+        out[..., k, :] = row[first : last + 1] @ values[..., first : last + 1, :]
+    return out
 
 
 def _average_blocks(image: np.ndarray, fy: int, fx: int) -> np.ndarray:

@@ -1,0 +1,271 @@
+"""What the loop costs without its model: camera stamp -> safe trajectory, frames delivered, and the bridge's period.
+
+Two runs, each with the real camera_node, safety_node and bridge_node in processes of their own and a source of chunks
+in the place of inference_node: first with two VGA cameras and an exact robot, then with the simulated arm.
+
+    python benchmark/pipeline.py --seconds 20
+"""
+
+from __future__ import annotations
+
+import argparse
+import array
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.resources import share_dir
+from wam_ros.core.trace import Trace, chunk_number
+from wam_ros.core.types import NS, ActionChunk, JointState, Observation
+from wam_ros.demo.args import free_domain_id
+from wam_ros.demo.latency import Feed, print_summary
+from wam_ros.demo.plan import environment, node_command
+from wam_ros.demo.supervisor import Command, Supervisor
+
+HEIGHT, WIDTH, CAMERA_HZ, JOINTS_HZ, BRIDGE_HZ = 480, 640, 30.0, 100.0, 250.0
+READY_S = 60.0
+SWAY, SWAY_HZ = 0.08, 0.15  # rad, 1/s: what the chunks make the arm do
+
+
+def run_drivers(seconds: float) -> None:
+    """Two VGA cameras and a robot that does at once what its controller says, until `seconds` have passed."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+    from sensor_msgs.msg import Image
+    from sensor_msgs.msg import JointState as JointStateMsg
+
+    from wam_ros.ros import convert, qos
+    from wam_ros.ros.controller_server import ControllerServer, make_sim_controller
+
+    robot = load_embodiment("panda")
+    rclpy.init(args=[])
+    node, executor = Node("drivers"), SingleThreadedExecutor()
+    executor.add_node(node)
+    controller = make_sim_controller("joint_trajectory", robot.joint_names, np.array(robot.home))
+
+    def now_ns() -> int:
+        return node.get_clock().now().nanoseconds
+
+    ControllerServer(node, "joint_trajectory", controller, now_ns)
+    joints = node.create_publisher(JointStateMsg, "joint_states", qos.JOINTS)
+    noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+    image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=array.array("B", noise.tobytes()))
+    cameras = [node.create_publisher(Image, c.image_topic, qos.IMAGE) for c in robot.cameras]
+
+    def see() -> None:
+        image.header.stamp = convert.ns_to_time(now_ns())
+        for camera in cameras:
+            camera.publish(image)
+
+    def feel() -> None:
+        t = now_ns()
+        q, dq, _ = controller.sample(t)
+        joints.publish(convert.joint_state_to_msg(JointState(t, robot.joint_names, q, dq, np.full(len(q), np.nan))))
+
+    due = [[time.monotonic(), 1 / CAMERA_HZ, see], [time.monotonic(), 1 / JOINTS_HZ, feel]]
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end:
+        for task in due:
+            if now >= task[0]:
+                task[0] = max(task[0] + task[1], now - task[1])
+                task[2]()
+        executor.spin_once(timeout_sec=max(0.0, min(task[0] for task in due) - time.monotonic()))
+
+
+def sway(robot: Embodiment, seq: int, first: Observation, observation: Observation, session: bytes) -> ActionChunk:
+    """Part of one endless calm motion about where the arm first stood: every chunk continues the one before."""
+    since_s = (observation.stamp_ns - first.stamp_ns) / NS
+    phase = 2 * np.pi * SWAY_HZ * (since_s + np.arange(1, robot.action_horizon + 1) * robot.step_period_s)
+    arm = np.array([name not in robot.gripper_joints for name in robot.joint_names])
+    q = first.joints.positions + SWAY * np.sin(phase)[:, None] * arm
+    return ActionChunk(
+        anchor_ns=observation.stamp_ns,
+        step_period_ns=round(robot.step_period_s * NS),
+        joint_names=robot.joint_names,
+        positions=q,
+        session_id=session,
+        seq=seq,
+        embodiment=robot.name,
+        observation_ns=observation.stamp_ns,
+    )
+
+
+class Loop:
+    """Listens to the loop and answers observations with chunks; belongs to one thread.
+
+    Args:
+        robot: of the loop.
+        chunk_hz: answers per second.
+        domain_id: ROS domain.
+    """
+
+    def __init__(self, robot: Embodiment, chunk_hz: float, domain_id: int) -> None:
+        from diagnostic_msgs.msg import DiagnosticArray
+        from wam_ros.msg import ActionChunk as ActionChunkMsg
+
+        from wam_ros.ros import convert, qos
+        from wam_ros.ros.link import Link
+
+        self._robot, self._period_ns = robot, round(NS / chunk_hz)
+        self._convert, self._session = convert, os.urandom(16)
+        self.feed = Feed(Trace(), lambda: self.link.joints())
+        handlers: dict[str, Callable[[Any, int], None]] = {
+            **self.feed.handlers(),
+            "observation": self._on_observation,
+            "safe_trajectory": self._on_safe,
+            "safety_report": lambda report, _: setattr(self, "said", report.sentence),
+        }
+        self.link = Link("pipeline", handlers, domain_id)
+        self._chunks = self.link.node.create_publisher(ActionChunkMsg, "action_chunk", qos.CHUNK)
+        self.link.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self.bridge: dict[str, str] = {}
+        self._seq, self._first, self.said = 0, None, ""
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin to measure."""
+        self._asked_ns = 0
+        self._camera_ns: dict[int, int] = {}
+        self.stamps: list[int] = []  # of the instants observed
+        self.frames: set[tuple[int, int]] = set()  # (view, stamp)
+        self.to_safe_ms: list[float] = []
+
+    def _on_observation(self, observation: Observation, published_ns: int) -> None:
+        self.stamps.append(observation.stamp_ns)
+        self.frames.update(enumerate(observation.frame_stamps_ns))
+        self.feed.observation(observation, published_ns)
+        if observation.stamp_ns - self._asked_ns < self._period_ns * 3 // 4:
+            return
+        self._asked_ns = observation.stamp_ns
+        self._seq += 1
+        self._first = self._first or observation
+        chunk = sway(self._robot, self._seq, self._first, observation, self._session)
+        self._camera_ns[self._seq] = min(observation.frame_stamps_ns)
+        self._chunks.publish(self._convert.chunk_to_msg(chunk))
+        self.feed.trace.on_chunk(self._seq, observation.stamp_ns, time.time_ns())
+
+    def _on_safe(self, header: tuple[int, str], published_ns: int) -> None:
+        self.feed.safe(header, published_ns)
+        camera_ns = self._camera_ns.pop(chunk_number(header[1]) or 0, None)
+        if camera_ns is not None:
+            self.to_safe_ms.append((published_ns - camera_ns) / 1e6)
+
+    def _on_diagnostics(self, msg: Any) -> None:
+        for status in msg.status:
+            if status.name == "bridge_node: forwarding":
+                self.bridge = {"message": status.message} | {v.key: v.value for v in status.values}
+
+    def spin(self, seconds: float, until: Callable[[], bool] = lambda: False) -> bool:
+        """Handle messages for a while, or until something holds; returns whether it does."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end and not until():
+            self.link.spin(0.05)
+        return until()
+
+
+def embodiment_file(folder: Path, rate_hz: float) -> Path:
+    """The Panda with as many observations per second as the cameras give frames."""
+    text = (share_dir() / "config" / "embodiments" / "panda.yaml").read_text(encoding="utf-8")
+    lines = [f"frame_rate_hz: {rate_hz}" if line.startswith("frame_rate_hz:") else line for line in text.splitlines()]
+    file = folder / "panda_fast.yaml"
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
+
+
+def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dict[str, Any]:
+    """One run; prints where the time went and returns what the goals are about."""
+    folder = Path(tempfile.mkdtemp(prefix=f"wam-pipeline-{name}-"))
+    domain_id = free_domain_id()
+    env = environment(domain_id)
+    os.environ.update(env)
+    robot = str(embodiment_file(folder, CAMERA_HZ)) if name == "vga" else "panda"
+    nodes: dict[str, dict[str, Any]] = {
+        "camera_node": {},
+        "safety_node": {"arm_on_start": True},
+        "bridge_node": {"rate_hz": BRIDGE_HZ},
+    }
+    if name == "sim":
+        nodes = {"sim_node": {}, **nodes}
+    commands = [node_command(node, {"embodiment": robot, **own}) for node, own in nodes.items()]
+    if name == "vga":
+        argv = (sys.executable, __file__, "--drivers", str(seconds + READY_S + 60))
+        commands.insert(0, Command("drivers", argv))
+    supervisor = Supervisor(commands, folder, env)
+    supervisor.start()
+    try:
+        loop = Loop(load_embodiment(robot), chunk_hz, domain_id)
+        if not loop.spin(READY_S, lambda: len(loop.to_safe_ms) > 10):
+            dead = [d.cause for d in supervisor.deaths()]
+            raise SystemExit(
+                f"{name}: no safe trajectories after {READY_S:.0f} s ({dead or loop.said}); logs in {folder}"
+            )
+        loop.feed.trace = loop.feed.trace.__class__()
+        loop.clear()
+        loop.spin(seconds)
+        console.print(f"[bold]{name}[/]: {len(loop.to_safe_ms)} chunks answered, logs in {folder}", highlight=False)
+        print_summary(loop.feed.trace.summary(), console)
+        return figures(name, loop)
+    finally:
+        supervisor.stop()
+
+
+def figures(name: str, loop: Loop) -> dict[str, Any]:
+    """The numbers that have goals."""
+    found: dict[str, Any] = {"bridge period error p99 ms": float(loop.bridge.get("period_error_p99_ms", "nan"))}
+    if name == "vga":
+        p50, p99 = np.percentile(loop.to_safe_ms, [50, 99])
+        sent = 2 * (1 + round((loop.stamps[-1] - loop.stamps[0]) / NS * CAMERA_HZ))
+        found |= {
+            "camera to safe trajectory p50 ms": float(p50),
+            "camera to safe trajectory p99 ms": float(p99),
+            "frames delivered %": 100 * min(1.0, len(loop.frames) / sent),
+        }
+    return found
+
+
+GOALS = {
+    "camera to safe trajectory p50 ms": (8.0, False),
+    "camera to safe trajectory p99 ms": (20.0, False),
+    "frames delivered %": (99.0, True),
+    "bridge period error p99 ms": (1.0, False),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of each run")
+    parser.add_argument("--chunk-hz", type=float, default=10.0, help="chunks per second")
+    parser.add_argument("--run", choices=("vga", "sim", "both"), default="both")
+    parser.add_argument("--json", default="", help="file for the numbers")
+    parser.add_argument("--drivers", type=float, default=0.0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.drivers:
+        return run_drivers(args.drivers)
+    console = Console()
+    runs = ("vga", "sim") if args.run == "both" else (args.run,)
+    results = {name: measure(name, args.seconds, args.chunk_hz, console) for name in runs}
+    table = Table("run", "figure", "measured", "goal")
+    for name, found in results.items():
+        for figure, value in found.items():
+            goal, at_least = GOALS[figure]
+            met = value >= goal if at_least else value <= goal
+            words = f"{'>=' if at_least else '<='} {goal:g}"
+            table.add_row(name, figure, f"{value:.2f}", words, style=None if met else "yellow")
+    console.print(table)
+    if args.json:
+        Path(args.json).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
