@@ -23,6 +23,9 @@ class Command:
 
 COMMANDS = {
     "demo": Command("run the whole loop with a simulated arm", "wam_ros.demo.args:DemoArgs", "wam_ros.demo.main:main"),
+    "safety": Command(
+        "judge chunks of a file with the safety filter", "wam_ros.safety.command:Safety", "wam_ros.safety.command:main"
+    ),
     "record-sim": Command(
         "record demonstrations of the scripted expert", "wam_ros.train.record:RecordSim", "wam_ros.train.record:main"
     ),

@@ -50,6 +50,7 @@ class SafetyFilter:
         self._scalable = [c for c in motion if hasattr(c, "POWER")]
         self._fixed = [c for c in motion if not hasattr(c, "POWER")]
         self._proven_again = load_checks("motion", tuple(n for n in checks if n in AGAIN))
+        self.second_opinion: Callable[[SafeTrajectory], str] | None = None  # why not to move, or ''
         self._stops = ProvenStops(len(model.joint_names), [*self._scalable, *self._fixed])
 
     def filter(
@@ -80,7 +81,7 @@ class SafetyFilter:
         finding = finding or _unusable(commanded)
         if finding is None:
             try:
-                verdict = self._judge(chunk, commanded, start_ns, floor, least_scale)
+                verdict = self._vetoed(self._judge(chunk, commanded, start_ns, floor, least_scale))
             except Exception as error:  # a fault in here must leave the arm on its way to rest, not end the process
                 words = f"the filter failed: {type(error).__name__} {str(error)[:120]}"
                 verdict = rejected(Finding(Reason.WATCHDOG, words), _rows(chunk))
@@ -110,8 +111,8 @@ class SafetyFilter:
             return None
         bounds = make_bounds(self.model, self.params, commanded, floor)
         if spared is not None:
-            free = {k: np.where(spared, -np.inf, getattr(bounds, k)) for k in ("clearance", "rest")}
-            bounds = dataclasses.replace(bounds, **free)
+            clearance, rest = (np.where(spared, -np.inf, b) for b in (bounds.clearance, bounds.rest))
+            bounds = dataclasses.replace(bounds, clearance=clearance, rest=rest)
         found, _ = self._stops.prove_one(commanded, bounds, floor)
         return None if isinstance(found, Finding) else self._trajectory(found, start_ns, chunk_seq)
 
@@ -142,6 +143,13 @@ class SafetyFilter:
         worst = min(found, key=lambda m: int(m.bad.argmax()))
         sample = int(worst.bad.argmax())
         return describe(worst, sample, bounds, f"in {sample * self.params.sample_s:.2f} s")
+
+    def _vetoed(self, verdict: Verdict) -> Verdict:
+        """Motion that a second opinion does not want is refused; a stop is nobody's to veto."""
+        if self.second_opinion is None or verdict.trajectory is None or verdict.decision == Decision.BRAKE:
+            return verdict
+        words = self.second_opinion(verdict.trajectory)
+        return rejected(Finding(Reason.ENV_COLLISION, words), verdict.steps_total) if words else verdict
 
     def _read(self, message: Message) -> Finding | None:
         """First refusal of the message checks. What breaks a check was not a chunk."""
