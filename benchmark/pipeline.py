@@ -212,12 +212,21 @@ def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dic
             )
         loop.feed.trace = loop.feed.trace.__class__()
         loop.clear()
+        before = {c.name: cpu_s(supervisor.pid(c.name)) for c in commands}
         loop.spin(seconds)
+        load = {c.name: (cpu_s(supervisor.pid(c.name)) - before[c.name]) / seconds for c in commands}
         console.print(f"[bold]{name}[/]: {len(loop.to_safe_ms)} chunks answered, logs in {folder}", highlight=False)
+        console.print("processor: " + ", ".join(f"{k} {v:.0%}" for k, v in load.items()), highlight=False)
         print_summary(loop.feed.trace.summary(), console)
         return figures(name, loop)
     finally:
         supervisor.stop()
+
+
+def cpu_s(pid: int) -> float:
+    """Processor time that a process has used, s (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def figures(name: str, loop: Loop) -> dict[str, Any]:

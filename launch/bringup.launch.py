@@ -44,6 +44,7 @@ ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
     "namespace": ("", None, "Namespace of every node and topic."),
     "tf_prefix": ("", None, "Put in front of every frame of the robot, e.g. left_."),
     "robot_ip": ("", None, "Address of the robot, handed to its description; its own driver connects to it."),
+    "controller": ("", None, "Kind of controller that moves the arm; empty: the embodiment's."),
     "use_mock_hardware": ("false", BOOL, "With sim:=false: run ros2_control with mock hardware (no cameras)."),
     "controllers_file": ("", None, "Controllers of the mock hardware; empty: config/ros2_controllers.yaml."),
     "params_file": ("", None, "Parameters that replace those of config/*.yaml; empty: none."),
@@ -115,14 +116,15 @@ def loop_nodes(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
     model = {key: values[key] for key in ("model", "checkpoint", "instruction") if values[key]}
     # Only a simulated arm with something to do arms itself; a real one is armed by a person.
     arm = sim and not dry_run and bool(values["instruction"])
+    output = {"controller": values["controller"]} if values["controller"] else {}
     nodes: list[LaunchDescriptionEntity] = [
         wam_node("camera_node", values, robot),
         wam_node("inference_node", values, {**robot, **model, "imagination": values["imagination"]}),
         wam_node("safety_node", values, {**robot, "dry_run": dry_run, "arm_on_start": arm}),
-        wam_node("bridge_node", values, robot),
+        wam_node("bridge_node", values, {**robot, **output}),
     ]
     if sim:
-        nodes.insert(0, wam_node("sim_node", values, robot))
+        nodes.insert(0, wam_node("sim_node", values, {**robot, **output}))
     if values["view"] == "true":
         nodes.append(wam_node("view_node", values, robot))
     return nodes
@@ -153,7 +155,8 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """What the argument values mean; an unknown embodiment fails here with the names there are."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     load_embodiment(values["embodiment"])
-    robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_ip", "sim", "use_mock_hardware", "controllers_file"]
+    robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_ip", "sim", "use_mock_hardware"]
+    robot_keys += ["controller", "controllers_file"]
     entities: list[LaunchDescriptionEntity] = [
         SetEnvironmentVariable(name, value) for name, value in transport_environment(os.environ).items()
     ]

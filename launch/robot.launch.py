@@ -21,13 +21,19 @@ ARGUMENTS = {
     "robot_ip": ("", "Address of the robot; replaces $(robot_ip) in its description."),
     "sim": ("true", "The simulated arm runs; no hardware is touched."),
     "use_mock_hardware": ("false", "Run ros2_control with mock hardware."),
+    "controller": ("", "Kind of controller that moves the arm; empty: the embodiment's."),
     "controllers_file": ("", "Controllers of the mock hardware; empty: config/ros2_controllers.yaml."),
     "use_sim_time": ("false", "Take the time from /clock."),
 }
 
-INTERFACES = (
-    '<command_interface name="position"/><state_interface name="position"><param name="initial_value">{q}</param>'
-)
+# Kinds of controller and the ones of config/ros2_controllers.yaml that understand them.
+CONTROLLERS = {
+    "joint_trajectory": "joint_trajectory_controller",
+    "follow_joint_trajectory": "joint_trajectory_controller",
+    "forward_position": "forward_position_controller",
+    "forward_velocity": "forward_velocity_controller",
+}
+INTERFACES = '<command_interface name="position"/><command_interface name="velocity"/><state_interface name="position"><param name="initial_value">{q}</param>'
 JOINT = f'<joint name="{{name}}">{INTERFACES}</state_interface><state_interface name="velocity"/></joint>'
 MOCK = (
     '<ros2_control name="mock" type="system"><hardware><plugin>mock_components/GenericSystem</plugin>'
@@ -57,6 +63,9 @@ def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
 
 def mock_hardware(values: dict[str, str], description: ParameterValue) -> list[LaunchDescriptionEntity]:
     """Controller manager with mock hardware and the two controllers the loop speaks to."""
+    kind = values["controller"] or load_embodiment(values["embodiment"]).controller
+    if kind not in CONTROLLERS:
+        raise RuntimeError(f"controller '{kind}' has no mock hardware; choices: {', '.join(CONTROLLERS)}")
     if not has_package("controller_manager"):
         raise RuntimeError("use_mock_hardware:=true needs ros2_control: install ros-$ROS_DISTRO-ros2-control")
     controllers = values["controllers_file"] or str(share_dir() / "config" / "ros2_controllers.yaml")
@@ -70,7 +79,7 @@ def mock_hardware(values: dict[str, str], description: ParameterValue) -> list[L
         remappings=[("~/robot_description", "robot_description")],
         output="screen",
     )
-    names = ["joint_state_broadcaster", "joint_trajectory_controller"]
+    names = ["joint_state_broadcaster", CONTROLLERS[kind]]
     spawner = Node(
         package="controller_manager",
         executable="spawner",

@@ -236,6 +236,24 @@ def test_only_frames_that_are_used_are_decoded():
     assert decoded == [90, 7]
 
 
+def test_frames_are_decoded_while_the_joints_are_awaited_and_only_once():
+    decoded = []
+
+    def decode(value: int) -> np.ndarray:
+        decoded.append(value)
+        return frame(value)
+
+    a = aligner(decode=decode)
+    a.add_joints(joints(0))
+    a.add_frame("front", T0 + 90 * MS, 1)
+    a.add_frame("wrist", T0 + 90 * MS, 2)
+    assert a.poll(T0 + 91 * MS) is None
+    assert decoded == [1, 2]
+    a.add_joints(joints(95))
+    assert (a.poll(T0 + 95 * MS).frames[:, 0, 0, 0] == [1, 2]).all()
+    assert decoded == [1, 2]
+
+
 def test_a_frame_that_cannot_be_decoded_is_reported_and_the_next_instant_works():
     def decode(value: int) -> np.ndarray:
         if value == 1:

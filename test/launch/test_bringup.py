@@ -198,6 +198,17 @@ def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
     assert "joint_trajectory_controller" in b.command("spawner")
     description = b.parameters("ros2_control_node")["robot_description"]
     assert description.count('<command_interface name="position"/>') == 8
+    assert description.count('<command_interface name="velocity"/>') == 8
+    assert "forward_position_controller" not in b.command("spawner")
+    for kind, name in (
+        ("forward_velocity", "forward_velocity_controller"),
+        ("follow_joint_trajectory", "joint_trajec"),
+    ):
+        b = Bringup(use_mock_hardware="true", sim="false", controller=kind)
+        assert b.parameters("bridge_node")["controller"] == kind
+        assert any(word.startswith(name) for word in b.command("spawner"))
+    with pytest.raises(RuntimeError, match="'servo' has no mock hardware; choices: joint_trajectory"):
+        Bringup(use_mock_hardware="true", sim="false", controller="servo")
     with pytest.raises(RuntimeError, match="does not exist"):
         Bringup(use_mock_hardware="true", sim="false", controllers_file="/nowhere.yaml")
 

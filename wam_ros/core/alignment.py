@@ -37,6 +37,13 @@ class StreamFault:
         return "stamped 0" if self.age_s > 1e8 else f"newest is {self.age_s:.2f} s old"
 
 
+@dataclass(frozen=True)
+class _Pixels:
+    """A frame that has been decoded."""
+
+    rgb: np.ndarray  # (H, W, 3) uint8
+
+
 class _Stream:
     """Samples in rising stamp order, bounded in time."""
 
@@ -146,7 +153,7 @@ class ObservationAligner:
         if max(ages) > self._max_age_ns:
             return None
         self._expect_after(instant)
-        frames = [self._decode(self._views[view].values[i]) for view, i in picks.items()]
+        frames = [self._decoded(view, i) for view, i in picks.items()]
         observation = Observation(
             stamp_ns=instant,
             view_names=self.view_names,
@@ -185,10 +192,20 @@ class ObservationAligner:
             return None
         reached = min(newest)
         if reached >= due:
-            waited_for_joints = now_ns >= reached + self._patience_ns
-            return reached if waited_for_joints or self._joints_reached(reached) else None
+            if now_ns >= reached + self._patience_ns or self._joints_reached(reached):
+                return reached
+            for view, stream in self._views.items():  # the joints are awaited anyway
+                self._decoded(view, stream.newest_before(reached))
+            return None
         fresh = [t for s in self._views.values() for t in s.stamps if due <= t <= now_ns]
         return max(newest) if fresh and now_ns >= min(fresh) + self._patience_ns else None
+
+    def _decoded(self, view: str, index: int) -> np.ndarray:
+        """A frame as pixels; decoding is done once."""
+        values = self._views[view].values
+        if not isinstance(values[index], _Pixels):
+            values[index] = _Pixels(self._decode(values[index]))
+        return values[index].rgb
 
     def _earliest_ns(self) -> int:
         """Smallest stamp that the next instant may have."""
