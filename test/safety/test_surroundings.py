@@ -192,6 +192,20 @@ def test_points_are_kept_clear_of_and_their_distance_is_that_of_the_nearest_voxe
     assert ours >= rig.filter.params.obstacle_clearance_m
 
 
+def test_the_next_cloud_replaces_the_former_one(rig):
+    model, near = rig.held().filter.model, np.array([[0.6, 0.0, 0.5]])
+    clouds = [Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=p) for p in (near, near + 2.0, near)]
+    least = []
+    for cloud in clouds:
+        rig.now += MS
+        tell(rig, cloud, name="camera")
+        least.append(
+            min(d for d, n in zip(model.distances(rig.home), model.pairs.names, strict=True) if n[1] == "camera")
+        )
+    assert least[1] > least[0] + 1.0
+    assert least[2] == least[0]
+
+
 def test_a_plane_is_solid_below(panda, home, rig):
     model = panda.model
     tip = model.distances(home)[[n == ("panda_leftfinger", "table") for n in model.pairs.names]].min()

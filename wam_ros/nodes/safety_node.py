@@ -21,6 +21,7 @@ from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.markers import Pictures
+from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.obstacles import ObstacleTopics
 from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
@@ -28,6 +29,8 @@ from wam_ros.safety.following import Following, Rejoining
 from wam_ros.safety.machine import Answer, Output, SafetyMachine
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
+
+BACKENDS = ("builtin", "moveit")
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,11 @@ class SafetyNodeParams:
     follow_rad: float = param(0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere")
     follow_m: float = param(0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints")
     follow_s: float = param(0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest")
+    collision_backend: str = param(
+        "builtin", choices=("builtin", "moveit"), doc="moveit: its scene counts and may veto"
+    )
+    moveit_group: str = param("", doc="joint model group that MoveIt judges; empty: all links")
+    moveit_hz: float = param(10.0, unit="Hz", low=1.0, high=50.0, doc="readings of the planning scene per second")
     cloud_voxel_m: float = param(0.02, unit="m", low=0.005, high=0.2, doc="edge of a voxel of obstacle_points")
     cloud_lifetime_s: float = param(0.5, unit="s", low=0.0, high=60.0, doc="the next obstacle_points come within this")
     markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
@@ -65,6 +73,8 @@ class SafetyNode(WamNode):
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
         self._report_pub = self.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
         self._pictures = Pictures(self, model, p.markers_hz)
+        if p.collision_backend == "moveit":
+            MoveItBackend(self, self._machine, self._emit, MoveItScene(model, p.moveit_group), p.moveit_hz)
         ObstacleTopics(self, self._machine, self._emit, self._serve, p.cloud_voxel_m, p.cloud_lifetime_s)
         self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
         self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)

@@ -20,9 +20,7 @@ from wam_ros.safety.path import Waypoints
 from wam_ros.safety.retime import Plan, describe, describe_step, make_plan
 from wam_ros.safety.stops import ProvenStops
 from wam_ros.safety.verdict import Verdict, in_words, rejected
-
-SHORT_RAD, SHORT_M = 1e-5, 1e-6  # steps stay this far inside; between samples a path differs a little from its spline
-
+from wam_ros.safety.waypoints import waypoints
 
 AGAIN = ("torque", "self_collision", "environment")  # checks that depend on what stands around and what is held
 
@@ -171,7 +169,7 @@ class SafetyFilter:
         least_scale: float,
     ) -> Verdict:
         bounds = make_bounds(self.model, self.params, start, floor)
-        way, clamped = self._waypoints(chunk, start_ns, bounds)
+        way, clamped = waypoints(chunk, start_ns, bounds)
         first_due = int(np.argmax(way.times() > 0))
         for check in self._seam_checks:
             finding = check.check(way, first_due, start.q, bounds)
@@ -186,26 +184,6 @@ class SafetyFilter:
             else:
                 rows = found
         return self._verdict(chunk, start_ns, bounds, plan, (way, first_due), accepted, rows, clamped)
-
-    def _waypoints(self, chunk: ActionChunk, start_ns: int, bounds: Bounds) -> tuple[Waypoints, Finding | None]:
-        """Steps in model order; those a little outside the position limits are moved to them."""
-        columns = self.model.order(tuple(chunk.joint_names))
-        q = np.asarray(chunk.positions, dtype=float)[:, columns]
-        dq = None if chunk.velocities is None else np.asarray(chunk.velocities, dtype=float)[:, columns]
-        first_s = (chunk.anchor_ns + chunk.step_period_ns - start_ns) / NS
-        short = np.where(self.model.sliding, SHORT_M, SHORT_RAD)
-        inside = np.clip(q, bounds.lower + short, np.maximum(bounds.upper - short, bounds.lower))
-        off = np.abs(inside - q)
-        near = off <= np.where(self.model.sliding, self.params.clamp_m, self.params.clamp_rad)
-        way = Waypoints(first_s, chunk.step_period_ns / NS, np.where(near, inside, q), dq)
-        moved = np.where(near, off, 0.0)
-        if moved.max() <= 2 * SHORT_RAD:
-            return way, None
-        step, joint = np.unravel_index(int(moved.argmax()), moved.shape)
-        name, unit = self.model.joint_names[joint], self.model.units[joint]
-        words = f"{name} moved by {moved[step, joint]:.4f} {unit} to its limit at step {step}"
-        measured, allowed = float(q[step, joint]), float(inside[step, joint])
-        return way, Finding(Reason.POSITION, words, name, int(step), measured, allowed, unit)
 
     def _accept(self, plan: Plan, first_due: int, bounds: Bounds) -> tuple[int, np.ndarray | None]:
         """How many steps are accepted, and the motion (3, N, A) through them and their stop."""

@@ -12,6 +12,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.shapes import hull_of
 from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
 
 ALL = "*"  # name of everything that was told
@@ -107,8 +108,13 @@ class LiveWorld:
             raise WamError("its stamp is in the future")
         obstacle = dataclasses.replace(change.obstacle, clearance=self.params.obstacle_clearance_m)
         require_obstacle(obstacle, "it")
+        self.model.require_links("it", obstacle.ignore)
         if isinstance(obstacle, Cloud):
-            require_points(obstacle.points, obstacle.size[0], "it")
+            require_points(obstacle.points, obstacle.size[0] if obstacle.size else 1.0, "it")
+            if obstacle.shape == "hull":
+                hull_of(obstacle.points, "it")
+        elif obstacle.shape in ("mesh", "points", "hull"):
+            raise WamError(f"a {obstacle.shape} needs its points")
         seen_ns = min(change.stamp_ns or now_ns, now_ns)
         return _Told(self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s)
 

@@ -70,7 +70,7 @@ class SafetyModel(Dynamics):
         pairs, n = [*self._self_pairs, *self._held_pairs(own)], len(own)
         clearance = [0.0] * len(pairs)
         for k, (name, obstacle) in enumerate(obstacles.items()):
-            self._require_links(name, obstacle.ignore)
+            self.require_links(name, obstacle.ignore)
             near = [i for i, b in enumerate(own) if b.parentJoint > 0 and link_of(b) not in obstacle.ignore]
             pairs += [(i, n + k) for i in near]
             clearance += [obstacle.clearance] * len(near)
@@ -78,15 +78,21 @@ class SafetyModel(Dynamics):
         self.geometry, self.geometry_data = self._geometry(pairs)
         self.pairs = self._describe(pairs, np.array(clearance), n)
 
+    @property
+    def links(self) -> list[str]:
+        """Links that have a body, and loads that have one."""
+        return sorted({link_of(body) for body in self._robot_bodies})
+
     def _held_pairs(self, own: list[pin.GeometryObject]) -> list[tuple[int, int]]:
         """Pairs of what is held with the robot, but for the link that holds it, its neighbours and its fingers."""
         joints = [body.parentJoint for body in own]
         held = range(len(self._robot_bodies), len(own))
         return [(i, j) for j in held for i in range(j) if may_collide(self.pin, joints[i], joints[j], self._fingers)]
 
-    def _require_links(self, obstacle: str, names: tuple[str, ...]) -> None:
+    def require_links(self, obstacle: str, names: tuple[str, ...]) -> None:
+        """Raise `WamError` when an obstacle ignores links that are not there."""
         for name in names:
-            require_known(f"link ignored by obstacle '{obstacle}'", name, [link_of(b) for b in self._robot_bodies])
+            require_known(f"link ignored by obstacle '{obstacle}'", name, self.links)
 
     def place(self, full_q: np.ndarray) -> None:
         """Move all bodies to configuration (nq,); `distance` then answers for it."""

@@ -58,6 +58,8 @@ def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -
     elif obstacle.shape == "points":
         points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path, size[0])
         geometry = coal.makeOctree(np.ascontiguousarray(points), size[0])
+    elif obstacle.shape == "hull":
+        geometry = hull_of(obstacle.points if isinstance(obstacle, Cloud) else np.zeros((0, 3)), name)
     elif obstacle.shape == "plane":
         geometry = coal.Halfspace(np.array([0.0, 0.0, 1.0]), 0.0)
     else:
@@ -66,6 +68,20 @@ def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -
     w, x, y, z = obstacle.orientation
     pose = base * pin.SE3(pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position))
     return pin.GeometryObject(name, 0, 0, pose, geometry)
+
+
+def hull_of(points: np.ndarray, where: str) -> coal.ConvexBase:
+    """Convex hull of points (N, 3) m.
+
+    Raises:
+        WamError: they have no volume.
+    """
+    corners = coal.StdVec_Vec3s()
+    corners.extend(list(np.asarray(points, dtype=float)))
+    try:
+        return coal.Convex.convexHull(corners, True, "Qt")
+    except (RuntimeError, ValueError) as error:
+        raise WamError(f"{where}: its points have no volume") from error
 
 
 def _convex(body: pin.GeometryObject, where: str) -> pin.GeometryObject:

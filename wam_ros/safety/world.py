@@ -12,7 +12,7 @@ from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 
 # Numbers in `size`. A plane is solid below, its normal is z of its orientation.
-SHAPES = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 3, "plane": 0, "points": 1}
+SHAPES = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 3, "plane": 0, "points": 1, "hull": 0}
 
 
 MOST_VOXELS = 30_000  # from the origin to every side; an octree of 16 levels silently drops what is beyond
@@ -35,9 +35,14 @@ class Obstacle:
 
 @dataclass(frozen=True, eq=False)
 class Cloud(Obstacle):
-    """Points that came from outside instead of a file."""
+    """Points that came from outside instead of a file: voxels around them, or their convex hull."""
 
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (N, 3) m
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Cloud) and super().__eq__(other) and np.array_equal(self.points, other.points)
+
+    __hash__ = Obstacle.__hash__
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,8 @@ def load_world(name: str) -> World:
     world = from_mapping(World, load_yaml(path), str(path))
     for key, obstacle in world.obstacles.items():
         require_obstacle(obstacle, f"{path}: obstacle '{key}'")
+        if obstacle.shape == "hull":
+            raise WamError(f"{path}: obstacle '{key}': the hull of a file is a mesh")
         files = (path.parent / obstacle.mesh, Path(obstacle.mesh))
         if obstacle.shape in ("mesh", "points") and not any(f.is_file() for f in files):
             raise WamError(f"{path}: obstacle '{key}': {obstacle.shape} file '{obstacle.mesh}' does not exist")

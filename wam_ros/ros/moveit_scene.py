@@ -1,0 +1,276 @@
+"""MoveIt's planning scene as what stands around the robot, and as a second opinion on what is about to move.
+
+Only this file knows `moveit_py` (2.14), and only when it is asked for. The scene's objects, its octomap, what is
+attached to the robot and what its allowed-collision matrix forgives become obstacles and held objects of the safety
+filter, which proves its distances from them as from any other. Self-collision pairs stay the filter's own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pinocchio as pin
+from builtin_interfaces.msg import Duration
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+from wam_ros.core.embodiment import Load
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.types import SafeTrajectory
+from wam_ros.safety.answers import Output
+from wam_ros.safety.live import Change
+from wam_ros.safety.machine import SafetyMachine
+from wam_ros.safety.model import SafetyModel
+from wam_ros.safety.octomap import occupied_voxels
+from wam_ros.safety.world import Cloud, Obstacle
+
+PREFIX = "moveit/"
+SCENE = PREFIX + "scene"  # name of the doubt when the scene cannot be read
+OCTOMAP = "<octomap>"  # what MoveIt calls it in its allowed-collision matrix
+BOX, SPHERE, CYLINDER, CONE = 1, 2, 3, 4  # shape_msgs/SolidPrimitive
+EVERY = 5  # samples between the states of a second opinion
+
+
+def load_moveit(node_name: str = "safety_moveit") -> Any:
+    """A running `MoveItPy`; its parameters are those of the process (`--params-file`).
+
+    Raises:
+        WamError: moveit_py is not installed, or does not start with these parameters.
+    """
+    try:
+        from moveit.planning import MoveItPy
+    except ImportError as error:
+        words = "install ros-$ROS_DISTRO-moveit-py or choose 'builtin'"
+        raise WamError(f"collision_backend 'moveit' needs moveit_py ({error}); {words}") from error
+    try:
+        return MoveItPy(node_name=node_name, provide_planning_service=False)
+    except Exception as error:  # whatever pybind11 made of a C++ exception
+        words = " ".join(str(error).split())[:300]
+        raise WamError(f"MoveIt does not start: {words}; give it robot_description and its semantics") from error
+
+
+class MoveItScene:
+    """Reads the planning scene. Not thread-safe; MoveIt's own thread keeps the scene up to date behind a lock.
+
+    Args:
+        model: the robot as the filter sees it.
+        group: joint model group that a second opinion is about; empty: all links are looked at.
+        moveit: a `MoveItPy`; None starts one.
+
+    Raises:
+        WamError: MoveIt is not there, does not start, or has no such group.
+    """
+
+    def __init__(self, model: SafetyModel, group: str = "", moveit: Any = None) -> None:
+        moveit = moveit or load_moveit()
+        self._robot, self._model, self._group = moveit.get_robot_model(), model, group
+        self._monitor = moveit.get_planning_scene_monitor()
+        if group:
+            require_known("joint model group", group, list(self._robot.joint_model_group_names))
+        self._links = set(model.links)
+        self._known: set[str] = set()
+        self._octomap: tuple[bytes, np.ndarray] = (b"", np.zeros((0, 3)))
+
+    def read(self, now_ns: int) -> tuple[list[Change], dict[str, Load]]:
+        """What has to be told to the filter, and everything that is attached. An unreadable scene is a doubt."""
+        try:
+            with self._monitor.read_only() as scene:
+                to_base = self._to_base(scene)
+                msg = scene.planning_scene_message
+            obstacles = self._obstacles(msg, to_base)
+            held = dict(load for body in msg.robot_state.attached_collision_objects for load in _loads(body))
+        except Exception as error:  # a scene that cannot be read may hold anything
+            words = f"MoveIt's planning scene cannot be read: {type(error).__name__} {str(error)[:200]}"
+            return [Change(SCENE, None, refusal=words)], {}
+        frame = self._model.embodiment.base_frame
+        changes = [Change(SCENE, None)]
+        changes += [Change(name, None) for name in self._known - set(obstacles)]
+        changes += [Change(name, obstacle, frame, now_ns) for name, obstacle in obstacles.items()]
+        self._known = set(obstacles)
+        return changes, held
+
+    def second_opinion(self, trajectory: SafeTrajectory) -> str:
+        """Why MoveIt would not execute a trajectory; empty when it would."""
+        from moveit.core.robot_trajectory import RobotTrajectory
+
+        rows = [*range(0, len(trajectory.t) - 1, EVERY), len(trajectory.t) - 1]
+        points = [
+            JointTrajectoryPoint(positions=trajectory.q[k].tolist(), time_from_start=_duration(trajectory.t[k]))
+            for k in rows
+        ]
+        try:
+            with self._monitor.read_only() as scene:
+                state = copy.copy(scene.current_state)
+                msg = RobotTrajectory(self._robot).get_robot_trajectory_msg()
+                msg.joint_trajectory = JointTrajectory(joint_names=list(trajectory.joint_names), points=points)
+                path = RobotTrajectory(self._robot).set_robot_trajectory_msg(state, msg)
+                valid = scene.is_path_valid(path, self._group)
+        except Exception as error:
+            return f"MoveIt could not look at it: {type(error).__name__} {str(error)[:200]}"
+        return "" if valid else "MoveIt's planning scene does not allow it"
+
+    def _to_base(self, scene: Any) -> pin.SE3:
+        """Pose of the planning frame in the base frame."""
+        frame = self._model.embodiment.base_frame
+        if not scene.knows_frame_transform(frame):
+            raise WamError(f"it has no frame '{frame}', the robot's base_frame")
+        base = np.asarray(scene.get_frame_transform(frame), dtype=float)
+        return pin.SE3(base[:3, :3], base[:3, 3]).inverse()
+
+    def _obstacles(self, msg: Any, to_base: pin.SE3) -> dict[str, Obstacle]:
+        forgiven = _forgiven(msg.allowed_collision_matrix, self._links)
+        out: dict[str, Obstacle] = {}
+        for body in msg.world.collision_objects:
+            pose = to_base * _pose(body.pose)
+            for k, obstacle in enumerate(_shapes(body, pose, forgiven(body.id))):
+                out[f"{PREFIX}{body.id}/{k}"] = obstacle
+        octomap = msg.world.octomap
+        if len(octomap.octomap.data):
+            points, edge = self._voxels(octomap.octomap), octomap.octomap.resolution
+            if len(points):
+                place = _placed(to_base * _pose(octomap.origin))
+                out[PREFIX + OCTOMAP] = Cloud("points", (edge,), *place, ignore=forgiven(OCTOMAP), points=points)
+        return out
+
+    def _voxels(self, msg: Any) -> np.ndarray:
+        if msg.binary or msg.id != "OcTree":
+            raise WamError(f"octomap of kind '{msg.id}', binary {msg.binary}; expected a full OcTree")
+        data = np.asarray(msg.data, dtype=np.int8).tobytes()
+        if data != self._octomap[0]:
+            self._octomap = (data, occupied_voxels(data, msg.resolution))
+        return self._octomap[1]
+
+
+class MoveItBackend:
+    """Tells a safety machine at a fixed rate what MoveIt's scene holds, and lets MoveIt veto what would leave.
+
+    Args:
+        node: whose timer it is.
+        machine: is told.
+        emit: what to do with an output of the machine.
+        scene: to read.
+        hz: readings per second.
+    """
+
+    def __init__(
+        self, node: Node, machine: SafetyMachine, emit: Callable[[Output], None], scene: MoveItScene, hz: float
+    ) -> None:
+        self._node, self._machine, self._emit, self._scene = node, machine, emit, scene
+        machine.filter.second_opinion = scene.second_opinion
+        node.create_timer(1 / hz, self.tell)
+
+    def tell(self) -> None:
+        """Read the scene once."""
+        now_ns = self._node.get_clock().now().nanoseconds
+        changes, attached = self._scene.read(now_ns)
+        machine = self._machine
+        for name in [n for n in machine.model.held if n.startswith(PREFIX) and n not in attached]:
+            self._hold(name, None, now_ns)
+        for name, load in attached.items():
+            if machine.model.held.get(name) != load:
+                self._hold(name, load, now_ns)
+        output = machine.on_obstacles(changes, now_ns)
+        if output is not None:
+            self._emit(output)
+
+    def _hold(self, name: str, load: Load | None, now_ns: int) -> None:
+        answer = self._machine.hold(name, load, now_ns)
+        if not answer.ok:
+            self._machine.on_obstacles([Change(name, None, refusal=answer.message)], now_ns)
+        if answer.trajectory is not None:
+            self._emit(Output(answer.trajectory, self._machine.tick(now_ns).report))
+
+
+def _forgiven(matrix: Any, links: set[str]) -> Any:
+    """A function that gives the links which may touch an object; an entry of a pair goes before a default."""
+    index = {name: k for k, name in enumerate(matrix.entry_names)}
+    defaults = dict(zip(matrix.default_entry_names, matrix.default_entry_values, strict=True))
+
+    def allowed(link: str, name: str) -> bool:
+        if link in index and name in index:
+            return bool(matrix.entry_values[index[link]].enabled[index[name]])
+        if link in defaults and name in defaults:
+            return bool(defaults[link] and defaults[name])
+        return bool(defaults.get(link, defaults.get(name, False)))
+
+    return lambda name: tuple(sorted(link for link in links if allowed(link, name)))
+
+
+def _shapes(body: Any, pose: pin.SE3, ignore: tuple[str, ...]) -> list[Obstacle]:
+    """Everything that a collision object consists of."""
+    out: list[Obstacle] = []
+    for primitive, at in zip(body.primitives, body.primitive_poses, strict=True):
+        shape, size = _primitive(primitive)
+        out.append(Obstacle(shape, size, *_placed(pose * _pose(at)), ignore=ignore))
+    for mesh, at in zip(body.meshes, body.mesh_poses, strict=True):
+        out.append(Cloud("hull", (), *_placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh)))
+    for plane, at in zip(body.planes, body.plane_poses, strict=True):
+        out.append(Obstacle("plane", (), *_placed(_plane(pose * _pose(at), plane.coef)), ignore=ignore))
+    return out
+
+
+def _primitive(primitive: Any) -> tuple[str, tuple[float, ...]]:
+    size = tuple(float(x) for x in primitive.dimensions)
+    if primitive.type == BOX:
+        return "box", size
+    if primitive.type == SPHERE:
+        return "sphere", size
+    if primitive.type in (CYLINDER, CONE):  # height, radius; a cone stands in its cylinder
+        return "cylinder", (size[1], size[0])
+    raise WamError(f"a primitive of type {primitive.type}; box, sphere, cylinder and cone can be read")
+
+
+def _plane(pose: pin.SE3, coefficients: Any) -> pin.SE3:
+    """A plane a x + b y + c z + d = 0 with its z axis towards the robot's base: what is behind it counts as solid."""
+    normal, offset = np.array(coefficients[:3], dtype=float), float(coefficients[3])
+    length = float(np.linalg.norm(normal))
+    if not length > 0:
+        raise WamError("a plane without a normal")
+    normal, point = pose.rotation @ (normal / length), pose.act(-normal * offset / length**2)
+    normal = normal if normal @ -point >= 0 else -normal
+    return pin.SE3(pin.Quaternion.FromTwoVectors(np.array([0.0, 0.0, 1.0]), normal).matrix(), point)
+
+
+def _loads(attached: Any) -> list[tuple[str, Load]]:
+    """An attached object as loads on its link; meshes count as the box around them. MoveIt tells no mass."""
+    pose, out = _pose(attached.object.pose), []
+    for shape in _shapes(attached.object, pose, ()):
+        name, size, place = f"{PREFIX}{attached.object.id}/{len(out)}", shape.size, (shape.position, shape.orientation)
+        kind = shape.shape
+        if isinstance(shape, Cloud):
+            low, high = shape.points.min(axis=0), shape.points.max(axis=0)
+            turn = pin.Quaternion(*shape.orientation).matrix()
+            centre = np.array(shape.position) + turn @ ((low + high) / 2)
+            kind, size = "box", tuple(float(x) for x in np.maximum(high - low, 1e-4))
+            place = (tuple(float(x) for x in centre), shape.orientation)
+        out.append(
+            (name, Load(attached.link_name, 0.0, shape=kind, size=size, position=place[0], orientation=place[1]))
+        )
+    return out
+
+
+def _vertices(mesh: Any) -> np.ndarray:
+    return np.array([(v.x, v.y, v.z) for v in mesh.vertices], dtype=float).reshape(-1, 3)
+
+
+def _pose(msg: Any) -> pin.SE3:
+    p, o = msg.position, msg.orientation
+    turn = np.array([o.w, o.x, o.y, o.z], dtype=float)
+    if not np.isfinite(turn).all() or not np.linalg.norm(turn) > 1e-6:
+        raise WamError(f"the orientation {turn.tolist()} is no quaternion")
+    return pin.SE3(pin.Quaternion(*turn).normalized().matrix(), np.array([p.x, p.y, p.z], dtype=float))
+
+
+def _placed(pose: pin.SE3) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
+    """Position and quaternion wxyz of a pose."""
+    x, y, z = (float(v) for v in pose.translation)
+    turn = pin.Quaternion(pose.rotation)
+    return (x, y, z), (float(turn.w), float(turn.x), float(turn.y), float(turn.z))
+
+
+def _duration(seconds: float) -> Duration:
+    ns = round(float(seconds) * 1e9)
+    return Duration(sec=ns // 10**9, nanosec=ns % 10**9)
