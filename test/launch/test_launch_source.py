@@ -23,7 +23,18 @@ USUAL = {
     "log_level",
     "autostart",
 }
-OURS = {"embodiment", "model", "checkpoint", "instruction", "sim", "dry_run", "imagination", "record", "view"}
+OURS = {
+    "embodiment",
+    "model",
+    "checkpoint",
+    "instruction",
+    "sim",
+    "dry_run",
+    "imagination",
+    "record",
+    "view",
+    "controller",
+}
 
 
 def arguments_of(path):
