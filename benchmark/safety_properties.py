@@ -114,7 +114,7 @@ class Robot:
         if near and not self._began_inside(case, used.params):
             bad.append(f"too near (second engine): {near}")
         if used.params.workspace:
-            bad += self._tool_faults(t, case.start, used.params)
+            bad += self._tool_faults(t, case.floor, used.params)
         if used.recheck(t, case.start, case.floor) is not None:
             bad.append("its own answer is not accepted again")
         return bad
@@ -140,8 +140,8 @@ class Robot:
         wanted = np.where(self.model.pairs.world, self.model.pairs.clearance, params.self_clearance_m)
         return bool((self.model.distances(case.start.q) < wanted).any())
 
-    def _tool_faults(self, t: SafeTrajectory, start: Commanded, params: SafetyParams) -> list[str]:
-        """Tool outside its box or plane, or too fast, unless it began so."""
+    def _tool_faults(self, t: SafeTrajectory, floor: Floor | None, params: SafetyParams) -> list[str]:
+        """Tool outside its box or plane, or too fast, unless it or the motion before it began so."""
         bad = []
         low, high = np.array(params.workspace[:3]), np.array(params.workspace[3:6])
         normal = np.array(params.planes[:3])
@@ -150,7 +150,8 @@ class Robot:
             place, rate = self.model.tool_motion(q, dq, tool)
             out = np.maximum(low - place, place - high).max(axis=1)
             out = np.maximum(out, (params.planes[3] - place @ normal) / np.linalg.norm(normal))
-            if out.max() > max(0.0, out[0]) + 2e-4:
+            before = 0.0 if floor is None else float(floor.outside[tool])
+            if out.max() > max(0.0, out[0], before) + 2e-4:
                 bad.append(f"tool {tool} is {out.max():.5f} m outside, began {out[0]:.5f} m")
             speed = np.linalg.norm(rate, axis=1)
             if speed.max() > max(params.tcp_speed, speed[0]) * (1 + 1e-3):
