@@ -33,8 +33,10 @@ CONTROLLERS = {
     "forward_position": "forward_position_controller",
     "forward_velocity": "forward_velocity_controller",
 }
-INTERFACES = '<command_interface name="position"/><command_interface name="velocity"/>'
+INTERFACES = (
+    '<command_interface name="position"/><command_interface name="velocity"/>'
     '<state_interface name="position"><param name="initial_value">{q}</param>'
+)
 JOINT = f'<joint name="{{name}}">{INTERFACES}</state_interface><state_interface name="velocity"/></joint>'
 MOCK = (
     '<ros2_control name="mock" type="system"><hardware><plugin>mock_components/GenericSystem</plugin>'
