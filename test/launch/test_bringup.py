@@ -15,7 +15,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext
-from wam_ros.core.resources import share_dir
+from wam_ros.core.resources import config_names, share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 
 NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
@@ -130,6 +130,13 @@ def test_a_real_arm_is_a_dry_run_and_never_arms_itself(prefix):
     b = Bringup(sim="false", dry_run="false", instruction="pick up the red block")
     assert b.parameters("safety_node")["dry_run"] is False
     assert b.parameters("safety_node")["arm_on_start"] is False
+
+
+@pytest.mark.parametrize("name", config_names("embodiments"))
+def test_every_shipped_robot_can_be_launched(prefix, name):
+    b = Bringup(embodiment=name, sim="false")
+    assert set(b.nodes()) == {"camera_node", "inference_node", "safety_node", "bridge_node"}
+    assert all(b.parameters(n)["embodiment"] == name for n in ("camera_node", "safety_node", "bridge_node"))
 
 
 def test_an_unknown_embodiment_fails_with_the_choices(prefix):
