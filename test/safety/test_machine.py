@@ -343,6 +343,24 @@ def test_reset_waits_for_rest_and_a_moment_more(rig):
     assert "moves" in rig.machine.reset(rig.now).message
 
 
+def test_a_reset_waits_until_the_emergency_stop_is_released(rig):
+    rig.moving()
+    rig.machine.estop(rig.now)
+    rig.machine.pressed = True
+    rig.run(1.5)
+    assert "still pressed" in rig.machine.reset(rig.now).message
+    assert rig.state == S.ESTOP
+    rig.machine.pressed = False
+    assert rig.machine.reset(rig.now).ok
+
+
+def test_an_emergency_stop_before_it_is_enabled_is_kept(rig):
+    rig.machine.estop(rig.now)
+    rig.machine.enable(rig.now)
+    rig.run(0.1)
+    assert rig.state == S.ESTOP
+
+
 def test_the_first_chunk_after_arming_names_the_session(rig):
     rig.armed()
     rig.chunk(session_id=b"a" * 16)

@@ -12,12 +12,10 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from wam_ros import msg as wam_msg
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport
-from wam_ros.msg import ActionChunk as ActionChunkMsg
-from wam_ros.msg import ImaginedFuture, Observation
-from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.markers import Pictures
@@ -71,16 +69,16 @@ class SafetyNode(WamNode):
         self._rejoining = Rejoining(self._machine, self._following, p.arm_on_start)
         self._malformed = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
-        self._report_pub = self.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
+        self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
         self._pictures = Pictures(self, model, p.markers_hz)
         if p.collision_backend == "moveit":
             MoveItBackend(self, self._machine, self._emit, MoveItScene(model, p.moveit_group), p.moveit_hz)
         ObstacleTopics(self, self._machine, self._emit, self._serve, p.cloud_voxel_m, p.cloud_lifetime_s)
-        self.create_subscription(ActionChunkMsg, "action_chunk", self._on_chunk, qos.CHUNK)
-        self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
+        self.create_subscription(wam_msg.ActionChunk, "action_chunk", self._on_chunk, qos.CHUNK)
+        self._joints = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
         self.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
-        self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
-        self.create_subscription(ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
+        self.create_subscription(wam_msg.Observation, "observation", self._on_observation, qos.OBSERVATION)
+        self.create_subscription(wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
         self.create_subscription(Bool, "estop", self._on_estop, qos.LATCHED)
         self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())))
         self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
@@ -106,7 +104,15 @@ class SafetyNode(WamNode):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
+    def _catch_up(self) -> None:
+        """Hear the joint state that waits: a process that was held up itself must not call the robot silent."""
+        with self._joints.handle:
+            taken = self._joints.handle.take_message(JointState, False)
+        if taken is not None:
+            self._on_joints(taken[0])
+
     def _on_tick(self) -> None:
+        self._catch_up()
         output, now_ns = self._machine.tick(self._now_ns()), self._now_ns()
         words, ended = self._rejoining.lost(now_ns)
         if ended is not None:
@@ -125,23 +131,23 @@ class SafetyNode(WamNode):
         except WamError as error:
             self.get_logger().error(f"commanded_state: {error}", throttle_duration_sec=2.0)
 
-    def _on_chunk(self, msg: ActionChunkMsg) -> None:
+    def _on_chunk(self, msg: wam_msg.ActionChunk) -> None:
         if not self.active:
             return
         try:
             chunk = convert.chunk_from_msg(msg)
         except WamError as error:
-            self._refuse(msg, str(error))
-            return
+            return self._refuse(msg, str(error))
+        self._catch_up()
         self._emit(self._machine.on_chunk(chunk, self._now_ns()))
         self._pictures.show(self._machine.verdict, chunk)
 
-    def _refuse(self, msg: ActionChunkMsg, why: str) -> None:
+    def _refuse(self, msg: wam_msg.ActionChunk, why: str) -> None:
         """A message that is not a chunk: counted and told, never executed."""
         self._malformed += 1
         sentence = f"refused: malformed chunk ({self._malformed} so far): {why}"
-        state, stamp = self._machine.state, self._now_ns()
-        self._report(SafetyReport(stamp, msg.seq, state, Decision.REJECT, Reason.SHAPE, sentence=sentence))
+        state = self._machine.state
+        self._report(SafetyReport(self._now_ns(), msg.seq, state, Decision.REJECT, Reason.SHAPE, sentence=sentence))
 
     def _on_joints(self, msg: JointState) -> None:
         if not self.active:
@@ -155,17 +161,18 @@ class SafetyNode(WamNode):
         if output is not None:
             self._emit(output)
 
-    def _on_observation(self, msg: Observation) -> None:
+    def _on_observation(self, msg: wam_msg.Observation) -> None:
         if self.active:
             self._machine.on_observation(convert.time_to_ns(msg.header.stamp), self._now_ns())
 
-    def _on_imagined(self, msg: ImaginedFuture) -> None:
+    def _on_imagined(self, msg: wam_msg.ImaginedFuture) -> None:
         if self.active:
             self._machine.on_surprise(msg.surprise, self._now_ns())
 
     def _on_estop(self, msg: Bool) -> None:
-        if msg.data and self.active:
-            self._tell(self._machine.estop(self._now_ns(), "emergency stop on the topic estop"))
+        self._machine.pressed = msg.data
+        if msg.data:  # also before activation: a latched one must not be missed
+            self._tell(self._machine.estop(self._now_ns(), "the topic estop"))
 
     def _serve(self, response, answer: Answer):
         self._tell(answer)

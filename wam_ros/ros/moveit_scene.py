@@ -236,19 +236,16 @@ def _plane(pose: pin.SE3, coefficients: Any) -> pin.SE3:
 
 def _loads(attached: Any) -> list[tuple[str, Load]]:
     """An attached object as loads on its link; meshes count as the box around them. MoveIt tells no mass."""
-    pose, out = _pose(attached.object.pose), []
-    for shape in _shapes(attached.object, pose, ()):
-        name, size, place = f"{PREFIX}{attached.object.id}/{len(out)}", shape.size, (shape.position, shape.orientation)
-        kind = shape.shape
+    out: list[tuple[str, Load]] = []
+    for shape in _shapes(attached.object, _pose(attached.object.pose), ()):
+        kind, size, position = shape.shape, shape.size, shape.position
         if isinstance(shape, Cloud):
             low, high = shape.points.min(axis=0), shape.points.max(axis=0)
             turn = pin.Quaternion(*shape.orientation).matrix()
-            centre = np.array(shape.position) + turn @ ((low + high) / 2)
-            kind, size = "box", tuple(float(x) for x in np.maximum(high - low, 1e-4))
-            place = (tuple(float(x) for x in centre), shape.orientation)
-        out.append(
-            (name, Load(attached.link_name, 0.0, shape=kind, size=size, position=place[0], orientation=place[1]))
-        )
+            x, y, z = (float(v) for v in np.array(position) + turn @ ((low + high) / 2))
+            kind, size, position = "box", tuple(float(v) for v in np.maximum(high - low, 1e-4)), (x, y, z)
+        load = Load(attached.link_name, 0.0, shape=kind, size=size, position=position, orientation=shape.orientation)
+        out.append((f"{PREFIX}{attached.object.id}/{len(out)}", load))
     return out
 
 

@@ -82,7 +82,7 @@ class _Prover:
             distance, row = self.at(march.row, march.sample), march.row
             need = np.where(march.sample == march.last, self.at_end[row], self.clearance[row])
             for k in np.flatnonzero(~(distance >= need)):
-                self._refuse(march, k, int(march.sample[k]), float(distance[k]), end, found)
+                self._refuse(march, int(k), int(march.sample[k]), float(distance[k]), end, found)
             here, free = self.moved[row, march.sample], distance - self.clearance[row]
             left = self.moved[row, march.last] - here
             whole = left <= distance - np.maximum(self.clearance[row], self.at_end[row])
@@ -91,7 +91,7 @@ class _Prover:
             reached = (self.moved[march.row] <= (here + free)[:, None]).sum(axis=1) - 1
             reached = np.minimum(reached, march.last)
             for k in np.flatnonzero(reached <= march.sample):
-                reached[k] = self._step(march, k, end, found)
+                reached[k] = self._step(march, int(k), end, found)
             march.sample = reached
 
     def _step(self, march: _March, k: int, end: np.ndarray, found: Measure) -> int:

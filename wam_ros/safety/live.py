@@ -129,7 +129,7 @@ class LiveWorld:
         w, x, y, z = obstacle.orientation
         pose = to_base * pin.SE3(pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position))
         turn = pin.Quaternion(pose.rotation)
-        position = tuple(float(p) for p in pose.translation)
+        x, y, z = (float(p) for p in pose.translation)
         return dataclasses.replace(
-            obstacle, position=position, orientation=(float(turn.w), float(turn.x), float(turn.y), float(turn.z))
+            obstacle, position=(x, y, z), orientation=(float(turn.w), float(turn.x), float(turn.y), float(turn.z))
         )

@@ -44,6 +44,7 @@ class SafetyMachine:
     def __init__(self, safety_filter: SafetyFilter, dry_run: bool = False) -> None:
         self.filter, self.model, self.params = safety_filter, safety_filter.model, safety_filter.params
         self.dry_run = dry_run
+        self.pressed = False  # an emergency stop that is held down forbids the reset
         self.inputs = Inputs(self.model, self.params)
         self.brakes = Brakes(safety_filter)
         self.surroundings = Surroundings(self.brakes)
@@ -104,6 +105,8 @@ class SafetyMachine:
         """Leave FAULT or ESTOP for HOLD, if nothing moves, nothing is pending and the inputs are healthy."""
         if self.state not in (S.FAULT, S.ESTOP):
             return Answer(False, f"nothing to reset: {self.state.name.lower()}")
+        if self.pressed:
+            return Answer(False, "not reset: the emergency stop is still pressed")
         wait = self.params.reset_cooldown_s - (now_ns - self.brakes.latched_ns) / NS
         if self.brakes.moving(now_ns):
             return Answer(False, "not reset: still stopping")
