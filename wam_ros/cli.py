@@ -37,6 +37,11 @@ COMMANDS = {
         "measure where the running loop's time goes", "wam_ros.demo.latency:Latency", "wam_ros.demo.latency:main"
     ),
     "bench": Command("time a model on this machine", "wam_ros.demo.bench:Bench", "wam_ros.demo.bench:main"),
+    "bench model": Command(
+        "cost of a released model's sizes, random weights",
+        "wam_ros.models.bench:BenchModel",
+        "wam_ros.models.bench:main",
+    ),
 }
 
 
@@ -61,9 +66,10 @@ def _dispatch(words: list[str]) -> int:
     if words[0] == "--version":
         print(f"wam {__version__}")
         return 0
-    name = require_known("command", words[0], COMMANDS)
+    pair = " ".join(words[:2])
+    name = pair if pair in COMMANDS else require_known("command", words[0], COMMANDS)
     command = COMMANDS[name]
-    args = parse(command, f"wam {name}", words[1:])
+    args = parse(command, f"wam {name}", words[len(name.split()) :])
     return int(_load(command.run, name)(args) or 0)
 
 

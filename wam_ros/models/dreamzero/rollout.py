@@ -91,6 +91,8 @@ class Rollout:
         c = model.config
         self.model, self.encoders, self.negative, self.sampling = model, encoders, negative, sampling
         self.history = History(history, c.window_frames, c.frames_per_block)
+        if history == "sliding" and c.blocks < 2:
+            raise WamError("a sliding window needs at least 2 blocks: its first frame and the newest block are kept")
         self.solvers, self.reuse = sampling.make_solvers(), sampling.make_reuse()
         self.guided = sampling.guidance != 1.0
         shapes = (

@@ -1,0 +1,86 @@
+"""`wam bench model`: counts that can be checked, and a table for every device there is."""
+
+import dataclasses
+import itertools
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from wam_ros import cli  # noqa: E402
+from wam_ros.models.bench import play, random_model  # noqa: E402
+from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
+from wam_ros.models.dreamzero.flop import chunk_flop, evaluation_flop  # noqa: E402
+from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
+from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+
+
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+def test_counted_flop_are_those_that_torch_sees(guidance):
+    config = load_dit_config("dreamzero-100m")
+    few = dataclasses.replace(config.transformer, num_layers=2)
+    config = dataclasses.replace(config, transformer=few, blocks=2)
+    sampling = Sampling(steps=1, evaluations=1, guidance=guidance)
+    model = random_model(config, "meta", torch.bfloat16, SpeedUps())
+    seen = []
+    for chunks in (config.blocks, config.blocks + 1):
+        with FlopCounterMode(display=False) as counter:
+            play(model, sampling, chunks)
+        seen.append(counter.get_total_flops())
+    counted = chunk_flop(config, 1 if guidance == 1.0 else 2, 1)
+    assert counted == pytest.approx(seen[1] - seen[0], rel=1e-9)
+
+
+def test_an_evaluation_of_the_14b_model_costs_what_its_sizes_say():
+    """47.7 TFLOP with one remembered frame; each further frame adds 880 keys to 1785 queries in 40 layers."""
+    config = load_dit_config("dreamzero-14b")
+    flop = [evaluation_flop(config, frames) for frames in (1, 3, 5, 7)]
+    assert flop[0] == pytest.approx(47.7e12, rel=1e-3)
+    assert [b - a for a, b in itertools.pairwise(flop)] == [4 * 1785 * 1760 * 5120 * 40] * 3
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_the_table_names_what_was_measured(device, capsys, tmp_path):
+    text = (cli_config("dreamzero-100m")).replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    path = tmp_path / "little.yaml"
+    path.write_text(text)
+    assert cli.main(["bench", "model", "--config", str(path), "--device", device, "--chunks", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "8/16 guided" in out and "parameters, random" in out
+    assert ("counted, not computed" in out) == (device == "meta")
+
+
+def cli_config(name):
+    from wam_ros.core.resources import config_path
+
+    return config_path("models", name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "dreamzero-14"], "Did you mean 'dreamzero-14b'"),
+        (["--device", "gpu"], "choose|cpu"),
+        (["--dtype", "float61"], "float32"),
+        (["--chunks", "0"], "at least 1"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(arguments, message, capsys):
+    assert cli.main(["bench", "model", *arguments]) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("wam: ") and len(line.splitlines()) == 1
+    assert any(m in line for m in message.split("|"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_a_missing_accelerator_is_said(capsys):
+    assert cli.main(["bench", "model", "--device", "cuda"]) == 2
+    assert "no CUDA device" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_bench_runs_on_an_accelerator(capsys):
+    assert cli.main(["bench", "model", "--device", "cuda", "--chunks", "2"]) == 0
+    assert "% rate" in capsys.readouterr().out

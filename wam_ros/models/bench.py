@@ -1,0 +1,193 @@
+"""`wam bench model`: what a chunk of a released model costs on this machine, with random weights.
+
+Nothing is loaded: the sizes of a named configuration are enough. On `meta` nothing is computed either, and the table
+holds what can be counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from torch import Tensor
+
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.models.dreamzero.causal_dit import CausalDiT
+from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
+from wam_ros.models.dreamzero.flop import chunk_flop
+from wam_ros.models.dreamzero.rollout import Anchor, Chunk, Rollout, Sampling
+from wam_ros.models.dreamzero.speedups import SpeedUps
+
+DEVICES = ("cpu", "cuda", "meta")
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+FLASH = Sampling(steps=1, evaluations=1, last_video_level=0.8)
+SUITE = {
+    "16/16 guided": Sampling(evaluations=16),
+    "8/16 guided": Sampling(),
+    "4/4 guided": Sampling(steps=4, evaluations=4),
+    "Flash 1/1 guided": FLASH,
+    "Flash 1/1": dataclasses.replace(FLASH, guidance=1.0),
+}
+
+
+@dataclass(frozen=True)
+class BenchModel:
+    """Time one chunk of a released model with random weights, its window full."""
+
+    config: str = "dreamzero-100m"  # name of a file in config/models, or a path ending in .yaml
+    device: str = "cpu"  # cpu, cuda, or meta (counts only)
+    dtype: str = "bfloat16"  # or float32
+    chunks: int = 3  # timed, after the window has filled
+    threads: int = 1  # of the CPU
+    suite: bool = False  # all samplings that the released models are used with, not only 8 of 16
+    plain: bool = False  # every speed-up off
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one chunk; parts without a time were not run."""
+
+    seconds: dict[str, float]  # median of each part
+    first_s: float  # the first chunk, with everything that happens once
+    flop: int
+    peak_bytes: int
+
+
+class Noise:
+    """Towers that answer at once with random numbers."""
+
+    def __init__(self, config: CausalDiTConfig, device: str) -> None:
+        self.config, self.device = config, device
+
+    def _randn(self, *shape: int) -> Tensor:
+        return torch.randn(1, *shape, device=self.device)
+
+    def _latents(self, frames: int) -> Tensor:
+        return self._randn(self.config.out_channels, frames, self.config.latent_height, self.config.latent_width)
+
+    def prompt(self, instruction: str) -> Tensor:
+        """See `rollout.Encoders.prompt`."""
+        return self._randn(self.config.transformer.text_len, self.config.transformer.text_dim)
+
+    def anchor(self, frames: Tensor, index: int) -> Anchor:
+        """See `rollout.Encoders.anchor`."""
+        c = self.config
+        return Anchor(self._randn(c.image_tokens, c.transformer.clip_dim), self._latents(c.window_frames))
+
+    def observed(self, frames: Tensor) -> Tensor:
+        """See `rollout.Encoders.observed`."""
+        return self._latents(self.config.frames_per_block)
+
+
+def random_model(config: CausalDiTConfig, device: str, dtype: torch.dtype, speedups: SpeedUps) -> CausalDiT:
+    """Built in place in its final precision, so that a 14B model needs the memory of its weights once."""
+    with torch.device("meta"):
+        model = CausalDiT(config, speedups).to(dtype)
+    if device != "meta":
+        model.to_empty(device=device)
+        for p in model.parameters():
+            torch.nn.init.normal_(p, std=0.02)
+    return model.eval().requires_grad_(False)
+
+
+def window_chunks(config: CausalDiTConfig) -> int:
+    """Chunks until every later one sees a full window."""
+    return config.blocks
+
+
+def play(model: CausalDiT, sampling: Sampling, chunks: int) -> list[Chunk]:
+    """The first chunks of an episode whose window slides."""
+    c, device = model.config, model.head.modulation.device.type
+    rollout = Rollout(model, Noise(c, device), "", sampling, "sliding")
+    state = torch.zeros(1, c.states_per_block, c.state_dim, device=device)
+    frames = torch.zeros(1, 8)
+    return [rollout.chunk(frames, state, "task") for _ in range(chunks)]
+
+
+def matrix_rate(device: str, dtype: torch.dtype) -> float:
+    """Best measured FLOP/s of one square matrix product."""
+    n = 8192 if device == "cuda" else 1024
+    a, b = torch.randn(2, n, n, device=device).to(dtype)
+    best = float("inf")
+    for _ in range(10):
+        began = now(device)
+        torch.mm(a, b)
+        best = min(best, now(device) - began)
+    return 2 * n**3 / best
+
+
+def now(device: str) -> float:
+    """Seconds, after the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def measure(model: CausalDiT, sampling: Sampling, chunks: int) -> Cost:
+    """Run a chunk often enough to fill the window, then time the next ones."""
+    device = model.head.modulation.device.type
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    rows = 1 if sampling.guidance == 1.0 else 2
+    flop = chunk_flop(model.config, rows, sampling.evaluations)
+    if device == "meta":
+        weights = sum(p.nbytes for p in model.parameters())
+        return Cost({}, 0.0, flop, weights + getattr(model.make_cache(rows), "bytes", 0))
+    played = play(model, sampling, window_chunks(model.config) + chunks)
+    timed = played[window_chunks(model.config) :]
+    seconds = {part: statistics.median(c.timing_s[part] for c in timed) for part in timed[0].timing_s}
+    return Cost(seconds, sum(played[0].timing_s.values()), flop, peak_bytes(device))
+
+
+def peak_bytes(device: str) -> int:
+    """Of the device, or of this process on a CPU."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def main(args: BenchModel) -> None:
+    """Print the table.
+
+    Raises:
+        WamError: unknown names, or no such device here.
+    """
+    require_known("device", args.device, DEVICES)
+    dtype = DTYPES[require_known("dtype", args.dtype, DTYPES)]
+    if args.chunks < 1 or args.threads < 1:
+        raise WamError(f"--chunks and --threads must be at least 1, found {args.chunks} and {args.threads}")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        raise WamError("no CUDA device here; --device cpu computes slowly, --device meta counts without computing")
+    torch.set_num_threads(args.threads)
+    config = load_dit_config(args.config)
+    model = random_model(config, args.device, dtype, SpeedUps.none() if args.plain else SpeedUps())
+    rate = None if args.device == "meta" else matrix_rate(args.device, dtype)
+    columns = ("sampling", "prefill", "denoise", "chunk", "first", "TFLOP", "%", "GiB")
+    table = Table(*(Column(name, no_wrap=True) for name in columns), box=box.SIMPLE)
+    for name, sampling in (SUITE if args.suite else {"8/16 guided": Sampling()}).items():
+        table.add_row(name, *row(measure(model, sampling, args.chunks), rate))
+    console = Console()
+    console.print(table)
+    parameters = sum(p.numel() for p in model.parameters())
+    here = f"matrix products here: {rate / 1e12:.2f} TFLOP/s" if rate else "counted, not computed"
+    console.print(f"{config.name}: {parameters / 1e9:.2f}B parameters, random")
+    console.print(f"{args.device} {args.dtype}, {args.threads} thread(s); {here}")
+    console.print(
+        "times in ms; first: the chunk that starts a window; %: of the rate of matrix products; evaluations/steps"
+    )
+
+
+def row(cost: Cost, rate: float | None) -> list[str]:
+    """Cells after the name."""
+    total = sum(cost.seconds.values())
+    ms = [f"{1e3 * cost.seconds[p]:.1f}" if cost.seconds else "" for p in ("prefill", "denoise")]
+    ms += [f"{1e3 * s:.1f}" if cost.seconds else "" for s in (total, cost.first_s)]
+    share = f"{100 * cost.flop / total / rate:.0f}" if rate and total else ""
+    return [*ms, f"{cost.flop / 1e12:.2f}", share, f"{cost.peak_bytes / 2**30:.2f}"]
