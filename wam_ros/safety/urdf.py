@@ -8,9 +8,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from wam_ros.core.errors import UnknownNameError, WamError
 
 MOVING = ("revolute", "continuous", "prismatic")
+NUMBERS = {"xyz": 3, "rpy": 3, "size": 3, "scale": 3, "radius": 1, "length": 1, "damping": 1, "friction": 1}
+SIZES = ("size", "scale", "radius", "length")
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,53 @@ def read_urdf(path: Path) -> dict[str, UrdfJoint]:
         raise WamError(f"{path}: {error}") from error
     if root.tag != "robot":
         raise WamError(f"{path}: expected a <robot>, found <{root.tag}>")
-    moving = [j for j in root.iter("joint") if j.get("type") in MOVING]
     for joint in root.findall("joint"):
         if joint.get("type") not in (*MOVING, "fixed"):
             raise WamError(f"{path}: joint '{joint.get('name')}' has the unknown type '{joint.get('type')}'")
+    _require_tree(path, root)
+    _require_numbers(path, root)
     _require_inertias(path, root)
-    return {j.name: j for j in (_joint(path, e) for e in moving)}
+    return {j.name: j for j in (_joint(path, e) for e in root.findall("joint") if e.get("type") in MOVING)}
+
+
+def _require_tree(path: Path, root: ET.Element) -> None:
+    """Every joint and link has a name of its own, and every joint two links that exist."""
+    for tag in ("link", "joint"):
+        names = [e.get("name", "") for e in root.findall(tag)]
+        twice = next((n for n in names if not n or names.count(n) > 1), None)
+        if twice is not None:
+            raise WamError(f"{path}: {tag} '{twice}' has no name of its own; give every {tag} another name")
+    links = {e.get("name") for e in root.findall("link")}
+    for joint in root.findall("joint"):
+        for end in ("parent", "child"):
+            element = joint.find(end)
+            name = None if element is None else element.get("link")
+            if name not in links:
+                where = f"{path}: joint '{joint.get('name')}'"
+                raise WamError(f"{where}: its {end} link '{name}' does not exist; add <{end} link=...> and that link")
+
+
+def _require_numbers(path: Path, root: ET.Element) -> None:
+    """Every place, axis and size is as many finite numbers as it takes; sizes and axes are not zero."""
+    for owner in (*root.findall("link"), *root.findall("joint")):
+        where = f"{path}: {owner.tag} '{owner.get('name')}'"
+        for element in owner.iter():
+            for key, count in NUMBERS.items():
+                text = element.get(key)
+                if text is None:
+                    continue
+                try:
+                    values = [float(word) for word in text.split()]
+                except ValueError:
+                    values = []
+                good = len(values) == count and all(math.isfinite(v) for v in values)
+                if not good:
+                    what = f'{key}="{text[:60]}" in <{element.tag}>'
+                    raise WamError(f"{where}: {what} must be {count} finite number{'s' * (count > 1)}")
+                if element.tag == "axis" and not any(values):
+                    raise WamError(f"{where}: its axis is zero; give it a direction")
+                if key in SIZES and min(values) <= 0:
+                    raise WamError(f'{where}: {key}="{text[:60]}" in <{element.tag}> must be positive')
 
 
 def _joint(path: Path, element: ET.Element) -> UrdfJoint:
@@ -101,10 +146,11 @@ def _require_inertias(path: Path, root: ET.Element) -> None:
         if mass is None or inertia is None:
             raise WamError(f"{where} has no inertia; add <inertial> with <mass> and <inertia>")
         _number(mass, "value", where, positive=True)
-        for key in ("ixx", "iyy", "izz"):
-            _number(inertia, key, where, positive=True)
-        for key in ("ixy", "ixz", "iyz"):
-            _number(inertia, key, where)
+        xx, yy, zz = (_number(inertia, key, where, positive=True) for key in ("ixx", "iyy", "izz"))
+        xy, xz, yz = (_number(inertia, key, where) for key in ("ixy", "ixz", "iyz"))
+        least = np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])[0]
+        if least <= 0:
+            raise WamError(f"{where}: its inertia is that of no body (smallest principal moment {least:.3g} kg m^2)")
 
 
 def resolve_mimic(joints: dict[str, UrdfJoint], commanded: Iterable[str]) -> dict[str, tuple[str, float, float]]:
