@@ -96,26 +96,29 @@ def test_rotary_tables_equal_the_reference(golden, name):
     rope.check({f"{k}_cos": v.cos() for k, v in angles.items()} | {f"{k}_sin": v.sin() for k, v in angles.items()})
 
 
-def run_blocks(model, case, batch=1):
-    """The two blocks of the case after their observations; returns everything that the case records."""
-    start, y = case.info["start_frames"], case["in.y"]
-    canvas = tuple(case["in.frame0"].shape[-2:])
-    context, cache = model.make_context(case["in.context"], case["in.clip_feature"]), model.make_cache(batch)
+def run_blocks(model, case):
+    """Every prefill and block of the case in its order; returns everything that the case records."""
+    context, cache = model.make_context(case["in.context"], case["in.clip_feature"]), model.make_cache(1)
     found, kept = {}, Intermediates(model)
-    for k, (prefill, observed) in enumerate([("prefill0", "in.frame0"), ("prefill12", "in.obs12")], 1):
-        frames, first = case[observed], start[prefill]
-        video = model.prefill(frames, y[:, :, first : first + frames.shape[2]], first, context, cache)
-        found[f"{prefill}.video"] = video
-        for layer in range(model.sizes.num_layers):
-            found[f"{prefill}.kv.{layer}"] = torch.stack(cache.remembered(layer))
-        first, n = start[f"denoise{k}"], case[f"in.noise{k}"].shape[2]
-        part = y[:, :, first : first + n]
-        block = Block(case[f"in.noise{k}"], case[f"in.action{k}"], case[f"in.state{k}"], part, first)
+    for name, start in case.info["start_frames"].items():
+        if name.startswith("prefill"):
+            observed = [f"in.{word}{name.removeprefix('prefill')}" for word in ("frame", "obs")]
+            frames = next(case[n] for n in observed if n in case)
+            y = case["in.y"][:, :, start : start + frames.shape[2]]
+            found[f"{name}.video"] = model.prefill(frames, y, start, context, cache)
+            for layer in range(model.sizes.num_layers):
+                found[f"{name}.kv.{layer}"] = torch.stack(cache.remembered(layer))
+            continue
+        k = name.removeprefix("denoise")
+        noise = case[f"in.noise{k}"]
+        y = case["in.y"][:, :, start : start + noise.shape[2]]
+        block = Block(noise, case[f"in.action{k}"], case[f"in.state{k}"], y, start)
         t = torch.stack([case[f"in.t{k}_video"], case[f"in.t{k}_action"]])[None].float()
         kept.found.clear()
-        velocity = model.denoise(block, t, model.rope(first, n, 1, canvas), context, cache)
-        found |= {f"denoise{k}.mid.{name}": value for name, value in kept.found.items()}
-        found |= {f"denoise{k}.video": velocity.video, f"denoise{k}.action": velocity.action}
+        rope = model.rope(start, noise.shape[2], 1, tuple(noise.shape[-2:]))
+        velocity = model.denoise(block, t, rope, context, cache)
+        found |= {f"{name}.mid.{n}": value for n, value in kept.found.items()}
+        found |= {f"{name}.video": velocity.video, f"{name}.action": velocity.action}
     return found
 
 
@@ -129,6 +132,7 @@ def test_masked_inference_equals_the_reference_and_the_teacher_forced_pass(golde
     case = golden("dit_infer")
     found = run_blocks(make_model(case, state_attention="masked"), case)
     case.within("masked").check(found)
-    for k in (1, 2):
-        forced = case.within(f"teacher_forcing.block{k}")
-        forced.check({n: found[f"denoise{k}.{n}"] for n in forced.names()})
+    for name in case.info["start_frames"]:
+        if name.startswith("denoise"):
+            forced = case.within(f"teacher_forcing.block{name.removeprefix('denoise')}")
+            forced.check({n: found[f"{name}.{n}"] for n in forced.names()})

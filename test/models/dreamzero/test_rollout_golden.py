@@ -67,6 +67,11 @@ def make_rollout(case, sampling, speedups=None):
     return rollout
 
 
+def settings(case):
+    mask = case.info["run_mask"]
+    return {"steps": len(mask), "evaluations": sum(mask), "guidance": case.info["cfg_scale"], "seed": case.info["seed"]}
+
+
 def caches(rollout):
     """Layer 0 of both branches, in the order of the sequence."""
     tokens = torch.cat([torch.stack(cache.remembered(0)) for _, cache in rollout._branches], 1)
@@ -94,7 +99,7 @@ def play(rollout, case, info):
 def test_chunks_in_a_row_equal_the_reference_loop(golden, speedups):
     case = golden("chunk_loop")
     assert case.info["cfg_on"].startswith("video only")
-    sampling = Sampling(evaluations=sum(case.info["run_mask"]), guidance=case.info["cfg_scale"], seed=case.info["seed"])
+    sampling = Sampling(**settings(case))
     rollout = make_rollout(case, sampling, speedups)
     for info in case.info["calls"]:
         found, chunk = play(rollout, case, info)
@@ -113,8 +118,7 @@ def test_other_samplings_equal_the_reference_loop(golden, name, changes):
     case = golden("chunk_loop")
     if not case.within(name).names():
         pytest.skip(f"this copy of the case has no {name}")
-    defaults = {"evaluations": sum(case.info["run_mask"]), "guidance": case.info["cfg_scale"]}
-    rollout = make_rollout(case, Sampling(**(defaults | changes)))
+    rollout = make_rollout(case, Sampling(**(settings(case) | changes)))
     for info in case.info["calls"]:
         scope = case.within(name).within(f"call{info['call']}")
         if scope.names():

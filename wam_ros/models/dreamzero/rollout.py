@@ -142,8 +142,8 @@ class Rollout:
         found = []
         for context, cache in self._branches:
             rows, y = len(context.text), self._y(block.start, video.shape[2], len(context.text))
-            parts = [self._rows(x.to(self.model.dtype), rows) for x in (video, action, block.state)]
-            found.append(self.model.denoise(Block(*parts, y, block.start), t, rope, context, cache))
+            noisy, actions, state = (self._rows(x, rows) for x in (video, action, block.state))
+            found.append(self.model.denoise(Block(noisy, actions, state, y, block.start), t, rope, context, cache))
         return Velocity(torch.cat([v.video for v in found]).float(), torch.cat([v.action for v in found]).float())
 
     def _denoise(self, start: int, state: Tensor) -> tuple[Tensor, Tensor]:
