@@ -114,14 +114,17 @@ def judge_pairs(
     reasons = ["Adjacent" if n else "" for n in near]
     if told is not None:
         reasons = [r or ("Told" if frozenset(n) in told else "") for r, n in zip(reasons, names, strict=True)]
-    open_pairs = np.array([k for k, r in enumerate(reasons) if not r], dtype=int)
-    table = np.array([distances(q, open_pairs) for q in configurations])
-    for column, k in enumerate(open_pairs):
-        low, high = table[:, column].min(), table[:, column].max()
-        if high < 0 and told is None:
-            reasons[k] = "Always"
-        elif low > 0 and high - low < CONSTANT:
-            reasons[k] = "Never"
+    left = np.array([k for k, r in enumerate(reasons) if not r], dtype=int)
+    low, high = np.full(len(pairs), np.inf), np.full(len(pairs), -np.inf)
+    for q in configurations:
+        if len(left) == 0:
+            break
+        found = distances(q, left)
+        low[left], high[left] = np.minimum(low[left], found), np.maximum(high[left], found)
+        always = (high[left] < 0) & (told is None)
+        left = left[always | ((low[left] > 0) & (high[left] - low[left] < CONSTANT))]
+    for k in left:
+        reasons[k] = "Always" if high[k] < 0 else "Never"
     return Verdicts([p for p, r in zip(pairs, reasons, strict=True) if not r], names, reasons)
 
 
