@@ -100,6 +100,7 @@ def dictionary(path, name):
         ("CONTROLLERS", "ros/controllers/__init__.py", "ros/controllers", {"base"}),
         ("TASKS", "sim/tasks/__init__.py", "sim/tasks", {"base"}),
         ("MODELS", "models/__init__.py", "models", set()),
+        ("VALUES", "runtime/values/__init__.py", "runtime/values", set()),
     ],
 )
 def test_every_extension_is_in_its_dictionary(name, home, folder, bases):

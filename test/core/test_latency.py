@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wam_ros.core.latency import ChunkTiming, LatencyWindow, chunk_timing
+from wam_ros.core.errors import WamError
+from wam_ros.core.latency import ChunkTiming, LatencyWindow, choose_timing, require_offered
+from wam_ros.core.policy import Abilities
 from wam_ros.core.types import ChunkingMode
 
 
@@ -49,21 +51,45 @@ def test_the_delay_counts_every_step_begun(latency, steps):
 
 @given(st.integers(0, 60), st.integers(1, 30), st.integers(1, 60))
 def test_feasible_is_the_bound_and_decides_the_mode(d, s, h):
-    timing = ChunkTiming(d, s, h)
-    assert timing.feasible == (d <= s <= h - d)
-    assert (timing.mode is ChunkingMode.REPLACE) == timing.feasible
+    assert ChunkTiming(d, s, h).feasible == (d <= s <= h - d)
+    timing = choose_timing(d, s, h)
+    assert (timing.mode is ChunkingMode.REPLACE) == timing.feasible == (2 * d <= h)
+    assert timing.execute_steps == s or not d < s <= h - d
 
 
 def test_the_mode_is_said_in_one_line():
-    assert str(ChunkTiming(1, 1, 8)) == "mode=REPLACE d=1 s=1 H=8"
-    assert str(ChunkTiming(45, 45, 24)) == "mode=SYNC d=45 > H-s=-21"
+    guided = Abilities(guided=True, ahead=(4, 8))
+    assert str(choose_timing(1, 1, 8)) == "mode=REPLACE d=1 s=1 H=8"
+    assert str(choose_timing(3, 4, 8, guided)) == "mode=GUIDED d=3 s=4 H=8"
+    assert str(choose_timing(6, 4, 8, guided)) == "mode=LOOKAHEAD d=6 s=8 H=8+6"
+    assert str(choose_timing(45, 1, 24, guided)) == "mode=SYNC d=45 > H-s=-21"
+    assert str(choose_timing(6, 4, 8, guided, "guided")) == "mode=SYNC d=6 > H-s=2, guided is not possible"
+    assert str(choose_timing(1, 4, 8, guided, "synchronous")) == "mode=SYNC d=1 s=4 H=8"
 
 
-@pytest.mark.parametrize(("latency", "execute", "feasible"), [(0.08, 1, True), (0.4, 4, True), (0.45, 5, False)])
-def test_a_slow_model_executes_more_of_each_chunk_until_the_horizon_ends(latency, execute, feasible):
-    timing = chunk_timing(window([latency]), 0.1, 0.1, 8)
-    assert (timing.execute_steps, timing.feasible) == (execute, feasible)
+@pytest.mark.parametrize(("delay", "steps", "feasible"), [(1, 1, True), (4, 4, True), (5, 5, False)])
+def test_a_slow_model_executes_more_of_each_chunk_until_the_horizon_ends(delay, steps, feasible):
+    timing = choose_timing(delay, 1, 8)
+    assert (timing.execute_steps, timing.feasible) == (steps, feasible)
 
 
-def test_observations_slower_than_steps_execute_several_steps():
-    assert chunk_timing(window([0.05]), 0.1, 0.3, 8).execute_steps == 3
+def test_fewer_steps_than_wanted_are_executed_where_that_keeps_the_bound():
+    assert choose_timing(3, 7, 8).execute_steps == 5
+
+
+def test_the_best_mode_that_the_model_offers_is_taken_unless_another_is_asked_for():
+    everything = Abilities(prefix=True, guided=True, ahead=(4, 8))
+    assert choose_timing(2, 4, 8, everything).mode is ChunkingMode.PREFIX
+    assert choose_timing(2, 4, 8, Abilities(guided=True)).mode is ChunkingMode.GUIDED
+    assert choose_timing(2, 4, 8, everything, "replace").mode is ChunkingMode.REPLACE
+    assert choose_timing(2, 4, 8, everything, "synchronous").mode is ChunkingMode.SYNCHRONOUS
+    assert choose_timing(9, 4, 8, everything).mode is ChunkingMode.SYNCHRONOUS
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("prefix", "not trained for it; choices: auto, guided"), ("lookahead", "cannot do"), ("gided", "mean 'guided'")],
+)
+def test_a_mode_that_the_model_cannot_do_is_refused_with_the_choices(name, why):
+    with pytest.raises(WamError, match=why):
+        require_offered(name, Abilities(guided=True))

@@ -68,7 +68,7 @@ class ColourNode(InferenceNode):
 
     policy = None
 
-    def make_policy(self, robot):
+    def make_policy(self, robot, model, checkpoint):
         if self.policy is None:
             raise WamError("checkpoint 'nowhere.safetensors' does not exist")
         return self.policy

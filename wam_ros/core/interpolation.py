@@ -75,3 +75,13 @@ class Curve:
             q, dq, ddq = self.knots
             return q[max(i, 0)].copy(), dq[max(i, 0)].copy(), ddq[max(i, 0)].copy()
         return evaluate(self._c[i], (now_ns - int(self.t_ns[i])) / NS)
+
+
+def bridge(start_ns: int, blend_ns: int, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> Curve:
+    """What is added to a plan so that motion goes on without a jump: a difference (A,) each that fades to nothing.
+
+    At `start_ns` it is the given difference in position, velocity and acceleration; `blend_ns` later it is zero in all
+    three and stays so. The plan plus its bridge is C2 wherever the plan is.
+    """
+    t_ns = np.array([start_ns, start_ns + blend_ns])
+    return Curve(t_ns, *(np.stack((lack, np.zeros_like(lack))) for lack in (q, dq, ddq)))

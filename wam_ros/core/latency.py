@@ -1,4 +1,4 @@
-"""How late chunks are, and whether chunking of this horizon can work at that delay."""
+"""How late chunks are, and how chunks of this horizon can follow each other at that delay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.policy import Abilities
 from wam_ros.core.types import ChunkingMode
+
+AUTO = "auto"
+CHUNKING = {
+    "prefix": ChunkingMode.PREFIX,
+    "guided": ChunkingMode.GUIDED,
+    "replace": ChunkingMode.REPLACE,
+    "lookahead": ChunkingMode.LOOKAHEAD,
+    "synchronous": ChunkingMode.SYNCHRONOUS,
+}
+MOVING = (ChunkingMode.PREFIX, ChunkingMode.GUIDED, ChunkingMode.REPLACE)  # the next chunk begins at its observation
 
 
 class LatencyWindow:
@@ -49,33 +61,72 @@ class LatencyWindow:
 
 @dataclass(frozen=True)
 class ChunkTiming:
-    """Delay d, executed steps per chunk s and horizon H, and what they allow."""
+    """Delay d, executed steps per chunk s and horizon H, and the mode chosen for them."""
 
     delay_steps: int
     execute_steps: int
     horizon_steps: int
+    mode: ChunkingMode = ChunkingMode.REPLACE
+    ahead_steps: int = 0  # the chunk begins so many steps after the observation it is predicted from
+    asked: str = AUTO  # what the user wants: "auto" or a name in `CHUNKING`
 
     @property
     def feasible(self) -> bool:
         """Whether the next chunk always arrives before this one is used up: d <= s <= H - d."""
-        return self.delay_steps <= self.execute_steps <= self.horizon_steps - self.delay_steps
-
-    @property
-    def mode(self) -> ChunkingMode:
-        """Replace while moving when feasible, else stand still while thinking."""
-        return ChunkingMode.REPLACE if self.feasible else ChunkingMode.SYNCHRONOUS
+        return self.delay_steps <= self.execute_steps <= self.horizon_steps + self.ahead_steps - self.delay_steps
 
     def __str__(self) -> str:
         d, s, h = self.delay_steps, self.execute_steps, self.horizon_steps
-        if self.feasible:
-            return f"mode=REPLACE d={d} s={s} H={h}"
-        return f"mode=SYNC d={d} > H-s={h - s}"
+        if self.mode is not ChunkingMode.SYNCHRONOUS:
+            return f"mode={self.mode.name} d={d} s={s} H={h}" + (f"+{self.ahead_steps}" if self.ahead_steps else "")
+        wanted = f", {self.asked} is not possible" if self.asked not in (AUTO, "synchronous") else ""
+        return f"mode=SYNC d={d} s={s} H={h}" if self.feasible else f"mode=SYNC d={d} > H-s={h - s}{wanted}"
 
 
-def chunk_timing(window: LatencyWindow, step_period_s: float, frame_period_s: float, horizon_steps: int) -> ChunkTiming:
-    """Timing when a chunk is asked for at every frame, one at a time.
+def choose_timing(
+    delay: int, wanted: int, horizon: int, abilities: Abilities | None = None, asked: str = AUTO
+) -> ChunkTiming:
+    """The timing and mode for a delay.
 
-    A new request waits for the answer to the one before, so a slow model stretches s to d.
+    A new request waits for the answer to the one before, so a slow model stretches s to d; s shrinks to H - d where
+    that keeps the bound. The first mode of `CHUNKING` that the policy offers and whose bound holds is taken, or the one
+    asked for; else the arm executes, stops and thinks.
+
+    Args:
+        delay: steps executed until a chunk arrives.
+        wanted: steps of a chunk to execute before the next one is predicted.
+        horizon: steps of a chunk.
+        abilities: of the policy.
+        asked: "auto" or a name in `CHUNKING`.
     """
-    delay = window.delay_steps(step_period_s)
-    return ChunkTiming(delay, max(1, round(frame_period_s / step_period_s), delay), horizon_steps)
+    abilities = abilities or Abilities()
+    s = max(wanted, delay, 1)
+    s = min(s, max(horizon - delay, delay, 1))
+    modes = list(CHUNKING) if asked == AUTO else [asked]
+    for mode in (CHUNKING[m] for m in modes if offered(m, abilities)):
+        timing = ChunkTiming(delay, s, horizon, mode, 0, asked)
+        if mode is ChunkingMode.LOOKAHEAD:
+            begins = [a for a in abilities.ahead if a >= delay]
+            begins = [a for a in begins if a >= wanted] or begins
+            timing = ChunkTiming(delay, min(begins, default=s), horizon, mode, delay if begins else 0, asked)
+        if timing.feasible or mode is ChunkingMode.SYNCHRONOUS:
+            return timing
+    return ChunkTiming(delay, max(wanted, delay, 1), horizon, ChunkingMode.SYNCHRONOUS, 0, asked)
+
+
+def offered(name: str, abilities: Abilities) -> bool:
+    """Whether a policy with `abilities` can be run in the mode of this name."""
+    needs = {"prefix": abilities.prefix, "guided": abilities.guided, "lookahead": bool(abilities.ahead)}
+    return needs.get(name, True)
+
+
+def require_offered(name: str, abilities: Abilities) -> None:
+    """Refuse a chunking mode that does not exist or that the policy cannot do.
+
+    Raises:
+        WamError: with the choices.
+    """
+    choices = [AUTO, *(m for m in CHUNKING if offered(m, abilities))]
+    if require_known("chunking mode", name, (AUTO, *CHUNKING)) not in choices:
+        why = ": its weights were not trained for it" if name == "prefix" else ""
+        raise WamError(f"the model cannot do '{name}'{why}; choices: {', '.join(choices)}")

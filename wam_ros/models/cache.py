@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -71,6 +72,16 @@ class KvCache:
         """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in time has changed."""
         keys = self._buffer[0, ..., self._own + self._keep * self._frame : self._end, :, :]
         keys.copy_(turned(keys))
+
+    def pin(self) -> None:
+        """Promise that the memory stays where it is, so that a captured graph may write to it."""
+        torch._dynamo.mark_static_address(self._buffer)
+
+    def repeated(self, n: int) -> KvCache:
+        """A copy for `n` sequences that remember the same frames."""
+        other = copy.copy(self)
+        other._buffer = self._buffer.repeat_interleave(n, 2)
+        return other
 
     def _slot(self, frame: int) -> int:
         if frame < self._keep:

@@ -23,6 +23,7 @@ class Solver(Protocol):
     """Integrates one modality; step 0 forgets whatever was integrated before."""
 
     times: list[float]  # timestep at which the network is evaluated at each step, 0..1000
+    levels: list[float]  # one more: where each step begins, and where the last one ends
 
     def step(self, i: int, x: Tensor, v: Tensor) -> Tensor:
         """From the sample and its velocity at step i to the sample at step i + 1."""

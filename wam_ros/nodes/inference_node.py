@@ -10,23 +10,26 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
+from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.latency import LatencyWindow
+from wam_ros.core.latency import AUTO, CHUNKING, LatencyWindow, require_offered
 from wam_ros.core.notices import Notice
-from wam_ros.core.policy import Policy
+from wam_ros.core.policy import Policy, abilities_of
 from wam_ros.core.types import NS, ImaginedFuture
 from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode, run_node
 from wam_ros.ros.params import param
-from wam_ros.runtime.engine import InferenceEngine, ResetOutcome
+from wam_ros.runtime.engine import InferenceEngine
+from wam_ros.runtime.results import Outcome
 from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
-from wam_ros.srv import SetInstruction
+from wam_ros.runtime.values import VALUES, load_goal, make_value
+from wam_ros.srv import LoadModel, SetInstruction
 
 
 @dataclass(frozen=True)
@@ -48,9 +51,18 @@ class InferenceParams:
     execute_steps: int = param(
         1, unit="steps", low=1, high=1000, doc="Steps of a chunk to execute before the next one is predicted"
     )
+    chunking: str = param(
+        AUTO,
+        choices=(AUTO, *CHUNKING),
+        doc="How chunks follow each other; auto takes the best one that model and delay allow",
+    )
+    candidates: int = param(1, low=1, high=64, doc="Chunks predicted in one batch, of which the best is taken")
+    value: str = param("consensus", choices=tuple(VALUES), doc="What makes a candidate the best")
+    goal_image: str = param("", doc="Views of the wished-for end, .npy (V, H, W, 3) uint8, for value goal_image")
     steps: int = param(0, unit="steps", low=0, high=1000, doc="Denoising steps per chunk; 0 takes the model's own")
     threads: int = param(1, low=1, high=256, doc="CPU threads of the model")
     warmups: int = param(2, low=0, high=100, doc="Predictions thrown away before the first real one")
+    warmup_timeout_s: float = param(60.0, unit="s", low=0.1, high=3600.0, doc="Longest warm-up at configure")
     max_gap_s: float = param(
         1.0, unit="s", low=0.05, high=60.0, doc="Gap between observations after which the model forgets"
     )
@@ -78,45 +90,59 @@ class InferenceNode(WamNode):
         self._engine: InferenceEngine | None = None
         self._session: InferenceSession | None = None
 
-    def make_policy(self, robot: Embodiment) -> Policy:
-        """Load the model that the parameters name; raises `WamError` with the choices."""
+    def make_policy(self, robot: Embodiment, model: str, checkpoint: str) -> Policy:
+        """Load a model; raises `WamError` with the choices."""
         from wam_ros.models import load_policy  # torch only where the model runs
 
         p = self.params
-        return load_policy(p.model, p.checkpoint, robot, threads=p.threads, steps=p.steps, memory=p.memory)
+        policy = load_policy(model, checkpoint, robot, threads=p.threads, steps=p.steps, memory=p.memory)
+        abilities = abilities_of(policy)
+        require_offered(p.chunking, abilities)
+        if p.candidates > abilities.candidates:
+            raise WamError(f"candidates is {p.candidates}, '{policy.name}' predicts at most {abilities.candidates}")
+        return policy
 
     def configure(self) -> None:
         """Load model and weights, warm up, take the first instruction; whatever is wrong is an error here."""
         p = self.params
         self._robot = load_embodiment(p.embodiment)
-        self._policy = self.make_policy(self._robot)
+        policy = self.make_policy(self._robot, p.model, p.checkpoint)
+        value = make_value(p.value, load_goal(p.goal_image)) if p.candidates > 1 else None
         # The engine wakes the executor through a guard condition: no polling, hence no latency and no idle load.
         self._guard = self.create_guard_condition(self._on_result)
         self._engine = InferenceEngine(
-            self._policy,
+            policy,
             max_gap_ns=round(p.max_gap_s * NS),
+            step_period_ns=round(self._robot.step_period_s * NS),
             example=example_observation(self._robot),
             warmups=p.warmups,
+            value=value,
             on_event=self._guard.trigger,
         )
+        warm = self._engine.warm_up().result(p.warmup_timeout_s)
+        if not warm.ok:
+            raise WamError(f"the warm-up failed: {warm.message}")
         if p.instruction and not (outcome := self._reset_to(p.instruction)).ok:
             raise WamError(outcome.message)
         self._make_interfaces()
 
     def activate(self) -> None:
         """Begin a session: chunks of an earlier one can be told apart by its id."""
-        p = self.params
-        if not (outcome := self._reset_to(None)).ok:
+        p, engine = self.params, self._engine
+        if not (outcome := self._reset_to(None)).ok or engine is None:
             raise WamError(outcome.message)
-        window = LatencyWindow(p.latency_window, p.latency_warmup)
-        policy = self._policy
+        policy = engine.status().policy
+        assert policy is not None
         self._session = InferenceSession(
             self._robot,
             policy.name,
             policy.checkpoint_hash,
             uuid.uuid4().bytes,
-            window,
+            LatencyWindow(p.latency_window, p.latency_warmup),
             execute_steps=p.execute_steps,
+            abilities=abilities_of(policy),
+            chunking=p.chunking,
+            candidates=p.candidates,
         )
         self._notice, self._said_timing = Notice(5.0), ""
         self._quiet_until = time.monotonic() + 2.0
@@ -145,6 +171,7 @@ class InferenceNode(WamNode):
         self._status = make(WamStatus, "wam_status", qos.STATUS)
         self._images = {v: make(Image, f"imagined/{v}/image", qos.OBSERVATION) for v in self._robot.view_names}
         self.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
+        self.create_service(LoadModel, "~/load_model", self._on_load_model)
         self.create_service(Trigger, "~/reset", self._on_reset)
 
     def _now_ns(self) -> int:
@@ -157,12 +184,12 @@ class InferenceNode(WamNode):
             return
         try:
             observation = convert.observation_from_msg(msg)
-            wanted = self._session.observe(observation)
+            request = self._session.observe(observation)
         except WamError as error:
             self._say(f"observation refused: {error}")
             return
-        if wanted:
-            self._engine.submit(observation)
+        if request is not None:
+            self._engine.submit(observation, request)
 
     def _on_result(self) -> None:
         result = None if self._engine is None else self._engine.take()
@@ -197,12 +224,15 @@ class InferenceNode(WamNode):
         timing = self._session.timing
         if timing.delay_steps and str(timing.mode) != self._said_timing:
             self._said_timing = str(timing.mode)
-            self.get_logger().info(str(timing))
+            say = self.get_logger().info if timing.feasible else self.get_logger().warning
+            say(str(timing))
 
     def _diagnosis(self, error: str, figures: dict[str, str]) -> DiagnosticArray:
         values = [KeyValue(key=k, value=v) for k, v in figures.items()]
         level = DiagnosticStatus.WARN if error else DiagnosticStatus.OK
-        name = f"{self.get_name()}: {self._policy.name}"
+        assert self._engine is not None
+        policy = self._engine.status().policy
+        name = f"{self.get_name()}: {'' if policy is None else policy.name}"
         array = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=error or "OK", values=values)])
         array.header.stamp = self.get_clock().now().to_msg()
         return array
@@ -217,23 +247,41 @@ class InferenceNode(WamNode):
         response.ok, response.message, response.epoch = outcome.ok, outcome.message, outcome.epoch
         return response
 
+    async def _on_load_model(self, request: Any, response: Any) -> Any:
+        """Swap the model; the executor goes on publishing chunks of the present one meanwhile."""
+        engine, robot = self._engine, self._robot
+        if engine is None:
+            response.ok, response.message = False, "no model is loaded"
+            return response
+        model, done = request.model or self.params.model, Future()
+        swapped = engine.swap(lambda: self.make_policy(robot, model, request.checkpoint))
+        swapped.add_done_callback(lambda f: done.set_result(f.result()))
+        outcome = await done
+        policy = engine.status().policy
+        response.ok, response.message = outcome.ok, outcome.message
+        response.checkpoint_hash = "" if policy is None else policy.checkpoint_hash
+        if outcome.ok and policy is not None and self._session is not None:
+            self._session.abilities = abilities_of(policy)
+        self.get_logger().info(f"model '{model}': {response.checkpoint_hash if outcome.ok else outcome.message}")
+        return response
+
     def _on_reset(self, request: Any, response: Any) -> Any:
         outcome = self._reset_to(None)
         response.success, response.message = outcome.ok, outcome.message
         return response
 
-    def _reset_to(self, instruction: str | None) -> ResetOutcome:
+    def _reset_to(self, instruction: str | None) -> Outcome:
         """Forget, and follow `instruction` if there is one.
 
         It waits for the prediction under way: the old chunks are void anyway, and an awaiting service keeps the
         executor of rclpy spinning.
         """
         if self._engine is None:
-            return ResetOutcome(False, "no model is loaded", 0)
+            return Outcome(False, "no model is loaded", 0)
         try:
             text = None if instruction is None else require_instruction(instruction, self.params.max_characters)
         except WamError as error:
-            return ResetOutcome(False, str(error), self._engine.status().epoch)
+            return Outcome(False, str(error), self._engine.status().epoch)
         outcome = self._engine.reset_within(text, self.params.reset_timeout_s)
         if outcome.ok and self._session is not None:
             self._session.forget()

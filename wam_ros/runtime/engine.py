@@ -1,63 +1,34 @@
 """One thread that runs a policy on the newest observation, so that nobody else waits for the network.
 
-Which thread calls what: the *owner* (the executor thread of a node) calls `submit`, `take`, `reset`, `status` and
-`close`. The *engine thread* is the only one that touches the policy, and calls `on_event`. Failures cross between
-them as text, never as exceptions.
+The *owner* (the executor thread of a node) calls the public methods. The *engine thread* is the only one that touches
+the policy, and calls `on_event`; a policy that is to follow it is made ready on a thread of its own before that.
+Failures cross between them as text, never as exceptions.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from dataclasses import dataclass
-
-import numpy as np
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.policy import Policy, PolicyOutput
+from wam_ros.core.policy import Policy, Request
 from wam_ros.core.types import Observation
+from wam_ros.runtime.prediction import best, describe, predict, warm_up
+from wam_ros.runtime.results import EngineResult, EngineStatus, Outcome
 from wam_ros.runtime.slot import LatestSlot
+from wam_ros.runtime.values import Value
 
 _LOG = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class EngineResult:
-    """One prediction, or why there is none; neither output nor error: the policy wants the chunk before to go on."""
-
-    observation: Observation
-    instruction: str
-    epoch: int
-    output: PolicyOutput | None = None
-    inference_s: float = 0.0
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class ResetOutcome:
-    """Answer to `reset`: when refused, what was being executed goes on in the old epoch."""
-
-    ok: bool
-    message: str
-    epoch: int
-
-
-@dataclass(frozen=True)
-class EngineStatus:
-    """Snapshot of the engine."""
-
-    epoch: int
-    instruction: str  # empty until one is accepted
-    error: str  # of the newest prediction; empty when it succeeded
-    predictions: int
-    dropped: int  # observations never predicted from, and results nobody took or that came too late
-    busy_s: float  # how long the running prediction or reset has taken so far, 0 when idle
-    alive: bool
+CLOSED = "the inference engine is closed"
+PLAIN = Request()
+NOTES = 16  # frames to remember that may wait for the engine thread
 
 
 class InferenceEngine:
@@ -65,10 +36,13 @@ class InferenceEngine:
 
     Args:
         policy: owned by the engine from now on. A refused `policy.reset` must leave it as it was.
-        max_gap_ns: the memory of the policy is dropped when observations are further apart than this.
-        example: predicted from `warmups` times before the first instruction runs, so that no real chunk pays for
-            lazy initialisation; None for no warm-up.
+        max_gap_ns: the memory of the policy is dropped when observations are further apart than this; where requests
+            count executed steps, standing still is no gap.
+        step_period_ns: control step of such requests.
+        example: predicted from `warmups` times, so that no real chunk pays for lazy initialisation: by `warm_up`, else
+            before the first instruction runs, and in a policy that is swapped in; None for no warm-up.
         warmups: how often.
+        value: chooses among candidates; None takes the first.
         on_event: called on the engine thread after a result or the answer to a reset is there; must not block.
     """
 
@@ -77,16 +51,20 @@ class InferenceEngine:
         policy: Policy,
         *,
         max_gap_ns: int,
+        step_period_ns: int = 0,
         example: Observation | None = None,
         warmups: int = 2,
+        value: Value | None = None,
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
         self._policy, self._max_gap_ns, self._on_event = policy, max_gap_ns, on_event
-        self._example, self._warmups = example, warmups
-        self._observations: LatestSlot[Observation] = LatestSlot()
+        self._step_ns, self._value = step_period_ns, value
+        self._example, self._warmups, self._warm = example, warmups, example is None
+        self._looks: LatestSlot[tuple[Observation, Request]] = LatestSlot()
+        self._notes: deque[tuple[Observation, Request]] = deque(maxlen=NOTES)
         self._results: LatestSlot[EngineResult] = LatestSlot()
-        self._resets: queue.SimpleQueue[tuple[str | None, Future[ResetOutcome]]] = queue.SimpleQueue()
-        self._wake, self._closing = threading.Event(), threading.Event()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[Outcome]]] = queue.SimpleQueue()
+        self._wake, self._closing, self._loading = threading.Event(), threading.Event(), threading.Lock()
         self._lock = threading.Lock()  # guards the six below, written by the engine thread
         self._epoch = 0
         self._instruction = ""
@@ -94,14 +72,15 @@ class InferenceEngine:
         self._predictions = 0
         self._late = 0
         self._busy_since: float | None = None
-        self._last_stamp_ns: int | None = None  # engine thread only; None when the memory is empty
+        self._last: tuple[int, int | None] | None = None  # engine thread only: stamp and step; None: nothing remembered
         self._memory_broken = False  # engine thread only: a failure may have left it half written
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
-    def submit(self, observation: Observation) -> None:
-        """Owner: predict from `observation` next, instead of any that still waits."""
-        self._observations.put(observation)
+    def submit(self, observation: Observation, request: Request = PLAIN) -> None:
+        """Owner: predict from `observation` next, instead of any that still waits, or only remember it."""
+        keep = self._looks.put if request.predict else self._notes.append
+        keep((observation, request))
         self._wake.set()
 
     def take(self) -> EngineResult | None:
@@ -113,37 +92,48 @@ class InferenceEngine:
                 return None
         return result
 
-    def reset(self, instruction: str | None) -> Future[ResetOutcome]:
+    def reset(self, instruction: str | None) -> Future[Outcome]:
         """Owner: forget the memory and take a new instruction, or keep the present one (None).
 
         The epoch rises when the instruction is accepted; from then on `take` returns nothing older. The future is
         resolved on the engine thread, always with an outcome; cancelled before its turn, it has no effect.
         """
-        future: Future[ResetOutcome] = Future()
-        if self._closing.is_set():
-            future.set_result(ResetOutcome(False, "the inference engine is closed", self._epoch))
-            return future
-        self._resets.put((instruction, future))
-        self._wake.set()
-        return future
+        return self._queue(lambda: self._try_reset(instruction))
 
-    def reset_within(self, instruction: str | None, timeout_s: float) -> ResetOutcome:
+    def reset_within(self, instruction: str | None, timeout_s: float) -> Outcome:
         """Owner: `reset` and wait; after `timeout_s` a reset whose turn has not come is given up, without effect."""
         asked = self.reset(instruction)
         try:
             return asked.result(timeout_s)
         except FutureTimeoutError:
             if asked.cancel():
-                return ResetOutcome(False, "the model is busy and did not answer", self.status().epoch)
+                return Outcome(False, "the model is busy and did not answer", self.status().epoch)
             return asked.result()  # its turn has come: only the model itself can still be slow
+
+    def warm_up(self) -> Future[Outcome]:
+        """Owner: warm the policy up now, before an instruction is given, if it names one that it accepts."""
+        return self._queue(self._try_warm_up)
+
+    def swap(self, load: Callable[[], Policy]) -> Future[Outcome]:
+        """Owner: replace the policy by what `load` returns, between two predictions.
+
+        It is loaded and warmed up while the present one goes on; whatever goes wrong, the present one stays. It begins
+        with the instruction of the moment and an empty memory. The epoch stays: the plan under way is still good.
+        """
+        future: Future[Outcome] = Future()
+        if not self._loading.acquire(blocking=False):
+            future.set_result(Outcome(False, "another model is being loaded", self.status().epoch))
+            return future
+        threading.Thread(target=self._load, args=(load, future), name="load", daemon=True).start()
+        return future
 
     def status(self) -> EngineStatus:
         """Any thread: how the engine is doing."""
         with self._lock:
             busy = 0.0 if self._busy_since is None else time.perf_counter() - self._busy_since
-            dropped = self._late + self._observations.replaced + self._results.replaced
-            alive = self._thread.is_alive()
-            return EngineStatus(self._epoch, self._instruction, self._error, self._predictions, dropped, busy, alive)
+            dropped = self._late + self._looks.replaced + self._results.replaced
+            facts = (self._epoch, self._instruction, self._error, self._predictions, dropped, busy)
+            return EngineStatus(*facts, self._thread.is_alive(), self._policy)
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Owner: end the thread after what it is doing; False when that took longer than `timeout_s`."""
@@ -152,89 +142,150 @@ class InferenceEngine:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def _queue(self, job: Callable[[], str], future: Future[Outcome] | None = None) -> Future[Outcome]:
+        future = future or Future()
+        if self._closing.is_set():
+            future.set_result(Outcome(False, CLOSED, self._epoch))
+            return future
+        self._jobs.put((job, future))
+        self._wake.set()
+        return future
+
     def _run(self) -> None:
         while not self._closing.is_set():
             self._wake.wait()
             self._wake.clear()
-            while not self._closing.is_set() and not self._resets.empty():
-                self._answer(*self._resets.get())
-            observation = self._observations.take()
-            if observation is not None and self._instruction and not self._closing.is_set():
-                self._predict(observation)
-        while not self._resets.empty():
-            future = self._resets.get()[1]
+            while not self._closing.is_set() and not self._jobs.empty():
+                self._answer(*self._jobs.get())
+            look = self._looks.take()
+            notes = [self._notes.popleft() for _ in range(len(self._notes))]
+            for observation, request in sorted([*notes, *([look] if look else [])], key=lambda x: x[0].stamp_ns):
+                if self._instruction and not self._closing.is_set():
+                    self._predict(observation, request)
+        while not self._jobs.empty():
+            future = self._jobs.get()[1]
             if future.set_running_or_notify_cancel():
-                future.set_result(ResetOutcome(False, "the inference engine is closed", self._epoch))
+                future.set_result(Outcome(False, CLOSED, self._epoch))
 
-    def _answer(self, instruction: str | None, future: Future[ResetOutcome]) -> None:
+    def _answer(self, job: Callable[[], str], future: Future[Outcome]) -> None:
         if not future.set_running_or_notify_cancel():
             return
         self._set_busy(True)
-        message = self._try_reset(instruction)
+        message = job()
         with self._lock:
-            if not message:
-                self._epoch += 1
-                self._instruction = self._instruction if instruction is None else instruction
-                self._error = ""
             self._busy_since = None
-            outcome = ResetOutcome(not message, message, self._epoch)
+            outcome = Outcome(not message, message, self._epoch)
         future.set_result(outcome)
         self._notify()
 
     def _try_reset(self, wanted: str | None) -> str:
         """Reset the policy, warming it up the first time; the error text, empty when it worked."""
         instruction = self._instruction if wanted is None else wanted
-        if not instruction:
-            return "" if wanted is None else "the instruction is empty"
+        if wanted is not None and not wanted:
+            return "the instruction is empty"
+        if instruction:
+            message = self._begin(instruction)
+            if message:
+                return message
+            self._last, self._memory_broken = None, False
+        with self._lock:
+            self._epoch += 1
+            self._instruction = instruction
+            self._error = ""
+        return ""
+
+    def _try_warm_up(self) -> str:
+        instruction = getattr(self._policy, "example_instruction", "")
+        return self._begin(instruction) if instruction and not self._instruction else ""
+
+    def _begin(self, instruction: str) -> str:
+        """Reset the policy, warming it up if it is cold; the error text, empty when it worked."""
         try:
-            if self._example is None:
+            if self._warm or self._example is None:
                 self._policy.reset(instruction)
             else:
                 warm_up(self._policy, instruction, self._example, self._warmups)
-                self._example = None
+            self._warm = True
         except Exception as error:  # whatever a model raises must not end the thread
             if not isinstance(error, WamError):
                 self._memory_broken = True  # not a refusal: the policy may be half reset
             return describe(error)
-        self._last_stamp_ns, self._memory_broken = None, False
         return ""
 
-    def _predict(self, observation: Observation) -> None:
+    def _load(self, load: Callable[[], Policy], future: Future[Outcome]) -> None:
+        """On a thread of its own: make a policy ready, then ask the engine thread to take it."""
+        try:
+            policy = load()
+            instruction = self.status().instruction or getattr(policy, "example_instruction", "")
+            if instruction and self._example is not None:
+                warm_up(policy, instruction, self._example, self._warmups)
+        except Exception as error:
+            self._loading.release()
+            future.set_result(Outcome(False, describe(error), self.status().epoch))
+            return
+        future.add_done_callback(lambda _: self._loading.release())
+        self._queue(lambda: self._adopt(policy), future)
+
+    def _adopt(self, policy: Policy) -> str:
+        """Let `policy` go on from here, if it takes the instruction of the moment."""
+        try:
+            if self._instruction:
+                policy.reset(self._instruction)
+        except Exception as error:
+            return describe(error)
+        with self._lock:
+            self._policy, self._error = policy, ""
+        self._last, self._memory_broken, self._warm = None, False, True
+        return ""
+
+    def _predict(self, observation: Observation, request: Request) -> None:
         self._set_busy(True)
         started = time.perf_counter()
-        output, error = None, ""
+        output, value, error = None, math.nan, ""
         try:
-            if self._refresh_memory(observation.stamp_ns):
-                output = self._policy.predict(observation)
-            check_output(output, observation)
+            if self._refresh_memory(observation.stamp_ns, request.step):
+                output, value = best(predict(self._policy, observation, request), self._value)
         except Exception as caught:  # whatever a model raises must not end the thread
-            output, error = None, describe(caught)
+            error = describe(caught)
             if error != self._error:
                 _LOG.error("prediction failed: %s", error, exc_info=not isinstance(caught, WamError))
             self._memory_broken = True
         took = time.perf_counter() - started
+        name, digest = self._policy.name, self._policy.checkpoint_hash
         with self._lock:
-            self._error, self._busy_since = error, None
+            self._busy_since = None
+            if not request.predict and not error:
+                return
+            self._error = error
             self._predictions += output is not None
-            result = EngineResult(observation, self._instruction, self._epoch, output, took, error)
-        self._results.put(result)
+            facts = (observation, self._instruction, self._epoch, output, took, error, request, value, name, digest)
+        self._results.put(EngineResult(*facts))
         self._notify()
 
-    def _refresh_memory(self, stamp_ns: int) -> bool:
-        """Drop the memory when it does not lead up to `stamp_ns`; False for an instant already predicted from."""
-        last, self._last_stamp_ns = self._last_stamp_ns, stamp_ns
-        if stamp_ns == last:
+    def _refresh_memory(self, stamp_ns: int, step: int | None) -> bool:
+        """Drop the memory when it does not lead up to this instant; False for one already seen."""
+        last, self._last = self._last, (stamp_ns, step)
+        if last is None and not self._memory_broken:
+            return True
+        if last is not None and stamp_ns == last[0]:
             return False
-        in_step = last is None or 0 < stamp_ns - last <= self._max_gap_ns
-        if in_step and not self._memory_broken:
+        if last is not None and not self._memory_broken and self._leads_up(last, stamp_ns, step):
             return True
         self._policy.reset(self._instruction)
         self._memory_broken = False
-        if last is not None and stamp_ns < last:
+        if last is not None and stamp_ns < last[0]:
             # The clock was set back: whatever was predicted before lies in another time.
             with self._lock:
                 self._epoch += 1
         return True
+
+    def _leads_up(self, last: tuple[int, int | None], stamp_ns: int, step: int | None) -> bool:
+        """Whether the scene was watched closely enough since `last`; what happens while the arm stands is no gap."""
+        if stamp_ns < last[0]:
+            return False
+        if step is None or last[1] is None:
+            return stamp_ns - last[0] <= self._max_gap_ns
+        return 0 <= (step - last[1]) * self._step_ns <= self._max_gap_ns
 
     def _notify(self) -> None:
         try:
@@ -245,38 +296,3 @@ class InferenceEngine:
     def _set_busy(self, busy: bool) -> None:
         with self._lock:
             self._busy_since = time.perf_counter() if busy else None
-
-
-def warm_up(policy: Policy, instruction: str, example: Observation, times: int) -> None:
-    """Predict from `example` `times` times; before and after, the memory is as `policy.reset(instruction)` leaves it.
-
-    Raises:
-        WamError: the instruction was refused, or a prediction does not fit.
-    """
-    policy.reset(instruction)
-    for _ in range(times):
-        check_output(policy.predict(example), example)
-        policy.reset(instruction)
-
-
-def check_output(output: PolicyOutput | None, observation: Observation) -> None:
-    """Refuse a prediction that does not fit the observation it was made from.
-
-    Raises:
-        WamError: positions are not (T, A) for the observed joints, or frames not (F, V, H, W, 3) like the observed.
-    """
-    if output is None:
-        return
-    joints = len(observation.joints.joint_names)
-    if output.positions.ndim != 2 or output.positions.shape[0] < 1 or output.positions.shape[1] != joints:
-        raise WamError(f"the policy returned positions {output.positions.shape}, expected (T, {joints})")
-    wanted = (len(output.frame_offsets_ns), *observation.frames.shape)
-    if output.frames.shape != wanted or output.frames.dtype != np.uint8:
-        found = f"{output.frames.dtype} {output.frames.shape}"
-        raise WamError(f"the policy returned frames {found}, expected uint8 {wanted}")
-
-
-def describe(error: Exception) -> str:
-    """One line for a human: our own errors speak for themselves, others are named."""
-    text = " ".join(str(error).split())[:300]
-    return text if isinstance(error, WamError) else f"{type(error).__name__}: {text}"

@@ -10,12 +10,14 @@ import math
 
 import numpy as np
 
+from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.latency import ChunkTiming, LatencyWindow, chunk_timing
+from wam_ros.core.latency import AUTO, ChunkTiming, LatencyWindow, choose_timing
+from wam_ros.core.policy import Abilities, Request
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, JointState, Observation, WamStatus
-from wam_ros.runtime.engine import EngineResult, EngineStatus
+from wam_ros.runtime.results import EngineResult, EngineStatus
 
 
 class InferenceSession:
@@ -29,6 +31,9 @@ class InferenceSession:
         latency: window the delay is forecast from.
         rest_speed: joints slower than this [rad/s or m/s] are at rest; decides when to look in synchronous mode.
         execute_steps: steps of a chunk to execute before the next one is predicted.
+        abilities: of the policy.
+        chunking: how chunks follow each other: "auto" or a name in `core.latency.CHUNKING`.
+        candidates: chunks to predict and choose from.
     """
 
     def __init__(
@@ -40,47 +45,97 @@ class InferenceSession:
         latency: LatencyWindow,
         rest_speed: float = 0.02,
         execute_steps: int = 1,
+        abilities: Abilities | None = None,
+        chunking: str = AUTO,
+        candidates: int = 1,
     ) -> None:
         self._robot, self._model, self._hash, self.session_id = embodiment, model, checkpoint_hash, session_id
         self._step_ns = round(embodiment.step_period_s * NS)
         frame_ns = round(NS / embodiment.frame_rate_hz)
-        self._period_ns = max(frame_ns, execute_steps * self._step_ns)
+        self._wanted_steps = max(execute_steps, round(frame_ns / self._step_ns), 1)
+        self.abilities, self._chunking, self._candidates = abilities or Abilities(), chunking, candidates
         self._due_ns: int | None = None  # instant whose observation the next chunk is predicted from
         self._latency, self._rest_speed = latency, rest_speed
         self._monitor = ImaginationMonitor(frame_ns // 2)
+        self.timeline = Timeline()
+        self._void = False  # the running plan follows an older instruction
         self._chunk: ActionChunk | None = None
         self._observed_ns: int | None = None
         self._asked_ns: int | None = None  # newest observation that a prediction is awaited from
         self._asked_at_rest = False  # it was chosen because the arm stood still
+        self._noted_step = -1  # newest executed step whose frame went to the model
         self._stages_s: dict[str, float] = {}
         self.surprise: Surprise | None = None  # the newest
         self.underruns = 0
 
     @property
     def timing(self) -> ChunkTiming:
-        """Delay, execution and horizon as measured so far."""
+        """Delay, execution and horizon as measured so far, and the mode they allow."""
         robot = self._robot
-        return chunk_timing(self._latency, robot.step_period_s, self._period_ns / NS, robot.action_horizon)
+        delay = self._latency.delay_steps(robot.step_period_s)
+        return choose_timing(delay, self._wanted_steps, robot.action_horizon, self.abilities, self._chunking)
 
-    def observe(self, observation: Observation) -> bool:
-        """Compare `observation` with what was imagined for it; True when a chunk should be predicted from it.
+    def observe(self, observation: Observation) -> Request | None:
+        """Compare `observation` with what was imagined for it; what is wanted of the model, None for nothing.
 
-        That is so once per executed part of a chunk; in synchronous mode only when the plan has been executed and the
-        arm stands still.
+        A chunk is asked for once per executed part of the one before; in synchronous mode only when the plan has been
+        executed and the arm stands still; when looking ahead, in time for the step at which the next chunk is to begin.
         """
         if self._observed_ns is not None and observation.stamp_ns < self._observed_ns:
             self.forget()
+            self.timeline.clear()
         self._observed_ns = observation.stamp_ns
         for newest in self._monitor.observe(observation.stamp_ns, observation.frames)[:1]:
             self.surprise = newest
-        at_rest = self.timing.mode is ChunkingMode.SYNCHRONOUS and self._chunk is not None
-        if at_rest and (self._asked_ns is not None or not self._at_rest(observation)):
-            return False
-        if not at_rest and self._due_ns is not None and observation.stamp_ns < self._due_ns - self._step_ns // 2:
-            return False
-        self._due_ns = observation.stamp_ns + self._period_ns
-        self._asked_ns, self._asked_at_rest = observation.stamp_ns, at_rest
-        return True
+        timing, step = self.timing, round(self.timeline.executed(observation.stamp_ns))
+        ahead = self._begins_ahead(timing, observation.stamp_ns)
+        at_rest = timing.mode is ChunkingMode.SYNCHRONOUS and self._chunk is not None
+        at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None and self._chunk is not None
+        if not self._look_is_due(observation, timing, at_rest, ahead):
+            return self._note(observation.stamp_ns, step, timing)
+        self._due_ns = observation.stamp_ns + timing.execute_steps * self._step_ns
+        self._asked_ns, self._asked_at_rest, self._noted_step = observation.stamp_ns, at_rest, step
+        return self._request(observation.stamp_ns, step, timing, ahead)
+
+    def _look_is_due(self, seen: Observation, timing: ChunkTiming, at_rest: bool, ahead: int | None) -> bool:
+        if at_rest:
+            return self._asked_ns is None and self._at_rest(seen)
+        if ahead is not None:
+            return self._asked_ns is None and ahead <= max(1, timing.delay_steps)
+        return self._due_ns is None or seen.stamp_ns >= self._due_ns - self._step_ns // 2
+
+    def _begins_ahead(self, timing: ChunkTiming, now_ns: int) -> int | None:
+        """Steps until the next chunk is to begin when looking ahead; None where no running plan leads there in time."""
+        if timing.mode is not ChunkingMode.LOOKAHEAD or self._void or self.timeline.chunk is None:
+            return None
+        begin_ns = self.timeline.chunk.anchor_ns + timing.execute_steps * self._step_ns
+        ahead = round((begin_ns - now_ns) / self._step_ns)
+        return ahead if ahead >= max(1, timing.delay_steps) or self._asked_ns is not None else None
+
+    def _request(self, now_ns: int, step: int, timing: ChunkTiming, ahead: int | None) -> Request:
+        counted = step if self.abilities.frame_stride else None
+        request = Request(counted, candidates=min(self._candidates, self.abilities.candidates))
+        plan = self.timeline.upcoming(now_ns, self._robot.action_horizon)
+        if self._void or not len(plan):
+            return request
+        if ahead is not None:
+            return dataclasses.replace(request, ahead=ahead, plan=plan)
+        if timing.mode in (ChunkingMode.GUIDED, ChunkingMode.PREFIX):
+            committed, prefix = min(timing.delay_steps, len(plan)), timing.mode is ChunkingMode.PREFIX
+            return dataclasses.replace(request, plan=plan, committed=committed, prefix=prefix)
+        return request
+
+    def _note(self, now_ns: int, step: int, timing: ChunkTiming) -> Request | None:
+        """A frame on the way to the next look that the model's memory will want, as steps are really executed."""
+        stride = self.abilities.frame_stride
+        if not stride or step <= self._noted_step or self.timeline.chunk is None:
+            return None
+        sync = timing.mode in (ChunkingMode.SYNCHRONOUS, ChunkingMode.LOOKAHEAD)
+        next_look = self.timeline.executed(self.timeline.end_ns if sync else self._due_ns or now_ns)
+        if (round(next_look) - step) % stride:
+            return None
+        self._noted_step = step
+        return Request(step, predict=False)
 
     def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
         """The chunk and the imagined future of a result that succeeded, as published at ROS time `now_ns`.
@@ -93,7 +148,7 @@ class InferenceSession:
         self._count(result, now_ns)
         at_rest = self._asked_at_rest and seen.stamp_ns == self._asked_ns
         self.answered(seen.stamp_ns)
-        anchor = now_ns if at_rest else seen.stamp_ns
+        anchor = now_ns if at_rest else seen.stamp_ns + out.ahead * self._step_ns
         chunk = ActionChunk(
             anchor_ns=anchor,
             step_period_ns=self._step_ns,
@@ -103,18 +158,21 @@ class InferenceSession:
             seq=0 if self._chunk is None else self._chunk.seq + 1,
             epoch=result.epoch,
             embodiment=self._robot.name,
-            model=self._model,
-            checkpoint_hash=self._hash,
+            model=result.model or self._model,
+            checkpoint_hash=result.checkpoint_hash or self._hash,
             instruction=result.instruction,
             observation_ns=seen.stamp_ns,
             conditioning=out.conditioning,
-            chunking_mode=ChunkingMode.SYNCHRONOUS if at_rest else ChunkingMode.REPLACE,
+            committed_steps=out.committed,
+            chunking_mode=ChunkingMode.SYNCHRONOUS if at_rest else mode_of(result),
             valid_until_ns=anchor + self._step_ns * out.positions.shape[0],
             inference_s=result.inference_s,
             denoise_evaluations=out.evaluations,
+            value=result.value,
             trace_id=seen.stamp_ns,
         )
-        self._chunk, self._stages_s = chunk, out.timing_s
+        self._chunk, self._stages_s, self._void = chunk, out.timing_s, False
+        self.timeline.insert(chunk, now_ns)
         instants = tuple(anchor + offset for offset in out.frame_offsets_ns)
         self._monitor.expect(anchor, seen.frames, instants, out.frames)
         error = math.nan if self.surprise is None else self.surprise.mse
@@ -134,7 +192,7 @@ class InferenceSession:
         return WamStatus(
             stamp_ns=now_ns,
             session_id=self.session_id,
-            model=self._model,
+            model=self._model if engine.policy is None else engine.policy.name,
             instruction=engine.instruction,
             mode=timing.mode,
             latency_last_s=self._latency.last_s,
@@ -144,7 +202,7 @@ class InferenceSession:
             execute_steps=timing.execute_steps,
             horizon_steps=timing.horizon_steps,
             feasible=timing.feasible,
-            slack_s=0.0 if self._chunk is None else max(0, self._plan_end_ns() - now_ns) / NS,
+            slack_s=self.timeline.slack_s(now_ns),
             underruns=self.underruns,
             chunks=0 if self._chunk is None else self._chunk.seq + 1,
             dropped=engine.dropped,
@@ -161,8 +219,9 @@ class InferenceSession:
         return found
 
     def forget(self) -> None:
-        """Drop what was imagined: the instruction changed, or the clock was set back."""
+        """Drop what was imagined: the instruction changed, or the clock was set back. The plan goes on."""
         self._monitor.clear()
+        self._void, self._noted_step = True, -1
         self.surprise, self._asked_ns, self._due_ns = None, None, None
 
     def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
@@ -180,23 +239,28 @@ class InferenceSession:
 
     def _count(self, result: EngineResult, now_ns: int) -> None:
         """Measure the delay of `result`, and whether the plan before it ended in the meantime."""
-        before = self._chunk
-        replaced = before is not None and before.epoch == result.epoch and before.chunking_mode is ChunkingMode.REPLACE
-        if replaced and now_ns > self._plan_end_ns():
+        before, sync = self._chunk, ChunkingMode.SYNCHRONOUS
+        moving = before is not None and before.epoch == result.epoch and before.chunking_mode is not sync
+        if moving and now_ns > self.timeline.end_ns:
             self.underruns += 1
         self._latency.add((now_ns - result.observation.stamp_ns) / NS)
 
-    def _plan_end_ns(self) -> int:
-        assert self._chunk is not None
-        return self._chunk.anchor_ns + self._chunk.n_steps * self._step_ns
-
     def _at_rest(self, observation: Observation) -> bool:
         """Whether the plan has been executed and the arm stands still."""
-        waited_ns = observation.stamp_ns - self._plan_end_ns()
+        waited_ns = observation.stamp_ns - self.timeline.end_ns
         speeds = observation.joints.velocities
         if np.isnan(speeds).any():  # unknown: leave the arm the time of one more horizon to stop
             return waited_ns >= self._robot.action_horizon * self._step_ns
         return waited_ns >= 0 and bool(np.max(np.abs(speeds)) <= self._rest_speed)
+
+
+def mode_of(result: EngineResult) -> ChunkingMode:
+    """How the chunk of a result follows the plan before it."""
+    if result.output is None or not (result.output.ahead or result.output.guided):
+        return ChunkingMode.REPLACE
+    if result.output.ahead:
+        return ChunkingMode.LOOKAHEAD
+    return ChunkingMode.PREFIX if result.request.prefix else ChunkingMode.GUIDED
 
 
 def require_instruction(text: str, max_characters: int) -> str:

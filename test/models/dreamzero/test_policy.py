@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
 from wam_ros.models.dreamzero.policy import DreamZeroPolicy  # noqa: E402
@@ -121,3 +122,65 @@ def test_load_policy_refuses_by_name(embodiment, arguments, message):
 def test_a_model_of_another_robot_is_refused(embodiment):
     with pytest.raises(WamError, match="trained for 'panda', not for 'so101'"):
         load_policy("tiny", "", dataclasses.replace(embodiment, name="so101"))
+
+
+def straight_plan(embodiment, n=6):
+    return np.array(embodiment.home) + 0.002 * np.arange(1, n + 1)[:, None]
+
+
+def test_a_guided_chunk_begins_with_the_committed_steps_and_is_drawn_towards_the_plan(policy, embodiment):
+    free = policy.predict(observe(embodiment, 0))
+    plan = straight_plan(embodiment)
+    policy.reset("pick up the red block")
+    guided = policy.predict(observe(embodiment, 0), Request(plan=plan, committed=2))
+    np.testing.assert_array_equal(guided.positions[:2], plan[:2])
+    arm = slice(0, 7)
+    off = [np.abs(o.positions[2:5, arm] - plan[2:5, arm]).mean() for o in (free, guided)]
+    assert off[1] < 0.7 * off[0]
+    assert guided.committed == 2 and guided.guided and not free.guided
+
+
+def test_candidates_come_in_one_batch_and_the_first_is_the_usual_chunk(policy, embodiment):
+    alone = policy.predict(observe(embodiment, 0))
+    policy.reset("pick up the red block")
+    batch = policy.predict(observe(embodiment, 0), Request(candidates=3))
+    np.testing.assert_allclose(batch.positions, alone.positions, atol=1e-4)
+    assert len(batch.others) == 2
+    assert np.abs(batch.others[0].positions - batch.others[1].positions).max() > 1e-6
+
+
+def test_looking_ahead_begins_from_what_was_imagined_and_says_so(policy, embodiment):
+    first = policy.predict(observe(embodiment, 0), Request(step=0))
+    ahead = policy.predict(observe(embodiment, 2), Request(step=2, ahead=6, plan=first.positions[2:]))
+    assert ahead.ahead == 6 and ahead.conditioning == Conditioning.MIXED
+    policy.reset("pick up the red block")
+    policy.predict(observe(embodiment, 0), Request(step=0))
+    other = policy.predict(observe(embodiment, 2, seed=9), Request(step=2, ahead=6, plan=first.positions[2:]))
+    np.testing.assert_array_equal(other.positions, ahead.positions)  # the frame of step 2 is not on its way
+
+
+def test_looking_ahead_of_everything_imagined_is_a_plain_chunk(policy, embodiment):
+    output = policy.predict(observe(embodiment, 0), Request(step=0, ahead=6, plan=straight_plan(embodiment)))
+    assert output.ahead == 0 and output.conditioning == Conditioning.REAL
+
+
+def test_frames_of_executed_steps_are_remembered_without_a_prediction(policy, embodiment):
+    def second(*between):
+        policy.reset("pick up the red block")
+        policy.predict(observe(embodiment, 0), Request(step=0))
+        for step in between:
+            assert policy.predict(observe(embodiment, step), Request(step=step, predict=False)) is None
+        return policy.predict(observe(embodiment, 8), Request(step=8)).positions
+
+    assert np.abs(second(4) - second()).max() > 1e-9
+    np.testing.assert_array_equal(second(4), second(4))
+
+
+def test_a_prefix_it_was_not_trained_for_is_refused(policy, embodiment):
+    assert not policy.abilities.prefix
+    with pytest.raises(WamError, match="not trained"):
+        policy.predict(observe(embodiment, 0), Request(prefix=True))
+
+
+def test_the_example_instruction_is_one_that_it_accepts(policy):
+    policy.reset(policy.example_instruction)

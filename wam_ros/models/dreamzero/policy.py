@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -12,17 +13,22 @@ from torch import Tensor
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile, untile
-from wam_ros.core.policy import PolicyOutput
+from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import NS, Conditioning, Observation
 from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.memory import FrameMemory
 from wam_ros.models.dreamzero.model import Context
-from wam_ros.models.sampling import Euler, integrate, schedule
+from wam_ros.models.dreamzero.rope import Rope
+from wam_ros.models.guidance import Guided, soft_mask
+from wam_ros.models.sampling import Euler, Solver, integrate, schedule
 
 STILL = 0.1  # of full brightness: an imagined change beyond this is motion
 NOISE_SEED = 1140  # one noise for every chunk, as in the reference server: successive chunks then agree
+
+PLAIN = Request()
+CANDIDATES = 16  # most chunks in one batch
 
 
 def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str) -> DreamZeroPolicy:
@@ -61,12 +67,23 @@ class DreamZeroPolicy:
         self.solver = Euler(schedule(steps, config.shift))
         self._refresh = memory == "real"
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
+        stride = config.chunk.frame_stride
+        ahead = tuple(stride * (i + 1) for i in range(config.chunk.imagined_frames))
+        self.abilities = Abilities(guided=self._refresh, frame_stride=stride, candidates=CANDIDATES)
+        if self._refresh:
+            self.abilities = dataclasses.replace(self.abilities, ahead=ahead)
+        self.example_instruction = " ".join(config.text.choose_one[:1] or config.text.vocabulary[:1])
         generator = torch.Generator().manual_seed(NOISE_SEED)
         chunk, (h, w) = config.chunk, config.latent_size
         channels = config.tokenizer.latent_channels
         self._video_noise = torch.randn(1, 1, chunk.imagined_frames, channels, h, w, generator=generator)
         self._action_noise = torch.randn(1, 1, chunk.action_horizon, config.action_dim, generator=generator)
+        self._more_noise = [torch.randn(CANDIDATES - 1, *x.shape[1:], generator=generator) for x in self._noise]
         self._context: Context | None = None
+
+    @property
+    def _noise(self) -> tuple[Tensor, Tensor]:
+        return self._video_noise, self._action_noise
 
     @torch.inference_mode()
     def reset(self, instruction: str) -> None:
@@ -74,22 +91,25 @@ class DreamZeroPolicy:
         model = self.networks.model
         self._context = model.encode_text(model.text_encoder.tokenize([instruction]))
         self._memory = FrameMemory(model, self._context)
-        self._first_ns: int | None = None
+        self._first: tuple[int, int] | None = None  # stamp and executed steps of the first observation
+        self._seen: dict[int, Tensor] = {}  # newest observed latents by control step
+        self._imagined: dict[int, Tensor] = {}  # newest imagined ones
         self._due = 0  # control step at which an unrefreshed memory takes its own imagination for the next frame
         self._own: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
-    def predict(self, observation: Observation) -> PolicyOutput | None:
-        """Refresh the memory with the observed frame and predict from it.
+    def predict(self, observation: Observation, request: Request = PLAIN) -> PolicyOutput | None:
+        """Refresh the memory with the observed frame and predict from it, as `request` wishes.
 
         Raises:
-            WamError: no instruction was set, or the observation has other views or joints than the model.
+            WamError: no instruction was set, the observation has other views or joints than the model, or the request
+                asks for what the model was not trained for.
         """
         if self._context is None:
             raise WamError("no instruction was set")
-        if self._first_ns is None:
-            self._first_ns = observation.stamp_ns
-        step = round((observation.stamp_ns - self._first_ns) / NS / self.embodiment.step_period_s)
+        if request.prefix:
+            raise WamError(f"the weights of '{self.name}' were not trained to continue a prefix")
+        step = self._step(observation, request)
         if not self._refresh and step < self._due:
             return None
         began = time.perf_counter()
@@ -98,27 +118,98 @@ class DreamZeroPolicy:
         if not self._refresh:
             step, self._due = self._due, self._due + self.config.chunk.frame_stride
         cache, rope = self._memory.observe(step, latent)
+        self._seen = _newest({**self._seen, step: latent})
+        if not request.predict:
+            return None
+        plan = np.zeros((0, self.config.action_dim)) if request.plan is None else request.plan
+        ahead = request.ahead if step + request.ahead in self._imagined and len(plan) >= request.ahead else 0
+        if ahead:
+            latent, state, cache, rope = self._look_ahead(step, step + ahead, plan[ahead - 1])
         remembered = time.perf_counter()
-        video, action = self._denoise(latent, state, cache, rope)
+        solver = self.solver if ahead else self._towards(plan, request.committed, state)
+        video, action = self._denoise(latent, state, cache, rope, solver, request.candidates)
         positions = self.networks.normaliser.to_joints(action, state)
         denoised = time.perf_counter()
         video = video.to(latent.dtype)
-        self._own = (video[:, :, 0], positions[:, :, self.config.chunk.frame_stride - 1])
-        frames = self._decode(video[0, 0], latent[0], observation)
+        self._keep(step + ahead, video, positions)
+        shown = None if ahead else observation
+        found = [
+            self._output(
+                own.double().numpy(), self._decode(frames, latent[0], shown), observation, plan, request, ahead
+            )
+            for own, frames in zip(positions[:, 0], video[:, 0], strict=True)
+        ]
+        timing = {
+            "encode": encoded - began,
+            "prefill": remembered - encoded,
+            "denoise": denoised - remembered,
+            "decode": time.perf_counter() - denoised,
+        }
+        return dataclasses.replace(found[0], timing_s=timing, others=tuple(found[1:]))
+
+    def _keep(self, anchor: int, video: Tensor, positions: Tensor) -> None:
+        """Keep the imagination of a chunk anchored at a control step: later chunks may begin from it."""
+        stride = self.config.chunk.frame_stride
+        self._own = (video[:1, :, 0], positions[:1, :, stride - 1])
+        later = {anchor + stride * (i + 1): video[:1, :, i] for i in range(video.shape[2])}
+        self._imagined = _newest({**self._imagined, **later})
+
+    def _output(
+        self,
+        positions: np.ndarray,
+        frames: np.ndarray,
+        observation: Observation,
+        plan: np.ndarray,
+        request: Request,
+        ahead: int,
+    ) -> PolicyOutput:
+        """One candidate as the loop wants it."""
+        committed = 0 if ahead else min(request.committed, len(plan))
+        fixed = plan[ahead - 1 : ahead] if ahead else plan[:committed]
         stride_ns = round(self.config.chunk.frame_stride * self.embodiment.step_period_s * NS)
+        imagined = Conditioning.REAL if self._looks_at_reality() else Conditioning.IMAGINED
         return PolicyOutput(
-            positions=self._feasible(positions[0, 0].double().numpy(), observation),
+            positions=self._feasible(positions, observation, fixed, ahead > 0),
             frames=frames,
             frame_offsets_ns=tuple(stride_ns * (i + 1) for i in range(len(frames))),
-            conditioning=Conditioning.REAL if self._refresh or step == 0 else Conditioning.IMAGINED,
+            conditioning=Conditioning.MIXED if ahead else imagined,
             evaluations=len(self.solver.times),
-            timing_s={
-                "encode": encoded - began,
-                "prefill": remembered - encoded,
-                "denoise": denoised - remembered,
-                "decode": time.perf_counter() - denoised,
-            },
+            committed=committed,
+            guided=not ahead and len(plan) > 0,
+            ahead=ahead,
         )
+
+    def _looks_at_reality(self) -> bool:
+        """Whether the newest frame in memory was observed."""
+        return self._refresh or self._due == self.config.chunk.frame_stride
+
+    def _step(self, observation: Observation, request: Request) -> int:
+        """Control steps executed since the memory began."""
+        if self._first is None:
+            self._first = (observation.stamp_ns, request.step or 0)
+        if request.step is not None:
+            return request.step - self._first[1]
+        return round((observation.stamp_ns - self._first[0]) / NS / self.embodiment.step_period_s)
+
+    def _look_ahead(self, step: int, target: int, joints: np.ndarray) -> tuple[Tensor, Tensor, KvCache, Rope]:
+        """What the model would see at step `target`: imagined frames after `step`, observed ones before."""
+        assert self._context is not None
+        memory, stride = FrameMemory(self.networks.model, self._context), self.config.chunk.frame_stride
+        for s in range(target - stride * (self.config.chunk.window - 1), target + 1, stride):
+            frame = (self._imagined if s > step else self._seen).get(s)
+            if frame is not None:
+                cache, rope = memory.observe(s, frame)
+        state = torch.from_numpy(np.asarray(joints, np.float32))[None, None]
+        return self._imagined[target], state, cache, rope
+
+    def _towards(self, plan: np.ndarray, committed: int, state: Tensor) -> Solver:
+        """The solver of the actions, drawn towards a plan where there is one."""
+        horizon, known = self.config.chunk.action_horizon, len(plan)
+        if not known:
+            return self.solver
+        whole = np.concatenate((plan, np.repeat(plan[-1:], horizon - known, axis=0)))
+        target = self.networks.normaliser.actions(torch.from_numpy(whole.astype(np.float32))[None, None], state)
+        return Guided(self.solver, target, soft_mask(min(committed, known), known, horizon))
 
     def _see(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Latent (1, 1, C, h, w) and state (1, 1, A) rad, m; an unrefreshed memory sees its own imagination instead."""
@@ -135,39 +226,56 @@ class DreamZeroPolicy:
         return latent, state
 
     def _denoise(
-        self, latent: Tensor, state: Tensor, cache: KvCache, rope: tuple[Tensor, Tensor]
+        self, latent: Tensor, state: Tensor, cache: KvCache, rope: Rope, of_action: Solver, n: int
     ) -> tuple[Tensor, Tensor]:
-        """Future latents (1, 1, F, C, h, w) and normalised actions (1, 1, T, A)."""
+        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates in one batch."""
         model, context = self.networks.model, self._context
         assert context is not None
         dtype = model.dtype
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
 
+        noise = [torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True)]
+        if n > 1:
+            cache = cache.repeated(n)
+            cond, latent = (x.expand(n, *x.shape[1:]) for x in (cond, latent))
+
         def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
             v = model.denoise(video.to(dtype), action.to(dtype), t_video, t_action, cond, latent, rope, context, cache)
             return v.video.float(), v.action.float()
 
-        return integrate(velocity, self._video_noise, self._action_noise, self.solver, self.solver)
+        return integrate(velocity, *noise, self.solver, of_action)
 
-    def _decode(self, video: Tensor, latent: Tensor, observation: Observation) -> np.ndarray:
+    def _decode(self, video: Tensor, latent: Tensor, observation: Observation | None) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.
 
         What the tokenizer loses of the observed frame is added back where the picture is imagined to stay as it is.
         """
         decoded = self.networks.tokenizer.decode(torch.cat([latent, video])).float()
-        if self._refresh or self._due == self.config.chunk.frame_stride:
+        if observation is not None and self._looks_at_reality():
             seen = torch.from_numpy(tile(observation.frames)).float() / 255
             change = (decoded - decoded[:1]).abs().amax(-1, keepdim=True)
             decoded = decoded + (1 - change / STILL).clamp_min(0) * (seen - decoded[:1])
         canvas = (decoded[1:].clamp(0, 1) * 255).round().byte().numpy()
         return np.stack([untile(c, self.config.views) for c in canvas])
 
-    def _feasible(self, positions: np.ndarray, observation: Observation) -> np.ndarray:
-        """Fingers no faster than demonstrated: their open-or-closed targets are the one thing that may jump."""
-        before = np.asarray(observation.joints.positions)[self._grip]
-        for row in positions:
+    def _feasible(
+        self, positions: np.ndarray, observation: Observation, fixed: np.ndarray, is_before: bool
+    ) -> np.ndarray:
+        """Fingers no faster than demonstrated: their open-or-closed targets are the one thing that may jump.
+
+        `fixed` (n, A) are the steps that lead up to these, or their first ones, taken over as they are.
+        """
+        n = 0 if is_before else len(fixed)
+        positions[:n] = fixed[:n]
+        before = np.asarray(fixed[-1] if len(fixed) else observation.joints.positions)[self._grip]
+        for row in positions[n:]:
             row[self._grip] = np.clip(
                 row[self._grip], before - self.config.gripper_step, before + self.config.gripper_step
             )
             before = row[self._grip]
         return positions
+
+
+def _newest(latents: dict[int, Tensor], n: int = 16) -> dict[int, Tensor]:
+    """Those of the `n` newest control steps."""
+    return {step: latents[step] for step in sorted(latents)[-n:]}

@@ -1,0 +1,69 @@
+"""One prediction: asked for, checked against its observation, and chosen among candidates."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.policy import Policy, PolicyOutput, Request
+from wam_ros.core.types import Observation
+from wam_ros.runtime.values import Value
+
+
+def predict(policy: Policy, observation: Observation, request: Request) -> PolicyOutput | None:
+    """Ask `policy`, with the request only where it says that it understands one.
+
+    Raises:
+        WamError: a prediction does not fit its observation.
+    """
+    output = policy.predict(observation, request) if hasattr(policy, "abilities") else policy.predict(observation)
+    if output is not None:
+        for one in (output, *output.others):
+            check_output(one, observation)
+    return output
+
+
+def best(output: PolicyOutput | None, value: Value | None) -> tuple[PolicyOutput | None, float]:
+    """The candidate of the highest value, the first one among equals, and that value; NaN where nothing was scored."""
+    if output is None or value is None:
+        return output, math.nan
+    candidates = [dataclasses.replace(output, others=()), *output.others]
+    scores = np.nan_to_num(np.asarray(value(candidates), dtype=float), nan=-np.inf)
+    k = int(scores.argmax())
+    return candidates[k], float(scores[k])
+
+
+def warm_up(policy: Policy, instruction: str, example: Observation, times: int) -> None:
+    """Predict from `example` `times` times; before and after, the memory is as `policy.reset(instruction)` leaves it.
+
+    Raises:
+        WamError: the instruction was refused, or a prediction does not fit.
+    """
+    policy.reset(instruction)
+    for _ in range(times):
+        predict(policy, example, Request())
+        policy.reset(instruction)
+
+
+def check_output(output: PolicyOutput, observation: Observation) -> None:
+    """Refuse a prediction that does not fit the observation it was made from.
+
+    Raises:
+        WamError: positions are not (T, A) for the observed joints, or frames not (F, V, H, W, 3) like the observed.
+    """
+    joints = len(observation.joints.joint_names)
+    if output.positions.ndim != 2 or output.positions.shape[0] < 1 or output.positions.shape[1] != joints:
+        raise WamError(f"the policy returned positions {output.positions.shape}, expected (T, {joints})")
+    wanted = (len(output.frame_offsets_ns), *observation.frames.shape)
+    if output.frames.shape != wanted or output.frames.dtype != np.uint8:
+        found = f"{output.frames.dtype} {output.frames.shape}"
+        raise WamError(f"the policy returned frames {found}, expected uint8 {wanted}")
+
+
+def describe(error: Exception) -> str:
+    """One line for a human: our own errors speak for themselves, others are named."""
+    text = " ".join(str(error).split())[:300]
+    return text if isinstance(error, WamError) else f"{type(error).__name__}: {text}"
