@@ -22,7 +22,7 @@ from wam_ros.safety.home import make_home_chunk
 
 TRIES = 5  # another session's chunk may slip in between arming and ours
 FIRST = 1 << 40  # far from the numbers of a model's chunks, whose reports come in between
-GOOD = (Decision.PASS, Decision.SCALED)
+NEAR = 0.02  # rad or m from home that counts as home
 
 
 class Step(enum.Enum):
@@ -90,7 +90,7 @@ class Homing:
             self._judged(report)
         elif self.step == Step.MOVE and still:
             self._call(False, Step.IDLE)
-            self._end(self._words)
+            self._end("home" if self._is_home() else f"stopped on the way home: {self._words}")
 
     def _judged(self, report: SafetyReport) -> None:
         if report.reasons & Reason.SESSION and self._tries < TRIES:
@@ -99,8 +99,12 @@ class Homing:
             self._call(False, Step.IDLE)
             self._end(f"not home: {report.sentence}")
         else:
-            self._words = "home" if report.decision in GOOD else f"stopped on the way home: {report.sentence}"
+            self._words = report.sentence
             self.step = Step.MOVE
+
+    def _is_home(self) -> bool:
+        q = self._measured()
+        return q is not None and bool((np.abs(q - np.array(self._embodiment.home)) < NEAR).all())
 
     def _stop(self) -> None:
         self._tries += 1
