@@ -4,6 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import itertools
+
 from wam_ros.models.guidance import Guided, guidance_weight, soft_mask  # noqa: E402
 from wam_ros.models.sampling import Euler, integrate, schedule  # noqa: E402
 
@@ -12,7 +14,7 @@ from wam_ros.models.sampling import Euler, integrate, schedule  # noqa: E402
 @pytest.mark.parametrize("shift", [1.0, 3.0])
 def test_a_correction_never_exceeds_the_error_nor_beta(steps, shift):
     levels = schedule(steps, shift)
-    for a, b in zip(levels[:-1], levels[1:], strict=True):
+    for a, b in itertools.pairwise(levels):
         weight = guidance_weight(a, a - b, float(steps))
         assert 0 < weight <= steps and weight * (a - b) <= 1 + 1e-12
 

@@ -11,6 +11,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
+from wam_ros.models.dreamzero.config import ChunkConfig
 from wam_ros.models.dreamzero.model import WorldActionModel
 from wam_ros.models.sampling import noised
 from wam_ros.train.dataset import Batch, Demonstrations
@@ -22,7 +23,6 @@ WEIGHTS = {"video": 1.0, "action": 3.0, "goal": 0.5}
 COMMITTED = (
     0.5  # share of blocks whose first steps are given clean (Black et al., "Training-Time Action Conditioning", 2025)
 )
-MAX_COMMITTED = 4  # steps; what passes before a chunk can be followed, at most
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
 
 
@@ -37,11 +37,13 @@ def levels(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, 
     return video, torch.where(torch.rand(shape, generator=generator) < 0.5, video, alone)
 
 
-def committed(shape: tuple[int, int], steps: int, generator: torch.Generator) -> Tensor:
-    """(B, K, T) True for the leading steps that are given clean: none, or 1 to `MAX_COMMITTED`, per block."""
-    n = torch.randint(1, MAX_COMMITTED + 1, shape, generator=generator)
+def committed(shape: tuple[int, int], chunk: ChunkConfig, generator: torch.Generator) -> Tensor:
+    """(B, K, T) True for the leading steps that are given clean: none, or 1 to `chunk.committed_steps`, per block."""
+    if not chunk.committed_steps:
+        return torch.zeros(*shape, chunk.action_horizon, dtype=torch.bool)
+    n = torch.randint(1, chunk.committed_steps + 1, shape, generator=generator)
     n = torch.where(torch.rand(shape, generator=generator) < COMMITTED, n, 0)
-    return torch.arange(steps) < n[..., None]
+    return torch.arange(chunk.action_horizon) < n[..., None]
 
 
 def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
@@ -53,7 +55,7 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
 
     t_video, t_action = levels(batch.state.shape[:2], generator)
     video, action = batch.video.float(), batch.action.float()
-    given = committed(action.shape[:2], action.shape[2], generator)
+    given = committed(action.shape[:2], model.config.chunk, generator)
     t_action = t_action[..., None] * ~given
     noise_video, noise_action = randn(video), randn(action)
     clean = batch.clean.float()

@@ -176,10 +176,33 @@ def test_frames_of_executed_steps_are_remembered_without_a_prediction(policy, em
     np.testing.assert_array_equal(second(4), second(4))
 
 
-def test_a_prefix_it_was_not_trained_for_is_refused(policy, embodiment):
+def with_prefix(config, embodiment, networks, steps):
+    chunk = dataclasses.replace(config.chunk, committed_steps=steps)
+    policy = DreamZeroPolicy(dataclasses.replace(config, chunk=chunk), embodiment, networks, steps=2)
+    policy.reset("pick up the red block")
+    return policy
+
+
+def test_a_prefix_it_was_not_trained_for_is_refused(config, embodiment, networks):
+    policy = with_prefix(config, embodiment, networks, 0)
     assert not policy.abilities.prefix
     with pytest.raises(WamError, match="not trained"):
         policy.predict(observe(embodiment, 0), Request(prefix=True))
+
+
+def test_a_prefix_comes_back_as_it_is_and_only_its_committed_steps_are_seen(config, embodiment, networks):
+    def continued(plan):
+        policy = with_prefix(config, embodiment, networks, 4)
+        return policy.predict(observe(embodiment, 0), Request(prefix=True, plan=plan, committed=3)).positions
+
+    plan = straight_plan(embodiment)
+    first = continued(plan)
+    np.testing.assert_array_equal(first[:3], plan[:3])
+    other = plan.copy()
+    other[3:] += 0.1
+    np.testing.assert_array_equal(continued(other), first)
+    other[:3] += 0.01
+    assert np.abs(continued(other)[3:] - first[3:]).max() > 1e-6
 
 
 def test_the_example_instruction_is_one_that_it_accepts(policy):

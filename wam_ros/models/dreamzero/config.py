@@ -56,6 +56,7 @@ class ChunkConfig:
     frame_stride: int  # control steps between two frames the model sees or imagines
     imagined_frames: int  # F frames predicted; F * frame_stride = T
     window: int  # observed frames kept in memory, the newest included
+    committed_steps: int = 0  # leading steps at most that training gave clean; 0: the weights cannot continue any
 
 
 @dataclass(frozen=True)

@@ -69,9 +69,10 @@ class DreamZeroPolicy:
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
         stride = config.chunk.frame_stride
         ahead = tuple(stride * (i + 1) for i in range(config.chunk.imagined_frames))
-        self.abilities = Abilities(guided=self._refresh, frame_stride=stride, candidates=CANDIDATES)
+        self.abilities = Abilities(frame_stride=stride, candidates=CANDIDATES)
         if self._refresh:
-            self.abilities = dataclasses.replace(self.abilities, ahead=ahead)
+            prefix = config.chunk.committed_steps > 0
+            self.abilities = dataclasses.replace(self.abilities, prefix=prefix, guided=True, ahead=ahead)
         self.example_instruction = " ".join(config.text.choose_one[:1] or config.text.vocabulary[:1])
         generator = torch.Generator().manual_seed(NOISE_SEED)
         chunk, (h, w) = config.chunk, config.latent_size
@@ -107,7 +108,7 @@ class DreamZeroPolicy:
         """
         if self._context is None:
             raise WamError("no instruction was set")
-        if request.prefix:
+        if request.prefix and not self.abilities.prefix:
             raise WamError(f"the weights of '{self.name}' were not trained to continue a prefix")
         step = self._step(observation, request)
         if not self._refresh and step < self._due:
@@ -126,8 +127,14 @@ class DreamZeroPolicy:
         if ahead:
             latent, state, cache, rope = self._look_ahead(step, step + ahead, plan[ahead - 1])
         remembered = time.perf_counter()
-        solver = self.solver if ahead else self._towards(plan, request.committed, state)
-        video, action = self._denoise(latent, state, cache, rope, solver, request.candidates)
+        given = self._normalised(plan, state)
+        n = min(request.committed, len(plan))
+        if request.prefix and not ahead and n <= self.config.chunk.committed_steps:
+            given, solver = given[:, :, :n], self.solver
+        else:
+            solver = self.solver if ahead else self._towards(given, request.committed)
+            given = given[:, :, :0]
+        video, action = self._denoise(latent, state, cache, rope, solver, request.candidates, given)
         positions = self.networks.normaliser.to_joints(action, state)
         denoised = time.perf_counter()
         video = video.to(latent.dtype)
@@ -202,13 +209,16 @@ class DreamZeroPolicy:
         state = torch.from_numpy(np.asarray(joints, np.float32))[None, None]
         return self._imagined[target], state, cache, rope
 
-    def _towards(self, plan: np.ndarray, committed: int, state: Tensor) -> Solver:
-        """The solver of the actions, drawn towards a plan where there is one."""
-        horizon, known = self.config.chunk.action_horizon, len(plan)
+    def _normalised(self, plan: np.ndarray, state: Tensor) -> Tensor:
+        """(1, 1, n, A) normalised actions of a plan (n, A)."""
+        return self.networks.normaliser.actions(torch.from_numpy(plan.astype(np.float32))[None, None], state)
+
+    def _towards(self, plan: Tensor, committed: int) -> Solver:
+        """The solver of the actions, drawn towards a plan (1, 1, n, A) where there is one."""
+        horizon, known = self.config.chunk.action_horizon, plan.shape[2]
         if not known:
             return self.solver
-        whole = np.concatenate((plan, np.repeat(plan[-1:], horizon - known, axis=0)))
-        target = self.networks.normaliser.actions(torch.from_numpy(whole.astype(np.float32))[None, None], state)
+        target = torch.cat([plan, plan[:, :, -1:].expand(-1, -1, horizon - known, -1)], 2)
         return Guided(self.solver, target, soft_mask(min(committed, known), known, horizon))
 
     def _see(self, observation: Observation) -> tuple[Tensor, Tensor]:
@@ -226,22 +236,30 @@ class DreamZeroPolicy:
         return latent, state
 
     def _denoise(
-        self, latent: Tensor, state: Tensor, cache: KvCache, rope: Rope, of_action: Solver, n: int
+        self, latent: Tensor, state: Tensor, cache: KvCache, rope: Rope, of_action: Solver, n: int, given: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates in one batch."""
+        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates in one batch.
+
+        `given` (1, 1, d, A) are the first actions, clean, where they are committed; they come back as they are.
+        """
         model, context = self.networks.model, self._context
         assert context is not None
         dtype = model.dtype
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
 
+        d = given.shape[2]
         noise = [torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True)]
+        noise[1] = torch.cat([given.expand(n, -1, -1, -1), noise[1][:, :, d:]], 2)
         if n > 1:
             cache = cache.repeated(n)
             cond, latent = (x.expand(n, *x.shape[1:]) for x in (cond, latent))
 
         def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
-            v = model.denoise(video.to(dtype), action.to(dtype), t_video, t_action, cond, latent, rope, context, cache)
-            return v.video.float(), v.action.float()
+            v = model.denoise(
+                video.to(dtype), action.to(dtype), t_video, t_action, cond, latent, rope, context, cache, d
+            )
+            still = torch.zeros_like(v.action[:, :, :d])
+            return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
 
         return integrate(velocity, *noise, self.solver, of_action)
 
