@@ -52,6 +52,15 @@ def test_the_table_names_what_was_measured(device, capsys, tmp_path):
     assert ("counted, not computed" in out) == (device == "meta")
 
 
+def test_8_bits_say_what_they_change(capsys, tmp_path):
+    path = tmp_path / "little.yaml"
+    path.write_text(
+        cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    )
+    assert cli.main(["bench", "model", "--config", str(path), "--float8", "--chunks", "1"]) == 0
+    assert "12 matrices in e4m3; actions of one evaluation change by" in capsys.readouterr().out
+
+
 def cli_config(name):
     from wam_ros.core.resources import config_path
 

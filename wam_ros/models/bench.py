@@ -20,13 +20,16 @@ from torch import Tensor
 
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.models.dreamzero.causal_dit import CausalDiT
+from wam_ros.models.dreamzero.compiled import compile_denoising
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
+from wam_ros.models.dreamzero.float8 import to_float8
 from wam_ros.models.dreamzero.flop import chunk_flop
 from wam_ros.models.dreamzero.rollout import Anchor, Chunk, Rollout, Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
 
 DEVICES = ("cpu", "cuda", "meta")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+ONE = Sampling(steps=1, evaluations=1)
 FLASH = Sampling(steps=1, evaluations=1, last_video_level=0.8)
 SUITE = {
     "16/16 guided": Sampling(evaluations=16),
@@ -48,6 +51,8 @@ class BenchModel:
     threads: int = 1  # of the CPU
     suite: bool = False  # all samplings that the released models are used with, not only 8 of 16
     plain: bool = False  # every speed-up off
+    compile: bool = False  # one graph per length of the memory; on CUDA replayed as CUDA graphs
+    float8: bool = False  # block matrices in e4m3; prints the error that this makes
 
 
 @dataclass(frozen=True)
@@ -168,6 +173,7 @@ def main(args: BenchModel) -> None:
     torch.set_num_threads(args.threads)
     config = load_dit_config(args.config)
     model = random_model(config, args.device, dtype, SpeedUps.none() if args.plain else SpeedUps())
+    error = accelerate(model, args)
     rate = None if args.device == "meta" else matrix_rate(args.device, dtype)
     columns = ("sampling", "prefill", "denoise", "chunk", "first", "TFLOP", "%", "GiB")
     table = Table(*(Column(name, no_wrap=True) for name in columns), box=box.SIMPLE)
@@ -182,6 +188,21 @@ def main(args: BenchModel) -> None:
     console.print(
         "times in ms; first: the chunk that starts a window; %: of the rate of matrix products; evaluations/steps"
     )
+
+
+def accelerate(model: CausalDiT, args: BenchModel) -> str:
+    """Apply what the arguments ask for; returns a sentence about what it did to the numbers."""
+    said = ""
+    if args.float8:
+        exact = None if args.device == "meta" else play(model, ONE, 1)[0].action
+        replaced = to_float8(model)
+        said = f"{replaced} matrices in e4m3"
+        if exact is not None:
+            change = (play(model, ONE, 1)[0].action - exact).norm() / exact.norm()
+            said += f"; actions of one evaluation change by {100 * float(change):.1f} %"
+    if args.compile and args.device != "meta":
+        compile_denoising(model)
+    return said
 
 
 def row(cost: Cost, rate: float | None) -> list[str]:
