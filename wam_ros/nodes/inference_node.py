@@ -224,10 +224,7 @@ class InferenceNode(WamNode):
         timing = self._session.timing
         if timing.delay_steps and str(timing.mode) != self._said_timing:
             self._said_timing = str(timing.mode)
-            if timing.feasible:  # two lines: a place in the code may only log at one level
-                self.get_logger().info(str(timing))
-            else:
-                self.get_logger().warning(str(timing))
+            self.get_logger().info(str(timing))
 
     def _diagnosis(self, error: str, figures: dict[str, str]) -> DiagnosticArray:
         values = [KeyValue(key=k, value=v) for k, v in figures.items()]
