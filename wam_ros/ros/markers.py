@@ -75,7 +75,7 @@ def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> 
 
 
 def safety_markers(model: SafetyModel, verdict: Verdict, stamp: Time) -> MarkerArray:
-    """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair orange and in words."""
+    """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair orange, in words."""
     header = Header(stamp=stamp, frame_id=model.embodiment.base_frame)
     accepted = stop = np.zeros((0, len(model.joint_names)))
     nearest = np.zeros((0, 3))
