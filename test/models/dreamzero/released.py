@@ -55,3 +55,20 @@ def statistics(contract):
         for kind, groups in (("state", contract.state), ("action", contract.action))
     }
     return {contract.name: {"statistics": spread, "modalities": {}, "embodiment_tag": contract.name}}
+
+
+def make_vocabulary(folder):
+    """A `spiece.model` of 40 pieces."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(["a robot picks up the red cup and puts it down again"] * 20),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=40,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )

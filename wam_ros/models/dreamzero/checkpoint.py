@@ -183,7 +183,7 @@ def save_checkpoint(
             used = 0
         shards[-1].append(name)
         used += t.nbytes
-    places = {}
+    places: dict[str, str] = {}
     for i, names in enumerate(shards):
         file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
         save_file({n: tensors[n].detach().cpu().contiguous() for n in names}, folder / file, {"format": "pt"})
@@ -212,8 +212,12 @@ def describe(config: ReleasedConfig) -> dict[str, Any]:
     sizes |= dict(zip(WINDOW, window, strict=True))
     sizes |= {"action_dim": dit.action_dim, "max_state_dim": dit.state_dim}
     published = (TextEncoderConfig(), ImageEncoderConfig(), WAN21 if dit.out_channels == 16 else WAN22)
-    towers = zip(("text", "image", "vae"), (config.text, config.image, config.vae), published, strict=True)
-    own = {name: dataclasses.asdict(found) for name, found, usual in towers if found != usual}
+    towers: tuple[Any, ...] = (config.text, config.image, config.vae)
+    own = {
+        name: dataclasses.asdict(found)
+        for name, found, usual in zip(("text", "image", "vae"), towers, published, strict=True)
+        if found != usual
+    }
     head = {"config": {"train_architecture": "full", "diffusion_model_cfg": sizes}}
     return {"action_head_cfg": head} | ({SIZES: own} if own else {})
 
