@@ -67,8 +67,13 @@ class Robot:
         home = np.array(self.model.embodiment.home)
         tools = [self.model.tool_motion(home[None], 0 * home[None], k)[0][0] for k in range(len(self.model.tools))]
         low, high = np.min(tools, axis=0) - 0.15, np.max(tools, axis=0) + 0.15
+        hold = np.abs(self.model.torque(home[None], 0 * home[None], 0 * home[None]))[0] / self.model.limits.effort
         narrow = SafetyParams(
-            workspace=(*low, *high), planes=(0.3, 0.1, 1.0, float(low[2])), tcp_speed=0.3, singularity=0.02
+            workspace=(*low, *high),
+            planes=(0.3, 0.1, 1.0, float(low[2])),
+            tcp_speed=0.3,
+            singularity=0.02,
+            torque_fraction=min(0.9, 1.5 * float(hold.max())),
         )
         self.filters = (SafetyFilter(self.model), SafetyFilter(self.model, narrow))
 
@@ -123,7 +128,11 @@ class Robot:
         """What is wrong with an answer beside other answers of the filter."""
         if case.spoiled:
             return []
-        bad, model = [], self.model
+        bad, model, t = [], self.model, case.verdict.trajectory
+        if t is not None:
+            q, dq, ddq, _ = fine(t)
+            allowed = model.limits.effort * used.params.torque_fraction
+            bad += beyond(model, "effort between samples (second engine)", self.engine.torque(q, dq, ddq), allowed)
         order = rng.permutation(len(model.joint_names))
         names = tuple(model.joint_names[k] for k in order)
         shuffled = dataclasses.replace(case.chunk, joint_names=names, positions=case.chunk.positions[:, order])

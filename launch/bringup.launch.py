@@ -114,13 +114,15 @@ def loop_nodes(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
     dry_run = values["dry_run"] == "true" or (values["dry_run"] == "auto" and not sim)
     robot = {"embodiment": values["embodiment"]}
     model = {key: values[key] for key in ("model", "checkpoint", "instruction") if values[key]}
+    # A real arm that is silent for 0.3 s is gone; a simulated one on a busy machine is only late, and stands meanwhile.
+    patience = {"joint_timeout_s": 2.0} if sim else {}
     # Only a simulated arm with something to do arms itself; a real one is armed by a person.
     arm = sim and not dry_run and bool(values["instruction"])
     output = {"controller": values["controller"]} if values["controller"] else {}
     nodes: list[LaunchDescriptionEntity] = [
         wam_node("camera_node", values, robot),
         wam_node("inference_node", values, {**robot, **model, "imagination": values["imagination"]}),
-        wam_node("safety_node", values, {**robot, "dry_run": dry_run, "arm_on_start": arm}),
+        wam_node("safety_node", values, {**robot, **patience, "dry_run": dry_run, "arm_on_start": arm}),
         wam_node("bridge_node", values, {**robot, **output}),
     ]
     if sim:

@@ -15,6 +15,7 @@ from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
 from wam_ros.models.dreamzero.flop import chunk_flop, evaluation_flop  # noqa: E402
 from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
 from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.vae import WAN22  # noqa: E402
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])
@@ -50,6 +51,27 @@ def test_the_table_names_what_was_measured(device, capsys, tmp_path):
     out = capsys.readouterr().out
     assert "8/16 guided" in out and "parameters, random" in out
     assert ("counted, not computed" in out) == (device == "meta")
+
+
+def test_8_bits_say_what_they_change(capsys, tmp_path):
+    path = tmp_path / "little.yaml"
+    path.write_text(
+        cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    )
+    assert cli.main(["bench", "model", "--config", str(path), "--float8", "--chunks", "1"]) == 0
+    assert "matrices in e4m3; actions of one evaluation change by" in capsys.readouterr().out
+
+
+def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
+    little = dataclasses.replace(WAN22, encoder_dim=8, decoder_dim=8)
+    monkeypatch.setattr("wam_ros.models.bench.WAN22", little)
+    path = tmp_path / "little.yaml"
+    path.write_text(
+        cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    )
+    assert cli.main(["bench", "model", "--config", str(path), "--vae", "--chunks", "1"]) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if "8/16 guided" in x)
+    assert len(line.split()) == 2 + 4 + 2 + 3
 
 
 def cli_config(name):

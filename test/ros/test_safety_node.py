@@ -1,5 +1,6 @@
 """safety_node over DDS: chunks become motion that ends at rest, and nothing else moves the arm."""
 
+import re
 import subprocess
 import sys
 
@@ -241,7 +242,8 @@ def test_what_it_thinks_is_drawn(arena, arm, cell):
     arena.until(lambda: markers and ghost, cell.feed())
     arena.until(lambda: any(m.points for m in markers[-1].markers if m.ns == "stop"), cell.feed())
     drawn = {m.ns: m for m in markers[-1].markers}
-    assert set(drawn) == {"accepted", "cut", "stop", "nearest"}
+    assert set(drawn) == {"accepted", "cut", "stop", "nearest", "distance"}
+    assert re.fullmatch(r"\S+ to \S+ -?\d+ mm", drawn["distance"].text)
     assert drawn["accepted"].action == Marker.ADD
     assert drawn["accepted"].header.frame_id == PANDA.base_frame
     assert len(ghost[0].poses) == 8

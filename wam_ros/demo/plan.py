@@ -13,6 +13,10 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.supervisor import Command
 from wam_ros.ros.environment import ros_environment
 
+# A real arm that is silent for the default 0.3 s is gone; a simulated one on a busy machine is only late, and so is its
+# clock: nothing moves meanwhile.
+SIM_JOINT_TIMEOUT_S = 2.0
+
 
 def commands(args: DemoArgs) -> list[Command]:
     """The processes, as `python -m wam_ros.nodes.<name>` with ROS parameters."""
@@ -23,7 +27,7 @@ def commands(args: DemoArgs) -> list[Command]:
         "sim_node": {"rate": args.rate, "use_sim_time": False},
         "camera_node": {},
         "inference_node": _model_parameters(args),
-        "safety_node": {},
+        "safety_node": {"joint_timeout_s": SIM_JOINT_TIMEOUT_S},
         "bridge_node": {},
     }
     if not args.headless:

@@ -11,7 +11,10 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.resources import config_path, share_dir
 from wam_ros.core.yamlfile import load_yaml
 
-MODELS = {"dreamzero": "wam_ros.models.dreamzero.policy:load"}
+MODELS = {
+    "dreamzero": "wam_ros.models.dreamzero.policy:load",
+    "dreamzero-released": "wam_ros.models.dreamzero.released:load",
+}
 MEMORIES = ("real", "imagined")
 
 
@@ -22,7 +25,7 @@ def load_policy(
 
     Args:
         model: name of a shipped model, or a path ending in .yaml.
-        checkpoint: weights file; empty takes the one shipped with the model.
+        checkpoint: weights file, or folder of a released model; empty takes the one shipped with the model.
         embodiment: the robot; must be the one that the model was trained for.
         threads: CPU threads of the network.
         steps: denoising steps per chunk; 0 takes the model's own.

@@ -10,23 +10,32 @@ import dataclasses
 import resource
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
-from torch import Tensor
+from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.models.dreamzero.causal_dit import CausalDiT
+from wam_ros.models.dreamzero.compiled import compile_denoising
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
+from wam_ros.models.dreamzero.float8 import to_float8
 from wam_ros.models.dreamzero.flop import chunk_flop
 from wam_ros.models.dreamzero.rollout import Anchor, Chunk, Rollout, Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
+from wam_ros.models.dreamzero.vae import WAN21, WAN22, WanVae
 
+Module = TypeVar("Module", bound=nn.Module)
+
+PARTS = ("encode", "prefill", "denoise", "decode")
 DEVICES = ("cpu", "cuda", "meta")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+ONE = Sampling(steps=1, evaluations=1)
 FLASH = Sampling(steps=1, evaluations=1, last_video_level=0.8)
 SUITE = {
     "16/16 guided": Sampling(evaluations=16),
@@ -48,6 +57,9 @@ class BenchModel:
     threads: int = 1  # of the CPU
     suite: bool = False  # all samplings that the released models are used with, not only 8 of 16
     plain: bool = False  # every speed-up off
+    vae: bool = False  # encode what is observed and decode what is imagined, with a random autoencoder of Wan's sizes
+    compile: bool = False  # one graph per length of the memory; on CUDA replayed as CUDA graphs
+    float8: bool = False  # block matrices in e4m3; prints the error that this makes
 
 
 @dataclass(frozen=True)
@@ -86,26 +98,55 @@ class Noise:
         return self._latents(self.config.frames_per_block)
 
 
-def random_model(config: CausalDiTConfig, device: str, dtype: torch.dtype, speedups: SpeedUps) -> CausalDiT:
-    """Built in place in its final precision, so that a 14B model needs the memory of its weights once."""
+class Autoencoded(Noise):
+    """Latents come from random pictures through Wan's autoencoder for these latents."""
+
+    def __init__(self, config: CausalDiTConfig, device: str, dtype: torch.dtype) -> None:
+        super().__init__(config, device)
+        sizes = {c.latent_channels: c for c in (WAN21, WAN22)}.get(config.out_channels)
+        if sizes is None:
+            raise WamError(f"no autoencoder has {config.out_channels} latent channels; leave out --vae")
+        self.vae = in_place(lambda: WanVae(sizes), device, dtype)
+
+    def _latents(self, frames: int) -> Tensor:
+        c, v = self.config, self.vae.config
+        size = (c.latent_height * v.pixels, c.latent_width * v.pixels)
+        video = self._randn(3, 1 + v.frames * (frames - 1), *size).clamp(-1, 1)
+        with torch.inference_mode():
+            return self.vae.encode(video.to(next(self.vae.parameters()).dtype)).float()
+
+    def observed(self, frames: Tensor) -> Tensor:
+        """See `rollout.Encoders.observed`: one frame before the block's, as the released server does."""
+        return self._latents(1 + self.config.frames_per_block)
+
+    def decode(self, latents: Tensor) -> float:
+        """Seconds that showing a chunk takes."""
+        began = now(self.device)
+        with torch.inference_mode():
+            self.vae.decode(latents.to(next(self.vae.parameters()).dtype))
+        return now(self.device) - began
+
+
+def in_place(make: Callable[[], Module], device: str, dtype: torch.dtype) -> Module:
+    """Random weights made where and as they are needed, so that a 14B model takes the memory of its weights once."""
     with torch.device("meta"):
-        model = CausalDiT(config, speedups).to(dtype)
+        module = make().to(dtype)
     if device != "meta":
-        model.to_empty(device=device)
-        for p in model.parameters():
+        module.to_empty(device=device)
+        for p in module.parameters():
             torch.nn.init.normal_(p, std=0.02)
-    return model.eval().requires_grad_(False)
+    return module.eval().requires_grad_(False)
 
 
-def window_chunks(config: CausalDiTConfig) -> int:
-    """Chunks until every later one sees a full window."""
-    return config.blocks
+def random_model(config: CausalDiTConfig, device: str, dtype: torch.dtype, speedups: SpeedUps) -> CausalDiT:
+    """The transformer of a configuration."""
+    return in_place(lambda: CausalDiT(config, speedups), device, dtype)
 
 
-def play(model: CausalDiT, sampling: Sampling, chunks: int) -> list[Chunk]:
+def play(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None) -> list[Chunk]:
     """The first chunks of an episode whose window slides."""
     c, device = model.config, model.head.modulation.device.type
-    rollout = Rollout(model, Noise(c, device), "", sampling, "sliding")
+    rollout = Rollout(model, towers or Noise(c, device), "", sampling, "sliding")
     state = torch.zeros(1, c.states_per_block, c.state_dim, device=device)
     frames = torch.zeros(1, 8)
     return [rollout.chunk(frames, state, "task") for _ in range(chunks)]
@@ -130,7 +171,7 @@ def now(device: str) -> float:
     return time.perf_counter()
 
 
-def measure(model: CausalDiT, sampling: Sampling, chunks: int) -> Cost:
+def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None) -> Cost:
     """Run a chunk often enough to fill the window, then time the next ones."""
     device = model.head.modulation.device.type
     if device == "cuda":
@@ -140,9 +181,12 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int) -> Cost:
     if device == "meta":
         weights = sum(p.nbytes for p in model.parameters())
         return Cost({}, 0.0, flop, weights + getattr(model.make_cache(rows), "bytes", 0))
-    played = play(model, sampling, window_chunks(model.config) + chunks)
-    timed = played[window_chunks(model.config) :]
+    full = model.config.blocks  # chunks after which every window is full
+    played = play(model, sampling, full + chunks, towers)
+    timed = played[full:]
     seconds = {part: statistics.median(c.timing_s[part] for c in timed) for part in timed[0].timing_s}
+    if isinstance(towers, Autoencoded):
+        seconds["decode"] = statistics.median(towers.decode(c.video) for c in timed)
     return Cost(seconds, sum(played[0].timing_s.values()), flop, peak_bytes(device))
 
 
@@ -168,26 +212,48 @@ def main(args: BenchModel) -> None:
     torch.set_num_threads(args.threads)
     config = load_dit_config(args.config)
     model = random_model(config, args.device, dtype, SpeedUps.none() if args.plain else SpeedUps())
+    said = accelerate(model, args)
+    towers = Autoencoded(config, args.device, dtype) if args.vae and args.device != "meta" else None
     rate = None if args.device == "meta" else matrix_rate(args.device, dtype)
-    columns = ("sampling", "prefill", "denoise", "chunk", "first", "TFLOP", "%", "GiB")
+    columns = ("sampling", *PARTS, "chunk", "first", "TFLOP", "%", "GiB")
     table = Table(*(Column(name, no_wrap=True) for name in columns), box=box.SIMPLE)
     for name, sampling in (SUITE if args.suite else {"8/16 guided": Sampling()}).items():
-        table.add_row(name, *row(measure(model, sampling, args.chunks), rate))
-    console = Console()
+        table.add_row(name, *row(measure(model, sampling, args.chunks, towers), rate))
+    console = Console(width=max(100, Console().width))
     console.print(table)
     parameters = sum(p.numel() for p in model.parameters())
     here = f"matrix products here: {rate / 1e12:.2f} TFLOP/s" if rate else "counted, not computed"
     console.print(f"{config.name}: {parameters / 1e9:.2f}B parameters, random")
     console.print(f"{args.device} {args.dtype}, {args.threads} thread(s); {here}")
-    console.print(
-        "times in ms; first: the chunk that starts a window; %: of the rate of matrix products; evaluations/steps"
-    )
+    if said:
+        console.print(said)
+    console.print("evaluations/steps; times in ms, first: the chunk that starts a window")
+    console.print("TFLOP and % (of the rate of matrix products): prefill and denoise")
+
+
+def accelerate(model: CausalDiT, args: BenchModel) -> str:
+    """Apply what the arguments ask for; returns a sentence about what it did to the numbers."""
+    said = ""
+    if args.float8:
+        exact = None if args.device == "meta" else play(model, ONE, 1)[0].action
+        replaced = to_float8(model)
+        said = f"{replaced} matrices in e4m3"
+        if exact is not None:
+            change = (play(model, ONE, 1)[0].action - exact).norm() / exact.norm()
+            said += f"; actions of one evaluation change by {100 * float(change):.1f} %"
+    if args.compile and args.device != "meta":
+        compile_denoising(model)
+    return said
 
 
 def row(cost: Cost, rate: float | None) -> list[str]:
     """Cells after the name."""
-    total = sum(cost.seconds.values())
-    ms = [f"{1e3 * cost.seconds[p]:.1f}" if cost.seconds else "" for p in ("prefill", "denoise")]
-    ms += [f"{1e3 * s:.1f}" if cost.seconds else "" for s in (total, cost.first_s)]
-    share = f"{100 * cost.flop / total / rate:.0f}" if rate and total else ""
-    return [*ms, f"{cost.flop / 1e12:.2f}", share, f"{cost.peak_bytes / 2**30:.2f}"]
+
+    def ms(seconds: float | None) -> str:
+        return f"{1e3 * seconds:.0f}" if seconds else ""
+
+    s = cost.seconds
+    transformer = s.get("prefill", 0.0) + s.get("denoise", 0.0)
+    share = f"{100 * cost.flop / transformer / rate:.0f}" if rate and transformer else ""
+    times = [*(ms(s.get(part)) for part in PARTS), ms(sum(s.values())), ms(cost.first_s)]
+    return [*times, f"{cost.flop / 1e12:.2f}", share, f"{cost.peak_bytes / 2**30:.2f}"]

@@ -34,20 +34,18 @@ class KvCache:
         self._window, self._frame, self._own, self._keep = window, frame_tokens, own_tokens, keep
         self._opened = 1
         self.frames = 0  # frames written since the cache was made
+        self._end = own_tokens  # of what is used; it stops growing with the window, so that graphs can be captured
 
     @property
     def bytes(self) -> int:
         """Memory it holds, whether used or not."""
         return self._buffer.nbytes
 
-    @property
-    def _end(self) -> int:
-        return self._own + min(self.frames, self._window) * self._frame
-
     def advance(self, frames: int = 1) -> None:
         """Open the slots of the next frames; when the ring is full the oldest that are not kept are overwritten."""
         self.frames += frames
         self._opened = frames
+        self._end = self._own + min(self.frames, self._window) * self._frame
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Store the opened frames' keys and values (..., n * tokens, N, d) of one layer; returns all remembered."""
@@ -72,6 +70,10 @@ class KvCache:
         """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in time has changed."""
         keys = self._buffer[0, ..., self._own + self._keep * self._frame : self._end, :, :]
         keys.copy_(turned(keys))
+
+    def clear(self) -> None:
+        """Forget every frame."""
+        self.frames, self._end = 0, self._own
 
     def pin(self) -> None:
         """Promise that the memory stays where it is, so that a captured graph may write to it."""

@@ -224,8 +224,7 @@ class InferenceNode(WamNode):
         timing = self._session.timing
         if timing.delay_steps and str(timing.mode) != self._said_timing:
             self._said_timing = str(timing.mode)
-            say = self.get_logger().info if timing.feasible else self.get_logger().warning
-            say(str(timing))
+            self.get_logger().info(str(timing))
 
     def _diagnosis(self, error: str, figures: dict[str, str]) -> DiagnosticArray:
         values = [KeyValue(key=k, value=v) for k, v in figures.items()]

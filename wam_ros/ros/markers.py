@@ -19,7 +19,7 @@ from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.verdict import Verdict
 
 GREEN, RED, BLUE, ORANGE = (0.1, 0.9, 0.2, 1.0), (1.0, 0.1, 0.1, 1.0), (0.2, 0.4, 1.0, 1.0), (1.0, 0.65, 0.0, 1.0)
-WIDTH = 0.006  # m
+WIDTH, TEXT = 0.006, 0.03  # m
 MAX_POINTS = 20  # of one line
 
 
@@ -59,33 +59,53 @@ def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
 
 
 def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
-    """(2, 3) m: the two nearest points of a named pair at q (A,); empty (0, 3) when there is no such pair."""
+    """(2, 3) m: the nearest points of a named pair, where it is nearest along q (N, A); (0, 3) without such a pair."""
     indices = [i for i, names in enumerate(model.pairs.names) if tuple(names) == tuple(pair)]
-    if not indices:
+    if not indices or len(q) == 0:
         return np.zeros((0, 3))
-    model.place(model.full_q(q[None])[0])
-    index = min(indices, key=model.distance)
-    model.distance(index)
-    result = model.geometry_data.distanceResults[index]
-    return np.array([result.getNearestPoint1(), result.getNearestPoint2()])
+    found: tuple[float, np.ndarray] = (np.inf, np.zeros((0, 3)))
+    for row in model.full_q(q[np.unique(np.linspace(0, len(q) - 1, MAX_POINTS).round().astype(int))]):
+        model.place(row)
+        for index in indices:
+            distance = model.distance(index)
+            if distance < found[0]:
+                result = model.geometry_data.distanceResults[index]
+                found = distance, np.array([result.getNearestPoint1(), result.getNearestPoint2()])
+    return found[1]
 
 
 def safety_markers(model: SafetyModel, verdict: Verdict, stamp: Time) -> MarkerArray:
-    """Tool paths of one verdict: accepted green, its stop blue, what was cut red; the nearest pair orange."""
+    """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair orange, in words."""
     header = Header(stamp=stamp, frame_id=model.embodiment.base_frame)
     accepted = stop = np.zeros((0, len(model.joint_names)))
     nearest = np.zeros((0, 3))
     if verdict.trajectory is not None:
         t, q = verdict.trajectory.t, verdict.trajectory.q
         accepted, stop = q[t <= verdict.accepted_s + 1e-9], q[t >= verdict.accepted_s - 1e-9]
-        nearest = nearest_points(model, q[-1], verdict.nearest_pair)
+        nearest = nearest_points(model, q, verdict.nearest_pair)
     lines = (
         ("accepted", GREEN, tool_path(model, accepted)),
         ("cut", RED, tool_path(model, verdict.refused)),
         ("stop", BLUE, tool_path(model, stop)),
         ("nearest", ORANGE, nearest),
     )
-    return MarkerArray(markers=[_line(header, name, colour, points) for name, colour, points in lines])
+    markers = [_line(header, name, colour, points) for name, colour, points in lines]
+    return MarkerArray(markers=[*markers, _words(header, nearest, verdict)])
+
+
+def _words(header: Header, nearest: np.ndarray, verdict: Verdict) -> Marker:
+    """Names and distance of the nearest pair, written beside it."""
+    marker = Marker(header=header, ns="distance", id=0, type=Marker.TEXT_VIEW_FACING)
+    marker.action = Marker.ADD if len(nearest) else Marker.DELETE
+    marker.pose.orientation.w, marker.scale.z = 1.0, TEXT
+    marker.color = ColorRGBA(r=ORANGE[0], g=ORANGE[1], b=ORANGE[2], a=ORANGE[3])
+    if len(nearest):
+        x, y, z = nearest.mean(axis=0)
+        marker.pose.position = Point(x=float(x), y=float(y), z=float(z) + TEXT)
+        marker.text = (
+            f"{' to '.join(verdict.nearest_pair)} {1000 * float(np.linalg.norm(nearest[1] - nearest[0])):.0f} mm"
+        )
+    return marker
 
 
 def _line(header: Header, name: str, colour: tuple[float, ...], points: np.ndarray) -> Marker:

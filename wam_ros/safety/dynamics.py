@@ -77,6 +77,15 @@ class Dynamics:
         tau = np.array([rnea(model, data, a, b, c) for a, b, c in zip(fq, fv, fa, strict=True)])
         return (tau + self.damping * fv + self.friction * np.sign(fv)) @ self._spread
 
+    def inertia(self, q: np.ndarray) -> np.ndarray:
+        """(N, A, A) absolute entries of the mass matrix at q (N, A); kg m^2, kg m or kg."""
+        out = np.empty((len(q), len(self.joint_names), len(self.joint_names)))
+        spread = np.abs(self._spread)
+        for i, full in enumerate(self.full_q(q)):
+            upper = np.abs(pin.crba(self.pin, self.data, full))
+            out[i] = spread.T @ np.maximum(np.triu(upper), np.triu(upper, 1).T) @ spread
+        return out
+
     def tool_motion(self, q: np.ndarray, dq: np.ndarray, tool: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Position (N, 3) m and velocity (N, 3) m/s of a tool frame in the universe; `tool` counts the arms."""
         fq, fv = self.full_q(q), self.full_v(dq)

@@ -76,15 +76,15 @@ def in_words(verdict: Verdict) -> str:
     """One sentence for a human."""
     total, accepted, scale = verdict.steps_total, verdict.steps_accepted, verdict.scale
     why = verdict.first.words if verdict.first else "asked for from outside"
+    a, b = verdict.nearest_pair
+    near = f", nearest {a} to {b} {verdict.nearest_distance:.3f} m" if a else ""
     if verdict.decision == Decision.BRAKE:
         end = f"stops in {verdict.stop_s:.2f} s" if verdict.trajectory else "the former motion plays out to its rest"
         return f"no step can be accepted: {why}; {end}"
     if verdict.decision == Decision.TRUNCATED:
         slow = f", slowed {scale:.2f} times" if scale > 1 else ""
-        return f"cut after {accepted} of {total} steps{slow}: {why}; then stops in {verdict.stop_s:.2f} s"
+        return f"cut after {accepted} of {total} steps{slow}: {why}; then stops in {verdict.stop_s:.2f} s{near}"
     if verdict.decision == Decision.SCALED:
-        return f"all {total} steps, slowed {scale:.2f} times: {why}"
+        return f"all {total} steps, slowed {scale:.2f} times: {why}{near}"
     note = f"; {verdict.first.words}" if verdict.first else ""
-    a, b = verdict.nearest_pair
-    near = f", nearest {a} to {b} {verdict.nearest_distance:.3f} m" if a else ""
     return f"all {total} steps pass{near}{note}"

@@ -1,16 +1,18 @@
 """Crop, tiling, normalisation, relative actions, frame expansion and prompts are those of the reference."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.resources import share_dir  # noqa: E402
+from wam_ros.core.yamlfile import load_yaml  # noqa: E402
 from wam_ros.models.dreamzero import prompts, views  # noqa: E402
 from wam_ros.models.dreamzero.contract import Contract, JointGroup, load_contract  # noqa: E402
 from wam_ros.models.dreamzero.quantiles import JointScaling, Quantiles, relative_chunks  # noqa: E402
+
+from .released import make_vocabulary  # noqa: E402
 
 
 @pytest.fixture
@@ -130,6 +132,7 @@ def test_prompts_are_the_trained_ones_letter_by_letter(case):
         contract = load_contract(tag)
         assert contract.id == info["embodiment_id"]
         assert [prompts.paragraph(i, contract) for i in p["instructions"]] == info["strings"]
+    assert load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"] == p["negative"]
 
 
 def test_cleaning(case):
@@ -186,19 +189,8 @@ def test_an_unknown_robot_of_a_contract_is_refused_with_the_known_ones():
 
 @pytest.fixture
 def vocabulary(tmp_path):
-    sentencepiece = pytest.importorskip("sentencepiece")
-    text = [dataclasses.__doc__ or "", *(["a robot picks up the red cup and puts it down again"] * 20)]
-    sentencepiece.SentencePieceTrainer.Train(
-        sentence_iterator=iter(text),
-        model_prefix=str(tmp_path / "spiece"),
-        vocab_size=40,
-        pad_id=0,
-        eos_id=1,
-        unk_id=2,
-        bos_id=-1,
-        hard_vocab_limit=False,
-        minloglevel=2,
-    )
+    pytest.importorskip("sentencepiece")
+    make_vocabulary(tmp_path)
     return tmp_path
 
 

@@ -148,7 +148,7 @@ class Rollout:
 
     def _denoise(self, start: int, state: Tensor) -> tuple[Tensor, Tensor]:
         device = self.model.head.modulation.device
-        video, action = (x.to(device) for x in self.noise)
+        video, action = (x.to(device).clone() for x in self.noise)  # inference tensors from the first step on
         block = Block(video, action, state, None, start)
         rope = self.model.rope(start, video.shape[2], 1, (video.shape[3], video.shape[4]))
         self._evaluations = 0
@@ -192,7 +192,7 @@ class Rollout:
         return None if self.y is None else self._rows(self.y[:, :, start : start + frames], rows)
 
     def _rows(self, x: Tensor, rows: int) -> Tensor:
-        return x.to(self.model.dtype).expand(rows, *x.shape[1:])
+        return x.to(self.model.dtype).contiguous().expand(rows, *x.shape[1:])
 
     def _now(self) -> float:
         if self.model.head.modulation.is_cuda:

@@ -29,7 +29,7 @@ class CausalConv3d(nn.Conv3d):
     def __init__(self, c_in: int, c_out: int, kernel: tuple[int, int, int]) -> None:
         super().__init__(c_in, c_out, kernel, padding=(0, kernel[1] // 2, kernel[2] // 2))
 
-    def forward(self, x: Tensor, memory: Memory) -> Tensor:
+    def forward(self, x: Tensor, memory: Memory) -> Tensor:  # type: ignore[override]
         """(B, C, T, H, W) -> (B, C', T, H, W), going on from the frames in `memory`."""
         if past := self.kernel_size[0] - 1:
             before = memory.get(self)

@@ -20,7 +20,7 @@ def crop_box(height: int, width: int, keep: float) -> tuple[int, int, int, int]:
 
 def centre_crop(frames: np.ndarray, keep: float) -> np.ndarray:
     """(..., H, W, 3) -> (..., int(keep H), int(keep W), 3)."""
-    top, left, h, w = crop_box(*frames.shape[-3:-1], keep)
+    top, left, h, w = crop_box(frames.shape[-3], frames.shape[-2], keep)
     return frames[..., top : top + h, left : left + w, :]
 
 

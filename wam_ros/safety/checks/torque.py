@@ -1,4 +1,4 @@
-"""Joint efforts by inverse dynamics, payload included, stay inside the effort limits with margin at every sample."""
+"""Joint efforts by inverse dynamics, loads included, stay inside the effort limits with margin, between samples too."""
 
 from __future__ import annotations
 
@@ -10,10 +10,28 @@ from wam_ros.safety.motion import Measure, Motion, from_table
 
 STAGE = "motion"
 POWER = 2  # of the time scale, for the part of the effort that is not weight
+NEAR, UNEVEN = 0.6, 0.1  # shares of the effort and acceleration limits from which on it is looked at between samples
 
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
-    """Measure the worst joint of every sample."""
-    tau = bounds.model.torque(motion.q, motion.dq, motion.ddq)
+    """Measure the worst joint of every interval."""
+    tau = np.abs(bounds.model.torque(motion.q, motion.dq, motion.ddq))
+    tau[1:] = np.where(motion.inside[:, None], np.maximum(tau[1:], tau[:-1]), tau[1:])
+    off = _uneven(motion)
+    near = (tau[1:] > NEAR * bounds.torque).any(axis=1) | (off > UNEVEN * bounds.acceleration).any(axis=1)
+    rows = np.flatnonzero(near & motion.inside)
+    if len(rows):
+        tau[rows + 1] += np.einsum("kij,kj->ki", bounds.model.inertia(motion.q[rows]), off[rows])
     units = tuple("N" if s else "Nm" for s in bounds.model.sliding)
-    return from_table(Reason.TORQUE, np.abs(tau) / bounds.torque, bounds.torque, units, POWER)
+    return from_table(Reason.TORQUE, tau / bounds.torque, bounds.torque, units, POWER)
+
+
+def _uneven(motion: Motion) -> np.ndarray:
+    """(N - 1, A) how far the acceleration inside an interval may leave the straight line between its ends.
+
+    No farther than its Bezier points do. That times the mass matrix is what comes on top of the efforts at the ends;
+    what else changes in an interval is of second order in its length.
+    """
+    points = np.diff(motion.bezier, n=2, axis=0) * (20.0 / motion.dt**2)  # (4, N - 1, A)
+    share = np.arange(4)[:, None, None] / 3
+    return np.abs(points - (1 - share) * points[0] - share * points[3]).max(axis=0)

@@ -1,0 +1,74 @@
+"""A checkpoint of the released layout at a size that tests can afford."""
+
+import torch
+
+from wam_ros.models.dreamzero.checkpoint import ReleasedConfig, ReleasedModel
+from wam_ros.models.dreamzero.clip import ImageEncoderConfig
+from wam_ros.models.dreamzero.config import TransformerConfig
+from wam_ros.models.dreamzero.dit_config import CausalDiTConfig
+from wam_ros.models.dreamzero.umt5 import TextEncoderConfig
+from wam_ros.models.dreamzero.vae import VaeConfig
+
+TINY = ReleasedConfig(
+    CausalDiTConfig(
+        TransformerConfig(
+            dim=48,
+            ffn_dim=64,
+            freq_dim=16,
+            num_heads=2,
+            num_layers=2,
+            text_dim=16,
+            text_len=32,
+            hidden_size=24,
+            clip_dim=32,
+        ),
+        in_channels=36,
+        out_channels=16,
+        latent_height=4,
+        latent_width=8,
+        name="tiny14",
+        family="dreamzero-released",
+        text_tokens=32,
+    ),
+    TextEncoderConfig(vocabulary=40, dim=16, attention_dim=16, ffn_dim=24, num_heads=2, num_layers=2),
+    ImageEncoderConfig(dim=32, num_heads=2, num_layers=3, embed_dim=8),
+    VaeConfig(4, 4, 16, (1, 2, 2, 2), 1, (False, True, True), 1, False),
+)
+
+
+def tiny_network(seed=0):
+    """Random weights everywhere, also where training starts from zero."""
+    torch.manual_seed(seed)
+    network = ReleasedModel(TINY).eval().requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.copy_(0.1 * torch.randn_like(parameter))
+    for name, parameter in network.named_parameters():
+        if name.endswith(("gamma", "norm_q.weight", "norm_k.weight", "norm.weight", "norm1.weight", "norm2.weight")):
+            parameter.fill_(1.0)
+    return network
+
+
+def statistics(contract):
+    """Metadata as a checkpoint has it, for one contract."""
+    spread = {
+        kind: {g.name: {"q01": [-1.0 - i] * g.size, "q99": [1.0 + i] * g.size} for i, g in enumerate(groups)}
+        for kind, groups in (("state", contract.state), ("action", contract.action))
+    }
+    return {contract.name: {"statistics": spread, "modalities": {}, "embodiment_tag": contract.name}}
+
+
+def make_vocabulary(folder):
+    """A `spiece.model` of 40 pieces."""
+    import sentencepiece
+
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(["a robot picks up the red cup and puts it down again"] * 20),
+        model_prefix=str(folder / "spiece"),
+        vocab_size=40,
+        pad_id=0,
+        eos_id=1,
+        unk_id=2,
+        bos_id=-1,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )

@@ -1,0 +1,110 @@
+"""Compiling changes no number; 8 bits change them as much as 8 bits must."""
+
+import dataclasses
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models.dreamzero.compiled import NEEDED, compile_denoising  # noqa: E402
+from wam_ros.models.dreamzero.float8 import Float8Linear, to_float8  # noqa: E402
+from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+
+from .test_causal_dit import CONFIG, make_model  # noqa: E402
+from .test_rollout import make_rollout, play  # noqa: E402
+
+ERROR_OF_E4M3 = 0.04  # relative, of a product of normal numbers: 3 bits of mantissa on both sides
+
+
+def test_denoising_is_one_graph_per_length_of_the_memory():
+    graphs = []
+
+    def count(graph, _inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    config = dataclasses.replace(CONFIG, blocks=2, transformer=dataclasses.replace(CONFIG.transformer, num_layers=1))
+    plain, compiled = make_rollout(config=config), make_rollout(config=config)
+    compile_denoising(compiled.model, backend=count)
+    for instruction in ("pick", "put it down"):  # another one starts a new window, in the same place
+        for a, b in zip(play(plain, 4, instruction), play(compiled, 4, instruction), strict=True):
+            torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
+            torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
+    assert len(graphs) == config.blocks  # memory of 1 and 3 frames; after that the window slides
+
+
+@pytest.mark.parametrize("off", NEEDED)
+def test_compiling_needs_what_makes_shapes_fixed(off):
+    with pytest.raises(WamError, match=off):
+        compile_denoising(make_model(speedups=dataclasses.replace(SpeedUps(), **{off: False})))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_layer_in_8_bits_errs_as_its_format_says(dtype):
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(256, 128).to(dtype)
+    x = torch.randn(3, 40, 256).to(dtype)
+    wanted, found = linear(x), Float8Linear(linear)(x)
+    assert found.dtype == dtype and found.shape == wanted.shape
+    error = (found - wanted).float().norm() / wanted.float().norm()
+    assert 0.01 < error < ERROR_OF_E4M3
+
+
+def test_rows_of_very_different_size_do_not_spoil_each_other():
+    torch.manual_seed(0)
+    linear = torch.nn.Linear(64, 48, bias=False)
+    linear.weight.data[0] *= 1e4
+    x = torch.randn(8, 64)
+    x[0] *= 1e-3
+    error = (Float8Linear(linear)(x) - linear(x)).abs() / linear(x).norm(dim=1, keepdim=True)
+    assert error[:, 1:].max() < ERROR_OF_E4M3 and error.isfinite().all()
+
+
+def test_block_matrices_are_replaced_and_nothing_else():
+    model = make_model()
+    replaced = to_float8(model)
+    per_block = 4 + 6 + 2  # self-attention, cross-attention with image keys and values, feed-forward
+    assert replaced == per_block * CONFIG.transformer.num_layers
+    assert isinstance(model.blocks[0].ffn[0], Float8Linear)
+    assert isinstance(model.head.head, torch.nn.Linear) and isinstance(model.time_embedding[0], torch.nn.Linear)
+
+
+def test_chunks_in_8_bits_stay_near():
+    plain, narrow = make_rollout(), make_rollout()
+    to_float8(narrow.model)
+    for a, b in zip(play(plain, 3), play(narrow, 3), strict=True):
+        assert (a.action - b.action).norm() / a.action.norm() < 0.1
+        assert (a.action - b.action).abs().max() > 0
+
+
+@pytest.mark.parametrize("name", ["dreamzero-14b", "dreamzero-5b"])
+def test_every_block_matrix_of_the_released_sizes_fits_the_kernel(name):
+    from wam_ros.models.bench import random_model
+    from wam_ros.models.dreamzero.dit_config import load_dit_config
+
+    config = load_dit_config(name)
+    config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
+    model = random_model(config, "meta", torch.bfloat16, SpeedUps())
+    assert to_float8(model) == 12
+    c = config
+    x = torch.empty(2, c.own_tokens, c.transformer.dim, device="meta", dtype=torch.bfloat16)
+    assert model.blocks[0].ffn(x).shape == x.shape
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("narrow", [False, True])
+def test_graphs_on_an_accelerator_give_the_numbers_of_the_plain_path(narrow):
+    def rollout():
+        r = make_rollout(speedups=SpeedUps())
+        r.model.to("cuda", torch.bfloat16)
+        return r
+
+    plain, fast = rollout(), rollout()
+    if narrow:
+        to_float8(plain.model)
+        to_float8(fast.model)
+    compile_denoising(fast.model)
+    for a, b in zip(play(plain, 5), play(fast, 5), strict=True):
+        assert (a.action - b.action).norm() / a.action.norm() < 0.02

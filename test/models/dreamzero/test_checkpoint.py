@@ -1,0 +1,332 @@
+"""Checkpoints of the released layout: they come back bit for bit, and what is wrong is named."""
+
+import dataclasses
+import json
+import pickle
+import subprocess
+import sys
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file, save_file  # noqa: E402
+
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models.dreamzero.checkpoint import (  # noqa: E402
+    PREFIX,
+    ReleasedModel,
+    describe,
+    load_base,
+    open_checkpoint,
+    save_checkpoint,
+)
+from wam_ros.models.dreamzero.weight_files import open_weights  # noqa: E402
+
+from .released import TINY, tiny_network  # noqa: E402
+
+CPU = torch.device("cpu")
+NAME = f"{PREFIX}model.blocks.1.ffn.0.weight"
+
+
+@pytest.fixture(scope="module")
+def network():
+    return tiny_network()
+
+
+@pytest.fixture
+def folder(tmp_path, network):
+    save_checkpoint(tmp_path, network, TINY, metadata={"x": {}}, conf={"a": 1}, shard_bytes=60_000)
+    return tmp_path
+
+
+def shards(folder):
+    return sorted(folder.glob("model-*.safetensors"))
+
+
+def shard_of(folder, name):
+    return folder / json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"][name]
+
+
+def rewrite(path, change):
+    tensors = load_file(path)
+    change(tensors)
+    path.unlink()
+    save_file(tensors, path)
+
+
+def same(a, b):
+    for (name, x), (other, y) in zip(a.state_dict().items(), b.state_dict().items(), strict=True):
+        assert name == other and x.dtype == y.dtype and torch.equal(x, y), name
+
+
+def test_a_sharded_checkpoint_comes_back_bit_for_bit(folder, network):
+    assert len(shards(folder)) > 3
+    checkpoint = open_checkpoint(folder, TINY.dit)
+    assert checkpoint.config == TINY and checkpoint.metadata == {"x": {}} and checkpoint.conf == {"a": 1}
+    restored = checkpoint.load(CPU, torch.float32)
+    same(restored, network)
+    save_checkpoint(folder / "again", restored, checkpoint.config, shard_bytes=60_000)
+    for path in shards(folder):
+        a, b = load_file(path), load_file(folder / "again" / path.name)
+        assert a.keys() == b.keys() and all(torch.equal(a[n], b[n]) for n in a)
+
+
+def test_weights_arrive_in_the_wanted_arithmetic(folder, network):
+    restored = open_checkpoint(folder, TINY.dit).load(CPU, torch.bfloat16)
+    for (name, x), y in zip(network.state_dict().items(), restored.state_dict().values(), strict=True):
+        assert torch.equal(x.bfloat16(), y), name
+
+
+def test_one_file_is_a_checkpoint_too(tmp_path, network):
+    save_checkpoint(tmp_path, network, TINY)
+    (path,) = shards(tmp_path)
+    path.rename(tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors.index.json").unlink()
+    same(open_checkpoint(tmp_path, TINY.dit).load(CPU, torch.float32), network)
+
+
+def test_digest_tells_weights_apart(folder):
+    before = open_checkpoint(folder, TINY.dit).digest
+    assert before == open_checkpoint(folder, TINY.dit).digest and len(before) == 16
+    rewrite(shard_of(folder, NAME), lambda t: t[NAME].add_(1))
+    assert open_checkpoint(folder, TINY.dit).digest != before
+
+
+def load(folder):
+    return open_checkpoint(folder, TINY.dit).load(CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop(NAME), f"lacks tensor '{NAME}', which model.safetensors.index.json"),
+        (lambda t: t.update(extra=torch.zeros(1)), "holds tensor 'extra', which"),
+        (lambda t: t.update({NAME: t[NAME][:3].clone()}), rf"'{NAME}' is \[3, 48\], expected \[64, 48\]"),
+    ],
+)
+def test_a_shard_that_does_not_fit_is_refused_by_file_and_key(folder, change, message):
+    path = shard_of(folder, NAME)
+    rewrite(path, change)
+    with pytest.raises(WamError, match=message) as caught:
+        load(folder)
+    assert path.name in str(caught.value)
+
+
+def test_a_key_missing_everywhere_and_one_that_belongs_nowhere(folder):
+    index = folder / "model.safetensors.index.json"
+    data = json.loads(index.read_text())
+    path = folder / data["weight_map"].pop(NAME)
+    rewrite(path, lambda t: t.pop(NAME))
+    index.write_text(json.dumps(data))
+    with pytest.raises(WamError, match=r"lacks tensor 'model.blocks.1.ffn.0.weight' \[64, 48\]"):
+        load(folder)
+    for name in ("surplus.weight", f"{PREFIX}model.surplus"):
+        data["weight_map"][name] = path.name
+        index.write_text(json.dumps(data))
+        rewrite(path, lambda t, name=name: t.update({name: torch.zeros(2)}))
+        with pytest.raises(WamError, match=rf"{path.name}: tensor '{name}' \[2\] belongs to nothing"):
+            load(folder)
+        rewrite(path, lambda t, name=name: t.pop(name))
+        data["weight_map"].pop(name)
+
+
+def test_truncated_missing_and_foreign_files_are_refused(folder):
+    first, second = shards(folder)[:2]
+    first.write_bytes(first.read_bytes()[:-100])
+    with pytest.raises(WamError, match=f"{first.name}' are not a whole safetensors file"):
+        load(folder)
+    first.write_text("weights")
+    with pytest.raises(WamError, match="not a whole safetensors file"):
+        load(folder)
+    first.unlink()
+    with pytest.raises(WamError, match=f"{first.name}' do not exist"):
+        load(folder)
+    with pytest.raises(WamError, match="not a folder"):
+        open_checkpoint(second, TINY.dit)
+    with pytest.raises(WamError, match="neither"):
+        open_weights(folder / "config.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{", "config.json"),
+        ("[]", "expected an object, found list"),
+        ('{"architectures": ["LlamaForCausalLM"]}', "no DreamZero checkpoint; found: architectures"),
+        ('{"action_head_cfg": {"config": {"diffusion_model_cfg": {"dim": 48}}}}', "diffusion_model_cfg lacks"),
+    ],
+)
+def test_another_family_is_refused(folder, text, message):
+    (folder / "config.json").write_text(text)
+    with pytest.raises(WamError, match=message):
+        load(folder)
+
+
+def test_another_size_than_the_model_described_is_refused(folder):
+    transformer = dataclasses.replace(TINY.dit.transformer, num_layers=3)
+    with pytest.raises(WamError, match="num_layers is 2, but the model 'tiny14' has 3"):
+        open_checkpoint(folder, dataclasses.replace(TINY.dit, transformer=transformer))
+
+
+@pytest.mark.parametrize("text", ["{}", '{"weight_map": {}}', '{"weight_map": {"a": "../b.safetensors"}}', "x"])
+def test_a_damaged_index_is_refused(folder, text):
+    (folder / "model.safetensors.index.json").write_text(text)
+    with pytest.raises(WamError, match="model.safetensors.index.json"):
+        load(folder)
+
+
+def low_rank(network, rank=2):
+    """Factors for one weight as training writes them, and the weight that they make of it."""
+    weight = network.state_dict()[NAME.removeprefix(PREFIX)]
+    a, b = torch.randn(rank, weight.shape[1]), torch.randn(weight.shape[0], rank)
+    stem = f"{PREFIX}model.base_model.model.blocks.1.ffn.0"
+    return {f"{stem}.lora_A.default.weight": a, f"{stem}.lora_B.default.weight": b}, weight + 0.5 * (b @ a)
+
+
+def write_lora(folder, tensors):
+    folder.mkdir(exist_ok=True)
+    config = describe(TINY)
+    config["action_head_cfg"]["config"] |= {"lora_rank": 2, "lora_alpha": 1, "train_architecture": "lora"}
+    (folder / "config.json").write_text(json.dumps(config))
+    save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "model.safetensors")
+
+
+def test_low_rank_updates_beside_wrapped_weights_are_merged(tmp_path, network):
+    factors, merged = low_rank(network)
+    tensors = {f"{PREFIX}{n}": t for n, t in network.state_dict().items()}
+    wrapped = f"{PREFIX}model.base_model.model.blocks.1.ffn.0.base_layer.weight"
+    tensors[wrapped] = tensors.pop(NAME)
+    write_lora(tmp_path, tensors | factors)
+    restored = open_checkpoint(tmp_path, TINY.dit).load(CPU, torch.float32)
+    torch.testing.assert_close(restored.get_parameter(NAME.removeprefix(PREFIX)), merged)
+    same(restored.vae, network.vae)
+
+
+def base_model(folder, network):
+    """A base Wan folder: transformer as safetensors, towers as .pth, no action parts."""
+    folder.mkdir(exist_ok=True)
+    state = network.state_dict()
+
+    def part(prefix):
+        return {
+            n.removeprefix(prefix): t.clone(memory_format=torch.contiguous_format)
+            for n, t in state.items()
+            if n.startswith(prefix)
+        }
+
+    dit = {n: t for n, t in part("model.").items() if not n.startswith(("state_", "action_"))}
+    save_file(dit, folder / "diffusion_pytorch_model.safetensors")
+    torch.save(part("text_encoder."), folder / "models_t5_umt5-xxl-enc-bf16.pth")
+    clip = part("image_encoder.model.") | {"textual.weight": torch.zeros(3)}
+    torch.save(clip, folder / "models_clip_open-clip-xlm-roberta-large-vit-huge-14.pth")
+    save_file(part("vae.model."), folder / "Wan2.1_VAE.safetensors")
+
+
+def test_low_rank_updates_alone_take_the_base_model(tmp_path, network):
+    base_model(tmp_path / "base", network)
+    factors, merged = low_rank(network)
+    parts = {n: t for n, t in network.state_dict().items() if n.startswith(("model.state_", "model.action_"))}
+    write_lora(tmp_path / "lora", factors | {f"{PREFIX}{n}": t for n, t in parts.items()})
+    checkpoint = open_checkpoint(tmp_path / "lora", TINY.dit)
+    restored = checkpoint.load(CPU, torch.float32, base=tmp_path / "base")
+    torch.testing.assert_close(restored.get_parameter(NAME.removeprefix(PREFIX)), merged)
+    same(restored.text_encoder, network.text_encoder)
+    same(restored.model.action_encoder, network.model.action_encoder)
+    with pytest.raises(WamError, match="lacks tensor"):
+        checkpoint.load(CPU, torch.float32)
+
+
+@pytest.mark.parametrize("drop", ["lora_A", "lora_B"])
+def test_half_a_low_rank_update_is_refused(tmp_path, network, drop):
+    factors = {n: t for n, t in low_rank(network)[0].items() if drop not in n}
+    write_lora(tmp_path, {f"{PREFIX}{n}": t for n, t in network.state_dict().items()} | factors)
+    with pytest.raises(WamError, match="low-rank tensors of 'model.blocks.1.ffn.0.weight'"):
+        open_checkpoint(tmp_path, TINY.dit).load(CPU, torch.float32)
+
+
+def test_a_base_model_fills_all_but_the_action_parts(tmp_path, network):
+    base_model(tmp_path, network)
+    fresh = tiny_network(seed=7)
+    before = {n: t.clone() for n, t in fresh.model.action_decoder.state_dict().items()}
+    load_base(tmp_path, fresh, CPU, torch.float32)
+    same(fresh.vae, network.vae)
+    same(fresh.image_encoder, network.image_encoder)
+    same(fresh.model.blocks, network.model.blocks)
+    assert all(torch.equal(before[n], t) for n, t in fresh.model.action_decoder.state_dict().items())
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ("code from a checkpoint ran",)
+
+
+def test_a_pickle_is_never_executed(tmp_path, capsys):
+    torch.save({"a": Evil()}, tmp_path / "evil.pth")
+    (tmp_path / "raw.pth").write_bytes(pickle.dumps(Evil()))
+    torch.save([torch.zeros(1)], tmp_path / "list.pth")
+    for name in ("evil", "raw", "list"):
+        with pytest.raises(WamError, match=f"{name}.pth"):
+            open_weights(tmp_path / f"{name}.pth")
+    assert "code from" not in capsys.readouterr().out
+
+
+def test_nothing_stays_without_memory(folder):
+    assert not any(t.is_meta for t in load(folder).state_dict().values())
+    with torch.device("meta"):
+        assert all(t.is_meta for t in ReleasedModel(TINY).state_dict().values())
+
+
+MEASURE = """
+import sys, threading, time, torch
+from pathlib import Path
+from torch import nn
+from wam_ros.models.dreamzero.fill import fill
+from wam_ros.models.dreamzero.weight_files import find_weights
+
+def now():
+    fields = dict(line.split(":", 1) for line in open("/proc/self/status"))
+    return {k: int(fields[k].split()[0]) * 1024 for k in ("RssAnon", "RssFile")}
+
+class Gone(nn.Module):  # stands for a device: what arrives is no longer in the host's memory
+    pass
+
+folder, mode = Path(sys.argv[1]), sys.argv[2]
+files = find_weights(folder)
+with torch.device("meta"):
+    net = nn.ParameterDict({n: torch.empty(s, dtype=torch.bfloat16) for f in files for n, s in f.shapes.items()})
+if mode == "device":
+    import wam_ros.models.dreamzero.fill as module
+    module._assign = lambda network, name, value: float(value.float().sum())  # every byte is read, then dropped
+start, peak, done = now(), [0, 0], False
+def watch():
+    while not done:
+        m = now()
+        peak[0] = max(peak[0], m["RssAnon"] - start["RssAnon"])
+        peak[1] = max(peak[1], sum(m.values()) - sum(start.values()))
+        time.sleep(0.002)
+t = threading.Thread(target=watch); t.start()
+fill(net, [(f, lambda n: n) for f in files], torch.device("cpu"), torch.bfloat16)
+done = True; t.join()
+print(peak[0], peak[1])
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["device", "mapped"])
+def test_loading_two_gigabytes_needs_less_than_two_shards_of_host_memory(tmp_path, root, mode):
+    """A device takes every tensor away (peak of all resident memory); a CPU keeps them mapped (memory of its own)."""
+    shard, n = 500_000_000, 4
+    weight_map = {}
+    for i in range(n):
+        tensors = {f"w{i}_{j}": torch.full((1000, 25_000), float(i + j), dtype=torch.bfloat16) for j in range(10)}
+        save_file(tensors, tmp_path / f"model-{i}.safetensors")
+        weight_map |= dict.fromkeys(tensors, f"model-{i}.safetensors")
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, str(tmp_path), mode], capture_output=True, text=True, cwd=root, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    own, resident = map(int, done.stdout.split())
+    print(f"{mode}: own {own / 1e6:.0f} MB, resident {resident / 1e6:.0f} MB, shard {shard / 1e6:.0f} MB")
+    assert (resident if mode == "device" else own) < 2 * shard

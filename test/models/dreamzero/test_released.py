@@ -1,0 +1,225 @@
+"""A released checkpoint folder behind the policy protocol, from file to joint targets, at tiny random sizes."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("sentencepiece")
+pytest.importorskip("ftfy")
+
+import yaml  # noqa: E402
+
+from wam_ros.core.embodiment import load_embodiment  # noqa: E402
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.policy import Request  # noqa: E402
+from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
+from wam_ros.models import load_policy  # noqa: E402
+from wam_ros.models.dreamzero import views  # noqa: E402
+from wam_ros.models.dreamzero.checkpoint import save_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.contract import load_contract  # noqa: E402
+
+from .released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
+
+PERIOD = 1 / 15
+
+
+@pytest.fixture(scope="module")
+def droid():
+    """The Panda as DROID has it."""
+    panda = load_embodiment("panda")
+    return dataclasses.replace(panda, image_height=180, image_width=320, step_period_s=PERIOD, action_horizon=24)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory):
+    """(model description, checkpoint folder)."""
+    folder = tmp_path_factory.mktemp("released")
+    contract = load_contract("oxe_droid")
+    conf = {"data": [{"relative_action_keys": ["joint_position"]}]}
+    save_checkpoint(
+        folder / "weights", tiny_network(), TINY, metadata=statistics(contract), conf=conf, shard_bytes=100_000
+    )
+    (folder / "weights" / "tokenizer").mkdir()
+    make_vocabulary(folder / "weights" / "tokenizer")
+    text = json.loads(json.dumps(dataclasses.asdict(TINY.dit)))
+    (folder / "tiny14.yaml").write_text(yaml.safe_dump(text))
+    return str(folder / "tiny14.yaml"), folder / "weights"
+
+
+@pytest.fixture(scope="module")
+def policy(released, droid):
+    return load_policy(released[0], str(released[1]), droid, steps=8)
+
+
+def observe(droid, step, seed=0):
+    rng = np.random.default_rng([seed, step])
+    stamp = 7 * NS + round(step * PERIOD * NS)
+    frames = rng.integers(0, 256, (2, 180, 320, 3), dtype=np.uint8)
+    q = np.array(droid.home) + 0.01 * rng.normal(size=8)
+    joints = JointState(stamp, droid.joint_names, q, q * 0, q * 0)
+    return Observation(stamp, droid.view_names, frames, (stamp, stamp), joints)
+
+
+def run(policy, droid, last, seed=0, stride=3):
+    """Execute whole blocks, remembering every third frame, and predict after each."""
+    outputs = [policy.predict(observe(droid, 0, seed))]
+    for step in range(stride, last + 1, stride):
+        request = Request(step=step, predict=step % 24 == 0)
+        outputs.append(policy.predict(observe(droid, step, seed), request))
+    return [o for o in outputs if o is not None]
+
+
+def test_observation_in_joint_targets_and_imagined_frames_out(policy, droid):
+    policy.reset("Pick up the RED cup.")
+    observation = observe(droid, 0)
+    output = policy.predict(observation)
+    assert output.positions.shape == (24, 8) and output.positions.dtype == np.float64
+    assert np.isfinite(output.positions).all()
+    assert output.frames.shape == (8, 2, 180, 320, 3) and output.frames.dtype == np.uint8
+    assert output.frame_offsets_ns == tuple(round(0.2 * NS) * (i + 1) for i in range(8))
+    assert output.evaluations == 8 and output.conditioning == Conditioning.REAL
+    assert set(output.timing_s) == {"encode", "prefill", "denoise", "decode"}
+    top, left, h, w = views.crop_box(180, 320, 0.95)
+    rim = np.ones((180, 320), bool)
+    rim[top : top + h, left : left + w] = False
+    assert (output.frames[:, :, rim] == observation.frames[:, rim]).all()
+    assert (output.frames[:, :, ~rim] != observation.frames[:, ~rim]).any()
+
+
+def test_targets_are_unscaled_and_measured_from_the_sent_state(policy, droid, monkeypatch):
+    policy.reset("pick up the cup")
+    observation = observe(droid, 0)
+    chunk = policy.rollout.chunk
+    level = 0.5
+
+    def constant(*arguments):
+        made = chunk(*arguments)
+        return dataclasses.replace(made, action=torch.full_like(made.action, level))
+
+    monkeypatch.setattr(policy.rollout, "chunk", constant)
+    output = policy.predict(observation)
+    q = observation.joints.positions
+    # The statistics say +-1 for arm joints (relative), +-2 for the gripper (absolute, 0 open at 0.04 m, 1 closed).
+    np.testing.assert_allclose(output.positions[:, :7], np.tile(q[:7] + 0.5, (24, 1)))
+    np.testing.assert_allclose(output.positions[:, 7], 0.04 - 0.04 * (2 * level))
+
+
+def test_a_whole_executed_block_continues_the_window(policy, droid):
+    policy.reset("pick up the cup")
+    assert len(run(policy, droid, 48)) == 3
+    assert policy.rollout.history.start == 7  # frame 0, then three blocks of two latent frames
+
+
+def test_the_same_history_gives_the_same_chunk_and_another_history_another(policy, droid):
+    def last(seed):
+        policy.reset("pick up the cup")
+        return run(policy, droid, 24, seed)[-1]
+
+    a, b = last(1), last(1)
+    np.testing.assert_array_equal(a.positions, b.positions)
+    np.testing.assert_array_equal(a.frames, b.frames)
+    assert np.abs(last(2).positions - a.positions).max() > 1e-9
+
+
+def test_a_block_executed_in_part_or_not_seen_begins_a_new_window(policy, droid):
+    for steps, stride in ((12, 3), (24, 6)):
+        policy.reset("pick up the cup")
+        policy.predict(observe(droid, 0))
+        for step in range(stride, steps, stride):
+            policy.predict(observe(droid, step), Request(step=step, predict=False))
+        policy.predict(observe(droid, steps))
+        assert policy.rollout.history.start == 3
+
+
+def test_a_refused_instruction_leaves_everything_as_it_was(policy, droid):
+    policy.reset("pick up the cup")
+    before = run(policy, droid, 24)[-1]
+    policy.reset("pick up the cup")
+    run(policy, droid, 0)
+    with pytest.raises(WamError, match="empty"):
+        policy.reset(" ")
+    for step in range(3, 25, 3):
+        after = policy.predict(observe(droid, step), Request(step=step, predict=step == 24))
+    np.testing.assert_array_equal(before.positions, after.positions)
+
+
+def test_other_views_joints_or_sizes_are_refused(policy, droid):
+    policy.reset("pick up the cup")
+    good = observe(droid, 0)
+    for bad in (
+        dataclasses.replace(good, view_names=("wrist", "front")),
+        dataclasses.replace(good, frames=good.frames[:, :90]),
+        dataclasses.replace(good, joints=dataclasses.replace(good.joints, joint_names=good.joints.joint_names[::-1])),
+    ):
+        with pytest.raises(WamError, match="observation"):
+            policy.predict(bad)
+
+
+def rewritten(folder, tmp_path, name, text):
+    """The checkpoint with one file replaced (None: gone); the others are links."""
+    for path in folder.rglob("*"):
+        link = tmp_path / path.relative_to(folder)
+        if path.is_dir():
+            link.mkdir(parents=True, exist_ok=True)
+        elif str(path.relative_to(folder)) != name:
+            link.symlink_to(path)
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    return str(tmp_path)
+
+
+def one_short(folder):
+    data = json.loads((folder / "experiment_cfg/metadata.json").read_text())
+    data["oxe_droid"]["statistics"]["action"]["joint_position"]["q99"].pop()
+    return json.dumps(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("experiment_cfg/metadata.json", None, "AgiBot release comes without.*q01"),
+        ("experiment_cfg/metadata.json", '{"agibot": {}}', r"statistics of \['agibot'\].*oxe_droid"),
+        ("experiment_cfg/metadata.json", '{"oxe_droid": {}}', "state.joint_position.q01' is missing"),
+        ("experiment_cfg/metadata.json", one_short, "action.joint_position.q99' must be 7"),
+        ("experiment_cfg/conf.yaml", "relative_action_keys: [action.gripper_position]", "relative_action_keys"),
+        ("experiment_cfg/conf.yaml", "a: [", "conf.yaml"),
+        ("tokenizer/spiece.model", None, "no vocabulary of umT5"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_driven_says_why(released, droid, tmp_path, name, text, message):
+    text = text(released[1]) if callable(text) else text
+    with pytest.raises(WamError, match=message):
+        load_policy(released[0], rewritten(released[1], tmp_path, name, text), droid)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"image_height": 64}, "wants .*180.* has .*64"),
+        ({"step_period_s": 0.1}, "step period"),
+        ({"name": "so101"}, "contracts that bind 'so101': none"),
+        ({"joint_names": tuple("abcdefgh")}, "binds joints"),
+    ],
+)
+def test_a_robot_that_does_not_fit_is_refused(released, droid, change, message):
+    with pytest.raises(WamError, match=message):
+        load_policy(released[0], str(released[1]), dataclasses.replace(droid, **change))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"checkpoint": ""}, "no shipped weights"),
+        ({"checkpoint": "/nowhere"}, "not a folder"),
+        ({"memory": "imagined"}, "real frames only"),
+        ({"steps": 3}, "evaluations|3"),
+        ({"model": "dreamzero-14b"}, "but the model 'dreamzero-14b' has"),
+    ],
+)
+def test_load_policy_refuses_what_it_cannot_build(released, droid, arguments, message):
+    asked = {"model": released[0], "checkpoint": str(released[1]), "embodiment": droid} | arguments
+    with pytest.raises(WamError, match=message):
+        load_policy(**asked)

@@ -1,0 +1,98 @@
+"""A safety process whose clock jumps while the arm is in motion."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+
+from builtin_interfaces.msg import Time
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+from wam_ros.msg import ActionChunk, SafetyReport
+
+from wam_ros.core import types
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import NS, SafetyState
+from wam_ros.ros import convert, qos
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+PATIENCE_S = 1.0
+
+
+class Clocked:
+    """A safety process on a clock of the test, which also plays its arm and bridge."""
+
+    def __init__(self, arena):
+        self.arena, self.now_ns, self.seq = arena, 100 * NS, 0
+        create = arena.observer.create_publisher
+        self._clock = create(Clock, "/clock", qos.STATUS)
+        self._joints, self._commanded = (create(JointState, t, qos.JOINTS) for t in ("joint_states", "commanded_state"))
+        self._chunks = create(ActionChunk, "action_chunk", qos.CHUNK)
+        self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
+        self.safe = arena.listen(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
+        arena.spawn("safety_node", use_sim_time=True, follow_s=2.0, joint_timeout_s=PATIENCE_S)
+        self.until(lambda: self.state == SafetyState.HOLD)
+        self.until(lambda: arena.call(SetBool, "safety_node/arm", data=True).success)
+
+    @property
+    def state(self):
+        return convert.report_from_msg(self._reports[-1]).state if self._reports else None
+
+    @property
+    def sentences(self):
+        return [m.sentence for m in self._reports]
+
+    def step(self):
+        """10 ms pass on the clock; the arm follows perfectly."""
+        self.now_ns += 10_000_000
+        self._clock.publish(Clock(clock=Time(sec=self.now_ns // NS, nanosec=self.now_ns % NS)))
+        q, dq = np.array(PANDA.home), np.zeros(8)
+        if self.safe:
+            t = convert.trajectory_from_msg(self.safe[-1])
+            k = int(np.clip(np.searchsorted(t.t, (self.now_ns - t.start_ns) / NS), 0, len(t.t) - 1))
+            q, dq = t.q[k], t.dq[k]
+        msg = convert.joint_state_to_msg(types.JointState(self.now_ns, PANDA.joint_names, q, dq, np.zeros(8)))
+        self._joints.publish(msg)
+        self._commanded.publish(msg)
+
+    def until(self, condition):
+        self.arena.until(condition, self.step)
+
+    def swing(self):
+        """Offer a chunk until a trajectory leaves."""
+        before = len(self.safe)
+
+        def offer():
+            self.step()
+            self.seq += 1
+            rows = np.array(PANDA.home) + np.outer(np.arange(1, 9), [0.02, 0, 0, 0, 0, 0, 0.02, 0])
+            chunk = types.ActionChunk(self.now_ns, NS // 10, PANDA.joint_names, rows, seq=self.seq)
+            self._chunks.publish(convert.chunk_to_msg(chunk))
+
+        self.arena.until(lambda: len(self.safe) > before, offer)
+
+
+def test_a_clock_that_jumps_back_or_forth_stops_the_arm_and_is_named(arena):
+    clocked = Clocked(arena)
+    clocked.swing()
+    clocked.now_ns -= 20 * NS
+    clocked.until(lambda: any("the clock went back" in s for s in clocked.sentences))
+    clocked.until(lambda: clocked.state == SafetyState.HOLD)
+    last = convert.trajectory_from_msg(clocked.safe[-1])
+    assert not last.dq[-1].any()
+    assert last.start_ns < 90 * NS, "on the new clock"
+    clocked.until(lambda: arena.call(SetBool, "safety_node/arm", data=True).success)
+    clocked.safe.clear()
+    clocked.swing()
+    emitted, reported = len(clocked.safe), len(clocked.sentences)
+    clocked.now_ns += 20 * NS
+    clocked.until(lambda: len(clocked.sentences) > reported + 10)
+    assert all(not any(m.points[-1].velocities) for m in clocked.safe[emitted:])
+    last = convert.report_from_msg(clocked._reports[-1])
+    assert last.stop_time_s == 0.0, "whatever was planned is over"
+    assert last.state in (SafetyState.ARMED, SafetyState.FAULT)
+    assert "chunk" in last.sentence or "joint state" in last.sentence
