@@ -1,10 +1,10 @@
 """Guided denoising: what is committed is met, what is not known is left alone, and nothing overshoots."""
 
+import itertools
+
 import pytest
 
 torch = pytest.importorskip("torch")
-
-import itertools
 
 from wam_ros.models.guidance import Guided, guidance_weight, soft_mask  # noqa: E402
 from wam_ros.models.sampling import Euler, integrate, schedule  # noqa: E402
