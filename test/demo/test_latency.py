@@ -1,5 +1,6 @@
 """`wam latency`: what it reads from topics and recordings, what it prints and draws."""
 
+import json
 import xml.etree.ElementTree as ElementTree
 from types import SimpleNamespace
 
@@ -91,3 +92,82 @@ def test_bad_arguments_are_refused_by_name(args, words):
         pytest.importorskip("rosbags")
     with pytest.raises(WamError, match=words):
         main(args)
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """A bag of twenty turns of a loop in the namespace `cell`, as `ros2 bag record` writes it."""
+    writer = pytest.importorskip("rosbags.rosbag2")
+    pytest.importorskip("wam_ros.msg")
+    from rclpy.serialization import serialize_message
+    from rosbags.serde import SerdeError
+    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+    from sensor_msgs.msg import JointState
+    from trajectory_msgs.msg import JointTrajectory
+    from wam_ros.msg import ActionChunk, Observation
+
+    from wam_ros.core.resources import share_dir
+    from wam_ros.ros.convert import ns_to_time
+
+    store, folder = get_typestore(Stores.ROS2_JAZZY), tmp_path / "bag"
+    kinds = {
+        "observation": Observation,
+        "action_chunk": ActionChunk,
+        "safe_trajectory": JointTrajectory,
+        "joint_trajectory_controller/joint_trajectory": JointTrajectory,
+        "commanded_state": JointState,
+        "joint_states": JointState,
+    }
+    for kind in (Observation, ActionChunk):
+        text = (share_dir() / "msg" / f"{kind.__name__}.msg").read_text()
+        store.register(get_types_from_msg(text, f"wam_ros/msg/{kind.__name__}"))
+
+    def trimmed(data, name):
+        """What goes over the wire: rclpy hands out its whole buffer."""
+        while True:
+            try:
+                store.deserialize_cdr(data, name)
+                return data
+            except SerdeError:
+                data = data[:-1]
+
+    def name_of(kind):
+        return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
+
+    with writer.Writer(folder, version=9, storage_plugin=writer.StoragePlugin.MCAP) as bag:
+        connections = {
+            topic: bag.add_connection(f"/cell/{topic}", name_of(kind), typestore=store) for topic, kind in kinds.items()
+        }
+
+        def write(topic, recorded_ns, stamp_ns, frame="", **fields):
+            msg = kinds[topic](**fields)
+            msg.header.stamp, msg.header.frame_id = ns_to_time(stamp_ns), frame
+            bag.write(connections[topic], recorded_ns, trimmed(serialize_message(msg), name_of(kinds[topic])))
+
+        for k in range(1, 21):
+            t = (1_700_000_000 + k) * 1000 * MS
+            write("observation", t + 10 * MS, t, frame_stamps=[ns_to_time(t), ns_to_time(t - 3 * MS)])
+            write("action_chunk", t + 60 * MS, t, seq=k, observation_stamp=ns_to_time(t))
+            write("joint_states", t + 61 * MS, t, name=["a"], position=[0.98], velocity=[1.0])
+            write("commanded_state", t + 62 * MS, t, name=["a"], position=[1.0], velocity=[1.0])
+            write("safe_trajectory", t + 66 * MS, t + 100 * MS, f"chunk {k}")
+            write("joint_trajectory_controller/joint_trajectory", t + 68 * MS, t + 68 * MS, f"chunk {k}")
+    return folder
+
+
+@pytest.mark.ros
+def test_a_recording_gives_what_its_topics_say_whatever_its_namespace(recording, tmp_path, capsys):
+    numbers = tmp_path / "latency.json"
+    assert main(Latency(bag=str(recording), json=str(numbers), plot=str(tmp_path / "latency.svg"))) == 0
+    found = {name: v["p50_ms"] for name, v in json.loads(numbers.read_text()).items()}
+    assert tuple(found) == (*STAGES, *TOTALS)
+    assert list(found.values()) == pytest.approx([13, 50, 6, 2, 32 + 20, 71, 123])
+    assert "camera to motion" in capsys.readouterr().out
+    assert (tmp_path / "latency.svg").is_file()
+
+
+def test_a_file_that_is_no_recording_is_refused(tmp_path):
+    pytest.importorskip("rosbags")
+    (tmp_path / "odd.mcap").write_text("no")
+    with pytest.raises(WamError, match="cannot be read"):
+        main(Latency(bag=str(tmp_path / "odd.mcap")))
