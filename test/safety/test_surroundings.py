@@ -6,9 +6,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Decision, Reason, SafetyState
+from wam_ros.safety.bounds import Commanded, make_bounds
+from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.live import ALL, Change
 from wam_ros.safety.world import Cloud, Obstacle
 
@@ -169,6 +173,22 @@ def test_more_than_can_be_watched_are_refused(panda, home, rig):
     assert rig.chunk().report.decision == Decision.PASS
 
 
+def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_stands(panda, home, rig):
+    rig = Rig(panda, home, obstacle_speed=1.6).held()
+    slow, quick, still = (told(rig, box((-3, k, 0)), name=str(k), lifetime_s=t) for k, t in enumerate((0.5, 0.1, 0.0)))
+    rig.machine.on_obstacles([slow, quick, still], rig.now)
+    wide, narrow, least = (rig.machine.model.obstacles[str(k)].clearance for k in range(3))
+    assert wide - narrow == pytest.approx(1.6 * 0.4)
+    assert least == rig.filter.params.obstacle_clearance_m
+    stop_s = (narrow - least) / 1.6 - 0.1
+    limits, share = rig.filter.model.limits, rig.filter.params.velocity_fraction
+    full = Commanded(np.array(home), limits.velocity * share, np.zeros(8))
+    rows = Stopper(8).stop(
+        full, make_bounds(rig.filter.model, rig.filter.params, Commanded(full.q, full.ddq, full.ddq))
+    )
+    assert rows.shape[1] * rig.filter.params.sample_s < stop_s, "no stop takes longer"
+
+
 def test_older_news_does_not_replace_newer(rig):
     rig.held()
     new, old = told(rig, box((-1, 0, 1))), told(rig, box((-2, 0, 1)))
@@ -262,3 +282,33 @@ def test_what_one_answer_gave_way_to_is_remembered_when_something_else_changes(r
     after, carried = rig.filter.model.pairs, rig.machine.brakes.floor
     for key, value in zip(before.keys, floor.clearance, strict=True):
         assert carried.clearance[after.keys.index(key)] == value
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_whatever_comes_goes_or_moves_the_arm_keeps_clear_or_says_that_it_could_not(panda, home, seed):
+    """Clear: as far as the clearance, or no nearer than when it appeared. Always at rest by the time that was told."""
+    rng, table = np.random.default_rng(seed), dict(panda.model.obstacles)
+    rig = Rig(panda, home).armed()
+    try:
+        allowed: dict[str, float] = {}
+        for _ in range(60):
+            if rng.uniform() < 0.3:
+                rig.chunk(rate=SIDEWAYS * rng.uniform(-1, 1) + rng.normal(size=8) * np.r_[np.full(7, 0.02), 0])
+            if rng.uniform() < 0.15:
+                name = str(rng.integers(3))
+                gone = rng.uniform() < 0.2
+                place = on_the_way(rig, rng.uniform(-0.6, 0.6)) + rng.normal(size=3) * 0.1
+                tell(rig, None if gone else box(place, rng.uniform(0.02, 0.1)), name=name)
+                allowed.pop(name, None)
+                if not gone:
+                    allowed[name] = min(rig.filter.params.obstacle_clearance_m, nearest(rig, name) - 2e-4)
+            rig.run(0.02)
+            if rig.state == S.FAULT or "too near" in rig.machine.tick(rig.now).report.sentence:
+                break
+            for name, least in allowed.items():
+                assert nearest(rig, name) >= min(least, 0.0) if least < 0 else nearest(rig, name) >= least - 1e-6
+        rig.run(rig.machine.tick(rig.now).report.stop_time_s + 0.011)
+        assert rig.at_rest
+    finally:
+        panda.model.set_obstacles(table, {})

@@ -10,6 +10,7 @@ import pinocchio as pin
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
+from wam_ros.safety.failsafe import SAMPLED
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.shapes import hull_of
@@ -42,11 +43,15 @@ class LiveWorld:
 
     What cannot be read may stand anywhere, and what was to be told again and was not may have moved anywhere: until
     it is told properly or removed, `doubt` names it and nothing may move.
+
+    One that has a lifetime may move: its clearance is widened by how far it gets, at `obstacle_speed`, until it is told
+    again or the arm has stopped because it was not - the speed and separation monitoring of ISO 10218-2.
     """
 
     def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
         self.model, self.params = model, params
         self._fixed = dict(model.obstacles)
+        self._stop_s = _longest_stop_s(model, params)
         self._told: dict[str, _Told] = {}
         self._refused: dict[str, str] = {}
 
@@ -106,7 +111,9 @@ class LiveWorld:
             raise WamError(f"lifetime {change.lifetime_s} s")
         if change.stamp_ns > now_ns + self.params.future_s * NS:
             raise WamError("its stamp is in the future")
-        obstacle = dataclasses.replace(change.obstacle, clearance=self.params.obstacle_clearance_m)
+        moves_s = change.lifetime_s + self._stop_s if change.lifetime_s > 0 else 0.0
+        clearance = self.params.obstacle_clearance_m + self.params.obstacle_speed * moves_s
+        obstacle = dataclasses.replace(change.obstacle, clearance=clearance)
         require_obstacle(obstacle, "it")
         self.model.require_links("it", obstacle.ignore)
         if isinstance(obstacle, Cloud):
@@ -133,3 +140,12 @@ class LiveWorld:
         return dataclasses.replace(
             obstacle, position=(x, y, z), orientation=(float(turn.w), float(turn.x), float(turn.y), float(turn.z))
         )
+
+
+def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:
+    """Time from the first missing word to rest, at most: a tick, the lead, and the stop from full speed."""
+    tick_s = 0.1  # the slowest that the node allows
+    deceleration = model.limits.acceleration * params.acceleration_fraction * params.stop_fraction
+    jerk = np.minimum(model.limits.jerk * params.jerk_fraction * SAMPLED, deceleration / params.stop_jerk_s)
+    longest = model.limits.velocity * params.velocity_fraction / deceleration + deceleration / jerk
+    return float(longest.max()) + params.stop_lead_s + tick_s

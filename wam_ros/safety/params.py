@@ -28,6 +28,7 @@ class SafetyParams:
     self_clearance_m: float = _p(0.005, "m", 0.0, 0.2, "kept between links")
     distance_error_m: float = _p(1e-4, "m", 0.0, 0.01, "error of a computed distance, added to every clearance")
     obstacle_clearance_m: float = _p(0.03, "m", 0.0, 1.0, "kept from obstacles that are told at run time")
+    obstacle_speed: float = _p(0.0, "m/s", 0.0, 10.0, "fastest obstacle with a lifetime; widens its clearance")
     max_obstacles: int = _p(200, "1", 1, 10_000, "most obstacles told at run time")
     tcp_speed: float = _p(1.0, "m/s", 0.01, 10.0, "highest speed of the tool frame")
     workspace: tuple[float, ...] = _p((), "m", -100.0, 100.0, "boxes for the tool frame: x0 y0 z0 x1 y1 z1 each")
