@@ -93,3 +93,45 @@ def test_restart_holds_the_new_pose(stepper):
     q = stepper.world.q
     run(stepper, 0.2)
     np.testing.assert_allclose(stepper.world.q, q, atol=1e-3)
+
+
+def test_what_came_at_an_instant_waits_until_the_physics_is_there(stepper):
+    calls = []
+    stepper.at(START + 30_000_000, lambda: calls.append(("first", stepper.now_ns)))
+    stepper.at(START + 30_000_000, lambda: calls.append(("second", stepper.now_ns)))
+    stepper.advance(START + 28_000_000)
+    assert calls == []
+    stepper.advance(START + 40_000_000)
+    assert calls == [("first", START + 30_000_000), ("second", START + 30_000_000)]
+    stepper.at(START, lambda: calls.append(("late", stepper.now_ns)))
+    assert calls[-1] == ("late", START + 40_000_000)
+
+
+def test_what_waits_is_forgotten_when_the_world_is_reset(stepper):
+    calls = []
+    stepper.at(START + 30_000_000, lambda: calls.append(1))
+    stepper.restart()
+    run(stepper, 0.1)
+    assert calls == []
+
+
+def test_a_plan_that_reaches_a_late_physics_is_followed_as_if_it_were_on_time(stepper):
+    """The running plan goes on until the next one begins, although that one is known much earlier."""
+    q0, zeros = stepper.world.q, np.zeros((3, 8))
+    q1 = q0 + np.array([0.3, 0, 0, 0, 0, 0, 0, 0])
+    plan = ([0, 0.3, 1.0], [q0, q0 - (q1 - q0) / 4, q1], zeros, zeros)  # there and back: no straight way to its middle
+    stepper.controller.set_trajectory(START, PANDA.joint_names, *plan, START)
+    now_ns = START + 400_000_000  # the physics is 0.4 s behind
+    q, dq, ddq = _state_of(plan, 0.4)
+    rest = (now_ns, PANDA.joint_names, [0, 0.6], [q, q1], [dq, zeros[0]], [ddq, zeros[0]])
+    stepper.at(now_ns, lambda: stepper.controller.set_trajectory(*rest, stepper.now_ns))
+    run(stepper, 0.25)
+    np.testing.assert_allclose(stepper.world.q, _state_of(plan, 0.25)[0], atol=1e-2)
+    run(stepper, 1.5)
+    np.testing.assert_allclose(stepper.world.q, q1, atol=2e-3)
+
+
+def _state_of(plan, t):
+    controller = TrajectoryController(PANDA.joint_names, plan[1][0])
+    controller.set_trajectory(START, PANDA.joint_names, *plan, START)
+    return controller.sample(START + round(t * NS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ class SimNode(WamNode):
             )
             for camera in self.embodiment.cameras
         ]
-        ControllerServer(self, p.controller, self._controller, self._reached_ns)
+        ControllerServer(self, p.controller, self._controller, self._reached_ns, defer=self._when_reached)
         self.create_service(ResetEpisode, "~/reset_episode", self._on_reset)
 
     def activate(self) -> None:
@@ -99,6 +100,10 @@ class SimNode(WamNode):
     def _reached_ns(self) -> int | None:
         """The instant the physics has reached; None while it is frozen."""
         return self._stepper.now_ns if self.active else None
+
+    def _when_reached(self, action: Callable[[], None]) -> None:
+        """Let `action` wait until the physics has come to the present, however far it is behind."""
+        self._stepper.at(self._target_ns(), action)
 
     def _target_ns(self) -> int:
         """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""

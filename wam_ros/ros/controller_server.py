@@ -42,12 +42,20 @@ class ControllerServer:
         kind: one of `KINDS`.
         controller: of that kind.
         now_ns: the controller's clock; None while it is inactive.
+        name: of the controller; empty: its usual one.
+        defer: calls what it is given when the controller's clock has come to the present.
     """
 
     def __init__(
-        self, node: Node, kind: str, controller: SimController, now_ns: Callable[[], int | None], name: str = ""
+        self,
+        node: Node,
+        kind: str,
+        controller: SimController,
+        now_ns: Callable[[], int | None],
+        name: str = "",
+        defer: Callable[[Callable[[], None]], None] = lambda action: action(),
     ) -> None:
-        self._node, self._controller, self._now_ns = node, controller, now_ns
+        self._node, self._controller, self._now_ns, self._defer = node, controller, now_ns, defer
         self.name = name or f"{kind}_controller"
         self.parameters: dict[str, Any] = {"joints": list(controller.joint_names)}
         if isinstance(controller, TrajectoryController):
@@ -57,12 +65,20 @@ class ControllerServer:
                 "allow_nonzero_velocity_at_trajectory_end": False,
                 "cmd_timeout": controller.cmd_timeout_s,
             }
-            topic, on_message = "joint_trajectory", self._on_trajectory
+            topic, on_message = "joint_trajectory", self._deferred(self._on_trajectory)
             node.create_subscription(JointTrajectory, f"{self.name}/{topic}", on_message, qos.TRAJECTORY)
         else:
             self.parameters["interface_name"] = controller.interface
-            node.create_subscription(Float64MultiArray, f"{self.name}/commands", self._on_command, qos.STREAM)
+            on_command = self._deferred(self._on_command)
+            node.create_subscription(Float64MultiArray, f"{self.name}/commands", on_command, qos.STREAM)
         node.create_service(GetParameters, f"{self.name}/get_parameters", self._on_get)
+
+    def _deferred(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
+        def on_message(msg: Any) -> None:
+            if self._now_ns() is not None:
+                self._defer(lambda: callback(msg))
+
+        return on_message
 
     def _on_trajectory(self, msg: JointTrajectory) -> None:
         now_ns = self._now_ns()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 
 from wam_ros.core.types import NS
@@ -26,10 +27,19 @@ class Stepper:
         self.now_ns = start_ns  # the instant the physics has reached
         self._step_ns = round(world.model.opt.timestep * NS)
         self._due: list[tuple[int, Callable[[int], None], list[int]]] = []
+        self._later: deque[tuple[int, Callable[[], None]]] = deque()
 
     def every(self, period_s: float, action: Callable[[int], None]) -> None:
         """Call `action(instant_ns)` each time the physics has come another `period_s`; first after one step."""
         self._due.append((max(self._step_ns, round(period_s * NS)), action, [self.now_ns + self._step_ns]))
+
+    def at(self, instant_ns: int, action: Callable[[], None]) -> None:
+        """Call `action` once the physics has reached an instant, at once when it has; in the order of the calls.
+
+        What reaches a robot at an instant must not act on a physics that is still behind it.
+        """
+        self._later.append((instant_ns, action))
+        self._call_later()
 
     def advance(self, to_ns: int, max_steps: int = 50) -> int:
         """Step the physics up to `to_ns`, at most `max_steps` at a time; returns the nanoseconds still missing."""
@@ -41,11 +51,13 @@ class Stepper:
             self.world.servo(q, dq)
             self.world.step(1)
             self.now_ns += self._step_ns
+            self._call_later()
             self._call_due()
         return max(0, to_ns - self.now_ns)
 
     def restart(self) -> None:
-        """The world was reset: hold its new pose."""
+        """The world was reset: hold its new pose, forget what was to come."""
+        self._later.clear()
         self.controller.reset(self.world.q)
 
     def _skip(self, to_ns: int) -> None:
@@ -53,6 +65,10 @@ class Stepper:
         self.now_ns = to_ns
         for _, _, due in self._due:
             due[0] = to_ns
+
+    def _call_later(self) -> None:
+        while self._later and self._later[0][0] <= self.now_ns:
+            self._later.popleft()[1]()
 
     def _call_due(self) -> None:
         for period_ns, action, due in self._due:
