@@ -14,6 +14,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
+from wam_ros.msg import ActionChunk
 
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.nodes.bridge_node import BridgeNode
@@ -309,3 +310,23 @@ def test_without_control_msgs_the_error_says_what_works(arena, capfd, kind):
     text = capfd.readouterr().err
     assert "control_msgs" in text
     assert "joint_trajectory" in text
+
+
+def test_where_the_time_went_is_on_diagnostics(arena):
+    rig = Rig(arena, "joint_trajectory")
+    chunks = arena.observer.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
+    arena.until(lambda: chunks.get_subscription_count() == 1, rig.robot.live)
+    chunk = ActionChunk(seq=5)
+    chunk.observation_stamp = convert.ns_to_time(arena.now_ns() - NS // 10)
+    chunks.publish(chunk)
+    arena.spin(0.1, rig.robot.live)
+    rig.until(rig.moved)
+
+    def stages():
+        latency = [s for d in rig.diagnostics for s in d.status if s.name == "bridge_node: latency"]
+        return {v.key: v.value for v in latency[-1].values}
+
+    rig.until(lambda: "camera to command [ms]" in stages(), offer=False)
+    assert set(stages()) >= {"camera to chunk [ms]", "safe trajectory to command [ms]"}
+    p50 = float(stages()["camera to command [ms]"].split()[1])
+    assert 100 < p50 < 30_000

@@ -23,7 +23,7 @@ from wam_ros.srv import HoldObject
 
 CLOUD = "points"  # name of the obstacle that a point cloud is
 MOST_MARKERS = 1000
-MOST_POINTS = 1_000_000
+MOST_POINTS = 300_000  # of one message: 50 ms of work for the thread that watches the arm
 FAR = 50.0  # m; points farther from the origin of their frame are not in reach of any arm
 IDENTITY = (1.0, 0.0, 0.0, 0.0)
 
@@ -83,9 +83,17 @@ def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Ch
     points = points[(np.abs(points) < FAR).all(axis=1)]  # NaN is not
     if len(points) == 0:  # an empty room is also something that must be told again
         points = np.full((1, 3), FAR)
-    cells = np.unique(np.floor(points / voxel_m).astype(np.int64), axis=0)
-    cloud = Cloud("points", (voxel_m,), (0.0, 0.0, 0.0), points=(cells + 0.5) * voxel_m)
+    cloud = Cloud("points", (voxel_m,), (0.0, 0.0, 0.0), points=_voxels(points, voxel_m))
     return Change(CLOUD, cloud, msg.header.frame_id, time_to_ns(msg.header.stamp), lifetime_s)
+
+
+def _voxels(points: np.ndarray, edge: float) -> np.ndarray:
+    """(M, 3) m, centres of the voxels that hold points (N, 3); one number per voxel sorts faster than three."""
+    bits, half = 20, 1 << 19
+    x, y, z = (np.floor(points / edge).astype(np.int64) + half).T
+    keys = np.unique((x << 2 * bits) | (y << bits) | z)
+    cells = np.stack((keys >> 2 * bits, keys >> bits & (1 << bits) - 1, keys & (1 << bits) - 1), axis=1)
+    return (cells - half + 0.5) * edge
 
 
 def _points(msg: PointCloud2) -> np.ndarray:

@@ -18,8 +18,11 @@ from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
 from wam_ros.models.dreamzero import views  # noqa: E402
-from wam_ros.models.dreamzero.checkpoint import save_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.checkpoint import open_checkpoint, save_checkpoint  # noqa: E402
 from wam_ros.models.dreamzero.contract import load_contract  # noqa: E402
+from wam_ros.models.dreamzero.released import ReleasedPolicy  # noqa: E402
+from wam_ros.models.dreamzero.rollout import Rollout  # noqa: E402
+from wam_ros.models.dreamzero.towers import Towers  # noqa: E402
 
 from .released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
 
@@ -146,6 +149,33 @@ def test_a_refused_instruction_leaves_everything_as_it_was(policy, droid):
     np.testing.assert_array_equal(before.positions, after.positions)
 
 
+def test_other_embodiments_in_the_training_configuration_do_no_harm(released, droid, tmp_path):
+    text = "x: {action_concat_order: [left, right]}\ny: {relative_action_keys: [left, joint_position]}"
+    load_policy(released[0], rewritten(released[1], tmp_path, "experiment_cfg/conf.yaml", text), droid)
+
+
+def test_half_precision_gives_nearly_the_same_chunk(released, policy, droid):
+    policy.reset("pick up the cup")
+    wanted = policy.predict(observe(droid, 0)).positions
+    network = open_checkpoint(released[1], TINY.dit).load(torch.device("cpu"), torch.bfloat16)
+    towers = Towers(network, policy.towers.tokenizer)
+    rollout = Rollout(network.model, towers, policy.rollout.negative, policy.rollout.sampling)
+    half = ReleasedPolicy("half", "", policy.robot, towers, rollout)
+    half.reset("pick up the cup")
+    found = half.predict(observe(droid, 0)).positions
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, wanted, atol=0.05)
+
+
+def test_what_is_imagined_does_not_enter_the_decoder_memory(policy, droid):
+    policy.reset("pick up the cup")
+    policy.predict(observe(droid, 0))
+    latents = torch.randn(1, 16, 2, 4, 8)
+    first = policy.towers.imagined(latents)
+    policy.towers.imagined(torch.randn(1, 16, 2, 4, 8))
+    assert first.shape == (8, 32, 64, 3) and torch.equal(policy.towers.imagined(latents), first)
+
+
 def test_other_views_joints_or_sizes_are_refused(policy, droid):
     policy.reset("pick up the cup")
     good = observe(droid, 0)
@@ -185,6 +215,11 @@ def one_short(folder):
         ("experiment_cfg/metadata.json", '{"oxe_droid": {}}', "state.joint_position.q01' is missing"),
         ("experiment_cfg/metadata.json", one_short, "action.joint_position.q99' must be 7"),
         ("experiment_cfg/conf.yaml", "relative_action_keys: [action.gripper_position]", "relative_action_keys"),
+        (
+            "experiment_cfg/conf.yaml",
+            "b: {action_concat_order: [a.gripper_position, a.joint_position]}",
+            "concat_order",
+        ),
         ("experiment_cfg/conf.yaml", "a: [", "conf.yaml"),
         ("tokenizer/spiece.model", None, "no vocabulary of umT5"),
     ],

@@ -26,6 +26,7 @@ from wam_ros.models.dreamzero.vae import VaeConfig
 
 VOCABULARIES = ("", "tokenizer", "umt5-xxl", "google/umt5-xxl")  # folders of a checkpoint that may hold one
 METADATA = "experiment_cfg/metadata.json"
+BASE = "base"  # folder of a checkpoint of low-rank updates that holds, or links to, the base model
 PLAIN = Request()
 
 
@@ -44,13 +45,14 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
     checkpoint = open_checkpoint(weights, described)
     contract = find_contract(checkpoint, embodiment)
     scaling = read_scaling(checkpoint.metadata, contract, f"{weights / METADATA}")
-    require_relative(checkpoint, contract)
+    require_trained_as(checkpoint, contract)
     robot = BoundRobot(contract, scaling, embodiment, checkpoint.config.dit.actions_per_block)
     require_block(robot, checkpoint.config.vae, checkpoint)
     tokenizer = PromptTokenizer(find_vocabulary(weights), checkpoint.config.dit.transformer.text_len)
     clean("")  # its library is asked for now, not in the loop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = checkpoint.load(device, torch.bfloat16 if device.type == "cuda" else torch.float32)
+    base = weights / BASE if (weights / BASE).is_dir() else None
+    network = checkpoint.load(device, torch.bfloat16 if device.type == "cuda" else torch.float32, base)
     towers = Towers(network, tokenizer)
     negative = str(load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"])
     sampling = Sampling(evaluations=steps or Sampling.evaluations)
@@ -82,15 +84,27 @@ def find_contract(checkpoint: Checkpoint, embodiment: Embodiment) -> Contract:
     return fitting[0]
 
 
-def require_relative(checkpoint: Checkpoint, contract: Contract) -> None:
-    """Refuse a training configuration that made other groups relative than the contract says."""
-    ours = {g.name for g in contract.action if g.relative}
-    for keys in _values(checkpoint.conf, "relative_action_keys"):
-        if isinstance(keys, list) and {str(k).rpartition(".")[2] for k in keys} != ours:
-            path = checkpoint.folder / "experiment_cfg" / "conf.yaml"
-            raise WamError(
-                f"{path}: relative_action_keys are {keys}, the contract '{contract.name}' has {sorted(ours)}"
-            )
+def require_trained_as(checkpoint: Checkpoint, contract: Contract) -> None:
+    """Refuse a training configuration that made other groups relative, or ordered them otherwise, than the contract.
+
+    The configuration may list other embodiments too; lists without this contract's groups are theirs.
+    """
+    path = checkpoint.folder / "experiment_cfg" / "conf.yaml"
+    groups = [g.name for g in contract.action]
+    ours = [g.name for g in contract.action if g.relative]
+    for keys in _lists(checkpoint.conf, "relative_action_keys"):
+        mine = [name for name in groups if name in keys]
+        if mine and mine != ours:
+            raise WamError(f"{path}: relative_action_keys are {keys}, the contract '{contract.name}' has {ours}")
+    for kind, wanted in (("action", groups), ("state", [g.name for g in contract.state])):
+        for keys in _lists(checkpoint.conf, f"{kind}_concat_order"):
+            if sorted(keys) == sorted(wanted) and keys != wanted:
+                raise WamError(f"{path}: {kind}_concat_order is {keys}, the contract '{contract.name}' has {wanted}")
+
+
+def _lists(conf: object, key: str) -> list[list[str]]:
+    """Every list under `key`, names without what stands before the last dot."""
+    return [[str(k).rpartition(".")[2] for k in v] for v in _values(conf, key) if isinstance(v, list)]
 
 
 def _values(tree: object, key: str) -> list[object]:
