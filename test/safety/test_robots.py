@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmark.proof import fine
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, urdf_path
-from wam_ros.core.types import Decision, Reason
+from wam_ros.core.types import Decision, Reason, SafeTrajectory
 from wam_ros.safety.bounds import make_bounds
+from wam_ros.safety.checks import torque
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import load_safety_model
+from wam_ros.safety.motion import Motion
 from wam_ros.safety.pairs import as_srdf
 from wam_ros.safety.params import SafetyParams
 
@@ -144,6 +147,38 @@ def test_each_tool_may_be_as_far_outside_as_itself_was(robots):
     outside = make_bounds(model, params, at_rest(turned)).outside
     assert outside[0] == pytest.approx(0.1, abs=1e-3)
     assert outside[1] < 0.05
+
+
+def test_a_tool_outside_opens_no_way_out_for_the_other(robots):
+    model = robots("bimanual")
+    home = np.array(model.embodiment.home)
+    height = float(model.tool_motion(home[None], 0 * home[None])[0][0, 2])
+    walled = SafetyFilter(model, SafetyParams(planes=(0.0, 0.0, 1.0, height + 0.1)))
+    turned = home + np.eye(14)[8] * -0.5
+    assert model.tool_motion(turned[None], 0 * home[None], 1)[0][0, 2] > height + 0.12
+    chunk = make_chunk(model.joint_names, steps(turned, 8, 0.05), age=0)
+    verdict = walled.filter(chunk, at_rest(turned), START)
+    assert verdict.reasons & Reason.WORKSPACE
+    t = verdict.trajectory
+    assert model.tool_motion(t.q, t.dq, 1)[0][:, 2].min() > height + 0.1 - 1e-6
+
+
+def test_an_effort_between_samples_counts(tmp_path):
+    """At both samples the arm hardly accelerates; on the way from one to the other it must."""
+    model = load_safety_model(pendulum(tmp_path))
+    bounds = make_bounds(model, SafetyParams(), at_rest(np.zeros(1)))
+    q, zero = np.array([[0.0], [0.002]]), np.zeros((2, 1))
+    assert (np.abs(model.torque(q, zero, zero)) < 10).all()
+    measure = torque.check(Motion(0.01, q, zero, zero), bounds)
+    assert measure.bad[1]
+    inside = [model.torque(*(x[None] for x in rows)) for rows in zip(*_between(q), strict=True)]
+    assert measure.measured[1] >= np.abs(inside).max() > bounds.torque[0]
+    assert measure.measured[1] < 1.5 * np.abs(inside).max(), "and not much more than it is"
+
+
+def _between(q: np.ndarray) -> list[np.ndarray]:
+    t = SafeTrajectory(0, ("hinge",), np.array([0.0, 0.01]), q, 0 * q, 0 * q)
+    return list(fine(t)[:3])
 
 
 @pytest.mark.parametrize(
