@@ -20,7 +20,7 @@ ARROWS = {
     "sim": {"core"},
     "data": {"core"},
     "view": {"core"},
-    "train": {"core", "models", "data", "sim"},
+    "train": {"core", "models", "runtime", "data", "sim"},
     "serve": {"core", "models", "runtime"},
     "ros": {"core", "safety", "models", "runtime", "sim", "data", "view"},
     "nodes": {"core", "safety", "models", "runtime", "sim", "data", "view", "ros"},

@@ -8,7 +8,7 @@ import pytest
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
-from wam_ros.core.policy import PolicyOutput
+from wam_ros.core.policy import Abilities, PolicyOutput
 from wam_ros.core.types import NS, ChunkingMode, Conditioning, JointState, Observation
 from wam_ros.runtime.engine import EngineResult, EngineStatus
 from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
@@ -236,3 +236,63 @@ def test_the_next_chunk_is_asked_for_when_the_executed_part_of_the_last_one_ends
     session.forget()
     assert asked(25)
     assert session.timing.execute_steps == 4
+
+
+ABLE = Abilities(guided=True, ahead=(4, 8), frame_stride=4)
+
+
+def able(latency_ms, chunking="auto", **kwargs) -> InferenceSession:
+    window = LatencyWindow(20, 0)
+    window.add(latency_ms / 1e3)
+    given = {"execute_steps": 4, "abilities": ABLE, "chunking": chunking} | kwargs
+    return InferenceSession(PANDA, "tiny", "ab" * 8, bytes(range(16)), window, **given)
+
+
+def test_a_guided_request_carries_the_running_plan_and_what_of_it_is_committed():
+    s = able(200)
+    assert s.observe(observation(0)).plan is None
+    s.chunk(result(0), T0 + 150 * MS)
+    request = s.observe(observation(400))
+    assert request.plan.shape == (4, len(PANDA.joint_names)) and request.committed == 2 and request.step == 4
+    made = dataclasses.replace(result(400).output, guided=True, committed=2)
+    chunk, _ = s.chunk(dataclasses.replace(result(400), output=made, request=request), T0 + 600 * MS)
+    assert (chunk.chunking_mode, chunk.committed_steps) == (ChunkingMode.GUIDED, 2)
+    assert s.status(T0, IDLE, 1.0).mode is ChunkingMode.GUIDED
+
+
+def test_a_new_instruction_is_not_drawn_towards_the_plan_of_the_old_one():
+    s = able(100)
+    s.observe(observation(0))
+    s.chunk(result(0), T0 + 50 * MS)
+    s.forget()
+    assert s.observe(observation(400)).plan is None
+    s.chunk(result(400, epoch=2), T0 + 450 * MS)
+    assert s.observe(observation(800)).plan is not None
+
+
+def test_looking_ahead_asks_in_time_and_anchors_where_the_plan_will_be():
+    s = able(600, "lookahead")
+    assert s.observe(observation(0)).ahead == 0  # it stands: nothing to look ahead of
+    first, _ = s.chunk(result(0), T0 + 600 * MS)
+    assert first.anchor_ns == T0 + 600 * MS
+    asked = {ms: s.observe(observation(ms)) for ms in range(700, 1300, 100)}
+    looks = {ms: r for ms, r in asked.items() if r is not None and r.predict}
+    assert list(looks) == [800] and looks[800].ahead == 6 and looks[800].step == 2
+    made = dataclasses.replace(result(800).output, ahead=6, conditioning=Conditioning.MIXED)
+    chunk, _ = s.chunk(dataclasses.replace(result(800), output=made), T0 + 1350 * MS)
+    assert chunk.anchor_ns == T0 + 1400 * MS and chunk.chunking_mode is ChunkingMode.LOOKAHEAD
+
+
+def test_frames_of_executed_steps_are_wanted_on_the_stride_that_leads_to_the_next_look():
+    s = able(900)  # synchronous: the next look is at the end of the plan
+    s.observe(observation(0))
+    s.chunk(result(0), T0 + 900 * MS)
+    wanted = {ms: s.observe(observation(ms)) for ms in range(1000, 1700, 100)}
+    assert {ms: (r.step, r.predict) for ms, r in wanted.items() if r} == {1300: (4, False)}
+    assert s.observe(observation(1800)).step == 8
+
+
+def test_a_swapped_model_is_named_in_its_chunks():
+    s = session()
+    chunk, _ = s.chunk(dataclasses.replace(result(0), model="other", checkpoint_hash="cd" * 8), T0 + 50 * MS)
+    assert (chunk.model, chunk.checkpoint_hash) == ("other", "cd" * 8)

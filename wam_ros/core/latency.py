@@ -106,7 +106,7 @@ def choose_timing(
     for mode in (CHUNKING[m] for m in modes if offered(m, abilities)):
         timing = ChunkTiming(delay, s, horizon, mode, 0, asked)
         if mode is ChunkingMode.LOOKAHEAD:
-            begins = [a for a in abilities.ahead if a >= delay]
+            begins = [a for a in abilities.ahead if a > delay]  # one step of margin: looks have a grid of their own
             begins = [a for a in begins if a >= wanted] or begins
             timing = ChunkTiming(delay, min(begins, default=s), horizon, mode, delay if begins else 0, asked)
         if timing.feasible or mode is ChunkingMode.SYNCHRONOUS:

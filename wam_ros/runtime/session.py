@@ -89,8 +89,8 @@ class InferenceSession:
             self.surprise = newest
         timing, step = self.timing, round(self.timeline.executed(observation.stamp_ns))
         ahead = self._begins_ahead(timing, observation.stamp_ns)
-        at_rest = timing.mode is ChunkingMode.SYNCHRONOUS and self._chunk is not None
-        at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None and self._chunk is not None
+        at_rest = timing.mode is ChunkingMode.SYNCHRONOUS
+        at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None
         if not self._look_is_due(observation, timing, at_rest, ahead):
             return self._note(observation.stamp_ns, step, timing)
         self._due_ns = observation.stamp_ns + timing.execute_steps * self._step_ns
@@ -108,9 +108,10 @@ class InferenceSession:
         """Steps until the next chunk is to begin when looking ahead; None where no running plan leads there in time."""
         if timing.mode is not ChunkingMode.LOOKAHEAD or self._void or self.timeline.chunk is None:
             return None
-        begin_ns = self.timeline.chunk.anchor_ns + timing.execute_steps * self._step_ns
-        ahead = round((begin_ns - now_ns) / self._step_ns)
-        return ahead if ahead >= max(1, timing.delay_steps) or self._asked_ns is not None else None
+        passed = (now_ns - self.timeline.chunk.anchor_ns) / self._step_ns
+        ahead = [round(a - passed) for a in self.abilities.ahead if a >= timing.execute_steps]
+        late = 0 if self._asked_ns is not None else max(1, timing.delay_steps)
+        return next((a for a in ahead if a >= late), None)
 
     def _request(self, now_ns: int, step: int, timing: ChunkTiming, ahead: int | None) -> Request:
         counted = step if self.abilities.frame_stride else None

@@ -14,14 +14,13 @@ from rich.table import Table
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.images import mse
 from wam_ros.core.policy import Policy
-from wam_ros.core.types import NS, JointState, Observation
+from wam_ros.core.types import NS
 from wam_ros.data.episodes import Episodes, load_episodes
 from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.config import load_model_config
-from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
-from wam_ros.train.record import observe
+from wam_ros.train.closed_loop import ClosedLoop, Delay, make_observation
 
 
 @dataclass(frozen=True)
@@ -37,8 +36,10 @@ class Eval:
     memory: str = "real"  # or imagined
     every: int = 4  # control steps between two predictions
     delay: int = 1  # control steps until a prediction is executed
+    jitter: int = 0  # up to so many control steps more
+    chunking: str = "auto"  # how chunks follow each other: auto, guided, replace, lookahead, synchronous, ensemble
     steps: int = 0  # denoising steps; 0 takes the model's own
-    max_steps: int = 64
+    max_steps: int = 64  # control steps in motion; standing and thinking do not count
     threads: int = 1
     heldout: Path | None = None  # demonstrations never trained on, for the imagination table
     json: Path | None = None
@@ -60,22 +61,14 @@ def main(args: Eval) -> None:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def make_observation(embodiment: Embodiment, step: int, frames: np.ndarray, state: np.ndarray) -> Observation:
-    """Observation of control step `step` with all streams on one instant."""
-    stamp = round(step * embodiment.step_period_s * NS)
-    unknown = np.full(len(state), np.nan)
-    joints = JointState(stamp, embodiment.joint_names, state, unknown, unknown)
-    return Observation(stamp, embodiment.view_names, frames, (stamp,) * len(frames), joints)
-
-
 def imagination(policy: Policy, embodiment: Embodiment, episodes: Episodes, stride: int = 4, last: int = 28) -> dict:
     """Mean squared error of imagined frames and of copying the last frame, as PSNR [dB], per view and horizon."""
     errors: dict[str, list[float]] = {}
     for e in range(len(episodes)):
         policy.reset(str(episodes.instructions[e]))
         for step in range(0, last, stride):
-            seen = episodes.frames[e, step]
-            output = policy.predict(make_observation(embodiment, step, seen, episodes.states[e, step]))
+            seen, stamp = episodes.frames[e, step], round(step * embodiment.step_period_s * NS)
+            output = policy.predict(make_observation(embodiment, stamp, seen, episodes.states[e, step]))
             assert output is not None
             for frame, offset in zip(output.frames, output.frame_offsets_ns, strict=True):
                 real = episodes.frames[e, step + round(offset / NS / embodiment.step_period_s)]
@@ -87,7 +80,7 @@ def imagination(policy: Policy, embodiment: Embodiment, episodes: Episodes, stri
 
 
 def closed_loop(policy: Policy, embodiment: Embodiment, args: Eval) -> dict:
-    """Run episodes; a new chunk replaces the old one `delay` steps after the observation it was predicted from."""
+    """Run episodes; a chunk is there `delay` steps after the observation it was predicted from."""
     world = World(embodiment)
     rows = []
     with Progress() as progress:
@@ -118,19 +111,12 @@ def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
     if args.swap:
         instruction = world.reset(seed, other_colour(instruction), args.nudge)
     policy.reset(instruction)
-    driver = StepDriver(world)
-    pending: list[tuple[int, np.ndarray, int]] = []  # (ready at step, positions, predicted at step)
-    plan, anchor = driver.q[None], -1
-    step = 0
-    for step in range(args.max_steps):
-        if step % args.every == 0:
-            frames = observe(world, world.embodiment)
-            output = policy.predict(make_observation(world.embodiment, step, frames, world.q))
-            if output is not None:
-                pending.append((step + args.delay, output.positions, step))
-        while pending and pending[0][0] <= step:
-            _, plan, anchor = pending.pop(0)
-        driver.to(plan[min(max(step - anchor, 0), len(plan) - 1)])
+    loop = ClosedLoop(policy, world, args.chunking, args.every, Delay(args.delay, args.jitter), seed)
+    moving = step = 0
+    modes: set[str] = set()
+    while moving < args.max_steps and step < args.max_steps * (2 + args.delay + args.jitter):
+        modes |= {chunk.chunking_mode.name.lower() for chunk in loop.step()}
+        moving, step = moving + loop.moving, step + 1
         if world.task.success:
             break
     state = world.episode()
@@ -140,7 +126,9 @@ def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
         "success": state.success,
         "wrong": state.wrong,
         "nudged": state.nudged,
-        "steps": step + 1,
+        "steps": step,
+        "modes": sorted(modes),
+        "timing": str(loop.session.timing),
         "violations": state.violations,
     }
 

@@ -1,0 +1,109 @@
+"""The loop in simulated time: late answers, and what becomes of a delay that no chunk can bridge."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("mujoco")
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.policy import Abilities, PolicyOutput
+from wam_ros.core.types import ChunkingMode, Conditioning
+from wam_ros.sim.world import World
+from wam_ros.train import closed_loop
+from wam_ros.train.closed_loop import ClosedLoop, Delay
+
+PANDA = load_embodiment("panda")
+
+
+class Wave:
+    """Moves the first joint along a line from where it is seen; every chunk has another slope."""
+
+    name, checkpoint_hash = "wave", "0" * 16
+
+    def __init__(self, abilities=None):
+        self.abilities, self.requests = abilities or Abilities(), []
+
+    def reset(self, instruction):
+        self.requests.clear()
+
+    def predict(self, observation, request):
+        self.requests.append(request)
+        if not request.predict:
+            return None
+        q = np.tile(observation.joints.positions, (PANDA.action_horizon, 1))
+        q[:, 0] += (0.01 if len(self.requests) % 2 else 0.03) * np.arange(1, PANDA.action_horizon + 1)
+        offset = round(1e9 * PANDA.action_horizon * PANDA.step_period_s)
+        return PolicyOutput(
+            q, observation.frames[None], (offset,), Conditioning.REAL, 1, guided=request.plan is not None
+        )
+
+
+@pytest.fixture(scope="module")
+def world():
+    world = World(PANDA)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """No pictures are drawn: the policy of this file does not look."""
+    frames = np.zeros((2, PANDA.image_height, PANDA.image_width, 3), np.uint8)
+    monkeypatch.setattr(closed_loop, "observe", lambda world, embodiment: frames)
+
+
+def run(world, delay, steps=40, abilities=None, chunking="auto", **kwargs):
+    world.reset(0)
+    policy = Wave(abilities)
+    loop = ClosedLoop(policy, world, chunking, 4, Delay(delay, **kwargs))
+    chunks, states = [], []
+    sample = loop.session.timeline.sample
+    loop.session.timeline.sample = lambda now: states.append(sample(now)) or states[-1]
+    loop.moved = []
+    for k in range(steps):
+        chunks += loop.step()
+        loop.moved += [k] * loop.moving
+    path = [np.array([s[d] for s in states if s is not None]) for d in range(3)]
+    return loop, policy, chunks, path
+
+
+@pytest.mark.parametrize("delay", [0, 1, 3])
+def test_a_delay_that_a_chunk_bridges_never_stops_the_arm(world, blind, delay):
+    loop, policy, chunks, _ = run(world, delay, abilities=Abilities(guided=True))
+    assert {c.chunking_mode for c in chunks[1:]} == {ChunkingMode.GUIDED}
+    assert loop.moved == list(range(delay, 40))
+    assert all(r.committed == delay for r in policy.requests[1:])
+    assert loop.session.underruns == 0
+
+
+@pytest.mark.parametrize("delay", [6, 10])
+def test_a_delay_that_no_chunk_bridges_is_said_and_ends_in_execute_stop_think(world, blind, delay):
+    loop, _, chunks, (q, dq, _) = run(world, delay, steps=60, abilities=Abilities(guided=True))
+    assert str(loop.session.timing).startswith(f"mode=SYNC d={delay} > H-s")
+    assert {c.chunking_mode for c in chunks[1:]} == {ChunkingMode.SYNCHRONOUS}
+    stopped = np.abs(dq[:, 0]) < 1e-6
+    assert stopped.mean() > 0.3 and (~stopped).any()  # it stands while it thinks, and moves in between
+    period = 0.01
+    assert np.abs(np.diff(q[:, 0])).max() < 1.5 * np.abs(dq[:, 0]).max() * period + 1e-9  # no jump anywhere
+    assert np.abs(np.diff(dq[:, 0])).max() < 0.1
+
+
+def test_frames_on_the_way_are_remembered_by_executed_steps(world, blind):
+    _, policy, _, _ = run(world, 6, abilities=Abilities(frame_stride=4))
+    steps = [(r.step, r.predict) for r in policy.requests]
+    assert (0, True) in steps and (8, True) in steps
+    looks = [s for s, predict in steps if predict]
+    notes = [s for s, predict in steps if not predict]
+    assert notes and all((looks[-1] - n) % 4 == 0 for n in notes)
+
+
+def test_late_and_jittery_answers_come_in_order(world, blind):
+    _, _, chunks, _ = run(world, 1, jitter=2)
+    assert [c.seq for c in chunks] == list(range(len(chunks)))
+
+
+def test_a_mode_the_model_cannot_do_is_refused(world):
+    with pytest.raises(WamError, match="choices: auto"):
+        run(world, 1, chunking="prefix")

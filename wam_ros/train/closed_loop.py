@@ -1,0 +1,113 @@
+"""The loop in simulated time: the session of the real loop decides, a late answer is late by counted steps.
+
+No ROS and no safety filter: the motion of the timeline drives the arm, and the world is all that a robot adds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.chunks import Timeline
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.latency import LatencyWindow, require_offered
+from wam_ros.core.policy import Policy, Request, abilities_of
+from wam_ros.core.types import NS, ActionChunk, JointState, Observation
+from wam_ros.runtime.prediction import predict
+from wam_ros.runtime.results import EngineResult
+from wam_ros.runtime.session import InferenceSession
+from wam_ros.sim.drive import SERVO_STEPS
+from wam_ros.sim.world import World
+from wam_ros.train.record import observe
+
+ENSEMBLE = "ensemble"  # every chunk replaces the one before, but steps are averaged over all chunks that know them
+
+
+@dataclass(frozen=True)
+class Delay:
+    """How late answers are, in control steps."""
+
+    steps: int = 1
+    jitter: int = 0  # up to so many more, evenly distributed
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """The delay of one answer."""
+        return self.steps + int(rng.integers(self.jitter + 1))
+
+
+class ClosedLoop:
+    """One policy and one world, in steps.
+
+    Args:
+        chunking: "auto", a name in `core.latency.CHUNKING`, or "ensemble".
+        every: control steps between two predictions.
+        delay: of the answers; known to the session beforehand, as after a long run.
+    """
+
+    def __init__(self, policy: Policy, world: World, chunking: str, every: int, delay: Delay, seed: int = 0) -> None:
+        self.policy, self.world, self.delay, self.now_ns = policy, world, delay, 0
+        mode, abilities = ("replace" if chunking == ENSEMBLE else chunking), abilities_of(policy)
+        require_offered(mode, abilities)
+        robot, window = world.embodiment, LatencyWindow(100, 0)
+        window.add((delay.steps + delay.jitter) * robot.step_period_s)
+        self.session = InferenceSession(
+            robot, policy.name, policy.checkpoint_hash, bytes(16), window, 0.05, every, abilities, mode
+        )
+        if chunking == ENSEMBLE:
+            self.session.timeline = Timeline(ENSEMBLE)
+        self._step_ns, self._rng = round(robot.step_period_s * NS), np.random.default_rng(seed)
+        self._hold = world.q
+        self._waiting: list[tuple[int, EngineResult]] = []  # due in ns
+
+    @property
+    def moving(self) -> bool:
+        """Whether a plan is being executed."""
+        return self.session.timeline.slack_s(self.now_ns) > 0
+
+    def step(self) -> list[ActionChunk]:
+        """One control step: look, take what arrives, move; returns the chunks taken."""
+        seen = self._see()
+        request = self.session.observe(seen)
+        if request is not None:
+            self._ask(seen, request)
+        taken = []
+        while self._waiting and self._waiting[0][0] <= self.now_ns:
+            chunk, _ = self.session.chunk(self._waiting.pop(0)[1], self.now_ns)
+            taken.append(chunk)
+        self._move()
+        return taken
+
+    def _see(self) -> Observation:
+        return make_observation(
+            self.world.embodiment, self.now_ns, observe(self.world, self.world.embodiment), self.world.joint_state()
+        )
+
+    def _ask(self, seen: Observation, request: Request) -> None:
+        output = predict(self.policy, seen, request)
+        if output is None:
+            return
+        ready_ns = self.now_ns + self.delay.draw(self._rng) * self._step_ns
+        self._waiting.append((ready_ns, EngineResult(seen, "", 1, output, request=request)))
+
+    def _move(self) -> None:
+        physics_ns = round(self.world.model.opt.timestep * NS) * SERVO_STEPS
+        end_ns = self.now_ns + self._step_ns
+        while self.now_ns < end_ns:
+            self.now_ns = min(self.now_ns + physics_ns, end_ns)
+            state = self.session.timeline.sample(self.now_ns)
+            q, dq = (self._hold, np.zeros_like(self._hold)) if state is None else state[:2]
+            self.world.servo(q, dq)
+            self.world.step(SERVO_STEPS)
+
+
+def make_observation(
+    embodiment: Embodiment, stamp_ns: int, frames: np.ndarray, joints: JointState | np.ndarray
+) -> Observation:
+    """Observation with all streams on one instant; joints given as (A,) positions have unknown speed."""
+    if isinstance(joints, np.ndarray):
+        unknown = np.full(len(joints), np.nan)
+        joints = JointState(stamp_ns, embodiment.joint_names, joints, unknown, unknown)
+    joints = dataclasses.replace(joints, stamp_ns=stamp_ns)
+    return Observation(stamp_ns, embodiment.view_names, frames, (stamp_ns,) * len(frames), joints)
