@@ -25,9 +25,9 @@ def test_positions_are_taken_at_once_and_held_for_ever():
 def test_a_velocity_goes_on_until_another_one_comes():
     c = ForwardController(NAMES, Q0, "velocity")
     c.command([0.5, -1.0], NOW)
-    np.testing.assert_allclose(c.sample(NOW + 4 * NS)[0], [*Q0, 2.0, -4.0])
+    np.testing.assert_allclose(c.sample(NOW + 4 * NS)[0], Q0 + np.array([2.0, -4.0]))
     c.command([0.0, 0.0], NOW + 5 * NS)
-    np.testing.assert_allclose(c.sample(NOW + 9 * NS)[0], [*Q0, 2.5, -5.0])
+    np.testing.assert_allclose(c.sample(NOW + 9 * NS)[0], Q0 + np.array([2.5, -5.0]))
 
 
 @pytest.mark.parametrize("bad", [[np.nan, 0.0], [0.0, np.inf]])

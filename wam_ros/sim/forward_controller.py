@@ -33,6 +33,10 @@ class ForwardController:
         self._now_ns: int | None = None
         self.failed = False
 
+    def pause(self, by_ns: int) -> None:
+        """Time was skipped: nothing went on meanwhile."""
+        self._now_ns = None if self._now_ns is None else self._now_ns + by_ns
+
     def command(self, values: np.ndarray, now_ns: int) -> str | None:
         """Take the numbers of one message, or say in one sentence why not."""
         values = np.asarray(values, dtype=float)

@@ -61,7 +61,8 @@ class Stepper:
         self.controller.reset(self.world.q)
 
     def _skip(self, to_ns: int) -> None:
-        self.restart()  # a plan from before the gap must not make the arm leap
+        self.controller.pause(to_ns - self.now_ns)  # the arm goes on where it was: it neither leaps nor stops dead
+        self._later.clear()
         self.now_ns = to_ns
         for _, _, due in self._due:
             due[0] = to_ns

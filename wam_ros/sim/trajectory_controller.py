@@ -41,6 +41,12 @@ class TrajectoryController:
         self._state_ns = 0
         self._plan: Curve | None = None
 
+    def pause(self, by_ns: int) -> None:
+        """Time was skipped: what was to be done next is done `by_ns` later."""
+        self._state_ns += by_ns
+        if self._plan is not None:
+            self._plan.t_ns = self._plan.t_ns + by_ns
+
     @property
     def active(self) -> bool:
         """Whether a trajectory was taken since the last reset."""
