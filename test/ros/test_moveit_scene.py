@@ -19,7 +19,7 @@ from shape_msgs.msg import Mesh, Plane, SolidPrimitive
 from test.safety.rig import Rig
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision, Reason
+from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene, load_moveit
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import load_safety_model
@@ -211,6 +211,26 @@ def test_attached_objects_are_held_and_let_go_of(scene, rig, backend):
     scene.planning_scene_message.robot_state.attached_collision_objects.clear()
     backend.tell()
     assert rig.machine.model.held == {}
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+
+
+def test_what_is_picked_up_stops_being_an_obstacle_and_the_motion_goes_on(scene, rig, backend):
+    bodies = scene.planning_scene_message.world.collision_objects
+    bodies.append(collision_object("can", pose(2.0, 0.0, 0.4), [box(0.02, 0.02, 0.02)]))
+    backend.tell()
+    rig.moving()
+    can = collision_object("can", pose(z=0.15), [box(0.02, 0.02, 0.02)])
+    bodies.clear()
+    scene.planning_scene_message.robot_state.attached_collision_objects.append(
+        SimpleNamespace(link_name="panda_claw", object=can)
+    )
+    backend.tell()
+    assert "panda_claw" in rig.machine.surroundings.live.doubt(rig.now)
+    scene.planning_scene_message.robot_state.attached_collision_objects[0].link_name = "panda_hand"
+    backend.tell()
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.state == SafetyState.ARMED
+    assert "moveit/can/0" in rig.machine.model.held
 
 
 def test_a_scene_that_cannot_be_read_is_a_doubt_until_it_can(scene, rig, backend):

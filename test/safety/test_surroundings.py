@@ -189,6 +189,19 @@ def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_sta
     assert rows.shape[1] * rig.filter.params.sample_s < stop_s, "no stop takes longer"
 
 
+def test_nobody_moves_or_removes_what_somebody_else_has_told(rig):
+    rig.held()
+    tell(rig, box((-1, 0, 1)), name="moveit/shelf", source="moveit")
+    tell(rig, box((-1, 0, 2)), name="mine")
+    rig.machine.on_obstacles([Change("moveit/shelf", None), Change(ALL, None)], rig.now)
+    assert set(rig.machine.model.obstacles) == {"table", "moveit/shelf"}
+    tell(rig, box((-3, 0, 1)), name="moveit/shelf")
+    assert rig.machine.model.obstacles["moveit/shelf"].position[0] == -1
+    assert "told by moveit" in rig.machine.surroundings.live.doubt(rig.now)
+    rig.machine.on_obstacles([Change(ALL, None)], rig.now)
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+
+
 def test_older_news_does_not_replace_newer(rig):
     rig.held()
     new, old = told(rig, box((-1, 0, 1))), told(rig, box((-2, 0, 1)))

@@ -27,7 +27,8 @@ from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.octomap import occupied_voxels
 from wam_ros.safety.world import Cloud, Obstacle
 
-PREFIX = "moveit/"
+SOURCE = "moveit"
+PREFIX = SOURCE + "/"
 SCENE = PREFIX + "scene"  # name of the doubt when the scene cannot be read
 OCTOMAP = "<octomap>"  # what MoveIt calls it in its allowed-collision matrix
 BOX, SPHERE, CYLINDER, CONE = 1, 2, 3, 4  # shape_msgs/SolidPrimitive
@@ -84,11 +85,11 @@ class MoveItScene:
             held = dict(load for body in msg.robot_state.attached_collision_objects for load in _loads(body))
         except Exception as error:  # a scene that cannot be read may hold anything
             words = f"MoveIt's planning scene cannot be read: {type(error).__name__} {str(error)[:200]}"
-            return [Change(SCENE, None, refusal=words)], {}
+            return [Change(SCENE, None, refusal=words, source=SOURCE)], {}
         frame = self._model.embodiment.base_frame
-        changes = [Change(SCENE, None)]
-        changes += [Change(name, None) for name in self._known - set(obstacles)]
-        changes += [Change(name, obstacle, frame, now_ns) for name, obstacle in obstacles.items()]
+        changes = [Change(SCENE, None, source=SOURCE)]
+        changes += [Change(name, None, source=SOURCE) for name in self._known - set(obstacles)]
+        changes += [Change(name, obstacle, frame, now_ns, source=SOURCE) for name, obstacle in obstacles.items()]
         self._known = set(obstacles)
         return changes, held
 
@@ -159,6 +160,7 @@ class MoveItBackend:
         self, node: Node, machine: SafetyMachine, emit: Callable[[Output], None], scene: MoveItScene, hz: float
     ) -> None:
         self._node, self._machine, self._emit, self._scene = node, machine, emit, scene
+        self._refused: set[str] = set()  # attached objects that could not be held
         machine.filter.second_opinion = scene.second_opinion
         node.create_timer(1 / hz, self.tell)
 
@@ -167,19 +169,20 @@ class MoveItBackend:
         now_ns = self._node.get_clock().now().nanoseconds
         changes, attached = self._scene.read(now_ns)
         machine = self._machine
-        for name in [n for n in machine.model.held if n.startswith(PREFIX) and n not in attached]:
+        for name in [n for n in {*machine.model.held, *self._refused} if n.startswith(PREFIX) and n not in attached]:
             self._hold(name, None, now_ns)
-        for name, load in attached.items():
-            if machine.model.held.get(name) != load:
-                self._hold(name, load, now_ns)
         output = machine.on_obstacles(changes, now_ns)
         if output is not None:
             self._emit(output)
+        for name, load in attached.items():  # after what was picked up is no obstacle any more
+            if machine.model.held.get(name) != load:
+                self._hold(name, load, now_ns)
 
     def _hold(self, name: str, load: Load | None, now_ns: int) -> None:
         answer = self._machine.hold(name, load, now_ns)
-        if not answer.ok:
-            self._machine.on_obstacles([Change(name, None, refusal=answer.message)], now_ns)
+        refusal = "" if answer.ok else answer.message
+        (self._refused.discard if answer.ok else self._refused.add)(name)
+        self._machine.on_obstacles([Change(f"{name} in the gripper", None, refusal=refusal, source=SOURCE)], now_ns)
         if answer.trajectory is not None:
             self._emit(Output(answer.trajectory, self._machine.tick(now_ns).report))
 

@@ -79,12 +79,12 @@ def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Ch
     try:
         points = _points(msg)
     except WamError as error:
-        return Change(CLOUD, None, refusal=str(error))
+        return Change(CLOUD, None, refusal=str(error), source=CLOUD)
     points = points[(np.abs(points) < FAR).all(axis=1)]  # NaN is not
     if len(points) == 0:  # an empty room is also something that must be told again
         points = np.full((1, 3), FAR)
     cloud = Cloud("points", (voxel_m,), (0.0, 0.0, 0.0), points=_voxels(points, voxel_m))
-    return Change(CLOUD, cloud, msg.header.frame_id, time_to_ns(msg.header.stamp), lifetime_s)
+    return Change(CLOUD, cloud, msg.header.frame_id, time_to_ns(msg.header.stamp), lifetime_s, source=CLOUD)
 
 
 def _voxels(points: np.ndarray, edge: float) -> np.ndarray:

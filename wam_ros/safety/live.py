@@ -16,7 +16,7 @@ from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.shapes import hull_of
 from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
 
-ALL = "*"  # name of everything that was told
+ALL = "*"  # name of everything that one source has told
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class Change:
     stamp_ns: int = 0
     lifetime_s: float = 0.0  # it will be told again within this; 0: it stands until it is removed
     refusal: str = ""  # why the message could not be read
+    source: str = "markers"  # who says it; nobody can move or remove what somebody else has told
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class _Told:
     obstacle: Obstacle  # in the base frame
     seen_ns: int
     lifetime_s: float
+    source: str
 
 
 class LiveWorld:
@@ -53,7 +55,7 @@ class LiveWorld:
         self._fixed = dict(model.obstacles)
         self._stop_s = _longest_stop_s(model, params)
         self._told: dict[str, _Told] = {}
-        self._refused: dict[str, str] = {}
+        self._refused: dict[tuple[str, str], str] = {}  # by source and name
 
     def obstacles(self) -> dict[str, Obstacle]:
         """All of them, by name, in the base frame; those of the world file first."""
@@ -66,25 +68,30 @@ class LiveWorld:
 
     def take(self, change: Change, now_ns: int) -> bool:
         """Note a change; whether the world is another one now. A refusal is kept for `doubt`."""
-        if change.name == ALL and not change.refusal:
-            gone = bool(self._told)
-            self._told, self._refused = {}, {}
-            return gone
+        key = (change.source, change.name)
         if change.obstacle is None and not change.refusal:
-            self._refused.pop(change.name, None)
-            return self._told.pop(change.name, None) is not None
+            return self._remove(change)
         try:
             told = self._read(change, now_ns)
         except WamError as error:
             if len(self._refused) < self.params.max_obstacles:
-                self._refused[change.name] = f"obstacle '{change.name[:40]}' refused: {str(error)[:160]}"
+                self._refused[key] = f"obstacle '{change.name[:40]}' refused: {str(error)[:160]}"
             return False
-        self._refused.pop(change.name, None)
+        self._refused.pop(key, None)
         before = self._told.get(change.name)
         if before is not None and told.seen_ns < before.seen_ns:
             return False  # older news than what is known
         self._told[change.name] = told
         return before is None or before.obstacle != told.obstacle
+
+    def _remove(self, change: Change) -> bool:
+        every = change.name == ALL
+        self._refused = {
+            k: w for k, w in self._refused.items() if k[0] != change.source or not (every or k[1] == change.name)
+        }
+        gone = {n for n, t in self._told.items() if t.source == change.source and (every or n == change.name)}
+        self._told = {n: t for n, t in self._told.items() if n not in gone}
+        return bool(gone)
 
     def clock_went_back(self, now_ns: int) -> None:
         """Ages count from now."""
@@ -105,7 +112,10 @@ class LiveWorld:
             raise WamError(change.refusal)
         if change.name in self._fixed:
             raise WamError("the world file has one of this name")
-        if change.name not in self._told and len(self._told) >= self.params.max_obstacles:
+        before = self._told.get(change.name)
+        if before is not None and before.source != change.source:
+            raise WamError(f"one of this name was told by {before.source}")
+        if before is None and len(self._told) >= self.params.max_obstacles:
             raise WamError(f"there are {len(self._told)} already, at most {self.params.max_obstacles} are watched")
         if not 0 <= change.lifetime_s < 1e6:
             raise WamError(f"lifetime {change.lifetime_s} s")
@@ -123,7 +133,7 @@ class LiveWorld:
         elif obstacle.shape in ("mesh", "points", "hull"):
             raise WamError(f"a {obstacle.shape} needs its points")
         seen_ns = min(change.stamp_ns or now_ns, now_ns)
-        return _Told(self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s)
+        return _Told(self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s, change.source)
 
     def _in_base(self, obstacle: Obstacle, frame: str) -> Obstacle:
         """The same obstacle with its pose in the base frame."""
