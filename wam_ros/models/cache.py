@@ -13,7 +13,7 @@ class KvCache:
     """Keys and values of observed frames, preallocated, with room for the block being denoised.
 
     One buffer per layer, laid out as [own block | frame slots], so that what attention sees is always one view and
-    nothing is concatenated. The first `keep` frames stay; the others share a ring of `window - keep` slots. Order
+    nothing is concatenated; in memory heads come before tokens, so that products of heads need no copy. The first `keep` frames stay; the others share a ring of `window - keep` slots. Order
     inside the ring does not matter: keys carry their rotary position.
     """
 
@@ -29,8 +29,8 @@ class KvCache:
         device: torch.device,
         keep: int = 0,
     ) -> None:
-        shape = (2, layers, *batch, own_tokens + window * frame_tokens, *head)
-        self._buffer = torch.zeros(shape, dtype=dtype, device=device)
+        shape = (2, layers, *batch, head[0], own_tokens + window * frame_tokens, head[1])
+        self._buffer = torch.zeros(shape, dtype=dtype, device=device).transpose(-3, -2)
         self._window, self._frame, self._own, self._keep = window, frame_tokens, own_tokens, keep
         self._opened = 1
         self.frames = 0  # frames written since the cache was made
@@ -82,7 +82,7 @@ class KvCache:
     def repeated(self, n: int) -> KvCache:
         """A copy for `n` sequences that remember the same frames."""
         other = copy.copy(self)
-        other._buffer = self._buffer.repeat_interleave(n, 2)
+        other._buffer = self._buffer.transpose(-3, -2).repeat_interleave(n, 2).transpose(-3, -2)
         return other
 
     def _slot(self, frame: int) -> int:

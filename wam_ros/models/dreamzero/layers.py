@@ -65,10 +65,10 @@ class CrossAttention(nn.Module):
 
     def keys_values(self, text: Tensor, image: Tensor | None = None) -> tuple[KeysValues, ...]:
         """Keys and values of the instruction (B, M, D) and image tokens (B, I, D); the same for a whole episode."""
-        found = [(self._heads(self.norm_k(self.k(text))), self._heads(self.v(text)))]
+        found = [(self._kept(self.norm_k(self.k(text))), self._kept(self.v(text)))]
         if self.image:
             assert image is not None
-            found.append((self._heads(self.norm_k_img(self.k_img(image))), self._heads(self.v_img(image))))
+            found.append((self._kept(self.norm_k_img(self.k_img(image))), self._kept(self.v_img(image))))
         return tuple(found)
 
     def forward(self, x: Tensor, context: tuple[KeysValues, ...]) -> Tensor:
@@ -79,6 +79,10 @@ class CrossAttention(nn.Module):
 
     def _heads(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.num_heads, -1))
+
+    def _kept(self, x: Tensor) -> Tensor:
+        """Heads before tokens in memory: what is used at every step needs no copy there."""
+        return self._heads(x).transpose(-3, -2).contiguous().transpose(-3, -2)
 
 
 class SelfAttention(nn.Module):
