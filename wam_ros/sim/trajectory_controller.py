@@ -1,7 +1,7 @@
 """What a joint_trajectory_controller does with a trajectory message, in numpy.
 
-The rules are those of ros2_controllers 4.42 and 5.17 with `interpolate_from_desired_state: true` and replacement on every
-message, so that what moves this arm moves a real one the same way: start 0 means now, the way from the current
+The rules are those of ros2_controllers 4.42 and 5.17 with `interpolate_from_desired_state: true` and replacement on
+every message, so that what moves this arm moves a real one the same way: start 0 means now, the way from the current
 desired state to the first point is interpolated like the rest, points already past are skipped, the last one is held.
 """
 
