@@ -20,7 +20,7 @@ from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 from wam_ros.msg import ActionChunk, ImaginedFuture, WamStatus  # noqa: E402
 from wam_ros.msg import Observation as ObservationMsg  # noqa: E402
-from wam_ros.srv import SetInstruction  # noqa: E402
+from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
@@ -69,8 +69,12 @@ class ColourNode(InferenceNode):
     policy = None
 
     def make_policy(self, robot, model, checkpoint):
-        if self.policy is None:
+        if self.policy is None or checkpoint == "nowhere":
             raise WamError("checkpoint 'nowhere.safetensors' does not exist")
+        if checkpoint == "new":
+            new = ColourPolicy()
+            new.checkpoint_hash = "cd" * 8
+            return new
         return self.policy
 
 
@@ -97,6 +101,7 @@ class Rig:
         listen(WamStatus, "wam_status", lambda m: self.statuses.append(convert.status_from_msg(m)), qos.STATUS)
         self.set_instruction = self.peer.create_client(SetInstruction, "inference_node/set_instruction")
         self.reset = self.peer.create_client(Trigger, "inference_node/reset")
+        self.load = self.peer.create_client(LoadModel, "inference_node/load_model")
         self.sent_ns, self.value = 0, 0
 
     def start(self):
@@ -107,6 +112,7 @@ class Rig:
                 self.observations.get_subscription_count() == 1
                 and self.set_instruction.service_is_ready()
                 and self.reset.service_is_ready()
+                and self.load.service_is_ready()
                 and all(self.peer.count_publishers(t) for t in ("action_chunk", "imagined_future", "wam_status"))
             )
         )
@@ -249,6 +255,23 @@ def test_reset_forgets_and_raises_the_epoch(make_rig):
     assert rig.chunks[-1].instruction == "red"
 
 
+def test_a_model_is_swapped_between_two_chunks_and_a_bad_one_leaves_it_in_place(make_rig):
+    rig = make_rig()
+    rig.start()
+    rig.say("red")
+    rig.spin_until(lambda: len(rig.chunks) >= 2)
+    refused = rig.call(rig.load, checkpoint="nowhere")
+    assert not refused.ok and "does not exist" in refused.message and refused.checkpoint_hash == "ab" * 8
+    count = len(rig.chunks)
+    rig.spin_until(lambda: len(rig.chunks) >= count + 2)
+    assert rig.chunks[-1].checkpoint_hash == "ab" * 8
+    swapped = rig.call(rig.load, checkpoint="new")
+    assert swapped.ok and swapped.checkpoint_hash == "cd" * 8
+    rig.spin_until(lambda: rig.chunks[-1].checkpoint_hash == "cd" * 8)
+    assert rig.chunks[-1].instruction == "red"
+    assert {c.epoch for c in rig.chunks[1:]} == {rig.chunks[-1].epoch}
+
+
 def test_a_failing_model_is_a_status_and_recovers(make_rig):
     rig = make_rig()
     rig.start()
@@ -344,6 +367,15 @@ def test_a_model_that_cannot_be_loaded_fails_to_configure_by_name(make_rig, capf
     rig.node.policy = None
     assert rig.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
     assert "checkpoint 'nowhere.safetensors' does not exist" in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize(
+    ("parameters", "why"),
+    [({"chunking": "sideways"}, "sideways"), ({"value": "beauty"}, "beauty"), ({"candidates": 0}, "candidates")],
+)
+def test_absurd_chunking_parameters_are_refused_by_name(parameters, why, capfd):
+    with pytest.raises(Exception, match=why):
+        Rig(ColourPolicy(), **parameters)
 
 
 def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig, capfd):
