@@ -13,8 +13,9 @@ class KvCache:
     """Keys and values of observed frames, preallocated, with room for the block being denoised.
 
     One buffer per layer, laid out as [own block | frame slots], so that what attention sees is always one view and
-    nothing is concatenated; in memory heads come before tokens, so that products of heads need no copy. The first `keep` frames stay; the others share a ring of `window - keep` slots. Order
-    inside the ring does not matter: keys carry their rotary position.
+    nothing is concatenated; in memory heads come before tokens, so that products of heads need no copy. The first
+    `keep` frames stay; the others share a ring of `window - keep` slots. Order inside the ring does not matter: keys
+    carry their rotary position.
     """
 
     def __init__(
