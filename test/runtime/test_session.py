@@ -279,8 +279,13 @@ def test_looking_ahead_asks_in_time_and_anchors_where_the_plan_will_be():
     looks = {ms: r for ms, r in asked.items() if r is not None and r.predict}
     assert list(looks) == [800] and looks[800].ahead == 6 and looks[800].step == 2
     made = dataclasses.replace(result(800).output, ahead=6, conditioning=Conditioning.MIXED)
-    chunk, _ = s.chunk(dataclasses.replace(result(800), output=made), T0 + 1350 * MS)
-    assert chunk.anchor_ns == T0 + 1400 * MS and chunk.chunking_mode is ChunkingMode.LOOKAHEAD
+    chunk, future = s.chunk(dataclasses.replace(result(800), output=made, request=looks[800]), T0 + 1350 * MS)
+    assert chunk.anchor_ns == T0 + 800 * MS and chunk.chunking_mode is ChunkingMode.LOOKAHEAD
+    assert (chunk.n_steps, chunk.committed_steps) == (14, 6)
+    np.testing.assert_array_equal(chunk.positions[:6], looks[800].plan)
+    assert future.instants_ns == (T0 + 1800 * MS, T0 + 2200 * MS)
+    looks = [ms for ms in range(1400, 2200, 100) if (r := s.observe(observation(ms))) and r.predict]
+    assert looks == [1600]
 
 
 def test_frames_of_executed_steps_are_wanted_on_the_stride_that_leads_to_the_next_look():

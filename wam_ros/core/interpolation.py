@@ -84,4 +84,5 @@ def bridge(start_ns: int, blend_ns: int, q: np.ndarray, dq: np.ndarray, ddq: np.
     three and stays so. The plan plus its bridge is C2 wherever the plan is.
     """
     t_ns = np.array([start_ns, start_ns + blend_ns])
-    return Curve(t_ns, *(np.stack((lack, np.zeros_like(lack))) for lack in (q, dq, ddq)))
+    q, dq, ddq = (np.stack((lack, np.zeros_like(lack))) for lack in (q, dq, ddq))
+    return Curve(t_ns, q, dq, ddq)

@@ -63,6 +63,7 @@ class InferenceSession:
         self._observed_ns: int | None = None
         self._asked_ns: int | None = None  # newest observation that a prediction is awaited from
         self._asked_at_rest = False  # it was chosen because the arm stood still
+        self._imagined_from_ns = 0  # the instant that the newest chunk was predicted for
         self._noted_step = -1  # newest executed step whose frame went to the model
         self._stages_s: dict[str, float] = {}
         self.surprise: Surprise | None = None  # the newest
@@ -108,7 +109,7 @@ class InferenceSession:
         """Steps until the next chunk is to begin when looking ahead; None where no running plan leads there in time."""
         if timing.mode is not ChunkingMode.LOOKAHEAD or self._void or self.timeline.chunk is None:
             return None
-        passed = (now_ns - self.timeline.chunk.anchor_ns) / self._step_ns
+        passed = (now_ns - self._imagined_from_ns) / self._step_ns
         ahead = [round(a - passed) for a in self.abilities.ahead if a >= timing.execute_steps]
         late = 0 if self._asked_ns is not None else max(1, timing.delay_steps)
         return next((a for a in ahead if a >= late), None)
@@ -142,19 +143,24 @@ class InferenceSession:
         """The chunk and the imagined future of a result that succeeded, as published at ROS time `now_ns`.
 
         Step k of a chunk is due at its observation plus (k + 1) steps; when the arm stood still to think, at now plus
-        (k + 1) steps.
+        (k + 1) steps. A chunk predicted for a later instant begins with the plan that leads there.
         """
         assert result.output is not None, "only a result with an output makes a chunk"
         out, seen = result.output, result.observation
         self._count(result, now_ns)
         at_rest = self._asked_at_rest and seen.stamp_ns == self._asked_ns
         self.answered(seen.stamp_ns)
-        anchor = now_ns if at_rest else seen.stamp_ns + out.ahead * self._step_ns
+        anchor = now_ns if at_rest else seen.stamp_ns
+        lead = (
+            np.zeros((0, out.positions.shape[1])) if result.request.plan is None else result.request.plan[: out.ahead]
+        )
+        positions = np.concatenate((lead, out.positions))
+        self._imagined_from_ns = anchor + out.ahead * self._step_ns
         chunk = ActionChunk(
             anchor_ns=anchor,
             step_period_ns=self._step_ns,
             joint_names=seen.joints.joint_names,
-            positions=out.positions,
+            positions=positions,
             session_id=self.session_id,
             seq=0 if self._chunk is None else self._chunk.seq + 1,
             epoch=result.epoch,
@@ -164,9 +170,9 @@ class InferenceSession:
             instruction=result.instruction,
             observation_ns=seen.stamp_ns,
             conditioning=out.conditioning,
-            committed_steps=out.committed,
+            committed_steps=out.committed + out.ahead,
             chunking_mode=ChunkingMode.SYNCHRONOUS if at_rest else mode_of(result),
-            valid_until_ns=anchor + self._step_ns * out.positions.shape[0],
+            valid_until_ns=anchor + self._step_ns * len(positions),
             inference_s=result.inference_s,
             denoise_evaluations=out.evaluations,
             value=result.value,
@@ -174,12 +180,10 @@ class InferenceSession:
         )
         self._chunk, self._stages_s, self._void = chunk, out.timing_s, False
         self.timeline.insert(chunk, now_ns)
-        instants = tuple(anchor + offset for offset in out.frame_offsets_ns)
+        instants = tuple(self._imagined_from_ns + offset for offset in out.frame_offsets_ns)
         self._monitor.expect(anchor, seen.frames, instants, out.frames)
         error = math.nan if self.surprise is None else self.surprise.mse
-        future = ImaginedFuture(
-            chunk.seq, seen.view_names, out.frames, instants, chunk.joint_names, out.positions, error
-        )
+        future = ImaginedFuture(chunk.seq, seen.view_names, out.frames, instants, chunk.joint_names, positions, error)
         return chunk, future
 
     def answered(self, observed_ns: int) -> None:
