@@ -114,7 +114,7 @@ def test_a_controller_that_dies_in_motion_is_noticed_and_nothing_is_commanded_an
 
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position", pytest.param("servo", marks=NEED)])
 def test_a_controller_that_ignores_its_commands_closes_the_bridge_until_a_person_opens_it(arena, kind):
-    rig = Rig(arena, kind, follow_rad=0.02)
+    rig = Rig(arena, kind, follow_rad=0.12)
     rig.until(lambda: len(rig.diagnostics) > 2, offer=False)  # its joints are known
     rig.part.deaf = True
     rig.until(lambda: rig.said("does not follow"))
