@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 
 import numpy as np
@@ -51,6 +52,8 @@ class BridgeNode(WamNode):
         self._homing = Homing(self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured)
         self.create_service(SetBool, "~/pause", self._on_pause)
         self.create_service(Trigger, "~/home", self._on_home)
+        gc.collect()
+        gc.freeze()  # what stays for good is not walked again between two ticks
 
     def activate(self) -> None:
         """Open the gate and start telling what is commanded."""
@@ -68,6 +71,7 @@ class BridgeNode(WamNode):
 
     def cleanup(self) -> None:
         """Let go of the controllers."""
+        gc.unfreeze()
         if outputs := self.__dict__.pop("_outputs", None):
             outputs.close()
 
