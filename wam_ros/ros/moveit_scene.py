@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pinocchio as pin
 from builtin_interfaces.msg import Duration
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
@@ -25,6 +24,7 @@ from wam_ros.safety.live import Change
 from wam_ros.safety.machine import SafetyMachine
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.octomap import occupied_voxels
+from wam_ros.safety.pose import Pose, facing, make_pose, placed, pose_from_matrix
 from wam_ros.safety.world import Cloud, Obstacle
 
 SOURCE = "moveit"
@@ -113,15 +113,14 @@ class MoveItScene:
             return f"MoveIt could not look at it: {type(error).__name__} {str(error)[:200]}"
         return "" if valid else "MoveIt's planning scene does not allow it"
 
-    def _to_base(self, scene: Any) -> pin.SE3:
+    def _to_base(self, scene: Any) -> Pose:
         """Pose of the planning frame in the base frame."""
         frame = self._model.embodiment.base_frame
         if not scene.knows_frame_transform(frame):
             raise WamError(f"it has no frame '{frame}', the robot's base_frame")
-        base = np.asarray(scene.get_frame_transform(frame), dtype=float)
-        return pin.SE3(base[:3, :3], base[:3, 3]).inverse()
+        return pose_from_matrix(np.asarray(scene.get_frame_transform(frame))).inverse()
 
-    def _obstacles(self, msg: Any, to_base: pin.SE3) -> dict[str, Obstacle]:
+    def _obstacles(self, msg: Any, to_base: Pose) -> dict[str, Obstacle]:
         forgiven = _forgiven(msg.allowed_collision_matrix, self._links)
         out: dict[str, Obstacle] = {}
         for body in msg.world.collision_objects:
@@ -132,7 +131,7 @@ class MoveItScene:
         if len(octomap.octomap.data):
             points, edge = self._voxels(octomap.octomap), octomap.octomap.resolution
             if len(points):
-                place = _placed(to_base * _pose(octomap.origin))
+                place = placed(to_base * _pose(octomap.origin))
                 out[PREFIX + OCTOMAP] = Cloud("points", (edge,), *place, ignore=forgiven(OCTOMAP), points=points)
         return out
 
@@ -202,16 +201,16 @@ def _forgiven(matrix: Any, links: set[str]) -> Any:
     return lambda name: tuple(sorted(link for link in links if allowed(link, name)))
 
 
-def _shapes(body: Any, pose: pin.SE3, ignore: tuple[str, ...]) -> list[Obstacle]:
+def _shapes(body: Any, pose: Pose, ignore: tuple[str, ...]) -> list[Obstacle]:
     """Everything that a collision object consists of."""
     out: list[Obstacle] = []
     for primitive, at in zip(body.primitives, body.primitive_poses, strict=True):
         shape, size = _primitive(primitive)
-        out.append(Obstacle(shape, size, *_placed(pose * _pose(at)), ignore=ignore))
+        out.append(Obstacle(shape, size, *placed(pose * _pose(at)), ignore=ignore))
     for mesh, at in zip(body.meshes, body.mesh_poses, strict=True):
-        out.append(Cloud("hull", (), *_placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh)))
+        out.append(Cloud("hull", (), *placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh)))
     for plane, at in zip(body.planes, body.plane_poses, strict=True):
-        out.append(Obstacle("plane", (), *_placed(_plane(pose * _pose(at), plane.coef)), ignore=ignore))
+        out.append(Obstacle("plane", (), *placed(_plane(pose * _pose(at), plane.coef)), ignore=ignore))
     return out
 
 
@@ -226,7 +225,7 @@ def _primitive(primitive: Any) -> tuple[str, tuple[float, ...]]:
     raise WamError(f"a primitive of type {primitive.type}; box, sphere, cylinder and cone can be read")
 
 
-def _plane(pose: pin.SE3, coefficients: Any) -> pin.SE3:
+def _plane(pose: Pose, coefficients: Any) -> Pose:
     """A plane a x + b y + c z + d = 0 with its z axis towards the robot's base: what is behind it counts as solid."""
     normal, offset = np.array(coefficients[:3], dtype=float), float(coefficients[3])
     length = float(np.linalg.norm(normal))
@@ -234,7 +233,7 @@ def _plane(pose: pin.SE3, coefficients: Any) -> pin.SE3:
         raise WamError("a plane without a normal")
     normal, point = pose.rotation @ (normal / length), pose.act(-normal * offset / length**2)
     normal = normal if normal @ -point >= 0 else -normal
-    return pin.SE3(pin.Quaternion.FromTwoVectors(np.array([0.0, 0.0, 1.0]), normal).matrix(), point)
+    return facing(normal, point)
 
 
 def _loads(attached: Any) -> list[tuple[str, Load]]:
@@ -244,8 +243,7 @@ def _loads(attached: Any) -> list[tuple[str, Load]]:
         kind, size, position = shape.shape, shape.size, shape.position
         if isinstance(shape, Cloud):
             low, high = shape.points.min(axis=0), shape.points.max(axis=0)
-            turn = pin.Quaternion(*shape.orientation).matrix()
-            x, y, z = (float(v) for v in np.array(position) + turn @ ((low + high) / 2))
+            x, y, z = (float(v) for v in make_pose(position, shape.orientation).act((low + high) / 2))
             kind, size, position = "box", tuple(float(v) for v in np.maximum(high - low, 1e-4)), (x, y, z)
         load = Load(attached.link_name, 0.0, shape=kind, size=size, position=position, orientation=shape.orientation)
         out.append((f"{PREFIX}{attached.object.id}/{len(out)}", load))
@@ -256,19 +254,9 @@ def _vertices(mesh: Any) -> np.ndarray:
     return np.array([(v.x, v.y, v.z) for v in mesh.vertices], dtype=float).reshape(-1, 3)
 
 
-def _pose(msg: Any) -> pin.SE3:
+def _pose(msg: Any) -> Pose:
     p, o = msg.position, msg.orientation
-    turn = np.array([o.w, o.x, o.y, o.z], dtype=float)
-    if not np.isfinite(turn).all() or not np.linalg.norm(turn) > 1e-6:
-        raise WamError(f"the orientation {turn.tolist()} is no quaternion")
-    return pin.SE3(pin.Quaternion(*turn).normalized().matrix(), np.array([p.x, p.y, p.z], dtype=float))
-
-
-def _placed(pose: pin.SE3) -> tuple[tuple[float, float, float], tuple[float, float, float, float]]:
-    """Position and quaternion wxyz of a pose."""
-    x, y, z = (float(v) for v in pose.translation)
-    turn = pin.Quaternion(pose.rotation)
-    return (x, y, z), (float(turn.w), float(turn.x), float(turn.y), float(turn.z))
+    return make_pose((p.x, p.y, p.z), (o.w, o.x, o.y, o.z))
 
 
 def _duration(seconds: float) -> Duration:

@@ -6,13 +6,13 @@ import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
-import pinocchio as pin
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 from wam_ros.safety.failsafe import SAMPLED
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.pose import make_pose, placed
 from wam_ros.safety.shapes import hull_of
 from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
 
@@ -143,13 +143,8 @@ class LiveWorld:
         if self.model.pin.frames[index].parentJoint != 0:
             raise WamError(f"frame '{frame}' moves with the robot")
         to_base = self.model.base.inverse() * self.model.pin.frames[index].placement
-        w, x, y, z = obstacle.orientation
-        pose = to_base * pin.SE3(pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position))
-        turn = pin.Quaternion(pose.rotation)
-        x, y, z = (float(p) for p in pose.translation)
-        return dataclasses.replace(
-            obstacle, position=(x, y, z), orientation=(float(turn.w), float(turn.x), float(turn.y), float(turn.z))
-        )
+        position, orientation = placed(to_base * make_pose(obstacle.position, obstacle.orientation))
+        return dataclasses.replace(obstacle, position=position, orientation=orientation)
 
 
 def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:
