@@ -36,7 +36,7 @@ def inputs(config):
         "action": numbers(chunk.action_horizon, config.action_dim),
         "state": numbers(config.state_dim),
         "t_video": torch.from_numpy(random.uniform(size=(2, 4))).float(),
-        "t_action": torch.from_numpy(random.uniform(size=(2, 4))).float(),
+        "t_action": torch.from_numpy(random.uniform(size=(2, 4))).float()[..., None].repeat(1, 1, chunk.action_horizon),
     }
 
 

@@ -6,7 +6,7 @@ torch = pytest.importorskip("torch")
 
 from wam_ros.models.dreamzero.layers import PatchEmbedding, attend, unpatch  # noqa: E402
 from wam_ros.models.dreamzero.memory import FrameMemory  # noqa: E402
-from wam_ros.models.dreamzero.rope import rope_angles, rotate  # noqa: E402
+from wam_ros.models.dreamzero.rope import rope_angles, rotate, rotate_as_complex, rotate_as_halves  # noqa: E402
 
 INSTRUCTIONS = ["pick up the red block", "grab the green one"]
 
@@ -119,6 +119,14 @@ def test_rotary_scores_depend_on_position_differences_only():
 
     torch.testing.assert_close(scores([0.0, 0, 0]), scores([500.0, 3, 2]), atol=1e-9, rtol=0)
     assert (scores([0.0, 0, 0]) - torch.einsum("blnd,bmnd->bnlm", q, k)).abs().max() > 0.1
+
+
+def test_rotations_as_complex_numbers_and_as_halves_are_the_same():
+    generator = torch.Generator().manual_seed(0)
+    x, angles = torch.randn(2, 7, 3, 8, generator=generator), torch.randn(7, 1, 4, generator=generator)
+    rope = angles.cos(), angles.sin()
+    torch.testing.assert_close(rotate_as_complex(x, rope), rotate_as_halves(x, rope))
+    torch.testing.assert_close(rotate(x.bfloat16(), rope), rotate_as_halves(x.bfloat16().float(), rope).bfloat16())
 
 
 @pytest.mark.parametrize("tokens", [5, 300])  # few scores and many go different ways

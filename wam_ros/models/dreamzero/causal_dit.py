@@ -20,7 +20,7 @@ from wam_ros.models.dreamzero.block import Attention
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig
 from wam_ros.models.dreamzero.layers import attend, unpatch
 from wam_ros.models.dreamzero.mask import training_mask
-from wam_ros.models.dreamzero.rope import Rope, as_rope, cells, ladder, rope_angles, rotate, rotate_complex
+from wam_ros.models.dreamzero.rope import Rope, as_rope, cells, ladder, rope_angles, rotate, rotate_double
 from wam_ros.models.dreamzero.speedups import SpeedUps
 from wam_ros.models.dreamzero.transformer import LayerContext, Transformer, Velocity
 
@@ -60,7 +60,7 @@ class CausalDiT(Transformer):
         """Choose speed-ups; caches and contexts made before must be made again."""
         self.speedups = speedups
         for block in self.blocks:
-            block.self_attn.rotate = rotate if speedups.real_rope else rotate_complex  # type: ignore[union-attr,assignment]
+            block.self_attn.rotate = rotate if speedups.fp32_rope else rotate_double  # type: ignore[union-attr,assignment]
 
     def embed_frames(self, video: Tensor, y: Tensor | None) -> Tensor:
         """(B, C, F, H, W) latents and their conditioning -> (B, F * tokens, D)."""
@@ -92,7 +92,7 @@ class CausalDiT(Transformer):
         first = (start - 1) // c.frames_per_block if blocks and start else 0
         action = self._index_angles(first * c.actions_per_block, blocks * c.actions_per_block)
         state = self._index_angles(first * c.states_per_block, blocks * c.states_per_block)
-        dtype = self.dtype if self.speedups.real_rope else torch.float64
+        dtype = torch.float32 if self.speedups.fp32_rope else torch.float64
         return as_rope(torch.cat([video] * copies + [action, state]), dtype)
 
     def forward(
@@ -164,8 +164,8 @@ class CausalDiT(Transformer):
         """
         back = torch.tensor([[-self.config.frames_per_block, 0, 0]], device=self.head.modulation.device)
         t = self.sizes
-        rope = as_rope(rope_angles(back, t.dim // t.num_heads, t.rope_theta), torch.float32)
-        cache.turn(lambda keys: rotate(keys.float(), rope).to(keys.dtype))
+        rope = as_rope(rope_angles(back, t.dim // t.num_heads, t.rope_theta))
+        cache.turn(lambda keys: rotate(keys, rope))
 
     def prefill(self, frames: Tensor, y: Tensor | None, start: int, context: Context, cache: Cache) -> Tensor | None:
         """Write observed latents (B, C, n, H, W) at window position `start` into the memory.

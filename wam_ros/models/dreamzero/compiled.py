@@ -9,7 +9,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.causal_dit import CausalDiT, Context
 
-NEEDED = ("fixed_memory", "cached_context", "batched_guidance", "real_rope")  # speed-ups that make shapes fixed
+NEEDED = ("fixed_memory", "cached_context", "batched_guidance", "fp32_rope")  # speed-ups that make shapes fixed
 
 
 def compile_denoising(model: CausalDiT, backend: str = "inductor") -> None:

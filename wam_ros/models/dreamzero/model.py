@@ -78,7 +78,7 @@ class WorldActionModel(Transformer):
         positions = {"clean": clean, "noisy": noisy, "both": torch.cat([clean, noisy])}[part]
         positions = positions + torch.stack([index, 0 * index, 0 * index], -1)[:, None].to(positions)
         t = self.sizes
-        return as_rope(rope_angles(positions, t.dim // t.num_heads, t.rope_theta), self.dtype)
+        return as_rope(rope_angles(positions, t.dim // t.num_heads, t.rope_theta))
 
     def _noisy_tokens(
         self, video: Tensor, action: Tensor, state: Tensor, t_action: Tensor, anchor: Tensor, text: Tensor

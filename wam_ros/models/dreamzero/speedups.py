@@ -13,7 +13,7 @@ class SpeedUps:
     cached_prompts: bool = True  # each prompt through the text encoder once, not once per chunk
     batched_guidance: bool = True  # both guidance branches in one batch, not one after the other
     distinct_times: bool = True  # time embedding once per distinct timestep, not once per token
-    real_rope: bool = True  # rotations in the model's arithmetic, not in complex fp64
+    fp32_rope: bool = True  # rotations in fp32, not in fp64
     short_prefill: bool = True  # an observed frame stops at the last block's keys and values
     fixed_memory: bool = True  # keys and values in one preallocated buffer, not concatenated at every use
 
