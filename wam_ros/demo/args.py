@@ -99,8 +99,8 @@ def check_args(args: DemoArgs) -> None:
         require_known("model", args.model, config_names("models"))
     elif args.model:
         config_path("models", args.model)
-    if args.checkpoint and not Path(args.checkpoint).is_file():
-        raise WamError(f"checkpoint '{args.checkpoint}' is not a file")
+    if args.checkpoint and not Path(args.checkpoint).exists():
+        raise WamError(f"checkpoint '{args.checkpoint}' does not exist")
     for option in ("json", "record", "strip"):
         require_writable(f"--{option}", getattr(args, option))
     for option, suffix in (("record", ".mp4"), ("strip", ".png")):

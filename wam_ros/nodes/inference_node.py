@@ -38,7 +38,7 @@ class InferenceParams:
 
     embodiment: str = param("panda", doc="Robot: a name in config/embodiments or the path of a YAML file")
     model: str = param("tiny", doc="World action model: a name in config/models or the path of a YAML file")
-    checkpoint: str = param("", doc="Weights, a .safetensors file; empty takes those that belong to the model")
+    checkpoint: str = param("", doc="Weights, a file or a released folder; empty takes those of the model")
     instruction: str = param("", doc="First instruction; empty waits for ~/set_instruction")
     memory: str = param(
         "real",

@@ -18,13 +18,14 @@ from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
 from wam_ros.models.dreamzero import views  # noqa: E402
-from wam_ros.models.dreamzero.checkpoint import open_checkpoint, save_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.checkpoint import PREFIX, open_checkpoint, save_checkpoint  # noqa: E402
 from wam_ros.models.dreamzero.contract import load_contract  # noqa: E402
 from wam_ros.models.dreamzero.released import ReleasedPolicy  # noqa: E402
 from wam_ros.models.dreamzero.rollout import Rollout  # noqa: E402
 from wam_ros.models.dreamzero.towers import Towers  # noqa: E402
 
 from .released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
+from .test_checkpoint import base_model, low_rank, write_lora  # noqa: E402
 
 PERIOD = 1 / 15
 
@@ -128,7 +129,7 @@ def test_the_same_history_gives_the_same_chunk_and_another_history_another(polic
 
 
 def test_a_block_executed_in_part_or_not_seen_begins_a_new_window(policy, droid):
-    for steps, stride in ((12, 3), (24, 6)):
+    for steps, stride in ((12, 3), (24, 6), (30, 3)):
         policy.reset("pick up the cup")
         policy.predict(observe(droid, 0))
         for step in range(stride, steps, stride):
@@ -152,6 +153,24 @@ def test_a_refused_instruction_leaves_everything_as_it_was(policy, droid):
 def test_other_embodiments_in_the_training_configuration_do_no_harm(released, droid, tmp_path):
     text = "x: {action_concat_order: [left, right]}\ny: {relative_action_keys: [left, joint_position]}"
     load_policy(released[0], rewritten(released[1], tmp_path, "experiment_cfg/conf.yaml", text), droid)
+
+
+def test_adapters_take_the_base_model_from_their_folder(released, policy, droid, tmp_path):
+    """Low-rank updates of zero on the same base give the same policy."""
+    folder, network = tmp_path / "adapters", tiny_network()
+    rewritten(released[1], folder, "model.safetensors.index.json", None)
+    for shard in folder.glob("model-*"):
+        shard.unlink()
+    base_model(folder / "base", network)
+    factors = {name: torch.zeros_like(t) for name, t in low_rank(network)[0].items()}
+    parts = {n: t for n, t in network.state_dict().items() if n.startswith(("model.state_", "model.action_"))}
+    (folder / "config.json").unlink()
+    write_lora(folder, factors | {f"{PREFIX}{n}": t for n, t in parts.items()})
+    adapted = load_policy(released[0], str(folder), droid, steps=8)
+    for p in (policy, adapted):
+        p.reset("pick up the cup")
+    wanted, found = (p.predict(observe(droid, 0)).positions for p in (policy, adapted))
+    np.testing.assert_array_equal(found, wanted)
 
 
 def test_half_precision_gives_nearly_the_same_chunk(released, policy, droid):
@@ -195,6 +214,7 @@ def rewritten(folder, tmp_path, name, text):
         if path.is_dir():
             link.mkdir(parents=True, exist_ok=True)
         elif str(path.relative_to(folder)) != name:
+            link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path)
     if text is not None:
         (tmp_path / name).write_text(text)
