@@ -79,12 +79,9 @@ class DreamZeroPolicy:
         channels = config.tokenizer.latent_channels
         self._video_noise = torch.randn(1, 1, chunk.imagined_frames, channels, h, w, generator=generator)
         self._action_noise = torch.randn(1, 1, chunk.action_horizon, config.action_dim, generator=generator)
+        self._noise = (self._video_noise, self._action_noise)
         self._more_noise = [torch.randn(CANDIDATES - 1, *x.shape[1:], generator=generator) for x in self._noise]
         self._context: Context | None = None
-
-    @property
-    def _noise(self) -> tuple[Tensor, Tensor]:
-        return self._video_noise, self._action_noise
 
     @torch.inference_mode()
     def reset(self, instruction: str) -> None:
@@ -122,11 +119,21 @@ class DreamZeroPolicy:
         self._seen = _newest({**self._seen, step: latent})
         if not request.predict:
             return None
+        remembered = time.perf_counter()
+        output = self._predict(observation, request, step, (latent, state, cache, rope))
+        timing = {"encode": encoded - began, "prefill": remembered - encoded, **output.timing_s}
+        return dataclasses.replace(output, timing_s=timing)
+
+    def _predict(
+        self, observation: Observation, request: Request, step: int, seen: tuple[Tensor, Tensor, KvCache, Rope]
+    ) -> PolicyOutput:
+        """Chunk and frames from what is remembered at a control step; `seen`: latent, state, memory, rotation."""
+        latent, state, cache, rope = seen
         plan = np.zeros((0, self.config.action_dim)) if request.plan is None else request.plan
         ahead = request.ahead if step + request.ahead in self._imagined and len(plan) >= request.ahead else 0
         if ahead:
             latent, state, cache, rope = self._look_ahead(step, step + ahead, plan[ahead - 1])
-        remembered = time.perf_counter()
+        began = time.perf_counter()
         given = self._normalised(plan, state)
         n = min(request.committed, len(plan))
         if request.prefix and not ahead and n <= self.config.chunk.committed_steps:
@@ -146,12 +153,7 @@ class DreamZeroPolicy:
             )
             for own, frames in zip(positions[:, 0], video[:, 0], strict=True)
         ]
-        timing = {
-            "encode": encoded - began,
-            "prefill": remembered - encoded,
-            "denoise": denoised - remembered,
-            "decode": time.perf_counter() - denoised,
-        }
+        timing = {"denoise": denoised - began, "decode": time.perf_counter() - denoised}
         return dataclasses.replace(found[0], timing_s=timing, others=tuple(found[1:]))
 
     def _keep(self, anchor: int, video: Tensor, positions: Tensor) -> None:
@@ -283,14 +285,11 @@ class DreamZeroPolicy:
 
         `fixed` (n, A) are the steps that lead up to these, or their first ones, taken over as they are.
         """
-        n = 0 if is_before else len(fixed)
+        n, reach = (0 if is_before else len(fixed)), self.config.gripper_step
         positions[:n] = fixed[:n]
         before = np.asarray(fixed[-1] if len(fixed) else observation.joints.positions)[self._grip]
         for row in positions[n:]:
-            row[self._grip] = np.clip(
-                row[self._grip], before - self.config.gripper_step, before + self.config.gripper_step
-            )
-            before = row[self._grip]
+            before = row[self._grip] = np.clip(row[self._grip], before - reach, before + reach)
         return positions
 
 
