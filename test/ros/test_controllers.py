@@ -171,6 +171,9 @@ def test_a_stream_ends_at_rest_when_the_node_is_deactivated(arena, kind):
     arena.spin(0.5)
     np.testing.assert_allclose(rig.robot.q(), first, atol=1e-6)
     assert rig.moved(0.3)
+    assert rig.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    here = rig.robot.q()
+    rig.until(lambda: np.abs(rig.robot.q() - here).max() > 0.05, q0=here)
 
 
 def test_a_stream_comes_at_its_rate_without_jumps(arena):

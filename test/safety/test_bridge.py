@@ -142,6 +142,19 @@ def test_a_stream_rests_when_the_joint_states_stop():
     assert rig.offer(move(rig.now)) == ""
 
 
+@pytest.mark.parametrize("ticks", [1, 30, 200])
+def test_a_stream_that_is_shut_rests_soon_wherever_it_was(ticks):
+    rig = Rig(True)
+    rig.offer(move(rig.now))
+    rig.tick(ticks)
+    rig.bridge.shut()
+    assert "paused" in rig.offer(move(rig.now))
+    rig.tick(40)
+    assert not rig.bridge.moving
+    moving = [s for s in rig.told if s is not None]
+    assert not moving[-1].dq.any()
+
+
 def test_a_late_tick_of_a_player_reopens_once_it_rests():
     rig = Rig(True)
     rig.offer(move(rig.now))

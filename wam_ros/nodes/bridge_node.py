@@ -57,13 +57,14 @@ class BridgeNode(WamNode):
 
     def activate(self) -> None:
         """Open the gate and start telling what is commanded."""
+        self._bridge.pause(False)
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # the ROS clock may be what fails
         self._timer = self.create_timer(1 / self.params.rate_hz, self._on_tick, clock=steady)
 
     def deactivate(self) -> None:
         """Close the gate; what a controller plays comes to its rest, what is streamed is led there."""
         self.destroy_timer(self._timer)
-        self._bridge.paused = True
+        self._bridge.shut()
         while self._bridge.moving:
             self._tick()
             time.sleep(1 / self.params.rate_hz)

@@ -40,6 +40,12 @@ class Bridge:
             self._latched = ""
             self.lag.clear()
 
+    def shut(self) -> None:
+        """Forward nothing more; a stream slows down to rest on its path."""
+        self.paused = True
+        if self.player:
+            self.player.brake("the bridge is being closed")
+
     def on_joints(self, state: JointState) -> None:
         """Measured joints, in the order of the gate's."""
         self.gate.on_joints(state)
