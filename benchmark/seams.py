@@ -96,10 +96,8 @@ class Replay:
             if executed >= len(frames):
                 break
             still = np.zeros(states.shape[1])
-            state = line.sample(now)
-            joints = JointState(
-                now, self.robot.joint_names, states[executed], still if state is None else state[1], still
-            )
+            q, dq, _ = line.sample(now) or (states[0], still, still)
+            joints = JointState(now, self.robot.joint_names, q, dq, still)
             seen = make_observation(self.robot, now, frames[executed], joints)
             request = self.session.observe(seen)
             output = None if request is None else predict(self.policy, seen, request)
@@ -170,8 +168,8 @@ def study(policy: Policy, robot: Embodiment, recordings: list, jitter: float) ->
 
 def show(found: dict[str, dict]) -> None:
     """Print the table."""
-    table = Table(title="largest jump at a seam, arm joints: position [rad], velocity [rad/s], acceleration [rad/s²]")
-    for column in ("mode", "delay [ms]", "runs as", "seams", "plans", "commanded", "largest acceleration", "decisions"):
+    table = Table(title="largest jump at a seam, arm joints: position rad, velocity rad/s, acceleration rad/s²")
+    for column in ("mode", "delay ms", "runs as", "seams", "plans", "commanded", "largest acceleration", "decisions"):
         table.add_column(column)
     for mode, cells in found.items():
         for delay, c in cells.items():
@@ -194,7 +192,7 @@ def plot(found: dict[str, dict], path: Path) -> None:
         from matplotlib import pyplot
     except ImportError as error:
         raise WamError("--plot needs matplotlib: pip install matplotlib") from error
-    figure, axes = pyplot.subplots(1, 4, figsize=(15, 3.8), layout="constrained")
+    figure, axes = pyplot.subplots(1, 4, figsize=(15, 4.2), layout="constrained")
     ran = {m: c for m, c in found.items() if "refused" not in c}
     for i, mode in enumerate(ran):
         x = np.arange(len(DELAYS_MS)) + (i - len(ran) / 2 + 0.5) * 0.16
@@ -210,7 +208,7 @@ def plot(found: dict[str, dict], path: Path) -> None:
         axis.set_xticks(range(len(DELAYS_MS)), [str(d) for d in DELAYS_MS])
         axis.set_xlabel("inference delay [ms]")
         axis.grid(axis="y", alpha=0.3)
-    axes[0].legend(fontsize=8)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ran), fontsize=9)
     worst = np.max([c["commanded_max"] for cells in ran.values() for c in cells.values()], axis=0)
     jumps = ", ".join(f"{v:.0e} {u}" for v, u in zip(worst, UNITS, strict=True))
     figure.suptitle(f"Seams between chunks. Largest jump of the commanded motion: {jumps}. Hatched: stops and thinks")
@@ -232,7 +230,8 @@ def main() -> None:
     policy = load_policy(args.model, args.checkpoint, robot)
     if args.demos:
         e = load_episodes(args.demos)[0]
-        recordings = [(e.frames[i], e.states[i], str(e.instructions[i])) for i in range(min(args.episodes, len(e)))]
+        calm = np.flatnonzero(e.labelled.all(axis=1))[: args.episodes]  # without disturbances
+        recordings = [(e.frames[i], e.states[i], str(e.instructions[i])) for i in calm]
     else:
         recordings = record(robot, args.episodes)
     recordings = [(f[: args.steps], q[: args.steps], text) for f, q, text in recordings]
