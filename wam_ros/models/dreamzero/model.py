@@ -191,14 +191,14 @@ class WorldActionModel(Transformer):
         """
         chunk = self.config.chunk
         n_video = chunk.imagined_frames * self.n_clean
-        times, sizes = [t_video, t_action], (n_video, self.n_noisy - n_video)
+        times, sizes = [t_video, t_action], [n_video, self.n_noisy - n_video]
         if committed:
-            times, sizes = [t_video, 0.0, t_action], (n_video, committed, self.n_noisy - n_video - committed)
+            times, sizes = [t_video, 0.0, t_action], [n_video, committed, self.n_noisy - n_video - committed]
         t = torch.tensor([[times]], dtype=torch.float32, device=video.device)
         embedding, e = self.time(t)
         t_steps = t[..., -1:].repeat(1, 1, chunk.action_horizon)
         t_steps[..., :committed] = 0.0
         x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t_steps), cond], 2)
         attention: Attention = lambda layer, q, k, v: attend(q, *cache.with_own(layer, k, v))  # noqa: E731
-        x = self.run(x, e, sizes, rope, context.layers, attention)
+        x = self.run(x, e, tuple(sizes), rope, context.layers, attention)
         return self._velocity(x, embedding[:, :, 0])
