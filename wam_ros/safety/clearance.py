@@ -105,11 +105,12 @@ class _Prover:
         return sample + 1
 
     def _refuse(self, march: _March, k: int, sample: int, distance: float, end: np.ndarray, found: Measure) -> None:
-        piece, pair = int(march.piece[k]), int(self.pairs[march.row[k]])
+        piece, row = int(march.piece[k]), int(march.row[k])
         if sample < end[piece]:
             end[piece] = sample
-            found.ratio[sample], found.measured[sample], found.subject[sample] = 2.0, distance, pair
-            found.allowed[sample] = self.bounds.clearance[pair]
+            found.ratio[sample], found.measured[sample] = 2.0, distance
+            found.allowed[sample] = (self.at_end if sample == march.last[k] else self.clearance)[row]
+            found.subject[sample] = self.pairs[row]
 
     def _interval(
         self, row: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
