@@ -6,12 +6,13 @@ import numpy as np
 from rclpy.node import Node
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.ros.controllers import make_controller
 from wam_ros.ros.controllers.base import ControllerParams, Output
 from wam_ros.ros.settings import SettingsReader
 from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.urdf import read_urdf
 
 GRIPPERS = ("gripper_command", "parallel_gripper_command")
 GRIPPER_NAME = "gripper_controller"
@@ -49,6 +50,10 @@ class Outputs:
             columns = everything[fingers]
             name = names[1] or GRIPPER_NAME
             self._all.append(make_controller(gripper, node, _pick(embodiment, columns), columns, name, options))
+        joints = read_urdf(embodiment.urdf_path)
+        for output in self._all:
+            names = (require_known("joint", name, joints) for name in output.joint_names)
+            output.velocity = np.array([joints[name].velocity for name in names])
         self.arm: Output = self._all[0]
         for output in self._all:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:

@@ -78,6 +78,7 @@ class Output:
     ) -> None:
         self.node, self.joint_names, self.columns = node, tuple(joint_names), columns
         self.name, self.options = name or self.NAME, options
+        self.velocity = np.full(len(columns), np.inf)  # (J,) rad/s or m/s, limits that no feedback may exceed
         self.blocked = ""  # why nothing can be sent at all, as far as the controller's parameters say
         self._failure = ""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.ros.controllers.base import Setting
+from wam_ros.ros.controllers.base import Output, Setting
 from wam_ros.ros.controllers.forward_position import ForwardPositionOutput
 from wam_ros.safety.bounds import Commanded
 
@@ -31,14 +31,15 @@ class ForwardVelocityOutput(ForwardPositionOutput):
 
     def values(self, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
         """(J,) velocities; without a measurement only those of the path."""
-        return pulled(self.columns, commanded, measured, self.options.velocity_gain)
+        return pulled(self, commanded, measured)
 
     def stop(self) -> None:
         """Zero velocity is the last word."""
         self.publish(np.zeros(len(self.joint_names)))
 
 
-def pulled(columns: np.ndarray, commanded: Commanded, measured: np.ndarray | None, gain: float) -> np.ndarray:
-    """(J,) velocity of the path plus `gain` times what the arm is behind it."""
+def pulled(output: Output, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
+    """(J,) velocity of the path plus what pulls the arm back to it, inside the limits of the joints."""
     behind = 0.0 if measured is None else commanded.q - measured
-    return (commanded.dq + gain * behind)[columns]
+    wanted = (commanded.dq + output.options.velocity_gain * behind)[output.columns]
+    return np.clip(wanted, -output.velocity, output.velocity)

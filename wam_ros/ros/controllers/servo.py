@@ -42,7 +42,7 @@ class ServoOutput(Output):
 
     def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
         """Publish one command."""
-        self._publish(now_ns, pulled(self.columns, commanded, measured, self.options.velocity_gain))
+        self._publish(now_ns, pulled(self, commanded, measured))
 
     def _publish(self, now_ns: int, velocities: np.ndarray) -> None:
         msg = self._jog(joint_names=list(self.joint_names), velocities=doubles(velocities))

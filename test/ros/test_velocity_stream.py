@@ -1,0 +1,31 @@
+"""Velocities that are streamed: the pull back to the path never exceeds the limits of the joints."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.nodes.bridge_node import BridgeNode
+from wam_ros.ros.controllers.forward_velocity import pulled
+from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.urdf import read_urdf
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+
+
+@pytest.fixture
+def output(arena):
+    return arena.add(BridgeNode, controller="forward_velocity", rate_hz=200.0)._outputs.arm
+
+
+def test_an_arm_that_is_behind_is_pulled_no_faster_than_its_joints_may_go(output):
+    joints = read_urdf(PANDA.urdf_path)
+    limit = np.array([joints[name].velocity for name in PANDA.joint_names])
+    zero = np.zeros(8)
+    commanded = Commanded(np.array([3.0, -3.0, 0.01, 0, 0, 0, 0, 0]), zero, zero)
+    velocity = pulled(output, commanded, zero)
+    np.testing.assert_allclose(velocity[:2], [limit[0], -limit[1]])
+    assert velocity[2] == pytest.approx(0.01 * output.options.velocity_gain)
