@@ -61,7 +61,8 @@ def test_the_mode_is_said_in_one_line():
     guided = Abilities(guided=True, ahead=(4, 8))
     assert str(choose_timing(1, 1, 8)) == "mode=REPLACE d=1 s=1 H=8"
     assert str(choose_timing(3, 4, 8, guided)) == "mode=GUIDED d=3 s=4 H=8"
-    assert str(choose_timing(6, 4, 8, guided)) == "mode=LOOKAHEAD d=6 s=8 H=8+6"
+    assert str(choose_timing(6, 4, 8, guided, "lookahead")) == "mode=LOOKAHEAD d=6 s=8 H=8+6"
+    assert str(choose_timing(6, 4, 8, guided)) == "mode=SYNC d=6 > H-s=2"
     assert str(choose_timing(45, 1, 24, guided)) == "mode=SYNC d=45 > H-s=-21"
     assert str(choose_timing(6, 4, 8, guided, "guided")) == "mode=SYNC d=6 > H-s=2, guided is not possible"
     assert str(choose_timing(1, 4, 8, guided, "synchronous")) == "mode=SYNC d=1 s=4 H=8"

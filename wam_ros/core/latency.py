@@ -90,7 +90,8 @@ def choose_timing(
 
     A new request waits for the answer to the one before, so a slow model stretches s to d; s shrinks to H - d where
     that keeps the bound. The first mode of `CHUNKING` that the policy offers and whose bound holds is taken, or the one
-    asked for; else the arm executes, stops and thinks.
+    asked for; else the arm executes, stops and thinks. Looking ahead is only done when asked for: a small model that
+    acts on what it imagined misses more often than one that stops and looks (`benchmark/delays.py`).
 
     Args:
         delay: steps executed until a chunk arrives.
@@ -102,7 +103,7 @@ def choose_timing(
     abilities = abilities or Abilities()
     s = max(wanted, delay, 1)
     s = min(s, max(horizon - delay, delay, 1))
-    modes = list(CHUNKING) if asked == AUTO else [asked]
+    modes = [m for m in CHUNKING if m != "lookahead"] if asked == AUTO else [asked]
     for mode in (CHUNKING[m] for m in modes if offered(m, abilities)):
         timing = ChunkTiming(delay, s, horizon, mode, 0, asked)
         if mode is ChunkingMode.LOOKAHEAD:

@@ -55,11 +55,13 @@ def test_a_layer_in_8_bits_errs_as_its_format_says(dtype):
 def test_rows_of_very_different_size_do_not_spoil_each_other():
     torch.manual_seed(0)
     linear = torch.nn.Linear(64, 48, bias=False)
-    linear.weight.data[0] *= 1e4
+    linear.weight.data[0] *= 1e6
     x = torch.randn(8, 64)
-    x[0] *= 1e-3
-    error = (Float8Linear(linear)(x) - linear(x)).abs() / linear(x).norm(dim=1, keepdim=True)
-    assert error[:, 1:].max() < ERROR_OF_E4M3 and error.isfinite().all()
+    x[0] *= 1e-6
+    wanted, found = linear(x), Float8Linear(linear)(x)
+    for axis in (0, 1):  # every output and every token by its own size
+        rest = (found - wanted)[:, 1:].norm(dim=axis) / wanted[:, 1:].norm(dim=axis)
+        assert rest.max() < 2 * ERROR_OF_E4M3
 
 
 def test_block_matrices_are_replaced_and_nothing_else():
