@@ -104,4 +104,5 @@ def test_a_missing_library_is_one_line_with_the_remedy(capsys, monkeypatch):
 
 def test_a_bad_demo_argument_starts_nothing(capsys):
     assert cli.main(["demo", "--headless", "--embodiment", "pandaa"]) == 2
-    assert capsys.readouterr().err == ("wam: unknown embodiment 'pandaa'. Did you mean 'panda'? Choices: bimanual, panda, so101, ur5e\n")
+    said = capsys.readouterr().err
+    assert said == "wam: unknown embodiment 'pandaa'. Did you mean 'panda'? Choices: bimanual, panda, so101, ur5e\n"

@@ -12,8 +12,8 @@ from wam_ros.core.types import ChunkingMode
 
 AUTO = "auto"
 CHUNKING = {
-    "prefix": ChunkingMode.PREFIX,
     "guided": ChunkingMode.GUIDED,
+    "prefix": ChunkingMode.PREFIX,
     "replace": ChunkingMode.REPLACE,
     "lookahead": ChunkingMode.LOOKAHEAD,
     "synchronous": ChunkingMode.SYNCHRONOUS,
@@ -90,8 +90,9 @@ def choose_timing(
 
     A new request waits for the answer to the one before, so a slow model stretches s to d; s shrinks to H - d where
     that keeps the bound. The first mode of `CHUNKING` that the policy offers and whose bound holds is taken, or the one
-    asked for; else the arm executes, stops and thinks. Looking ahead is only done when asked for: a small model that
-    acts on what it imagined misses more often than one that stops and looks (`benchmark/delays.py`).
+    asked for; else the arm executes, stops and thinks. Guidance comes before a trained prefix: the shipped model
+    grasped more often with it. Looking ahead is only done when asked for: a small model that acts on what it imagined
+    misses more often than one that stops and looks (`benchmark/delays.py`).
 
     Args:
         delay: steps executed until a chunk arrives.
