@@ -80,7 +80,8 @@ def test_fewer_steps_than_wanted_are_executed_where_that_keeps_the_bound():
 
 def test_the_best_mode_that_the_model_offers_is_taken_unless_another_is_asked_for():
     everything = Abilities(prefix=True, guided=True, ahead=(4, 8))
-    assert choose_timing(2, 4, 8, everything).mode is ChunkingMode.PREFIX
+    assert choose_timing(2, 4, 8, everything).mode is ChunkingMode.GUIDED
+    assert choose_timing(2, 4, 8, Abilities(prefix=True, ahead=(4, 8))).mode is ChunkingMode.PREFIX
     assert choose_timing(2, 4, 8, Abilities(guided=True)).mode is ChunkingMode.GUIDED
     assert choose_timing(2, 4, 8, everything, "replace").mode is ChunkingMode.REPLACE
     assert choose_timing(2, 4, 8, everything, "synchronous").mode is ChunkingMode.SYNCHRONOUS
