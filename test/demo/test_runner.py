@@ -105,7 +105,8 @@ def test_each_seed_is_placed_instructed_and_only_then_armed_and_disarmed_again()
         call
         for seed in (7, 8)
         for call in (
-            ("arm", False), ("reset_episode", seed, "", False), ("instruct", "pick up the red block"), ("arm", True),
+            ("arm", False), ("pause", True), ("reset_episode", seed, "", False), ("pause", False),
+            ("instruct", "pick up the red block"), ("arm", True),
         )
     ] + [("arm", False)]  # fmt: skip
     assert loop.safety == SafetyState.HOLD

@@ -68,6 +68,21 @@ def test_paused_it_comes_to_rest_and_passes_nothing(streams):
 
 
 @KINDS
+def test_paused_and_at_rest_the_arm_may_be_moved_by_others_without_a_complaint(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now))
+    rig.tick(120)
+    rig.bridge.pause(True)
+    elsewhere = HOME + 0.5 * np.eye(8)[0]
+    rig.follow = lambda q: elsewhere
+    rig.tick(50)
+    rig.bridge.pause(False)
+    rig.tick(50)
+    assert rig.bridge.closed == ""
+    assert rig.offer(move(rig.now, elsewhere)) == ""
+
+
+@KINDS
 def test_an_arm_that_does_not_follow_closes_it_until_a_person_opens_it(streams):
     rig = Rig(streams)
     rig.offer(move(rig.now, direction=np.array([0.8] + [0.0] * 7)))

@@ -71,7 +71,9 @@ class Runner:
 
     def _run_episode(self, seed: int) -> EpisodeResult:
         self._disarm()
+        self._s.call("bridge_node/pause", data=True)  # placing moves the arm past the bridge
         instruction = self._place(seed)
+        self._s.call("bridge_node/pause", data=False)
         self._s.instruct(instruction)
         self._s.imagination.clear_pending()
         self._s.latency.clear_pending()

@@ -49,6 +49,7 @@ TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
 _QUEUE = 20  # messages kept while the listener is busy with a video frame
 SERVICES: dict[str, type] = {
     "inference_node/set_instruction": SetInstruction,
+    "bridge_node/pause": SetBool,
     "safety_node/arm": SetBool,
     "safety_node/estop": Trigger,
     "safety_node/reset": Trigger,

@@ -94,7 +94,8 @@ class InferenceSession:
         at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None
         if not self._look_is_due(observation, timing, at_rest, ahead):
             return self._note(observation.stamp_ns, step, timing)
-        self._due_ns = observation.stamp_ns + timing.execute_steps * self._step_ns
+        # A model that is still busy takes the newest observation when it is free: no reason to ask less often than wanted.
+        self._due_ns = observation.stamp_ns + min(timing.execute_steps, self._wanted_steps) * self._step_ns
         self._asked_ns, self._asked_at_rest, self._noted_step = observation.stamp_ns, at_rest, step
         return self._request(observation.stamp_ns, step, timing, ahead)
 

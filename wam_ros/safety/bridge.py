@@ -8,6 +8,7 @@ from wam_ros.safety.gate import Gate
 from wam_ros.safety.lag import Lag
 from wam_ros.safety.player import Player
 
+SETTLED_S = 0.1  # past its end a trajectory has had its last command
 AFTER_S = 1.0  # past its end a trajectory is still to blame when the arm is elsewhere
 
 
@@ -53,6 +54,9 @@ class Bridge:
         curve = self.gate.curve
         if curve is None or (self.player and self.player.cause):
             self.lag.clear()
+            return
+        if self.paused and not self.moving and state.stamp_ns > int(curve.t_ns[-1]) + SETTLED_S * NS:
+            self._give_up()  # nothing is commanded while paused at rest: the arm may be moved by others
             return
         q, dq, _ = curve.at(state.stamp_ns)
         self.lag.on_measured(state.stamp_ns, state.positions, q, dq)
