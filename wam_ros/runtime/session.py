@@ -94,7 +94,7 @@ class InferenceSession:
         at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None
         if not self._look_is_due(observation, timing, at_rest, ahead):
             return self._note(observation.stamp_ns, step, timing)
-        # A model that is still busy takes the newest observation when it is free: no reason to ask less often than wanted.
+        # A model that is still busy takes the newest observation when it is free: asking less often would gain nothing.
         self._due_ns = observation.stamp_ns + min(timing.execute_steps, self._wanted_steps) * self._step_ns
         self._asked_ns, self._asked_at_rest, self._noted_step = observation.stamp_ns, at_rest, step
         return self._request(observation.stamp_ns, step, timing, ahead)
