@@ -101,9 +101,10 @@ class SimNode(WamNode):
         """The instant the physics has reached; None while it is frozen."""
         return self._stepper.now_ns if self.active else None
 
-    def _when_reached(self, action: Callable[[], None]) -> None:
-        """Let `action` wait until the physics has come to the present, however far it is behind."""
-        self._stepper.at(self._target_ns(), action)
+    def _when_reached(self, action: Callable[[], None], sent_ns: int) -> None:
+        """Let `action` wait until the physics has come to where it should have been when the message was sent."""
+        late_ns = max(0, time.time_ns() - sent_ns)
+        self._stepper.at(self._target_ns() - round(late_ns * self.params.rate), action)
 
     def _target_ns(self) -> int:
         """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -43,7 +44,8 @@ class ControllerServer:
         controller: of that kind.
         now_ns: the controller's clock; None while it is inactive.
         name: of the controller; empty: its usual one.
-        defer: calls what it is given when the controller's clock has come to the present.
+        defer: calls what it is given when the controller's clock has come to the instant [ns, system clock] at which
+            the message was sent: a simulation that is behind acts on nothing too early or too late.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class ControllerServer:
         controller: SimController,
         now_ns: Callable[[], int | None],
         name: str = "",
-        defer: Callable[[Callable[[], None]], None] = lambda action: action(),
+        defer: Callable[[Callable[[], None], int], None] = lambda action, _sent_ns: action(),
     ) -> None:
         self._node, self._controller, self._now_ns, self._defer = node, controller, now_ns, defer
         self.name = name or f"{kind}_controller"
@@ -73,10 +75,10 @@ class ControllerServer:
             node.create_subscription(Float64MultiArray, f"{self.name}/commands", on_command, qos.STREAM)
         node.create_service(GetParameters, f"{self.name}/get_parameters", self._on_get)
 
-    def _deferred(self, callback: Callable[[Any], None]) -> Callable[[Any], None]:
-        def on_message(msg: Any) -> None:
+    def _deferred(self, callback: Callable[[Any], None]) -> Callable[[Any, dict[str, Any]], None]:
+        def on_message(msg: Any, info: dict[str, Any]) -> None:
             if self._now_ns() is not None:
-                self._defer(lambda: callback(msg))
+                self._defer(lambda: callback(msg), info.get("source_timestamp") or time.time_ns())
 
         return on_message
 

@@ -36,7 +36,7 @@ class SafetyParams:
     singularity: float = _p(0.0, "1", 0.0, 1.0, "smallest singular value of the tool Jacobian, length 1 m; 0 = off")
     max_time_scale: float = _p(4.0, "1", 1.0, 100.0, "a chunk that must be slowed more than this is cut")
     sample_s: float = _p(0.01, "s", 0.002, 0.05, "between points of an emitted trajectory")
-    lead_s: float = _p(0.06, "s", 0.0, 0.5, "from taking a chunk to the start of its trajectory")
+    lead_s: float = _p(0.08, "s", 0.0, 0.5, "from taking a chunk to the start of its trajectory")
     stop_lead_s: float = _p(0.01, "s", 0.0, 0.5, "from a cause to stop to the start of the stop, at least")
     overruns: int = _p(20, "1", 1, 1000, "chunks in a row that took longer to check than the lead before it is a fault")
     blend_s: float = _p(0.2, "s", 0.05, 2.0, "in which the offset to the running motion fades; shortened or doubled")
