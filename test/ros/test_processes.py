@@ -157,9 +157,11 @@ CAUSES = {
 
 @pytest.mark.parametrize("name", CAUSES)
 def test_a_process_that_hangs_leaves_the_arm_at_rest_and_it_goes_on_when_that_does(loop, name):
-    since = loop.hit(name, signal.SIGSTOP)
-    loop.until_said(CAUSES[name], since)
-    loop.arena.processes[name].send_signal(signal.SIGCONT)
+    try:
+        since = loop.hit(name, signal.SIGSTOP)
+        loop.until_said(CAUSES[name], since)
+    finally:
+        loop.arena.processes[name].send_signal(signal.SIGCONT)  # the other tests share the loop
     loop.until_moving()
 
 
@@ -181,10 +183,13 @@ def test_an_emergency_stop_in_every_state_latches_until_reset(loop):
 
 @pytest.mark.parametrize("name", ["policy", "eyes", "safety_node"])
 def test_a_process_that_dies_leaves_the_arm_at_rest_and_is_replaced(loop, name):
-    since = loop.hit(name, signal.SIGKILL)
-    loop.until_said(CAUSES[name], since)
-    loop.arena.processes[name].wait()
-    loop.start(name)
+    try:
+        since = loop.hit(name, signal.SIGKILL)
+        loop.until_said(CAUSES[name], since)
+    finally:
+        loop.arena.processes[name].kill()
+        loop.arena.processes[name].wait()
+        loop.start(name)
     if name == "safety_node":
         loop.arena.until(lambda: loop.reports[-1].stamp_ns > since + NS, seconds=60.0)
     loop.until_moving()
