@@ -136,7 +136,11 @@ class Loop:
             heard += [s.message for d in self._diagnostics for s in d.status]
             return any(words in sentence for sentence in heard)
 
-        self.arena.until(said)
+        try:
+            self.arena.until(said)
+        except AssertionError as error:
+            heard = dict.fromkeys(f"{r.state.name}: {r.sentence}" for r in self.reports if r.stamp_ns > since_ns)
+            raise AssertionError(f"nobody said {words!r}, but {list(heard)[:20]}") from error
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,18 @@ def test_when_chunks_stop_the_verified_stop_plays_out_and_the_next_chunk_moves_a
     assert rig.chunk().trajectory is not None
 
 
+def test_a_stop_shorter_than_a_tick_is_still_told(rig):
+    rig.moving()
+    rig.now += 5_000 * MS
+    rig.joints()
+    report = rig.machine.tick(rig.now).report
+    assert report.state == S.ARMED
+    assert report.reasons & Reason.WATCHDOG
+    assert "no new chunk" in report.sentence
+    assert rig.chunk().report.decision == Decision.PASS
+    assert "no new chunk" not in rig.machine.tick(rig.now).report.sentence
+
+
 def test_every_report_tells_the_time_to_rest(rig):
     rig.moving()
     for report in rig.run(1.0):

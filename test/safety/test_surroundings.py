@@ -86,10 +86,13 @@ def rig_steps(rig, seconds: float):
 def test_an_obstacle_too_near_to_stop_for_is_a_fault_that_says_so_and_the_stop_is_as_short_as_can_be(rig):
     swinging(rig)
     left = rig.machine.tick(rig.now).report.stop_time_s
+    begin = rig.now + 10 * MS  # stop_lead_s
+    shortest = rig.filter.stop(rig.machine.commanded(begin), begin)
     output = tell(rig, box(on_the_way(rig, 0.03)))
     assert output.trajectory is not None
     assert "too near to stop clear of it" in output.report.sentence
-    assert output.report.stop_time_s < 0.2 < left
+    assert output.report.stop_time_s == pytest.approx(0.01 + shortest.t[-1])
+    assert output.report.stop_time_s < left / 2
     rig.run(0.3)
     assert rig.at_rest
     assert rig.state == S.FAULT

@@ -110,8 +110,8 @@ class Brakes:
 
     def pass_time(self, now_ns: int) -> None:
         """A plan that ran out is braking; a stop that ended becomes what follows it."""
-        if self.state == S.ARMED and self.moving(now_ns) and now_ns > self.accepted_ns:
-            self.state, self.after = S.BRAKING, S.ARMED
+        if self.state == S.ARMED and 0 < self.accepted_ns < now_ns and not self.cause:
+            self.state, self.after = S.BRAKING, S.ARMED  # at rest already, perhaps: some stops are shorter than a tick
             self.reason, self.cause = Reason.WATCHDOG, "no new chunk, the verified stop plays out"
         if self.state == S.BRAKING and not self.moving(now_ns):
             self.state = self.after
