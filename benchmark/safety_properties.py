@@ -1,24 +1,31 @@
 """Random and hostile chunks against the filter on every robot; a second engine judges what leaves.
 
-`python -m benchmark.safety_properties --chunks 1000000` writes what ran and what was violated as JSON.
+`python -m benchmark.safety_properties --chunks 1000000 --jobs 8` writes what ran and what was violated as JSON. It can
+be interrupted: the same command goes on where it was, as long as the filter and the robots are the same.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
+import hashlib
 import json
+import multiprocessing
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from rich.progress import Progress
 
+import wam_ros.safety
 from benchmark.hostile import moving_states, random_path, random_pose, spoiled
 from benchmark.proof import beyond, fine, offences
 from benchmark.second_engine import SecondEngine
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.resources import share_dir
 from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory
 from wam_ros.safety import CHECKS
 from wam_ros.safety.bounds import Commanded, Floor
@@ -30,6 +37,7 @@ from wam_ros.safety.verdict import Verdict
 ROBOTS = ("panda", "ur5e", "so101", "bimanual")
 START = 10**18  # ns
 HOPS = 4  # chunks of one chain; each begins somewhere on the trajectory of the one before
+UNIT = 25  # chains that a job takes at a time
 RARE = 10  # every so many chains the properties that need the filter again are looked at
 REFUSING = ("position", "workspace", "singularity", "self_collision", "environment")
 
@@ -55,6 +63,17 @@ class Tally:
     decisions: dict[str, int] = field(default_factory=dict)
     reasons: dict[str, int] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
+    units: int = 0  # of UNIT seeds each, from the first seed on
+
+    def add(self, other: Tally) -> None:
+        """Count what another one counted."""
+        self.chunks += other.chunks
+        self.seconds += other.seconds
+        self.units += other.units
+        self.violations += other.violations
+        for mine, theirs in ((self.decisions, other.decisions), (self.reasons, other.reasons)):
+            for name, times in theirs.items():
+                mine[name] = mine.get(name, 0) + times
 
 
 class Robot:
@@ -176,11 +195,10 @@ def _same(a: Verdict, b: Verdict) -> bool:
     return all(np.array_equal(getattr(a.trajectory, k), getattr(b.trajectory, k)) for k in ("t", "q", "dq", "ddq"))
 
 
-def attack(robot: Robot, seeds: Iterator[int], chunks: int, tally: Tally) -> Iterator[int]:
-    """Run chains until so many chunks were judged; yields after each chain."""
-    began, goal = time.perf_counter() - tally.seconds, tally.chunks + chunks
-    while tally.chunks < goal:
-        seed = next(seeds)
+def attack(robot: Robot, seeds: range) -> Tally:
+    """Run a chain for each seed."""
+    began, tally = time.perf_counter(), Tally()
+    for seed in seeds:
         for hop, (used, case) in enumerate(robot.chain(seed)):
             tally.chunks += 1
             count(tally.decisions, [case.verdict.decision.name.lower()])
@@ -189,8 +207,8 @@ def attack(robot: Robot, seeds: Iterator[int], chunks: int, tally: Tally) -> Ite
             if seed % RARE == 0:
                 bad += robot.deeper_faults(used, case, np.random.default_rng(seed))
             tally.violations += [f"{robot.name} seed {seed} chunk {hop}: {words}" for words in bad]
-        tally.seconds = time.perf_counter() - began
-        yield tally.chunks
+    tally.seconds = time.perf_counter() - began
+    return tally
 
 
 def count(table: dict[str, int], names: list[str]) -> None:
@@ -199,44 +217,78 @@ def count(table: dict[str, int], names: list[str]) -> None:
         table[name] = table.get(name, 0) + 1
 
 
-def counted(first: int) -> Iterator[int]:
-    """first, first + 1, ..."""
-    while True:
-        yield first
-        first += 1
+def digest() -> str:
+    """Of everything that an answer depends on: the filter's code, and the robots, parameters and worlds it reads."""
+    share = share_dir()
+    files = [*Path(wam_ros.safety.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")]
+    files += [f for folder in ("config", "urdf") for f in (share / folder).rglob("*") if f.is_file()]
+    told = hashlib.sha256()
+    for path in sorted(files):
+        told.update(path.name.encode() + path.read_bytes())
+    return told.hexdigest()[:16]
+
+
+robot_named = functools.cache(Robot)  # one of each per process
+
+
+def run_unit(task: tuple[str, int]) -> Tally:
+    """The chains of one unit: (robot, first seed)."""
+    name, first = task
+    tally = attack(robot_named(name), range(first, first + UNIT))
+    tally.units = 1
+    return tally
+
+
+def run(args: argparse.Namespace, tallies: dict[str, Tally], save: Callable[[], None]) -> None:
+    """Run unit after unit, all robots abreast, until every one has its share."""
+    share, deadline = -(-args.chunks // len(args.robots)), time.perf_counter() + args.seconds
+    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool, Progress() as progress:
+        bars = {name: progress.add_task(name, total=share) for name in args.robots}
+        while time.perf_counter() < deadline:
+            left = [name for name in args.robots if tallies[name].chunks < share]
+            if not left:
+                break
+            tasks = [(name, args.seed + UNIT * (tallies[name].units + k)) for name in left for k in range(args.jobs)]
+            for (name, _), part in zip(tasks, pool.imap(run_unit, tasks), strict=True):
+                tallies[name].add(part)
+                words = f"{name} {len(tallies[name].violations)} bad"
+                progress.update(bars[name], completed=tallies[name].chunks, description=words)
+            save()
 
 
 def main() -> None:
-    """Run all robots and write the result, also when interrupted."""
-    from rich.progress import Progress
-
+    """Run all robots, or go on with them; write the result after every round."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--chunks", type=int, default=1_000_000, help="of all robots together")
     parser.add_argument("--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
     parser.add_argument("--json", type=Path, default=Path("safety_properties.json"))
     args = parser.parse_args()
-    tallies = {name: Tally() for name in args.robots}
-    began, share = time.perf_counter(), -(-args.chunks // len(args.robots))
-    try:
-        with Progress() as progress:
-            for k, name in enumerate(args.robots):
-                task, robot = progress.add_task(name, total=share), Robot(name)
-                until = began + args.seconds * (k + 1) / len(args.robots)
-                for done in attack(robot, counted(args.seed), share, tallies[name]):
-                    progress.update(task, completed=done, description=f"{name} {len(tallies[name].violations)} bad")
-                    if time.perf_counter() > until:
-                        break
-                _write(args.json, tallies)
-    finally:
-        _write(args.json, tallies)
+    code = digest()
+    tallies = {name: Tally() for name in args.robots} | _read(args.json, code, args.seed)
+
+    def save() -> None:
+        robots = {name: dataclasses.asdict(t) for name, t in tallies.items()}
+        half = args.json.with_suffix(".part")  # so that whoever kills it leaves a whole file
+        half.write_text(json.dumps({"digest": code, "seed": args.seed, "robots": robots}, indent=1) + "\n")
+        half.replace(args.json)
+
+    run(args, tallies, save)
     for name, t in tallies.items():
         print(f"{name}: {t.chunks} chunks in {t.seconds:.0f} s, {len(t.violations)} violations, {t.decisions}")
 
 
-def _write(path: Path, tallies: dict[str, Tally]) -> None:
-    path.write_text(json.dumps({name: dataclasses.asdict(t) for name, t in tallies.items()}, indent=1))
+def _read(path: Path, code: str, seed: int) -> dict[str, Tally]:
+    """What ran before with the same code and seeds."""
+    if not path.exists():
+        return {}
+    found = json.loads(path.read_text())
+    if (found.get("digest"), found.get("seed")) != (code, seed):
+        print(f"{path} is of other code or seeds: everything runs anew")
+        return {}
+    return {name: Tally(**tally) for name, tally in found["robots"].items()}
 
 
 if __name__ == "__main__":
