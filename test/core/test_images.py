@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.images import mse, psnr, resize, tile, untile
+from wam_ros.core.images import mse, psnr_db, resize, tile, untile
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -87,12 +87,12 @@ def test_tiles_that_do_not_divide_are_refused():
         untile(noise(5, 7, 3), 2)
 
 
-def test_psnr_of_known_errors():
+def test_mean_squared_error_and_psnr_of_known_pictures():
     black, white = np.zeros((4, 4, 3), np.uint8), np.full((4, 4, 3), 255, np.uint8)
     assert mse(black, white) == 1.0
-    assert psnr(black, white) == 0.0
-    assert psnr(black, black) == float("inf")
-    assert psnr(black, np.full((4, 4, 3), 51, np.uint8)) == pytest.approx(20 * np.log10(5))
+    assert psnr_db(1.0) == 0.0
+    assert psnr_db(0.0) == 99.0
+    assert psnr_db(mse(black, np.full((4, 4, 3), 51, np.uint8))) == pytest.approx(20 * np.log10(5))
 
 
 def test_comparing_different_shapes_is_refused():

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from wam_ros.core.surprise import Surprise
 from wam_ros.core.types import JointState, Observation
-from wam_ros.demo.imagination import Match
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 
 VIEWS = ("front", "wrist")
-OFFSETS = (0.4, 0.8)
+HORIZONS = (0.4, 0.8)
 JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
 
 
@@ -15,12 +15,12 @@ def frames(value):
     return np.full((2, 16, 16, 3), value, np.uint8)
 
 
-def observation(value):
-    return Observation(0, VIEWS, frames(value), (0, 0), JOINTS)
+def observation(value, stamp_ns=0):
+    return Observation(stamp_ns, VIEWS, frames(value), (0, 0), JOINTS)
 
 
-def matches(observed, *imagined):
-    return [Match(0.4 * (i + 1), VIEWS, frames(observed), frames(v), frames(0)) for i, v in enumerate(imagined)]
+def surprises(*imagined):
+    return [Surprise(0, (i + 1) * 400_000_000, frames(v), frames(0), 0.0, 0.0) for i, v in enumerate(imagined)]
 
 
 def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_path):
@@ -29,7 +29,7 @@ def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_p
     video = VideoRecorder(str(file), 10.0)
     video.add(observation(0), [], (), "", "")
     for k in range(12):
-        video.add(observation(200), matches(200, 40, 90) if k != 5 else [], OFFSETS, "pick up the red block", "armed")
+        video.add(observation(200), surprises(40, 90) if k != 5 else [], HORIZONS, "pick up the red block", "armed")
     assert video.close()
     n, duration_s = ffmpeg.count_frames_and_secs(str(file))
     assert (n, duration_s) == (12, pytest.approx(1.2, abs=0.01))
@@ -51,9 +51,9 @@ def test_nothing_seen_is_no_file(tmp_path):
 
 def test_the_strip_shows_observed_above_imagined_from_first_to_last(tmp_path):
     strip = StripRecorder(moments=3)
-    strip.add(0, matches(10, 20), OFFSETS)  # only one horizon yet: left out
+    strip.add(observation(10), surprises(20), HORIZONS)  # only one horizon yet: left out
     for k in range(5):
-        strip.add(k * 10**8, matches(50 + k, 100 + k, 150 + k), OFFSETS)
+        strip.add(observation(50 + k, k * 10**8), surprises(100 + k, 150 + k), HORIZONS)
     assert strip.write(str(tmp_path / "a.png"))
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     columns = picture[60:, 150:]  # right of the labels

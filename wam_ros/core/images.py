@@ -6,6 +6,7 @@ Frames are uint8 RGB. Every result is exact arithmetic, so two machines and any 
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -104,10 +105,9 @@ def mse(a: np.ndarray, b: np.ndarray) -> float:
     return float(np.mean(difference * difference) / 255.0**2)
 
 
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Peak signal-to-noise ratio [dB] of two uint8 arrays of one shape; infinite when they are equal."""
-    error = mse(a, b)
-    return float("inf") if error == 0.0 else float(-10.0 * np.log10(error))
+def psnr_db(mean_squared_error: float) -> float:
+    """Peak signal-to-noise ratio [dB] of an error with pixels in [0, 1]; capped at 99 so that JSON can hold it."""
+    return 99.0 if mean_squared_error <= 10**-9.9 else -10.0 * math.log10(mean_squared_error)
 
 
 def _require_rgb(image: np.ndarray) -> None:

@@ -9,24 +9,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.core.images import mse
+from wam_ros.core.types import NS
 
 
 @dataclass(frozen=True)
-class Surprise:
-    """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all views."""
+class Expectation:
+    """One imagined frame, before its instant."""
 
     instant_ns: int
     horizon_ns: int  # how far ahead it was imagined
-    mse: float  # imagined against observed
-    copy_mse: float  # the frame seen when imagining against observed: what "nothing changes" would have cost
+    imagined: np.ndarray  # (V, H, W, 3) uint8 RGB
+    seen: np.ndarray  # (V, H, W, 3) uint8 RGB, the frame that it was imagined from
+
+    @property
+    def horizon_s(self) -> float:
+        """How far ahead it was imagined, s."""
+        return self.horizon_ns / NS
 
 
 @dataclass(frozen=True)
-class _Expectation:
-    instant_ns: int
-    made_ns: int
-    imagined: np.ndarray  # (V, H, W, 3) uint8
-    seen: np.ndarray  # (V, H, W, 3) uint8
+class Surprise(Expectation):
+    """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all views."""
+
+    mse: float  # imagined against observed
+    copy_mse: float  # the frame seen when imagining against observed: what "nothing changes" would have cost
 
 
 class ImaginationMonitor:
@@ -39,12 +45,12 @@ class ImaginationMonitor:
 
     def __init__(self, tolerance_ns: int, capacity: int = 256) -> None:
         self._tolerance_ns = tolerance_ns
-        self._pending: deque[_Expectation] = deque(maxlen=capacity)
+        self._pending: deque[Expectation] = deque(maxlen=capacity)
 
     def expect(self, made_ns: int, seen: np.ndarray, instants_ns: Sequence[int], imagined: np.ndarray) -> None:
         """Remember frames `imagined` (F, V, H, W, 3) for `instants_ns` from `seen` (V, H, W, 3) at `made_ns`."""
         for instant, frames in zip(instants_ns, imagined, strict=True):
-            self._pending.append(_Expectation(instant, made_ns, frames, seen))
+            self._pending.append(Expectation(instant, instant - made_ns, frames, seen))
 
     def observe(self, stamp_ns: int, frames: np.ndarray) -> list[Surprise]:
         """Compare `frames` (V, H, W, 3) with what was imagined for `stamp_ns`; the latest made comes first.
@@ -54,10 +60,8 @@ class ImaginationMonitor:
         due = [e for e in self._pending if abs(e.instant_ns - stamp_ns) <= self._tolerance_ns]
         later = [e for e in self._pending if e.instant_ns > stamp_ns + self._tolerance_ns]
         self._pending = deque(later, maxlen=self._pending.maxlen)
-        due.sort(key=lambda e: e.made_ns, reverse=True)
-        return [
-            Surprise(e.instant_ns, e.instant_ns - e.made_ns, mse(e.imagined, frames), mse(e.seen, frames)) for e in due
-        ]
+        due.sort(key=lambda e: e.instant_ns - e.horizon_ns, reverse=True)
+        return [Surprise(**vars(e), mse=mse(e.imagined, frames), copy_mse=mse(e.seen, frames)) for e in due]
 
     def clear(self) -> None:
         """Forget everything: the clock was set back or the plan was dropped."""

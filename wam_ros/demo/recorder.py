@@ -7,11 +7,11 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.surprise import Surprise
 from wam_ros.core.types import NS, Observation
-from wam_ros.demo.imagination import Match
 from wam_ros.view.pictures import Column, compose_board, compose_strip, pick_evenly
 
-_OFFSETS = 3  # imagined columns at most
+_HORIZONS = 3  # imagined columns at most
 
 
 class VideoRecorder:
@@ -28,23 +28,23 @@ class VideoRecorder:
     def __init__(self, file: str, frame_rate_hz: float) -> None:
         self._file, self._rate_hz = file, frame_rate_hz
         self._writer: Generator[None, np.ndarray | None, None] | None = None
-        self._offsets: tuple[float, ...] = ()
+        self._horizons_s: tuple[float, ...] = ()
 
     def add(
         self,
         observation: Observation,
-        matches: Sequence[Match],
-        offsets_s: Sequence[float],
+        surprises: Sequence[Surprise],
+        horizons_s: Sequence[float],
         title: str,
         footer: str,
     ) -> None:
-        """Append one frame, once something has been imagined; `offsets_s` says how far ahead the model looks."""
-        self._offsets = self._offsets or tuple(offsets_s)[-_OFFSETS:]  # a video cannot grow columns later
-        if not self._offsets:
+        """Append one frame, once something has been imagined; `horizons_s` says how far ahead the model looks."""
+        self._horizons_s = self._horizons_s or tuple(horizons_s)[-_HORIZONS:]  # a video cannot grow columns later
+        if not self._horizons_s:
             return
-        found = {m.offset_s: m.imagined for m in matches}
+        found = {s.horizon_s: s.imagined for s in surprises}
         columns = [Column("camera, now", observation.frames)]
-        columns += [Column(f"imagined {o:.1f} s before", found.get(o)) for o in self._offsets]
+        columns += [Column(f"imagined {h:.1f} s before", found.get(h)) for h in self._horizons_s]
         self._send(compose_board(columns, observation.view_names, 256, title or " ", footer or " "))
 
     def _send(self, board: np.ndarray) -> None:
@@ -72,16 +72,16 @@ class VideoRecorder:
 
 
 class StripRecorder:
-    """Keeps the matches of one episode and draws a few of them side by side."""
+    """Keeps what was seen and imagined in one episode and draws a few moments of it side by side."""
 
     def __init__(self, moments: int = 8) -> None:
         self._n = moments
-        self._seen: list[tuple[int, list[Match]]] = []
+        self._seen: list[tuple[Observation, list[Surprise]]] = []
 
-    def add(self, stamp_ns: int, matches: list[Match], offsets_s: Sequence[float]) -> None:
-        """Remember an observation that had been imagined at every one of `offsets_s`."""
-        if offsets_s and {m.offset_s for m in matches} >= set(offsets_s):
-            self._seen.append((stamp_ns, [m for m in matches if m.offset_s in offsets_s]))
+    def add(self, observation: Observation, surprises: Sequence[Surprise], horizons_s: Sequence[float]) -> None:
+        """Remember an observation that had been imagined at every one of `horizons_s`."""
+        if horizons_s and {s.horizon_s for s in surprises} >= set(horizons_s):
+            self._seen.append((observation, [s for s in surprises if s.horizon_s in horizons_s]))
 
     def write(self, file: str) -> bool:
         """Write the strip; False when nothing had been imagined.
@@ -93,15 +93,14 @@ class StripRecorder:
             return False
         from PIL import Image
 
-        first_ns, views = self._seen[0][0], self._seen[0][1][0].view_names
-        moments = []
+        first, moments = self._seen[0][0], []
         for i in pick_evenly(len(self._seen), self._n):
-            stamp_ns, matches = self._seen[i]
-            rows = [("observed", matches[0].observed)]
-            rows += [(f"imagined\n{m.offset_s:.1f} s before", m.imagined) for m in matches]
-            moments.append((f"{(stamp_ns - first_ns) / NS:.1f} s", rows))
+            observation, surprises = self._seen[i]
+            rows = [("observed", observation.frames)]
+            rows += [(f"imagined\n{s.horizon_s:.1f} s before", s.imagined) for s in surprises]
+            moments.append((f"{(observation.stamp_ns - first.stamp_ns) / NS:.1f} s", rows))
         try:
-            Image.fromarray(compose_strip(moments, views)).save(file)
+            Image.fromarray(compose_strip(moments, first.view_names)).save(file)
         except OSError as error:
             raise WamError(f"picture cannot be written to {file}: {error.strerror or error}") from error
         return True

@@ -80,14 +80,12 @@ class Session:
             self._feed.observation(observation, published_ns)
         if self.episode is None:
             return
-        matches = self.imagination.on_observation(observation)
+        surprises, horizons_s = self.imagination.on_observation(observation), self.imagination.horizons_s
         if self.video is not None:
             footer = f"{describe_safety(self.report)}   |   {describe_decision(self.report)}"
-            self.video.add(
-                observation, matches, self.imagination.offsets_s, self.redirected or self.instruction, footer
-            )
+            self.video.add(observation, surprises, horizons_s, self.redirected or self.instruction, footer)
         if self.strip is not None:
-            self.strip.add(observation.stamp_ns, matches, self.imagination.offsets_s)
+            self.strip.add(observation, surprises, horizons_s)
 
     def _on_chunk(self, chunk: ActionChunk, published_ns: int) -> None:
         if self.episode is None:

@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
-from wam_ros.core.images import mse
+from wam_ros.core.images import mse, psnr_db
 from wam_ros.core.policy import Policy
 from wam_ros.core.types import NS
 from wam_ros.data.episodes import Episodes, load_episodes
@@ -76,7 +76,7 @@ def imagination(policy: Policy, embodiment: Embodiment, episodes: Episodes, stri
                     key = f"{view} +{offset / NS:.1f}s"
                     errors.setdefault(f"{key} imagined", []).append(mse(frame[v], real[v]))
                     errors.setdefault(f"{key} copy", []).append(mse(seen[v], real[v]))
-    return {key: round(float(-10 * np.log10(np.mean(values))), 3) for key, values in errors.items()}
+    return {key: round(psnr_db(float(np.mean(values))), 3) for key, values in errors.items()}
 
 
 def closed_loop(policy: Policy, embodiment: Embodiment, args: Eval) -> dict:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from rich.progress import Progress
 
+from wam_ros.core.images import psnr_db
 from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
 
 BATCH = 32
@@ -29,15 +30,16 @@ def train_tokenizer(tokenizer: FrameTokenizer, frames: np.ndarray, minutes: floa
             for group in optimiser.param_groups:
                 group["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
             index = torch.randint(len(frames), (BATCH,), generator=generator).numpy()
-            loss, mse = model.loss(torch.from_numpy(frames[index]), generator)
+            loss, error = model.loss(torch.from_numpy(frames[index]), generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
             optimiser.step()
             step += 1
             if step % 100 == 0:
-                log(stage="tokenizer", step=step, psnr=float(-10 * mse.log10()))
-                progress.update(bar, completed=done, description=f"tokenizer {-10 * mse.log10():.1f} dB")
+                quality = psnr_db(float(error))
+                log(stage="tokenizer", step=step, psnr=quality)
+                progress.update(bar, completed=done, description=f"tokenizer {quality:.1f} dB")
     _standardise(tokenizer, frames, generator)
 
 
