@@ -219,14 +219,19 @@ def test_a_sample_slightly_out_of_order_is_left_out():
     assert a.poll(T0 + 101 * MS).frame_stamps_ns[0] == T0 + 100 * MS
 
 
-def test_only_frames_that_are_used_are_decoded():
-    decoded = []
+def decoding_aligner() -> tuple[ObservationAligner, list[int]]:
+    """Takes numbers for frames; the list tells which were decoded."""
+    decoded: list[int] = []
 
     def decode(value: int) -> np.ndarray:
         decoded.append(value)
         return frame(value)
 
-    a = aligner(decode=decode)
+    return aligner(decode=decode), decoded
+
+
+def test_only_frames_that_are_used_are_decoded():
+    a, decoded = decoding_aligner()
     a.add_joints(joints(0))
     for t in range(0, 95, 5):
         a.add_frame("front", T0 + t * MS, t)
@@ -237,13 +242,7 @@ def test_only_frames_that_are_used_are_decoded():
 
 
 def test_frames_are_decoded_while_the_joints_are_awaited_and_only_once():
-    decoded = []
-
-    def decode(value: int) -> np.ndarray:
-        decoded.append(value)
-        return frame(value)
-
-    a = aligner(decode=decode)
+    a, decoded = decoding_aligner()
     a.add_joints(joints(0))
     a.add_frame("front", T0 + 90 * MS, 1)
     a.add_frame("wrist", T0 + 90 * MS, 2)

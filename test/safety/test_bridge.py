@@ -42,24 +42,26 @@ class Rig:
             self.told.append(found)
             self.commanded = found or self.commanded
 
+    def moved(self, ticks):
+        """The rig, so many ticks after a motion began."""
+        assert self.offer(move(self.now)) == ""
+        self.tick(ticks)
+        return self
+
     def offer(self, trajectory):
         return self.bridge.admit(trajectory, self.now, self.k * TICK)[1]
 
 
 @KINDS
 def test_what_passed_is_commanded_to_its_end(streams):
-    rig = Rig(streams)
-    assert rig.offer(move(rig.now)) == ""
-    rig.tick(120)
+    rig = Rig(streams).moved(120)
     np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
     assert rig.bridge.closed == ""
 
 
 @KINDS
 def test_paused_it_comes_to_rest_and_passes_nothing(streams):
-    rig = Rig(streams)
-    rig.offer(move(rig.now))
-    rig.tick(30)
+    rig = Rig(streams).moved(30)
     rig.bridge.pause(True)
     assert "paused" in rig.offer(move(rig.now))
     rig.tick(120)
@@ -69,9 +71,7 @@ def test_paused_it_comes_to_rest_and_passes_nothing(streams):
 
 @KINDS
 def test_paused_and_at_rest_the_arm_may_be_moved_by_others_without_a_complaint(streams):
-    rig = Rig(streams)
-    rig.offer(move(rig.now))
-    rig.tick(120)
+    rig = Rig(streams).moved(120)
     rig.bridge.pause(True)
     elsewhere = HOME + 0.5 * np.eye(8)[0]
     rig.follow = lambda q: elsewhere
@@ -111,9 +111,7 @@ def test_a_stream_that_is_not_followed_is_slowed_down_and_not_dropped():
 
 @KINDS
 def test_an_arm_moved_by_somebody_else_long_after_is_no_fault(streams):
-    rig = Rig(streams)
-    rig.offer(move(rig.now))
-    rig.tick(300)
+    rig = Rig(streams).moved(300)
     rig.follow = lambda q: q + 0.3
     rig.tick(150)
     assert rig.bridge.closed == ""
@@ -122,9 +120,7 @@ def test_an_arm_moved_by_somebody_else_long_after_is_no_fault(streams):
 
 @KINDS
 def test_without_its_controller_nothing_is_commanded_and_motion_begins_anew_from_rest(streams):
-    rig = Rig(streams)
-    rig.offer(move(rig.now))
-    rig.tick(40)
+    rig = Rig(streams).moved(40)
     rig.missing = "no controller listens"
     rig.tick()
     assert "no controller listens" in rig.offer(move(rig.now))

@@ -65,32 +65,14 @@ def _robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
 def _furniture(spec: mujoco.MjSpec) -> None:
     world = spec.worldbody
     world.add_light(pos=[0.2, -0.6, 2.0], dir=[0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False)
-    solid = {"contype": 2, "conaffinity": 3}
-    world.add_geom(
-        name="table",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[0.5, 0.7, 0.2],
-        pos=[0.7, 0, -0.2],
-        rgba=[0.76, 0.70, 0.62, 1],
-        **solid,
-    )
-    world.add_geom(
-        name="floor",
-        type=mujoco.mjtGeom.mjGEOM_PLANE,
-        size=[3, 3, 0.1],
-        pos=[0, 0, -0.4],
-        rgba=[0.36, 0.40, 0.45, 1],
-        **solid,
-    )
-    world.add_geom(
-        name="pedestal",
-        type=mujoco.mjtGeom.mjGEOM_BOX,
-        size=[0.15, 0.15, 0.2],
-        pos=[0, 0, -0.2],
-        rgba=[0.25, 0.27, 0.30, 1],
-        contype=0,
-        conaffinity=0,
-    )
+    box, plane = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_PLANE
+    solid, drawn = {"contype": 2, "conaffinity": 3}, {"contype": 0, "conaffinity": 0}
+    for name, shape, size, position, colour, contact in (
+        ("table", box, (0.5, 0.7, 0.2), (0.7, 0, -0.2), (0.76, 0.70, 0.62, 1), solid),
+        ("floor", plane, (3, 3, 0.1), (0, 0, -0.4), (0.36, 0.40, 0.45, 1), solid),
+        ("pedestal", box, (0.15, 0.15, 0.2), (0, 0, -0.2), (0.25, 0.27, 0.30, 1), drawn),
+    ):
+        world.add_geom(name=name, type=shape, size=size, pos=position, rgba=colour, **contact)
 
 
 def _cameras(spec: mujoco.MjSpec, embodiment: Embodiment, camera_size: tuple[int, int]) -> None:
