@@ -40,7 +40,7 @@ class SafetyFilter:
         checks: tuple[str, ...] = tuple(CHECKS),
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self._stopwatch = stopwatch
+        self.stopwatch = stopwatch
         self.model, self.params = model, params or SafetyParams()
         self._message_checks = load_checks("message", checks)
         self._seam_checks = load_checks("seam", checks)
@@ -73,7 +73,7 @@ class SafetyFilter:
             floor: `Verdict.floor` of the answer before.
             least_scale: time scale to begin with, 1 or more.
         """
-        began = self._stopwatch()
+        began = self.stopwatch()
         now_ns = start_ns - round(self.params.lead_s * NS) if now_ns is None else now_ns
         finding = self._read(Message(chunk, now_ns, start_ns, self.model, self.params, stream))
         finding = finding or _unusable(commanded)
@@ -85,7 +85,7 @@ class SafetyFilter:
                 verdict = rejected(Finding(Reason.WATCHDOG, words), _rows(chunk))
         else:
             verdict = rejected(finding, _rows(chunk))
-        took = self._stopwatch() - began
+        took = self.stopwatch() - began
         return dataclasses.replace(verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict))
 
     def stop(
