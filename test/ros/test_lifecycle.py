@@ -1,5 +1,6 @@
 """Nodes over real DDS: hooks fail loudly, clean-up leaves nothing behind, processes end cleanly."""
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -170,18 +171,22 @@ def test_an_incompatible_profile_is_reported_with_both_ends(arena, capfd):
 
 PROGRAM = textwrap.dedent(
     """
+    import os
     import signal
     import sys
+    import threading
     from dataclasses import dataclass
     from std_msgs.msg import Int32
     from wam_ros.core.errors import WamError
     from wam_ros.ros import qos
-    from wam_ros.ros.lifecycle import WamNode, run_node
+    from wam_ros.ros.lifecycle import WamNode
     from wam_ros.ros.params import param
+    from wam_ros.ros.running import run_node
 
     @dataclass(frozen=True)
     class Params:
         fail: str = param("", doc="where to fail")
+        realtime_priority: int = param(0, doc="of its callbacks")
 
     class Talker(WamNode):
         def __init__(self):
@@ -197,6 +202,14 @@ PROGRAM = textwrap.dedent(
             if self.params.fail == "tick":
                 raise KeyError("lost")
             self.pub.publish(Int32(data=1))
+            if self.params.realtime_priority and self.first:
+                self.first = False
+                self.say_scheduler()
+                threading.Thread(target=self.say_scheduler).start()
+        first = True
+        def say_scheduler(self):
+            policy, priority = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
+            print(policy & ~os.SCHED_RESET_ON_FORK, priority, flush=True)
         def deactivate(self):
             self.pub.publish(Int32(data=99))
 
@@ -206,7 +219,7 @@ PROGRAM = textwrap.dedent(
 )
 
 
-def start(*arguments):
+def start(*arguments, **options):
     # The domain of the arena fixture is that of this process's id.
     environment = {**os.environ, "ROS_DOMAIN_ID": str(100 + os.getpid() % 100)}
     return subprocess.Popen(
@@ -215,7 +228,31 @@ def start(*arguments):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        **options,
     )
+
+
+def drop_the_right_to_a_priority():
+    ctypes.CDLL(None).prctl(24, 23)  # PR_CAPBSET_DROP of CAP_SYS_NICE: root without it, as in a container
+
+
+def may_have_a_priority():
+    command = [sys.executable, "-c", "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"]
+    return sys.platform == "linux" and not subprocess.run(command, capture_output=True, check=False).returncode
+
+
+@pytest.mark.parametrize("may", [True, False])
+def test_a_node_gets_the_priority_it_asks_for_or_says_once_why_not(may):
+    if may and not may_have_a_priority():
+        pytest.skip("this user may not have real-time priorities")
+    process = start("-p", "realtime_priority:=7", preexec_fn=None if may else drop_the_right_to_a_priority)
+    said = [process.stdout.readline() for _ in range(3)]
+    process.terminate()
+    _, err = process.communicate(timeout=10)
+    ordinary = f"{os.SCHED_OTHER} 0\n"
+    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n" if may else ordinary, ordinary]  # a thread of its own has none
+    assert err.count("no real-time priority") == (not may), err
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -261,8 +298,8 @@ def test_a_node_that_hangs_ends_at_a_later_signal():
     program = textwrap.dedent(
         """
         import os, signal, time
-        from wam_ros.ros import lifecycle
-        stop = lifecycle.StopRequest()
+        from wam_ros.ros import running
+        stop = running.StopRequest()
         stop.PATIENCE_S = 0.05
         assert not stop.asked
         os.kill(os.getpid(), signal.SIGTERM)

@@ -20,8 +20,9 @@ from wam_ros.ros.bridging import BridgeParams, make_bridge
 from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.diagnosis import Telling
 from wam_ros.ros.homing import Homing
-from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.outputs import Outputs
+from wam_ros.ros.running import run_node
 
 POLL_S = 0.2  # between two looks for controllers that have appeared
 COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy

@@ -19,8 +19,9 @@ from wam_ros.core.notices import Notice
 from wam_ros.core.types import NS
 from wam_ros.msg import Observation as ObservationMsg
 from wam_ros.ros import convert, qos
-from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
+from wam_ros.ros.running import run_node
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from wam_ros.core.types import NS, ImaginedFuture
 from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.ros import convert, qos
-from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
+from wam_ros.ros.running import run_node
 from wam_ros.runtime.engine import InferenceEngine
 from wam_ros.runtime.results import Outcome
 from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction

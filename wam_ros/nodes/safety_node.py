@@ -17,11 +17,12 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport
 from wam_ros.ros import convert, qos
-from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import Pictures
 from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.obstacles import ObstacleTopics
 from wam_ros.ros.params import param
+from wam_ros.ros.running import run_node
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.following import Following, Rejoining
 from wam_ros.safety.machine import Answer, Output, SafetyMachine
@@ -41,6 +42,7 @@ class SafetyNodeParams:
     arm_on_start: bool = param(False, doc="arm once as soon as it is possible; for simulation only")
     tick_hz: float = param(20.0, unit="Hz", low=10.0, high=200.0, doc="watchdog ticks per second")
     report_hz: float = param(10.0, unit="Hz", low=5.0, high=50.0, doc="reports per second at least: the heartbeat")
+    realtime_priority: int = param(40, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary")
     follow_rad: float = param(0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere")
     follow_m: float = param(0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints")
     follow_s: float = param(0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest")

@@ -18,8 +18,9 @@ from wam_ros.core.errors import WamError
 from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.ros import convert
 from wam_ros.ros.latest import Latest
-from wam_ros.ros.lifecycle import WamNode, run_node
+from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
+from wam_ros.ros.running import run_node
 from wam_ros.srv import SetInstruction
 from wam_ros.view.kinematics import LinkPath
 from wam_ros.view.model import ViewModel

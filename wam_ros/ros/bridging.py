@@ -32,6 +32,7 @@ class BridgeParams:
     follow_rad: float = param(0.25, unit="rad", low=0.01, high=3.0, doc="farthest the arm may be off its command")
     follow_m: float = param(0.05, unit="m", low=0.001, high=1.0, doc="the same for sliding joints")
     follow_s: float = param(0.3, unit="s", low=0.02, high=5.0, doc="for how long; then nothing more is forwarded")
+    realtime_priority: int = param(50, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary")
     home_speed: float = param(0.2, unit="1", low=0.01, high=1.0, doc="share of the limits that ~/home uses")
 
 

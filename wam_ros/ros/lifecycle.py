@@ -1,27 +1,19 @@
-"""The base of every node: lifecycle hooks that may fail loudly, and a main function that ends cleanly."""
+"""The base of every node: lifecycle hooks that may fail loudly; `running` is its main function."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
-import rclpy
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 
 from wam_ros.core.errors import WamError
 from wam_ros.ros import qos
-from wam_ros.ros.environment import ensure
 from wam_ros.ros.params import declare, param
 
 T = TypeVar("T")
@@ -209,88 +201,3 @@ def one_line(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     place = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text}{place}"
-
-
-class StopRequest:
-    """Set by SIGINT or SIGTERM; one more, when the node had time to end and has not, ends the process at once.
-
-    rclpy's own handlers invalidate the context first, and a node could not say its last words: here it can. The wait is
-    because Ctrl-C in a terminal arrives twice, from the terminal and from `ros2 launch`.
-    """
-
-    PATIENCE_S = 2.0
-
-    def __init__(self) -> None:
-        self._asked_s: float | None = None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._on_signal)
-
-    @property
-    def asked(self) -> bool:
-        """Whether the process was told to end."""
-        return self._asked_s is not None
-
-    def _on_signal(self, number: int, frame: Any) -> None:
-        now_s = time.monotonic()
-        if self._asked_s is None:
-            self._asked_s = now_s
-        elif now_s - self._asked_s > self.PATIENCE_S:
-            os._exit(128 + number)
-
-    def close(self) -> None:
-        """The work is done: a late Ctrl-C must not turn a clean end into a death while the interpreter winds up."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
-    """Main function of a node: one node, one process, one single-threaded executor.
-
-    Exits with code 1 and one line when the node cannot be made or started, or when a callback raises.
-    """
-    ensure()
-    stop = StopRequest()
-    name = getattr(cls, "__name__", "node")
-    node: WamNode | None = None
-    try:
-        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
-        node = cls()
-        _start(node)
-        _spin(node, stop)
-    except ExternalShutdownException:
-        pass
-    except Exception as error:
-        _fail(name if node is None else node.get_name(), error)
-    finally:
-        if node is not None and rclpy.ok():
-            node.on_shutdown(None)
-            node.destroy_node()
-        rclpy.try_shutdown()
-        stop.close()
-
-
-def _start(node: WamNode) -> None:
-    if not node.params_of(NodeParams).autostart:
-        return
-    for what, trigger in (("configure", node.trigger_configure), ("activate", node.trigger_activate)):
-        if trigger() != SUCCESS:
-            raise SystemExit(1)  # the hook has said why
-        node.get_logger().debug(f"{what}d")
-
-
-def _spin(node: WamNode, stop: StopRequest) -> None:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
-    while not stop.asked and rclpy.ok():
-        try:
-            executor.spin_once(timeout_sec=0.1)  # a Python signal handler runs only between two waits
-        except rclpy_implementation.RCLError as error:
-            # A request for a transition that is impossible in this state raises; it must not end the node.
-            if "transition" not in str(error):
-                raise
-            node.get_logger().error(one_line(error))
-
-
-def _fail(name: str, error: BaseException) -> NoReturn:
-    print(f"[FATAL] [{name}]: {one_line(error)}", file=sys.stderr, flush=True)
-    raise SystemExit(1) from None

@@ -1,0 +1,121 @@
+"""How the process of a node runs: a priority where it asks for one, one executor, a clean end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.signals import SignalHandlerOptions
+
+from wam_ros.ros.environment import ensure
+from wam_ros.ros.lifecycle import SUCCESS, NodeParams, WamNode, one_line
+
+
+class StopRequest:
+    """Set by SIGINT or SIGTERM; one more, when the node had time to end and has not, ends the process at once.
+
+    rclpy's own handlers invalidate the context first, and a node could not say its last words: here it can. The wait is
+    because Ctrl-C in a terminal arrives twice, from the terminal and from `ros2 launch`.
+    """
+
+    PATIENCE_S = 2.0
+
+    def __init__(self) -> None:
+        self._asked_s: float | None = None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._on_signal)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the process was told to end."""
+        return self._asked_s is not None
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        now_s = time.monotonic()
+        if self._asked_s is None:
+            self._asked_s = now_s
+        elif now_s - self._asked_s > self.PATIENCE_S:
+            os._exit(128 + number)
+
+    def close(self) -> None:
+        """The work is done: a late Ctrl-C must not turn a clean end into a death while the interpreter winds up."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
+    """Main function of a node: one node, one process, one single-threaded executor.
+
+    Exits with code 1 and one line when the node cannot be made or started, or when a callback raises.
+    """
+    ensure()
+    stop = StopRequest()
+    name = getattr(cls, "__name__", "node")
+    node: WamNode | None = None
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+        node = cls()
+        _start(node)
+        _go_first(node)
+        _spin(node, stop)
+    except ExternalShutdownException:
+        pass
+    except Exception as error:
+        _fail(name if node is None else node.get_name(), error)
+    finally:
+        if node is not None and rclpy.ok():
+            node.on_shutdown(None)
+            node.destroy_node()
+        rclpy.try_shutdown()
+        stop.close()
+
+
+def _start(node: WamNode) -> None:
+    if not node.params_of(NodeParams).autostart:
+        return
+    for what, trigger in (("configure", node.trigger_configure), ("activate", node.trigger_activate)):
+        if trigger() != SUCCESS:
+            raise SystemExit(1)  # the hook has said why
+        node.get_logger().debug(f"{what}d")
+
+
+def _go_first(node: WamNode) -> None:
+    """Give the thread of the callbacks the real-time priority that the node asks for; without the right, say so once.
+
+    Threads that are started later, and those of DDS, stay ordinary: the loop would not be served by them sooner, and
+    what they do has no bound.
+    """
+    if not (priority := getattr(node.params, "realtime_priority", 0)):
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+    except (AttributeError, OSError) as error:  # another system, or a user or container without the right
+        node.get_logger().warning(
+            f"no real-time priority, callbacks may come late on a busy machine: {error}; "
+            "allow rtprio in /etc/security/limits.conf, give the container CAP_SYS_NICE, or set realtime_priority to 0"
+        )
+
+
+def _spin(node: WamNode, stop: StopRequest) -> None:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    while not stop.asked and rclpy.ok():
+        try:
+            executor.spin_once(timeout_sec=0.1)  # a Python signal handler runs only between two waits
+        except rclpy_implementation.RCLError as error:
+            # A request for a transition that is impossible in this state raises; it must not end the node.
+            if "transition" not in str(error):
+                raise
+            node.get_logger().error(one_line(error))
+
+
+def _fail(name: str, error: BaseException) -> NoReturn:
+    print(f"[FATAL] [{name}]: {one_line(error)}", file=sys.stderr, flush=True)
+    raise SystemExit(1) from None
