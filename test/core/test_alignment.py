@@ -24,13 +24,18 @@ def frame(value: int) -> np.ndarray:
 
 def joints(stamp_ms: float, position: float = 0.0) -> JointState:
     one = np.array([1.0, 2.0])
-    return JointState(T0 + int(stamp_ms * MS), ("a", "b"), position * one, one, np.full(2, np.nan))
+    return JointState(T0 + int(stamp_ms * MS), ("a", "b"), position * one, one.copy(), np.full(2, np.nan))
 
 
 def feed(a: ObservationAligner, front: float, wrist: float, joint: float) -> None:
     a.add_frame("front", T0 + int(front * MS), frame(int(front)))
     a.add_frame("wrist", T0 + int(wrist * MS), frame(int(wrist)))
     a.add_joints(joints(joint))
+
+
+def feed_frames(a: ObservationAligner, at: float) -> None:
+    for view in ("front", "wrist"):
+        a.add_frame(view, T0 + int(at * MS), frame(0))
 
 
 def run(a: ObservationAligner, streams: dict[str, list[float]], until_ms: int, delay_ms: float = 0.0):
@@ -98,6 +103,29 @@ def test_joints_are_interpolated_to_the_instant():
     assert state.stamp_ns == T0 + 100 * MS
     assert state.positions == pytest.approx([2.0, 4.0])
     assert np.isnan(state.efforts).all()
+
+
+def test_joints_that_end_shortly_before_the_instant_are_carried_there_by_their_velocities():
+    a = aligner(carry_ns=12 * MS)
+    a.add_joints(joints(80, position=-1.0))
+    a.add_joints(joints(90, position=1.0))
+    feed_frames(a, 100)
+    state = a.poll(T0 + 101 * MS).joints  # at once: nothing is waited for
+    assert state.stamp_ns == T0 + 100 * MS
+    assert state.positions == pytest.approx([1.0 + 0.01 * 1.0, 2.0 + 0.01 * 2.0])  # rad + s rad/s
+    assert state.velocities == pytest.approx([1.0, 2.0])
+
+
+@pytest.mark.parametrize("why", ["too old", "a velocity is unknown"])
+def test_joints_that_cannot_be_carried_are_waited_for(why):
+    a = aligner(carry_ns=12 * MS)
+    state = joints(87 if why == "too old" else 90, position=1.0)
+    if why == "a velocity is unknown":
+        state.velocities[1] = np.nan
+    a.add_joints(state)
+    feed_frames(a, 100)
+    assert a.poll(T0 + 101 * MS) is None
+    assert a.poll(T0 + 131 * MS).joints is state
 
 
 def test_without_a_later_state_the_one_before_is_taken_after_the_patience():

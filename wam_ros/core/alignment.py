@@ -2,8 +2,9 @@
 
 The *instant* of an observation is the newest one that every view has reached; when a view is late, the newest frame of
 the others, once `patience_ns` has passed. Each view gives its newest frame not newer than the instant; the joints are
-interpolated to it. A stream too old for the instant means no observation: a frame is never repeated to hide a dead
-camera. One thread owns an aligner; the clock is an argument.
+interpolated to it, or carried to it by their velocities where they end shortly before: waiting for the next joint state
+would cost half its period. A stream too old for the instant means no observation: a frame is never repeated to hide a
+dead camera. One thread owns an aligner; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -88,6 +89,8 @@ class ObservationAligner:
             quarter of the period, so that jitter does not make a camera at a multiple of the rate lose every other one.
         max_age_ns: oldest sample allowed in an observation, and oldest observation allowed at all.
         patience_ns: how long to wait for the streams that have not reached an instant.
+        carry_ns: joints that end less than this before an instant are not waited for. What accelerates by `a` is then
+            off by at most `a / 2 * carry^2`: 1 mrad after 15 ms at 9 rad/s^2.
         decode: turns what `add_frame` was given into (H, W, 3) uint8; called only for frames that are used.
     """
 
@@ -99,11 +102,13 @@ class ObservationAligner:
         frame_period_ns: int,
         max_age_ns: int,
         patience_ns: int,
+        carry_ns: int = 0,
         decode: Callable[[Any], np.ndarray] = lambda frame: frame,
     ) -> None:
         self.view_names, self.joint_names = tuple(view_names), tuple(joint_names)
         self._period_ns = frame_period_ns
         self._max_age_ns, self._patience_ns, self._decode = max_age_ns, patience_ns, decode
+        self._carry_ns = carry_ns
         keep = max_age_ns + patience_ns + frame_period_ns
         self._views = {v: _Stream(keep) for v in self.view_names}
         self._joints = _Stream(keep)
@@ -222,11 +227,19 @@ class ObservationAligner:
             self._due += self._period_ns + (instant - self._due) // 5
 
     def _joints_reached(self, instant: int) -> bool:
-        return bool(self._joints.stamps) and self._joints.stamps[-1] >= instant
+        return bool(self._joints.stamps) and (self._joints.stamps[-1] >= instant or self._carries(instant))
+
+    def _carries(self, instant: int) -> bool:
+        """Whether the newest joints come to an instant after them by their velocities."""
+        near = instant - self._joints.stamps[-1] <= self._carry_ns
+        return near and bool(np.isfinite(self._joints.values[-1].velocities).all())
 
     def _joints_at(self, instant: int, at: int) -> JointState:
-        """Linear between the neighbours of `instant`; the state before it if none follows, or only one far away."""
+        """Linear between the neighbours of `instant`; with none near after it the state before, carried or as is."""
         stamps, before = self._joints.stamps, self._joints.values[at]
+        if at + 1 == len(stamps) and self._carries(instant):
+            positions = before.positions + (instant - stamps[at]) / NS * before.velocities
+            return JointState(instant, self.joint_names, positions, before.velocities, before.efforts)
         if at + 1 == len(stamps) or stamps[at + 1] - stamps[at] > self._max_age_ns:
             return before
         after = self._joints.values[at + 1]

@@ -38,21 +38,23 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     rows, columns = image.shape[-3:-1]
     if rows % height == 0 and columns % width == 0:
         return _average_blocks(image, rows // height, columns // width)
-    by_columns = _triangle_weights(columns, width)
-    narrow = _weigh_rows(image.reshape(*image.shape[:-2], columns * 3), _triangle_weights(rows, height))
-    narrow = narrow.reshape(*image.shape[:-3], height, columns, 3)
-    return np.floor(by_columns @ narrow + 0.5).astype(np.uint8)
+    flat = image.reshape(*image.shape[:-2], columns * 3)
+    narrow = _weigh_rows(flat.astype(np.float32), _triangle_taps(rows, height))  # single precision is exact here
+    turned = narrow.reshape(-1, columns, 3).transpose(1, 0, 2).reshape(columns, -1)
+    small = _weigh_rows(turned.astype(np.float64), _triangle_taps(columns, width))
+    small = small.reshape(width, -1, 3).transpose(1, 0, 2).reshape(*image.shape[:-3], height, width, 3)
+    return np.floor(small + 0.5).astype(np.uint8)
 
 
-def _weigh_rows(flat: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(..., n_out, W) float64 sums of rows of `flat` (..., n_in, W), of each only the few rows that count.
+def _weigh_rows(values: np.ndarray, taps: list[tuple[int, np.ndarray]]) -> np.ndarray:
+    """(..., n_out, W) weighted sums of rows of `values` (..., n_in, W), of each only the few rows that count.
 
-    Single precision is exact here: weights are whole multiples of 1 / `_WEIGHT_ONE` that sum to one.
+    Exact: weights are whole multiples of 1 / `_WEIGHT_ONE` that sum to one, so that sums of pixels need 24 bits, and
+    sums of such sums 40.
     """
-    values, out = flat.astype(np.float32), np.empty((*flat.shape[:-2], len(weights), flat.shape[-1]))
-    for k, row in enumerate(weights.astype(np.float32)):
-        first, last = np.flatnonzero(row)[[0, -1]]
-        out[..., k, :] = row[first : last + 1] @ values[..., first : last + 1, :]
+    out = np.empty((*values.shape[:-2], len(taps), values.shape[-1]), values.dtype)
+    for k, (first, weights) in enumerate(taps):
+        out[..., k, :] = weights.astype(values.dtype) @ values[..., first : first + len(weights), :]
     return out
 
 
@@ -65,16 +67,15 @@ def _average_blocks(image: np.ndarray, fy: int, fx: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _triangle_weights(n_in: int, n_out: int) -> np.ndarray:
-    """(n_out, n_in) matrix whose rows sum to exactly one."""
+def _triangle_taps(n_in: int, n_out: int) -> list[tuple[int, np.ndarray]]:
+    """For each of `n_out` rows the first of the `n_in` rows that count, and their weights, which sum to exactly one."""
     scale = n_in / n_out
     centres = (np.arange(n_out) + 0.5) * scale - 0.5
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in) - centres[:, None]) / max(scale, 1.0))
     whole = np.rint(weights / weights.sum(axis=1, keepdims=True) * _WEIGHT_ONE)
     whole[np.arange(n_out), whole.argmax(axis=1)] += _WEIGHT_ONE - whole.sum(axis=1)
-    whole /= _WEIGHT_ONE
-    whole.setflags(write=False)
-    return whole
+    used = [np.flatnonzero(row)[[0, -1]] for row in whole]
+    return [(int(a), row[a : b + 1] / _WEIGHT_ONE) for row, (a, b) in zip(whole, used, strict=True)]
 
 
 def tile(frames: np.ndarray) -> np.ndarray:

@@ -36,6 +36,9 @@ class CameraParams:
     patience_s: float = param(
         0.03, unit="s", low=0.0, high=1.0, doc="How long a complete observation waits for a view that is late"
     )
+    carry_s: float = param(
+        0.015, unit="s", low=0.0, high=0.1, doc="Joints this much older than an image move on by their velocities"
+    )
     warn_period_s: float = param(
         5.0, unit="s", low=0.1, high=3600.0, doc="How often a missing stream is complained about"
     )
@@ -58,6 +61,7 @@ class CameraNode(WamNode):
             frame_period_ns=round(NS / robot.frame_rate_hz),
             max_age_ns=round(p.max_age_s * NS),
             patience_ns=round(p.patience_s * NS),
+            carry_ns=round(p.carry_s * NS),
             decode=lambda msg: resize(convert.image_to_numpy(msg), robot.image_height, robot.image_width),
         )
         suffix = "/compressed" if p.compressed else ""
