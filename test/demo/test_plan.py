@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from wam_ros.demo.args import DemoArgs
@@ -51,14 +55,26 @@ def test_parameters_keep_their_type(value, text):
     assert node_command("n", {"p": value}).argv[-1] == f"p:={text}"
 
 
-def test_processes_reach_no_other_machine_and_no_other_robot():
-    env = environment(42, {"ROS_DOMAIN_ID": "0", "ROS_LOCALHOST_ONLY": "0", "ROS_STATIC_PEERS": "robot"})
+def test_processes_reach_no_other_machine_and_no_other_robot(tmp_path):
+    env = environment(42, tmp_path, {"ROS_DOMAIN_ID": "0", "ROS_LOCALHOST_ONLY": "0", "ROS_STATIC_PEERS": "robot"})
     assert env["ROS_DOMAIN_ID"] == "42"
     assert env["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert "ROS_STATIC_PEERS" not in env
     assert "ROS_LOCALHOST_ONLY" not in env
 
 
-def test_what_the_person_chose_for_transport_and_threads_stays():
-    env = environment(1, {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "OMP_NUM_THREADS": "3"})
+def test_what_the_person_chose_for_transport_and_threads_stays(tmp_path):
+    env = environment(1, tmp_path, {"FASTDDS_BUILTIN_TRANSPORTS": "UDPv4", "OMP_NUM_THREADS": "3"})
     assert (env["FASTDDS_BUILTIN_TRANSPORTS"], env["OMP_NUM_THREADS"]) == ("UDPv4", "3")
+
+
+@pytest.mark.ros
+def test_neither_the_home_nor_the_current_folder_matters_to_the_processes(tmp_path):
+    pytest.importorskip("rclpy")
+    env = environment(1, tmp_path, os.environ | {"HOME": "/proc", "ROS_LOG_DIR": "/proc/log"})
+    if sys.version_info >= (3, 11):
+        (tmp_path / "types.py").write_text("raise RuntimeError('this shadows a module of Python')")
+    code = "import rclpy; rclpy.init(); rclpy.create_node('n').get_logger().info('here'); rclpy.shutdown()"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.glob("*.log"))

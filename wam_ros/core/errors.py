@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 
 
@@ -15,7 +16,7 @@ class UnknownNameError(WamError):
 
     def __init__(self, kind: str, name: str, choices: Iterable[str]) -> None:
         listed = sorted(choices)
-        close = difflib.get_close_matches(name, listed, n=1)
+        close = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
         super().__init__(f"unknown {kind} '{name[:80]}'.{hint} Choices: {', '.join(listed) or 'none'}")
         self.kind, self.name, self.choices = kind, name, listed
@@ -27,3 +28,10 @@ def require_known(kind: str, name: str, choices: Iterable[str]) -> str:
     if name not in listed:
         raise UnknownNameError(kind, name, listed)
     return name
+
+
+def require_within(name: str, value: float, low: float, high: float = math.inf) -> None:
+    """Raise a `WamError` unless `value` lies within [low, high]; NaN does not."""
+    if not low <= value <= high:
+        bounds = f"at least {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
+        raise WamError(f"{name} must be {bounds}, found {value:g}")

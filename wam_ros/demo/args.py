@@ -12,8 +12,10 @@ from typing import Annotated, Literal
 import tyro
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.errors import WamError, require_known, require_within
+from wam_ros.core.files import make_folder, require_writable
 from wam_ros.core.resources import config_names, config_path
+from wam_ros.view.port import require_free_port
 
 COLOURS = ("red", "green", "blue")  # blocks on the simulated table
 MAX_INSTRUCTION = 200  # characters, as the inference node
@@ -81,18 +83,13 @@ def check_args(args: DemoArgs) -> None:
     Raises:
         WamError: one line naming the argument, what was found and what is possible.
     """
-    if args.episodes is not None and args.episodes < 1:
-        raise WamError(f"--episodes must be at least 1, found {args.episodes}")
-    if not 0 < args.rate <= 20:
-        raise WamError(f"--rate must be above 0 and at most 20, found {args.rate}")
-    if not 0 < args.time_limit <= 600:
-        raise WamError(f"--time-limit must be above 0 and at most 600 s, found {args.time_limit}")
-    if args.seed < 0 or args.seed > 2**31:
-        raise WamError(f"--seed must be between 0 and {2**31}, found {args.seed}")
-    if args.domain_id is not None and not 0 <= args.domain_id <= 101:
-        raise WamError(f"--domain-id must be between 0 and 101, found {args.domain_id}")
-    if args.steps < 0:
-        raise WamError(f"--steps must not be negative, found {args.steps}")
+    if args.episodes is not None:
+        require_within("--episodes", args.episodes, 1)
+    require_within("--rate", args.rate, 0.05, 20)
+    require_within("--time-limit", args.time_limit, 0.1, 600)
+    require_within("--seed", args.seed, 0, 2**31 - 1)
+    require_within("--domain-id", args.domain_id or 0, 0, 101)
+    require_within("--steps", args.steps, 0, 1000)
     check_instruction(args)
     load_embodiment(args.embodiment)
     if args.model and not args.model.endswith((".yaml", ".yml")):
@@ -126,38 +123,6 @@ def check_instruction(args: DemoArgs) -> None:
         raise WamError("--instruction has unprintable characters")
 
 
-def require_writable(option: str, file: str) -> None:
-    """Raise unless `file` (or '' for none) can be written; nothing is left behind."""
-    if not file:
-        return
-    path = Path(file)
-    if path.is_dir():
-        raise WamError(f"{option} {file} is a folder; name a file in it")
-    if not path.parent.is_dir():
-        raise WamError(f"{option} {file}: folder '{path.parent}' does not exist")
-    try:
-        if path.exists():
-            with path.open("ab"):
-                return
-        with tempfile.TemporaryFile(dir=path.parent):
-            return
-    except OSError as error:
-        raise WamError(f"{option} {file} cannot be written: {error.strerror or error}") from error
-
-
-def require_free_port(port: int) -> None:
-    """Raise unless TCP `port` on localhost can be bound."""
-    if not 1 <= port <= 65535:
-        raise WamError(f"--port must be between 1 and 65535, found {port}")
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind(("127.0.0.1", port))
-        except OSError as error:
-            reason = "is in use" if error.errno == 98 else f"cannot be used ({error.strerror})"
-            raise WamError(f"port {port} {reason}; choose another with --port") from error
-
-
 def make_log_folder(logs: str) -> Path:
     """Create the folder for logs; '' is a new one in the temporary folder.
 
@@ -166,13 +131,7 @@ def make_log_folder(logs: str) -> Path:
     """
     if not logs:
         return Path(tempfile.mkdtemp(prefix="wam-demo-"))
-    path = Path(logs)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            return path.resolve()
-    except OSError as error:
-        raise WamError(f"--logs {logs} cannot be written: {error.strerror or error}") from error
+    return make_folder("--logs", logs)
 
 
 def free_domain_id(start: int | None = None) -> int:

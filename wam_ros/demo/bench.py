@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import require_within
 from wam_ros.core.policy import Policy
 from wam_ros.core.trace import percentiles_ms
 from wam_ros.core.types import NS, Observation
@@ -37,8 +37,8 @@ def main(args: Bench) -> None:
     Raises:
         WamError: unknown names, or a damaged checkpoint.
     """
-    if args.chunks < 1 or args.warmups < 0:
-        raise WamError(f"--chunks must be at least 1 and --warmups at least 0, found {args.chunks} and {args.warmups}")
+    for name, low in (("chunks", 1), ("warmups", 0), ("threads", 1), ("steps", 0)):
+        require_within(f"--{name}", getattr(args, name), low)
     from wam_ros.models import load_policy
 
     embodiment = load_embodiment(args.embodiment)

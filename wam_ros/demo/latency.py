@@ -14,7 +14,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import WamError, require_within
+from wam_ros.core.files import require_writable
 from wam_ros.core.trace import TOTALS, ServoLag, Trace, chunk_number
 from wam_ros.core.types import NS
 from wam_ros.demo.latency_plot import write_plot
@@ -100,10 +101,11 @@ def main(args: Latency) -> int:
     Raises:
         WamError: an argument is wrong, or the recording cannot be read.
     """
-    if not 0 < args.seconds <= 86_400:
-        raise WamError(f"--seconds must be within (0, 86400], found {args.seconds:g}")
+    require_within("--seconds", args.seconds, 0.1, 86_400)
     if args.plot and not args.plot.endswith(".svg"):
         raise WamError(f"--plot must end in .svg, found {args.plot}")
+    for option in ("plot", "json"):
+        require_writable(f"--{option}", getattr(args, option))
     trace = Trace()
     read_bag(Path(args.bag), trace) if args.bag else listen(args, trace)
     summary = trace.summary()
@@ -112,13 +114,10 @@ def main(args: Latency) -> int:
         console.print("no chunk was followed to its command: does the loop run, armed, on this ROS domain and clock?")
         return 1
     print_summary(summary, console)
-    try:
-        if args.plot:
-            write_plot(trace.values_ms(), Path(args.plot))
-        if args.json:
-            Path(args.json).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise WamError(f"{error.filename} cannot be written: {error.strerror}") from error
+    if args.plot:
+        write_plot(trace.values_ms(), Path(args.plot))
+    if args.json:
+        Path(args.json).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     return 0
 
 

@@ -43,7 +43,7 @@ def main(args: DemoArgs) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started us in the background, deaf to Ctrl-C
         signal.signal(number, _interrupt)
     # This process sees the same network as its children: set before anything of ROS is loaded.
-    env = environment(domain_id)
+    env = environment(domain_id, folder)
     os.environ.update(env)
     supervisor = Supervisor(commands(args), folder, env)
     try:

@@ -62,14 +62,22 @@ def format_parameter(value: bool | int | float | str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def environment(domain_id: int, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment of every process: this machine only, a domain of its own, one thread per numeric library."""
+def environment(domain_id: int, logs: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Environment of every process: this machine only, a domain of its own, one thread per numeric library.
+
+    Args:
+        domain_id: of the run.
+        logs: folder for what ROS itself logs; the home folder, its own choice, need not be writable.
+        base: what is inherited; by default the environment of this process.
+    """
     env = dict(os.environ if base is None else base)
     env.update(ros_environment(env))
     env["ROS_DOMAIN_ID"] = str(domain_id)
     env["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     env.pop("ROS_LOCALHOST_ONLY", None)  # the older switch; it overrides the range and warns
     env.pop("ROS_STATIC_PEERS", None)
+    env["ROS_LOG_DIR"] = str(logs)
+    env["PYTHONSAFEPATH"] = "1"  # a file of the current folder must not stand for a module that a node imports
     env.setdefault("PYTHONUNBUFFERED", "1")
     env.setdefault("RCUTILS_LOGGING_BUFFERED_STREAM", "0")
     env.setdefault("RCUTILS_LOGGING_USE_STDOUT", "1")

@@ -71,7 +71,11 @@ class Link:
     def __init__(self, name: str, handlers: dict[str, Handler], domain_id: int | None = None) -> None:
         # Signals stay with the program: a Ctrl-C must still find a context that can ask for a stop.
         self._context = rclpy.Context()
-        rclpy.init(args=[], context=self._context, domain_id=domain_id, signal_handler_options=SignalHandlerOptions.NO)
+        signals = SignalHandlerOptions.NO
+        try:
+            rclpy.init(args=[], context=self._context, domain_id=domain_id, signal_handler_options=signals)
+        except RuntimeError as error:
+            raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
         self.node = Node(name, context=self._context, enable_rosout=False, start_parameter_services=False)
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)

@@ -80,7 +80,9 @@ def _cameras(spec: mujoco.MjSpec, embodiment: Embodiment, camera_size: tuple[int
         if view == "wrist":
             hand = spec.body("panda_hand")
             if hand is None:
-                raise WamError("the simulated wrist camera needs a body 'panda_hand'")
+                raise WamError(
+                    f"only the panda can be simulated: '{embodiment.name}' has no 'panda_hand' for the wrist camera"
+                )
             # In front of the hand, looking along the fingers; their tips and what they hold stay in the picture.
             position, target, up = np.array([0.075, 0.0, 0.045]), np.array([0.022, 0.0, 0.16]), np.array([1.0, 0, 0])
             hand.add_camera(name=view, pos=position, quat=_look_at(position, target, up), fovy=72)

@@ -76,6 +76,8 @@ class ClosedLoop:
         while self._waiting and self._waiting[0][0] <= self.now_ns:
             chunk, _ = self.session.chunk(self._waiting.pop(0)[1], self.now_ns)
             taken.append(chunk)
+            if (look := self.session.next_look()) is not None:
+                self._ask(*look)
         self._move()
         return taken
 

@@ -12,7 +12,10 @@ from rich.progress import Progress
 from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.errors import require_known, require_within
+from wam_ros.core.files import require_writable
 from wam_ros.core.images import mse, psnr_db
+from wam_ros.core.latency import AUTO, CHUNKING
 from wam_ros.core.policy import Policy
 from wam_ros.core.types import NS
 from wam_ros.data.episodes import Episodes, load_episodes
@@ -20,7 +23,7 @@ from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.config import load_model_config
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
-from wam_ros.train.closed_loop import ClosedLoop, Delay, make_observation
+from wam_ros.train.closed_loop import ENSEMBLE, ClosedLoop, Delay, make_observation
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,11 @@ class Eval:
     seed: int = 900_000
     nudge: bool = False
     swap: bool = False  # name another block than the seed's own
-    memory: str = "real"  # or imagined
+    memory: str = "real"  # or imagined: the model never looks again
     every: int = 4  # control steps between two predictions
     delay: int = 1  # control steps until a prediction is executed
     jitter: int = 0  # up to so many control steps more
-    chunking: str = "auto"  # how chunks follow each other: auto, guided, replace, lookahead, synchronous, ensemble
+    chunking: str = "auto"  # auto, guided, prefix, replace, lookahead, synchronous or ensemble
     steps: int = 0  # denoising steps; 0 takes the model's own
     max_steps: int = 64  # control steps in motion; standing and thinking do not count
     threads: int = 1
@@ -46,7 +49,18 @@ class Eval:
 
 
 def main(args: Eval) -> None:
-    """Print the tables and write the JSON."""
+    """Print the tables and write the JSON.
+
+    Raises:
+        WamError: an argument, checkpoint or file is wrong; nothing has been run then.
+    """
+    require_within("--episodes", args.episodes, 0)
+    for name in ("every", "max_steps", "threads"):
+        require_within(f"--{name.replace('_', '-')}", getattr(args, name), 1)
+    for name in ("delay", "jitter", "steps"):
+        require_within(f"--{name}", getattr(args, name), 0)
+    require_known("chunking", args.chunking, (AUTO, *CHUNKING, ENSEMBLE))
+    require_writable("--json", args.json)
     embodiment = load_embodiment(load_model_config(args.model).embodiment)
     policy = load_policy(
         args.model, args.checkpoint, embodiment, threads=args.threads, steps=args.steps, memory=args.memory

@@ -11,6 +11,8 @@ import numpy as np
 from rich.progress import Progress
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.errors import require_within
+from wam_ros.core.files import make_folder
 from wam_ros.core.images import resize
 from wam_ros.data.episodes import Episodes, save_shard
 from wam_ros.sim.drive import StepDriver
@@ -36,7 +38,17 @@ class RecordSim:
 
 
 def main(args: RecordSim) -> None:
-    """Record all shards in parallel, each from its own seeds, so that the result does not depend on `workers`."""
+    """Record all shards in parallel, each from its own seeds, so that the result does not depend on `workers`.
+
+    Raises:
+        WamError: an argument is wrong, the folder cannot be written, or the robot cannot be simulated.
+    """
+    for name in ("episodes", "steps", "workers"):
+        require_within(f"--{name}", getattr(args, name), 1)
+    for name in ("nudge", "burst", "pinch"):
+        require_within(f"--{name}", getattr(args, name), 0, 1)
+    require_within("--seed", args.seed, 0)
+    make_folder("--out", args.out)
     embodiment = load_embodiment(args.embodiment)
     header = {
         "embodiment": args.embodiment,

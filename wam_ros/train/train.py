@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError
-from wam_ros.data.episodes import load_episodes
+from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.errors import WamError, require_within
+from wam_ros.core.files import make_folder
+from wam_ros.data.episodes import Episodes, load_episodes
 from wam_ros.models.dreamzero.config import load_model_config
 from wam_ros.models.dreamzero.load import Networks, load_checkpoint, save_checkpoint
 from wam_ros.models.dreamzero.model import WorldActionModel
@@ -42,20 +43,21 @@ class Train:
 
 
 def main(args: Train) -> None:
-    """Run the stages; `out/<model>.safetensors` is the result, `out/log.jsonl` the curve."""
+    """Run the stages; `out/<model>.safetensors` is the result, `out/log.jsonl` the curve.
+
+    Raises:
+        WamError: an argument is wrong, the demonstrations are missing or of another robot, or `out` cannot be written.
+    """
+    _check(args)
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
     config = load_model_config(args.model)
     embodiment = load_embodiment(config.embodiment)
-    episodes, header = load_episodes(args.data)
-    if tuple(header["joint_names"]) != embodiment.joint_names:
-        raise WamError(
-            f"'{args.data}' was recorded with joints {header['joint_names']}, not those of {embodiment.name}"
-        )
-    args.out.mkdir(parents=True, exist_ok=True)
+    episodes = _load(args.data, embodiment)
+    make_folder("--out", args.out)
     relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
     normaliser = Normaliser.fit(episodes.states, episodes.actions, relative, config.chunk.action_horizon)
-    tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)
+    tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks = Networks(WorldActionModel(config), tokenizer, normaliser)
     log = _Log(args.out / "log.jsonl")
     facts = {"arguments": {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}}
@@ -79,7 +81,7 @@ def main(args: Train) -> None:
         networks.model.text_encoder.load_state_dict(old.model.text_encoder.state_dict())
         if args.resume is not None:
             networks.model.load_state_dict(old.model.state_dict())
-    networks.tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    networks.tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     latents = encode_all(networks.tokenizer, frames)
     data = Demonstrations(episodes, latents, config, networks.normaliser, networks.model.text_encoder)
     if earlier is None:
@@ -87,6 +89,20 @@ def main(args: Train) -> None:
         save(networks.model, 0)
     best = train_wam(networks.model, data, args.minutes, args.batch, args.blocks, generator, log, save)
     save(best, log.last_step, config.name)
+
+
+def _check(args: Train) -> None:
+    for name in ("batch", "blocks", "threads"):
+        require_within(f"--{name}", getattr(args, name), 1)
+    for name in ("tokenizer_minutes", "grounding_minutes", "minutes"):
+        require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
+
+
+def _load(folder: Path, embodiment: Embodiment) -> Episodes:
+    episodes, header = load_episodes(folder)
+    if tuple(header["joint_names"]) != embodiment.joint_names:
+        raise WamError(f"'{folder}' was recorded with joints {header['joint_names']}, not those of {embodiment.name}")
+    return episodes
 
 
 class _Log:

@@ -53,9 +53,10 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
     def randn(x: Tensor) -> Tensor:
         return torch.randn(x.shape, generator=generator)
 
-    t_video, t_action = levels(batch.state.shape[:2], generator)
+    n_sequences, n_blocks = batch.state.shape[:2]
+    t_video, t_action = levels((n_sequences, n_blocks), generator)
     video, action = batch.video.float(), batch.action.float()
-    given = committed(action.shape[:2], model.config.chunk, generator)
+    given = committed((n_sequences, n_blocks), model.config.chunk, generator)
     t_action = t_action[..., None] * ~given
     noise_video, noise_action = randn(video), randn(action)
     clean = batch.clean.float()

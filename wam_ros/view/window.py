@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -16,6 +15,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import load_yaml
+from wam_ros.view.port import require_free_port
 
 GHOST = (0.25, 0.75, 0.45, 0.25)  # RGBA in [0, 1]
 _PATH_COLOUR = (60, 190, 110)
@@ -46,7 +46,7 @@ class Window:
     """
 
     def __init__(self, embodiment: Embodiment, host: str = "127.0.0.1", port: int = 8080) -> None:
-        require_port(host, port)  # the server would silently take the next one
+        require_free_port(port, host)  # the server would silently take the next one
         self._server = viser.ViserServer(host=host, port=port, label="wam", verbose=False)
         self._actions: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._names = embodiment.joint_names
@@ -173,13 +173,3 @@ class Window:
 def plain(text: str) -> str:
     """Text that a Markdown page shows as it is, on one line."""
     return "".join(f"\\{c}" if c in "\\`*_{}[]<>#|~" else c for c in " ".join(text.split()))
-
-
-def require_port(host: str, port: int) -> None:
-    """Raise a `WamError` that names the port unless it can be listened on."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            s.bind((host, port))
-        except OSError as error:
-            raise WamError(f"port {port} on {host} cannot be used: {error.strerror}; choose another") from error
