@@ -49,6 +49,14 @@ def test_the_board_has_a_column_per_imagined_instant():
     assert model.board(32).shape[1] == alone.shape[1] + 2 * 38
 
 
+def test_imagined_frames_whose_instants_are_over_are_not_shown_any_more():
+    grey = np.full((2, 8, 8, 3), 77, np.uint8)
+    model = ViewModel(imagined=ImaginedFuture(1, VIEWS, grey[None], (NS,), ("j",), np.zeros((8, 1))))
+    for stamp_ns, shown in ((NS, True), (NS + 1, False)):
+        model.observation = Observation(stamp_ns, VIEWS, FRAMES, (0, 0), JOINTS)
+        assert (model.board(32) == 77).all(axis=2).any() == shown
+
+
 def test_how_far_ahead_is_told_by_the_frames_own_chunk(monkeypatch):
     labels = []
     monkeypatch.setattr(

@@ -23,6 +23,15 @@ def test_tiles_lie_where_column_and_view_say():
     assert found == [[10, 110], [60, 160]]
 
 
+def test_labels_grow_with_the_tiles():
+    heights = []
+    for tile in (64, 256):
+        board = compose_board([Column("mmmm", frames(0, 0))], ("", ""), tile)
+        rows = np.flatnonzero((board[:, 6:] > 60).any(axis=(1, 2)))
+        heights.append(rows.max() - rows.min())
+    assert heights[1] > 1.5 * heights[0]
+
+
 def test_a_column_with_other_views_is_drawn_empty():
     board = compose_board([Column("a", frames(200, 200, 200))], ("front", "wrist"), 64)
     assert not (board == 200).all(axis=2).any()

@@ -47,6 +47,27 @@ def test_the_page_is_served_and_takes_every_update(window, port):
     assert window.take_actions() == []
 
 
+def test_the_path_is_shown_only_with_a_plan(window):
+    window.show_plan(np.array(PANDA.home), np.zeros((5, 3)))
+    assert window._path.visible
+    window.show_plan(None, None)
+    assert not window._path.visible
+
+
+def test_a_new_instruction_does_not_replace_what_a_person_is_writing(window):
+    window._instruction.value = ""
+    window._filled_in = ""
+    window.show_instruction("pick up the red block")
+    assert window._instruction.value == "pick up the red block"
+    window._instruction.value = "pick up the bl"  # as the browser sends it
+    window.show_instruction("grab the green block")
+    assert window._instruction.value == "pick up the bl"
+    window._instruction.value = "pick up the blue block"  # and follows it
+    window.show_instruction("pick up the blue block")
+    window.show_instruction("grab the red cube")
+    assert window._instruction.value == "grab the red cube"
+
+
 def test_a_second_page_on_the_same_port_is_refused_by_name(window, port):
     with pytest.raises(WamError, match=str(port)):
         Window(PANDA, port=port)

@@ -15,6 +15,11 @@ def test_the_sentence_of_the_report_is_passed_on():
     assert describe_safety(report).endswith("joint_states are 0.4 s old")
 
 
+def test_what_is_said_of_the_state_itself_is_not_said_twice():
+    report = SafetyReport(0, 0, SafetyState.ARMED, Decision.UNKNOWN, sentence="armed, 0.52 s of plan left")
+    assert describe_safety(report) == "armed, 0.52 s of plan left"
+
+
 def test_decisions_say_what_and_why():
     cut = SafetyReport(
         0, 1, SafetyState.ARMED, Decision.TRUNCATED, Reason.ENV_COLLISION, steps_accepted=3, steps_total=8

@@ -53,8 +53,9 @@ class ViewModel:
             return None
         columns = [Column("camera, now", self.observation.frames)]
         if self.imagined is not None:
-            frames = enumerate(self.imagined.frames)
-            columns += [Column(f"imagined{self._ahead.get(f, '')}", views) for f, views in frames]
+            over = self.observation.stamp_ns > self.imagined.instants_ns[-1]  # of a plan or a scene that is gone
+            for f, views in enumerate(self.imagined.frames):
+                columns.append(Column(f"imagined{self._ahead.get(f, '')}", None if over else views))
         return compose_board(columns, self.observation.view_names, tile)
 
     def lines(self) -> list[tuple[str, str]]:

@@ -46,7 +46,8 @@ def compose_board(
     Returns:
         (H, W, 3) uint8 RGB; both sides are even, as video encoders want.
     """
-    head, label, foot = (30 if title else 0), 22, (26 if footer else 0)
+    text = max(14, tile // 10)  # px; in proportion, because a page shrinks the board to its width
+    head, label, foot = (30 if title else 0), text + 8, (26 if footer else 0)
     width = len(columns) * (tile + _GAP) + _GAP
     height = head + label + len(views) * (tile + _GAP) + _GAP + foot
     board = Image.new("RGB", (width + width % 2, height + height % 2), _BACKGROUND)
@@ -55,7 +56,7 @@ def compose_board(
         draw.text((_GAP, 6), fit_text(title, width - 2 * _GAP, 18), _INK, _font(18))
     for c, column in enumerate(columns):
         x = _GAP + c * (tile + _GAP)
-        draw.text((x, head + 3), fit_text(column.label, tile, 14), _FAINT, _font(14))
+        draw.text((x, head + 3), fit_text(column.label, tile, text), _FAINT, _font(text))
         for v in range(len(views)):
             y = head + label + v * (tile + _GAP)
             if column.frames is not None and len(column.frames) == len(views):
@@ -63,9 +64,8 @@ def compose_board(
             else:
                 draw.rectangle((x, y, x + tile - 1, y + tile - 1), outline=(50, 54, 60))
     for v, view in enumerate(views):
-        draw.text(
-            (2 * _GAP, head + label + v * (tile + _GAP) + 4), view, _INK, _font(14), stroke_width=1, stroke_fill=0
-        )
+        y = head + label + v * (tile + _GAP) + 4
+        draw.text((2 * _GAP, y), view, _INK, _font(text), stroke_width=2, stroke_fill=_BACKGROUND)
     if footer:
         draw.text((_GAP, height - foot + 2), fit_text(footer, width - 2 * _GAP, 14), _FAINT, _font(14))
     return np.asarray(board)

@@ -51,6 +51,7 @@ class Window:
         self._actions: SimpleQueue[tuple[str, str]] = SimpleQueue()
         self._names = embodiment.joint_names
         self._objects: dict[str, viser.BoxHandle] = {}
+        self._path: viser.LineSegmentsHandle | None = None
         self._build_scene(embodiment)
         self._build_panel()
 
@@ -91,12 +92,13 @@ class Window:
         gui = self._server.gui
         gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
-        self._instruction = gui.add_text("instruction", "")
+        self._instruction, self._filled_in = gui.add_text("instruction", ""), ""
         for label, action, colour in (("follow", "instruct", "green"), ("emergency stop", "estop", "red")):
             button = gui.add_button(label, color=colour)  # type: ignore[arg-type]
             button.on_click(functools.partial(self._on_button, action))
         self._state = gui.add_markdown("waiting for the loop")
         self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
+        gui.add_markdown("green: the proven motion, and where it ends at rest")
         group = gui.add_button_group("motion", ("arm", "disarm", "reset"))
         group.on_click(lambda _event: self._on_button(group.value))
 
@@ -136,9 +138,11 @@ class Window:
             self._ghost_frame.visible = end is not None
             if end is not None:
                 self._ghost.update_cfg(self._order(end))
+            if self._path is not None:
+                self._path.visible = False
             if path is not None and len(path) > 1:
                 segments = np.stack([path[:-1], path[1:]], axis=1).astype(np.float32)
-                self._server.scene.add_line_segments("/plan", segments, _PATH_COLOUR, thickness=0.005)
+                self._path = self._server.scene.add_line_segments("/plan", segments, _PATH_COLOUR, thickness=0.005)
 
     def show_objects(self, boxes: Sequence[Box]) -> None:
         """Draw boxes that are not obstacles, such as the blocks of a simulated task; the same name is the same box."""
@@ -161,9 +165,9 @@ class Window:
             self._state.content = text
 
     def show_instruction(self, instruction: str) -> None:
-        """Fill the instruction box, as when a new episode begins."""
-        if self._instruction.value != instruction:
-            self._instruction.value = instruction  # type: ignore[misc]  # asymmetric property
+        """Fill the instruction box, as when a new episode begins, unless the person is writing in it."""
+        if self._instruction.value in (self._filled_in, instruction):
+            self._instruction.value = self._filled_in = instruction  # type: ignore[misc]  # asymmetric property
 
     def close(self) -> None:
         """Stop serving."""

@@ -17,11 +17,12 @@ MEANING = {
 
 
 def describe_safety(report: SafetyReport | None) -> str:
-    """State and, when there is one, the sentence of the last report."""
+    """State, and the sentence of the last report; one that is of the state itself stands for both."""
     if report is None:
         return MEANING[SafetyState.UNKNOWN]
-    text = MEANING[report.state]
-    return f"{text}. {report.sentence}" if report.sentence else text
+    if report.sentence and report.decision == Decision.UNKNOWN:
+        return report.sentence
+    return f"{MEANING[report.state]}. {report.sentence}" if report.sentence else MEANING[report.state]
 
 
 def describe_decision(report: SafetyReport | None) -> str:
