@@ -6,7 +6,9 @@ and messages with the fields that it fills in.
 
 import struct
 import sys
+import weakref
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -63,6 +65,7 @@ class Scene:
         )
         self.base = np.eye(4)  # pose of panda_link0 in the planning frame
         self.current_state, self.valid, self.asked, self.locked = object(), True, [], False
+        self.told = []  # messages given to the monitor
 
     def read_only(self):
         return self
@@ -80,8 +83,14 @@ class Scene:
     def get_frame_transform(self, frame_id):
         return self.base
 
-    def is_path_valid(self, trajectory, joint_model_group_name, verbose=False):
+    def new_planning_scene_message(self, scene):
+        self.told.append(scene)
+        return True
+
+    def is_path_valid(self, trajectory, joint_model_group_name, verbose=False, invalid_index=None):
         assert self.locked
+        if not isinstance(invalid_index, list):
+            raise TypeError("is_path_valid(): incompatible function arguments")  # its own default, None, is none
         self.asked.append((trajectory, joint_model_group_name))
         return self.valid
 
@@ -116,17 +125,68 @@ def rig():
     return Rig(SafetyFilter(model), np.array(model.embodiment.home))
 
 
+class MoveItPy:
+    """moveit.planning.MoveItPy, whose end is the end of what keeps the scene up to date."""
+
+    made: ClassVar[dict] = {}
+
+    def __init__(self, node_name="moveit_py", name_space="", provide_planning_service=True, remappings=None):
+        self.made.update(name=node_name, space=name_space, service=provide_planning_service, remappings=remappings)
+        self.scene = Scene()
+
+    def get_robot_model(self):
+        return SimpleNamespace(joint_model_group_names=["panda_arm", "hand"])
+
+    def get_planning_scene_monitor(self):
+        return self.scene
+
+
 def moveit(scene):
-    robot = SimpleNamespace(joint_model_group_names=["panda_arm", "hand"])
-    return SimpleNamespace(get_robot_model=lambda: robot, get_planning_scene_monitor=lambda: scene)
+    made = MoveItPy()
+    made.scene = scene
+    return made
+
+
+class MoveGroupNode:
+    """A node beside a move_group: the client of its service and what listens to its topic."""
+
+    def __init__(self, rig):
+        self._rig, self.here, self.asked, self.hear = rig, False, [], None
+
+    def get_clock(self):
+        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self._rig.now))
+
+    def create_timer(self, period, call):
+        pass
+
+    def create_client(self, kind, name):
+        assert name == "get_planning_scene"
+        return SimpleNamespace(service_is_ready=lambda: self.here, call_async=self._ask)
+
+    def create_subscription(self, kind, topic, callback, profile):
+        assert topic == "monitored_planning_scene"
+        self.hear = callback
+
+    def _ask(self, request):
+        return SimpleNamespace(add_done_callback=self.asked.append)
+
+    def answer(self, scene):
+        response = SimpleNamespace(scene=scene)
+        self.asked.pop()(SimpleNamespace(result=lambda: response))
 
 
 @pytest.fixture
-def backend(scene, rig):
+def backend(scene, rig, monkeypatch):
+    messages, services = ModuleType("moveit_msgs.msg"), ModuleType("moveit_msgs.srv")
+    messages.PlanningScene = SimpleNamespace
+    services.GetPlanningScene = SimpleNamespace(Request=SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "moveit_msgs", ModuleType("moveit_msgs"))
+    monkeypatch.setitem(sys.modules, "moveit_msgs.msg", messages)
+    monkeypatch.setitem(sys.modules, "moveit_msgs.srv", services)
     reader = MoveItScene(rig.filter.model, "panda_arm", moveit(scene))
-    clock = SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=rig.now))
-    node = SimpleNamespace(get_clock=lambda: clock, create_timer=lambda period, call: None)
-    return MoveItBackend(node, rig.machine, rig.keep, reader, 10.0)
+    backend = MoveItBackend(MoveGroupNode(rig), rig.machine, rig.keep, reader, 10.0)
+    backend.node = backend._node
+    return backend
 
 
 def obstacle(rig, name):
@@ -270,3 +330,46 @@ def test_without_moveit_it_says_what_to_install_or_choose(monkeypatch):
 def test_an_unknown_group_is_refused_with_the_choices(scene, rig):
     with pytest.raises(WamError, match="Did you mean 'panda_arm'"):
         MoveItScene(rig.filter.model, "panda_am", moveit(scene))
+
+
+def test_moveit_lives_as_long_as_its_scene_is_read(scene, rig):
+    made = moveit(scene)
+    alive = weakref.ref(made)
+    reader = MoveItScene(rig.filter.model, "panda_arm", made)
+    del made
+    assert alive() is not None
+    del reader
+    assert alive() is None
+
+
+def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_move_group(rig, monkeypatch):
+    planning = ModuleType("moveit.planning")
+    planning.MoveItPy = MoveItPy
+    monkeypatch.setitem(sys.modules, "moveit", ModuleType("moveit"))
+    monkeypatch.setitem(sys.modules, "moveit.planning", planning)
+    MoveItScene(rig.filter.model, namespace="/cell")
+    aside = {"monitored_planning_scene": "safety_moveit/monitored_planning_scene"}
+    assert MoveItPy.made == {"name": "safety_moveit", "space": "/cell", "service": False, "remappings": aside}
+
+
+def test_the_whole_scene_of_move_group_is_asked_for_and_awaited(scene, rig, backend):
+    backend.tell()
+    assert rig.armed().chunk().report.decision == Decision.PASS, "without a move_group there is nothing to wait for"
+    backend.node.here = True
+    backend.tell()
+    assert "move_group has not answered" in rig.machine.surroundings.live.doubt(rig.now)
+    backend.node.hear("a change that is newer than the answer")
+    backend.node.answer("everything")
+    backend.tell()
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    newer = "a change that is newer than the answer"
+    assert scene.told == [newer, "everything", newer]
+    backend.node.hear("another")
+    backend.tell()
+    assert scene.told[3:] == ["another"]
+    assert not backend.node.asked
+    backend.node.here = False
+    backend.tell()
+    backend.node.here = True
+    backend.tell()
+    assert len(backend.node.asked) == 1, "a move_group that came back is asked again"

@@ -74,7 +74,8 @@ class SafetyNode(WamNode):
         self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
         self._pictures = Pictures(self, model, p.markers_hz)
         if p.collision_backend == "moveit":
-            MoveItBackend(self, self._machine, self._emit, MoveItScene(model, p.moveit_group), p.moveit_hz)
+            scene = MoveItScene(model, p.moveit_group, namespace=self.get_namespace())
+            MoveItBackend(self, self._machine, self._emit, scene, p.moveit_hz)
         ObstacleTopics(self, self._machine, self._emit, self._serve, p.cloud_voxel_m, p.cloud_lifetime_s)
         self.create_subscription(wam_msg.ActionChunk, "action_chunk", self._on_chunk, qos.CHUNK)
         self._joints = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)

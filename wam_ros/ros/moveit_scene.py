@@ -19,6 +19,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import SafeTrajectory
+from wam_ros.ros.move_group import MONITORED, WHOLE, MoveGroup
 from wam_ros.safety.answers import Output
 from wam_ros.safety.live import Change
 from wam_ros.safety.machine import SafetyMachine
@@ -33,10 +34,13 @@ SCENE = PREFIX + "scene"  # name of the doubt when the scene cannot be read
 OCTOMAP = "<octomap>"  # what MoveIt calls it in its allowed-collision matrix
 BOX, SPHERE, CYLINDER, CONE = 1, 2, 3, 4  # shape_msgs/SolidPrimitive
 EVERY = 5  # samples between the states of a second opinion
+NODE = "safety_moveit"  # whose parameters MoveIt reads
 
 
-def load_moveit(node_name: str = "safety_moveit") -> Any:
-    """A running `MoveItPy`; its parameters are those of the process (`--params-file`).
+def load_moveit(namespace: str = "") -> Any:
+    """A running `MoveItPy`; its parameters are those of the process (`--params-file`) for the node `safety_moveit`.
+
+    Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and nobody else's.
 
     Raises:
         WamError: moveit_py is not installed, or does not start with these parameters.
@@ -46,8 +50,9 @@ def load_moveit(node_name: str = "safety_moveit") -> Any:
     except ImportError as error:
         words = "install ros-$ROS_DISTRO-moveit-py or choose 'builtin'"
         raise WamError(f"collision_backend 'moveit' needs moveit_py ({error}); {words}") from error
+    aside = {MONITORED: f"{NODE}/{MONITORED}"}
     try:
-        return MoveItPy(node_name=node_name, provide_planning_service=False)
+        return MoveItPy(node_name=NODE, name_space=namespace, provide_planning_service=False, remappings=aside)
     except Exception as error:  # whatever pybind11 made of a C++ exception
         words = " ".join(str(error).split())[:300]
         raise WamError(f"MoveIt does not start: {words}; give it robot_description and its semantics") from error
@@ -59,16 +64,17 @@ class MoveItScene:
     Args:
         model: the robot as the filter sees it.
         group: joint model group that a second opinion is about; empty: all links are looked at.
-        moveit: a `MoveItPy`; None starts one.
+        moveit: a `MoveItPy`; None starts one. It is kept: without it the scene would stand still.
+        namespace: of the topics that MoveIt listens to.
 
     Raises:
         WamError: MoveIt is not there, does not start, or has no such group.
     """
 
-    def __init__(self, model: SafetyModel, group: str = "", moveit: Any = None) -> None:
-        moveit = moveit or load_moveit()
-        self._robot, self._model, self._group = moveit.get_robot_model(), model, group
-        self._monitor = moveit.get_planning_scene_monitor()
+    def __init__(self, model: SafetyModel, group: str = "", moveit: Any = None, namespace: str = "") -> None:
+        self._moveit = load_moveit(namespace) if moveit is None else moveit
+        self._robot, self._model, self._group = self._moveit.get_robot_model(), model, group
+        self.monitor = self._moveit.get_planning_scene_monitor()
         if group:
             require_known("joint model group", group, list(self._robot.joint_model_group_names))
         self._links = set(model.links)
@@ -78,7 +84,7 @@ class MoveItScene:
     def read(self, now_ns: int) -> tuple[list[Change], dict[str, Load]]:
         """What has to be told to the filter, and everything that is attached. An unreadable scene is a doubt."""
         try:
-            with self._monitor.read_only() as scene:
+            with self.monitor.read_only() as scene:
                 to_base = self._to_base(scene)
                 msg = scene.planning_scene_message
             obstacles = self._obstacles(msg, to_base)
@@ -103,12 +109,12 @@ class MoveItScene:
             for k in rows
         ]
         try:
-            with self._monitor.read_only() as scene:
+            with self.monitor.read_only() as scene:
                 state = copy.copy(scene.current_state)
                 msg = RobotTrajectory(self._robot).get_robot_trajectory_msg()
                 msg.joint_trajectory = JointTrajectory(joint_names=list(trajectory.joint_names), points=points)
                 path = RobotTrajectory(self._robot).set_robot_trajectory_msg(state, msg)
-                valid = scene.is_path_valid(path, self._group)
+                valid = scene.is_path_valid(path, self._group, False, [])  # None, its default, is not taken
         except Exception as error:
             return f"MoveIt could not look at it: {type(error).__name__} {str(error)[:200]}"
         return "" if valid else "MoveIt's planning scene does not allow it"
@@ -159,6 +165,7 @@ class MoveItBackend:
         self, node: Node, machine: SafetyMachine, emit: Callable[[Output], None], scene: MoveItScene, hz: float
     ) -> None:
         self._node, self._machine, self._emit, self._scene = node, machine, emit, scene
+        self._move_group = MoveGroup(node, scene.monitor)
         self._refused: set[str] = set()  # attached objects that could not be held
         machine.filter.second_opinion = scene.second_opinion
         node.create_timer(1 / hz, self.tell)
@@ -166,11 +173,12 @@ class MoveItBackend:
     def tell(self) -> None:
         """Read the scene once."""
         now_ns = self._node.get_clock().now().nanoseconds
+        awaited = Change(PREFIX + WHOLE, None, refusal=self._move_group.poll(), source=SOURCE)
         changes, attached = self._scene.read(now_ns)
         machine = self._machine
         for name in [n for n in {*machine.model.held, *self._refused} if n.startswith(PREFIX) and n not in attached]:
             self._hold(name, None, now_ns)
-        output = machine.on_obstacles(changes, now_ns)
+        output = machine.on_obstacles([awaited, *changes], now_ns)
         if output is not None:
             self._emit(output)
         for name, load in attached.items():  # after what was picked up is no obstacle any more

@@ -33,6 +33,7 @@ JOINTS = _profile(1)  # joint states that we publish: heard by reliable and by b
 JOINT_STATES = _profile(1, reliable=False)  # joint states that we hear: takes whatever a driver offers
 LATCHED = _profile(1, latched=True)  # e-stop and mode: a late listener must know them
 STATUS = _profile(10)
+SCENE = _profile(100)  # changes that build on each other: none may be missed
 
 
 def describe(profile: QoSProfile) -> str:
