@@ -60,11 +60,30 @@ def test_solid_markers_are_obstacles_at_least_their_size(kind, shape, size):
 
 
 def test_deletions_are_changes():
-    gone, all_gone = changes_from_markers(
-        MarkerArray(markers=[marker(action=Marker.DELETE), marker(action=Marker.DELETEALL)])
-    )
-    assert (gone.name, gone.obstacle, gone.refusal) == ("people/7", None, "")
-    assert (all_gone.name, all_gone.obstacle, all_gone.refusal) == (ALL, None, "")
+    removals = [marker(action=Marker.DELETE), marker(action=Marker.DELETEALL), Marker(action=Marker.DELETEALL)]
+    changes = changes_from_markers(MarkerArray(markers=removals))
+    assert [c.name for c in changes] == ["people/7", "people/*", ALL]
+    assert not any(c.obstacle or c.refusal for c in changes)
+
+
+def test_markers_of_long_namespaces_that_begin_alike_are_different_obstacles():
+    one, other = marker(), marker()
+    one.ns, other.ns = ("/perception/segmentation/instances/cluster_" + k for k in "12")
+    names = {c.name for c in changes_from_markers(MarkerArray(markers=[one, other]))}
+    assert len(names) == 2
+    one.ns = "n" * 100_000
+    (change,) = changes_from_markers(MarkerArray(markers=[one]))
+    assert "characters" in change.refusal
+
+
+@pytest.mark.parametrize("size", [np.nan, -5.0, 0.0])
+@pytest.mark.parametrize("kind", [Marker.CUBE, Marker.SPHERE, Marker.CYLINDER])
+@pytest.mark.parametrize("axis", "xyz")
+def test_a_size_that_is_none_in_any_direction_is_refused_and_not_outvoted_by_the_others(kind, axis, size):
+    odd = marker(kind)
+    setattr(odd.scale, axis, size)
+    (change,) = changes_from_markers(MarkerArray(markers=[odd]))
+    assert "must be positive" in change.refusal
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,32 @@ def test_nobody_moves_or_removes_what_somebody_else_has_told(rig):
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
 
 
+def test_removing_all_of_one_namespace_leaves_the_others(rig):
+    rig.held()
+    for name in ("people/1", "people/2", "people/left/1", "shelf/1"):
+        tell(rig, box((-1, 0, len(name))), name=name)
+    tell(rig, box((np.nan, 0, 1)), name="people/3")
+    tell(rig, box((np.nan, 0, 1)), name="shelf/3")
+    rig.machine.on_obstacles([Change("people/*", None)], rig.now)
+    assert set(rig.machine.model.obstacles) == {"table", "people/left/1", "shelf/1"}
+    assert "shelf/3" in rig.machine.surroundings.live.doubt(rig.now)
+    rig.machine.on_obstacles([Change("shelf/*", None)], rig.now)
+    assert set(rig.machine.model.obstacles) == {"table", "people/left/1"}
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+
+
+def test_what_was_refused_is_not_forgotten_however_much_is_refused(panda, home, rig):
+    rig = Rig(panda, home, max_obstacles=3).armed()
+    bad = [told(rig, box((np.nan, 0, 1)), name=f"a/{k}") for k in range(6)]
+    rig.machine.on_obstacles(bad, rig.now)
+    for k in range(6):
+        assert "refused" in rig.machine.surroundings.live.doubt(rig.now)
+        rig.machine.on_obstacles([Change(f"a/{k}", None)], rig.now)
+    assert "refused" in rig.machine.surroundings.live.doubt(rig.now), "three of them are known by number only"
+    rig.machine.on_obstacles([Change(ALL, None)], rig.now)
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+
+
 def test_older_news_does_not_replace_newer(rig):
     rig.held()
     new, old = told(rig, box((-1, 0, 1))), told(rig, box((-2, 0, 1)))
@@ -270,11 +296,33 @@ def test_what_is_held_is_kept_clear_and_weighs(rig):
 
 def test_what_cannot_be_held_changes_nothing(rig):
     names = rig.filter.model.pairs.names
-    for load in (Load("nowhere", 1.0), Load("panda_hand", -1.0), Load("panda_hand", 1.0, shape="box", size=(1.0,))):
+    sized = {"box": (1.0,), "mesh": (1.0, 1.0, 1.0), "plane": (), "hull": (), "points": (0.02,), "cup": ()}
+    odd = [Load("panda_hand", 1.0, shape=shape, size=size) for shape, size in sized.items()]
+    odd += [Load("nowhere", 1.0), Load("panda_hand", -1.0), Load("panda_hand", np.nan), Load("panda_hand", np.inf)]
+    odd += [Load("panda_hand", 1.0, (0.0, np.nan, 0.0))]
+    for load in odd:
         answer = rig.machine.hold("can", load, rig.now)
         assert not answer.ok
         assert "not held" in answer.message
         assert rig.filter.model.pairs.names == names
+
+
+@pytest.mark.parametrize("name", ["", "n" * 1000, "panda_link0", "panda_link0#7", "panda_link5"])
+def test_what_is_held_may_not_be_called_like_a_link_that_obstacles_ignore(rig, name):
+    answer = rig.machine.hold(name, Load("panda_hand", 0.1, shape="sphere", size=(0.05,)), rig.now)
+    assert not answer.ok
+    assert "cannot be its name" in answer.message
+    assert rig.machine.hold(name, None, rig.now).ok, "letting go of nothing harms nobody"
+
+
+def test_an_object_of_any_finite_mass_leaves_no_torque_unchecked(rig):
+    for mass in (1e3, 1e12, 1e300):
+        assert rig.machine.hold("anvil", Load("panda_hand", mass), rig.now).ok
+        report = rig.held().chunk().report
+        assert report.decision == Decision.BRAKE
+        assert report.reasons & Reason.TORQUE
+    rig.machine.hold("anvil", None, rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
 
 
 def test_a_held_object_that_the_motion_would_drive_into_the_table_stops_it(rig):
@@ -298,6 +346,22 @@ def test_what_one_answer_gave_way_to_is_remembered_when_something_else_changes(r
     after, carried = rig.filter.model.pairs, rig.machine.brakes.floor
     for key, value in zip(before.keys, floor.clearance, strict=True):
         assert carried.clearance[after.keys.index(key)] == value
+
+
+def test_saying_the_same_again_after_removing_all_forgets_nothing(rig):
+    """A publisher that clears before every message must not let a stream creep into the table."""
+    swinging(rig)
+    tell(rig, box((-0.5, -0.5, 0.5)))
+    pairs, floor = rig.filter.model.pairs, rig.machine.brakes.floor
+    again = [Change(ALL, None), told(rig, box((-0.5, -0.5, 0.5)))]
+    assert rig.machine.on_obstacles(again, rig.now) is None
+    assert rig.filter.model.pairs is pairs, "nothing was built anew"
+    moved = [Change(ALL, None), told(rig, box((-0.5, -0.5, 0.6)))]
+    rig.machine.on_obstacles(moved, rig.now)
+    carried, after = rig.machine.brakes.floor, rig.filter.model.pairs
+    for key, value in zip(pairs.keys, floor.clearance, strict=True):
+        if "people/1" not in key:
+            assert carried.clearance[after.keys.index(key)] == value
 
 
 @settings(max_examples=40, deadline=None)

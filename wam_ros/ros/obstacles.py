@@ -18,6 +18,7 @@ from wam_ros.ros.fields import time_to_ns
 from wam_ros.safety.answers import Answer, Output
 from wam_ros.safety.live import ALL, Change
 from wam_ros.safety.machine import SafetyMachine
+from wam_ros.safety.surroundings import LONGEST
 from wam_ros.safety.world import Cloud, Obstacle
 from wam_ros.srv import HoldObject
 
@@ -32,7 +33,8 @@ def changes_from_markers(msg: MarkerArray) -> list[Change]:
     """One change for each marker: cubes, spheres and cylinders are obstacles named `ns/id`.
 
     A sphere or cylinder that is not round counts as the round one around it. A lifetime is a promise to send the
-    marker again within it. What is no obstacle is refused by the filter, by name.
+    marker again within it. DELETEALL with a namespace is about that one alone. What is no obstacle is refused by the
+    filter, by name.
     """
     if len(msg.markers) > MOST_MARKERS:
         return [Change("markers", None, refusal=f"{len(msg.markers)} markers, at most {MOST_MARKERS} are read")]
@@ -40,18 +42,18 @@ def changes_from_markers(msg: MarkerArray) -> list[Change]:
 
 
 def _change(marker: Marker) -> Change:
-    name = f"{marker.ns[:40]}/{marker.id}"
+    name = f"{marker.ns}/{marker.id}"
     if marker.action == Marker.DELETEALL:
-        return Change(ALL, None)
+        return Change(f"{marker.ns}/{ALL}" if marker.ns else ALL, None)
     if marker.action == Marker.DELETE:
         return Change(name, None)
     stamp_ns, lifetime_ns = time_to_ns(marker.header.stamp), time_to_ns(marker.lifetime)
     p, o = marker.pose.position, marker.pose.orientation
     turn = (o.w, o.x, o.y, o.z)
-    x, y, z = marker.scale.x, marker.scale.y, marker.scale.z
+    scale = x, y, z = marker.scale.x, marker.scale.y, marker.scale.z
     shapes = {
-        Marker.CUBE: ("box", (x, y, z)),
-        Marker.SPHERE: ("sphere", (max(x, y, z) / 2,)),
+        Marker.CUBE: ("box", scale),
+        Marker.SPHERE: ("sphere", (max(scale) / 2,)),
         Marker.CYLINDER: ("cylinder", (max(x, y) / 2, z)),
     }
     refusal = ""
@@ -61,6 +63,10 @@ def _change(marker: Marker) -> Change:
         refusal = f"a marker of type {marker.type} is no obstacle; use CUBE, SPHERE or CYLINDER"
     elif marker.frame_locked:
         refusal = "a marker locked to its frame moves with it; use the service hold"
+    elif not all(s > 0 for s in scale):
+        refusal = f"its scale {scale} must be positive in all directions"
+    elif len(marker.ns) > LONGEST:
+        refusal = f"its namespace has {len(marker.ns)} characters, at most {LONGEST} are read"
     if refusal:
         return Change(name, None, refusal=refusal)
     shape, size = shapes[marker.type]

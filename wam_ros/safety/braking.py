@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from wam_ros.core.types import NS, Reason, SafeTrajectory, SafetyState
 from wam_ros.safety.bounds import Floor
 from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.message import Finding
 from wam_ros.safety.playback import Playback
 
 S = SafetyState
 SEVERITY = {S.ARMED: 0, S.HOLD: 1, S.FAULT: 2, S.ESTOP: 3}  # of what a stop leads to
-ALONG = 3  # samples between the instants at which a later stop is tried
+ALONG_S = 0.03  # between the instants at which a later stop is tried
 TRIES = 12
+LATE_S = 0.02  # a stop that began this long ago still fits the motion that went on, as the bridge judges it
 
 
 class Brakes:
@@ -36,6 +40,19 @@ class Brakes:
         """Be commanded to stand at q (A,); nothing is under way and no clearance is remembered."""
         self.playback.hold(q)
         self.floor, self.accepted_ns = None, 0
+
+    def seed(self, q: np.ndarray, slack: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
+        """Be commanded to stand where the robot stands; what it was last told to hold is kept if that is near."""
+        if self.playback.seeded:
+            held = self.playback.at(self.playback.end_ns()).q
+            q = held if (np.abs(held - q) <= slack).all() else q
+        self.stand(np.clip(q, lower, upper))
+
+    def latched(self, now_ns: int) -> bool:
+        """Whether only a reset leads on; a stop that leads to a fault is one from now on."""
+        if self.state == S.BRAKING and self.after == S.FAULT:
+            self.state, self.latched_ns = S.FAULT, now_ns
+        return self.state in (S.FAULT, S.ESTOP)
 
     def moving(self, now_ns: int) -> bool:
         """Whether a trajectory has not come to its rest."""
@@ -64,12 +81,10 @@ class Brakes:
             if self.state in (S.ARMED, S.BRAKING):
                 self.state, self.latched_ns = after, now_ns
             return None
-        playing = self.accepted_ns <= now_ns
         self.state = S.BRAKING
-        stop = None if playing else self._stop_along(now_ns + round(self.params.stop_lead_s * NS))
+        stop = self._stop_along(now_ns)
         if stop is not None:
-            self.playback.play(stop)
-            self.accepted_ns = now_ns
+            self._stop(stop)
         return stop
 
     def escalate(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
@@ -78,34 +93,39 @@ class Brakes:
             return None
         return self.brake(now_ns, after, reason, cause)
 
-    def avoid(self, now_ns: int, spared: np.ndarray) -> SafeTrajectory | None:
-        """Stop for something that came into the way of the motion, if that is so.
+    def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
+        """Stop for something that came into the way of the motion, if that is so, in whatever state it moves.
 
         A stop that is clear of it leads back to ARMED. Where it is too near for that, the arm stops as soon as all
-        else allows, and that is a FAULT.
+        else allows, and that is a FAULT. HOLD, FAULT, ESTOP and DISABLED stay what they are.
 
         Args:
             now_ns: the present.
             spared: (P,) bool, pairs that a stop need not keep apart when it cannot.
+            began_s: what the stopwatch showed then.
         """
-        found = self.filter.conflict(self.playback.ahead(now_ns), self.floor)
-        known = self.state == S.BRAKING and self.after != S.ARMED and Reason.ENV_COLLISION in self.reason
-        if found is None or known or self.state not in (S.ARMED, S.BRAKING):
+        live = self.state in (S.ARMED, S.BRAKING)
+        settled = not live or (self.state == S.BRAKING and self.after != S.ARMED)
+        found = None if settled and Reason.ENV_COLLISION in self.reason else self._conflict(now_ns)
+        if found is None:
             return None
-        start_ns = now_ns + round(self.params.stop_lead_s * NS)
-        state, playing = self.playback.at(start_ns), self.accepted_ns <= now_ns
-        stop, after, words = self.filter.stop(state, start_ns, self.floor), S.ARMED, found.words
-        if stop is None and not playing:
-            stop = self.filter.stop(state, start_ns, self.floor, spared=spared)
+        playing = self.accepted_ns <= now_ns
+
+        def plan(start_ns: int) -> SafeTrajectory | None:
+            stop = self._prove(start_ns)
+            return stop if stop is not None or playing else self._prove(start_ns, spared)
+
+        stop, after, words = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan), S.ARMED, found.words
         if stop is not None:
-            self.playback.play(stop)
-            self.accepted_ns = now_ns
-        left = self.filter.conflict(self.playback.ahead(now_ns), self.floor)
+            self._stop(stop)
+        self.reason |= found.reason
+        if not live:
+            return stop
+        left = self._conflict(now_ns)
         if left is not None:
             after, words = S.FAULT, f"{left.words}: too near to stop clear of it"
         before = self.after if self.state == S.BRAKING else S.ARMED
-        self.state, self.after = S.BRAKING, max(after, before, key=SEVERITY.__getitem__)
-        self.reason, self.cause = self.reason | found.reason, words
+        self.state, self.after, self.cause = S.BRAKING, max(after, before, key=SEVERITY.__getitem__), words
         return stop
 
     def pass_time(self, now_ns: int) -> None:
@@ -133,35 +153,61 @@ class Brakes:
             self.state, self.reason, self.cause = S.BRAKING, self.reason | Reason.WATCHDOG, words
         if not moving or current is None:
             return None
-        stop = self.filter.stop(last, now_ns, floor)
-        stop = stop or shifted(current, current.start_ns - before_ns + now_ns)
-        self.play(stop, 0.0)
+        try:
+            stop = self.filter.stop(last, now_ns, floor)
+        except Exception:
+            stop = None
+        stop = stop or rest_of(current, before_ns, now_ns)
+        self._stop(stop)
         return stop
 
-    def _stop_along(self, start_ns: int) -> SafeTrajectory | None:
-        """The earliest proven stop from `start_ns` on, along the motion under way."""
-        stop = self.filter.stop(self.playback.at(start_ns), start_ns, self.floor)
-        current = self.playback.current
-        if stop is not None or current is None:
-            return stop
-        first = int(np.searchsorted(current.t, (start_ns - current.start_ns) / NS - 1e-9))
-        for k in range(first, min(len(current.t) - 1, first + ALONG * TRIES), ALONG):
-            at_ns = current.start_ns + round(float(current.t[k]) * NS)
-            stop = self.filter.stop(self.playback.at(at_ns), at_ns, self.floor)
-            if stop is not None:
-                return _joined(current, first, k, stop)
+    def _stop_along(self, now_ns: int) -> SafeTrajectory | None:
+        """The earliest proven stop along the motion under way; None where none is sooner than the one it ends in."""
+
+        def plan(start_ns: int) -> SafeTrajectory | None:
+            return self._prove(start_ns) if start_ns < self.accepted_ns else None
+
+        return self._in_time(now_ns, self.filter.stopwatch(), TRIES, plan)
+
+    def _in_time(
+        self, now_ns: int, began_s: float, tries: int, plan: Callable[[int], SafeTrajectory | None]
+    ) -> SafeTrajectory | None:
+        """What is planned for the first instant for which that is possible and which is not over when it is planned.
+
+        A stop that reaches the bridge long after it begins is refused there, and the arm would go on.
+        """
+        stopwatch = self.filter.stopwatch
+        lead_s = max(self.params.stop_lead_s, 2 * (stopwatch() - began_s))
+        for _ in range(tries):
+            start_ns = now_ns + round(lead_s * NS)
+            stop, took_s = plan(start_ns), stopwatch() - began_s
+            if stop is not None and took_s <= max(lead_s, LATE_S):
+                return stop
+            lead_s = max(lead_s + ALONG_S, 2 * took_s)
         return None
 
+    def _stop(self, stop: SafeTrajectory) -> None:
+        self.playback.play(stop)
+        self.accepted_ns = stop.start_ns
 
-def shifted(trajectory: SafeTrajectory, start_ns: int) -> SafeTrajectory:
-    """The same motion at another time."""
+    def _prove(self, start_ns: int, spared: np.ndarray | None = None) -> SafeTrajectory | None:
+        """The proven stop from an instant; where its proof breaks down there is none, and what plays ends at rest."""
+        try:
+            return self.filter.stop(self.playback.at(start_ns), start_ns, self.floor, spared=spared)
+        except Exception:
+            return None
+
+    def _conflict(self, now_ns: int) -> Finding | None:
+        """What is in the way of the motion under way; not being able to tell counts as something."""
+        try:
+            return self.filter.conflict(self.playback.ahead(now_ns), self.floor)
+        except Exception as error:
+            return Finding(Reason.ENV_COLLISION, f"the motion cannot be checked: {type(error).__name__} {error!s:.80}")
+
+
+def rest_of(trajectory: SafeTrajectory, at_ns: int, now_ns: int) -> SafeTrajectory:
+    """The samples from `at_ns` on, as if that were `now_ns`."""
     t = trajectory
-    return SafeTrajectory(start_ns, t.joint_names, t.t, t.q, t.dq, t.ddq, t.chunk_seq)
-
-
-def _joined(head: SafeTrajectory, first: int, last: int, stop: SafeTrajectory) -> SafeTrajectory:
-    """Samples first..last of a trajectory, then a stop that begins in the last of them."""
-    t = np.concatenate((head.t[first:last] - head.t[first], stop.t + (head.t[last] - head.t[first])))
-    rows = [np.concatenate((getattr(head, k)[first:last], getattr(stop, k))) for k in ("q", "dq", "ddq")]
-    start_ns = head.start_ns + round(float(head.t[first]) * NS)
-    return SafeTrajectory(start_ns, head.joint_names, t, rows[0], rows[1], rows[2], head.chunk_seq)
+    k = min(int(np.searchsorted(t.t, (at_ns - t.start_ns) / NS)), len(t.t) - 1)
+    start_ns = now_ns + max(0, t.start_ns + round(float(t.t[k]) * NS) - at_ns)
+    return SafeTrajectory(start_ns, t.joint_names, t.t[k:] - t.t[k], t.q[k:], t.dq[k:], t.ddq[k:], t.chunk_seq)

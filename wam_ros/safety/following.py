@@ -41,7 +41,7 @@ class Following:
         told = self.told
         if playback.current is None:
             return ""
-        if told is None or told.stamp_ns < now_ns - self._patience_ns:
+        if told is None or abs(now_ns - told.stamp_ns) > self._patience_ns:  # one of the future says nothing of now
             return "the bridge does not say what it commands"
         off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
         if off.max() <= 1:
@@ -53,11 +53,13 @@ class Following:
         """(A,) where the arm is commanded to stand, by the bridge's word, else as measured; None while it moves."""
         if self.told is None:
             return measured
-        return None if np.abs(self.told.velocities).max() > 0 else self.told.positions
+        return self.told.positions if (self.told.velocities == 0).all() else None  # NaN is not known to rest
 
 
 class Rejoining:
     """Arms by itself where that was asked for: once in simulation, and after the bridge missed a motion.
+
+    A reset takes that back: after a fault or an emergency stop arming is a person's deliberate act.
 
     Args:
         machine: to arm.
@@ -66,7 +68,8 @@ class Rejoining:
     """
 
     def __init__(self, machine: SafetyMachine, following: Following, wants_arm: bool) -> None:
-        self._machine, self._following, self._wants_arm = machine, following, wants_arm
+        self._machine, self._following = machine, following
+        self._wants_arm, self._resets = wants_arm, machine.resets
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
@@ -79,17 +82,18 @@ class Rejoining:
         machine = self._machine
         if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
             return "", None
-        reason = self._following.lost(machine.brakes.playback, now_ns)
-        if not reason:
-            return "", None
-        again = machine.state == SafetyState.ARMED or machine.brakes.after == SafetyState.ARMED
-        self._wants_arm = self._wants_arm or again
-        machine.brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
+        reason, brakes = self._following.lost(machine.brakes.playback, now_ns), machine.brakes
+        if not reason or (machine.state == SafetyState.BRAKING and brakes.after == SafetyState.FAULT):
+            return "", None  # a fault stays one, whoever executes its stop
+        again = machine.state == SafetyState.ARMED or brakes.after == SafetyState.ARMED
+        self._wants_arm, self._resets = self._wants_arm or again, machine.resets
+        brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
         return f"{reason}; waiting for the arm to rest, then going on", machine.tick(now_ns)
 
     def arm_by_itself(self, now_ns: int) -> bool:
         """Whether it has just armed from where the arm is told to stand."""
         q = self._machine.inputs.q
+        self._wants_arm = self._wants_arm and self._resets == self._machine.resets
         if not self._wants_arm or self._machine.state != SafetyState.HOLD or q is None:
             return False
         rest = self._following.rest(q)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from wam_ros.core.types import NS, JointState, Reason
 from wam_ros.safety.message import Finding
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
+
+STILL_S = 0.1  # over which a joint must not have moved to count as still
+PARTS = 8  # positions remembered in that time
 
 
 class Inputs:
@@ -22,11 +26,14 @@ class Inputs:
 
     def clear(self, now_ns: int | None) -> None:
         """Forget everything; ages count from `now_ns`, when the clock went back, or are infinite."""
+        watched = now_ns is not None and self.observation_ns is not None
         self._since_ns = now_ns
         self.q: np.ndarray | None = None
         self.dq: np.ndarray | None = None
-        self.joints_ns: int | None = None
-        self.observation_ns: int | None = None
+        self.joints_ns: int | None = None  # stamp of the newest
+        self._heard_ns: int | None = None  # the same, or when it came if it was stamped later
+        self._lately: deque[tuple[int, np.ndarray]] = deque(maxlen=2 * PARTS)
+        self.observation_ns: int | None = now_ns if watched else None
         self._surprise: tuple[float, int] | None = None
         self.refusal = ""
 
@@ -52,12 +59,15 @@ class Inputs:
         if not np.isfinite(dq).all():
             dq = self._differences(q, state.stamp_ns)
         self.q, self.dq, self.joints_ns, self.refusal = q, dq, state.stamp_ns, ""
+        self._heard_ns = min(state.stamp_ns, now_ns)
+        if not self._lately or state.stamp_ns - self._lately[-1][0] >= STILL_S * NS / PARTS:
+            self._lately.append((state.stamp_ns, q))
         return True
 
     def take_observation(self, stamp_ns: int, now_ns: int) -> None:
-        """Note that the cameras saw something at `stamp_ns`."""
-        if stamp_ns <= now_ns + self.params.future_s * NS:
-            self.observation_ns = max(stamp_ns, self.observation_ns or 0)
+        """Note that the cameras saw something at `stamp_ns`; one of the future must be followed by one of now."""
+        believed = stamp_ns <= now_ns + self.params.future_s * NS
+        self.observation_ns = max(min(stamp_ns, now_ns) if believed else 0, self.observation_ns or 0)
 
     def take_surprise(self, value: float, now_ns: int) -> None:
         """Note how much the newest frame differs from what was imagined; NaN says nothing."""
@@ -66,7 +76,7 @@ class Inputs:
 
     def joints_age_s(self, now_ns: int) -> float:
         """Age of the newest joint state; infinite before the first."""
-        newest = self._since_ns if self.joints_ns is None else self.joints_ns
+        newest = self._since_ns if self._heard_ns is None else self._heard_ns
         return math.inf if newest is None else (now_ns - newest) / NS
 
     def age_in_words(self, now_ns: int) -> str:
@@ -109,7 +119,7 @@ class Inputs:
         if self.dq is None:
             return "every joint (none was measured)"
         slow = np.where(self.model.sliding, self.params.still_m_s, self.params.still_rad_s)
-        fast = ~(np.abs(self.dq) <= slow)
+        fast = ~(np.maximum(np.abs(self.dq), self._drift()) <= slow)
         return self.model.joint_names[int(fast.argmax())] if fast.any() else ""
 
     @property
@@ -137,6 +147,13 @@ class Inputs:
             a, b = model.pairs.names[int(distances.argmin())]
             return f"{a} overlaps {b} by {-distances.min():.3f} m; move it away or correct the world"
         return ""
+
+    def _drift(self) -> np.ndarray:
+        """(A,) rad/s or m/s by which the joints came here lately: some drivers say 0 whatever the arm does."""
+        assert self.q is not None
+        assert self.joints_ns is not None
+        since = [(ns, q) for ns, q in self._lately if self.joints_ns - ns <= 2 * STILL_S * NS]
+        return np.max([np.abs(self.q - q) / max((self.joints_ns - ns) / NS, STILL_S) for ns, q in since], axis=0)
 
     def _differences(self, q: np.ndarray, stamp_ns: int) -> np.ndarray:
         if self.q is None or self.joints_ns is None:

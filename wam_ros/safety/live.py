@@ -16,7 +16,7 @@ from wam_ros.safety.pose import make_pose, placed
 from wam_ros.safety.shapes import hull_of
 from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
 
-ALL = "*"  # name of everything that one source has told
+ALL = "*"  # name of everything that one source has told; `a/*` is all of it that is called `a/` and a last part
 
 
 @dataclass(frozen=True)
@@ -66,32 +66,27 @@ class LiveWorld:
         """Names of those that were told at run time."""
         return frozenset(self._told)
 
-    def take(self, change: Change, now_ns: int) -> bool:
-        """Note a change; whether the world is another one now. A refusal is kept for `doubt`."""
-        key = (change.source, change.name)
+    def take(self, change: Change, now_ns: int) -> None:
+        """Note a change. A refusal is kept for `doubt` until what was refused is told properly or removed."""
         if change.obstacle is None and not change.refusal:
             return self._remove(change)
+        key = (change.source, change.name)
         try:
             told = self._read(change, now_ns)
         except WamError as error:
-            if len(self._refused) < self.params.max_obstacles:
-                self._refused[key] = f"obstacle '{change.name[:40]}' refused: {str(error)[:160]}"
-            return False
+            many = key not in self._refused and len(self._refused) >= self.params.max_obstacles
+            key = (change.source, ALL) if many else key  # none is forgotten: then all of the source must be told anew
+            self._refused[key] = f"obstacle '{change.name[:40]}' refused: {str(error)[:160]}"
+            return None
         self._refused.pop(key, None)
         before = self._told.get(change.name)
-        if before is not None and told.seen_ns < before.seen_ns:
-            return False  # older news than what is known
-        self._told[change.name] = told
-        return before is None or before.obstacle != told.obstacle
+        if before is None or told.seen_ns >= before.seen_ns:  # else older news than what is known
+            self._told[change.name] = told
+        return None
 
-    def _remove(self, change: Change) -> bool:
-        every = change.name == ALL
-        self._refused = {
-            k: w for k, w in self._refused.items() if k[0] != change.source or not (every or k[1] == change.name)
-        }
-        gone = {n for n, t in self._told.items() if t.source == change.source and (every or n == change.name)}
-        self._told = {n: t for n, t in self._told.items() if n not in gone}
-        return bool(gone)
+    def _remove(self, change: Change) -> None:
+        self._refused = {k: w for k, w in self._refused.items() if k[0] != change.source or not _means(change, k[1])}
+        self._told = {n: t for n, t in self._told.items() if t.source != change.source or not _means(change, n)}
 
     def clock_went_back(self, now_ns: int) -> None:
         """Ages count from now."""
@@ -145,6 +140,12 @@ class LiveWorld:
         to_base = self.model.base.inverse() * self.model.pin.frames[index].placement
         position, orientation = placed(to_base * make_pose(obstacle.position, obstacle.orientation))
         return dataclasses.replace(obstacle, position=position, orientation=orientation)
+
+
+def _means(change: Change, name: str) -> bool:
+    """Whether a removal is about an obstacle."""
+    folder, _, last = change.name.rpartition("/")
+    return change.name in (ALL, name) or (last == ALL and name.rpartition("/")[0] == folder)
 
 
 def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:

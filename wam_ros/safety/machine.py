@@ -45,6 +45,8 @@ class SafetyMachine:
         self.filter, self.model, self.params = safety_filter, safety_filter.model, safety_filter.params
         self.dry_run = dry_run
         self.pressed = False  # an emergency stop that is held down forbids the reset
+        self.resets = 0
+        self._enabled = False
         self.inputs = Inputs(self.model, self.params)
         self.brakes = Brakes(safety_filter)
         self.surroundings = Surroundings(self.brakes)
@@ -65,14 +67,16 @@ class SafetyMachine:
 
     def enable(self, now_ns: int) -> Answer:
         """Leave DISABLED."""
+        self._enabled = True
         if self.state == S.DISABLED:
             self.brakes.settle(S.SHADOW)
         return Answer(True, self.state.name.lower())
 
     def disable(self, now_ns: int) -> Answer:
         """Stop, then do nothing until enabled. A latched state stays latched."""
+        self._enabled = False
         answer = self.arm(False, now_ns)
-        if self.state not in (S.FAULT, S.ESTOP):
+        if not self.brakes.latched(now_ns):
             self.brakes.settle(S.DISABLED)
         return Answer(True, self.state.name.lower(), answer.trajectory)
 
@@ -86,11 +90,13 @@ class SafetyMachine:
             return Answer(True, "already armed")
         if self.state != S.HOLD:
             return Answer(False, f"not armed: {self.state.name.lower()}, {ADVICE.get(self.state, 'reset first')}")
-        refusal = self.inputs.unfit(now_ns) or self.inputs.bad_pose()
+        moving = "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
+        refusal = moving or self.inputs.unfit(now_ns) or self.inputs.bad_pose()
         if refusal:
             return Answer(False, f"not armed: {refusal}")
         self._stream, self._used_ns, self._overruns, self._off_path = None, now_ns, 0, 0
-        self._seed()
+        limits = self.model.limits
+        self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
         self.brakes.settle(S.ARMED)
         return Answer(True, "armed")
 
@@ -115,8 +121,10 @@ class SafetyMachine:
         refusal = self.inputs.unfit(now_ns)
         if refusal:
             return Answer(False, f"not reset: {refusal}")
-        self.brakes.settle(S.SHADOW if self.dry_run else S.HOLD)
-        return Answer(True, f"{self.state.name.lower()}; arm to move")
+        self.resets += 1
+        ready = S.SHADOW if self.dry_run else S.HOLD
+        self.brakes.settle(ready if self._enabled else S.DISABLED)
+        return Answer(True, f"reset: {self.state.name.lower()}; arm to move")
 
     def on_joints(self, state: JointState, now_ns: int) -> Output | None:
         """Take a joint state; an output only when it is a reason to stop."""
@@ -200,7 +208,8 @@ class SafetyMachine:
         refused = dataclasses.replace(rejected(finding, verdict.steps_total), compute_s=verdict.compute_s)
         if self._overruns < self.params.overruns:
             return refused
-        return dataclasses.replace(refused, trajectory=self.brakes.brake(now_ns, S.FAULT, Reason.OVERRUN, words))
+        late_ns = now_ns + round(verdict.compute_s * NS)  # so late it is already
+        return dataclasses.replace(refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words))
 
     def _take(self, chunk: ActionChunk, verdict: Verdict) -> None:
         """Execute what was accepted."""
@@ -238,14 +247,6 @@ class SafetyMachine:
         assert self.inputs.q is not None
         zero = np.zeros_like(self.inputs.q)
         return Commanded(self.inputs.q, zero, zero)
-
-    def _seed(self) -> None:
-        """Be commanded to stand where the robot stands; what it was last told to hold is kept if that is near."""
-        q, playback = self._measured().q, self.brakes.playback
-        if playback.seeded:
-            held = playback.at(playback.end_ns()).q
-            q = held if (np.abs(held - q) <= self.inputs.slack).all() else q
-        self.brakes.stand(np.clip(q, self.model.limits.lower, self.model.limits.upper))
 
     def _clock(self, now_ns: int) -> SafeTrajectory | None:
         """Notice a clock that went back: stop, and forget all stamps."""

@@ -10,7 +10,7 @@ from wam_ros.core.interpolation import evaluate, segment_coefficients
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.safety.bounds import Commanded
 
-KEPT = 4  # trajectories still followed before the newest one begins
+MEMORY_NS = 3 * NS  # what was followed this long before the newest trajectory begins is forgotten; longer than any lead
 
 
 def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
@@ -50,7 +50,8 @@ class Playback:
     def play(self, trajectory: SafeTrajectory) -> None:
         """Follow a trajectory from its start on; what was to begin later is replaced by it."""
         earlier = [p for p in self._plans if p.start_ns < trajectory.start_ns]
-        self._plans = [*earlier[-KEPT:], trajectory]
+        over = sum(p.start_ns < trajectory.start_ns - MEMORY_NS for p in earlier[1:])  # followed by another since then
+        self._plans = [*earlier[over:], trajectory]
 
     @property
     def current(self) -> SafeTrajectory | None:

@@ -9,9 +9,10 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import Load
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import WamError, require_known
 from wam_ros.safety.world import Cloud, Obstacle, read_points, require_obstacle
 
+HELD = ("box", "sphere", "cylinder", "capsule")  # shapes of loads: what has an inside and an end
 CONVEX = (coal.Box, coal.Sphere, coal.Cylinder, coal.Capsule, coal.Cone, coal.Ellipsoid, coal.ConvexBase)
 
 
@@ -41,6 +42,7 @@ def load_shape(model: pin.Model, frame: int, name: str, load: Load) -> pin.Geome
         WamError: a shape, size or pose that makes no sense.
     """
     obstacle = Obstacle(load.shape, load.size, load.position, load.orientation)
+    require_known(f"shape of load '{name}'", load.shape, HELD)
     require_obstacle(obstacle, f"load '{name}'")
     body = obstacle_shape(name, obstacle, model.frames[frame].placement, Path())
     body.parentJoint, body.parentFrame = model.frames[frame].parentJoint, frame

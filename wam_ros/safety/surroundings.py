@@ -7,11 +7,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from wam_ros.core.embodiment import Load
+from wam_ros.core.errors import WamError
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.safety.braking import Brakes
-from wam_ros.safety.live import ALL, Change, LiveWorld
+from wam_ros.safety.live import Change, LiveWorld
 
-Held = dict[str, Load] | None
+LONGEST = 200  # characters of a name
 
 
 class Surroundings:
@@ -23,28 +24,35 @@ class Surroundings:
 
     def take(self, changes: Iterable[Change], now_ns: int) -> SafeTrajectory | None:
         """Note changes; what is returned is a stop that is needed because of them."""
-        changed = {c.name for c in changes if self.live.take(c, now_ns)}
-        return self._renew(frozenset(changed), now_ns) if changed else None
+        began_s, before = self.brakes.filter.stopwatch(), self.live.obstacles()
+        for change in changes:
+            self.live.take(change, now_ns)
+        after = self.live.obstacles()
+        changed = frozenset(n for n in {**before, **after} if before.get(n) != after.get(n))
+        return self._renew(changed, now_ns, began_s) if changed else None
 
     def hold(self, name: str, load: Load | None, now_ns: int) -> SafeTrajectory | None:
         """Hold an object, or let go of it with None.
 
         Raises:
-            WamError: a shape, mass or frame that makes no sense; then nothing is changed.
+            WamError: a name, shape, mass or frame that makes no sense; then nothing is changed.
         """
+        began_s = self.brakes.filter.stopwatch()
         held = {k: v for k, v in self.model.held.items() if k != name}
         if load is not None:
+            taken = {*self.model.links, *self.model.embodiment.loads}
+            if not 0 < len(name) <= LONGEST or name.rsplit("#", 1)[0] in taken:
+                raise WamError(f"'{name[:40]}' cannot be its name: empty, too long, or that of a link or load")
             held[name] = load
-        return self._renew(frozenset({name}), now_ns, held)
+        return self._renew(frozenset({name}), now_ns, began_s, held)
 
     def _renew(
-        self, changed: frozenset[str], now_ns: int, held: dict[str, Load] | None = None
+        self, changed: frozenset[str], now_ns: int, began_s: float, held: dict[str, Load] | None = None
     ) -> SafeTrajectory | None:
         before, told = self.model.pairs, self.live.told
-        if ALL in changed:
-            changed |= {name for key in before.keys for name in key}
         self.model.set_obstacles(self.live.obstacles(), held)
         after = self.model.pairs
         if self.brakes.floor is not None:
             self.brakes.floor = self.brakes.floor.carried(before, after, changed)
-        return self.brakes.avoid(now_ns, np.array([b in told for _, b in after.keys], dtype=bool))
+        spared = np.array([b in told for _, b in after.keys], dtype=bool)
+        return self.brakes.avoid(now_ns, spared, began_s)

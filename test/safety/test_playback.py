@@ -1,0 +1,53 @@
+"""What the robot is commanded to do is known at every instant, however fast the trajectories come."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wam_ros.core.types import NS, Decision, SafeTrajectory
+from wam_ros.safety.playback import MEMORY_NS, Playback
+
+from .rig import LEAD_NS, MS, Rig
+
+GENTLE = np.r_[0.01, 0, 0, 0, 0, 0, 0, 0]  # rad per step
+
+
+def crowded(rig: Rig, every_ms: int, seconds: float = 0.3) -> Rig:
+    """A rig in motion that was given a chunk every few milliseconds, each from where it will be when it begins."""
+    for _ in range(round(seconds * 1000 / every_ms)):
+        rig.run(every_ms / 1000, step_ms=every_ms)
+        begins = rig.machine.commanded(rig.now + LEAD_NS).q
+        assert rig.chunk(begins + np.outer(np.arange(1, 9), GENTLE)).report.decision == Decision.PASS
+    return rig
+
+
+@pytest.mark.parametrize("every_ms", [4, 15])
+def test_chunks_that_come_faster_than_they_begin_do_not_hide_what_is_executed(panda, home, every_ms):
+    rig = crowded(Rig(panda, home).armed(), every_ms)
+    assert rig.machine.commanded(rig.now).dq[0] > 0.02
+    assert rig.machine.commanded(rig.now).q[0] > home[0] + 1e-4
+
+
+def test_an_emergency_stop_amid_a_flood_of_chunks_stops_the_motion_that_is_executed(panda, home):
+    rig = crowded(Rig(panda, home).armed(), 10)
+    here = rig.machine.commanded(rig.now + 10 * MS)
+    stop = rig.machine.estop(rig.now).trajectory
+    assert np.array_equal(stop.q[0], here.q)
+    assert np.array_equal(stop.dq[0], here.dq)
+    assert stop.dq[0].any()
+
+
+def still(start_ns: int, q: float) -> SafeTrajectory:
+    zero = np.zeros((2, 1))
+    return SafeTrajectory(start_ns, ("a",), np.array([0.0, 0.1]), zero + q, zero, zero)
+
+
+def test_what_was_commanded_before_is_kept_as_long_as_a_late_measurement_may_ask_for_it_and_no_longer():
+    playback = Playback()
+    playback.hold(np.array([-1.0]))
+    for k in range(1000):
+        playback.play(still(k * NS // 100, float(k)))
+    for k in range(800, 1000):
+        assert playback.at(k * NS // 100).q[0] == k
+    assert len(playback._plans) < 1.1 * MEMORY_NS / (NS // 100)
