@@ -38,6 +38,18 @@ def test_a_path_is_taken_as_well_as_a_name(tmp_path):
     assert load_embodiment(changed(tmp_path)) == load_embodiment("panda")
 
 
+def test_what_lies_beside_the_file_of_a_robot_belongs_to_it(tmp_path, monkeypatch):
+    path = changed(tmp_path, urdf="mine.urdf", srdf="mine.srdf", world="mine.yaml")
+    for name in ("mine.urdf", "mine.srdf", "mine.yaml"):
+        (tmp_path / name).write_text("")
+    monkeypatch.chdir(tmp_path)
+    mine = load_embodiment("robot.yaml")
+    assert (mine.urdf, mine.srdf, mine.world) == tuple(
+        str(tmp_path / f"mine.{kind}") for kind in ("urdf", "srdf", "yaml")
+    )
+    assert load_embodiment(path).urdf_path == tmp_path / "mine.urdf"
+
+
 @pytest.mark.parametrize(
     ("changes", "error"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,13 +75,15 @@ class Embodiment:
 
 
 def load_embodiment(name: str) -> Embodiment:
-    """Load a shipped embodiment by name, or one from a path ending in .yaml.
+    """Load a shipped embodiment by name, or one from a path ending in .yaml; what lies beside that file is found there.
 
     Raises:
         WamError: unknown name (with the choices), unknown key, or values that contradict each other.
     """
     path = config_path("embodiments", name)
     e = from_mapping(Embodiment, load_yaml(path), str(path))
+    files = {key: path.parent / value for key in ("urdf", "srdf", "world") if (value := getattr(e, key))}
+    e = dataclasses.replace(e, **{key: str(file.resolve()) for key, file in files.items() if file.is_file()})
     if len(set(e.joint_names)) != len(e.joint_names) or not e.joint_names:
         raise WamError(f"{path}: joint_names must be non-empty and distinct")
     for key in ("home", "max_acceleration", "max_jerk"):
