@@ -49,6 +49,10 @@ def test_the_delay_counts_every_step_begun(latency, steps):
     assert window([latency]).delay_steps(0.1) == steps
 
 
+def test_the_delay_may_count_what_follows_the_arrival():
+    assert [window([0.15]).delay_steps(0.1, lead_s) for lead_s in (0.0, 0.05, 0.08)] == [2, 2, 3]
+
+
 @given(st.integers(0, 60), st.integers(1, 30), st.integers(1, 60))
 def test_feasible_is_the_bound_and_decides_the_mode(d, s, h):
     assert ChunkTiming(d, s, h).feasible == (d <= s <= h - d)

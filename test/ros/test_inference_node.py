@@ -30,6 +30,7 @@ from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observati
 from wam_ros.nodes.inference_node import InferenceNode, InferenceParams  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
+from wam_ros.safety.params import SafetyParams  # noqa: E402
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
@@ -179,6 +180,21 @@ def test_nothing_is_predicted_before_an_instruction_and_the_status_says_so(make_
     rig.spin_until(lambda: len(rig.statuses) >= 5 and rig.error == "no instruction yet")
     assert rig.chunks == []
     assert rig.statuses[-1].model == "colours"
+
+
+def test_what_is_seen_while_the_model_is_busy_is_predicted_from_when_it_is_free(make_rig):
+    rig = make_rig(instruction="red")
+    rig.start()
+    rig.policy.gate.clear()
+    rig.spin_until(lambda: rig.node._engine.status().busy_s > 0.2)
+    last_ns = rig.sent_ns
+    rig.spin_until(lambda: rig.node._session._observed_ns == last_ns, feed=False)
+    rig.policy.gate.set()
+    rig.spin_until(lambda: rig.chunks and rig.chunks[-1].observation_ns == last_ns, feed=False)
+
+
+def test_a_chunk_is_followed_when_the_safety_filter_says():
+    assert InferenceParams().lead_s == SafetyParams().lead_s
 
 
 def test_an_instruction_starts_chunks_with_their_origin(make_rig):

@@ -11,7 +11,8 @@ from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import Abilities, PolicyOutput
 from wam_ros.core.types import NS, ChunkingMode, Conditioning, JointState, Observation
 from wam_ros.runtime.engine import EngineResult, EngineStatus
-from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
+from wam_ros.runtime.prediction import keyframes, require_instruction
+from wam_ros.runtime.session import InferenceSession, example_observation
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
@@ -144,16 +145,56 @@ def test_a_model_too_slow_to_replace_looks_only_when_the_arm_stands_still():
 
 
 def test_a_prediction_asked_for_while_moving_is_awaited_and_stays_anchored_at_what_it_saw():
-    s = session()
-    for ms in (0, 550):
-        assert s.observe(observation(ms))
-    s.chunk(result(0), T0 + 600 * MS)
+    s = able(100, abilities=Abilities())
+    assert s.observe(observation(0))
+    s.chunk(result(0), T0 + 100 * MS)
+    assert s.observe(observation(400))
+    for _ in range(20):
+        s._latency.add(0.6)  # from now on no chunk bridges the delay
     assert s.timing.mode is ChunkingMode.SYNCHRONOUS
     assert not s.observe(observation(900))  # the plan is over, but another is on its way
-    chunk, _ = s.chunk(result(550), T0 + 1150 * MS)
+    chunk, _ = s.chunk(result(400), T0 + 1000 * MS)
     assert chunk.chunking_mode is ChunkingMode.REPLACE
-    assert chunk.anchor_ns == T0 + 550 * MS
+    assert chunk.anchor_ns == T0 + 400 * MS
     assert s.observe(observation(1400))
+
+
+def test_what_is_seen_while_an_answer_is_awaited_is_asked_for_with_the_plan_of_that_answer():
+    s = able(200, execute_steps=1)
+    assert s.observe(observation(0))
+    s.chunk(result(0), T0 + 150 * MS)
+    assert s.next_look() is None
+    assert s.observe(observation(200)).plan[0, 0] == 0.5
+    assert [s.observe(observation(ms)) for ms in (300, 400)] == [None, None]
+    made = dataclasses.replace(result(200).output, positions=np.full((8, len(PANDA.joint_names)), 0.75), guided=True)
+    s.chunk(dataclasses.replace(result(200), output=made), T0 + 400 * MS)
+    seen, request = s.next_look()
+    assert seen.stamp_ns == T0 + 400 * MS  # the newest of the two
+    assert request.step == 4 and (request.plan == 0.75).all()
+    assert s.next_look() is None and s.observe(observation(500)) is None
+    s.answered(T0 + 400 * MS)  # without a chunk
+    assert s.next_look()[0].stamp_ns == T0 + 500 * MS
+
+
+def test_what_waits_when_the_arm_must_stop_or_the_instruction_changes_is_not_asked_for():
+    s = able(200, execute_steps=1)
+    s.observe(observation(0))
+    s.observe(observation(100))
+    s.forget()
+    assert s.next_look() is None
+    s.observe(observation(200))
+    s.observe(observation(300))
+    s.chunk(result(200), T0 + 900 * MS)
+    assert s.timing.mode is ChunkingMode.SYNCHRONOUS
+    assert s.next_look() is None
+
+
+def test_the_arm_is_bound_to_its_plan_until_the_next_one_is_followed():
+    s = able(150, lead_s=0.08)
+    s.observe(observation(0))
+    s.chunk(result(0), T0 + 150 * MS)
+    assert s.timing.delay_steps == 2
+    assert s.observe(observation(400)).committed == 3
 
 
 def test_a_look_that_was_given_up_makes_no_chunk_that_begins_now():
@@ -229,7 +270,9 @@ def test_the_next_chunk_is_asked_for_when_the_executed_part_of_the_last_one_ends
     step = NS // 10
 
     def asked(k):
-        return session.observe(dataclasses.replace(example, stamp_ns=NS + k * step))
+        request = session.observe(dataclasses.replace(example, stamp_ns=NS + k * step))
+        session.answered(NS + k * step)
+        return request
 
     assert [k for k in range(13) if asked(k)] == [0, 4, 8, 12]
     assert [k for k in (13, 15, 19, 20, 23, 24) if asked(k)] == [19, 23]  # frames were lost: the grid begins anew

@@ -54,9 +54,14 @@ class LatencyWindow:
         ordered = sorted(self._kept)
         return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
-    def delay_steps(self, step_period_s: float) -> int:
-        """Chunk steps that pass, whole or in part, before a chunk arrives: the 95th percentile in steps, rounded up."""
-        return math.ceil(self.percentile(95) / step_period_s - 1e-9)
+    def delay_steps(self, step_period_s: float, lead_s: float = 0.0) -> int:
+        """Chunk steps that pass, whole or in part, before a chunk arrives: the 95th percentile in steps, rounded up.
+
+        Args:
+            step_period_s: of the chunk.
+            lead_s: what passes between its arrival and the motion that follows it, counted as well.
+        """
+        return math.ceil((self.percentile(95) + lead_s) / step_period_s - 1e-9)
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
 from wam_ros.runtime.engine import InferenceEngine
+from wam_ros.runtime.prediction import keyframes, require_instruction
 from wam_ros.runtime.results import Outcome
-from wam_ros.runtime.session import InferenceSession, example_observation, keyframes, require_instruction
+from wam_ros.runtime.session import InferenceSession, example_observation
 from wam_ros.runtime.values import VALUES, load_goal, make_value
 from wam_ros.srv import LoadModel, SetInstruction
 
@@ -67,15 +68,12 @@ class InferenceParams:
     max_gap_s: float = param(
         1.0, unit="s", low=0.05, high=60.0, doc="Gap between observations after which the model forgets"
     )
+    lead_s: float = param(0.08, unit="s", low=0.0, high=0.5, doc="lead_s of safety_node: until a chunk is followed")
     latency_window: int = param(100, low=1, high=100000, doc="Latencies from which the delay is forecast")
     latency_warmup: int = param(2, low=0, high=1000, doc="First latencies of a session that do not count")
     status_rate_hz: float = param(2.0, unit="Hz", low=0.1, high=50.0, doc="Rate of wam_status")
     silence_s: float = param(
-        1.0,
-        unit="s",
-        low=0.05,
-        high=60.0,
-        doc="Silence of the cameras or of the model that is an error",
+        1.0, unit="s", low=0.05, high=60.0, doc="Silence of the cameras or of the model that is an error"
     )
     reset_timeout_s: float = param(
         5.0, unit="s", low=0.1, high=600.0, doc="How long a service waits for a busy model before it gives up"
@@ -144,6 +142,7 @@ class InferenceNode(WamNode):
             abilities=abilities_of(policy),
             chunking=p.chunking,
             candidates=p.candidates,
+            lead_s=p.lead_s,
         )
         self._notice, self._said_timing = Notice(5.0), ""
         self._quiet_until = time.monotonic() + 2.0
@@ -193,17 +192,18 @@ class InferenceNode(WamNode):
             self._engine.submit(observation, request)
 
     def _on_result(self) -> None:
-        result = None if self._engine is None else self._engine.take()
-        if result is None or self._session is None:
+        if self._engine is None or self._session is None or (result := self._engine.take()) is None:
             return
         if result.output is None:
             self._session.answered(result.observation.stamp_ns)
             if result.error:
                 self._say(f"no chunk: {result.error}")
-            return
-        chunk, future = self._session.chunk(result, self._now_ns())
-        self._chunks.publish(convert.chunk_to_msg(chunk))
-        self._publish_imagined(future)
+        else:
+            chunk, future = self._session.chunk(result, self._now_ns())
+            self._chunks.publish(convert.chunk_to_msg(chunk))
+            self._publish_imagined(future)
+        if (look := self._session.next_look()) is not None:
+            self._engine.submit(*look)
 
     def _publish_imagined(self, future: ImaginedFuture) -> None:
         if self.params.imagination == "off" or not len(future.frames):

@@ -1,4 +1,4 @@
-"""One prediction: asked for, checked against its observation, and chosen among candidates."""
+"""One prediction: what it is made from, its check against the observation, and the choice among candidates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Policy, PolicyOutput, Request
-from wam_ros.core.types import Observation
+from wam_ros.core.types import ImaginedFuture, Observation
 from wam_ros.runtime.values import Value
 
 
@@ -67,3 +67,24 @@ def describe(error: Exception) -> str:
     """One line for a human: our own errors speak for themselves, others are named."""
     text = " ".join(str(error).split())[:300]
     return text if isinstance(error, WamError) else f"{type(error).__name__}: {text}"
+
+
+def require_instruction(text: str, max_characters: int) -> str:
+    """The instruction with its white space put in order.
+
+    Raises:
+        WamError: empty, longer than `max_characters`, or with characters that cannot be shown.
+    """
+    if len(text) > max_characters:
+        raise WamError(f"the instruction has {len(text)} characters, at most {max_characters} are read")
+    words = " ".join(text.split())
+    if not words:
+        raise WamError("the instruction is empty")
+    if not words.isprintable():
+        raise WamError("the instruction has characters that cannot be shown")
+    return words
+
+
+def keyframes(future: ImaginedFuture) -> ImaginedFuture:
+    """The same future with only its farthest frame."""
+    return dataclasses.replace(future, frames=future.frames[-1:], instants_ns=future.instants_ns[-1:])

@@ -12,7 +12,6 @@ import numpy as np
 
 from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError
 from wam_ros.core.latency import AUTO, ChunkTiming, LatencyWindow, choose_timing
 from wam_ros.core.policy import Abilities, Request
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
@@ -34,6 +33,8 @@ class InferenceSession:
         abilities: of the policy.
         chunking: how chunks follow each other: "auto" or a name in `core.latency.CHUNKING`.
         candidates: chunks to predict and choose from.
+        lead_s: what passes between a chunk's arrival and the motion that follows it, the safety filter's lead. The arm
+            is bound to the plan before for as long as that.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class InferenceSession:
         abilities: Abilities | None = None,
         chunking: str = AUTO,
         candidates: int = 1,
+        lead_s: float = 0.0,
     ) -> None:
         self._robot, self._model, self._hash, self.session_id = embodiment, model, checkpoint_hash, session_id
         self._step_ns = round(embodiment.step_period_s * NS)
@@ -55,7 +57,7 @@ class InferenceSession:
         self._wanted_steps = max(execute_steps, round(frame_ns / self._step_ns), 1)
         self.abilities, self._chunking, self._candidates = abilities or Abilities(), chunking, candidates
         self._due_ns: int | None = None  # instant whose observation the next chunk is predicted from
-        self._latency, self._rest_speed = latency, rest_speed
+        self._latency, self._rest_speed, self._lead_s = latency, rest_speed, lead_s
         self._monitor = ImaginationMonitor(frame_ns // 2)
         self.timeline = Timeline()
         self._void = False  # the running plan follows an older instruction
@@ -63,6 +65,7 @@ class InferenceSession:
         self._observed_ns: int | None = None
         self._asked_ns: int | None = None  # newest observation that a prediction is awaited from
         self._asked_at_rest = False  # it was chosen because the arm stood still
+        self._held: Observation | None = None  # newest one due while a prediction was awaited
         self._imagined_from_ns = 0  # the instant that the newest chunk was predicted for
         self._noted_step = -1  # newest executed step whose frame went to the model
         self._stages_s: dict[str, float] = {}
@@ -81,6 +84,7 @@ class InferenceSession:
 
         A chunk is asked for once per executed part of the one before; in synchronous mode only when the plan has been
         executed and the arm stands still; when looking ahead, in time for the step at which the next chunk is to begin.
+        While an answer is awaited the newest observation is kept for `next_look`.
         """
         if self._observed_ns is not None and observation.stamp_ns < self._observed_ns:
             self.forget()
@@ -88,16 +92,30 @@ class InferenceSession:
         self._observed_ns = observation.stamp_ns
         for newest in self._monitor.observe(observation.stamp_ns, observation.frames)[:1]:
             self.surprise = newest
-        timing, step = self.timing, round(self.timeline.executed(observation.stamp_ns))
-        ahead = self._begins_ahead(timing, observation.stamp_ns)
+        return self._wanted_of(observation)
+
+    def next_look(self) -> tuple[Observation, Request] | None:
+        """After an answer: the observation that waited for it, and what is wanted of the model; None for nothing.
+
+        Asked earlier, it would be drawn towards a plan that the answer has replaced.
+        """
+        seen, self._held = self._held, None
+        request = None if seen is None else self._wanted_of(seen)
+        return None if seen is None or request is None else (seen, request)
+
+    def _wanted_of(self, seen: Observation) -> Request | None:
+        timing, step = self.timing, round(self.timeline.executed(seen.stamp_ns))
+        ahead = self._begins_ahead(timing, seen.stamp_ns)
         at_rest = timing.mode is ChunkingMode.SYNCHRONOUS
         at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None
-        if not self._look_is_due(observation, timing, at_rest, ahead):
-            return self._note(observation.stamp_ns, step, timing)
-        # A model that is still busy takes the newest observation when it is free: asking less often would gain nothing.
-        self._due_ns = observation.stamp_ns + min(timing.execute_steps, self._wanted_steps) * self._step_ns
-        self._asked_ns, self._asked_at_rest, self._noted_step = observation.stamp_ns, at_rest, step
-        return self._request(observation.stamp_ns, step, timing, ahead)
+        if not self._look_is_due(seen, timing, at_rest, ahead):
+            return self._note(seen.stamp_ns, step, timing)
+        if self._asked_ns is not None:
+            self._held = seen
+            return None
+        self._due_ns = seen.stamp_ns + min(timing.execute_steps, self._wanted_steps) * self._step_ns
+        self._asked_ns, self._asked_at_rest, self._noted_step = seen.stamp_ns, at_rest, step
+        return self._request(seen.stamp_ns, step, timing, ahead)
 
     def _look_is_due(self, seen: Observation, timing: ChunkTiming, at_rest: bool, ahead: int | None) -> bool:
         if at_rest:
@@ -124,7 +142,8 @@ class InferenceSession:
         if ahead is not None:
             return dataclasses.replace(request, ahead=ahead, plan=plan)
         if timing.mode in (ChunkingMode.GUIDED, ChunkingMode.PREFIX):
-            committed, prefix = min(timing.delay_steps, len(plan)), timing.mode is ChunkingMode.PREFIX
+            bound = self._latency.delay_steps(self._robot.step_period_s, self._lead_s)
+            committed, prefix = min(bound, len(plan)), timing.mode is ChunkingMode.PREFIX
             return dataclasses.replace(request, plan=plan, committed=committed, prefix=prefix)
         return request
 
@@ -227,7 +246,7 @@ class InferenceSession:
     def forget(self) -> None:
         """Drop what was imagined: the instruction changed, or the clock was set back. The plan goes on."""
         self._monitor.clear()
-        self._void, self._noted_step = True, -1
+        self._void, self._noted_step, self._held = True, -1, None
         self.surprise, self._asked_ns, self._due_ns = None, None, None
 
     def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
@@ -269,30 +288,9 @@ def mode_of(result: EngineResult) -> ChunkingMode:
     return ChunkingMode.PREFIX if result.request.prefix else ChunkingMode.GUIDED
 
 
-def require_instruction(text: str, max_characters: int) -> str:
-    """The instruction with its white space put in order.
-
-    Raises:
-        WamError: empty, longer than `max_characters`, or with characters that cannot be shown.
-    """
-    if len(text) > max_characters:
-        raise WamError(f"the instruction has {len(text)} characters, at most {max_characters} are read")
-    words = " ".join(text.split())
-    if not words:
-        raise WamError("the instruction is empty")
-    if not words.isprintable():
-        raise WamError("the instruction has characters that cannot be shown")
-    return words
-
-
 def example_observation(embodiment: Embodiment) -> Observation:
     """Grey views and the home position, to warm a model up with."""
     robot, n = embodiment, len(embodiment.joint_names)
     joints = JointState(0, robot.joint_names, np.array(robot.home), np.zeros(n), np.zeros(n))
     frames = np.full((len(robot.cameras), robot.image_height, robot.image_width, 3), 128, np.uint8)
     return Observation(0, robot.view_names, frames, (0,) * len(robot.cameras), joints)
-
-
-def keyframes(future: ImaginedFuture) -> ImaginedFuture:
-    """The same future with only its farthest frame."""
-    return dataclasses.replace(future, frames=future.frames[-1:], instants_ns=future.instants_ns[-1:])
