@@ -1,22 +1,25 @@
 """A chunk of the released models' transformer with every exact speed-up and with none, side by side.
 
-    python benchmark/dreamzero.py [--config dreamzero-100m] [--chunks 3] [--dtype float32]
+    python benchmark/dreamzero.py [--config dreamzero-100m] [--chunks 5] [--dtypes float32 bfloat16] [--each]
 
-Both run the same random weights at 8 evaluations of 16 steps with guidance, taking turns; then each speed-up is
-switched off alone.
+All run the same random weights at 8 evaluations of 16 steps with guidance, taking turns, on one thread. A ratio
+compares the same precision on both sides; the last line, which does not, says so. `change` is the relative difference
+of the actions.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import dataclasses
 import statistics
 import time
 
 import torch
 
-from wam_ros.models.bench import DTYPES, Noise, random_model
 from wam_ros.models.dreamzero.dit_config import load_dit_config
+from wam_ros.models.dreamzero.inference import PRECISIONS, Inference
+from wam_ros.models.dreamzero.rehearsal import Noise, random_model
 from wam_ros.models.dreamzero.rollout import Rollout, Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
 from wam_ros.models.dreamzero.umt5 import PromptEncoder, TextEncoderConfig
@@ -27,8 +30,8 @@ PROMPT_TOKENS = 128  # of a real prompt paragraph
 class Towers(Noise):
     """Random latents, but a real text encoder: as large beside this transformer as umT5 is beside the 14B one."""
 
-    def __init__(self, config, device, text):
-        super().__init__(config, device)
+    def __init__(self, config, text):
+        super().__init__(config, "cpu")
         self.text = text
         self.ids = torch.randint(1, 1000, (1, config.transformer.text_len))
         self.mask = (torch.arange(config.transformer.text_len)[None] < PROMPT_TOKENS).long()
@@ -38,53 +41,77 @@ class Towers(Noise):
             return self.text.embed(self.ids, self.mask)
 
 
-def make_towers(config, dtype):
-    t = config.transformer
-    text = TextEncoderConfig(1000, dim=t.text_dim, attention_dim=256, ffn_dim=640, num_heads=4, num_layers=3)
-    return Towers(config, "cpu", PromptEncoder(text).to(dtype).eval().requires_grad_(False))
+class Contestant:
+    """One way to compute chunks, and the processor time of each: it hardly depends on who else runs here."""
 
+    def __init__(self, model, speedups, towers):
+        self.model, self.speedups, self.seconds = model, speedups, []
+        model.use(speedups)
+        self.rollout = Rollout(model, towers, "negative", Sampling(), "sliding")
+        self.frames, self.state = torch.zeros(1, 8), torch.zeros(1, 1, model.config.state_dim)
+        evaluated, self.rollout.reuse.evaluated = self.rollout.reuse.evaluated, frozenset({0})  # fills at less cost
+        torch.manual_seed(0)
+        for _ in range(model.config.blocks):
+            self.rollout.chunk(self.frames, self.state, "task")
+        self.rollout.reuse.evaluated = evaluated
 
-def seconds(model, speedups, towers, chunks):
-    """Median processor time of a chunk with the window full: it does not depend on who else runs here."""
-    c = model.config
-    model.use(speedups)
-    rollout = Rollout(model, towers, "negative", Sampling(), "sliding")
-    frames, state = torch.zeros(1, 8), torch.zeros(1, c.states_per_block, c.state_dim)
-    evaluated, rollout.reuse.evaluated = rollout.reuse.evaluated, frozenset({0})  # the window fills at less cost
-    for _ in range(c.blocks):
-        rollout.chunk(frames, state, "task")
-    rollout.reuse.evaluated = evaluated
-    times = []
-    for _ in range(chunks):
+    def play(self, seed):
+        self.model.use(self.speedups)
+        torch.manual_seed(seed)
         began = time.process_time()
-        rollout.chunk(frames, state, "task")
-        times.append(time.process_time() - began)
-    return statistics.median(times)
+        self.action = self.rollout.chunk(self.frames, self.state, "task").action
+        self.seconds.append(time.process_time() - began)
+
+    @property
+    def median(self):
+        return statistics.median(self.seconds)
+
+    def change(self, other):
+        return float((self.action - other.action).norm() / other.action.norm())
+
+
+def enter(loose, dtype, towers, each):
+    """Everyone of one precision, by what is switched off."""
+    loose, towers = copy.deepcopy(loose).to(dtype), copy.deepcopy(towers)
+    towers.text.to(dtype)
+    packed = copy.deepcopy(loose)
+    Inference().accelerate(packed)
+    found = {"all": Contestant(loose, SpeedUps.none(), towers), "nothing": Contestant(packed, SpeedUps(), towers)}
+    for name in [f.name for f in dataclasses.fields(SpeedUps)] if each else []:
+        model = loose if name == "packed_weights" else packed
+        found[name] = Contestant(model, dataclasses.replace(SpeedUps(), **{name: False}), towers)
+    return found
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="dreamzero-100m")
-    parser.add_argument("--chunks", type=int, default=3)
-    parser.add_argument("--dtype", choices=DTYPES, default="float32")
+    parser.add_argument("--chunks", type=int, default=5)
+    parser.add_argument("--dtypes", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--each", action="store_true", help="switch every speed-up off alone, too")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = load_dit_config(args.config)
-    model = random_model(config, "cpu", DTYPES[args.dtype], SpeedUps())
-    towers = make_towers(config, DTYPES[args.dtype])
-    fast, plain = [], []
-    for _ in range(args.chunks):
-        plain.append(seconds(model, SpeedUps.none(), towers, 1))
-        fast.append(seconds(model, SpeedUps(), towers, 1))
-    a, b = statistics.median(plain), statistics.median(fast)
-    print(f"{args.config} {args.dtype}, 1 thread, 8 of 16 evaluations, guided, processor seconds per chunk:")
-    print(f"  plain {a:.2f}, fast {b:.2f}, ratio {a / b:.2f}")
-    if args.each:
-        for field in dataclasses.fields(SpeedUps):
-            without = seconds(model, dataclasses.replace(SpeedUps(), **{field.name: False}), towers, args.chunks)
-            print(f"  without {field.name:17s} {without:6.2f} s, {without / b:.2f}x")
+    model, t = random_model(config, "cpu", torch.float32, SpeedUps()), config.transformer
+    text = TextEncoderConfig(1000, dim=t.text_dim, attention_dim=256, ffn_dim=640, num_heads=4, num_layers=3)
+    towers = Towers(config, PromptEncoder(text).eval().requires_grad_(False))
+    entered = {dtype: enter(model, PRECISIONS[dtype], towers, args.each) for dtype in args.dtypes}
+    for seed in range(args.chunks):
+        for contestant in [c for found in entered.values() for c in found.values()]:
+            contestant.play(seed)
+    print(f"{args.config}, 1 thread, 8 of 16 evaluations, guided; median processor seconds of {args.chunks} chunks")
+    for dtype, found in entered.items():
+        plain, fast = found.pop("all"), found.pop("nothing")
+        print(f"{dtype}: plain {plain.median:.2f}, fast {fast.median:.2f}, ratio {plain.median / fast.median:.2f}, "
+              f"change {fast.change(plain):.1e}")  # fmt: skip
+        for name, without in found.items():
+            print(f"  without {name:17s} {without.median:6.2f} s, {without.median / fast.median:.2f}x")
+        entered[dtype] = {"plain": plain, "fast": fast}
+    if len(entered) == 2:
+        plain, fast = entered["float32"]["plain"], entered["bfloat16"]["fast"]
+        print(f"OTHER PRECISION, float32 plain to bfloat16 fast: {plain.median / fast.median:.2f}x, "
+              f"change {fast.change(plain):.1e}")  # fmt: skip
 
 
 if __name__ == "__main__":

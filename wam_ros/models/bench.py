@@ -10,31 +10,26 @@ import dataclasses
 import resource
 import statistics
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import torch
 from rich import box
 from rich.console import Console
 from rich.table import Column, Table
-from torch import Tensor, nn
+from torch import Tensor
 
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.models.dreamzero.causal_dit import CausalDiT
-from wam_ros.models.dreamzero.compiled import compile_denoising
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
-from wam_ros.models.dreamzero.float8 import to_float8
 from wam_ros.models.dreamzero.flop import chunk_flop
-from wam_ros.models.dreamzero.rollout import Anchor, Chunk, Rollout, Sampling
+from wam_ros.models.dreamzero.inference import PRECISIONS, Inference
+from wam_ros.models.dreamzero.rehearsal import Noise, in_place, play, random_model
+from wam_ros.models.dreamzero.rollout import Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
 from wam_ros.models.dreamzero.vae import WAN21, WAN22, WanVae
 
-Module = TypeVar("Module", bound=nn.Module)
-
 PARTS = ("encode", "prefill", "denoise", "decode")
 DEVICES = ("cpu", "cuda", "meta")
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 ONE = Sampling(steps=1, evaluations=1)
 FLASH = Sampling(steps=1, evaluations=1, last_video_level=0.8)
 SUITE = {
@@ -57,6 +52,7 @@ class BenchModel:
     threads: int = 1  # of the CPU
     suite: bool = False  # all samplings that the released models are used with, not only 8 of 16
     plain: bool = False  # every speed-up off
+    without: tuple[str, ...] = ()  # speed-ups to switch off, by name
     vae: bool = False  # encode what is observed and decode what is imagined, with a random autoencoder of Wan's sizes
     compile: bool = False  # one graph per length of the memory; on CUDA replayed as CUDA graphs
     float8: bool = False  # block matrices in e4m3; prints the error that this makes
@@ -70,32 +66,6 @@ class Cost:
     first_s: float  # the first chunk, with everything that happens once
     flop: int
     peak_bytes: int
-
-
-class Noise:
-    """Towers that answer at once with random numbers."""
-
-    def __init__(self, config: CausalDiTConfig, device: str) -> None:
-        self.config, self.device = config, device
-
-    def _randn(self, *shape: int) -> Tensor:
-        return torch.randn(1, *shape, device=self.device)
-
-    def _latents(self, frames: int) -> Tensor:
-        return self._randn(self.config.out_channels, frames, self.config.latent_height, self.config.latent_width)
-
-    def prompt(self, instruction: str) -> Tensor:
-        """See `rollout.Encoders.prompt`."""
-        return self._randn(self.config.transformer.text_len, self.config.transformer.text_dim)
-
-    def anchor(self, frames: Tensor, index: int) -> Anchor:
-        """See `rollout.Encoders.anchor`."""
-        c = self.config
-        return Anchor(self._randn(c.image_tokens, c.transformer.clip_dim), self._latents(c.window_frames))
-
-    def observed(self, frames: Tensor) -> Tensor:
-        """See `rollout.Encoders.observed`."""
-        return self._latents(self.config.frames_per_block)
 
 
 class Autoencoded(Noise):
@@ -125,31 +95,6 @@ class Autoencoded(Noise):
         with torch.inference_mode():
             self.vae.decode(latents.to(next(self.vae.parameters()).dtype))
         return now(self.device) - began
-
-
-def in_place(make: Callable[[], Module], device: str, dtype: torch.dtype) -> Module:
-    """Random weights made where and as they are needed, so that a 14B model takes the memory of its weights once."""
-    with torch.device("meta"):
-        module = make().to(dtype)
-    if device != "meta":
-        module.to_empty(device=device)
-        for p in module.parameters():
-            torch.nn.init.normal_(p, std=0.02)
-    return module.eval().requires_grad_(False)
-
-
-def random_model(config: CausalDiTConfig, device: str, dtype: torch.dtype, speedups: SpeedUps) -> CausalDiT:
-    """The transformer of a configuration."""
-    return in_place(lambda: CausalDiT(config, speedups), device, dtype)
-
-
-def play(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None) -> list[Chunk]:
-    """The first chunks of an episode whose window slides."""
-    c, device = model.config, model.head.modulation.device.type
-    rollout = Rollout(model, towers or Noise(c, device), "", sampling, "sliding")
-    state = torch.zeros(1, c.states_per_block, c.state_dim, device=device)
-    frames = torch.zeros(1, 8)
-    return [rollout.chunk(frames, state, "task") for _ in range(chunks)]
 
 
 def matrix_rate(device: str, dtype: torch.dtype) -> float:
@@ -204,15 +149,16 @@ def main(args: BenchModel) -> None:
         WamError: unknown names, or no such device here.
     """
     require_known("device", args.device, DEVICES)
-    dtype = DTYPES[require_known("dtype", args.dtype, DTYPES)]
+    inference = asked(args)
+    dtype = inference.dtype(args.device)
     if args.chunks < 1 or args.threads < 1:
         raise WamError(f"--chunks and --threads must be at least 1, found {args.chunks} and {args.threads}")
     if args.device == "cuda" and not torch.cuda.is_available():
         raise WamError("no CUDA device here; --device cpu computes slowly, --device meta counts without computing")
     torch.set_num_threads(args.threads)
     config = load_dit_config(args.config)
-    model = random_model(config, args.device, dtype, SpeedUps.none() if args.plain else SpeedUps())
-    said = accelerate(model, args)
+    model = random_model(config, args.device, dtype, inference.speedups)
+    said = accelerate(model, inference)
     towers = Autoencoded(config, args.device, dtype) if args.vae and args.device != "meta" else None
     rate = None if args.device == "meta" else matrix_rate(args.device, dtype)
     columns = ("sampling", *PARTS, "chunk", "first", "TFLOP", "%", "GiB")
@@ -231,19 +177,26 @@ def main(args: BenchModel) -> None:
     console.print("TFLOP and % (of the rate of matrix products): prefill and denoise")
 
 
-def accelerate(model: CausalDiT, args: BenchModel) -> str:
-    """Apply what the arguments ask for; returns a sentence about what it did to the numbers."""
-    said = ""
-    if args.float8:
-        exact = None if args.device == "meta" else play(model, ONE, 1)[0].action
-        replaced = to_float8(model)
-        said = f"{replaced} matrices in e4m3"
-        if exact is not None:
-            change = (play(model, ONE, 1)[0].action - exact).norm() / exact.norm()
-            said += f"; actions of one evaluation change by {100 * float(change):.1f} %"
-    if args.compile and args.device != "meta":
-        compile_denoising(model)
-    return said
+def accelerate(model: CausalDiT, inference: Inference) -> str:
+    """Apply what was asked for; returns a sentence about what 8 bits did to the numbers."""
+    if not inference.float8 or model.head.modulation.is_meta:
+        inference.accelerate(model)
+        return ""
+    torch.manual_seed(0)
+    exact = play(model, ONE, 1)[0].action
+    replaced = inference.accelerate(model)
+    torch.manual_seed(0)
+    change = (play(model, ONE, 1)[0].action - exact).norm() / exact.norm()
+    return f"{replaced} matrices in e4m3; actions of one evaluation change by {100 * float(change):.1f} %"
+
+
+def asked(args: BenchModel) -> Inference:
+    """What the arguments ask for; raises `WamError` for a speed-up that there is not."""
+    names = [f.name for f in dataclasses.fields(SpeedUps)]
+    off = {require_known("speed-up", name, names): False for name in args.without}
+    speedups = SpeedUps.none() if args.plain else dataclasses.replace(SpeedUps(), **off)
+    precision = require_known("dtype", args.dtype, PRECISIONS)
+    return Inference(precision=precision, float8=args.float8, compile=args.compile, speedups=speedups)
 
 
 def row(cost: Cost, rate: float | None) -> list[str]:

@@ -28,7 +28,6 @@ TINY = ReleasedConfig(
         latent_width=8,
         name="tiny14",
         family="dreamzero-released",
-        text_tokens=32,
     ),
     TextEncoderConfig(vocabulary=40, dim=16, attention_dim=16, ffn_dim=24, num_heads=2, num_layers=2),
     ImageEncoderConfig(dim=32, num_heads=2, num_layers=3, embed_dim=8),

@@ -19,8 +19,8 @@ class SharedLinear(nn.Module):
         self.b = nn.Parameter(linear.bias.detach()[None].clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out)."""
-        return functional.linear(x, self.W[0].T, self.b[0])
+        """(..., in) -> (..., out); as one product, which `linear` does not make of slices of a batch."""
+        return torch.addmm(self.b[0], x.flatten(0, -2), self.W[0]).unflatten(0, x.shape[:-1])
 
 
 def action_sinusoid(t: Tensor, dim: int) -> Tensor:

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from wam_ros.models.dreamzero.config import TransformerConfig
-from wam_ros.models.dreamzero.layers import CrossAttention, KeysValues, SelfAttention
+from wam_ros.models.dreamzero.layers import CrossAttention, KeysValues, SelfAttention, Source
 from wam_ros.models.dreamzero.rope import Rope
 
 # Given this layer's rotated q, k, v, attend over whatever the token may see: (..., L, N, d) -> (..., L, N * d).
@@ -16,11 +17,18 @@ Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 def per_token(e: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """(..., G, 6, D) values per timestep -> (..., L, 6, D) values per token."""
-    if len(sizes) == sum(sizes):
+    """(..., G, 6, D) values per timestep -> (..., L, 6, D) values per token; (..., 1, 6, D) if all share one."""
+    if len(sizes) in (1, sum(sizes)):
         return e
     parts = e.split(1, dim=-3)
     return torch.cat([p.expand(*p.shape[:-3], n, *p.shape[-2:]) for p, n in zip(parts, sizes, strict=True)], -3)
+
+
+def modulated(norm: nn.LayerNorm, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """Normalised x (..., L, D), scaled by 1 + `scale` and shifted; in one kernel where all tokens share (..., 1, D)."""
+    if shift.numel() == x.shape[-1]:
+        return functional.layer_norm(x, norm.normalized_shape, 1 + scale.flatten(), shift.flatten(), norm.eps)
+    return torch.addcmul(shift, norm(x), 1 + scale)
 
 
 class Block(nn.Module):
@@ -44,7 +52,7 @@ class Block(nn.Module):
         e: Tensor,
         sizes: tuple[int, ...],
         rope: Rope,
-        context: tuple[KeysValues, ...],
+        context: tuple[Source, ...],
         attention: Attention,
     ) -> Tensor:
         """Apply the block.
@@ -54,17 +62,17 @@ class Block(nn.Module):
             e: (B or 1, ..., G, 6, D) modulation of each distinct timestep.
             sizes: how many tokens in a row have each of the G timesteps; they sum to L.
             rope: cosines and sines, broadcasting to (..., L, 1, d / 2).
-            context: keys and values that this layer's cross-attention sees.
+            context: what this layer's cross-attention sees.
             attention: decides what is seen (the training mask, or a cache).
         """
         shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = per_token(self.modulation + e, sizes).unbind(-2)
-        h = torch.addcmul(shift_a, self.norm1(x), 1 + scale_a)
+        h = modulated(self.norm1, x, shift_a, scale_a)
         q, (k, v) = self.self_attn.query(h, rope), self.self_attn.key_value(h, rope)
         x = torch.addcmul(x, gate_a, self.self_attn.o(attention(self.layer, q, k, v)))
         x = x + self.cross_attn(self.norm3(x).flatten(1, -2), context).view_as(x)
-        return torch.addcmul(x, gate_f, self.ffn(torch.addcmul(shift_f, self.norm2(x), 1 + scale_f)))
+        return torch.addcmul(x, gate_f, self.ffn(modulated(self.norm2, x, shift_f, scale_f)))
 
     def key_value(self, x: Tensor, e: Tensor, sizes: tuple[int, ...], rope: Rope) -> KeysValues:
         """Only what the memory keeps of this block; in the last block nothing else of an observed frame is used."""
         shift, scale = per_token((self.modulation + e)[..., :2, :], sizes).unbind(-2)
-        return self.self_attn.key_value(torch.addcmul(shift, self.norm1(x), 1 + scale), rope)
+        return self.self_attn.key_value(modulated(self.norm1, x, shift, scale), rope)

@@ -27,6 +27,19 @@ from wam_ros.models.dreamzero.transformer import LayerContext, Transformer, Velo
 Cache = KvCache | GrowingCache
 
 
+def merged_padding(text: Tensor) -> tuple[Tensor, Tensor]:
+    """Equal zeros beyond the longest of the prompts (B, M, text_dim) as one token.
+
+    Returns:
+        (B, n, text_dim) and (B, 1, 1, n), the logarithm of how many tokens each of the n stands for.
+    """
+    place = torch.arange(1, text.shape[1] + 1, device=text.device)
+    lengths = ((text != 0).any(-1) * place).amax(1, keepdim=True)  # (B, 1)
+    n = min(text.shape[1], int(lengths.max()) + 1)
+    each = (text.shape[1] - lengths) / (n - lengths)
+    return text[:, :n], torch.where(place[:n] > lengths, each, 1.0).log()[:, None, None]
+
+
 @dataclass(frozen=True)
 class Context:
     """What cross-attention sees, ready for every layer or, without that speed-up, still to be projected."""
@@ -71,10 +84,16 @@ class CausalDiT(Transformer):
 
     def make_context(self, text: Tensor, image: Tensor | None) -> Context:
         """From text (B, M, text_dim) and image features (B, I, clip_dim) of the window's first frame."""
-        return Context(text, image, self.context(text, image) if self.speedups.cached_context else None)
+        return Context(text, image, self._project(text, image) if self.speedups.cached_context else None)
 
     def _layers(self, context: Context) -> tuple[LayerContext, ...]:
-        return context.layers or self.context(context.text, context.image)
+        return context.layers or self._project(context.text, context.image)
+
+    def _project(self, text: Tensor, image: Tensor | None) -> tuple[LayerContext, ...]:
+        """On an accelerator padding stays: its attention kernels are fastest without weights."""
+        merge = self.speedups.merged_padding and text.device.type == "cpu"
+        seen, weight = merged_padding(text) if merge else (text, None)
+        return self.context(seen, image, weight)
 
     def _angles(self, start: int, frames: int, canvas: tuple[int, int]) -> Tensor:
         t = self.sizes
@@ -191,15 +210,16 @@ class CausalDiT(Transformer):
 
         Args:
             block: what to denoise.
-            t: (1 or B, 2) timesteps of video and action; the state shares the action's.
+            t: (1 or B, 2) timesteps of video and action, whose own the state has too; (1 or B, 1) if all share one.
             rope: `rope(start, frames_per_block, 1, canvas)`; the same for all evaluations of a block.
             context: instruction and first image.
             cache: the memory.
         """
         c, states = self.config, self.config.states_per_block
         video = self.embed_frames(block.video, block.y)
-        x = torch.cat([video, self.action_encoder(block.action, t[:, 1:]), self.state_encoder(block.state)], 1)
-        sizes, embedding, e = self._times(t, (video.shape[1], c.actions_per_block + states))
+        x = torch.cat([video, self.action_encoder(block.action, t[:, -1:]), self.state_encoder(block.state)], 1)
+        parts = (x.shape[1],) if t.shape[1] == 1 else (video.shape[1], c.actions_per_block + states)
+        sizes, embedding, e = self._times(t, parts)
 
         def masked(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             seen = attend(q[:, :-states], *cache.with_own(layer, k, v))

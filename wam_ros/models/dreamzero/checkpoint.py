@@ -117,7 +117,7 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
     except KeyError as error:
         raise WamError(f"{path}: diffusion_model_cfg lacks {error}") from error
     dit = dataclasses.replace(dit, name=described.name, family=described.family, image_tokens=described.image_tokens)
-    dit = dataclasses.replace(dit, text_tokens=described.text_tokens, state_attention=described.state_attention)
+    dit = dataclasses.replace(dit, state_attention=described.state_attention)
     _require_described(require_fitting(dit, str(path)), described, path)
     vae = WAN21 if dit.out_channels == WAN21.latent_channels else WAN22
     if "vae" in sizes:

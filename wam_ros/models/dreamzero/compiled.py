@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import torch
 from torch import Tensor
 
@@ -22,6 +24,7 @@ def compile_denoising(model: CausalDiT, backend: str = "inductor") -> None:
     Raises:
         WamError: a speed-up that the graph needs is off.
     """
+    model.use(dataclasses.replace(model.speedups, merged_padding=False))  # prompts differ in length
     if off := [name for name in NEEDED if not getattr(model.speedups, name)]:
         raise WamError(f"compiling needs the speed-up {off[0]}")
     mode = "reduce-overhead" if backend == "inductor" and model.head.modulation.is_cuda else None
@@ -56,4 +59,4 @@ def compile_denoising(model: CausalDiT, backend: str = "inductor") -> None:
 
 def tensors(context: Context) -> list[Tensor]:
     """Keys and values of every layer."""
-    return [x for layer in context.layers or () for pair in layer for x in pair]
+    return [x for layer in context.layers or () for source in layer for x in source[:2]]

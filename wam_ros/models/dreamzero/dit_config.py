@@ -31,10 +31,9 @@ class CausalDiTConfig:
     blocks: int = 4  # of a window
     concat_first_frame: bool = True
     state_attention: str = "open"  # at inference: the server's `open`, or `masked` as in training (own key only)
-    name: str = ""
-    family: str = "dreamzero"
-    text_tokens: int = 512
     image_tokens: int = 257
+    name: str = ""
+    family: str = "dreamzero-released"
 
     @property
     def window_frames(self) -> int:
@@ -111,4 +110,5 @@ def load_dit_config(name: str) -> CausalDiTConfig:
         WamError: unknown name, unknown key, or sizes that do not fit each other.
     """
     path = config_path("models", name)
-    return require_fitting(from_mapping(CausalDiTConfig, load_yaml(path), str(path)), str(path))
+    sizes = {k: v for k, v in load_yaml(path).items() if k != "inference"}
+    return require_fitting(from_mapping(CausalDiTConfig, sizes, str(path)), str(path))

@@ -5,8 +5,21 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from wam_ros.core.errors import WamError
+
 LARGEST = 448.0  # of e4m3
 MULTIPLE = 16  # widths that the kernel takes
+HOPPER = (9, 0)  # the first with a kernel that takes a scale per row
+
+
+def require_float8(device: torch.device, dtype: torch.dtype) -> None:
+    """Raise `WamError` where the kernel does not run."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) < HOPPER:
+        raise WamError(
+            f"float8 needs compute capability {HOPPER[0]}.{HOPPER[1]}, {torch.cuda.get_device_name(device)} has less"
+        )
+    if device.type == "cuda" and dtype != torch.bfloat16:
+        raise WamError("float8 needs the precision bfloat16 on an accelerator")
 
 
 class Float8Linear(nn.Module):
@@ -32,19 +45,20 @@ class Float8Linear(nn.Module):
         return (out if self.bias is None else out + self.bias).unflatten(0, x.shape[:-1])
 
 
-def to_float8(model: nn.Module, prefix: str = "blocks.") -> int:
+def block_matrices(model: nn.Module) -> list[tuple[nn.Module, str, nn.Linear]]:
+    """(parent, name in it, layer) of the transformer blocks' matrices, where nearly all of the work is."""
+    names = [n for n, m in model.named_modules() if n.startswith("blocks.") and isinstance(m, nn.Linear)]
+    split = [n.rpartition(".")[::2] for n in names]
+    return [(p := model.get_submodule(parent), child, getattr(p, child)) for parent, child in split]
+
+
+def to_float8(model: nn.Module) -> int:
     """Replace the block matrices of a model in place; embeddings, head and action parts stay.
 
     Returns:
         How many were replaced; layers whose widths the kernel does not take are left as they are.
     """
-    found = [
-        (name, module)
-        for name, module in model.named_modules()
-        if name.startswith(prefix) and isinstance(module, nn.Linear)
-        if module.in_features % MULTIPLE == 0 and module.out_features % MULTIPLE == 0
-    ]
-    for name, module in found:
-        parent, _, child = name.rpartition(".")
-        setattr(model.get_submodule(parent), child, Float8Linear(module))
-    return len(found)
+    fitting = [m for m in block_matrices(model) if not (m[2].in_features % MULTIPLE or m[2].out_features % MULTIPLE)]
+    for parent, child, linear in fitting:
+        setattr(parent, child, Float8Linear(linear))
+    return len(fitting)

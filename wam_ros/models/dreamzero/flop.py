@@ -38,7 +38,7 @@ def prefill_flop(c: CausalDiTConfig, frames: int) -> int:
 
 
 def time_flop(c: CausalDiTConfig, timesteps: int) -> int:
-    """Embedding of distinct timesteps; all branches share them."""
+    """Embedding of distinct timesteps; all branches share them, and so do video and action but in Flash."""
     t = c.transformer
     return linear_flop(timesteps, t.freq_dim, t.dim) + linear_flop(timesteps, t.dim, 7 * t.dim)
 
@@ -47,4 +47,4 @@ def chunk_flop(c: CausalDiTConfig, rows: int, evaluations: int) -> int:
     """One chunk of `rows` guidance branches with the window full."""
     frames = c.window_frames - c.frames_per_block
     branch = evaluations * evaluation_flop(c, frames) + prefill_flop(c, frames)
-    return rows * branch + time_flop(c, 2 * evaluations + 1)
+    return rows * branch + time_flop(c, evaluations + 1)

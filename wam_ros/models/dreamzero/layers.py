@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,16 @@ from torch.nn import functional
 from wam_ros.models.dreamzero.rope import Rope, rotate
 
 KeysValues = tuple[Tensor, Tensor]
+
+
+class Source(NamedTuple):
+    """What cross-attention sees of the instruction or of the first image."""
+
+    k: Tensor  # (B, M, N, d)
+    v: Tensor  # (B, M, N, d)
+    weight: Tensor | None = None  # (B, 1, 1, M) fp32, logarithm of how many equal tokens each one stands for
+
+
 FEW_SCORES = 2**16
 
 
@@ -46,7 +57,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
         scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
         if mask is not None:
             scores = scores + mask
-        seen = scores.softmax(-1) @ v
+        seen = scores.softmax(-1).to(v.dtype) @ v
     else:
         seen = functional.scaled_dot_product_attention(q, k, v, mask)
     return seen.transpose(-3, -2).flatten(-2)
@@ -63,18 +74,18 @@ class CrossAttention(nn.Module):
         if image:
             self.k_img, self.v_img, self.norm_k_img = nn.Linear(dim, dim), nn.Linear(dim, dim), RMSNorm(dim, eps)
 
-    def keys_values(self, text: Tensor, image: Tensor | None = None) -> tuple[KeysValues, ...]:
-        """Keys and values of the instruction (B, M, D) and image tokens (B, I, D); the same for a whole episode."""
-        found = [(self._kept(self.norm_k(self.k(text))), self._kept(self.v(text)))]
+    def sources(self, text: Tensor, image: Tensor | None = None, weight: Tensor | None = None) -> tuple[Source, ...]:
+        """The instruction (B, M, D), its weights and image tokens (B, I, D); the same for a whole episode."""
+        found = [Source(self._kept(self.norm_k(self.k(text))), self._kept(self.v(text)), weight)]
         if self.image:
             assert image is not None
-            found.append((self._kept(self.norm_k_img(self.k_img(image))), self._kept(self.v_img(image))))
+            found.append(Source(self._kept(self.norm_k_img(self.k_img(image))), self._kept(self.v_img(image))))
         return tuple(found)
 
-    def forward(self, x: Tensor, context: tuple[KeysValues, ...]) -> Tensor:
+    def forward(self, x: Tensor, context: tuple[Source, ...]) -> Tensor:
         """(B, L, D) tokens -> (B, L, D); what the sources answer is summed before the projection."""
         q = self._heads(self.norm_q(self.q(x)))
-        first, *more = (attend(q, k, v) for k, v in context)
+        first, *more = (attend(q, *source) for source in context)
         return self.o(sum(more, first))
 
     def _heads(self, x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
     networks.model.to(arithmetic())
-    networks.tokenizer.to(arithmetic(), memory_format=torch.channels_last)
+    networks.tokenizer.to(arithmetic()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
 
 
@@ -64,7 +64,7 @@ class DreamZeroPolicy:
     ) -> None:
         self.name, self.checkpoint_hash = config.name, networks.digest
         self.config, self.embodiment, self.networks = config, embodiment, networks
-        self.solver = Euler(schedule(steps, config.shift))
+        self.solver: Solver = Euler(schedule(steps, config.shift))
         self._refresh = memory == "real"
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
         stride = config.chunk.frame_stride
@@ -250,8 +250,8 @@ class DreamZeroPolicy:
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
 
         d = given.shape[2]
-        noise = [torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True)]
-        noise[1] = torch.cat([given.expand(n, -1, -1, -1), noise[1][:, :, d:]], 2)
+        video, action = (torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True))
+        action = torch.cat([given.expand(n, -1, -1, -1), action[:, :, d:]], 2)
         if n > 1:
             cache = cache.repeated(n)
             cond, latent = (x.expand(n, *x.shape[1:]) for x in (cond, latent))
@@ -263,7 +263,7 @@ class DreamZeroPolicy:
             still = torch.zeros_like(v.action[:, :, :d])
             return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
 
-        return integrate(velocity, *noise, self.solver, of_action)
+        return integrate(velocity, video, action, self.solver, of_action)
 
     def _decode(self, video: Tensor, latent: Tensor, observation: Observation | None) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 
@@ -18,9 +19,10 @@ from wam_ros.models.dreamzero.bound import BoundRobot
 from wam_ros.models.dreamzero.checkpoint import Checkpoint, open_checkpoint
 from wam_ros.models.dreamzero.contract import Contract, load_contract
 from wam_ros.models.dreamzero.dit_config import load_dit_config
+from wam_ros.models.dreamzero.inference import load_inference, require_sampling
 from wam_ros.models.dreamzero.prompts import FILES, PromptTokenizer, clean, paragraph
 from wam_ros.models.dreamzero.quantiles import read_scaling
-from wam_ros.models.dreamzero.rollout import Rollout, Sampling
+from wam_ros.models.dreamzero.rollout import Rollout
 from wam_ros.models.dreamzero.towers import Towers
 from wam_ros.models.dreamzero.vae import VaeConfig
 
@@ -31,16 +33,20 @@ PLAIN = Request()
 
 
 def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str) -> ReleasedPolicy:
-    """Build the policy of a checkpoint folder; `steps` are evaluations of the network, 0 the server's 8.
+    """Build the policy of a checkpoint folder; `steps` are evaluations of the network, 0 those of its description.
 
     Raises:
         WamError: checkpoint, model and robot do not fit.
     """
-    described = load_dit_config(name)
+    described, inference = load_dit_config(name), load_inference(name)
     if memory != "real":
         raise WamError(f"model '{name}' remembers real frames only, found memory '{memory}'")
     if weights == share_dir():
         raise WamError(f"model '{name}' has no shipped weights: name the folder of its checkpoint")
+    if steps:
+        sampling = dataclasses.replace(inference.sampling, evaluations=steps)
+        require_sampling(sampling)
+        inference = dataclasses.replace(inference, sampling=sampling)
     torch.set_num_threads(threads)
     checkpoint = open_checkpoint(weights, described)
     contract = find_contract(checkpoint, embodiment)
@@ -52,11 +58,14 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
     clean("")  # its library is asked for now, not in the loop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = weights / BASE if (weights / BASE).is_dir() else None
-    network = checkpoint.load(device, torch.bfloat16 if device.type == "cuda" else torch.float32, base)
+    network = checkpoint.load(device, inference.dtype(device.type), base)
+    network.model.use(inference.speedups)
+    inference.accelerate(network.model)
+    inference.rehearse(network.model)
     towers = Towers(network, tokenizer)
     negative = str(load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"])
-    sampling = Sampling(evaluations=steps or Sampling.evaluations)
-    return ReleasedPolicy(name, checkpoint.digest, robot, towers, Rollout(network.model, towers, negative, sampling))
+    rollout = Rollout(network.model, towers, negative, inference.sampling, inference.history)
+    return ReleasedPolicy(name, checkpoint.digest, robot, towers, rollout)
 
 
 def find_contract(checkpoint: Checkpoint, embodiment: Embodiment) -> Contract:

@@ -151,11 +151,11 @@ class Rollout:
         video, action = (x.to(device).clone() for x in self.noise)  # inference tensors from the first step on
         block = Block(video, action, state, None, start)
         rope = self.model.rope(start, video.shape[2], 1, (video.shape[3], video.shape[4]))
-        self._evaluations = 0
+        self._evaluations, shared = 0, self.solvers[0].times == self.solvers[1].times
 
         def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
             self._evaluations += 1
-            t = torch.tensor([[t_video, t_action]], device=device)
+            t = torch.tensor([[t_video] if shared else [t_video, t_action]], device=device)
             v = self.velocities(video, action, t, block, rope)
             if not self.guided:
                 return v.video, v.action

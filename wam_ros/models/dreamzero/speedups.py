@@ -7,7 +7,10 @@ from dataclasses import dataclass, fields
 
 @dataclass(frozen=True)
 class SpeedUps:
-    """Every one gives the same numbers as the plain path, up to rounding."""
+    """Every one gives the same numbers as the plain path, up to rounding.
+
+    `CausalDiT.use` changes them at any time but `packed_weights`, which `Inference.accelerate` applies once.
+    """
 
     cached_context: bool = True  # cross-attention keys and values once per episode, not once per layer and evaluation
     cached_prompts: bool = True  # each prompt through the text encoder once, not once per chunk
@@ -15,6 +18,8 @@ class SpeedUps:
     distinct_times: bool = True  # time embedding once per distinct timestep, not once per token
     fp32_rope: bool = True  # rotations in fp32, not in fp64
     short_prefill: bool = True  # an observed frame stops at the last block's keys and values
+    merged_padding: bool = True  # CPU: the equal tokens beyond a prompt as one that counts as often, not one by one
+    packed_weights: bool = True  # CPU: block matrices in the order that products read, with the GELU after them
     fixed_memory: bool = True  # keys and values in one preallocated buffer, not concatenated at every use
 
     @classmethod

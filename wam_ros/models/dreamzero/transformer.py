@@ -15,10 +15,10 @@ from wam_ros.models.cache import GrowingCache, KvCache
 from wam_ros.models.dreamzero.actions import ActionEncoder, Perceptron
 from wam_ros.models.dreamzero.block import Attention, Block
 from wam_ros.models.dreamzero.config import TransformerConfig
-from wam_ros.models.dreamzero.layers import Head, KeysValues, PatchEmbedding, sinusoid
+from wam_ros.models.dreamzero.layers import Head, PatchEmbedding, Source, sinusoid
 from wam_ros.models.dreamzero.rope import Rope
 
-LayerContext = tuple[KeysValues, ...]
+LayerContext = tuple[Source, ...]
 
 
 @dataclass(frozen=True)
@@ -78,11 +78,13 @@ class Transformer(nn.Module):
         e = self.time_embedding(sinusoid(t, self.sizes.freq_dim).to(self.dtype))
         return e, self.time_projection(e).unflatten(-1, (6, -1))
 
-    def context(self, text: Tensor, image: Tensor | None = None) -> tuple[LayerContext, ...]:
-        """Text (B, M, text_dim) and CLIP tokens (B, I, clip_dim) -> what each layer's cross-attention sees."""
+    def context(
+        self, text: Tensor, image: Tensor | None = None, weight: Tensor | None = None
+    ) -> tuple[LayerContext, ...]:
+        """Text (B, M, text_dim), its weights and CLIP tokens (B, I, clip_dim) -> what each layer's attention sees."""
         embedded = self.text_embedding(text)
         seen = None if image is None else self.img_emb(image)
-        return tuple(block.cross_attn.keys_values(embedded, seen) for block in self.blocks)  # type: ignore[union-attr,operator]
+        return tuple(block.cross_attn.sources(embedded, seen, weight) for block in self.blocks)  # type: ignore[union-attr,operator]
 
     def run(
         self,
@@ -93,8 +95,8 @@ class Transformer(nn.Module):
         context: tuple[LayerContext, ...],
         attention: Attention,
     ) -> Tensor:
-        """All blocks; arguments as in `Block.forward`, with one context per layer."""
-        for block, seen in zip(self.blocks, context, strict=True):
+        """As many blocks as `context` has layers; the other arguments as in `Block.forward`."""
+        for block, seen in zip(self.blocks, context, strict=False):
             x = block(x, e, sizes, rope, seen, attention)
         return x
 
@@ -109,7 +111,6 @@ class Transformer(nn.Module):
         cache: KvCache | GrowingCache,
     ) -> None:
         """`run` up to the last block's keys and values: all that a memory keeps."""
-        *blocks, last = self.blocks
-        for block, seen in zip(blocks, context, strict=False):
-            x = block(x, e, sizes, rope, seen, attention)
+        last = self.blocks[-1]
+        x = self.run(x, e, sizes, rope, context[:-1], attention)
         cache.write(len(self.blocks) - 1, *last.key_value(x, e, sizes, rope))  # type: ignore[operator]
