@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wam_ros.core.types import Reason
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.pairs import Pairs
 from wam_ros.safety.params import SafetyParams
+
+if TYPE_CHECKING:
+    from wam_ros.safety.clearance import Proof
 
 ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this on its way out, so that leaving can be proven
 REST = 1e-3  # m: rest is this much farther than the clearance; from the very edge no way out could be proven
@@ -74,7 +77,7 @@ class Bounds:
     model: SafetyModel
     params: SafetyParams
     nearest: Nearest = field(default_factory=Nearest)
-    along: dict[Reason, np.ndarray] = field(default_factory=dict)  # lower bounds of distances on the newest path
+    proofs: list[Proof] = field(default_factory=list)  # of the newest path and the newest stops
 
 
 def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +141,7 @@ def give_way(bounds: Bounds, floor: Floor) -> Bounds:
         clearance = np.where(known, np.minimum(clearance, floor.clearance), clearance)
     rest = np.where(clearance < bounds.clearance, clearance, bounds.rest)
     outside = np.maximum(bounds.outside, floor.outside)
-    return dataclasses.replace(bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, along={})
+    return dataclasses.replace(bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, proofs=[])
 
 
 def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:

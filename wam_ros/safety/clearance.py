@@ -22,143 +22,173 @@ DEPTH = 8  # halvings of one interval before it counts as not proven
 class _March:
     """Proofs under way, M of them: a pair on a piece of motion, proven until `sample`."""
 
-    row: np.ndarray  # (M,) index of the pair among those measured
+    pair: np.ndarray  # (M,)
     piece: np.ndarray  # (M,)
     sample: np.ndarray  # (M,)
     last: np.ndarray  # (M,) sample that ends the piece
 
     def keep(self, which: np.ndarray) -> _March:
-        return _March(self.row[which], self.piece[which], self.sample[which], self.last[which])
+        return _March(self.pair[which], self.piece[which], self.sample[which], self.last[which])
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found out about the distances along one motion."""
+
+    motion: Motion
+    reach: np.ndarray  # (P, A) of the pairs
+    known: np.ndarray  # (P, N) m, distances at samples; NaN where none was computed
+    measures: dict[Reason, Measure]  # for pairs of links and for pairs with obstacles
+
+    def least_at(self, samples: np.ndarray) -> np.ndarray:
+        """(P, L) m, lower bounds of the distances at samples (L,), from those that were computed: one or more each."""
+        pair, sample = np.divmod(np.flatnonzero(~np.isnan(self.known)), self.known.shape[1])
+        travelled = self.motion.travelled
+        here = (self.reach[pair] * travelled[sample]).sum(axis=1)
+        least = self.known[pair, sample][:, None] - np.abs(self.reach[pair] @ travelled[samples].T - here[:, None])
+        return np.maximum.reduceat(least, np.flatnonzero(np.diff(pair, prepend=-1)), axis=0)
+
+
+def prove_clearance(motion: Motion, bounds: Bounds) -> dict[Reason, Measure]:
+    """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not looked at.
+
+    It is done once for a motion and kept with the bounds. Stops begin with what is known of the path they leave.
+    """
+    for proof in bounds.proofs:
+        if proof.motion is motion:
+            return proof.measures
+    proof = _Prover(motion, bounds).prove()
+    bounds.proofs[:] = [p for p in bounds.proofs if motion.stopping and not p.motion.stopping] + [proof]
+    return proof.measures
 
 
 class _Prover:
-    """Distances of some pairs along one motion, computed when asked for."""
+    """Distances of all pairs along one motion, computed when asked for."""
 
-    def __init__(self, motion: Motion, bounds: Bounds, pairs: np.ndarray) -> None:
-        self.motion, self.bounds, self.model, self.pairs = motion, bounds, bounds.model, pairs
+    def __init__(self, motion: Motion, bounds: Bounds) -> None:
+        self.motion, self.bounds, self.model = motion, bounds, bounds.model
+        self.reach, self.clearance = bounds.model.pairs.reach, bounds.clearance
+        self.at_end = bounds.rest if motion.stopping else bounds.clearance
         self.full = self.model.full_q(motion.q)
-        self.clearance = bounds.clearance[pairs]
-        self.at_end = bounds.rest[pairs] if motion.stopping else self.clearance
-        self.known = np.full((len(pairs), len(motion)), np.nan)  # m
-        self.moved = np.zeros((len(pairs), len(motion)))  # m, bound on the relative motion from the first sample on
-        np.cumsum(self.model.pairs.reach[pairs] @ motion.travel.T, axis=1, out=self.moved[:, 1:])
-        if np.array_equal(motion.q[0], bounds.start):
-            self._note(np.arange(len(pairs)), 0, bounds.distance[pairs])
+        self.known = np.full((len(self.clearance), len(motion)), np.nan)  # m
+        self.kind = bounds.model.pairs.world.astype(int)  # (P,) index of the measure
+        self.found = (_nothing(motion, Reason.SELF_COLLISION), _nothing(motion, Reason.ENV_COLLISION))
+        self.end = np.full((2, len(motion.starts)), len(motion))  # first unproven sample of each piece, by kind
 
-    def at(self, rows: np.ndarray, samples: np.ndarray) -> np.ndarray:
+    def prove(self) -> Proof:
+        """Carry every proof to the end of its piece, or to its first sample that is not proven."""
+        if len(self.clearance):
+            if np.array_equal(self.motion.q[0], self.bounds.start):
+                self._note(np.arange(len(self.clearance)), 0, self.bounds.distance)
+            march = self._unproven()
+            while len(march.pair):
+                march = self._advance(march)
+        return Proof(self.motion, self.reach, self.known, {m.reason: m for m in self.found})
+
+    def _unproven(self) -> _March:
+        """All pairs on all pieces, but for those that the distance at the first sample proves apart until the last."""
+        first, last = np.array(self.motion.piece_ends()).T  # (L,) of every piece
+        path = next((p for p in self.bounds.proofs if not p.motion.stopping), None)
+        if self.motion.parents and path is not None:
+            least = path.least_at(np.array(self.motion.parents))
+        else:
+            n = len(self.clearance)
+            least = self._at(np.tile(np.arange(n), len(first)), np.repeat(first, n)).reshape(-1, n).T
+        moves = self.reach @ (self.motion.travelled[last] - self.motion.travelled[first]).T
+        pair, piece = np.nonzero(~(least - self.at_end[:, None] >= moves))
+        return _March(pair, piece, first[piece], last[piece])
+
+    def _advance(self, march: _March) -> _March:
+        """The proofs that are left to do when each was carried as far as the distance at its sample reaches."""
+        march = march.keep(march.sample < self.end[self.kind[march.pair], march.piece])
+        distance, clearance, at_end = (
+            self._at(march.pair, march.sample),
+            self.clearance[march.pair],
+            self.at_end[march.pair],
+        )
+        apart = distance >= np.where(march.sample == march.last, at_end, clearance)
+        for k in np.flatnonzero(~apart):
+            self._refuse(march, int(k), int(march.sample[k]), float(distance[k]))
+        moved, each = self.reach[march.pair] @ self.motion.travelled.T, np.arange(len(march.pair))
+        moved -= moved[each, march.sample, None]
+        whole = moved[each, march.last] <= distance - np.maximum(clearance, at_end)
+        left = apart & (march.sample < march.last) & ~whole
+        reached = (moved[left] <= (distance - clearance)[left, None]).sum(axis=1) - 1
+        march = march.keep(left)
+        reached = np.minimum(reached, march.last)
+        for k in np.flatnonzero(reached <= march.sample):
+            reached[k] = self._step(march, int(k))
+        march.sample = reached
+        return march
+
+    def _at(self, pairs: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """(M,) distances of pairs at samples."""
-        todo = np.flatnonzero(np.isnan(self.known[rows, samples]))
-        placed = -1
-        for k in todo[np.argsort(samples[todo], kind="stable")]:
-            row, sample = int(rows[k]), int(samples[k])
+        found = self.known[pairs, samples]
+        todo = np.flatnonzero(np.isnan(found))
+        if len(todo) == 0:
+            return found
+        placed, order = -1, todo[np.argsort(samples[todo], kind="stable")]
+        for k, pair, sample in zip(order.tolist(), pairs[order].tolist(), samples[order].tolist(), strict=True):
             if sample != placed:
                 self.model.place(self.full[sample])
                 placed = sample
-            self.known[row, sample] = self.model.distance(int(self.pairs[row]))
-        found = self.known[rows, samples]
-        if len(todo):
-            self._note(rows, samples, found)
+            found[k] = self.model.distance(pair)
+        self._note(pairs, samples, found)
         return found
 
-    def _note(self, rows: np.ndarray, samples: np.ndarray | int, found: np.ndarray) -> None:
-        self.known[rows, samples] = found
+    def _note(self, pairs: np.ndarray, samples: np.ndarray | int, found: np.ndarray) -> None:
+        self.known[pairs, samples] = found
         least = int(found.argmin())
-        self.bounds.nearest.offer(float(found[least]), self.model.pairs.names[self.pairs[rows[least]]])
+        self.bounds.nearest.offer(float(found[least]), self.model.pairs.names[pairs[least]])
 
-    def least_along(self) -> np.ndarray:
-        """(K, N) m, lower bounds of the distances at every sample, from those that were computed."""
-        table = np.where(np.isnan(self.known), -np.inf, self.known)
-        forward = np.maximum.accumulate(table + self.moved, axis=1) - self.moved
-        backward = np.maximum.accumulate((table - self.moved)[:, ::-1], axis=1)[:, ::-1] + self.moved
-        return np.maximum(forward, backward)
-
-    def prove(self, march: _March, found: Measure) -> None:
-        """Carry every proof to the end of its piece, or note the first sample that is not proven."""
-        end = np.full(int(march.piece.max(initial=-1)) + 1, len(self.motion))  # first unproven sample of each piece
-        while len(march.row):
-            march = march.keep(march.sample < end[march.piece])
-            if len(march.row) == 0:
-                return
-            distance, row = self.at(march.row, march.sample), march.row
-            need = np.where(march.sample == march.last, self.at_end[row], self.clearance[row])
-            for k in np.flatnonzero(~(distance >= need)):
-                self._refuse(march, int(k), int(march.sample[k]), float(distance[k]), end, found)
-            here, free = self.moved[row, march.sample], distance - self.clearance[row]
-            left = self.moved[row, march.last] - here
-            whole = left <= distance - np.maximum(self.clearance[row], self.at_end[row])
-            open_ = (distance >= need) & (march.sample < march.last) & ~whole
-            march, here, free = march.keep(open_), here[open_], free[open_]
-            reached = (self.moved[march.row] <= (here + free)[:, None]).sum(axis=1) - 1
-            reached = np.minimum(reached, march.last)
-            for k in np.flatnonzero(reached <= march.sample):
-                reached[k] = self._step(march, int(k), end, found)
-            march.sample = reached
-
-    def _step(self, march: _March, k: int, end: np.ndarray, found: Measure) -> int:
+    def _step(self, march: _March, k: int) -> int:
         """The next sample, after the interval before it was proven by halving."""
-        row, sample = int(march.row[k]), int(march.sample[k])
-        d0 = self.known[row, sample]
-        d1 = float(self.at(march.row[k : k + 1], march.sample[k : k + 1] + 1)[0])
-        speed = self.moved[row, sample + 1] - self.moved[row, sample]
-        if not self._interval(row, sample, speed, 0.0, 1.0, d0, d1, DEPTH):
-            self._refuse(march, k, sample + 1, d1, end, found)
+        pair, sample = int(march.pair[k]), int(march.sample[k])
+        d0 = self.known[pair, sample]
+        d1 = float(self._at(march.pair[k : k + 1], march.sample[k : k + 1] + 1)[0])
+        whole = float(self.reach[pair] @ (self.motion.travelled[sample + 1] - self.motion.travelled[sample]))
+        if not self._interval(pair, sample, whole, 0.0, 1.0, d0, d1, DEPTH):
+            self._refuse(march, k, sample + 1, d1)
         return sample + 1
 
-    def _refuse(self, march: _March, k: int, sample: int, distance: float, end: np.ndarray, found: Measure) -> None:
-        piece, row = int(march.piece[k]), int(march.row[k])
-        if sample < end[piece]:
-            end[piece] = sample
+    def _refuse(self, march: _March, k: int, sample: int, distance: float) -> None:
+        piece, pair = int(march.piece[k]), int(march.pair[k])
+        kind = self.kind[pair]
+        if sample < self.end[kind, piece]:
+            self.end[kind, piece], found = sample, self.found[kind]
             found.ratio[sample], found.measured[sample] = 2.0, distance
-            found.allowed[sample] = (self.at_end if sample == march.last[k] else self.clearance)[row]
-            found.subject[sample] = self.pairs[row]
+            found.allowed[sample] = (self.at_end if sample == march.last[k] else self.clearance)[pair]
+            found.subject[sample] = pair
 
     def _interval(
-        self, row: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
+        self, pair: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
     ) -> bool:
         """Whether the pair stays apart on [u0, u1] of an interval, with distances d0 and d1 at its ends."""
-        clearance = self.clearance[row]
+        clearance = self.clearance[pair]
         if d1 < clearance:
             return False
-        if (d0 + d1 - self._motion(row, interval, whole, u1 - u0)) / 2 >= clearance:
+        if (d0 + d1 - self._motion(pair, interval, whole, u1 - u0)) / 2 >= clearance:
             return True
         if depth == 0:
             return False
         middle = (u0 + u1) / 2
-        d = self._between(row, interval, middle)
-        return self._interval(row, interval, whole, u0, middle, d0, d, depth - 1) and self._interval(
-            row, interval, whole, middle, u1, d, d1, depth - 1
+        d = self._between(pair, interval, middle)
+        return self._interval(pair, interval, whole, u0, middle, d0, d, depth - 1) and self._interval(
+            pair, interval, whole, middle, u1, d, d1, depth - 1
         )
 
-    def _between(self, row: int, interval: int, u: float) -> float:
+    def _between(self, pair: int, interval: int, u: float) -> float:
         self.model.place(self.model.full_q(self.motion.at(interval, u)[None])[0])
-        pair = int(self.pairs[row])
         distance = self.model.distance(pair)
         self.bounds.nearest.offer(distance, self.model.pairs.names[pair])
         return distance
 
-    def _motion(self, row: int, interval: int, whole: float, share: float) -> float:
+    def _motion(self, pair: int, interval: int, whole: float, share: float) -> float:
         """Bound on the relative motion in a share of an interval, from the highest speeds in it."""
-        speeds = np.abs(np.diff(self.motion.bezier[:, interval], axis=0)).max(axis=0) * 5.0
-        return min(whole, float(self.model.pairs.reach[self.pairs[row]] @ speeds) * share)
+        most = self.motion.peaks[0][interval] * self.motion.dt
+        return min(whole, float(self.reach[pair] @ most) * share)
 
 
-def measure_clearance(motion: Motion, bounds: Bounds, pairs: np.ndarray, reason: Reason) -> Measure:
-    """Prove `pairs` (K,) apart along every piece of a motion; what follows an unproven sample is not looked at."""
+def _nothing(motion: Motion, reason: Reason) -> Measure:
     n = len(motion)
-    found = Measure(reason, np.zeros(n), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, int), ("m",), 0, True)
-    if len(pairs) == 0:
-        return found
-    prover = _Prover(motion, bounds, pairs)
-    first, last = np.array(motion.piece_ends()).T  # (L,) of every piece
-    along = bounds.along.get(reason)
-    if motion.parents and along is not None:
-        least = along[:, list(motion.parents)]
-    else:
-        rows = np.tile(np.arange(len(pairs)), len(first))
-        least = prover.at(rows, np.repeat(first, len(pairs))).reshape(len(first), -1).T
-    moves = prover.moved[:, last] - prover.moved[:, first]
-    row, piece = np.nonzero(~(least - prover.at_end[:, None] >= moves))
-    prover.prove(_March(row, piece, first[piece], last[piece]), found)
-    if not motion.stopping:
-        bounds.along[reason] = prover.least_along()
-    return found
+    return Measure(reason, np.zeros(n), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, int), ("m",), 0, True)

@@ -79,12 +79,12 @@ class Dynamics:
 
     def inertia(self, q: np.ndarray) -> np.ndarray:
         """(N, A, A) absolute entries of the mass matrix at q (N, A); kg m^2, kg m or kg."""
-        out = np.empty((len(q), len(self.joint_names), len(self.joint_names)))
-        spread = np.abs(self._spread)
+        upper = np.empty((len(q), self.pin.nv, self.pin.nv))
         for i, full in enumerate(self.full_q(q)):
-            upper = np.abs(pin.crba(self.pin, self.data, full))
-            out[i] = spread.T @ np.maximum(np.triu(upper), np.triu(upper, 1).T) @ spread
-        return out
+            upper[i] = pin.crba(self.pin, self.data, full)
+        upper = np.triu(np.abs(upper))  # the lower triangle is not always filled in
+        spread = np.abs(self._spread)
+        return spread.T @ np.maximum(upper, upper.swapaxes(1, 2)) @ spread
 
     def tool_motion(self, q: np.ndarray, dq: np.ndarray, tool: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Position (N, 3) m and velocity (N, 3) m/s of a tool frame in the universe; `tool` counts the arms."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from ruckig import ControlInterface, InputParameter, Result, Ruckig, Synchronization, Trajectory
 
 from wam_ros.safety.bounds import Bounds, Commanded
-from wam_ros.safety.motion import Motion
 
 SAMPLED = 0.29  # share of the jerk that is planned: quintics through samples of a step in jerk reach 3.3 times the step
 
@@ -29,24 +30,34 @@ class Stopper:
 
         None where no stop exists (a state that is not finite).
         """
-        given, dt = self._input, bounds.params.sample_s
-        if not np.isfinite(np.concatenate((state.q, state.dq, state.ddq))).all():
-            return None
+        rows, counts = self.stops(np.stack((state.q, state.dq, state.ddq))[None], bounds, synchronised)
+        return rows if counts[0] else None
+
+    def stops(self, states: np.ndarray, bounds: Bounds, synchronised: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """The same from many states (L, 3, A): all stops (3, N, A) one after another, and (L,) the samples of each.
+
+        0 samples where no stop exists.
+        """
+        given, trajectory, dt = self._input, self._trajectory, bounds.params.sample_s
         if bounds is not self._bounds:
             self._limit(bounds)
         given.synchronization = Synchronization.Time if synchronised else Synchronization.No
-        given.current_position = state.q.tolist()
-        given.current_velocity = state.dq.tolist()
-        given.current_acceleration = state.ddq.tolist()
-        trajectory = self._trajectory
-        if self._ruckig.calculate(given, trajectory) not in (Result.Working, Result.Finished):
-            return None
-        duration, at_time = trajectory.duration, trajectory.at_time
-        count = max(1, int(np.ceil(duration / dt - 1e-9)))
-        rows = np.array([at_time(k * dt) for k in range(count)] + [at_time(duration)])
-        rows[-1, 1:] = 0.0
-        rows[0] = state.q, state.dq, state.ddq
-        return rows.transpose(1, 0, 2)
+        counts, found = np.zeros(len(states), int), []
+        finite = np.isfinite(states).all(axis=(1, 2))
+        for k in np.flatnonzero(finite).tolist():
+            given.current_position, given.current_velocity, given.current_acceleration = states[k].tolist()
+            if self._ruckig.calculate(given, trajectory) not in (Result.Working, Result.Finished):
+                continue
+            duration, at_time = trajectory.duration, trajectory.at_time
+            steps = max(1, int(np.ceil(duration / dt - 1e-9)))
+            found += [at_time(i * dt) for i in range(steps)]
+            found.append(at_time(duration))
+            counts[k] = steps + 1
+        rows = _table(found, self._n)
+        last = counts.cumsum()[counts > 0] - 1
+        rows[1:, last] = 0.0
+        rows[:, last - counts[counts > 0] + 1] = states[counts > 0].swapaxes(0, 1)
+        return rows, counts
 
     def _limit(self, bounds: Bounds) -> None:
         acceleration = bounds.acceleration * bounds.params.stop_fraction
@@ -55,8 +66,7 @@ class Stopper:
         self._bounds = bounds
 
 
-def join_stops(stops: list[np.ndarray], dt: float, parents: tuple[int, ...] = ()) -> Motion:
-    """Many stops as one motion with a piece for each; `parents` are the samples of a path at which they begin."""
-    starts = np.cumsum([0, *(s.shape[1] for s in stops[:-1])])
-    q, dq, ddq = np.concatenate(stops, axis=1)
-    return Motion(dt, q, dq, ddq, tuple(int(s) for s in starts), stopping=True, parents=parents)
+def _table(rows: list[tuple[list[float], ...]], n_joints: int) -> np.ndarray:
+    """(3, N, A) of N rows of three lists each."""
+    numbers = chain.from_iterable(chain.from_iterable(rows))
+    return np.fromiter(numbers, float, len(rows) * 3 * n_joints).reshape(-1, 3, n_joints).swapaxes(0, 1)

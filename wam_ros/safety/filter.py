@@ -196,8 +196,9 @@ class SafetyFilter:
         for k in steps:
             if not chosen or plan.samples[k] - plan.samples[chosen[-1]] >= spacing or k == steps[-1]:
                 chosen.append(k)
-        rows = [int(plan.samples[k]) for k in chosen]
-        stops = self._stops.prove([_state(plan.motion, row) for row in rows], bounds, rows)
+        path = np.stack((plan.motion.q, plan.motion.dq, plan.motion.ddq))
+        rows = plan.samples[chosen]
+        stops = self._stops.prove(path[:, rows].swapaxes(0, 1), bounds, rows)
         proven, stop = 0, None
         for k, found in zip(chosen, stops, strict=True):
             if isinstance(found, Finding):
@@ -207,9 +208,7 @@ class SafetyFilter:
             proven, stop = k + 1, found
         if stop is None:
             return 0, None
-        last = int(plan.samples[proven - 1])
-        head = np.stack((plan.motion.q, plan.motion.dq, plan.motion.ddq))[:, :last]
-        return proven, np.concatenate((head, stop), axis=1)
+        return proven, np.concatenate((path[:, : plan.samples[proven - 1]], stop), axis=1)
 
     def _first_bad(self, plan: Plan, checks: list[ModuleType], bounds: Bounds) -> int:
         """First sample of the plan that a check refuses, noted; the number of samples if none."""

@@ -43,9 +43,20 @@ class Motion:
         return bezier_points(self.q, self.dq, self.ddq, self.dt)
 
     @cached_property
-    def travel(self) -> np.ndarray:
-        """(N - 1, A) bound on how far each joint travels in an interval; zero between pieces."""
-        return np.abs(np.diff(self.bezier, axis=0)).sum(axis=0) * self.inside[:, None]
+    def differences(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """First (5, N - 1, A), second (4, ...) and third (3, ...) differences of the Bezier points."""
+        return differences(self.bezier)
+
+    @cached_property
+    def peaks(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(N - 1, A) bounds on the absolute velocity, acceleration and jerk in each interval."""
+        return peaks(self.differences, self.dt)
+
+    @cached_property
+    def travelled(self) -> np.ndarray:
+        """(N, A) bound on how far each joint has travelled since the first sample; gaps between pieces add nothing."""
+        travel = np.abs(self.differences[0]).sum(axis=0) * self.inside[:, None]
+        return np.concatenate((np.zeros_like(self.q[:1]), travel.cumsum(axis=0)))
 
     def at(self, interval: int, u: float) -> np.ndarray:
         """Position (A,) at the share `u` of an interval."""
@@ -94,10 +105,23 @@ def bezier_points(q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, dt: float) -> 
     return np.stack((q0, q0 + v0, q0 + 2 * v0 + a0, q1 - 2 * v1 + a1, q1 - v1, q1))
 
 
-def peaks(points: np.ndarray, dt: float, order: int) -> np.ndarray:
-    """Bound (..., N - 1, A) on the absolute `order`-th derivative in each interval, from `bezier_points`."""
-    factor = (1.0, 5.0, 20.0, 60.0)[order] / dt**order
-    return np.abs(np.diff(points, n=order, axis=0)).max(axis=0) * factor
+def differences(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First, second and third differences of `bezier_points`: Bezier points of the derivatives, but for a factor."""
+    first = points[1:] - points[:-1]
+    second = first[1:] - first[:-1]
+    return first, second, second[1:] - second[:-1]
+
+
+def peaks(
+    differences: tuple[np.ndarray, np.ndarray, np.ndarray], dt: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Bounds (..., N - 1, A) on the absolute velocity, acceleration and jerk in each interval."""
+    first, second, third = differences
+    return (
+        np.abs(first).max(axis=0) * (5.0 / dt),
+        np.abs(second).max(axis=0) * (20.0 / dt**2),
+        np.abs(third).max(axis=0) * (60.0 / dt**3),
+    )
 
 
 def joint_measure(

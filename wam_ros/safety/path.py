@@ -16,24 +16,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.safety.bounds import Bounds, Commanded
-from wam_ros.safety.motion import Motion, bezier_points, peaks
+from wam_ros.safety.motion import Motion, bezier_points, differences, peaks
 
-# (rounded, cross-fade, blend time in units of blend_s, share of the limits that makes it calm). The first calm variant
-# is taken; without one the least demanding of these; where that is not allowed either, the first allowed of SPARE.
-# Beside a position limit a short blend helps, or a cross-fade: it cannot leave limits that both of its parts keep.
-CALM = (
-    (0.0, False, 1.0, 0.5),
-    (0.0, False, 1.5, 0.5),
-    (1.0, False, 1.0, 0.7),
-    (1.0, False, 1.5, 0.7),
-    (1.0, False, 2.2, 0.7),
+
+@dataclass(frozen=True)
+class _Variants:
+    """Ways to join a path, V of them, tried side by side; of those that fit the first one counts."""
+
+    rounded: np.ndarray  # (V,) int: the path, 0 exact or 1 rounded
+    crossed: np.ndarray  # (V,) bool: cross-fade from a motion that comes to rest by itself
+    blend: np.ndarray  # (V,) in units of `blend_s`
+    share: np.ndarray  # (V,) of the limits that it may ask for to fit
+
+
+# The first calm variant is taken; without one the least demanding of these; where that is not allowed either, the
+# first allowed of SPARE. Beside a position limit a short blend helps, or a cross-fade: it cannot leave limits that both
+# of its parts keep.
+CALM = _Variants(
+    np.array((0, 0, 1, 1, 1)),
+    np.zeros(5, bool),
+    np.array((1.0, 1.5, 1.0, 1.5, 2.2)),
+    np.array((0.5, 0.5, 0.7, 0.7, 0.7)),
 )
-SPARE = (
-    (1.0, False, 0.6, 1.0),
-    (1.0, False, 0.35, 1.0),
-    (1.0, True, 0.6, 1.0),
-    (1.0, True, 1.2, 1.0),
-    (1.0, False, 3.0, 1.0),
+SPARE = _Variants(
+    rounded=np.ones(5, int),
+    crossed=np.array((0, 0, 1, 1, 0), bool),
+    blend=np.array((0.6, 0.35, 0.6, 1.2, 3.0)),
+    share=np.ones(5),
 )
 
 
@@ -73,26 +82,32 @@ def make_motion(way: Waypoints, start: Commanded, bounds: Bounds, scale: float) 
     Every joint takes its own variant; the one that leaves its limits least where none fits.
     """
     dt = bounds.params.sample_s
-    knots = _make_knots(way, scale, bounds)
     end = (way.first_s + way.period_s * (len(way.q) - 1)) * scale
     t = np.arange(max(1, int(np.ceil(end / dt - 1e-6))) + 1) * dt
-    splines = {rounded: _spline(knots, t, rounded) for rounded in (0.0, 1.0)}
-    chosen = np.zeros((3, len(t), way.q.shape[1]))
-    least, todo = np.full(way.q.shape[1], np.inf), np.ones(way.q.shape[1], dtype=bool)
+    splines = _make_splines(_make_knots(way, scale, bounds), t)
+    todo = np.arange(way.q.shape[1])
+    worst_from = np.maximum.accumulate(_strain(splines, bounds, todo)[:, ::-1], axis=1)[:, ::-1]  # (2, N, A)
+    begin = np.stack((start.q, start.dq, start.ddq))
+    chosen, least = np.full((3, len(t), len(todo)), np.nan), np.full(len(todo), np.inf)
     for variants in (CALM, SPARE):
-        for rounded, crossed, blend, share in variants:
-            if not todo.any():
-                break
-            k = np.flatnonzero(todo)
-            part = Commanded(start.q[k], start.dq[k], start.ddq[k])
-            join = _cross_fade if crossed else _join
-            joined = join(splines[rounded][:, :, k], t, part, bounds.params.blend_s * blend * scale)
-            worst = _worst(joined, bounds, k, dt)
-            better = worst < least[k]
-            chosen[:, :, k[better]] = joined[:, :, better]
-            least[k] = np.minimum(least[k], worst)
-            todo[k] = worst > share
-        todo &= least > 1.0
+        blend = bounds.params.blend_s * variants.blend * scale
+        n = min(int(np.ceil(blend.max() / dt)) + 1, len(t))  # from then on each is its spline
+        heads = _heads(variants.crossed, splines[:, variants.rounded, :n][..., todo], t[:n], begin[:, todo], blend)
+        worst = _strain(heads, bounds, todo).max(axis=1)  # (V, K)
+        if n < len(t):
+            worst = np.maximum(worst, worst_from[variants.rounded, n][:, todo])
+        fits = worst <= variants.share[:, None]
+        worst[1:][fits.cumsum(axis=0)[:-1] > 0] = np.inf  # what comes after the first that fits is not wanted
+        best = worst.argmin(axis=0)
+        asked = worst[best, np.arange(len(todo))]
+        better = np.flatnonzero(asked < least[todo])
+        v, k = best[better], todo[better]
+        chosen[:, :, k] = splines[:, variants.rounded[v], :, k].transpose(1, 2, 0)
+        chosen[:, :n, k] = heads[:, v, :, better].transpose(1, 2, 0)
+        least[todo] = np.minimum(least[todo], asked)
+        todo = todo[~fits.any(axis=0) & (least[todo] > 1.0)]
+        if len(todo) == 0:
+            break
     return Motion(dt, *chosen)
 
 
@@ -122,76 +137,100 @@ def _make_knots(way: Waypoints, scale: float, bounds: Bounds) -> _Knots:
     return _Knots(way.first_s * scale - (before - 1) * h, h, row[1:-1], v, a, rounding)
 
 
-def _spline(knots: _Knots, t: np.ndarray, rounded: float) -> np.ndarray:
-    """(3, N, A) position, velocity and acceleration of the quintics through the knots at times t (N,)."""
+def _make_splines(knots: _Knots, t: np.ndarray) -> np.ndarray:
+    """(3, 2, N, A) position, velocity and acceleration at times t (N,) of the exact and the rounded path."""
     h = knots.period_s
     position = np.clip((t - knots.first_s) / h, 0.0, len(knots.q) - 1 - 1e-9)
     k = position.astype(int)
-    basis = _hermite((position - k)[:, None])
-    q = knots.q + rounded * knots.rounding
-    ends = (q[k], h * knots.dq[k], h * h * knots.ddq[k], q[k + 1], h * knots.dq[k + 1], h * h * knots.ddq[k + 1])
-    return np.stack([sum(b * e for b, e in zip(rows, ends, strict=True)) / h**d for d, rows in enumerate(basis)])
+    knot = np.stack((knots.q, h * knots.dq, h * h * knots.ddq))[:, None].repeat(2, axis=1)
+    knot[0, 1] += knots.rounding
+    ends = np.concatenate((knot[:, :, k], knot[:, :, k + 1]))  # (6, 2, N, A)
+    return _combine(_hermite(position - k)[:, :, None], ends, np.array([h]))
 
 
-def _hermite(u: np.ndarray) -> tuple[tuple[np.ndarray, ...], ...]:
-    """Values, first and second derivatives of the six quintic Hermite polynomials at u in [0, 1]."""
-    u2, u3, u4, u5 = u * u, u**3, u**4, u**5
-    h3, d3, s3 = 10 * u3 - 15 * u4 + 6 * u5, 30 * u2 - 60 * u3 + 30 * u4, 60 * u - 180 * u2 + 120 * u3
-    h1 = u - 6 * u3 + 8 * u4 - 3 * u5
-    d1, s1 = 1 - 18 * u2 + 32 * u3 - 15 * u4, -36 * u + 96 * u2 - 60 * u3
-    h2 = 0.5 * u2 - 1.5 * u3 + 1.5 * u4 - 0.5 * u5
-    d2, s2 = u - 4.5 * u2 + 6 * u3 - 2.5 * u4, 1 - 9 * u + 18 * u2 - 10 * u3
-    h4, d4, s4 = -4 * u3 + 7 * u4 - 3 * u5, -12 * u2 + 28 * u3 - 15 * u4, -24 * u + 84 * u2 - 60 * u3
-    h5, d5, s5 = 0.5 * u3 - u4 + 0.5 * u5, 1.5 * u2 - 4 * u3 + 2.5 * u4, 3 * u - 12 * u2 + 10 * u3
-    return (1 - h3, h1, h2, h3, h4, h5), (-d3, d1, d2, d3, d4, d5), (-s3, s1, s2, s3, s4, s5)
-
-
-def _join(spline: np.ndarray, t: np.ndarray, start: Commanded, blend: float) -> np.ndarray:
-    """Add to a spline (3, N, A) what it lacks to the commanded state, fading to nothing within `blend` seconds."""
-    lack = np.stack((start.q, start.dq, start.ddq)) - spline[:, 0]
-    basis = _hermite(np.minimum(t / blend, 1.0)[:, None])
-    scaled = (lack[0], lack[1] * blend, lack[2] * blend**2)
-    fading = [sum(rows[k] * scaled[k] for k in range(3)) / blend**d for d, rows in enumerate(basis)]
-    joined = spline + np.stack(fading)
-    joined[:, 0] = start.q, start.dq, start.ddq  # to the last bit
-    return joined
-
-
-def _cross_fade(spline: np.ndarray, t: np.ndarray, start: Commanded, blend: float) -> np.ndarray:
-    """Leave a motion that comes to rest by itself for a spline (3, N, A), within `blend` seconds."""
-    basis = _hermite(np.minimum(t / blend, 1.0)[:, None])
-    ahead = start.dq * (blend / 2)  # where it comes to rest
-    parts = (start.dq * blend, start.ddq * blend**2, ahead)
-    own = [
-        sum(rows[k] * part for k, part in zip((1, 2, 3), parts, strict=True)) / blend**d for d, rows in enumerate(basis)
-    ]
-    own[0] = own[0] + start.q
-    share, rate, bend = (rows[3] / blend**d for d, rows in enumerate(basis))
-    gap = [spline[d] - own[d] for d in range(3)]
-    joined = np.stack(
-        (
-            own[0] + share * gap[0],
-            own[1] + share * gap[1] + rate * gap[0],
-            own[2] + share * gap[2] + 2 * rate * gap[1] + bend * gap[0],
-        )
+# Coefficients of 1, u, ... u^5 in the quintic Hermite polynomials of velocity and acceleration at u = 0 and of
+# position, velocity and acceleration at u = 1, then in their derivatives. That of the position at u = 0 is 1 less that
+# at u = 1.
+HERMITE = np.array(
+    (
+        (0.0, 1.0, 0.0, -6.0, 8.0, -3.0),
+        (0.0, 0.0, 0.5, -1.5, 1.5, -0.5),
+        (0.0, 0.0, 0.0, 10.0, -15.0, 6.0),
+        (0.0, 0.0, 0.0, -4.0, 7.0, -3.0),
+        (0.0, 0.0, 0.0, 0.5, -1.0, 0.5),
     )
-    joined[:, 0] = start.q, start.dq, start.ddq
-    return joined
+)
+DERIVE = np.diag(np.arange(1.0, 6.0), -1)
+HERMITES = np.stack((HERMITE, HERMITE @ DERIVE, HERMITE @ DERIVE @ DERIVE))  # (3, 5, 6)
 
 
-def _worst(joined: np.ndarray, bounds: Bounds, joints: np.ndarray, dt: float) -> np.ndarray:
-    """(K,) largest ratio of the motion (3, N, K) of some joints to their limits.
+def _hermite(u: np.ndarray) -> np.ndarray:
+    """(3, 6, ...) values, first and second derivatives of the six quintic Hermite polynomials at u (...) in [0, 1]."""
+    basis = np.zeros((3, 6, u.size))
+    for power, value in enumerate((np.ones_like(u), u, u * u, u**3, u**4, u**5)):
+        basis[:, 1:] += HERMITES[:, :, power, None] * value.ravel()
+    basis[:, 0] = np.array((1.0, 0.0, 0.0))[:, None] - basis[:, 3]
+    return basis.reshape(3, 6, *u.shape)
 
-    2 and up where it leaves the position limits, between 1 and 2 where it only could not stop before them.
+
+def _combine(basis: np.ndarray, parts: np.ndarray, h: np.ndarray) -> np.ndarray:
+    """(3, V, N, A) sum of parts (K, V, N or 1, A), each with its polynomial of basis (3, K, V, N), by time.
+
+    u of the polynomials grows by one in `h` (V,) seconds.
     """
-    points = bezier_points(joined[0], joined[1], joined[2], dt)
-    lower, upper, acceleration = bounds.lower[joints], bounds.upper[joints], bounds.acceleration[joints]
-    ratio = np.zeros(len(joints))
-    for order, allowed in ((1, bounds.velocity[joints]), (2, acceleration), (3, bounds.jerk[joints])):
-        ratio = np.maximum(ratio, peaks(points, dt, order).max(axis=0) / allowed)
-    over = np.maximum(lower - points.min(axis=(0, 1)), points.max(axis=(0, 1)) - upper)
-    q, dq = joined[0], joined[1]
+    total = basis[:, 0, ..., None] * parts[0]
+    for k in range(1, len(parts)):
+        total += basis[:, k, ..., None] * parts[k]
+    return total / _powers(h)
+
+
+def _powers(h: np.ndarray) -> np.ndarray:
+    """(3, V, 1, 1) 1, h and h^2 of h (V,)."""
+    return np.stack((np.ones_like(h), h, h**2))[..., None, None]
+
+
+def _heads(crossed: np.ndarray, splines: np.ndarray, t: np.ndarray, start: np.ndarray, blend: np.ndarray) -> np.ndarray:
+    """(3, V, N, A) variants that begin in the commanded state (3, A), each on its spline of (3, V, N, A)."""
+    basis = _hermite(np.minimum(t / blend[:, None], 1.0))
+    lack = (start[:, None, None] - splines[:, :, :1]) * _powers(blend)
+    heads = splines + _combine(basis[:, :3], lack, blend)
+    if crossed.any():
+        heads[:, crossed] = _cross_fade(basis[:, :, crossed], splines[:, crossed], start, blend[crossed])
+    heads[:, :, 0] = start[:, None]  # to the last bit
+    return heads
+
+
+def _cross_fade(basis: np.ndarray, spline: np.ndarray, start: np.ndarray, blend: np.ndarray) -> np.ndarray:
+    """Leave a motion that comes to rest by itself for a spline (3, V, N, A), within `blend` (V,) seconds."""
+    ahead = start[1] / 2  # times the blend time: where it comes to rest
+    parts = np.stack((start[1], start[2], ahead))[:, None, None] * np.stack((blend, blend**2, blend))[..., None, None]
+    own = _combine(basis[:, 1:4], parts, blend)
+    own[0] += start[0]
+    share, rate, bend = basis[:, 3, ..., None] / _powers(blend)
+    gap = spline - own
+    faded = own + share * gap
+    faded[1] += rate * gap[0]
+    faded[2] += 2 * rate * gap[1]
+    faded[2] += bend * gap[0]
+    return faded
+
+
+def _strain(rows: np.ndarray, bounds: Bounds, joints: np.ndarray) -> np.ndarray:
+    """(..., N, K) largest ratio of motions (3, ..., N, K) of some joints to their limits at each sample.
+
+    A sample answers for the interval that ends at it. 2 and up where it leaves the position limits, between 1 and 2
+    where it only could not stop before them.
+    """
+    q, dq, ddq = rows
+    dt, lower, upper, acceleration = bounds.params.sample_s, bounds.lower, bounds.upper, bounds.acceleration
+    lower, upper, acceleration = lower[joints], upper[joints], acceleration[joints]
     rest = q + dq * (np.abs(dq) / (2 * acceleration * bounds.params.stop_fraction) + bounds.params.stop_jerk_s)
-    beyond = np.maximum(lower - rest.min(axis=0), rest.max(axis=0) - upper)
-    ratio = np.maximum(ratio, np.where(beyond > 0, 1.0 + np.minimum(beyond, 1.0), 0.0))
-    return np.maximum(ratio, np.where(over > 1e-9, 2.0 + over, 0.0))
+    beyond = np.maximum(lower - rest, rest - upper)
+    ratio = np.where(beyond > 0, 1.0 + np.minimum(beyond, 1.0), 0.0)
+    points, interval = bezier_points(q, dq, ddq, dt), ratio[..., 1:, :]
+    limits = (bounds.velocity[joints], acceleration, bounds.jerk[joints])
+    for peak, allowed in zip(peaks(differences(points), dt), limits, strict=True):
+        np.maximum(interval, peak / allowed, out=interval)
+    over = np.maximum(lower - points.min(axis=0), points.max(axis=0) - upper)
+    np.maximum(interval, np.where(over > 1e-9, 2.0 + over, 0.0), out=interval)
+    return ratio

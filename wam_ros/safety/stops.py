@@ -8,7 +8,7 @@ import numpy as np
 
 from wam_ros.core.types import Reason, SafeTrajectory
 from wam_ros.safety.bounds import Bounds, Commanded, Floor, give_way
-from wam_ros.safety.failsafe import Stopper, join_stops
+from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.message import Finding
 from wam_ros.safety.motion import Motion
 from wam_ros.safety.retime import describe
@@ -37,31 +37,31 @@ class ProvenStops:
             bounds: what is allowed.
             floor: what the motion under way was allowed, if any; where nothing else does, its stop is.
         """
-        found = self.prove([state], bounds)[0]
+        states = np.stack((state.q, state.dq, state.ddq))[None]
+        found = self.prove(states, bounds)[0]
         if isinstance(found, Finding) and floor is not None:
             again = give_way(bounds, floor)
-            second = self.prove([state], again)[0]
+            second = self.prove(states, again)[0]
             if not isinstance(second, Finding):
                 return second, again
         return found, bounds
 
     def prove(
-        self, states: list[Commanded], bounds: Bounds, rows: list[int] | None = None
+        self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None
     ) -> list[np.ndarray | Finding]:
         """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven.
 
         Args:
-            states: where the stops begin.
+            states: (L, 3, A) position, velocity and acceleration where the stops begin.
             bounds: what is allowed.
-            rows: samples of the newest path that the states are, if they are.
+            parents: (L,) samples of the newest path that the states are, if they are.
         """
-        if not states:
+        if len(states) == 0:
             return []
-        answers = self._try(states, bounds, True, rows)
+        answers = self._try(states, bounds, True, parents)
         again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
         if again:
-            some = None if rows is None else [rows[k] for k in again]
-            retry = self._try([states[k] for k in again], bounds, False, some)
+            retry = self._try(states[again], bounds, False, None if parents is None else parents[again])
             for k, answer in zip(again, retry, strict=True):
                 answers[k] = answer
         return answers
@@ -93,28 +93,24 @@ class ProvenStops:
         return None
 
     def _try(
-        self, states: list[Commanded], bounds: Bounds, synchronised: bool, rows: list[int] | None
+        self, states: np.ndarray, bounds: Bounds, synchronised: bool, parents: np.ndarray | None
     ) -> list[np.ndarray | Finding]:
-        stops = [self._stopper.stop(s, bounds, synchronised) for s in states]
-        planned = [s for s in stops if s is not None]
-        if not planned:
+        rows, counts = self._stopper.stops(states, bounds, synchronised)
+        ends = counts.cumsum()
+        starts, planned, dt = ends - counts, counts > 0, bounds.params.sample_s
+        if not planned.any():
             return [ENDLESS] * len(states)
-        dt = bounds.params.sample_s
-        parents = () if rows is None else tuple(r for r, s in zip(rows, stops, strict=True) if s is not None)
-        motion = join_stops(planned, dt, parents)
-        measures = [c.check(motion, bounds) for c in self._checks]
-        measures = [m for m in measures if m.bad.any()]
+        leaves = () if parents is None else tuple(parents[planned].tolist())
+        motion = Motion(dt, *rows, tuple(starts[planned].tolist()), stopping=True, parents=leaves)
+        measures = [m for m in (c.check(motion, bounds) for c in self._checks) if m.bad.any()]
         answers: list[np.ndarray | Finding] = []
-        pieces = iter(motion.piece_ends())
-        for stop in stops:
-            answer: np.ndarray | Finding = ENDLESS if stop is None else stop
-            if stop is not None:
-                first, last = next(pieces)
-                for measure in measures:
-                    bad = measure.bad[first : last + 1]
-                    if bad.any():
-                        k = int(bad.argmax())
-                        answer = describe(measure, first + k, bounds, f"{k * dt:.2f} s after it begins")
-                        break
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            answer: np.ndarray | Finding = rows[:, start:end] if end > start else ENDLESS
+            for measure in measures:
+                bad = measure.bad[start:end]
+                if bad.any():
+                    k = int(bad.argmax())
+                    answer = describe(measure, start + k, bounds, f"{k * dt:.2f} s after it begins")
+                    break
             answers.append(answer)
         return answers

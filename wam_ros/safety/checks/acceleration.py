@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.motion import Measure, Motion, joint_measure, peaks
+from wam_ros.safety.motion import Measure, Motion, joint_measure
 
 STAGE = "motion"
 POWER = 2  # of the time scale
@@ -13,5 +13,4 @@ POWER = 2  # of the time scale
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
     units = tuple(f"{u}/s^2" for u in bounds.model.units)
-    value = peaks(motion.bezier, motion.dt, 2)
-    return joint_measure(Reason.ACCELERATION, value, bounds.acceleration, units, POWER, motion.inside)
+    return joint_measure(Reason.ACCELERATION, motion.peaks[1], bounds.acceleration, units, POWER, motion.inside)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.clearance import measure_clearance
+from wam_ros.safety.clearance import prove_clearance
 from wam_ros.safety.motion import Measure, Motion
 
 STAGE = "motion"
@@ -14,4 +12,4 @@ STAGE = "motion"
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Prove the distances along every piece."""
-    return measure_clearance(motion, bounds, np.flatnonzero(bounds.model.pairs.world), Reason.ENV_COLLISION)
+    return prove_clearance(motion, bounds)[Reason.ENV_COLLISION]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.motion import Measure, Motion, joint_measure, peaks
+from wam_ros.safety.motion import Measure, Motion, joint_measure
 
 STAGE = "motion"
 POWER = 3  # of the time scale
@@ -13,5 +13,4 @@ POWER = 3  # of the time scale
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
     units = tuple(f"{u}/s^3" for u in bounds.model.units)
-    value = peaks(motion.bezier, motion.dt, 3)
-    return joint_measure(Reason.JERK, value, bounds.jerk, units, POWER, motion.inside)
+    return joint_measure(Reason.JERK, motion.peaks[2], bounds.jerk, units, POWER, motion.inside)

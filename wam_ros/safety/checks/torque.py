@@ -33,6 +33,6 @@ def _uneven(motion: Motion) -> np.ndarray:
     3/4 of the larger one, and 4/9 where they lie on either side. That times the mass matrix is what comes on top of the
     efforts at the ends; what else changes in an interval is of second order in its length.
     """
-    points = np.diff(motion.bezier, n=2, axis=0) * (20.0 / motion.dt**2)  # (4, N - 1, A)
+    points = motion.differences[1] * (20.0 / motion.dt**2)  # (4, N - 1, A)
     d1, d2 = (points[k] - ((3 - k) * points[0] + k * points[3]) / 3 for k in (1, 2))
     return np.maximum(np.abs(d1), np.abs(d2)) * np.where(d1 * d2 < 0, 4 / 9, 3 / 4)

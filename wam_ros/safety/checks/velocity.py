@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.motion import Measure, Motion, joint_measure, peaks
+from wam_ros.safety.motion import Measure, Motion, joint_measure
 
 STAGE = "motion"
 POWER = 1  # of the time scale
@@ -13,5 +13,4 @@ POWER = 1  # of the time scale
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
     units = tuple(f"{u}/s" for u in bounds.model.units)
-    value = peaks(motion.bezier, motion.dt, 1)
-    return joint_measure(Reason.VELOCITY, value, bounds.velocity, units, POWER, motion.inside)
+    return joint_measure(Reason.VELOCITY, motion.peaks[0], bounds.velocity, units, POWER, motion.inside)

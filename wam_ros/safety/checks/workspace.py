@@ -6,7 +6,7 @@ import numpy as np
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Bounds, beyond_workspace
-from wam_ros.safety.motion import Measure, Motion, peaks
+from wam_ros.safety.motion import Measure, Motion
 
 STAGE = "motion"
 
@@ -33,6 +33,6 @@ def _bow(motion: Motion, reach: np.ndarray) -> np.ndarray:
     The acceleration of a point is at most the sum of reach x |ddq|, and for every two joints |dq| |dq| x the reach of
     the outer one.
     """
-    speed = peaks(motion.bezier, motion.dt, 1) * motion.dt
-    change = peaks(motion.bezier, motion.dt, 2) * motion.dt**2
+    speed = motion.peaks[0] * motion.dt
+    change = motion.peaks[1] * motion.dt**2
     return (change @ reach + speed.sum(axis=1) * (speed @ reach)) / 8 * motion.inside
