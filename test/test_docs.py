@@ -1,0 +1,51 @@
+"""What the pages tell a person to type and to open exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from wam_ros import cli
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "weights/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "weights" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+COMMANDS = (*cli.COMMANDS, "safety filter", "safety pairs")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text())
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_option_of_a_command_is_one(page, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("mujoco")
+    for name, options in typed(page.read_text()):
+        with pytest.raises(SystemExit):
+            cli.main([*name.split(), "--help"])
+        known = set(re.findall(r"--[a-z][a-z-]*", capsys.readouterr().out))
+        assert options <= known, f"wam {name} has no {', '.join(options - known)}"
+
+
+def typed(text):
+    """(command, its options) of every `wam ...` and `make demo ...` on one line."""
+    for line in text.replace('make demo ARGS="', "wam demo ").splitlines():
+        for words in re.findall(r"\bwam ([a-z][^`#;)|]*)", line):
+            if name := max((n for n in COMMANDS if words.startswith(n)), key=len, default=""):
+                yield name, set(re.findall(r"--[a-z][a-z-]*", words))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_launch_argument_is_one(page):
+    source = (ROOT / "launch" / "bringup.launch.py").read_text()
+    lines = [line for line in page.read_text().splitlines() if "bringup.launch.py" in line]
+    for name in re.findall(r"(\w+):=", " ".join(lines)):
+        assert f'"{name}": (' in source, name
