@@ -8,12 +8,8 @@ import pytest
 from wam_ros import cli
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "weights/README.md")), *sorted((ROOT / "docs").glob("*.md"))]
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "weights" / "README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
-]
+NAMED = ("README.md", "CONTRIBUTING.md", "weights/README.md")
+PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 COMMANDS = (*cli.COMMANDS, "safety filter", "safety pairs")
 
