@@ -18,6 +18,11 @@ from wam_ros.ros.controller_server import ControllerServer, make_sim_controller,
 from wam_ros.sim.forward_controller import ForwardController
 from wam_ros.sim.trajectory_controller import TrajectoryController
 
+PREEMPTED, PATH = -1, -4  # error codes of FollowJointTrajectory
+REASONS = {
+    PREEMPTED: "Current goal preempted by new incoming action.",
+    PATH: "Aborted due to path tolerance violation",
+}
 PANDA = load_embodiment("panda")
 HOME = np.array(PANDA.home)
 
@@ -141,20 +146,20 @@ class Goals(Part):
         return self._answers.ACCEPT if accepted else self._answers.REJECT
 
     async def _execute(self, handle):
-        self.end(False)
+        self.end(PREEMPTED)
         self._future = future = Future()
         result = self._kind.Result()
-        succeeded = await future
-        if not succeeded and hasattr(result, "error_code"):
-            result.error_code, result.error_string = succeeded or -4, "Aborted due to path tolerance violation"
-        (handle.succeed if succeeded else handle.abort)()
+        code = await future
+        if code and hasattr(result, "error_code"):
+            result.error_code, result.error_string = code, REASONS[code]
+        (handle.abort if code else handle.succeed)()
         return result
 
-    def end(self, succeeded):
-        """The running goal ends."""
+    def end(self, code=0):
+        """The running goal ends, by success or with one of `REASONS`."""
         future, self._future = self._future, None
         if future is not None:
-            future.set_result(succeeded)
+            future.set_result(code)
 
     def die(self):
         self._server.destroy()
@@ -177,7 +182,7 @@ class FollowServer(Goals):
 
     def sample(self, now_ns):
         if self.controller.active and now_ns > self.controller.end_ns():
-            self.end(True)
+            self.end()
         return self.controller.sample(now_ns)[0]
 
 
@@ -205,27 +210,35 @@ class GripperServer(Goals):
 
 
 class ServoServer(Part):
-    """MoveIt Servo: integrates jogs, and stops when they stop coming."""
+    """MoveIt Servo: takes no command before it was told of what kind, integrates jogs, stops when they stop coming."""
 
     TIMEOUT_NS = 100_000_000
 
     def __init__(self, node, kind, joint_names, name, now_ns):
         from control_msgs.msg import JointJog
+        from moveit_msgs.srv import ServoCommandType
 
         super().__init__(node, joint_names)
         self._integral, self._now_ns = ForwardController(joint_names, HOME[pick(joint_names)], "velocity"), now_ns
-        self._heard_ns = 0
+        self._heard_ns, self.kind, self.kinds = 0, None, (0, 1, 2)
         self.parameters = {"moveit_servo.command_in_type": "speed_units", "moveit_servo.incoming_command_timeout": 0.1}
         name = name or "servo_node"
         node.create_subscription(JointJog, f"{name}/delta_joint_cmds", self._on_jog, qos.STREAM)
         node.create_service(GetParameters, f"{name}/get_parameters", lambda q, r: answer(self.parameters, q, r))
+        node.create_service(ServoCommandType, f"{name}/switch_command_type", self._on_kind)
+
+    def _on_kind(self, request, response):
+        if request.command_type in self.kinds:
+            self.kind = request.command_type
+        response.success = request.command_type == self.kind
+        return response
 
     def _on_jog(self, msg):
-        if self.deaf:
-            return
         by_name = dict(zip(msg.joint_names, msg.velocities, strict=True))
+        if self.deaf or self.kind != 0 or not set(by_name) <= set(self.joint_names):
+            return
         self._heard_ns = convert.time_to_ns(msg.header.stamp)
-        self._integral.command([by_name[n] for n in self.joint_names], self._now_ns())
+        self._integral.command([by_name.get(n, 0.0) for n in self.joint_names], self._now_ns())
 
     def sample(self, now_ns):
         if now_ns - self._heard_ns > self.TIMEOUT_NS:

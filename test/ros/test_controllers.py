@@ -20,15 +20,17 @@ from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.ros import convert, qos
 
-from .fakes import HOME, PANDA, Robot
+from .fakes import HOME, PANDA, PATH, Robot
 
 pytestmark = pytest.mark.ros
 WAY = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
 SHUFFLED = [PANDA.joint_names[i] for i in (3, 1, 7, 0, 2, 6, 5, 4)]
 NEED = pytest.mark.skipif(importlib.util.find_spec("control_msgs") is None, reason="control_msgs is not installed")
+NEED_SERVO = pytest.mark.skipif(importlib.util.find_spec("moveit_msgs") is None, reason="moveit_msgs is not installed")
+SERVO = pytest.param("servo", marks=[NEED, NEED_SERVO])
 TOPICS = ["joint_trajectory", "forward_position", "forward_velocity"]
-ALL = [*TOPICS, *(pytest.param(kind, marks=NEED) for kind in ("follow_joint_trajectory", "servo"))]
-STREAMS = ["forward_position", "forward_velocity", pytest.param("servo", marks=NEED)]
+ALL = [*TOPICS, pytest.param("follow_joint_trajectory", marks=NEED), SERVO]
+STREAMS = ["forward_position", "forward_velocity", SERVO]
 # A busy machine may delay a tick or a state without anybody having failed.
 PATIENT = {"deadline_s": 0.5, "heartbeat_s": 2.0}
 
@@ -112,7 +114,7 @@ def test_a_controller_that_dies_in_motion_is_noticed_and_nothing_is_commanded_an
     assert len(rig.commanded) == n
 
 
-@pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position", pytest.param("servo", marks=NEED)])
+@pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position", SERVO])
 def test_a_controller_that_ignores_its_commands_closes_the_bridge_until_a_person_opens_it(arena, kind):
     rig = Rig(arena, kind, follow_rad=0.12)
     rig.until(lambda: len(rig.diagnostics) > 2, offer=False)  # its joints are known
@@ -141,7 +143,8 @@ def test_an_aborted_goal_is_told_with_the_controllers_reason_and_a_replaced_one_
     rig.until(lambda: rig.moved(0.3))
     here = rig.commanded[-1]
     rig.offer(rig.motion(way=np.zeros(8), q0=np.array(here.position)))  # refused by the gate: the arm is in motion
-    rig.part.end(False)
+    assert not rig.said("preempted")
+    rig.part.end(PATH)
     rig.until(lambda: rig.said("path tolerance violation"), offer=False)
     assert rig.part.goals[0].goal_tolerance[0].position == 0.01
     assert len(rig.part.goals[0].goal_tolerance) == 8
@@ -153,6 +156,27 @@ def test_an_arm_that_lags_a_little_is_followed_and_its_lag_is_known(arena, kind)
     rig.until(rig.moved)
     assert not rig.said("does not follow")
     assert 0.02 < rig.node._bridge.lag.servo.lag_s < 0.3
+
+
+@NEED
+@NEED_SERVO
+def test_servo_is_told_to_take_jogs_each_time_it_appears_and_moves_nothing_before(arena):
+    rig = Rig(arena, "servo")
+    rig.until(lambda: rig.part.kind == 0 and not rig.node._outputs.arm.blocked, offer=False)
+    rig.until(rig.moved)
+    rig.part.die()
+    rig.until(lambda: rig.said("no controller listens"), offer=False)
+    again = rig.robot.control("servo")
+    rig.until(lambda: again.kind == 0, offer=False)
+
+
+@NEED
+@NEED_SERVO
+def test_servo_that_does_not_take_jogs_is_sent_none_and_it_is_said(arena):
+    rig = Rig(arena, "servo")
+    rig.part.kinds = ()
+    rig.until(lambda: rig.said("servo_node does not take joint jogs"))
+    assert not rig.commanded
 
 
 def test_an_arm_that_lags_too_much_is_noticed(arena):
@@ -187,6 +211,7 @@ def test_a_stream_comes_at_its_rate_without_jumps(arena):
 
 SETTINGS = {
     "interpolate_from_desired_state": ("joint_trajectory", {"interpolate_from_desired_state": False}, {}),
+    "cmd_timeout": ("joint_trajectory", {"cmd_timeout": 1.0}, {}),
     "enforce_command_limits": ("joint_trajectory", {}, {"enforce_command_limits": False}),
     "positions_upsampling": ("joint_trajectory", {}, {}),
     "interface_name": ("forward_position", {"interface_name": "effort"}, {}),

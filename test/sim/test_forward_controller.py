@@ -37,14 +37,23 @@ def test_what_is_not_finite_is_dropped(bad):
     assert c.command([0.3, 0.4], NOW) is None
 
 
-@pytest.mark.parametrize("bad", [[], [0.0], [0.0, 0.0, 0.0]])
+@pytest.mark.parametrize("bad", [[0.0], [0.0, 0.0, 0.0]])
 @pytest.mark.parametrize("interface", ["position", "velocity"])
-def test_another_length_deactivates_it(bad, interface):
+def test_another_length_deactivates_it_and_what_was_told_last_goes_on(bad, interface):
     c = ForwardController(NAMES, Q0, interface)
     c.command([0.3, 0.4], NOW)
     assert "2 interfaces" in c.command(bad, NOW)
-    held = c.sample(NOW)[0]
+    before = c.sample(NOW)[0]
     assert "deactivated" in c.command([0.1, 0.1], NOW)
-    np.testing.assert_array_equal(c.sample(NOW + NS)[0], held)
+    went = np.array([0.3, 0.4]) if interface == "velocity" else 0.0
+    np.testing.assert_allclose(c.sample(NOW + NS)[0], before + went)
     c.reset(Q0)
     assert c.command([0.1, 0.1], NOW + NS) is None
+
+
+def test_an_empty_message_is_no_command():
+    c = ForwardController(NAMES, Q0)
+    c.command([0.3, 0.4], NOW)
+    assert c.command([], NOW) is None
+    assert c.command([0.5, 0.6], NOW) is None
+    np.testing.assert_array_equal(c.sample(NOW)[0], [0.5, 0.6])

@@ -89,7 +89,8 @@ class Outputs:
 
     def poll(self) -> None:
         """Ask controllers that have appeared how they are set; call a few times per second."""
-        for reader in self._readers:
+        for output, reader in zip(self._all, self._readers, strict=True):
+            output.poll()
             reader.poll()
 
     @property

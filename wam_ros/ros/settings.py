@@ -63,8 +63,9 @@ class SettingsReader:
         self._clients[node].call_async(GetParameters.Request(names=[parameter])).add_done_callback(on_answer)
 
     def _on_joints(self, joints: Any) -> None:
-        if joints:
-            self._output.on_joints(list(joints))
+        if not joints:
+            return
+        self._output.on_joints(list(joints))
         if self._output.blocked:
             self._node.get_logger().error(self._output.blocked)
 

@@ -1,7 +1,7 @@
 """What a forward_command_controller does with its messages, in numpy: the rules of ros2_controllers 4.42 and 5.17.
 
-Numbers that are not finite are dropped, a message of another length fails the controller (the manager then deactivates
-it), nothing expires, and nothing limits what passes.
+Numbers that are not finite are dropped and an empty message is none. A message of another length fails the controller:
+the manager deactivates it, and the joints go on with what they were told last. Nothing expires or limits what passes.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ class ForwardController:
             return "the controller was deactivated"
         if not np.isfinite(values).all():
             return "a value is not finite: dropped"
+        if not len(values):
+            return None
         self.sample(now_ns)
         if len(values) != len(self.joint_names):
             self.failed = True
-            self._dq = np.zeros(len(self._q))
             return f"command size {len(values)} does not match {len(self.joint_names)} interfaces: deactivated"
         if self.interface == "position":
             self._q = values.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -105,6 +106,9 @@ class Output:
     def close(self) -> None:
         """Give back what the node does not destroy by itself."""
 
+    def poll(self) -> None:
+        """Ask the controller what has to be asked; called a few times per second."""
+
     def listeners(self) -> int:
         """How many controllers listen."""
         raise NotImplementedError
@@ -124,18 +128,16 @@ class Output:
         return SafeTrajectory(trajectory.start_ns, self.joint_names, trajectory.t, q, dq, ddq, trajectory.chunk_seq)
 
 
-def control_msgs(kind: str, part: str) -> ModuleType:
-    """`control_msgs.msg` or `control_msgs.action`.
+def messages(kind: str, package: str, part: str) -> ModuleType:
+    """The `msg`, `srv` or `action` of a package that a kind of controller needs.
 
     Raises:
         WamError: the package is not installed; says what works without it.
     """
-    import importlib
-
     try:
-        return importlib.import_module(f"control_msgs.{part}")
+        return importlib.import_module(f"{package}.{part}")
     except ModuleNotFoundError as error:
         raise WamError(
-            f"controller '{kind}' needs control_msgs (ros-$ROS_DISTRO-control-msgs), which is not installed; "
-            "joint_trajectory, forward_position and forward_velocity work without it"
+            f"controller '{kind}' needs {package} (ros-$ROS_DISTRO-{package.replace('_', '-')}), which is not "
+            "installed; joint_trajectory, forward_position and forward_velocity work without it"
         ) from error

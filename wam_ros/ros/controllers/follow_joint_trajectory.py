@@ -11,7 +11,7 @@ from typing import Any
 from rclpy.action import ActionClient
 
 from wam_ros.core.types import NS, SafeTrajectory
-from wam_ros.ros.controllers.base import Output, Setting, control_msgs
+from wam_ros.ros.controllers.base import Output, Setting, messages
 from wam_ros.ros.controllers.joint_trajectory import SETTINGS, points_message
 from wam_ros.ros.fields import ns_to_duration
 
@@ -33,8 +33,8 @@ class FollowJointTrajectoryOutput(Output):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._action = control_msgs("follow_joint_trajectory", "action").FollowJointTrajectory
-        self._tolerance = control_msgs("follow_joint_trajectory", "msg").JointTolerance
+        self._action = messages("follow_joint_trajectory", "control_msgs", "action").FollowJointTrajectory
+        self._tolerance = messages("follow_joint_trajectory", "control_msgs", "msg").JointTolerance
         self._client = ActionClient(self.node, self._action, f"{self.name}/follow_joint_trajectory")
         self._newest = 0
 

@@ -12,7 +12,7 @@ from rclpy.action import ActionClient
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import SafeTrajectory
-from wam_ros.ros.controllers.base import Output, Setting, control_msgs
+from wam_ros.ros.controllers.base import Output, Setting, messages
 
 
 class GripperCommandOutput(Output):
@@ -32,7 +32,7 @@ class GripperCommandOutput(Output):
         super().__init__(*args)
         if len(self.joint_names) != 1:
             raise WamError(f"controller '{self.KIND}' drives one joint, found {', '.join(self.joint_names) or 'none'}")
-        self._action = getattr(control_msgs(self.KIND, "action"), self.ACTION)
+        self._action = getattr(messages(self.KIND, "control_msgs", "action"), self.ACTION)
         self._client = ActionClient(self.node, self._action, f"{self.name}/gripper_cmd")
         self._sent: float | None = None
         self._newest = 0

@@ -1,7 +1,9 @@
 """MoveIt Servo by `control_msgs/JointJog`: joint velocities that Servo slows near collisions and singularities.
 
 Servo stops by itself when commands stop coming (`incoming_command_timeout`). Twists are not sent: Servo would choose
-the joints for them, and a path in joints is what was proven. It must expect joint jogs (`~/switch_command_type`, 0).
+the joints for them, and a path in joints is what was proven. Servo knows no kind of command until it is told one, so
+it is told to take joint jogs (`~/switch_command_type`) whenever it appears. It drops a jog that names a joint outside
+of its `move_group_name`: fingers that are not in that group need a `gripper` of their own.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wam_ros.ros import convert, qos
-from wam_ros.ros.controllers.base import Output, Setting, control_msgs
+from wam_ros.ros.controllers.base import Output, Setting, messages
 from wam_ros.ros.controllers.forward_velocity import pulled
 from wam_ros.ros.fields import doubles
 from wam_ros.safety.bounds import Commanded
@@ -37,8 +39,25 @@ class ServoOutput(Output):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._jog = control_msgs("servo", "msg").JointJog
+        self._jog = messages("servo", "control_msgs", "msg").JointJog
+        self._kind = messages("servo", "moveit_msgs", "srv").ServoCommandType
+        self._switch = self.node.create_client(self._kind, f"{self.name}/switch_command_type")
+        self._asked = False
+        self.blocked = f"{self.name} has not said yet that it takes joint jogs"
         self._publisher = self.node.create_publisher(self._jog, f"{self.name}/delta_joint_cmds", qos.STREAM)
+
+    def poll(self) -> None:
+        """Tell Servo what kind of command will come, once each time it appears."""
+        if not self._switch.service_is_ready():
+            self._asked = False
+        elif not self._asked:
+            self._asked = True
+            future = self._switch.call_async(self._kind.Request(command_type=self._kind.Request.JOINT_JOG))
+            future.add_done_callback(self._on_switched)
+
+    def _on_switched(self, future: Any) -> None:
+        answer = future.result()
+        self.blocked = "" if answer is not None and answer.success else f"{self.name} does not take joint jogs"
 
     def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
         """Publish one command."""
