@@ -128,6 +128,16 @@ def test_when_the_safety_node_falls_silent_nothing_passes_and_the_cause_is_told(
     np.testing.assert_allclose(rig.commanded[-1].position, HOME + STEP)
 
 
+def test_a_report_of_another_version_is_a_sign_of_life_and_ends_nothing(arena, rig):
+    def live():
+        rig.live()
+        rig._reports.publish(SafetyReportMsg(state=200, decision=99, reasons=2**32 - 1))
+
+    arena.until(lambda: rig.commanded or rig.sent, lambda: (live(), rig.offer(rig.move())))
+    arena.spin(0.5, live)
+    assert not rig.complained("silent")
+
+
 def ragged(rig):
     message = convert.trajectory_to_msg(rig.move())
     message.points[3].velocities.pop()

@@ -15,6 +15,7 @@ pytest.importorskip("wam_ros.sim.world")
 from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Path
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState, PointCloud2, PointField
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -160,6 +161,25 @@ def test_malformed_chunks_are_refused_counted_and_move_nothing(arena, arm, cell)
     assert any("malformed chunk (1 so far)" in r.sentence for r in cell.reports)
     arena.spin(0.3)
     np.testing.assert_allclose(arm.state.positions, q0, atol=1e-3)
+
+
+@pytest.mark.parametrize("profile", [qos.LATCHED, qos.STATUS, 10, qos_profile_sensor_data])
+def test_an_emergency_stop_is_heard_whatever_its_button_offers_and_holds_until_it_is_released(arena, profile):
+    reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
+    arena.add(SafetyNode)
+    button = arena.observer.create_publisher(Bool, "estop", profile)
+    arena.until(lambda: reports, lambda: button.publish(Bool(data=False)))
+    assert reports[-1].state != SafetyState.ESTOP
+    arena.until(lambda: reports[-1].state == SafetyState.ESTOP, lambda: button.publish(Bool(data=True)))
+    assert "still pressed" in arena.call(Trigger, "safety_node/reset").message
+    released = lambda: "still pressed" not in arena.call(Trigger, "safety_node/reset").message  # noqa: E731
+    arena.until(released, lambda: button.publish(Bool(data=False)))
+
+
+def test_a_clock_that_stands_still_does_not_silence_its_heartbeat(arena):
+    reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
+    arena.add(SafetyNode, use_sim_time=True)
+    arena.until(lambda: len(reports) > 5)
 
 
 @pytest.mark.parametrize("way", ["service", "topic"])

@@ -102,7 +102,10 @@ class BridgeNode(WamNode):
 
     def _on_report(self, msg: SafetyReport) -> None:
         self._gate.on_heartbeat(time.monotonic_ns())
-        self._homing.on_report(convert.report_from_msg(msg), self._gate.rest_in_s(self._now_ns()))
+        try:
+            self._homing.on_report(convert.report_from_msg(msg), self._gate.rest_in_s(self._now_ns()))
+        except WamError as error:  # of another version: a sign of life all the same, and no reason to drop the arm
+            self.get_logger().error(str(error), throttle_duration_sec=2.0)
 
     def _on_joints(self, msg: JointState) -> None:
         try:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -15,7 +17,7 @@ from trajectory_msgs.msg import JointTrajectory
 from wam_ros import msg as wam_msg
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport
+from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import Pictures
@@ -30,6 +32,7 @@ from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
 
 BACKENDS = ("builtin", "moveit")
+ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)  # so that a button is heard whatever it offers
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,10 @@ class SafetyNode(WamNode):
         self.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
         self.create_subscription(wam_msg.Observation, "observation", self._on_observation, qos.OBSERVATION)
         self.create_subscription(wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
-        self.create_subscription(Bool, "estop", self._on_estop, qos.LATCHED)
+        self._pressed = [False] * len(ESTOP_WAYS)
+        for way, profile in enumerate(ESTOP_WAYS):
+            heard = partial(self._on_estop, way)
+            self.create_subscription(Bool, "estop", heard, profile, event_callbacks=qos.quiet())
         self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())))
         self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
         self.create_service(Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns())))
@@ -92,7 +98,8 @@ class SafetyNode(WamNode):
     def activate(self) -> None:
         """Begin to judge; nothing moves before `arm`."""
         self._machine.enable(self._now_ns())
-        self._timer = self.create_timer(1 / self.params.tick_hz, self._on_tick)
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # the ROS clock may stand still or be set back
+        self._timer = self.create_timer(1 / self.params.tick_hz, self._on_tick, clock=steady)
 
     def deactivate(self) -> None:
         """Stop the arm, then fall silent."""
@@ -172,9 +179,11 @@ class SafetyNode(WamNode):
         if self.active:
             self._machine.on_surprise(msg.surprise, self._now_ns())
 
-    def _on_estop(self, msg: Bool) -> None:
-        self._machine.pressed = msg.data
-        if msg.data:  # also before activation: a latched one must not be missed
+    def _on_estop(self, way: int, msg: Bool) -> None:
+        again = self._machine.pressed and self._machine.state == SafetyState.ESTOP
+        self._pressed[way] = msg.data
+        self._machine.pressed = any(self._pressed)
+        if msg.data and not again:  # also before activation: a latched one must not be missed
             self._tell(self._machine.estop(self._now_ns(), "the topic estop"))
 
     def _serve(self, response, answer: Answer):

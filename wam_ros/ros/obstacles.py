@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
@@ -174,9 +173,8 @@ class ObstacleTopics:
     ) -> None:
         self._node, self._machine, self._emit, self._serve = node, machine, emit, serve
         self._voxel_m, self._lifetime_s = voxel_m, lifetime_s
-        quiet = SubscriptionEventCallbacks(incompatible_qos=lambda event: None, use_default_callbacks=False)
         node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.STATUS)
-        node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.LATCHED, event_callbacks=quiet)
+        node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.LATCHED, event_callbacks=qos.quiet())
         node.create_subscription(PointCloud2, "obstacle_points", self._on_cloud, qos.JOINT_STATES)
         node.create_service(HoldObject, "~/hold", self._on_hold)
 

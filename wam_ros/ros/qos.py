@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rclpy.duration import Duration
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.node import Node
 from rclpy.qos import (
     DurabilityPolicy,
@@ -34,6 +35,11 @@ JOINT_STATES = _profile(1, reliable=False)  # joint states that we hear: takes w
 LATCHED = _profile(1, latched=True)  # e-stop and mode: a late listener must know them
 STATUS = _profile(10)
 SCENE = _profile(100)  # changes that build on each other: none may be missed
+
+
+def quiet() -> SubscriptionEventCallbacks:
+    """For one of several subscriptions to a topic, of which not every one fits every publisher."""
+    return SubscriptionEventCallbacks(incompatible_qos=lambda event: None, use_default_callbacks=False)
 
 
 def describe(profile: QoSProfile) -> str:
