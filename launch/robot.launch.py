@@ -26,12 +26,12 @@ ARGUMENTS = {
     "use_sim_time": ("false", "Take the time from /clock."),
 }
 
-# Kinds of controller and the ones of config/ros2_controllers.yaml that understand them.
+# Kinds of controller, the ones of config/ros2_controllers.yaml that understand them, and the packages of those.
 CONTROLLERS = {
-    "joint_trajectory": "joint_trajectory_controller",
-    "follow_joint_trajectory": "joint_trajectory_controller",
-    "forward_position": "forward_position_controller",
-    "forward_velocity": "forward_velocity_controller",
+    "joint_trajectory": ("joint_trajectory_controller", "joint_trajectory_controller"),
+    "follow_joint_trajectory": ("joint_trajectory_controller", "joint_trajectory_controller"),
+    "forward_position": ("forward_position_controller", "forward_command_controller"),
+    "forward_velocity": ("forward_velocity_controller", "forward_command_controller"),
 }
 INTERFACES = (
     '<command_interface name="position"/><command_interface name="velocity"/>'
@@ -64,13 +64,21 @@ def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
     return re.sub(r"</robot>\s*$", lambda _: MOCK.format(joints=joints), text)
 
 
-def mock_hardware(values: dict[str, str], description: ParameterValue) -> list[LaunchDescriptionEntity]:
-    """Controller manager with mock hardware and the two controllers the loop speaks to."""
+def mock_hardware(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+    """Controller manager with mock hardware and the two controllers the loop speaks to.
+
+    It takes the description from the topic of robot_state_publisher, the only place where Jazzy and Kilted look.
+    """
     kind = values["controller"] or load_embodiment(values["embodiment"]).controller
     if kind not in CONTROLLERS:
         raise RuntimeError(f"controller '{kind}' has no mock hardware; choices: {', '.join(CONTROLLERS)}")
-    if not has_package("controller_manager"):
-        raise RuntimeError("use_mock_hardware:=true needs ros2_control: install ros-$ROS_DISTRO-ros2-control")
+    if not has_package("robot_state_publisher"):
+        words = "robot_state_publisher: install ros-$ROS_DISTRO-robot-state-publisher"
+        raise RuntimeError(f"use_mock_hardware:=true needs {words}")
+    for package in ("controller_manager", "joint_state_broadcaster", CONTROLLERS[kind][1]):
+        if not has_package(package):
+            words = "ros2_control: install ros-$ROS_DISTRO-ros2-control and ros-$ROS_DISTRO-ros2-controllers"
+            raise RuntimeError(f"use_mock_hardware:=true needs {words} ({package} is missing)")
     controllers = values["controllers_file"] or str(share_dir() / "config" / "ros2_controllers.yaml")
     if not Path(controllers).is_file():
         raise RuntimeError(f"controllers_file '{controllers}' does not exist")
@@ -78,11 +86,10 @@ def mock_hardware(values: dict[str, str], description: ParameterValue) -> list[L
         package="controller_manager",
         executable="ros2_control_node",
         namespace=values["namespace"],
-        parameters=[controllers, {"robot_description": description}],
-        remappings=[("~/robot_description", "robot_description")],
+        parameters=[controllers, {"use_sim_time": values["use_sim_time"] == "true"}],
         output="screen",
     )
-    names = ["joint_state_broadcaster", CONTROLLERS[kind]]
+    names = ["joint_state_broadcaster", CONTROLLERS[kind][0]]
     spawner = Node(
         package="controller_manager",
         executable="spawner",
@@ -115,7 +122,7 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         )
     else:
         entities.append(LogInfo(msg="robot_state_publisher is not installed: no frames for RViz"))
-    return entities + (mock_hardware(values, description) if mock else [])
+    return entities + (mock_hardware(values) if mock else [])
 
 
 def generate_launch_description() -> LaunchDescription:

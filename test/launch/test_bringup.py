@@ -198,12 +198,21 @@ def test_frames_are_published_where_the_package_is_installed(prefix):
 def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
     with pytest.raises(RuntimeError, match="two robots"):
         Bringup(use_mock_hardware="true")
+    with pytest.raises(RuntimeError, match="needs robot_state_publisher"):
+        Bringup(use_mock_hardware="true", sim="false")
+    install(prefix, "robot_state_publisher", ["robot_state_publisher"])
     with pytest.raises(RuntimeError, match="ros2-control"):
         Bringup(use_mock_hardware="true", sim="false")
     install(prefix, "controller_manager", EXTERNAL["controller_manager"])
-    b = Bringup(use_mock_hardware="true", sim="false")
+    install(prefix, "joint_state_broadcaster", [])
+    install(prefix, "forward_command_controller", [])
+    with pytest.raises(RuntimeError, match="joint_trajectory_controller is missing"):
+        Bringup(use_mock_hardware="true", sim="false")
+    install(prefix, "joint_trajectory_controller", [])
+    b = Bringup(use_mock_hardware="true", sim="false", use_sim_time="true")
     assert "joint_trajectory_controller" in b.command("spawner")
-    description = b.parameters("ros2_control_node")["robot_description"]
+    assert b.parameters("ros2_control_node")["use_sim_time"] is True
+    description = b.parameters("robot_state_publisher")["robot_description"]
     assert description.count('<command_interface name="position"/>') == 8
     assert description.count('<command_interface name="velocity"/>') == 8
     assert "forward_position_controller" not in b.command("spawner")
