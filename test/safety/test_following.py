@@ -102,3 +102,18 @@ def test_rest_is_where_the_bridge_stands_else_where_it_is_measured():
     assert following.rest(np.array([0.7])) is None
     following.on_commanded(told(NOW, 0.4))
     assert following.rest(np.array([0.7]))[0] == 0.4
+
+
+def test_a_word_of_the_future_is_none_about_now(playback):
+    following = Following(np.array([0.02]), 0.15)
+    said = []
+    for ms in range(0, 400, 20):
+        following.on_commanded(told(NOW + 3600 * NS, playback.at(NOW + 3600 * NS).q[0]))
+        said.append(following.lost(playback, NOW + ms * MS))
+    assert all(said[10:])
+
+
+def test_a_speed_that_is_not_known_is_no_rest():
+    following = Following(np.array([0.02]), 0.15)
+    following.on_commanded(told(NOW, 0.4, np.nan))
+    assert following.rest(np.array([0.7])) is None

@@ -1,0 +1,79 @@
+"""Nothing about a measurement is believed: neither its time nor its speed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
+
+from .rig import MS, TURN, Rig
+
+S = SafetyState
+
+
+def say(rig: Rig, q, dq=None, stamp_ns: int | None = None) -> None:
+    names, dq = rig.filter.model.joint_names, np.zeros(8) if dq is None else dq
+    rig.keep(rig.machine.on_joints(JointState(stamp_ns or rig.now, names, q, dq, np.zeros(8)), rig.now))
+
+
+def test_a_joint_state_of_the_future_is_as_old_as_its_arrival(panda, home):
+    rig = Rig(panda, home, future_s=10.0).moving()
+    say(rig, rig.measured, stamp_ns=rig.now + 9 * NS)
+    reports = rig.run(0.6, joints=False)
+    first = next(r for r in reports if r.reasons & Reason.STATE_STALE)
+    assert (first.stamp_ns - reports[0].stamp_ns) / 1e9 == pytest.approx(0.3, abs=0.03)
+    assert rig.state == S.FAULT
+
+
+def test_a_driver_that_always_says_standing_does_not_hide_that_the_arm_moves(panda, home):
+    rig = Rig(panda, home).held()
+    for k in range(40):
+        rig.now += 10 * MS
+        say(rig, home + np.eye(8)[3] * 0.002 * k)
+    answer = rig.machine.arm(True, rig.now)
+    assert not answer.ok
+    assert "panda_joint4 moves" in answer.message
+    for _ in range(25):
+        rig.now += 10 * MS
+        say(rig, home + np.eye(8)[3] * 0.078)
+    assert rig.machine.arm(True, rig.now).ok
+
+
+def test_the_noise_of_encoders_is_no_motion(panda, home):
+    rig, rng = Rig(panda, home).held(), np.random.default_rng(0)
+    for _ in range(300):
+        rig.now += MS
+        say(rig, home + rng.uniform(-1, 1, 8) * np.r_[np.full(7, 1e-3), 2e-4])
+    assert rig.machine.arm(True, rig.now).ok
+
+
+@pytest.mark.parametrize("period_ms", [1, 10, 100])
+def test_motion_is_seen_whatever_the_rate_of_the_driver(panda, home, period_ms):
+    rig = Rig(panda, home).held()
+    for k in range(1, 1 + 300 // period_ms):
+        rig.now += period_ms * MS
+        say(rig, home + np.eye(8)[0] * 0.1 * k * period_ms / 1000)
+    assert rig.machine.inputs.moving() == "panda_joint1"
+
+
+def test_cameras_whose_clock_is_ahead_are_not_the_same_as_no_cameras(panda, home):
+    rig = Rig(panda, home).moving()
+    rig.machine.on_observation(rig.now + NS, rig.now)
+    rig.seq += 10
+    report = rig.chunk().report
+    assert (report.decision, report.reasons) == (Decision.REJECT, Reason.CAMERA_STALE)
+    rig.run(0.5)
+    assert rig.at_rest
+    rig.machine.on_observation(rig.now, rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+def test_cameras_that_die_when_the_clock_goes_back_are_missed(panda, home):
+    rig = Rig(panda, home).moving()
+    rig.machine.on_observation(rig.now, rig.now)
+    rig.now -= 5 * NS
+    rig.keep(rig.machine.tick(rig.now))
+    rig.run(1.2)
+    assert rig.machine.arm(True, rig.now).ok
+    assert rig.chunk(rate=TURN).report.reasons == Reason.CAMERA_STALE
