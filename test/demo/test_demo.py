@@ -1,0 +1,84 @@
+"""`wam demo` with its real processes: what it says and returns when it cannot begin, or is ended in motion."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+pytest.importorskip("torch")
+pytest.importorskip("mujoco")
+psutil = pytest.importorskip("psutil")
+
+from wam_ros.core.resources import share_dir  # noqa: E402
+
+pytestmark = pytest.mark.ros
+PATIENCE_S = 240.0
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts `wam demo` in a folder of its own, and ends whatever is left of it."""
+    started = []
+
+    def run(*words):
+        argv = [sys.executable, "-m", "wam_ros.cli", "demo", "--headless", "--logs", str(tmp_path / "logs"), *words]
+        env = os.environ | {"PYTHONPATH": str(share_dir())}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(argv, cwd=tmp_path, env=env, **pipes))
+        return started[-1]
+
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def test_a_truncated_checkpoint_ends_it_with_one_line_before_anything_moves(start, tmp_path):
+    whole = (share_dir() / "weights" / "tiny.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    demo = start("--checkpoint", "cut.safetensors")
+    _, said = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 2
+    assert re.fullmatch(
+        r"wam: inference_node: checkpoint '.*cut\.safetensors' is not a whole safetensors file.*\n", said
+    )
+    assert "armed" not in (tmp_path / "logs" / "safety_node.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("killed", "code", "told"),
+    [
+        ("camera_node", 1, r"^wam demo: camera_node was killed by SIGKILL; last lines of .*camera_node\.log:\n"),
+        (None, 130, "^$"),
+    ],
+    ids=["killed", "Ctrl-C"],
+)
+def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp_path, killed, code, told):
+    demo = start("--episodes", "9", "--json", "run.json")
+    log, deadline = tmp_path / "logs" / "safety_node.log", time.monotonic() + PATIENCE_S
+    while "armed" not in (log.read_text() if log.exists() else ""):
+        assert demo.poll() is None, demo.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    processes = psutil.Process(demo.pid).children()
+    children = {next(w for w in p.cmdline() if w.startswith("wam_ros.nodes.")): p for p in processes}
+    if killed:
+        children[f"wam_ros.nodes.{killed}"].kill()
+    else:
+        demo.send_signal(signal.SIGINT)
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == code
+    assert re.search(told, err)
+    assert "arm at rest after" in out
+    assert not any(c.is_running() for c in children.values())
+    result = json.loads((tmp_path / "run.json").read_text())
+    assert not result["completed"]
+    assert result["failure"]
