@@ -1,11 +1,12 @@
 """What happens where one chunk follows another, by inference delay and chunking mode, on the same observations.
 
-    python benchmark/seams.py --plot docs/seams.png --json docs/results/seams.json
+    python -m benchmark.seams --plot docs/seams.png --json docs/results/seams.json
 
-Two things are measured at every seam. *Plans*: how far the new chunk is from the motion under way, which is what the
-arm would be made to jump by without joining. *Commanded*: the same for the trajectories that leave the safety filter,
-and the largest acceleration that joining needed. Frames are those of the step that has been executed, so an arm that
-stands and thinks goes on seeing the same; joints are where the plan has brought them.
+Two things are measured at every seam. *Wanted*: how far the new plan is from the one under way at the instant from
+which it is followed; the arm would jump by that without joining. *Commanded*: what is left of it for a controller
+behind safety filter and gate, tick by tick (`benchmark/ticks.py`), and the largest acceleration that joining needed.
+Frames are those of the step that has been executed, so an arm that stands and thinks goes on seeing the same; joints
+are where the plan has brought them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from wam_ros.core.chunks import Timeline
+from benchmark.seams_plot import plot
+from benchmark.ticks import POINTS, Controllers
+from wam_ros.core.chunks import State, Timeline
 from wam_ros.core.embodiment import Embodiment, load_embodiment
-from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow, offered
-from wam_ros.core.policy import Policy, abilities_of
-from wam_ros.core.types import NS, ActionChunk, JointState
+from wam_ros.core.policy import Policy, Request, abilities_of
+from wam_ros.core.types import NS, ActionChunk, JointState, Observation
 from wam_ros.data.episodes import load_episodes
 from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.config import load_model_config
@@ -38,60 +40,86 @@ from wam_ros.safety.playback import Playback
 from wam_ros.train.closed_loop import ENSEMBLE, make_observation
 
 MODES = {"synchronous": "synchronous", "naive": "replace", ENSEMBLE: "replace", "guided": "guided"}
-MODES |= {"lookahead": "lookahead", "trained prefix": "prefix"}
+MODES |= {"trained prefix": "prefix", "look-ahead": "lookahead"}
 DELAYS_MS = (0, 100, 300, 600, 1000)
 START_NS = 10**15
-UNITS = ("rad", "rad/s", "rad/s²")
 
 
 @dataclass
 class Seams:
     """All seams of one mode at one delay; rows are (position, velocity, acceleration)."""
 
-    plans: list[np.ndarray] = field(default_factory=list)
-    commanded: list[np.ndarray] = field(default_factory=list)
+    wanted: list[np.ndarray] = field(default_factory=list)
+    ticks: dict[str, list[np.ndarray]] = field(default_factory=lambda: {p: [] for p in POINTS})
     acceleration: list[float] = field(default_factory=list)  # largest within half a second of each seam
     decisions: dict[str, int] = field(default_factory=dict)
     timing: str = ""
 
+    def count(self, what: str) -> None:
+        """One more chunk of which this became."""
+        self.decisions[what] = self.decisions.get(what, 0) + 1
+
     def figures(self) -> dict:
-        """Largest and median jump of the plans, largest of the commanded motion."""
-        plans, commanded = np.array(self.plans or [[0.0] * 3]), np.array(self.commanded or [[0.0] * 3])
+        """Largest and median wanted jump, largest share of a tick's limits, largest acceleration."""
+        wanted = np.array(self.wanted or [[0.0] * 3])
         return {
             "timing": self.timing,
-            "seams": len(self.plans),
-            "plan_max": plans.max(axis=0).round(5).tolist(),
-            "plan_median": np.median(plans, axis=0).round(5).tolist(),
-            "commanded_max": commanded.max(axis=0).tolist(),
+            "seams": len(self.wanted),
+            "wanted_max": wanted.max(axis=0).round(5).tolist(),
+            "wanted_median": np.median(wanted, axis=0).round(5).tolist(),
+            "ticks_max": {p: np.max(rows or [[0.0] * 3], axis=0).round(4).tolist() for p, rows in self.ticks.items()},
             "acceleration_max": round(max(self.acceleration, default=0.0), 3),
             "decisions": self.decisions,
         }
 
 
+@dataclass(frozen=True)
+class Late:
+    """How late answers are, and how often one is wanted."""
+
+    delay_ms: int
+    jitter: float  # up to this share later
+    every: int  # control steps between two predictions, at least
+
+    def draw_ns(self, rng: np.random.Generator) -> int:
+        """The delay of one answer."""
+        return round(self.delay_ms * NS / 1e3 * (1 + self.jitter * rng.random()))
+
+
 class Replay:
     """Plays one recording to a policy whose answers come late."""
 
-    def __init__(self, policy: Policy, robot: Embodiment, guard: SafetyFilter, mode: str, delay_ms: int, jitter: float):
-        self.policy, self.robot, self.guard = policy, robot, guard
-        self.delay_ns, self.jitter = delay_ms * NS // 1000, jitter
+    def __init__(self, policy: Policy, robot: Embodiment, guard: SafetyFilter, mode: str, late: Late) -> None:
+        self.policy, self.robot, self.guard, self.late = policy, robot, guard, late
         window = LatencyWindow(100, 0)
-        window.add(delay_ms / 1e3 * (1 + jitter))
+        window.add(late.delay_ms / 1e3 * (1 + late.jitter))
         self.session = InferenceSession(
-            robot, policy.name, policy.checkpoint_hash, bytes(16), window, 0.05, 4, abilities_of(policy), MODES[mode]
+            robot,
+            policy.name,
+            policy.checkpoint_hash,
+            bytes(16),
+            window,
+            execute_steps=late.every,
+            abilities=abilities_of(policy),
+            chunking=MODES[mode],
+            lead_s=guard.params.lead_s,
         )
         self.session.timeline = Timeline(ENSEMBLE if mode == ENSEMBLE else "latest")
         self.arm = np.array([j not in robot.gripper_joints for j in robot.joint_names])
+        self._answer: tuple[int, EngineResult] | None = None  # due in ns
 
     def run(self, frames: np.ndarray, states: np.ndarray, rng: np.random.Generator, seams: Seams) -> None:
         """One recording (K + 1, V, H, W, 3), (K + 1, A)."""
         step_ns, line = round(self.robot.step_period_s * NS), self.session.timeline
-        playback, waiting = Playback(), []
+        playback, controllers = Playback(), Controllers(self.guard.model, states[0])
         playback.hold(states[0])
         for k in range(20 * len(frames)):
             now = START_NS + k * step_ns
-            while waiting and waiting[0][0] <= now:
-                at, result = waiting.pop(0)
-                self._insert(result, at, playback, seams)
+            while self._answer is not None and self._answer[0] <= now:
+                (at, result), self._answer = self._answer, None
+                self._insert(result, at, playback, controllers, seams)
+                if (look := self.session.next_look()) is not None:
+                    self._ask(*look, at, rng)
             executed = round(line.executed(now))
             if executed >= len(frames):
                 break
@@ -100,42 +128,64 @@ class Replay:
             joints = JointState(now, self.robot.joint_names, q, dq, still)
             seen = make_observation(self.robot, now, frames[executed], joints)
             request = self.session.observe(seen)
-            output = None if request is None else predict(self.policy, seen, request)
-            if output is not None:
-                late = round(self.delay_ns * (1 + self.jitter * rng.random()))
-                waiting.append((now + late, EngineResult(seen, "", 1, output, request=request)))
+            if request is not None:
+                self._ask(seen, request, now, rng)
         seams.timing = str(self.session.timing)
 
-    def _insert(self, result: EngineResult, at: int, playback: Playback, seams: Seams) -> None:
-        line = self.session.timeline
-        before = line.sample(at)
+    def _ask(self, seen: Observation, request: Request, now: int, rng: np.random.Generator) -> None:
+        output = predict(self.policy, seen, request)
+        if output is not None:
+            self._answer = (now + self.late.draw_ns(rng), EngineResult(seen, "", 1, output, request=request))
+
+    def _insert(
+        self, result: EngineResult, at: int, playback: Playback, controllers: Controllers, seams: Seams
+    ) -> None:
+        line, follow = self.session.timeline, at + round(self.guard.params.lead_s * NS)
+        before = line.sample(follow)
         chunk, _ = self.session.chunk(result, at)
         if line.chunk is not chunk:
-            seams.decisions["EXPIRED"] = seams.decisions.get("EXPIRED", 0) + 1
+            seams.count("expired")
             return
-        rows = line.upcoming(chunk.anchor_ns, chunk.n_steps)
+        chunk = dataclasses.replace(chunk, positions=line.upcoming(chunk.anchor_ns, chunk.n_steps))
         if before is not None:
-            bare = Timeline(blend_s=0.0)
-            bare.insert(dataclasses.replace(chunk, positions=rows), at)
-            jump = [np.abs(a - b)[self.arm].max() for a, b in zip(before, bare.sample(at), strict=True)]
-            seams.plans.append(np.array(jump))
-        self._command(dataclasses.replace(chunk, positions=rows), at, playback, seams, before is not None)
+            wanted = zip(plan_at(chunk, follow), before, strict=True)
+            seams.wanted.append(np.array([np.abs(new - old)[self.arm].max() for new, old in wanted]))
+        self._command(chunk, at, follow, playback, controllers, seams, before is not None)
 
-    def _command(self, chunk: ActionChunk, now: int, playback: Playback, seams: Seams, counts: bool) -> None:
-        start = now + round(self.guard.params.lead_s * NS)
-        held = playback.at(start)
-        verdict = self.guard.filter(chunk, held, start, now_ns=now)
-        seams.decisions[verdict.decision.name] = seams.decisions.get(verdict.decision.name, 0) + 1
+    def _command(
+        self,
+        chunk: ActionChunk,
+        now: int,
+        start: int,
+        playback: Playback,
+        controllers: Controllers,
+        seams: Seams,
+        counts: bool,
+    ) -> None:
+        verdict = self.guard.filter(chunk, playback.at(start), start, now_ns=now)
         trajectory = verdict.trajectory
+        seams.count(verdict.decision.name.lower())
         if trajectory is None:
             return
-        first = (trajectory.q[0], trajectory.dq[0], trajectory.ddq[0])
         playback.play(trajectory)
-        if counts:
-            jump = [np.abs(a - b)[self.arm].max() for a, b in zip((held.q, held.dq, held.ddq), first, strict=True)]
-            seams.commanded.append(np.array(jump))
+        refusal, ticks = controllers.take(trajectory, now, self.arm)
+        if refusal:
+            seams.count(refusal)
+        elif counts:
+            for points, found in ticks.items():
+                seams.ticks[points].append(found)
             near = trajectory.t <= 0.5
             seams.acceleration.append(float(np.abs(trajectory.ddq[near][:, self.arm]).max()))
+
+
+def plan_at(chunk: ActionChunk, now_ns: int) -> State:
+    """What a plan alone wants at an instant; its acceleration is known from the second step on."""
+    bare = Timeline(blend_s=0.0)
+    bare.insert(chunk, chunk.anchor_ns)
+    known_ns = max(now_ns, chunk.anchor_ns + 2 * chunk.step_period_ns)
+    now, known = bare.sample(now_ns), bare.sample(known_ns)
+    assert now is not None and known is not None
+    return now[0], now[1], known[2]
 
 
 def record(embodiment: Embodiment, n: int) -> list[tuple[np.ndarray, np.ndarray, str]]:
@@ -149,7 +199,7 @@ def record(embodiment: Embodiment, n: int) -> list[tuple[np.ndarray, np.ndarray,
     return [(r["frames"], r["states"], str(r["instructions"])) for r in rows]
 
 
-def study(policy: Policy, robot: Embodiment, recordings: list, jitter: float) -> dict[str, dict[int, dict]]:
+def study(policy: Policy, robot: Embodiment, recordings: list, jitter: float, every: int) -> dict[str, dict]:
     """Figures by mode and delay in ms; a mode that the model cannot do is left out, with the reason."""
     guard, found = SafetyFilter(load_safety_model(robot)), {}
     for mode, name in MODES.items():
@@ -161,58 +211,37 @@ def study(policy: Policy, robot: Embodiment, recordings: list, jitter: float) ->
             seams, rng = Seams(), np.random.default_rng(0)
             for frames, states, instruction in recordings:
                 policy.reset(instruction)
-                Replay(policy, robot, guard, mode, delay, jitter).run(frames, states, rng, seams)
+                Replay(policy, robot, guard, mode, Late(delay, jitter, every)).run(frames, states, rng, seams)
             found[mode][delay] = seams.figures()
     return found
 
 
+def worst_ticks(found: dict[str, dict]) -> dict[str, np.ndarray]:
+    """(3,) largest shares over all modes and delays, by what points carry."""
+    cells = [c for row in found.values() if "refused" not in row for c in row.values()]
+    return {p: np.max([c["ticks_max"][p] for c in cells], axis=0) for p in POINTS}
+
+
 def show(found: dict[str, dict]) -> None:
-    """Print the table."""
+    """Print the tables."""
     table = Table(title="largest jump at a seam, arm joints: position rad, velocity rad/s, acceleration rad/s²")
-    for column in ("mode", "delay ms", "runs as", "seams", "plans", "commanded", "largest acceleration", "decisions"):
+    for column in ("mode", "delay ms", "runs as", "seams", "wanted", "commanded: largest acceleration", "decisions"):
         table.add_column(column)
     for mode, cells in found.items():
         for delay, c in cells.items():
             if delay == "refused":
                 table.add_row(mode, "", c)
                 continue
-            plans, made = ("  ".join(f"{v:.2g}" for v in c[k]) for k in ("plan_max", "commanded_max"))
-            said = ", ".join(f"{n} {w.lower()}" for w, n in c["decisions"].items())
+            wanted = "  ".join(f"{v:.2g}" for v in c["wanted_max"])
+            said = ", ".join(f"{n} {w}" for w, n in c["decisions"].items())
             timing = c["timing"].removeprefix("mode=")
-            table.add_row(mode, str(delay), timing, str(c["seams"]), plans, made, f"{c['acceleration_max']:.2f}", said)
-    Console(width=170).print(table)
-
-
-def plot(found: dict[str, dict], path: Path) -> None:
-    """Jumps of the plans by delay, and what the safety filter makes of them."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise WamError("--plot needs matplotlib: pip install matplotlib") from error
-    figure, axes = pyplot.subplots(1, 4, figsize=(15, 4.2), layout="constrained")
-    ran = {m: c for m, c in found.items() if "refused" not in c}
-    for i, mode in enumerate(ran):
-        x = np.arange(len(DELAYS_MS)) + (i - len(ran) / 2 + 0.5) * 0.16
-        sync = np.array([c["timing"].startswith("mode=SYNC") and mode != "synchronous" for c in ran[mode].values()])
-        values = np.array([[*c["plan_max"], c["acceleration_max"]] for c in ran[mode].values()]).T
-        for axis, row in zip(axes, values, strict=True):
-            bars = axis.bar(x, np.maximum(row, 1e-4), 0.15, label=mode, color=f"C{i}")
-            for bar, given_way in zip(bars, sync, strict=True):
-                bar.set(hatch="////" if given_way else None, alpha=0.45 if given_way else 1.0)
-    titles = [f"plans: jump of {n}" for n in ("position [rad]", "velocity [rad/s]", "acceleration [rad/s²]")]
-    for axis, title in zip(axes, [*titles, "after the safety filter:\nlargest acceleration [rad/s²]"], strict=True):
-        axis.set_title(title, fontsize=10)
-        axis.set_xticks(range(len(DELAYS_MS)), [str(d) for d in DELAYS_MS])
-        axis.set_xlabel("inference delay [ms]")
-        axis.grid(axis="y", alpha=0.3)
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(ran), fontsize=9)
-    worst = np.max([c["commanded_max"] for cells in ran.values() for c in cells.values()], axis=0)
-    jumps = ", ".join(f"{v:.0e} {u}" for v, u in zip(worst, UNITS, strict=True))
-    figure.suptitle(f"Seams between chunks. Largest jump of the commanded motion: {jumps}. Hatched: stops and thinks")
-    figure.savefig(path, dpi=90)
+            table.add_row(mode, str(delay), timing, str(c["seams"]), wanted, f"{c['acceleration_max']:.2f}", said)
+    console = Console(width=170)
+    console.print(table)
+    ticks = Table("points carry", "position", "velocity", "acceleration", title="commanded: largest change per tick")
+    for points, row in worst_ticks(found).items():
+        ticks.add_row(points, *(f"{v:.2f} of the limit" for v in row))
+    console.print(ticks)
 
 
 def main() -> None:
@@ -222,6 +251,7 @@ def main() -> None:
     parser.add_argument("--demos", type=Path, help="folder of wam record-sim; without it a few are recorded first")
     parser.add_argument("--episodes", type=int, default=3)
     parser.add_argument("--steps", type=int, default=32, help="control steps of each recording")
+    parser.add_argument("--every", type=int, default=4, help="control steps between two predictions, at least")
     parser.add_argument("--jitter", type=float, default=0.15, help="answers are up to this share later than the delay")
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
@@ -235,13 +265,13 @@ def main() -> None:
     else:
         recordings = record(robot, args.episodes)
     recordings = [(f[: args.steps], q[: args.steps], text) for f, q, text in recordings]
-    found = study(policy, robot, recordings, args.jitter)
+    found = study(policy, robot, recordings, args.jitter, args.every)
     show(found)
     if args.json:
         facts = {"checkpoint": policy.checkpoint_hash, "episodes": len(recordings), "jitter": args.jitter}
-        args.json.write_text(json.dumps(facts | {"modes": found}, indent=1) + "\n")
+        args.json.write_text(json.dumps(facts | {"every": args.every, "modes": found}, indent=1) + "\n")
     if args.plot:
-        plot(found, args.plot)
+        plot(found, worst_ticks(found), args.plot)
 
 
 if __name__ == "__main__":
