@@ -16,7 +16,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.ros.params import check_value, declare, param, to_table, to_yaml  # noqa: E402
+from wam_ros.ros.params import check_value, declare, param, to_yaml  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -127,12 +127,6 @@ def test_the_yaml_holds_the_defaults_and_is_taken_back(make):
     assert {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()} == vars(Speeds()) | vars(Ordered())
     assert "# ticks per second; [Hz] 1 to 100" in text
     assert make(Speeds, Ordered, **{k: v for k, v in values.items() if v != []})[1][Speeds] == Speeds()
-
-
-def test_the_table_has_a_row_per_parameter():
-    rows = to_table(Speeds).splitlines()
-    assert len(rows) == 2 + 6
-    assert rows[2] == "| `rate_hz` | `10.0` | [Hz] 1 to 100 | ticks per second |"
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True) | st.integers() | st.text() | st.booleans() | st.none())

@@ -42,7 +42,6 @@ class SimParams:
     camera_height: int = param(128, unit="px", low=16, high=1080, doc="rows of every image")
     camera_width: int = param(128, unit="px", low=16, high=1920, doc="columns of every image")
     controller: str = param("joint_trajectory", choices=KINDS, doc="kind of the arm's controller")
-    cmd_timeout_s: float = param(0.0, unit="s", low=0.0, high=60.0, doc="cmd_timeout of the controller; 0 is none")
 
 
 class SimNode(WamNode):
@@ -58,7 +57,7 @@ class SimNode(WamNode):
         self._world = World(self.embodiment, p.task, (p.camera_height, p.camera_width), p.step_s)
         self._world.reset(p.seed)
         names, q0 = self._world.joint_names, self._world.q
-        self._controller = make_sim_controller(p.controller, names, q0, p.cmd_timeout_s)
+        self._controller = make_sim_controller(p.controller, names, q0)
         self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
         self._objects_pub = self.create_publisher(MarkerArray, "sim/objects", qos.STATUS)

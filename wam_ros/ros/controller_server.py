@@ -23,7 +23,7 @@ KINDS = ("joint_trajectory", "forward_position", "forward_velocity")
 SimController = TrajectoryController | ForwardController
 
 
-def make_sim_controller(kind: str, joint_names: Any, q0: np.ndarray, cmd_timeout_s: float = 0.0) -> SimController:
+def make_sim_controller(kind: str, joint_names: Any, q0: np.ndarray) -> SimController:
     """A simulated controller by kind.
 
     Raises:
@@ -31,7 +31,7 @@ def make_sim_controller(kind: str, joint_names: Any, q0: np.ndarray, cmd_timeout
     """
     require_known("controller", kind, KINDS)
     if kind == "joint_trajectory":
-        return TrajectoryController(joint_names, q0, cmd_timeout_s=cmd_timeout_s)
+        return TrajectoryController(joint_names, q0)
     return ForwardController(joint_names, q0, kind.removeprefix("forward_"))
 
 
@@ -65,7 +65,7 @@ class ControllerServer:
                 "interpolate_from_desired_state": True,
                 "interpolation_method": "splines",
                 "allow_nonzero_velocity_at_trajectory_end": False,
-                "cmd_timeout": controller.cmd_timeout_s,
+                "cmd_timeout": 0.0,
             }
             topic, on_message = "joint_trajectory", self._deferred(self._on_trajectory)
             node.create_subscription(JointTrajectory, f"{self.name}/{topic}", on_message, qos.TRAJECTORY)

@@ -174,15 +174,6 @@ def to_yaml(node_name: str, *classes: type) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_table(*classes: type) -> str:
-    """The parameters as a Markdown table."""
-    lines = ["| parameter | default | unit and range | meaning |", "|---|---|---|---|"]
-    for cls in classes:
-        for f in dataclasses.fields(cls):
-            lines.append(f"| `{f.name}` | `{_yaml(f.default)}` | {_limits(f)} | {f.metadata.get('doc', '')} |")
-    return "\n".join(lines) + "\n"
-
-
 def _limits(f: dataclasses.Field) -> str:
     meta, (low, high) = f.metadata, _bounds(f.metadata)
     if meta.get("choices"):

@@ -24,15 +24,11 @@ class TrajectoryController:
         joint_names: the joints it commands, in the order of its outputs.
         q0: (A,) rad or m, where it holds until something arrives.
         allow_partial: take trajectories that name only some joints; the others hold their desired position.
-        cmd_timeout_s: after this long past the end of a trajectory `timed_out` says so; 0 never. The arm holds.
     """
 
-    def __init__(
-        self, joint_names: Sequence[str], q0: np.ndarray, allow_partial: bool = False, cmd_timeout_s: float = 0.0
-    ) -> None:
+    def __init__(self, joint_names: Sequence[str], q0: np.ndarray, allow_partial: bool = False) -> None:
         self.joint_names = tuple(joint_names)
         self.allow_partial = allow_partial
-        self.cmd_timeout_s = cmd_timeout_s
         self.reset(q0)
 
     def reset(self, q: np.ndarray) -> None:
@@ -55,11 +51,6 @@ class TrajectoryController:
     def end_ns(self) -> int:
         """When the trajectory ends; 0 without one."""
         return 0 if self._plan is None else int(self._plan.t_ns[-1])
-
-    def timed_out(self, now_ns: int) -> bool:
-        """Whether `cmd_timeout_s` is set and has passed since the trajectory ended."""
-        late_ns = now_ns - self.end_ns()
-        return self._plan is not None and 0.0 < self.cmd_timeout_s * NS < late_ns
 
     def set_trajectory(
         self,
