@@ -288,6 +288,13 @@ def test_missing_joints_are_all_named():
         convert.joint_state_from_msg(msg, ("a", "b", "c"))
 
 
+def test_a_joint_that_is_named_twice_is_refused_and_one_that_nobody_asks_for_is_not():
+    msg = JointStateMsg(name=["a", "b", "a", "c", "c"], position=[1.0, 2.0, 1.5, 0.0, 0.0])
+    with pytest.raises(WamError, match=r"two things about a$"):
+        convert.joint_state_from_msg(msg, ("a", "b"))
+    assert convert.joint_state_from_msg(msg, ("b",)).positions[0] == 2.0
+
+
 @pytest.mark.parametrize("field", ["position", "velocity", "effort"])
 def test_joint_states_of_uneven_arrays_are_refused(field):
     msg = JointStateMsg(name=["a", "b"], position=[1.0, 2.0])

@@ -153,6 +153,33 @@ def test_a_stream_rests_when_the_joint_states_stop():
     assert rig.offer(move(rig.now)) == ""
 
 
+def stamped(rig, ahead_ns=0, q=HOME):
+    return JointState(rig.now + ahead_ns, PANDA.joint_names, np.array(q), HOME * 0, HOME * 0)
+
+
+@KINDS
+@pytest.mark.parametrize(("ahead_ns", "q"), [(0, HOME * np.nan), (3600 * NS, HOME)])
+def test_joints_that_say_nothing_of_here_and_now_let_no_motion_begin(streams, ahead_ns, q):
+    rig = Rig(streams)
+    rig.bridge = Bridge(Gate(LIMITS), rig.bridge.lag, rig.bridge.player)
+    rig.bridge.on_joints(stamped(rig, ahead_ns, q))
+    rig.tick(2, live=False)
+    rig.bridge.gate.on_heartbeat(rig.k * TICK)
+    assert "no recent joint state" in rig.offer(move(rig.now))
+
+
+def test_a_stream_rests_when_the_joint_states_stop_after_one_of_the_future():
+    rig = Rig(True)
+    rig.offer(move(rig.now, duration=3.0))
+    rig.tick(60)
+    rig.bridge.lag = Lag(PANDA.joint_names, np.full(8, np.inf), 0.1)
+    rig.bridge.on_joints(stamped(rig, 3600 * NS))
+    rig.tick(150, live=False)
+    moving = [s for s in rig.told if s is not None]
+    assert not moving[-1].dq.any()
+    assert np.abs(moving[-1].q - move(duration=3.0).q[-1]).max() > 0.01
+
+
 @pytest.mark.parametrize("ticks", [1, 30, 200])
 def test_a_stream_that_is_shut_rests_soon_wherever_it_was(ticks):
     rig = Rig(True)

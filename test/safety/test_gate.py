@@ -71,6 +71,13 @@ def test_joints_in_another_order_come_out_in_the_arms_order():
     np.testing.assert_array_equal(sent.q, m.q)
 
 
+def test_nothing_begins_where_the_arm_is_measured_nowhere():
+    for q in (HOME * np.nan, HOME + np.r_[np.nan, np.zeros(7)]):
+        sent, reason = make_gate(q).admit(move(), NOW, 0)
+        assert sent is None
+        assert "away from the start" in reason
+
+
 def changed(**fields):
     return dataclasses.replace(move(), **fields)
 

@@ -80,9 +80,13 @@ def joint_state_from_msg(msg: JointStateMsg, joint_names: Sequence[str]) -> Join
     """The named joints, in the order of `joint_names`; velocities or efforts that are not published are NaN.
 
     Raises:
-        WamError: joints are missing (all are listed), or an array does not match `name`.
+        WamError: joints are missing (all are listed) or named twice, or an array does not match `name`.
     """
     index = {name: i for i, name in enumerate(msg.name)}
+    if len(index) < len(msg.name):
+        twice = sorted({name for name in joint_names if msg.name.count(name) > 1})
+        if twice:
+            raise WamError(f"joint_states says two things about {', '.join(twice)}")
     missing = [name for name in joint_names if name not in index]
     if missing:
         found = ", ".join(msg.name[:20]) or "none"

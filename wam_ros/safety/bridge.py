@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from wam_ros.core.types import NS, JointState, SafeTrajectory
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.gate import Gate
@@ -48,7 +50,9 @@ class Bridge:
             self.player.brake("the bridge is being closed")
 
     def on_joints(self, state: JointState) -> None:
-        """Measured joints, in the order of the gate's."""
+        """Measured joints, in the order of the gate's; what is not finite says nothing."""
+        if not np.isfinite(state.positions).all():
+            return
         self.gate.on_joints(state)
         self._measured_ns = state.stamp_ns
         curve = self.gate.curve
@@ -95,7 +99,7 @@ class Bridge:
         found = self.gate.commanded(now_ns)
         if self.player is None:
             return None if found is None else Commanded(*found)
-        if self._measured_ns is None or now_ns - self._measured_ns > self.gate.heartbeat_s * NS:
+        if self._measured_ns is None or abs(now_ns - self._measured_ns) > self.gate.heartbeat_s * NS:
             self.player.brake("no recent joint state says where the arm is")
         state = self.player.tick(now_ns, steady_ns)
         if self.player.cause and self.player.resting:

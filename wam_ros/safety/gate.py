@@ -212,11 +212,11 @@ class Gate:
             return "the arm is in motion"
         if np.abs(new.dq[0]).max() > REST_SPEED:
             return "a first trajectory must start at rest"
-        if self._measured is None or now_ns - self._measured.stamp_ns > self.heartbeat_s * NS:
+        if self._measured is None or abs(now_ns - self._measured.stamp_ns) > self.heartbeat_s * NS:
             return "no recent joint state says where the arm is"
         off = np.abs(new.q[0] - self._measured.positions)
         joint = int((off / self.limits.start_tolerance).argmax())
-        if off[joint] > self.limits.start_tolerance[joint]:
+        if not off[joint] <= self.limits.start_tolerance[joint]:
             return f"joint '{self.limits.joint_names[joint]}' is measured {off[joint]:.3f} away from the start"
         return ""
 
