@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.causal_dit import Block, CausalDiT  # noqa: E402
+from wam_ros.models.dreamzero.causal_dit import Block, CausalDiT, merged_padding  # noqa: E402
 from wam_ros.models.dreamzero.config import TransformerConfig  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config, require_fitting  # noqa: E402
 from wam_ros.models.dreamzero.mask import training_mask  # noqa: E402
@@ -51,6 +51,8 @@ def window():
     def randn(*shape):
         return torch.randn(2, *shape, generator=generator)
 
+    text = randn(6, 20)
+    text[0, 3:], text[1, 5:] = 0.0, 0.0  # beyond prompts of three and five tokens
     per_block = 1000 * torch.rand(2, CONFIG.blocks, generator=generator)
     return {
         "noisy": randn(4, frames, h, w),
@@ -60,7 +62,7 @@ def window():
         "state": randn(CONFIG.blocks, 7),
         "t_video": torch.cat([torch.full((2, 1), 300.0), per_block.repeat_interleave(2, 1)], 1),
         "t_action": per_block.flip(1).repeat_interleave(6, 1),
-        "context": (randn(6, 20), randn(9, 12)),
+        "context": (text, randn(9, 12)),
     }
 
 
@@ -123,6 +125,34 @@ def test_every_speed_up_gives_the_numbers_of_the_plain_path(model, window, off):
     for fast, slow in zip(infer(model, window), infer(make_model(speedups=plain), window), strict=True):
         torch.testing.assert_close(fast.video, slow.video, atol=1e-5, rtol=0)
         torch.testing.assert_close(fast.action, slow.action, atol=1e-5, rtol=0)
+
+
+def test_padding_is_merged_into_one_token_that_counts_as_often(window):
+    text = window["context"][0]
+    merged, weight = merged_padding(text)
+    assert torch.equal(merged, text)  # of the longer prompt there is one
+    torch.testing.assert_close(weight.exp()[:, 0, 0], torch.ones(2, 6))
+    merged, weight = merged_padding(text[:1])
+    assert torch.equal(merged, text[:1, :4])
+    torch.testing.assert_close(weight.exp()[0, 0, 0], torch.tensor([1.0, 1.0, 1.0, 3.0]))
+    merged, weight = merged_padding(torch.cat([text, torch.zeros(2, 4, 20)], 1))
+    torch.testing.assert_close(
+        weight.exp()[:, 0, 0], torch.tensor([[1, 1, 1, 7 / 3, 7 / 3, 7 / 3], [1, 1, 1, 1, 1, 5]])
+    )
+    full = torch.ones(2, 6, 20)
+    merged, weight = merged_padding(full)
+    assert torch.equal(merged, full) and not weight.any()
+
+
+def test_a_timestep_given_once_is_that_of_video_and_action(model, window):
+    context, cache = model.make_context(*window["context"]), model.make_cache(2)
+    model.prefill(window["clean"][:, :, :1], window["y"][:, :, :1], 0, context, cache)
+    y = window["y"][:, :, 1:3]
+    block = Block(window["noisy"][:, :, 1:3], window["action"][:, :6], window["state"][:, :1], y, 1)
+    rope, t = model.rope(1, 2, 1, (4, 6)), torch.tensor([[600.0]])
+    once, twice = (model.denoise(block, x, rope, context, cache) for x in (t, t.expand(1, 2)))
+    torch.testing.assert_close(once.video, twice.video, atol=1e-5, rtol=0)
+    torch.testing.assert_close(once.action, twice.action, atol=1e-5, rtol=0)
 
 
 def blocks_that_move(model, window, name, part):

@@ -27,7 +27,9 @@ class Towers:
 
     def prompt(self, instruction):
         self.prompts += 1
-        return self.randn(len(instruction), 6, 20)
+        embedded = self.randn(len(instruction), 6, 20)
+        embedded[:, 1 + len(instruction) % 5 :] = 0.0  # beyond it
+        return embedded
 
     def anchor(self, frames, index):
         self.anchored.append(int(frames[0, index]))

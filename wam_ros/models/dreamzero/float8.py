@@ -14,10 +14,9 @@ HOPPER = (9, 0)  # the first with a kernel that takes a scale per row
 
 def require_float8(device: torch.device, dtype: torch.dtype) -> None:
     """Raise `WamError` where the kernel does not run."""
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) < HOPPER:
-        raise WamError(
-            f"float8 needs compute capability {HOPPER[0]}.{HOPPER[1]}, {torch.cuda.get_device_name(device)} has less"
-        )
+    if device.type == "cuda" and (found := torch.cuda.get_device_capability(device)) < HOPPER:
+        name = torch.cuda.get_device_name(device)
+        raise WamError(f"float8 needs compute capability {dotted(HOPPER)}, {name} has {dotted(found)}")
     if device.type == "cuda" and dtype != torch.bfloat16:
         raise WamError("float8 needs the precision bfloat16 on an accelerator")
 
@@ -43,6 +42,11 @@ class Float8Linear(nn.Module):
         narrow = (tokens / scale).to(torch.float8_e4m3fn)
         out = torch._scaled_mm(narrow, self.weight.T, scale, self.scale[None], out_dtype=x.dtype)
         return (out if self.bias is None else out + self.bias).unflatten(0, x.shape[:-1])
+
+
+def dotted(version: tuple[int, int]) -> str:
+    """(9, 0) -> 9.0."""
+    return ".".join(map(str, version))
 
 
 def block_matrices(model: nn.Module) -> list[tuple[nn.Module, str, nn.Linear]]:

@@ -148,7 +148,7 @@ class Rollout:
 
     def _denoise(self, start: int, state: Tensor) -> tuple[Tensor, Tensor]:
         device = self.model.head.modulation.device
-        video, action = (x.to(device).clone() for x in self.noise)  # inference tensors from the first step on
+        video, action, state = (x.to(device).clone() for x in (*self.noise, state))  # inference tensors from the start
         block = Block(video, action, state, None, start)
         rope = self.model.rope(start, video.shape[2], 1, (video.shape[3], video.shape[4]))
         self._evaluations, shared = 0, self.solvers[0].times == self.solvers[1].times
