@@ -16,7 +16,7 @@ from wam_ros.models.dreamzero.tokenizer import FrameTokenizer  # noqa: E402
 from wam_ros.sim.world import World  # noqa: E402
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all, next_closing  # noqa: E402
 from wam_ros.train.record import RecordSim, record_episode  # noqa: E402
-from wam_ros.train.tokenizer import FrameTokenizerTrainer  # noqa: E402
+from wam_ros.train.tokenizer import tokenizer_loss  # noqa: E402
 from wam_ros.train.wam import HalfPrecision, losses  # noqa: E402
 
 EMBODIMENT = load_embodiment("panda")
@@ -101,12 +101,12 @@ def test_a_window_lines_up_frames_actions_and_states(demonstrations, episodes):
 def test_tokenizer_learns(episodes):
     torch.manual_seed(0)
     tokenizer = FrameTokenizer(CONFIG.tokenizer)
-    trainer, generator = FrameTokenizerTrainer(tokenizer), torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     frames = torch.from_numpy(canvases(episodes)[0, ::12])
     optimiser = torch.optim.AdamW(tokenizer.parameters(), 5e-4)
     errors = []
     for _ in range(30):
-        loss, mse = trainer.loss(frames, generator)
+        loss, mse = tokenizer_loss(tokenizer, frames, generator)
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -81,9 +80,11 @@ def load_embodiment(name: str) -> Embodiment:
         WamError: unknown name (with the choices), unknown key, or values that contradict each other.
     """
     path = config_path("embodiments", name)
-    e = from_mapping(Embodiment, load_yaml(path), str(path))
-    files = {key: path.parent / value for key in ("urdf", "srdf", "world") if (value := getattr(e, key))}
-    e = dataclasses.replace(e, **{key: str(file.resolve()) for key, file in files.items() if file.is_file()})
+    data = load_yaml(path)
+    for key in ("urdf", "srdf", "world"):
+        if (beside := path.parent / str(data.get(key) or "")).is_file():
+            data[key] = str(beside.resolve())
+    e = from_mapping(Embodiment, data, str(path))
     if len(set(e.joint_names)) != len(e.joint_names) or not e.joint_names:
         raise WamError(f"{path}: joint_names must be non-empty and distinct")
     for key in ("home", "max_acceleration", "max_jerk"):

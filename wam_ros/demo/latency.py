@@ -81,7 +81,7 @@ class Feed:
         if measured is None or not told.velocity:
             return
         index = {name: k for k, name in enumerate(measured.name)}
-        gap_s = (stamp_ns(measured) - stamp_ns(told)) / NS
+        gap_s = (time_ns(measured.header.stamp) - time_ns(told.header.stamp)) / NS
         if abs(gap_s) > MAX_GAP_S or not set(told.name) <= set(index):
             return
         dq = np.asarray(told.velocity, float)
@@ -90,9 +90,9 @@ class Feed:
         self.trace.lag_s = self._servo.lag_s
 
 
-def stamp_ns(message: Any) -> int:
-    """Stamp of a message with a header."""
-    return message.header.stamp.sec * NS + message.header.stamp.nanosec
+def time_ns(stamp: Any) -> int:
+    """ROS time as ns, of a live or a recorded message."""
+    return stamp.sec * NS + stamp.nanosec
 
 
 def main(args: Latency) -> int:
@@ -187,16 +187,14 @@ def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any, int]]:
 
 def _content(topic: str, message: Any) -> Any:
     """What `Feed` reads of a recorded message."""
-
-    def ns(stamp: Any) -> int:
-        return stamp.sec * NS + stamp.nanosec
-
     if topic == "observation":
-        return SimpleNamespace(stamp_ns=stamp_ns(message), frame_stamps_ns=[ns(s) for s in message.frame_stamps])
+        return SimpleNamespace(
+            stamp_ns=time_ns(message.header.stamp), frame_stamps_ns=[time_ns(s) for s in message.frame_stamps]
+        )
     if topic == "action_chunk":
-        return SimpleNamespace(seq=message.seq, observation_ns=ns(message.observation_stamp))
+        return SimpleNamespace(seq=message.seq, observation_ns=time_ns(message.observation_stamp))
     if topic == "commanded_state":
         return SimpleNamespace(
             header=message.header, name=list(message.name), position=message.position, velocity=list(message.velocity)
         )
-    return stamp_ns(message), message.header.frame_id
+    return time_ns(message.header.stamp), message.header.frame_id

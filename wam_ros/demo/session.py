@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import Trace
-from wam_ros.core.types import NS, ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
+from wam_ros.core.types import ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.imagination import ImaginationTracker
-from wam_ros.demo.latency import COMMAND, Feed
+from wam_ros.demo.latency import COMMAND, Feed, time_ns
 from wam_ros.demo.rate import RateMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor
@@ -115,7 +115,7 @@ class Session:
 
     def _on_sim(self, m: Any, _published_ns: int) -> None:
         violations = {n: int(c) for n, c in zip(m.violation_names, m.violation_counts, strict=False)}
-        stamp_ns = m.header.stamp.sec * NS + m.header.stamp.nanosec
+        stamp_ns = time_ns(m.header.stamp)
         self.sim = SimEpisode(stamp_ns, m.seed, m.instruction, m.t, m.success, m.wrong, m.nudged, violations)
         if self.episode is not None:
             self.episode.on_sim(self.sim)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
+from wam_ros.core.errors import WamError
 from wam_ros.sim.ik import solve_ik
-from wam_ros.sim.tasks.pick_block import HALF
+from wam_ros.sim.tasks.pick_block import HALF, PickBlock
 from wam_ros.sim.world import World
 
 MAX_STEP = 0.022  # m per control step
@@ -23,7 +24,9 @@ class Expert:
     """Closed-loop state machine: approach in a cone, close, lift, and try again after a slip."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        if not isinstance(world.task, PickBlock):
+            raise WamError("the scripted expert knows only the task 'pick_block'")
+        self.world, self._task = world, world.task
         self._kinematics = mujoco.MjData(world.model)
         self._grip = [world.joint_names.index(j) for j in world.embodiment.gripper_joints]
         self.restart()
@@ -55,7 +58,7 @@ class Expert:
 
     def _decide(self) -> np.ndarray:
         """Wanted tool displacement (3,) m of this step; sets the gripper target."""
-        block = self.world.task.block_position(self.world, self.world.task.colour)
+        block = self._task.block_position(self.world, self._task.colour)
         aside = block[:2] - self.tool[:2]
         distance = float(np.linalg.norm(aside))
         held = self.closing and distance < 0.03 and abs(block[2] - self.tool[2]) < 0.03

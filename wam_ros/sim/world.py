@@ -75,10 +75,10 @@ class World:
         self._actuators = np.array([self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, n) for n in self.joint_names])
         self._followers = [
             (self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, follower), self.joint_names.index(leader))
-            for follower, leader in spec_followers(self.model, self.joint_names)
+            for follower, leader in followers_of(self.model, self.joint_names)
         ]
         self._effort = self.model.jnt_actfrcrange[joints][:, 1]
-        self._velocity_limit = spec_velocity_limits(embodiment)
+        self._velocity_limit = velocity_limits(embodiment)
         self._tool = self._id(mujoco.mjtObj.mjOBJ_BODY, embodiment.tool_frame)
         self._robot_geoms, self._finger_geoms, self._table_geom = self._geom_sets()
         gains = self.model.actuator_gainprm[self._actuators, 0]
@@ -223,7 +223,7 @@ class World:
             self._renderer = None
 
 
-def spec_followers(model: mujoco.MjModel, leaders: tuple[str, ...]) -> list[tuple[str, str]]:
+def followers_of(model: mujoco.MjModel, leaders: tuple[str, ...]) -> list[tuple[str, str]]:
     """Joints that an equality constraint ties to one of `leaders` (URDF mimic): (follower, leader)."""
     pairs = []
     for e in range(model.neq):
@@ -233,7 +233,7 @@ def spec_followers(model: mujoco.MjModel, leaders: tuple[str, ...]) -> list[tupl
     return pairs
 
 
-def spec_velocity_limits(embodiment: Embodiment) -> np.ndarray:
+def velocity_limits(embodiment: Embodiment) -> np.ndarray:
     """(A,) velocity limits of the URDF, which MuJoCo does not read."""
     import xml.etree.ElementTree as ElementTree
 

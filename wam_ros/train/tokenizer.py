@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from rich.progress import Progress
+from torch import Tensor
 
 from wam_ros.core.images import psnr_db
 from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
@@ -15,13 +17,14 @@ BATCH = 32
 LATENT_NOISE = 0.05  # of a latent's own spread: neighbouring latents must decode to neighbouring pictures
 
 
-def train_tokenizer(tokenizer: FrameTokenizer, frames: np.ndarray, minutes: float, seed: int, log) -> None:
+def train_tokenizer(
+    tokenizer: FrameTokenizer, frames: np.ndarray, minutes: float, seed: int, log: Callable[..., None]
+) -> None:
     """Train on canvases (N, H, W, 3) uint8 for a time budget; then measure and store the latent statistics.
 
     Saturated colours weigh more: blocks are few pixels, and the task hangs on them.
     """
     generator = torch.Generator().manual_seed(seed)
-    model = FrameTokenizerTrainer(tokenizer)
     optimiser = torch.optim.AdamW(tokenizer.parameters(), 1.5e-3, betas=(0.9, 0.95), weight_decay=1e-4)
     began, step = time.monotonic(), 0
     with Progress() as progress:
@@ -30,7 +33,7 @@ def train_tokenizer(tokenizer: FrameTokenizer, frames: np.ndarray, minutes: floa
             for group in optimiser.param_groups:
                 group["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
             index = torch.randint(len(frames), (BATCH,), generator=generator).numpy()
-            loss, error = model.loss(torch.from_numpy(frames[index]), generator)
+            loss, error = tokenizer_loss(tokenizer, torch.from_numpy(frames[index]), generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
@@ -43,25 +46,19 @@ def train_tokenizer(tokenizer: FrameTokenizer, frames: np.ndarray, minutes: floa
     _standardise(tokenizer, frames, generator)
 
 
-class FrameTokenizerTrainer:
-    """Loss of the tokenizer in bf16 arithmetic."""
-
-    def __init__(self, tokenizer: FrameTokenizer) -> None:
-        self.tokenizer = tokenizer
-
-    def loss(self, canvas: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Training loss and plain mean squared error in [0, 1]^2 of a batch (B, H, W, 3) uint8."""
-        target = canvas.float() / 255
-        spread = target.amax(-1) - target.amin(-1)
-        weight = 1 + 4 * spread[..., None]
-        with torch.autocast("cpu", torch.bfloat16):
-            latents = self.tokenizer.encode(canvas)
-            noise = torch.randn(latents.shape, generator=generator)
-            output = self.tokenizer.decode(latents + LATENT_NOISE * noise * latents.detach().float().std())
-        squared = (output.float() - target).square()
-        small = 1e-4 * latents.float().square().mean()  # keeps the latent scale from drifting
-        sharp = (output.float() - target).abs().mean()
-        return (weight * squared).mean() + 0.02 * sharp + small, squared.mean().detach()
+def tokenizer_loss(tokenizer: FrameTokenizer, canvas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Training loss and plain mean squared error in [0, 1]^2 of a batch (B, H, W, 3) uint8, in bf16 arithmetic."""
+    target = canvas.float() / 255
+    spread = target.amax(-1) - target.amin(-1)
+    weight = 1 + 4 * spread[..., None]
+    with torch.autocast("cpu", torch.bfloat16):
+        latents = tokenizer.encode(canvas)
+        noise = torch.randn(latents.shape, generator=generator)
+        output = tokenizer.decode(latents + LATENT_NOISE * noise * latents.detach().float().std())
+    squared = (output.float() - target).square()
+    small = 1e-4 * latents.float().square().mean()  # keeps the latent scale from drifting
+    sharp = (output.float() - target).abs().mean()
+    return (weight * squared).mean() + 0.02 * sharp + small, squared.mean().detach()
 
 
 @torch.no_grad()

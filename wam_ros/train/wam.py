@@ -20,9 +20,8 @@ Log = Callable[..., None]
 HISTORY_NOISE = 0.05  # on observed latents: what is remembered at run time is never exactly what was trained on
 STATE_NOISE = 0.02  # on normalised states
 WEIGHTS = {"video": 1.0, "action": 3.0, "goal": 0.5}
-COMMITTED = (
-    0.5  # share of blocks whose first steps are given clean (Black et al., "Training-Time Action Conditioning", 2025)
-)
+# Share of blocks whose first steps are given clean (Black et al., "Training-Time Action Conditioning", 2025).
+COMMITTED = 0.5
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
 
 
