@@ -101,6 +101,13 @@ def test_cmake_depends_on_what_the_messages_use():
     assert all(f"find_package({name} REQUIRED)" in text for name in listed)
 
 
+def test_a_link_to_a_node_can_be_executed_as_symlink_installs_need():
+    text = (ROOT / "CMakeLists.txt").read_text()
+    stub = text[text.index("file(GENERATE") : text.index("install(PROGRAMS")]
+    permissions = set(re.search(r"FILE_PERMISSIONS ([A-Z_ ]+)", stub)[1].split())
+    assert permissions >= {"OWNER_EXECUTE", "GROUP_EXECUTE", "WORLD_EXECUTE"}
+
+
 def test_a_pinned_torch_is_asked_for():
     assert re.search(r'"torch==[\d.]+"', (ROOT / "pyproject.toml").read_text())
 
