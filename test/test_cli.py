@@ -105,4 +105,4 @@ def test_a_missing_library_is_one_line_with_the_remedy(capsys, monkeypatch):
 def test_a_bad_demo_argument_starts_nothing(capsys):
     assert cli.main(["demo", "--headless", "--embodiment", "pandaa"]) == 2
     said = capsys.readouterr().err
-    assert said == "wam: unknown embodiment 'pandaa'. Did you mean 'panda'? Choices: bimanual, panda, so101, ur5e\n"
+    assert said == "wam: unknown embodiment 'pandaa'. Did you mean 'panda'? Choices: bimanual, droid, panda, so101, ur5e\n"

@@ -183,7 +183,7 @@ def test_a_contract_that_contradicts_itself_is_refused(tmp_path, root, line, nam
 
 
 def test_an_unknown_robot_of_a_contract_is_refused_with_the_known_ones():
-    with pytest.raises(WamError, match="Choices: panda"):
+    with pytest.raises(WamError, match="Choices: droid, panda"):
         load_contract("oxe_droid").binding("so101")
 
 
