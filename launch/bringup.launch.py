@@ -29,6 +29,7 @@ from wam_ros.ros.environment import transport_environment
 
 BOOL = ["true", "false"]
 LAUNCH_FOLDER = Path(__file__).parent
+LET_GO_S = "15"  # on a busy machine it takes longer than launch's 5 s to let go of torch and of the simulation
 
 # name: (default, choices or None, description)
 ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
@@ -104,6 +105,7 @@ def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -
         arguments=["--ros-args", "--log-level", f"{logger}:={values['log_level']}"],
         output="screen",
         emulate_tty=True,
+        sigterm_timeout=LET_GO_S,
         on_exit=None if name == "view_node" else end_together,
     )
 
