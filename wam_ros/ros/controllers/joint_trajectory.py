@@ -34,6 +34,11 @@ SETTINGS = (
         lambda on: on is False,
         "allow_nonzero_velocity_at_trajectory_end is on: trajectories of others need not end at rest",
     ),
+    Setting(
+        "cmd_timeout",
+        lambda seconds: seconds == 0.0,
+        "cmd_timeout is not 0: that long after a motion the arm is held at the measured, not the commanded joints",
+    ),
     LIMITS,
 )
 UPSAMPLING = Setting(
