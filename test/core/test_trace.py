@@ -75,6 +75,23 @@ def test_a_command_repeated_for_one_chunk_counts_once():
     assert trace.summary()[TOTALS[0]]["n"] == 1
 
 
+@pytest.mark.parametrize(
+    ("stamps_s", "words"),
+    [
+        ([1e9, 1e9 + 5, 1e9 + 10], ""),
+        ([1e9, 1e9 + 1.5, 1e9 + 3], "another clock"),  # a simulation at 0.3 of real time
+        ([1e9, 1e9 + 10, 1e9 + 20], "another clock"),
+        ([0.0, 5.0, 10.0], "1000000000.1 s after"),  # a clock that begins at zero
+    ],
+)
+def test_stamps_of_another_clock_are_told(stamps_s, words):
+    trace = Trace()
+    assert trace.clock_fault == ""
+    for k, stamp_s in enumerate(stamps_s):
+        trace.on_observation(round(stamp_s * 1e9), (), round((1e9 + 5 * k + 0.1) * 1e9))
+    assert words in trace.clock_fault and bool(words) == bool(trace.clock_fault)
+
+
 def test_cleared_chains_never_end():
     trace = Trace()
     trace.on_observation(1, (0,), 2)

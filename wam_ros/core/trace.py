@@ -8,12 +8,16 @@ from itertools import pairwise
 
 import numpy as np
 
+from wam_ros.core.types import NS
+
 EVENTS = ("camera", "observation", "chunk", "safe trajectory", "command", "motion")
 STAGES = tuple(f"{a} to {b}" for a, b in pairwise(EVENTS))
 TOTALS = ("camera to command", "camera to motion")
 PENDING = 64  # messages remembered per kind while their answer is awaited
 MOVING = 0.05  # rad/s: below this speed an error says nothing about time
 MAX_LAG_S = 1.0
+MAX_AGE_S = 10.0  # no observation is published later than this after its instant
+MAX_DRIFT_S = 1.0  # nor does its age change by this
 
 
 class ServoLag:
@@ -62,10 +66,13 @@ class Trace:
         self._starts: OrderedDict[int, int] = OrderedDict()
         self._samples: dict[str, deque[float]] = {}
         self._n_samples = samples
+        self._ages_s: tuple[float, float] | None = None  # of the first and the newest observation when published
         self.lag_s: float | None = None  # newest servo lag, for the last stage
 
     def on_observation(self, stamp_ns: int, frame_stamps_ns: Sequence[int], published_ns: int) -> None:
         """A model frame went to the model."""
+        age_s = (published_ns - stamp_ns) / NS
+        self._ages_s = (age_s if self._ages_s is None else self._ages_s[0], age_s)
         camera_ns = min(frame_stamps_ns, default=stamp_ns)
         _remember(self._observations, stamp_ns, [camera_ns, published_ns])
 
@@ -86,7 +93,7 @@ class Trace:
         if (seen := self._safe.pop(chunk_seq, None)) is None:
             return
         start_ns = self._starts.pop(chunk_seq, published_ns)
-        motion = None if self.lag_s is None else max(start_ns, published_ns) + round(self.lag_s * 1e9)
+        motion = None if self.lag_s is None else max(start_ns, published_ns) + round(self.lag_s * NS)
         instants = dict(zip(EVENTS, [*seen, published_ns, motion], strict=True))
         known = [(name, ns) for name, ns in instants.items() if ns is not None]
         for (a, begin), (b, end) in pairwise(known):
@@ -95,6 +102,17 @@ class Trace:
             end_ns, camera_ns = instants[total.removeprefix("camera to ")], instants["camera"]
             if end_ns is not None and camera_ns is not None:
                 self._add(total, end_ns - camera_ns)
+
+    @property
+    def clock_fault(self) -> str:
+        """Why times of publication cannot be compared with stamps; empty when they can."""
+        first, newest = self._ages_s or (0.0, 0.0)
+        if abs(newest - first) < MAX_DRIFT_S and max(abs(first), abs(newest)) < MAX_AGE_S:
+            return ""
+        return (
+            f"observations are published {newest:.1f} s after their stamp, {newest - first:+.1f} s since the first: "
+            "stamps are of another clock, as in a simulation that is not run at the speed of real time"
+        )
 
     def _add(self, name: str, ns: int) -> None:
         self._samples.setdefault(name, deque(maxlen=self._n_samples)).append(ns / 1e6)

@@ -22,7 +22,7 @@ from wam_ros.demo.latency_plot import write_plot
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
 MAX_GAP_S = 0.05  # between a measured and a commanded state that are compared
-BAR = 40  # characters
+BAR = 12  # characters: the table fits a terminal of 80
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,8 @@ def main(args: Latency) -> int:
         require_writable(f"--{option}", getattr(args, option))
     trace = Trace()
     read_bag(Path(args.bag), trace) if args.bag else listen(args, trace)
+    if trace.clock_fault:
+        raise WamError(trace.clock_fault)
     summary = trace.summary()
     console = Console()
     if not summary:
@@ -123,7 +125,11 @@ def main(args: Latency) -> int:
 
 def print_summary(summary: dict[str, dict[str, float]], console: Console) -> None:
     """Stages as a table, with the share of each in the whole as a bar."""
-    table = Table("stage", "n", "p50 ms", "p95 ms", "p99 ms", "share of p50", title_justify="left")
+    table = Table()
+    for column in ("stage", "n", "p50 ms", "p95 ms", "p99 ms", "share of p50"):
+        table.add_column(
+            column, no_wrap=True, justify="right" if column != "stage" and "share" not in column else "left"
+        )
     stages = [name for name in summary if name not in TOTALS]
     whole = sum(summary[name]["p50_ms"] for name in stages) or 1.0
     for name, v in summary.items():
