@@ -146,18 +146,22 @@ class Loop:
         self.to_safe_ms: list[float] = []
 
     def _on_observation(self, observation: Observation, published_ns: int) -> None:
+        if observation.stamp_ns - self._asked_ns >= self._period_ns * 3 // 4:
+            self._answer(observation)
         self.stamps.append(observation.stamp_ns)
         self.frames.update(enumerate(observation.frame_stamps_ns))
         self.feed.observation(observation, published_ns)
-        if observation.stamp_ns - self._asked_ns < self._period_ns * 3 // 4:
-            return
+        if observation.stamp_ns == self._asked_ns:
+            self.feed.trace.on_chunk(self._seq, observation.stamp_ns, self._answered_ns)
+
+    def _answer(self, observation: Observation) -> None:
         self._asked_ns = observation.stamp_ns
         self._seq += 1
         self._first = self._first or observation
         chunk = sway(self._robot, self._seq, self._first, observation, self._session)
         self._camera_ns[self._seq] = min(observation.frame_stamps_ns)
         self._chunks.publish(self._convert.chunk_to_msg(chunk))
-        self.feed.trace.on_chunk(self._seq, observation.stamp_ns, time.time_ns())
+        self._answered_ns = time.time_ns()
 
     def _on_safe(self, header: tuple[int, str], published_ns: int) -> None:
         self.feed.safe(header, published_ns)

@@ -27,8 +27,9 @@ from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import PolicyOutput  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
-from wam_ros.nodes.inference_node import InferenceNode, InferenceParams  # noqa: E402
+from wam_ros.nodes.inference_node import InferenceNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
+from wam_ros.ros.inferring import InferenceParams  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
 

@@ -39,22 +39,22 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if rows % height == 0 and columns % width == 0:
         return _average_blocks(image, rows // height, columns // width)
     flat = image.reshape(*image.shape[:-2], columns * 3)
-    narrow = _weigh_rows(flat.astype(np.float32), _triangle_taps(rows, height))  # single precision is exact here
+    narrow = _weigh_rows(flat, _triangle_taps(rows, height), np.float32)
     turned = narrow.reshape(-1, columns, 3).transpose(1, 0, 2).reshape(columns, -1)
-    small = _weigh_rows(turned.astype(np.float64), _triangle_taps(columns, width))
+    small = _weigh_rows(turned, _triangle_taps(columns, width), np.float64)
     small = small.reshape(width, -1, 3).transpose(1, 0, 2).reshape(*image.shape[:-3], height, width, 3)
     return np.floor(small + 0.5).astype(np.uint8)
 
 
-def _weigh_rows(values: np.ndarray, taps: list[tuple[int, np.ndarray]]) -> np.ndarray:
+def _weigh_rows(values: np.ndarray, taps: list[tuple[int, np.ndarray]], dtype: type) -> np.ndarray:
     """(..., n_out, W) weighted sums of rows of `values` (..., n_in, W), of each only the few rows that count.
 
-    Exact: weights are whole multiples of 1 / `_WEIGHT_ONE` that sum to one, so that sums of pixels need 24 bits, and
-    sums of such sums 40.
+    Exact: weights are whole multiples of 1 / `_WEIGHT_ONE` that sum to one, so that sums of pixels need 24 bits, which
+    is single precision, and sums of such sums 40. Only what is summed is converted: it stays in the processor's cache.
     """
-    out = np.empty((*values.shape[:-2], len(taps), values.shape[-1]), values.dtype)
+    out = np.empty((*values.shape[:-2], len(taps), values.shape[-1]), dtype)
     for k, (first, weights) in enumerate(taps):
-        out[..., k, :] = weights.astype(values.dtype) @ values[..., first : first + len(weights), :]
+        out[..., k, :] = weights.astype(dtype) @ values[..., first : first + len(weights), :].astype(dtype)
     return out
 
 

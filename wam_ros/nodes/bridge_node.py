@@ -20,6 +20,7 @@ from wam_ros.ros.bridging import BridgeParams, make_bridge
 from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.diagnosis import Telling
 from wam_ros.ros.homing import Homing
+from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.outputs import Outputs
 from wam_ros.ros.running import run_node
@@ -46,9 +47,9 @@ class BridgeNode(WamNode):
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
         self._commanded_pub = self.create_publisher(JointState, "commanded_state", qos.JOINTS)
-        self.create_subscription(JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY)
+        self.create_subscription(JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY, raw=True)
         self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
-        self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
+        self._joints = Latest(self, JointState, "joint_states")  # looked at every tick: they need not wake the process
         self.create_subscription(ActionChunk, "action_chunk", self._telling.on_chunk, qos.CHUNK)
         self._homing = Homing(self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured)
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -80,12 +81,12 @@ class BridgeNode(WamNode):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _on_trajectory(self, msg: JointTrajectory) -> None:
+    def _on_trajectory(self, data: bytes) -> None:
         if not self.active:
             return
         now_ns = self._now_ns()
         try:
-            proposed = convert.trajectory_from_msg(msg)
+            proposed = convert.trajectory_from_wire(data)
             trajectory, reason = self._bridge.admit(proposed, now_ns, time.monotonic_ns())
         except WamError as error:
             trajectory, reason = None, f"malformed trajectory: {error}"
@@ -125,6 +126,8 @@ class BridgeNode(WamNode):
 
     def _tick(self) -> None:
         """One look at clocks, controllers and the safety node, and one command where one is streamed."""
+        if (joints := self._joints.take()) is not None:
+            self._on_joints(joints)
         now_ns, steady_ns = self._now_ns(), time.monotonic_ns()
         before = self._bridge.closed
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)

@@ -204,7 +204,7 @@ class SafetyNode(WamNode):
 
     def _move(self, trajectory: SafeTrajectory | None) -> None:
         if trajectory is not None:
-            self._trajectory_pub.publish(convert.trajectory_to_msg(trajectory))
+            self._trajectory_pub.publish(convert.trajectory_to_wire(trajectory))
 
     def _report(self, report: SafetyReport) -> None:
         self._reported_ns = time.monotonic_ns()

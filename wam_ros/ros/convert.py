@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from sensor_msgs.msg import JointState as JointStateMsg
-from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import (
-    NS,
     ActionChunk,
     ChunkingMode,
     Conditioning,
@@ -22,7 +19,6 @@ from wam_ros.core.types import (
     JointState,
     Observation,
     Reason,
-    SafeTrajectory,
     SafetyReport,
     SafetyState,
     WamStatus,
@@ -39,6 +35,12 @@ from wam_ros.ros.fields import (
     time_to_ns,
 )
 from wam_ros.ros.images import image_to_numpy, numpy_to_image
+from wam_ros.ros.trajectories import (
+    trajectory_from_msg,
+    trajectory_from_wire,
+    trajectory_to_msg,
+    trajectory_to_wire,
+)
 
 __all__ = [
     "chunk_from_msg",
@@ -58,7 +60,9 @@ __all__ = [
     "status_to_msg",
     "time_to_ns",
     "trajectory_from_msg",
+    "trajectory_from_wire",
     "trajectory_to_msg",
+    "trajectory_to_wire",
 ]
 
 # Fields whose name, type and meaning are the same on both sides.
@@ -249,50 +253,4 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
         session_id=bytes(msg.session_id),
         mode=enum_member("WamStatus.mode", ChunkingMode, msg.mode),
         **{name: getattr(msg, name) for name in _STATUS},
-    )
-
-
-def trajectory_to_msg(trajectory: SafeTrajectory) -> JointTrajectory:
-    """Trajectory for a controller: absolute start in the stamp, the chunk's number in `frame_id`."""
-    msg = JointTrajectory(joint_names=list(trajectory.joint_names))
-    msg.header.stamp = ns_to_time(trajectory.start_ns)
-    msg.header.frame_id = f"chunk {trajectory.chunk_seq}"
-    msg.points = [
-        JointTrajectoryPoint(
-            time_from_start=ns_to_duration(round(t * NS)),
-            positions=doubles(q),
-            velocities=doubles(dq),
-            accelerations=doubles(ddq),
-        )
-        for t, q, dq, ddq in zip(trajectory.t, trajectory.q, trajectory.dq, trajectory.ddq, strict=True)
-    ]
-    return msg
-
-
-def trajectory_from_msg(msg: JointTrajectory) -> SafeTrajectory:
-    """Trajectory; raises `WamError` when it is empty, a size is wrong, or time does not rise from 0.
-
-    Whether it is proven is not in the message: trust the topic, not the type.
-    """
-    n = len(msg.joint_names)
-    if not msg.points:
-        raise WamError("JointTrajectory.points is empty")
-    rows = {}
-    for field in ("positions", "velocities", "accelerations"):
-        for k, point in enumerate(msg.points):
-            require_size(f"JointTrajectory.points[{k}].{field}", len(getattr(point, field)), n)
-        rows[field] = np.array([getattr(point, field) for point in msg.points]).reshape(len(msg.points), n)
-    ns = [time_to_ns(point.time_from_start) for point in msg.points]
-    if ns[0] != 0 or any(b <= a for a, b in itertools.pairwise(ns)):
-        raise WamError("JointTrajectory.points: time_from_start must rise from 0")
-    word, _, number = msg.header.frame_id.partition(" ")
-    seq = int(number) if word == "chunk" and number.isdecimal() else 0
-    return SafeTrajectory(
-        start_ns=time_to_ns(msg.header.stamp),
-        joint_names=tuple(msg.joint_names),
-        t=np.array(ns) / NS,
-        q=rows["positions"],
-        dq=rows["velocities"],
-        ddq=rows["accelerations"],
-        chunk_seq=seq,
     )

@@ -20,7 +20,7 @@ from wam_ros.msg import ActionChunk
 from wam_ros.ros import convert, qos
 from wam_ros.safety.home import make_home_chunk
 
-TRIES = 5  # another session's chunk may slip in between arming and ours
+TRIES = 8  # of arming: the arm trails its commands, and another session's chunk may slip in before ours
 FIRST = 1 << 40  # far from the numbers of a model's chunks, whose reports come in between
 NEAR = 0.02  # rad or m from home that counts as home
 
@@ -127,7 +127,12 @@ class Homing:
         future.add_done_callback(lambda done: self._on_answer(arm, done.result()))
 
     def _on_answer(self, arm: bool, answer: SetBool.Response) -> None:
-        if arm and not answer.success and self.step == Step.ARM:
+        if not arm or answer.success or self.step != Step.ARM:
+            return
+        if self._tries < TRIES and self._state == SafetyState.HOLD:
+            self._tries += 1
+            self.step = Step.STOP  # the next report asks again
+        else:
             self._end(f"not home: {answer.message}")
 
     def _end(self, words: str) -> None:

@@ -74,7 +74,9 @@ class JointTrajectoryOutput(Output):
 
     def send(self, trajectory: SafeTrajectory) -> None:
         """Publish."""
-        self._publisher.publish(points_message(self.part(trajectory), self.options.points))
+        points = self.options.points
+        carried = {"velocities": points != "linear", "accelerations": points == "quintic"}
+        self._publisher.publish(convert.trajectory_to_wire(self.part(trajectory), **carried))
 
     def listeners(self) -> int:
         """Controllers that listen."""
