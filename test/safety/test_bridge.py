@@ -1,9 +1,12 @@
 """The bridge closes when the arm, its controller, a clock or a person says so, and forgets what it cannot know."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
-from wam_ros.core.types import NS, JointState
+from wam_ros.core.interpolation import Curve
+from wam_ros.core.types import NS, JointState, SafeTrajectory
 from wam_ros.safety.bridge import Bridge
 from wam_ros.safety.gate import Gate
 from wam_ros.safety.lag import Lag
@@ -67,6 +70,36 @@ def test_paused_it_comes_to_rest_and_passes_nothing(streams):
     rig.tick(120)
     np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
     rig.bridge.pause(False)
+
+
+@KINDS
+def test_paused_it_lets_pass_what_brings_the_arm_to_rest_sooner_and_nothing_else(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now, duration=3.0))
+    rig.tick(100)
+    rig.bridge.pause(True)
+    q, dq, ddq = rig.bridge.gate.curve.at(rig.now + TICK)
+    stop = halt(rig.now + TICK, q, dq, ddq)
+    late = dataclasses.replace(stop, t=stop.t * 10, dq=stop.dq / 10, ddq=stop.ddq / 100)
+    for other in (late, dataclasses.replace(stop, q=stop.q + 0.1), move(rig.now, duration=0.5)):
+        assert rig.offer(other) != ""
+    assert rig.offer(stop) == ""
+    rig.tick(60)
+    assert not rig.commanded.dq.any()
+    np.testing.assert_allclose(rig.commanded.q, stop.q[-1], atol=1e-9)
+    assert "paused" in rig.offer(move(rig.now, stop.q[-1]))
+
+
+def halt(start_ns, q, dq, ddq):
+    """To rest within half a second, from a state of motion."""
+    rows, t = Curve(np.array([0, NS // 2]), *(np.stack(r) for r in halves(q, dq, ddq))), np.arange(0, 0.505, 0.01)
+    q, dq, ddq = (np.array(r) for r in zip(*(rows.at(round(s * NS)) for s in t), strict=True))
+    dq[-1] = ddq[-1] = 0
+    return SafeTrajectory(start_ns, PANDA.joint_names, t, q, dq, ddq)
+
+
+def halves(q, dq, ddq):
+    return (q, q + dq / 4), (dq, dq * 0), (ddq, ddq * 0)
 
 
 @KINDS

@@ -16,7 +16,10 @@ S = SafetyState
 SEVERITY = {S.ARMED: 0, S.HOLD: 1, S.FAULT: 2, S.ESTOP: 3}  # of what a stop leads to
 ALONG_S = 0.03  # between the instants at which a later stop is tried
 TRIES = 12
+AGAIN_S = 0.06  # from noticing that a stop was missed to the start of the next one
 LATE_S = 0.02  # a stop that began this long ago still fits the motion that went on, as the bridge judges it
+
+Plan = Callable[[int], SafeTrajectory | None]  # what begins at an instant
 
 
 class Brakes:
@@ -31,6 +34,8 @@ class Brakes:
         self.latched_ns = 0  # when FAULT or ESTOP began
         self.floor: Floor | None = None  # of the newest trajectory
         self.accepted_ns = 0  # when the stop of the newest trajectory begins
+        self._sent: SafeTrajectory | None = None  # the newest stop that was sent by itself
+        self._plan: Plan = self._prove  # that made it
 
     def settle(self, state: SafetyState, reason: Reason = Reason.NONE, cause: str = "") -> None:
         """Be in a state for a reason."""
@@ -82,9 +87,9 @@ class Brakes:
                 self.state, self.latched_ns = after, now_ns
             return None
         self.state = S.BRAKING
-        stop = self._stop_along(now_ns)
+        stop = self._in_time(now_ns, self.filter.stopwatch(), TRIES, self._sooner)
         if stop is not None:
-            self._stop(stop)
+            self._stop(stop, self._sooner)
         return stop
 
     def escalate(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
@@ -92,6 +97,26 @@ class Brakes:
         if self.state == S.BRAKING and SEVERITY[self.after] >= SEVERITY[after] and reason in self.reason:
             return None
         return self.brake(now_ns, after, reason, cause)
+
+    def again(self, now_ns: int, missed: int) -> SafeTrajectory | None:
+        """The newest stop came too late to be taken: stop from the motion that goes on instead, with more time.
+
+        None where the newest trajectory is no such stop, or where no other one is proven.
+
+        Args:
+            now_ns: the present.
+            missed: how many of the newest trajectories were not taken.
+        """
+        if self._sent is None or self.playback.current is not self._sent:
+            return None
+        self.playback.drop(missed)
+        self.accepted_ns = self.playback.end_ns()
+        if self.state == S.ARMED:  # in thought it stands already
+            self.state, self.after = S.BRAKING, S.ARMED
+        stop = self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, self._plan)
+        if stop is not None:
+            self._stop(stop, self._plan)
+        return stop
 
     def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
         """Stop for something that came into the way of the motion, if that is so, in whatever state it moves.
@@ -117,7 +142,7 @@ class Brakes:
 
         stop, after, words = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan), S.ARMED, found.words
         if stop is not None:
-            self._stop(stop)
+            self._stop(stop, plan)
         self.reason |= found.reason
         if not live:
             return stop
@@ -158,20 +183,14 @@ class Brakes:
         except Exception:
             stop = None
         stop = stop or rest_of(current, before_ns, now_ns)
-        self._stop(stop)
+        self._stop(stop, self._prove)
         return stop
 
-    def _stop_along(self, now_ns: int) -> SafeTrajectory | None:
-        """The earliest proven stop along the motion under way; None where none is sooner than the one it ends in."""
+    def _sooner(self, start_ns: int) -> SafeTrajectory | None:
+        """A proven stop from an instant before that from which the motion under way stops anyway."""
+        return self._prove(start_ns) if start_ns < self.accepted_ns else None
 
-        def plan(start_ns: int) -> SafeTrajectory | None:
-            return self._prove(start_ns) if start_ns < self.accepted_ns else None
-
-        return self._in_time(now_ns, self.filter.stopwatch(), TRIES, plan)
-
-    def _in_time(
-        self, now_ns: int, began_s: float, tries: int, plan: Callable[[int], SafeTrajectory | None]
-    ) -> SafeTrajectory | None:
+    def _in_time(self, now_ns: int, began_s: float, tries: int, plan: Plan) -> SafeTrajectory | None:
         """What is planned for the first instant for which that is possible and which is not over when it is planned.
 
         A stop that reaches the bridge long after it begins is refused there, and the arm would go on.
@@ -186,9 +205,9 @@ class Brakes:
             lead_s = max(lead_s + ALONG_S, 2 * took_s)
         return None
 
-    def _stop(self, stop: SafeTrajectory) -> None:
+    def _stop(self, stop: SafeTrajectory, plan: Plan) -> None:
         self.playback.play(stop)
-        self.accepted_ns = stop.start_ns
+        self.accepted_ns, self._sent, self._plan = stop.start_ns, stop, plan
 
     def _prove(self, start_ns: int, spared: np.ndarray | None = None) -> SafeTrajectory | None:
         """The proven stop from an instant; where its proof breaks down there is none, and what plays ends at rest."""

@@ -32,9 +32,13 @@ class Bridge:
 
     @property
     def closed(self) -> str:
-        """Why nothing is forwarded; empty while it is."""
-        braking = self.player.cause if self.player else ""
-        return ("the bridge is paused" if self.paused else "") or self._latched or braking or self._missing
+        """Why nothing is forwarded but, while paused, what brings the arm to rest sooner; empty while all is."""
+        return "the bridge is paused" if self.paused else self._held_back
+
+    @property
+    def _held_back(self) -> str:
+        """Why nothing at all is forwarded; empty while something is."""
+        return self._latched or (self.player.cause if self.player else "") or self._missing
 
     def pause(self, on: bool) -> None:
         """Forward nothing, or forward again; the latter also clears that the arm did not follow."""
@@ -75,11 +79,18 @@ class Bridge:
 
     def admit(self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int) -> tuple[SafeTrajectory | None, str]:
         """What to send to the controller, or None and one sentence that says why not."""
-        self.gate.closed = self.closed
+        self.gate.closed = "" if self._is_stop(trajectory, now_ns) else self.closed
         admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
         if admitted is not None and self.player and self.gate.curve is not None:
             self.player.play(self.gate.curve, self.gate.measured)
         return admitted, reason
+
+    def _is_stop(self, trajectory: SafeTrajectory, now_ns: int) -> bool:
+        """Whether it brings the arm to rest sooner than it comes by itself: a pause does not hold that back."""
+        curve, t = self.gate.curve, trajectory.t
+        if not self.paused or self._held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
+            return False
+        return now_ns < trajectory.start_ns + float(t[-1]) * NS < int(curve.t_ns[-1])
 
     def on_failure(self) -> None:
         """The controller did not take or finish what it was sent: nothing is commanded any more."""

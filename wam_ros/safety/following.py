@@ -9,6 +9,10 @@ from wam_ros.safety.answers import Answer, Output
 from wam_ros.safety.machine import SafetyMachine
 from wam_ros.safety.playback import Playback
 
+TAKEN_NS = 50_000_000  # what has not been taken this long after its start is refused
+MISSED = 4  # trajectories that may have been missed one after another
+SAME = 0.1  # share of the tolerance; the bridge follows to rounding
+
 
 class Following:
     """Compares what the safety node emitted with what the bridge says it commands. Not thread-safe.
@@ -49,6 +53,17 @@ class Following:
         joint = told.joint_names[int(off.argmax())]
         return f"the bridge did not take the motion: it commands joint '{joint}' elsewhere"
 
+    def missed(self, playback: Playback, now_ns: int) -> int:
+        """How many of the newest trajectories the bridge did not take and can take no more; it goes on without them."""
+        told, newest = self.told, playback.current
+        if told is None or newest is None or not newest.start_ns + TAKEN_NS <= told.stamp_ns <= now_ns:
+            return 0
+        for less in range(1 + MISSED):
+            off = np.abs(told.positions - playback.at(told.stamp_ns, less).q) / self._tolerance
+            if off.max() <= SAME:
+                return less
+        return 0
+
     def rest(self, measured: np.ndarray) -> np.ndarray | None:
         """(A,) where the arm is commanded to stand, by the bridge's word, else as measured; None while it moves."""
         if self.told is None:
@@ -78,15 +93,25 @@ class Rejoining:
         return answer
 
     def lost(self, now_ns: int) -> tuple[str, Output | None]:
-        """Motion that the bridge did not take is ended here too, to begin anew from where the arm really stands."""
+        """Motion that the bridge did not take is ended here too, to begin anew from where the arm really stands.
+
+        A stop that it did not take is sent again, whatever the state.
+        """
         machine = self._machine
+        playback = machine.brakes.playback
+        missed = self._following.missed(playback, now_ns) if playback.seeded else 0
+        stop = machine.brakes.again(now_ns, missed) if missed else None
+        if stop is not None:
+            output = machine.tick(now_ns)
+            return "the bridge missed a stop; sent again", Output(output.trajectory or stop, output.report)
         if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
             return "", None
-        reason, brakes = self._following.lost(machine.brakes.playback, now_ns), machine.brakes
+        reason, brakes = self._following.lost(playback, now_ns), machine.brakes
         if not reason or (machine.state == SafetyState.BRAKING and brakes.after == SafetyState.FAULT):
             return "", None  # a fault stays one, whoever executes its stop
         again = machine.state == SafetyState.ARMED or brakes.after == SafetyState.ARMED
         self._wants_arm, self._resets = self._wants_arm or again, machine.resets
+        playback.drop(missed)
         brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
         return f"{reason}; waiting for the arm to rest, then going on", machine.tick(now_ns)
 

@@ -58,10 +58,14 @@ class Playback:
         """The newest trajectory."""
         return self._plans[-1] if self._plans else None
 
-    def at(self, at_ns: int) -> Commanded:
-        """Commanded state at an instant; only when `seeded`."""
+    def drop(self, n: int) -> None:
+        """The `n` newest trajectories were not taken: what they replaced goes on."""
+        self._plans = self._plans[: len(self._plans) - n]
+
+    def at(self, at_ns: int, less: int = 0) -> Commanded:
+        """Commanded state at an instant, as it were without the `less` newest trajectories; only when `seeded`."""
         assert self._held is not None
-        for trajectory in reversed(self._plans):
+        for trajectory in reversed(self._plans[: len(self._plans) - less]):
             if at_ns >= trajectory.start_ns:
                 return sample_trajectory(trajectory, at_ns)
         zero = np.zeros_like(self._held)
