@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
@@ -15,48 +13,20 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros import msg as wam_msg
-from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
+from wam_ros.ros.guarding import SafetyNodeParams, make_machine
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import Pictures
 from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.obstacles import ObstacleTopics
-from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
-from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.following import Following, Rejoining
-from wam_ros.safety.machine import Answer, Output, SafetyMachine
-from wam_ros.safety.model import load_safety_model
+from wam_ros.safety.following import Rejoining
+from wam_ros.safety.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
 
-BACKENDS = ("builtin", "moveit")
 ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)  # so that a button is heard whatever it offers
-
-
-@dataclass(frozen=True)
-class SafetyNodeParams:
-    """Parameters of safety_node beside the margins and times of `SafetyParams`."""
-
-    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
-    world: str = param("", doc="what stands around it: a name in config/worlds; empty: the embodiment's")
-    dry_run: bool = param(False, doc="compute and show everything, let nothing move")
-    arm_on_start: bool = param(False, doc="arm once as soon as it is possible; for simulation only")
-    tick_hz: float = param(20.0, unit="Hz", low=10.0, high=200.0, doc="watchdog ticks per second")
-    report_hz: float = param(10.0, unit="Hz", low=5.0, high=50.0, doc="reports per second at least: the heartbeat")
-    realtime_priority: int = param(40, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary")
-    follow_rad: float = param(0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere")
-    follow_m: float = param(0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints")
-    follow_s: float = param(0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest")
-    collision_backend: str = param(
-        "builtin", choices=("builtin", "moveit"), doc="moveit: its scene counts and may veto"
-    )
-    moveit_group: str = param("", doc="joint model group that MoveIt judges; empty: all links")
-    moveit_hz: float = param(10.0, unit="Hz", low=1.0, high=50.0, doc="readings of the planning scene per second")
-    cloud_voxel_m: float = param(0.02, unit="m", low=0.005, high=0.2, doc="edge of a voxel of obstacle_points")
-    cloud_lifetime_s: float = param(0.5, unit="s", low=0.0, high=60.0, doc="the next obstacle_points come within this")
-    markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
 
 
 class SafetyNode(WamNode):
@@ -68,9 +38,8 @@ class SafetyNode(WamNode):
     def configure(self) -> None:
         """Load the robot and its world; a missing limit or an unknown name fails here."""
         p, margins = self.params, self.params_of(SafetyParams)
-        model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
-        self._machine = SafetyMachine(SafetyFilter(model, margins), p.dry_run)
-        self._following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
+        self._machine, self._following = make_machine(p, margins)
+        model = self._machine.model
         self._rejoining = Rejoining(self._machine, self._following, p.arm_on_start)
         self._malformed = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
