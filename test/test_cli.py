@@ -6,6 +6,7 @@ import pytest
 
 from wam_ros import cli
 from wam_ros.core.errors import WamError
+from wam_ros.core.resources import config_names
 
 
 @dataclass(frozen=True)
@@ -104,5 +105,6 @@ def test_a_missing_library_is_one_line_with_the_remedy(capsys, monkeypatch):
 
 def test_a_bad_demo_argument_starts_nothing(capsys):
     assert cli.main(["demo", "--headless", "--embodiment", "pandaa"]) == 2
-    said = capsys.readouterr().err
-    assert said == "wam: unknown embodiment 'pandaa'. Did you mean 'panda'? Choices: bimanual, droid, panda, so101, ur5e\n"
+    choices = ", ".join(config_names("embodiments"))
+    said = f"wam: unknown embodiment 'pandaa'. Did you mean 'panda'? Choices: {choices}\n"
+    assert capsys.readouterr().err == said
