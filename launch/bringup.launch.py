@@ -142,7 +142,7 @@ def recorder(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
     topics = [prefix + topic for topic in RECORDED]
     return [
         ExecuteProcess(
-            cmd=["ros2", "bag", "record", "--storage", "mcap", "--output", values["record"], *topics],
+            cmd=["ros2", "bag", "record", "--storage", "mcap", "--output", values["record"], "--topics", *topics],
             name="record",
             output="screen",
         )

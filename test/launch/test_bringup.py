@@ -237,6 +237,7 @@ def test_recording_and_the_view_are_asked_for(prefix):
     words = ["".join(part.perform(b.context) for part in word) for word in bag.cmd]
     assert "/left/action_chunk" in words
     assert words[words.index("--output") + 1] == "/tmp/bag"
+    assert words[words.index("--topics") + 1].startswith("/left/"), "by position they are deprecated"
 
 
 def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix):
