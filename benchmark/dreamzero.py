@@ -32,21 +32,21 @@ class Towers(Noise):
 
     def __init__(self, config, text):
         super().__init__(config, "cpu")
-        self.text = text
+        self.text, self.short = text, True
         self.ids = torch.randint(1, 1000, (1, config.transformer.text_len))
         self.mask = (torch.arange(config.transformer.text_len)[None] < PROMPT_TOKENS).long()
 
     def prompt(self, instruction):
         with torch.inference_mode():
-            return self.text.embed(self.ids, self.mask)
+            return self.text.embed(self.ids, self.mask, self.short)
 
 
 class Contestant:
     """One way to compute chunks, and the processor time of each: it hardly depends on who else runs here."""
 
     def __init__(self, model, speedups, towers):
-        self.model, self.speedups, self.seconds = model, speedups, []
-        model.use(speedups)
+        self.model, self.speedups, self.towers, self.seconds = model, speedups, towers, []
+        self.take_turn()
         self.rollout = Rollout(model, towers, "negative", Sampling(), "sliding")
         self.frames, self.state = torch.zeros(1, 8), torch.zeros(1, 1, model.config.state_dim)
         evaluated, self.rollout.reuse.evaluated = self.rollout.reuse.evaluated, frozenset({0})  # fills at less cost
@@ -55,8 +55,12 @@ class Contestant:
             self.rollout.chunk(self.frames, self.state, "task")
         self.rollout.reuse.evaluated = evaluated
 
-    def play(self, seed):
+    def take_turn(self):
         self.model.use(self.speedups)
+        self.towers.short = self.speedups.short_prompts
+
+    def play(self, seed):
+        self.take_turn()
         torch.manual_seed(seed)
         began = time.process_time()
         self.action = self.rollout.chunk(self.frames, self.state, "task").action

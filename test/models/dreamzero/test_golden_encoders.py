@@ -15,7 +15,8 @@ def recorder(found):
     return lambda name: lambda module, inputs, output: found.update({name: output})
 
 
-def test_umt5_equals_the_reference(golden):
+@pytest.mark.parametrize("short", [True, False])
+def test_umt5_equals_the_reference(golden, short):
     case = golden("t5")
     c = case.info["config"]
     config = TextEncoderConfig(
@@ -32,7 +33,7 @@ def test_umt5_equals_the_reference(golden):
     for block in encoder.blocks:
         block._forward_hooks.clear()
         block.attn._forward_hooks.clear()
-    found["prompt_emb"] = encoder.embed(ids, mask)
+    found["prompt_emb"] = encoder.embed(ids, mask, short)
     reach = (len(case["bucket_of_rel_pos"]) - 1) // 2
     found["bucket_of_rel_pos"] = relative_buckets(torch.arange(-reach, reach + 1), c["num_buckets"], 128)
     length = ids.shape[1]

@@ -14,6 +14,7 @@ class SpeedUps:
 
     cached_context: bool = True  # cross-attention keys and values once per episode, not once per layer and evaluation
     cached_prompts: bool = True  # each prompt through the text encoder once, not once per chunk
+    short_prompts: bool = True  # the text encoder reads a prompt as long as it is, not padded to its full length
     batched_guidance: bool = True  # both guidance branches in one batch, not one after the other
     distinct_times: bool = True  # time embedding once per distinct timestep, not once per token
     fp32_rope: bool = True  # rotations in fp32, not in fp64

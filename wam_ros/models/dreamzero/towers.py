@@ -32,7 +32,7 @@ class Towers:
     def prompt(self, instruction: str) -> Tensor:
         """(1, L, text_dim) of a whole paragraph, zero beyond it."""
         ids, mask = (x.to(self._like.device) for x in self.tokenizer(instruction))
-        return self.network.text_encoder.embed(ids, mask)
+        return self.network.text_encoder.embed(ids, mask, self.network.model.speedups.short_prompts)
 
     def anchor(self, frames: Tensor, index: int) -> Anchor:
         """Image tokens of frame `index` and the latents of that frame followed by grey ones; decoding begins anew."""

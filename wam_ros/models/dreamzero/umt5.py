@@ -115,11 +115,11 @@ class PromptEncoder(nn.Module):
             x = block(x, hidden)
         return self.norm(x)
 
-    def embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+    def embed(self, ids: Tensor, mask: Tensor, short: bool = True) -> Tensor:
         """(B, L) ids and mask -> (B, L, D), exactly 0 where padded, each sample by its own length.
 
-        Padding is never seen by the tokens, so only the longest prompt's length is computed.
+        Padding is never seen by the tokens, so that `short` computes as many as the longest prompt has.
         """
-        longest = int(mask.sum(1).max())
+        longest = int(mask.sum(1).max()) if short else ids.shape[1]
         x = self(ids[:, :longest], mask[:, :longest]) * mask[:, :longest, None]
         return functional.pad(x, (0, 0, 0, ids.shape[1] - longest))
