@@ -1,9 +1,17 @@
-"""What the safety filter costs per chunk, per check, and against the bare library calls of the same work.
+"""What the safety filter costs per chunk, per check, and beside the bare library calls of the same work.
 
-The bare calls are those of pinocchio and coal that the filter itself made for the same chunk - inverse dynamics,
-kinematics, distances - recorded with their arguments and replayed with nothing around them; the path, its limits and
-the planning of stops are not among them. Times are of the processor, so that what else the machine does is not counted;
-`--wall` is the clock on the wall.
+Two sets of bare pinocchio and coal calls stand beside it, with nothing around them:
+
+- made: those that the filter itself made for the chunk (inverse dynamics, mass matrices, kinematics, distances),
+  recorded with their arguments and replayed. They are few: a bound on how far links move spares most distances.
+- sampled: inverse dynamics, kinematics and the distances of all pairs at every sample of the trajectory that is
+  emitted, as a filter without such bounds has to. It proves less: nothing between samples, and one stop, not one for
+  every step.
+
+The path, its limits and the planning of stops are in neither. Times are of the processor, so that what else the machine
+does is not counted; `--wall` is the clock on the wall. The robots come as capsules and boxes; as hulls they are convex
+hulls of points on these, as meshes triangles of those hulls. The filter takes the hull of a mesh when it is loaded, so
+its meshes cost what hulls do; the last kind shows what they would cost if they were kept.
 """
 
 from __future__ import annotations
@@ -21,17 +29,27 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import ActionChunk
+from wam_ros.core.types import ActionChunk, SafeTrajectory
 from wam_ros.safety import load_checks
 from wam_ros.safety.bounds import Commanded, make_bounds
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import SafetyModel, load_safety_model
 from wam_ros.safety.motion import Motion
+from wam_ros.safety.shapes import hull_of
 from wam_ros.safety.world import Cloud, Obstacle
 
 START = 10**18
-RECORDED = ("rnea", "updateGeometryPlacements", "computeDistance", "forwardKinematics")
+RECORDED = (
+    "rnea",
+    "crba",
+    "updateGeometryPlacements",
+    "computeDistance",
+    "forwardKinematics",
+    "updateFramePlacement",
+    "getFrameVelocity",
+)
 SETTINGS = (("panda", 24, 0.066), ("panda", 48, 0.033), ("ur5e", 24, 0.066), ("bimanual", 24, 0.066))
+BODIES = {"capsules": ("none", "boxes", "points"), "hulls": ("boxes",), "meshes": ("boxes",)}  # and among what
 clock = time.process_time
 
 
@@ -69,11 +87,11 @@ def add_obstacles(model: SafetyModel, kind: str, count: int = 10) -> None:
     model.set_obstacles({**model.obstacles, **added})
 
 
-def as_hulls(model: SafetyModel, points: int = 120) -> None:
-    """Replace the robot's capsules and boxes by convex hulls of points on them, as meshes would become."""
+def remake(model: SafetyModel, bodies: str, points: int = 120) -> None:
+    """Replace the robot's capsules and boxes by hulls of points on them, or by meshes of the triangles of those."""
     turns = np.random.default_rng(0).normal(size=(points, 3))
     turns /= np.linalg.norm(turns, axis=1)[:, None]
-    for body in model._robot_bodies:
+    for body in model._robot_bodies if bodies != "capsules" else []:
         shape = body.geometry
         if isinstance(shape, coal.Capsule):
             surface = turns * shape.radius + np.sign(turns[:, 2:]) * np.array([0, 0, shape.halfLength])
@@ -81,10 +99,20 @@ def as_hulls(model: SafetyModel, points: int = 120) -> None:
             surface = np.array(np.meshgrid(*([-1, 1],) * 3)).reshape(3, -1).T * shape.halfSide
         else:
             continue
-        cloud = coal.StdVec_Vec3s()
-        cloud.extend(list(surface))
-        body.geometry = coal.Convex.convexHull(cloud, True, "Qt")
+        hull = hull_of(surface, body.name)
+        body.geometry = as_mesh(hull) if bodies == "meshes" else hull
         body.geometry.computeLocalAABB()
+
+
+def as_mesh(hull: coal.Convex) -> coal.BVHModelOBBRSS:
+    """The triangles of a hull."""
+    mesh, corners, triangles = coal.BVHModelOBBRSS(), coal.StdVec_Vec3s(), coal.StdVec_Triangle()
+    corners.extend(list(hull.points()))
+    triangles.extend([hull.polygons(k) for k in range(hull.num_polygons)])
+    mesh.beginModel(len(triangles), len(corners))
+    mesh.addSubModel(corners, triangles)
+    mesh.endModel()
+    return mesh
 
 
 @contextlib.contextmanager
@@ -115,60 +143,73 @@ def replay(calls: list[tuple[Callable[..., Any], tuple]]) -> None:
         call(*args)
 
 
-def measure(
-    name: str, steps: int, period: float, obstacles: str, repeats: int, hulls: bool
-) -> tuple[SafetyFilter, Motion | None]:
-    """Print one line; returns the filter and the last motion it let through."""
+def sampled(model: SafetyModel, t: SafeTrajectory) -> float:
+    """Milliseconds of the bare calls at every sample of a trajectory."""
+    robot, data, bodies, bodies_data = model.pin, model.data, model.geometry, model.geometry_data
+    states = list(zip(model.full_q(t.q), model.full_v(t.dq), model.full_v(t.ddq), strict=True))
+
+    def calls() -> None:
+        for q, dq, ddq in states:
+            pin.rnea(robot, data, q, dq, ddq)
+            pin.computeDistances(robot, data, bodies, bodies_data, q)
+
+    return float(times_ms(calls, ())[0])
+
+
+def measure(name: str, steps: int, period: float, bodies: str, obstacles: str, repeats: int) -> None:
+    """Print one line, and the checks one by one for hulls."""
     model = load_safety_model(load_embodiment(name))
-    if hulls:
-        as_hulls(model)
+    remake(model, bodies)
     add_obstacles(model, obstacles)
     safety, home = SafetyFilter(model), np.array(model.embodiment.home)
     start = Commanded(home, home * 0, home * 0)
     rows = [(smooth_chunk(model, steps, period, seed), start, START) for seed in range(repeats)]
     verdicts = [safety.filter(*row) for row in rows[:20]]
-    took, bare = [], []
-    for row in rows:
-        took.append(times_ms(safety.filter, row)[0])
+    took = np.concatenate([times_ms(safety.filter, row) for row in rows])
+    made = []
     for row in rows[:: max(1, repeats // 30)]:
         with recorded() as calls:
             safety.filter(*row)
-        bare.append(times_ms(replay, (calls,))[0])
-    p50, p99, raw = np.percentile(took, 50), np.percentile(took, 99), float(np.median(bare))
+        made.append(times_ms(replay, (calls,))[0])
+    emitted = [v.trajectory for v in verdicts if v.trajectory is not None]
+    all_pairs = [sampled(model, t) for t in emitted[: 2 if bodies == "meshes" or obstacles == "points" else 10]]
+    p50, p99, few, many = (np.percentile(took, 50), np.percentile(took, 99), np.median(made), np.median(all_pairs))
     counts = " ".join(f"{k}:{v}" for k, v in Counter(v.decision.name for v in verdicts).items())
-    size = f"{steps}x{len(home)}"
     print(
-        f"{name:9s} {size:6s} {obstacles:7s} {len(model.pairs.names):4d} pairs  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms"
-        f"  bare calls {raw:5.2f} ms  {p50 / raw:4.1f} x  {counts}",
+        f"{name:9s} {steps}x{len(home):<3d} {bodies:8s} {obstacles:6s} {len(model.pairs.names):4d} pairs"
+        f"  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {p50 / few:5.1f} x made {few:6.2f} ms"
+        f"  {p50 / many:5.2f} x sampled {many:7.1f} ms  {counts}",
         flush=True,
     )
-    t = next((v.trajectory for v in verdicts if v.trajectory is not None), None)
-    return safety, None if t is None else Motion(safety.params.sample_s, t.q, t.dq, t.ddq)
+    if bodies == "hulls" and emitted:
+        print_checks(safety, emitted[0])
+
+
+def print_checks(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> None:
+    """What each check costs for one trajectory, in the order of the filter: what one works out, the next ones find."""
+    checks, took = load_checks("motion"), []
+    bounds = make_bounds(safety.model, safety.params, Commanded(t.q[0], t.dq[0], t.ddq[0]))
+    for _ in range(repeats):
+        motion = Motion(safety.params.sample_s, t.q, t.dq, t.ddq)
+        took.append([times_ms(check.check, (motion, bounds))[0] for check in checks])
+    for check, ms in zip(checks, np.median(took, axis=0), strict=True):
+        print(f"    {check.__name__.rsplit('.', 1)[1]:16s} {ms:6.3f} ms for {len(t.t)} samples")
 
 
 def main() -> None:
     global clock
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--embodiment", help="only this one")
+    parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES), help="only these")
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--hulls", action="store_true", help="the robot's bodies as convex hulls")
     parser.add_argument("--wall", action="store_true", help="time on the wall instead of the processor's")
     args = parser.parse_args()
     clock = time.perf_counter if args.wall else time.process_time
     gc.freeze()
-    safety, motion = None, None
     for name, steps, period in SETTINGS:
-        if args.embodiment not in (None, name):
-            continue
-        for obstacles in ("none", "boxes", "points"):
-            safety, motion = measure(name, steps, period, obstacles, args.repeats, args.hulls)
-            if obstacles != "boxes" or motion is None:
-                continue
-            bounds = make_bounds(safety.model, safety.params, Commanded(motion.q[0], motion.dq[0], motion.ddq[0]))
-            for check in load_checks("motion"):
-                fresh = [(Motion(motion.dt, motion.q, motion.dq, motion.ddq), bounds) for _ in range(30)]
-                took = np.median(times_ms(check.check, *fresh))
-                print(f"    {check.__name__.rsplit('.', 1)[1]:16s} {took:6.3f} ms for {len(motion)} samples")
+        for bodies in args.bodies if args.embodiment in (None, name) else ():
+            for obstacles in BODIES[bodies]:
+                measure(name, steps, period, bodies, obstacles, args.repeats if bodies != "meshes" else 20)
 
 
 if __name__ == "__main__":

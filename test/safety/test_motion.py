@@ -11,6 +11,7 @@ from scipy.interpolate import BPoly
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Commanded, make_bounds
 from wam_ros.safety.checks import environment, self_collision, workspace
+from wam_ros.safety.clearance import prove_clearance
 from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.motion import Motion
@@ -154,6 +155,17 @@ def test_there_is_no_stop_from_a_state_that_is_not_finite(model, home):
     assert Stopper(8).stop(Commanded(home, home * np.nan, home * 0), bounds) is None
 
 
+def test_stops_planned_together_are_those_planned_alone(model, home):
+    bounds = make_bounds(model, SafetyParams(), at_rest(home))
+    states = np.random.default_rng(0).normal(size=(4, 3, 8)) * 0.2
+    states[2, 1, 3] = np.nan
+    rows, counts = Stopper(8).stops(states, bounds)
+    assert [count > 0 for count in counts] == [True, True, False, True]
+    for k, end in enumerate(counts.cumsum()):
+        alone = Stopper(8).stop(Commanded(*states[k]), bounds)
+        assert (alone is None) if k == 2 else np.array_equal(alone, rows[:, end - counts[k] : end])
+
+
 def swing(model, home, dt: float = 0.1) -> Motion:
     """A fast turn about the base, of which only the ends are samples."""
     far = home + np.r_[1.0, np.zeros(7)]
@@ -204,6 +216,22 @@ def test_what_is_called_clear_is_clear_at_every_instant(balls, seed):
     assert truly or not clear
     if (least >= bounds.clearance + 0.01).all():
         assert clear, "and what is clear by a centimetre is called so"
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_what_a_proof_tells_of_other_samples_is_never_more_than_the_distance_there(balls, seed):
+    """The stops rely on it: where it proves them clear, nothing is computed again."""
+    rng = np.random.default_rng(seed)
+    q = np.cumsum(rng.normal(size=(12, 8)) * np.where(balls.sliding, 1e-4, 0.01), axis=0) + balls.random_q(1, seed)[0]
+    motion = Motion(0.1, q, rng.normal(size=(12, 8)) * 0.05, rng.normal(size=(12, 8)) * 0.1)
+    bounds = make_bounds(balls, SafetyParams(), at_rest(q[0]))
+    prove_clearance(motion, bounds)
+    samples = rng.integers(0, 12, 5)
+    least, truly = bounds.proofs[0].least_at(samples), np.array([balls.distances(q[s]) for s in samples]).T
+    assert least.shape == truly.shape
+    assert (least <= truly + 1e-4).all(), "but for the error of a computed distance"
+    assert np.isfinite(least).all()
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
@@ -42,21 +43,20 @@ class Stopper:
         if bounds is not self._bounds:
             self._limit(bounds)
         given.synchronization = Synchronization.Time if synchronised else Synchronization.No
-        counts, found = np.zeros(len(states), int), []
+        counts = np.zeros(len(states), int)
+        found: list[Sequence[list[float]]] = []
         finite = np.isfinite(states).all(axis=(1, 2))
         for k in np.flatnonzero(finite).tolist():
-            given.current_position, given.current_velocity, given.current_acceleration = states[k].tolist()
+            begin = states[k].tolist()
+            given.current_position, given.current_velocity, given.current_acceleration = begin
             if self._ruckig.calculate(given, trajectory) not in (Result.Working, Result.Finished):
                 continue
             duration, at_time = trajectory.duration, trajectory.at_time
             steps = max(1, int(np.ceil(duration / dt - 1e-9)))
-            found += [at_time(i * dt) for i in range(steps)]
-            found.append(at_time(duration))
+            found += [begin, *(at_time(i * dt) for i in range(1, steps)), at_time(duration)]
             counts[k] = steps + 1
         rows = _table(found, self._n)
-        last = counts.cumsum()[counts > 0] - 1
-        rows[1:, last] = 0.0
-        rows[:, last - counts[counts > 0] + 1] = states[counts > 0].swapaxes(0, 1)
+        rows[1:, counts.cumsum()[counts > 0] - 1] = 0.0  # at rest, to the last bit
         return rows, counts
 
     def _limit(self, bounds: Bounds) -> None:
@@ -66,7 +66,8 @@ class Stopper:
         self._bounds = bounds
 
 
-def _table(rows: list[tuple[list[float], ...]], n_joints: int) -> np.ndarray:
+def _table(rows: list[Sequence[list[float]]], n_joints: int) -> np.ndarray:
     """(3, N, A) of N rows of three lists each."""
     numbers = chain.from_iterable(chain.from_iterable(rows))
-    return np.fromiter(numbers, float, len(rows) * 3 * n_joints).reshape(-1, 3, n_joints).swapaxes(0, 1)
+    table = np.fromiter(numbers, float, len(rows) * 3 * n_joints).reshape(-1, 3, n_joints)
+    return np.ascontiguousarray(table.swapaxes(0, 1))

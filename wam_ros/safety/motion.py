@@ -128,8 +128,9 @@ def joint_measure(
     reason: Reason, value: np.ndarray, allowed: np.ndarray, units: tuple[str, ...], power: int, inside: np.ndarray
 ) -> Measure:
     """A measure from interval values (N - 1, A) against limits (A,): the worst joint answers."""
-    ratio = np.where(inside[:, None], value / (allowed * (1 + TOLERANCE)), 0.0)
-    return from_table(reason, np.vstack((np.zeros_like(ratio[:1]), ratio)), allowed, units, power)
+    ratio = np.zeros((len(value) + 1, len(allowed)))
+    np.divide(value, allowed * (1 + TOLERANCE), out=ratio[1:], where=inside[:, None])
+    return from_table(reason, ratio, allowed, units, power)
 
 
 def from_table(reason: Reason, ratio: np.ndarray, allowed: np.ndarray, units: tuple[str, ...], power: int) -> Measure:

@@ -33,10 +33,10 @@ class _Variants:
 # first allowed of SPARE. Beside a position limit a short blend helps, or a cross-fade: it cannot leave limits that both
 # of its parts keep.
 CALM = _Variants(
-    np.array((0, 0, 1, 1, 1)),
-    np.zeros(5, bool),
-    np.array((1.0, 1.5, 1.0, 1.5, 2.2)),
-    np.array((0.5, 0.5, 0.7, 0.7, 0.7)),
+    rounded=np.array((0, 0, 1, 1, 1)),
+    crossed=np.zeros(5, bool),
+    blend=np.array((1.0, 1.5, 1.0, 1.5, 2.2)),
+    share=np.array((0.5, 0.5, 0.7, 0.7, 0.7)),
 )
 SPARE = _Variants(
     rounded=np.ones(5, int),

@@ -101,7 +101,8 @@ class ProvenStops:
         if not planned.any():
             return [ENDLESS] * len(states)
         leaves = () if parents is None else tuple(parents[planned].tolist())
-        motion = Motion(dt, *rows, tuple(starts[planned].tolist()), stopping=True, parents=leaves)
+        q, dq, ddq = rows
+        motion = Motion(dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves)
         measures = [m for m in (c.check(motion, bounds) for c in self._checks) if m.bad.any()]
         answers: list[np.ndarray | Finding] = []
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
