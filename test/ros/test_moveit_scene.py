@@ -7,11 +7,13 @@ and messages with the fields that it fills in.
 import struct
 import sys
 import weakref
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.srv")
@@ -130,8 +132,17 @@ class MoveItPy:
 
     made: ClassVar[dict] = {}
 
-    def __init__(self, node_name="moveit_py", name_space="", provide_planning_service=True, remappings=None):
+    def __init__(
+        self,
+        node_name="moveit_py",
+        name_space="",
+        launch_params_filepaths=(),
+        config_dict=None,
+        provide_planning_service=True,
+        remappings=None,
+    ):
         self.made.update(name=node_name, space=name_space, service=provide_planning_service, remappings=remappings)
+        self.made.update(files=list(launch_params_filepaths))
         self.scene = Scene()
 
     def get_robot_model(self):
@@ -347,8 +358,12 @@ def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_mo
     planning.MoveItPy = MoveItPy
     monkeypatch.setitem(sys.modules, "moveit", ModuleType("moveit"))
     monkeypatch.setitem(sys.modules, "moveit.planning", planning)
+    monkeypatch.setattr(sys, "argv", ["safety_node", "--ros-args", "--params-file", "/mine.yaml"])
     MoveItScene(rig.filter.model, namespace="/cell")
     aside = {"monitored_planning_scene": "safety_moveit/monitored_planning_scene"}
+    shipped, mine = MoveItPy.made.pop("files")
+    assert mine == "/mine.yaml"
+    assert list(yaml.safe_load(Path(shipped).read_text())) == ["/**/safety_moveit"]
     assert MoveItPy.made == {"name": "safety_moveit", "space": "/cell", "service": False, "remappings": aside}
 
 

@@ -8,6 +8,8 @@ filter, which proves its distances from them as from any other. Self-collision p
 from __future__ import annotations
 
 import copy
+import itertools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +20,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.resources import share_dir
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.ros.move_group import MONITORED, WHOLE, MoveGroup
 from wam_ros.safety.answers import Output
@@ -38,7 +41,7 @@ NODE = "safety_moveit"  # whose parameters MoveIt reads
 
 
 def load_moveit(namespace: str = "") -> Any:
-    """A running `MoveItPy`; its parameters are those of the process (`--params-file`) for the node `safety_moveit`.
+    """A running `MoveItPy`: the node `safety_moveit`, with config/moveit.yaml and the `--params-file`s of the process.
 
     Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and nobody else's.
 
@@ -50,12 +53,20 @@ def load_moveit(namespace: str = "") -> Any:
     except ImportError as error:
         words = "install ros-$ROS_DISTRO-moveit-py or choose 'builtin'"
         raise WamError(f"collision_backend 'moveit' needs moveit_py ({error}); {words}") from error
-    aside = {MONITORED: f"{NODE}/{MONITORED}"}
+    given = [after for flag, after in itertools.pairwise(sys.argv) if flag == "--params-file"]
     try:
-        return MoveItPy(node_name=NODE, name_space=namespace, provide_planning_service=False, remappings=aside)
+        return MoveItPy(
+            node_name=NODE,
+            name_space=namespace,
+            launch_params_filepaths=[str(share_dir() / "config" / "moveit.yaml"), *given],
+            provide_planning_service=False,
+            remappings={MONITORED: f"{NODE}/{MONITORED}"},
+        )
     except Exception as error:  # whatever pybind11 made of a C++ exception
         words = " ".join(str(error).split())[:300]
-        raise WamError(f"MoveIt does not start: {words}; give it robot_description and its semantics") from error
+        raise WamError(
+            f"MoveIt does not start: {words}; it needs robot_description, its semantics and a planner"
+        ) from error
 
 
 class MoveItScene:
