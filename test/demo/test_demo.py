@@ -1,4 +1,4 @@
-"""`wam demo` with its real processes: what it says and returns when it cannot begin, or is ended in motion."""
+"""`wam demo` with its real processes: what it writes, says and returns."""
 
 import json
 import os
@@ -39,6 +39,23 @@ def start(tmp_path):
         if process.poll() is None:
             process.kill()
             process.communicate()
+
+
+def test_a_run_that_completes_returns_0_and_writes_all_that_it_promised(start, tmp_path):
+    files = {"--json": "run.json", "--strip": "run.png", "--record": "run.mp4"}
+    slowly = ("--rate", "0.3", "--time-limit", "3")  # a busy machine keeps up with a third of real time
+    demo = start("--episodes", "1", "--seed", "1003", *slowly, *(word for pair in files.items() for word in pair))
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 0, err
+    result = json.loads((tmp_path / "run.json").read_text())
+    assert result["completed"]
+    (episode,) = result["episodes"]
+    assert episode["seed"] == 1003
+    assert episode["instruction"] in out
+    assert {"success", "wrong", "steps", "stops", "violations"} <= set(episode)
+    assert episode["chunks"] > 0
+    assert result["summary"]["chunk_rate_hz"] > 0
+    assert all((tmp_path / name).stat().st_size > 1000 for name in files.values())
 
 
 def test_a_truncated_checkpoint_ends_it_with_one_line_before_anything_moves(start, tmp_path):

@@ -156,6 +156,6 @@ def _finish(args: DemoArgs, runner: Runner, session: Session, failure: str, cons
         print_results(results, console)
     if args.json:
         results.write(args.json)
-    for file in (args.json, args.record, args.strip):
-        if file and Path(file).exists():
-            console.print(f"wrote {escape(file)}", highlight=False)
+    for file in filter(None, (args.json, args.record, args.strip)):
+        told = "wrote {}" if Path(file).exists() else "[yellow]{} was not written: nothing seen had been imagined[/]"
+        console.print(told.format(escape(file)), highlight=False)
