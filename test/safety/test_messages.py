@@ -102,6 +102,16 @@ def test_the_next_chunk_of_a_session_is_taken(panda, home, good, stream):
     assert panda.filter(good, at_rest(home), START, stream=stream).decision == Decision.PASS
 
 
+def test_a_chunk_that_spans_minutes_is_refused_before_its_check_keeps_the_emergency_stop_waiting(panda, home, good):
+    q = np.tile(home, (400, 1)) + np.outer(np.arange(400), np.eye(8)[0] * 1e-4)
+    long = dataclasses.replace(good, positions=q, step_period_ns=110_000_000)
+    verdict = judge(panda, home, long)
+    assert verdict.reasons == Reason.SCHEMA
+    assert "400 steps span 44.0 s, allowed 40.0 s" in verdict.sentence
+    short = dataclasses.replace(long, step_period_ns=50_000_000)
+    assert panda.filter(short, at_rest(home), START).decision == Decision.PASS
+
+
 def test_rows_of_exact_zeros_are_what_a_missing_key_becomes(panda, home, good):
     q = good.positions.copy()
     q[5, :7] = 0.0

@@ -7,6 +7,7 @@ import numpy as np
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import ControlMode, Reason
 from wam_ros.safety.message import Finding, Message
+from wam_ros.safety.params import SafetyParams
 
 STAGE = "message"
 VERSION = 1
@@ -30,7 +31,7 @@ def check(message: Message) -> Finding | None:
         model.order(tuple(str(n)[:80] for n in chunk.joint_names))
     except WamError as error:
         return Finding(Reason.SCHEMA, str(error)[:200])
-    return _shape(message) or _period(chunk.step_period_ns * 1e-9, params.min_step_s, params.max_step_s)
+    return _shape(message) or _times(chunk.step_period_ns * 1e-9, len(chunk.positions), params)
 
 
 def _shape(message: Message) -> Finding | None:
@@ -48,7 +49,12 @@ def _shape(message: Message) -> Finding | None:
     return None
 
 
-def _period(period: float, low: float, high: float) -> Finding | None:
-    if low <= period <= high:
-        return None
-    return Finding(Reason.SCHEMA, f"step period {period:.6g} s, allowed {low} to {high} s", "", -1, period, high, "s")
+def _times(period: float, steps: int, params: SafetyParams) -> Finding | None:
+    low, high, most = params.min_step_s, params.max_step_s, params.max_chunk_s
+    if not low <= period <= high:
+        words = f"step period {period:.6g} s, allowed {low} to {high} s"
+        return Finding(Reason.SCHEMA, words, "", -1, period, high, "s")
+    if period * steps > most:
+        words = f"{steps} steps span {period * steps:.1f} s, allowed {most} s"
+        return Finding(Reason.SCHEMA, words, "", -1, period * steps, most, "s")
+    return None
