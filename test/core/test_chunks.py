@@ -127,6 +127,7 @@ def test_an_expired_chunk_changes_nothing():
         ({"seq": 9, "positions": np.zeros((0, 2))}, "finite"),
         ({"seq": 9, "positions": np.zeros(8)}, "finite"),
         ({"seq": 9, "positions": np.zeros((8, 5))}, "5 joints"),
+        ({"seq": 9, "anchor_ns": T0 + 3 * STEP}, "0.20 s in the future"),
     ],
 )
 def test_what_is_no_newer_plan_is_refused_in_words(bad, why):

@@ -313,6 +313,26 @@ def test_a_new_instruction_is_not_drawn_towards_the_plan_of_the_old_one():
     assert s.observe(observation(800)).plan is not None
 
 
+def test_an_answer_too_late_to_be_followed_does_not_make_the_plan_of_the_old_instruction_the_new_ones():
+    s = able(100)
+    s.observe(observation(0))
+    s.chunk(result(0), T0 + 50 * MS)
+    s.forget()
+    s.chunk(result(-400, epoch=2), T0 + 450 * MS)
+    for _ in range(20):
+        s._latency.add(0.1)  # it was an exception
+    assert s.observe(observation(500)).plan is None
+
+
+def test_an_answer_from_before_the_clock_was_set_back_is_no_plan():
+    s = able(100)
+    s.observe(observation(5000))
+    s.observe(observation(100))
+    s.chunk(result(5000), T0 + 150 * MS)
+    assert s.status(T0 + 150 * MS, IDLE, 1.0).slack_s == 0
+    assert s.observe(observation(500)).plan is None
+
+
 def test_looking_ahead_asks_in_time_and_anchors_where_the_plan_will_be():
     s = able(600, "lookahead")
     assert s.observe(observation(0)).ahead == 0  # it stands: nothing to look ahead of

@@ -70,8 +70,8 @@ class Timeline:
     def insert(self, chunk: ActionChunk, now_ns: int, commanded: State | None = None) -> Insertion:
         """Follow `chunk` from now on, or say why not and go on as before.
 
-        Steps already due are skipped; a chunk of which none is left, or that is not newer than the running one of its
-        session, is refused.
+        Steps already due are skipped; a chunk of which none is left, that begins more than a step from now (the clock
+        was set back), or that is not newer than the running one of its session, is refused.
 
         Args:
             chunk: finite, with at least one step.
@@ -140,6 +140,8 @@ class Timeline:
         if steps_due(chunk, now_ns) >= chunk.n_steps:
             late = (now_ns - chunk.anchor_ns) / NS
             return f"expired: {late:.2f} s after its anchor no step is left"
+        if chunk.anchor_ns > now_ns + chunk.step_period_ns:
+            return f"its anchor is {(chunk.anchor_ns - now_ns) / NS:.2f} s in the future"
         return ""
 
     def _curve(self, chunk: ActionChunk, q: np.ndarray) -> Curve:

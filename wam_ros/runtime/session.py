@@ -198,8 +198,8 @@ class InferenceSession:
             value=result.value,
             trace_id=seen.stamp_ns,
         )
-        self._chunk, self._stages_s, self._void = chunk, out.timing_s, False
-        self.timeline.insert(chunk, now_ns)
+        self._chunk, self._stages_s = chunk, out.timing_s
+        self._void &= not self.timeline.insert(chunk, now_ns).taken
         instants = tuple(self._imagined_from_ns + offset for offset in out.frame_offsets_ns)
         self._monitor.expect(anchor, seen.frames, instants, out.frames)
         error = math.nan if self.surprise is None else self.surprise.mse
