@@ -158,7 +158,7 @@ def test_only_the_inference_node_brings_torch(node):
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_files_and_functions_stay_small(path):
     text = path.read_text()
-    assert len(text.splitlines()) < 300
+    assert len(text.splitlines()) < (200 if path.parent.name == "nodes" else 300)
     long = [
         f"{node.name} has {node.end_lineno - node.lineno + 1} lines"
         for node in ast.walk(ast.parse(text))

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -329,3 +330,26 @@ def test_without_autostart_the_node_waits_for_its_transitions(arena):
         process.terminate()
         process.communicate(timeout=10)
     assert process.returncode == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_memory_in_which_images_came_is_used_again():
+    program = textwrap.dedent(
+        """
+        import resource
+        from wam_ros.ros.running import keep_memory
+
+        def faults(rounds):
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            for _ in range(rounds):
+                images = [bytearray(8 << 20) for _ in range(3)]  # freed together, as a message and what became of it
+                del images
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+        keep_memory()
+        faults(2)
+        print(faults(20))
+        """
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert int(done.stdout) < 20 * 8 * 256 // 10  # pages

@@ -21,7 +21,7 @@ from wam_ros.msg import Observation as ObservationMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
-from wam_ros.ros.running import run_node
+from wam_ros.ros.running import keep_memory, run_node
 
 
 @dataclass(frozen=True)
@@ -147,6 +147,7 @@ class CameraNode(WamNode):
 
 def main() -> None:
     """Entry point of `ros2 run wam_ros camera_node`."""
+    keep_memory()
     run_node(CameraNode)
 
 
