@@ -43,7 +43,7 @@ ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
     "record": ("", None, "Folder for an MCAP bag of every topic of the loop; empty: none."),
     "view": ("false", BOOL, "Serve the view for a web browser."),
     "namespace": ("", None, "Namespace of every node and topic."),
-    "tf_prefix": ("", None, "Put in front of every frame of the robot, e.g. left_."),
+    "tf_prefix": ("", None, "Put in front of every frame of the robot, e.g. left/ (RViz wants the slash)."),
     "robot_ip": ("", None, "Address of the robot, handed to its description; its own driver connects to it."),
     "controller": ("", None, "Kind of controller that moves the arm; empty: the embodiment's."),
     "use_mock_hardware": ("false", BOOL, "With sim:=false: run ros2_control with mock hardware (no cameras)."),
@@ -121,10 +121,11 @@ def loop_nodes(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
     # Only a simulated arm with something to do arms itself; a real one is armed by a person.
     arm = sim and not dry_run and bool(values["instruction"])
     output = {"controller": values["controller"]} if values["controller"] else {}
+    frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
     nodes: list[LaunchDescriptionEntity] = [
         wam_node("camera_node", values, robot),
         wam_node("inference_node", values, {**robot, **model, "imagination": values["imagination"]}),
-        wam_node("safety_node", values, {**robot, **patience, "dry_run": dry_run, "arm_on_start": arm}),
+        wam_node("safety_node", values, {**robot, **patience, **frames, "dry_run": dry_run, "arm_on_start": arm}),
         wam_node("bridge_node", values, {**robot, **output}),
     ]
     if sim:

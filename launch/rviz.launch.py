@@ -1,6 +1,7 @@
 """RViz with the views of this package; without RViz or a screen a line says so."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -22,6 +23,15 @@ ARGUMENTS = {
 }
 
 
+def with_prefix(config: str, prefix: str) -> str:
+    """A copy of a configuration whose robot has prefixed links; RViz puts a slash between the two."""
+    if not prefix.endswith("/"):
+        raise RuntimeError(f"tf_prefix '{prefix}': RViz wants '{prefix}/', or launch_rviz:=false")
+    with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="wam_", delete=False) as file:
+        file.write(Path(config).read_text(encoding="utf-8").replace('TF Prefix: ""', f"TF Prefix: {prefix[:-1]}"))
+    return file.name
+
+
 def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """RViz fixed to the robot's base, its relative topics in our namespace."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
@@ -36,7 +46,10 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         return [
             LogInfo(msg="no screen for RViz (DISPLAY is not set): going on without it; view:=true opens a web view")
         ]
-    frame = values["tf_prefix"] + load_embodiment(values["embodiment"]).base_frame
+    prefix = values["tf_prefix"]
+    if prefix and not values["rviz_config_file"]:
+        config = with_prefix(config, prefix)
+    frame = prefix + load_embodiment(values["embodiment"]).base_frame
     return [
         Node(
             package="rviz2",

@@ -178,10 +178,17 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
     assert "no screen" in Bringup().said()
     monkeypatch.setenv("DISPLAY", ":0")
     assert "rviz2" not in Bringup(launch_rviz="false").nodes()
-    b = Bringup(tf_prefix="left_", namespace="left")
+    command = Bringup(namespace="left").command("rviz2")
+    assert command[command.index("-d") + 1].endswith("/wam.rviz")
+    b = Bringup(tf_prefix="left/", namespace="left")
     command = b.command("rviz2")
-    assert command[command.index("-f") + 1] == "left_panda_link0"
-    assert command[command.index("-d") + 1].endswith("wam.rviz")
+    assert command[command.index("-f") + 1] == "left/panda_link0"
+    with open(command[command.index("-d") + 1]) as config:
+        (robot,) = (d for d in yaml.safe_load(config)["Visualization Manager"]["Displays"] if "TF Prefix" in d)
+    assert robot["TF Prefix"] == "left", "RViz puts the slash"
+    assert b.parameters("safety_node")["tf_prefix"] == "left/"
+    with pytest.raises(RuntimeError, match="RViz wants 'left_/'"):
+        Bringup(tf_prefix="left_")
     with pytest.raises(RuntimeError, match="does not exist"):
         Bringup(rviz_config_file="/nowhere.rviz")
 

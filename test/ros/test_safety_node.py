@@ -253,7 +253,8 @@ def test_killing_the_safety_process_in_motion_leaves_the_arm_at_rest_and_the_bri
     assert last_moving > killed_ns / 1e9
 
 
-def test_what_it_thinks_is_drawn(arena, arm, cell):
+def test_what_it_thinks_is_drawn(arena, arm):
+    cell = Cell(arena, arm, tf_prefix="left/")
     markers = arena.listen(MarkerArray, "safety/markers", qos.STATUS)
     ghost = arena.listen(Path, "safety/ghost_path", qos.STATUS)
     cell.arm_it()
@@ -265,7 +266,7 @@ def test_what_it_thinks_is_drawn(arena, arm, cell):
     assert set(drawn) == {"accepted", "cut", "stop", "nearest", "distance"}
     assert re.fullmatch(r"\S+ to \S+ -?\d+ mm", drawn["distance"].text)
     assert drawn["accepted"].action == Marker.ADD
-    assert drawn["accepted"].header.frame_id == PANDA.base_frame
+    assert {drawn["accepted"].header.frame_id, ghost[0].header.frame_id} == {"left/" + PANDA.base_frame}
     assert len(ghost[0].poses) == 8
     start, end = drawn["accepted"].points[0], drawn["stop"].points[-1]
     assert abs(start.x - end.x) + abs(start.y - end.y) + abs(start.z - end.z) > 0.005

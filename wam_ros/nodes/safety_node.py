@@ -44,7 +44,7 @@ class SafetyNode(WamNode):
         self._malformed = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
         self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
-        self._pictures = Pictures(self, model, p.markers_hz)
+        self._pictures = Pictures(self, model, p.markers_hz, p.tf_prefix)
         if p.collision_backend == "moveit":
             scene = MoveItScene(model, p.moveit_group, namespace=self.get_namespace())
             MoveItBackend(self, self._machine, self._emit, scene, p.moveit_hz)

@@ -37,6 +37,7 @@ class SafetyNodeParams:
     cloud_voxel_m: float = param(0.02, unit="m", low=0.005, high=0.2, doc="edge of a voxel of obstacle_points")
     cloud_lifetime_s: float = param(0.5, unit="s", low=0.0, high=60.0, doc="the next obstacle_points come within this")
     markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
+    tf_prefix: str = param("", doc="in front of the base frame of the pictures, as of all frames of the robot")
 
 
 def make_machine(p: SafetyNodeParams, margins: SafetyParams) -> tuple[SafetyMachine, Following]:

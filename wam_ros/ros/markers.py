@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 
 import numpy as np
-from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Point, PoseStamped
 from nav_msgs.msg import Path
 from rclpy.node import Node
@@ -24,10 +23,17 @@ MAX_POINTS = 20  # of one line
 
 
 class Pictures:
-    """Publishes pictures of verdicts while somebody looks, at most `hz` times per second; 0 is never."""
+    """Publishes pictures of verdicts while somebody looks, at most `hz` times per second; 0 is never.
 
-    def __init__(self, node: Node, model: SafetyModel, hz: float) -> None:
-        self._node, self._model = node, model
+    Args:
+        node: that publishes.
+        model: the robot.
+        hz: at most.
+        prefix: in front of the base frame, as of every frame that the robot's state publisher sends.
+    """
+
+    def __init__(self, node: Node, model: SafetyModel, hz: float, prefix: str = "") -> None:
+        self._node, self._model, self._frame = node, model, prefix + model.embodiment.base_frame
         self._period_ns = 1e9 / hz if hz else float("inf")
         self._shown_ns = 0
         self._markers = node.create_publisher(MarkerArray, "safety/markers", qos.STATUS)
@@ -39,15 +45,15 @@ class Pictures:
         if verdict is None or now_ns - self._shown_ns < self._period_ns:
             return
         self._shown_ns = now_ns
-        stamp = self._node.get_clock().now().to_msg()
+        header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._frame)
         if self._markers.get_subscription_count():
-            self._markers.publish(safety_markers(self._model, verdict, stamp))
+            self._markers.publish(safety_markers(self._model, verdict, header))
         if self._ghost.get_subscription_count() and not verdict.reasons & (Reason.NONFINITE | Reason.SHAPE):
             try:
                 columns = self._model.order(chunk.joint_names)
             except WamError:
                 return
-            self._ghost.publish(ghost_path(self._model, chunk.positions[:, columns], stamp))
+            self._ghost.publish(ghost_path(self._model, chunk.positions[:, columns], header))
 
 
 def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
@@ -74,9 +80,8 @@ def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> 
     return found[1]
 
 
-def safety_markers(model: SafetyModel, verdict: Verdict, stamp: Time) -> MarkerArray:
+def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> MarkerArray:
     """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair orange, in words."""
-    header = Header(stamp=stamp, frame_id=model.embodiment.base_frame)
     accepted = stop = np.zeros((0, len(model.joint_names)))
     nearest = np.zeros((0, 3))
     if verdict.trajectory is not None:
@@ -118,9 +123,8 @@ def _line(header: Header, name: str, colour: tuple[float, ...], points: np.ndarr
     return marker
 
 
-def ghost_path(model: SafetyModel, positions: np.ndarray, stamp: Time) -> Path:
+def ghost_path(model: SafetyModel, positions: np.ndarray, header: Header) -> Path:
     """The tool's path along (T, A) joint positions as the model proposed them, before anything was checked."""
-    header = Header(stamp=stamp, frame_id=model.embodiment.base_frame)
     poses = []
     for x, y, z in tool_path(model, positions):
         pose = PoseStamped(header=header)
