@@ -10,9 +10,11 @@ torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from wam_ros import cli  # noqa: E402
-from wam_ros.models.bench import play, random_model  # noqa: E402
+from wam_ros.models.bench import SUITE, BenchModel, asked  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
 from wam_ros.models.dreamzero.flop import chunk_flop, evaluation_flop  # noqa: E402
+from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
+from wam_ros.models.dreamzero.rehearsal import play, random_model  # noqa: E402
 from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
 from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
 from wam_ros.models.dreamzero.vae import WAN22  # noqa: E402
@@ -32,6 +34,26 @@ def test_counted_flop_are_those_that_torch_sees(guidance):
         seen.append(counter.get_total_flops())
     counted = chunk_flop(config, 1 if guidance == 1.0 else 2, 1)
     assert counted == pytest.approx(seen[1] - seen[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["dreamzero-14b", "dreamzero-5b"])
+@pytest.mark.parametrize("narrow", [False, True])
+def test_every_sampling_of_the_suite_fits_the_released_sizes(name, narrow):
+    config = load_dit_config(name)
+    config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
+    model = random_model(config, "meta", torch.bfloat16, SpeedUps())
+    assert Inference(float8=narrow).accelerate(model) == (12 if narrow else 0)
+    for sampling in SUITE.values():
+        for chunk in play(model, dataclasses.replace(sampling, steps=1, evaluations=1), 2):
+            assert chunk.action.shape == (1, config.actions_per_block, config.action_dim)
+        latent = (config.latent_height, config.latent_width)
+        assert chunk.video.shape == (1, config.out_channels, config.frames_per_block, *latent)
+
+
+@pytest.mark.parametrize("plain", [False, True])
+def test_speed_ups_are_switched_off_by_name(plain):
+    found = asked(BenchModel(plain=plain, without=("fp32_rope", "cached_prompts"))).speedups
+    assert not found.fp32_rope and not found.cached_prompts and found.cached_context != plain
 
 
 def test_an_evaluation_of_the_14b_model_costs_what_its_sizes_say():
@@ -86,6 +108,7 @@ def cli_config(name):
         (["--config", "dreamzero-14"], "Did you mean 'dreamzero-14b'"),
         (["--device", "gpu"], "choose|cpu"),
         (["--dtype", "float61"], "float32"),
+        (["--without", "cached_contexts"], "Did you mean 'cached_context'"),
         (["--chunks", "0"], "at least 1"),
     ],
 )

@@ -111,8 +111,8 @@ def test_chunks_in_8_bits_stay_near():
 
 @pytest.mark.parametrize("name", ["dreamzero-14b", "dreamzero-5b"])
 def test_every_block_matrix_of_the_released_sizes_fits_the_kernel(name):
-    from wam_ros.models.bench import random_model
     from wam_ros.models.dreamzero.dit_config import load_dit_config
+    from wam_ros.models.dreamzero.rehearsal import random_model
 
     config = load_dit_config(name)
     config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))

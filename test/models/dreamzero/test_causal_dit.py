@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.causal_dit import Block, CausalDiT, merged_padding  # noqa: E402
+from wam_ros.models.dreamzero.causal_dit import CausalDiT, NoisyBlock, merged_padding  # noqa: E402
 from wam_ros.models.dreamzero.config import TransformerConfig  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config, require_fitting  # noqa: E402
 from wam_ros.models.dreamzero.mask import training_mask  # noqa: E402
@@ -81,7 +81,7 @@ def infer(model, window):
             part = slice(start - 2, start)
             model.prefill(window["clean"][:, :, part], window["y"][:, :, part], start - 2, context, cache)
         part = slice(start, start + 2)
-        block = Block(
+        block = NoisyBlock(
             window["noisy"][:, :, part],
             window["action"][:, actions],
             window["state"][:, k : k + 1],
@@ -148,7 +148,7 @@ def test_a_timestep_given_once_is_that_of_video_and_action(model, window):
     context, cache = model.make_context(*window["context"]), model.make_cache(2)
     model.prefill(window["clean"][:, :, :1], window["y"][:, :, :1], 0, context, cache)
     y = window["y"][:, :, 1:3]
-    block = Block(window["noisy"][:, :, 1:3], window["action"][:, :6], window["state"][:, :1], y, 1)
+    block = NoisyBlock(window["noisy"][:, :, 1:3], window["action"][:, :6], window["state"][:, :1], y, 1)
     rope, t = model.rope(1, 2, 1, (4, 6)), torch.tensor([[600.0]])
     once, twice = (model.denoise(block, x, rope, context, cache) for x in (t, t.expand(1, 2)))
     torch.testing.assert_close(once.video, twice.video, atol=1e-5, rtol=0)

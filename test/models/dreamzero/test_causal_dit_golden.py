@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.causal_dit import Block, CausalDiT  # noqa: E402
+from wam_ros.models.dreamzero.causal_dit import CausalDiT, NoisyBlock  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, require_fitting  # noqa: E402
 from wam_ros.models.dreamzero.rope import cells, ladder, rope_angles  # noqa: E402
 from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
@@ -112,7 +112,7 @@ def run_blocks(model, case):
         k = name.removeprefix("denoise")
         noise = case[f"in.noise{k}"]
         y = case["in.y"][:, :, start : start + noise.shape[2]]
-        block = Block(noise, case[f"in.action{k}"], case[f"in.state{k}"], y, start)
+        block = NoisyBlock(noise, case[f"in.action{k}"], case[f"in.state{k}"], y, start)
         t = torch.stack([case[f"in.t{k}_video"], case[f"in.t{k}_action"]])[None].float()
         kept.found.clear()
         rope = model.rope(start, noise.shape[2], 1, tuple(noise.shape[-2:]))

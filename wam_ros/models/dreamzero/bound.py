@@ -12,6 +12,15 @@ from wam_ros.models.dreamzero.contract import Contract
 from wam_ros.models.dreamzero.quantiles import JointScaling
 
 
+def require_observed_by(e: Embodiment, observation: Observation) -> None:
+    """Raise `WamError` for other views, joints or picture sizes than the embodiment's."""
+    if observation.view_names != e.view_names or observation.joints.joint_names != e.joint_names:
+        raise WamError(f"observation has views {observation.view_names}, expected {e.view_names}, or other joints")
+    shape = (len(e.cameras), e.image_height, e.image_width, 3)
+    if observation.frames.shape != shape:
+        raise WamError(f"observation frames are {observation.frames.shape}, expected {shape}")
+
+
 class BoundRobot:
     """Numpy only. `columns` are the contract's state and action columns in their own units."""
 
@@ -42,12 +51,8 @@ class BoundRobot:
         Raises:
             WamError: other views, joints or picture sizes than the embodiment's.
         """
-        e, c = self.embodiment, self.contract
-        if observation.view_names != e.view_names or observation.joints.joint_names != e.joint_names:
-            raise WamError(f"observation has views {observation.view_names}, expected {e.view_names}, or other joints")
-        shape = (len(e.cameras), e.image_height, e.image_width, 3)
-        if observation.frames.shape != shape:
-            raise WamError(f"observation frames are {observation.frames.shape}, expected {shape}")
+        require_observed_by(self.embodiment, observation)
+        c = self.contract
         small = {
             view: views.resize(views.centre_crop(observation.frames[i], c.crop), c.view_height, c.view_width)
             for view, i in self._view_camera.items()

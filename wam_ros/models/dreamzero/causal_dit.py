@@ -50,7 +50,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Block:
+class NoisyBlock:
     """One block to denoise."""
 
     video: Tensor  # (B, C, F, H, W) noisy latents
@@ -205,7 +205,7 @@ class CausalDiT(Transformer):
         tokens = self.head(x, embedding).unflatten(1, (frames.shape[2], -1))
         return unpatch(tokens, canvas[0] // 2).transpose(1, 2)
 
-    def denoise(self, block: Block, t: Tensor, rope: Rope, context: Context, cache: Cache) -> Velocity:
+    def denoise(self, block: NoisyBlock, t: Tensor, rope: Rope, context: Context, cache: Cache) -> Velocity:
         """One evaluation of a block that sees the memory and itself.
 
         Args:

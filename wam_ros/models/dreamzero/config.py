@@ -103,6 +103,12 @@ class DreamZeroConfig:
         return (height // 2) * (width // 2)
 
 
+def require_heads(t: TransformerConfig, where: str) -> None:
+    """Raise `WamError` naming `where` unless the width splits into heads whose channels can be turned in pairs."""
+    if t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
+        raise WamError(f"{where}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width")
+
+
 def load_model_config(name: str) -> DreamZeroConfig:
     """Read and check a model description.
 
@@ -111,9 +117,7 @@ def load_model_config(name: str) -> DreamZeroConfig:
     """
     path = config_path("models", name)
     c = from_mapping(DreamZeroConfig, load_yaml(path), str(path))
-    t = c.transformer
-    if t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
-        raise WamError(f"{path}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width")
+    require_heads(c.transformer, str(path))
     if c.chunk.imagined_frames * c.chunk.frame_stride != c.chunk.action_horizon:
         raise WamError(f"{path}: chunk.imagined_frames x frame_stride must equal action_horizon")
     if c.image_height % (2 * c.tokenizer.factor) or c.image_width % (2 * c.tokenizer.factor):

@@ -9,7 +9,7 @@ from typing import Any
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
-from wam_ros.models.dreamzero.config import TransformerConfig
+from wam_ros.models.dreamzero.config import TransformerConfig, require_heads
 
 STATE_ATTENTION = ("open", "masked")
 
@@ -89,9 +89,7 @@ class CausalDiTConfig:
 
 def require_fitting(c: CausalDiTConfig, where: str) -> CausalDiTConfig:
     """Check that sizes fit each other; raises `WamError` naming `where`."""
-    t = c.transformer
-    if t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
-        raise WamError(f"{where}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width")
+    require_heads(c.transformer, where)
     if c.latent_height % 2 or c.latent_width % 2:
         raise WamError(f"{where}: the latent canvas {c.latent_height} x {c.latent_width} must have even sides")
     if c.actions_per_block % c.states_per_block:

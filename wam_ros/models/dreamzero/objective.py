@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wam_ros.models.dreamzero.transformer import Velocity
-from wam_ros.models.sampling import shifted
+from wam_ros.models.sampling import noised, shifted
 
 LEVELS = 1000
 
@@ -31,9 +31,7 @@ class FlowSchedule:
 
     def noised(self, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Point on the path at timesteps (...), which broadcast over the trailing axes of the data."""
-        level = self.levels.to(data.device)[self.nearest(t)]
-        level = level.view(*level.shape, *[1] * (data.dim() - level.dim()))
-        return (1 - level) * data + level * noise
+        return noised(data, noise, self.levels.to(data.device)[self.nearest(t)])
 
     def weight(self, t: Tensor) -> Tensor:
         """Loss weight at timesteps (...)."""

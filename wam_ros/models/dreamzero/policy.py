@@ -16,6 +16,7 @@ from wam_ros.core.images import tile, untile
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import NS, Conditioning, Observation
 from wam_ros.models.cache import KvCache
+from wam_ros.models.dreamzero.bound import require_observed_by
 from wam_ros.models.dreamzero.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.memory import FrameMemory
@@ -227,11 +228,7 @@ class DreamZeroPolicy:
         """Latent (1, 1, C, h, w) and state (1, 1, A) rad, m; an unrefreshed memory sees its own imagination instead."""
         if not self._refresh and self._own is not None:
             return self._own
-        e, shape = self.embodiment, observation.frames.shape
-        if observation.view_names != e.view_names or observation.joints.joint_names != e.joint_names:
-            raise WamError(f"observation has views {observation.view_names}, expected {e.view_names}, or other joints")
-        if shape != (len(e.cameras), e.image_height, e.image_width, 3):
-            raise WamError(f"observation frames are {shape}, expected {e.image_height}x{e.image_width} RGB per view")
+        require_observed_by(self.embodiment, observation)
         canvas = torch.from_numpy(tile(observation.frames))
         latent = self.networks.tokenizer.encode(canvas[None])[None]
         state = torch.from_numpy(np.asarray(observation.joints.positions, np.float32))[None, None]

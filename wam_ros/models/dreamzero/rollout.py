@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wam_ros.core.errors import WamError, require_known
-from wam_ros.models.dreamzero.causal_dit import Block, Cache, CausalDiT, Context
+from wam_ros.models.dreamzero.causal_dit import Cache, CausalDiT, Context, NoisyBlock
 from wam_ros.models.dreamzero.history import History
 from wam_ros.models.dreamzero.rope import Rope
 from wam_ros.models.dreamzero.transformer import Velocity
@@ -137,19 +137,19 @@ class Rollout:
         timing = {name: after - before for name, before, after in zip(names, clock, clock[1:], strict=False)}
         return Chunk(action, video, turn.reset, self._evaluations, timing)
 
-    def velocities(self, video: Tensor, action: Tensor, t: Tensor, block: Block, rope: Rope) -> Velocity:
+    def velocities(self, video: Tensor, action: Tensor, t: Tensor, block: NoisyBlock, rope: Rope) -> Velocity:
         """Of both branches, stacked on the batch axis: conditional, then unconditional."""
         found = []
         for context, cache in self._branches:
             rows, y = len(context.text), self._y(block.start, video.shape[2], len(context.text))
             noisy, actions, state = (self._rows(x, rows) for x in (video, action, block.state))
-            found.append(self.model.denoise(Block(noisy, actions, state, y, block.start), t, rope, context, cache))
+            found.append(self.model.denoise(NoisyBlock(noisy, actions, state, y, block.start), t, rope, context, cache))
         return Velocity(torch.cat([v.video for v in found]).float(), torch.cat([v.action for v in found]).float())
 
     def _denoise(self, start: int, state: Tensor) -> tuple[Tensor, Tensor]:
         device = self.model.head.modulation.device
         video, action, state = (x.to(device).clone() for x in (*self.noise, state))  # inference tensors from the start
-        block = Block(video, action, state, None, start)
+        block = NoisyBlock(video, action, state, None, start)
         rope = self.model.rope(start, video.shape[2], 1, (video.shape[3], video.shape[4]))
         self._evaluations, shared = 0, self.solvers[0].times == self.solvers[1].times
 
