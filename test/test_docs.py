@@ -1,5 +1,6 @@
 """What the pages tell a person to type and to open exists."""
 
+import json
 import re
 from pathlib import Path
 
@@ -45,3 +46,30 @@ def test_every_launch_argument_is_one(page):
     lines = [line for line in page.read_text().splitlines() if "bringup.launch.py" in line]
     for name in re.findall(r"(\w+):=", " ".join(lines)):
         assert f'"{name}": (' in source, name
+
+
+def results(name):
+    return json.loads((ROOT / "docs" / "results" / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["static", "nudge", "swap", "imagined"])
+def test_the_table_of_the_readme_is_what_was_measured(name):
+    run = results(name)["summary"]
+    cells = f"| {run['successes']} ({100 * run['success_rate']:.0f} %) | {run['wrong']} |"
+    assert cells in (ROOT / "README.md").read_text()
+
+
+def test_rate_delay_and_imagination_in_the_readme_are_what_was_measured():
+    run, heldout = results("static"), results("heldout")["imagination"]
+    delay = run["latency"]["camera to command"]
+    front, wrist = (run["imagination"][view]["+0.4 s"]["gain_db"] for view in ("front", "wrist"))
+    unseen = [heldout[f"{view} +0.4s imagined"] - heldout[f"{view} +0.4s copy"] for view in ("front", "wrist")]
+    text = (ROOT / "README.md").read_text()
+    for words in (
+        f"{run['summary']['chunk_rate_hz']:.1f} times a second",
+        f"{delay['p50_ms']:.0f} ms in the middle, {delay['p95_ms']:.0f} ms for 95 %",
+        f"{run['latency']['observation to chunk']['p50_ms']:.0f} ms.",
+        f"{front:.1f} dB (front) and {wrist:.1f} dB (wrist)",
+        f"by {unseen[0]:.1f} and {unseen[1]:.1f} dB",
+    ):
+        assert words in text, words
