@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import multiprocessing
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,14 +21,13 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
-import wam_ros.safety
 from benchmark.hostile import moving_states, random_path, random_pose, spoiled
 from benchmark.proof import beyond, fine, offences
 from benchmark.second_engine import SecondEngine
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory
-from wam_ros.safety import CHECKS
+from wam_ros.safety import CHECKS, load_checks
 from wam_ros.safety.bounds import Commanded, Floor
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import SafetyModel, load_safety_model
@@ -218,10 +218,12 @@ def count(table: dict[str, int], names: list[str]) -> None:
 
 
 def digest() -> str:
-    """Of everything that an answer depends on: the filter's code, and the robots, parameters and worlds it reads."""
-    share = share_dir()
-    files = [*Path(wam_ros.safety.__file__).parent.rglob("*.py"), *Path(__file__).parent.glob("*.py")]
-    files += [f for folder in ("config", "urdf") for f in (share / folder).rglob("*") if f.is_file()]
+    """Of everything that an answer depends on: the code that is loaded, and the robots and worlds it reads."""
+    load_checks("motion")  # loads those of every stage
+    share, home = share_dir(), Path(__file__).parents[1]
+    loaded = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
+    files = [f for f in loaded if f.is_relative_to(home / "wam_ros") or f.is_relative_to(home / "benchmark")]
+    files += [f for folder in ("config/embodiments", "config/worlds", "urdf") for f in (share / folder).iterdir()]
     told = hashlib.sha256()
     for path in sorted(files):
         told.update(path.name.encode() + path.read_bytes())
