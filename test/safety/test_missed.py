@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wam_ros.core.types import NS, Decision, JointState, SafetyState
 from wam_ros.safety.following import Following, Rejoining
@@ -175,3 +177,25 @@ def test_where_a_chunk_was_missed_what_goes_on_is_known_and_can_be_stopped(wire)
     wire.send(wire.rig.machine.estop(wire.now).trajectory)
     assert wire.until_rest() < wire.rig.machine.brakes.stop_time(wire.now) + PROMISE_S
     assert not wire.refused
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_however_late_trajectories_are_an_emergency_stop_ends_the_motion_when_it_says(panda, home, seed):
+    rng, wire = np.random.default_rng(seed), Wire(panda, home)
+    for _ in range(rng.integers(5, 15)):
+        wire.latency_ns = int(rng.choice([5, 10, 20, 40, 60, 90])) * MS
+        rate = rng.uniform(-1, 1, 8) * np.r_[np.full(7, 0.09), 0.001]
+        begins = wire.rig.machine.commanded(wire.now + LEAD_NS).q
+        wire.send(wire.rig.chunk(begins + np.outer(np.arange(1, 9), rate)).trajectory)
+        event = rng.uniform()
+        if event < 0.05:
+            wire.send(wire.rejoining.arm(False, wire.now).trajectory)
+        elif event < 0.2:
+            wire.rejoining.arm(True, wire.now)
+        wire.step(rng.uniform(0.02, 0.2))
+    wire.send(wire.rig.machine.estop(wire.now).trajectory)
+    told = wire.rig.machine.brakes.stop_time(wire.now)
+    wire.latency_ns = int(rng.choice([5, 20, 40])) * MS
+    assert wire.until_rest() <= told + PROMISE_S
+    assert wire.rig.machine.state == S.ESTOP

@@ -51,3 +51,16 @@ def test_what_was_commanded_before_is_kept_as_long_as_a_late_measurement_may_ask
     for k in range(800, 1000):
         assert playback.at(k * NS // 100).q[0] == k
     assert len(playback._plans) < 1.1 * MEMORY_NS / (NS // 100)
+
+
+def test_a_trajectory_that_begins_before_one_that_was_sent_earlier_replaces_it_until_it_is_known_to_be_missed():
+    playback = Playback()
+    playback.hold(np.array([-1.0]))
+    for start_ms, q in ((0, 0.0), (80, 1.0), (10, 2.0)):
+        playback.play(still(start_ms * MS, q))
+    assert [playback.at(ms * MS).q[0] for ms in (5, 50, 90)] == [0.0, 2.0, 2.0]
+    assert playback.end_ns() == 110 * MS
+    assert [piece[0, 0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 2.0]
+    playback.drop(1)
+    assert [playback.at(ms * MS).q[0] for ms in (5, 50, 90)] == [0.0, 0.0, 1.0]
+    assert [piece[0, 0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 1.0]

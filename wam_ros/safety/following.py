@@ -10,7 +10,7 @@ from wam_ros.safety.machine import SafetyMachine
 from wam_ros.safety.playback import Playback
 
 TAKEN_NS = 50_000_000  # what has not been taken this long after its start is refused
-MISSED = 4  # trajectories that may have been missed one after another
+MISSED = 16  # trajectories that may have been missed one after another
 SAME = 0.1  # share of the tolerance; the bridge follows to rounding
 
 

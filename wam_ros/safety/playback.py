@@ -33,7 +33,7 @@ class Playback:
 
     def clear(self) -> None:
         """Nothing is commanded."""
-        self._plans: list[SafeTrajectory] = []  # by start; each is followed until the next one begins
+        self._plans: list[SafeTrajectory] = []  # as they were sent; each is followed until a later one begins
         self._held: np.ndarray | None = None
         self._history: deque[tuple[int, np.ndarray]] = deque(maxlen=512)
 
@@ -48,10 +48,9 @@ class Playback:
         self._held = np.array(q, dtype=float)
 
     def play(self, trajectory: SafeTrajectory) -> None:
-        """Follow a trajectory from its start on; what was to begin later is replaced by it."""
-        earlier = [p for p in self._plans if p.start_ns < trajectory.start_ns]
-        over = sum(p.start_ns < trajectory.start_ns - MEMORY_NS for p in earlier[1:])  # followed by another since then
-        self._plans = [*earlier[over:], trajectory]
+        """Follow a trajectory from its start on instead of everything that was sent before."""
+        begun = [k for k, p in enumerate(self._plans) if p.start_ns < trajectory.start_ns - MEMORY_NS]
+        self._plans = [*self._plans[begun[-1] if begun else 0 :], trajectory]
 
     @property
     def current(self) -> SafeTrajectory | None:
@@ -75,12 +74,14 @@ class Playback:
         """What is still to be followed, as one (3, N, A) of q, dq, ddq for each trajectory or part of one."""
         pieces = []
         for k, plan in enumerate(self._plans):
-            until_ns = self._plans[k + 1].start_ns if k + 1 < len(self._plans) else None
+            until_ns = min((later.start_ns for later in self._plans[k + 1 :]), default=None)
+            if until_ns is not None and until_ns <= max(now_ns, plan.start_ns):
+                continue
             first = int(np.searchsorted(plan.t, (now_ns - plan.start_ns) / NS, side="right")) - 1
             last = len(plan.t) - 1
             if until_ns is not None:
                 last = min(last, int(np.searchsorted(plan.t, (until_ns - plan.start_ns) / NS)))
-            if max(first, 0) < last and (until_ns is None or until_ns > now_ns):
+            if max(first, 0) < last:
                 rows = slice(max(first, 0), last + 1)
                 pieces.append(np.stack((plan.q[rows], plan.dq[rows], plan.ddq[rows])))
         return pieces
