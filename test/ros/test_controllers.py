@@ -10,6 +10,7 @@ pytest.importorskip("wam_ros.msg")
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
@@ -112,6 +113,21 @@ def test_a_controller_that_dies_in_motion_is_noticed_and_nothing_is_commanded_an
     n = len(rig.commanded)
     arena.spin(0.3, rig.robot.live)
     assert len(rig.commanded) == n
+
+
+@pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position"])
+def test_who_records_what_is_sent_is_no_controller(arena, kind):
+    topic, message = {"joint_trajectory": ("joint_trajectory", JointTrajectory)}.get(
+        kind, ("commands", Float64MultiArray)
+    )
+    recorder = Node("rosbag2_recorder", context=arena.context)
+    arena.nodes.append(recorder)
+    recorder.create_subscription(message, f"{kind}_controller/{topic}", lambda _: None, qos.TRAJECTORY)
+    rig = Rig(arena, kind)
+    rig.until(lambda: rig.moved(0.2))
+    rig.part.die()
+    rig.diagnostics.clear()  # the bridge may have been there first
+    rig.until(lambda: rig.said("no controller listens"), offer=False)
 
 
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position", SERVO])

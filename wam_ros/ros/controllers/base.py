@@ -17,6 +17,7 @@ from wam_ros.ros.params import param
 from wam_ros.safety.bounds import Commanded
 
 MANAGER = "controller_manager"
+ONLOOKERS = ("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "wam_")  # begin the names of nodes that move nothing
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Output:
         self.velocity = np.full(len(columns), np.inf)  # (J,) rad/s or m/s, limits that no feedback may exceed
         self.blocked = ""  # why nothing can be sent at all, as far as the controller's parameters say
         self._failure = ""
+        self._publisher: Any = None  # of those that publish
+        self._onlookers = 0
 
     def settings(self) -> tuple[Setting, ...]:
         """What the controller must have set."""
@@ -107,11 +110,14 @@ class Output:
         """Give back what the node does not destroy by itself."""
 
     def poll(self) -> None:
-        """Ask the controller what has to be asked; called a few times per second."""
+        """See who is there, ask what has to be asked; called a few times per second."""
+        if self._publisher is not None:
+            infos = self.node.get_subscriptions_info_by_topic(self._publisher.topic_name)
+            self._onlookers = sum(info.node_name.startswith(ONLOOKERS) for info in infos)
 
     def listeners(self) -> int:
-        """How many controllers listen."""
-        raise NotImplementedError
+        """How many controllers listen; who records or shows what is sent is none."""
+        return max(0, self._publisher.get_subscription_count() - self._onlookers)
 
     def failure(self) -> str:
         """Why the newest command was not taken or finished, said once; empty otherwise."""

@@ -54,7 +54,3 @@ class ForwardPositionOutput(Output):
         """Publish numbers that are in our order."""
         if self._order is not None and np.isfinite(values).all():
             self._publisher.publish(Float64MultiArray(data=doubles(values[self._order])))
-
-    def listeners(self) -> int:
-        """Controllers that listen."""
-        return self._publisher.get_subscription_count()

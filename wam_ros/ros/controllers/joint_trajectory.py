@@ -77,7 +77,3 @@ class JointTrajectoryOutput(Output):
         points = self.options.points
         carried = {"velocities": points != "linear", "accelerations": points == "quintic"}
         self._publisher.publish(convert.trajectory_to_wire(self.part(trajectory), **carried))
-
-    def listeners(self) -> int:
-        """Controllers that listen."""
-        return self._publisher.get_subscription_count()

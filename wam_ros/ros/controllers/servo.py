@@ -48,6 +48,7 @@ class ServoOutput(Output):
 
     def poll(self) -> None:
         """Tell Servo what kind of command will come, once each time it appears."""
+        super().poll()
         if not self._switch.service_is_ready():
             self._asked = False
         elif not self._asked:
@@ -71,7 +72,3 @@ class ServoOutput(Output):
     def stop(self) -> None:
         """Zero velocity is the last word."""
         self._publish(self.node.get_clock().now().nanoseconds, np.zeros(len(self.joint_names)))
-
-    def listeners(self) -> int:
-        """Servo nodes that listen."""
-        return self._publisher.get_subscription_count()
