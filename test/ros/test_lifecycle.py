@@ -206,6 +206,8 @@ PROGRAM = textwrap.dedent(
             if self.params.realtime_priority and self.first:
                 self.first = False
                 self.say_scheduler()
+                while self.params.fail == "pause" and os.sched_getparam(0).sched_priority:
+                    pass
                 threading.Thread(target=self.say_scheduler).start()
         first = True
         def say_scheduler(self):
@@ -253,6 +255,18 @@ def test_a_node_gets_the_priority_it_asks_for_or_says_once_why_not(may):
     ordinary = f"{os.SCHED_OTHER} 0\n"
     assert said == ["active\n", f"{os.SCHED_FIFO} 7\n" if may else ordinary, ordinary]  # a thread of its own has none
     assert err.count("no real-time priority") == (not may), err
+    assert process.returncode == 0
+
+
+def test_a_node_that_does_not_pause_loses_its_priority():
+    if not may_have_a_priority():
+        pytest.skip("this user may not have real-time priorities")
+    process = start("-p", "realtime_priority:=7", "-p", "fail:=pause")
+    said = [process.stdout.readline() for _ in range(3)]
+    process.terminate()
+    _, err = process.communicate(timeout=10)
+    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n", f"{os.SCHED_OTHER} 0\n"]
+    assert "no pause for 0.5 s: the real-time priority is given up" in err
     assert process.returncode == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import sys
 import time
@@ -65,7 +66,6 @@ def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
         node = cls()
         _start(node)
-        _go_first(node)
         _spin(node, stop)
     except ExternalShutdownException:
         pass
@@ -101,27 +101,49 @@ def _start(node: WamNode) -> None:
         node.get_logger().debug(f"{what}d")
 
 
-def _go_first(node: WamNode) -> None:
-    """Give the thread of the callbacks the real-time priority that the node asks for; without the right, say so once.
+class Priority:
+    """The real-time priority of the thread of the callbacks, held while the node is active, where it asks for one.
 
     Threads that are started later, and those of DDS, stay ordinary: the loop would not be served by them sooner, and
-    what they do has no bound.
+    what they do has no bound. A node that does not pause for `GREED_S` loses it: nothing else would run any more.
     """
-    if not (priority := getattr(node.params, "realtime_priority", 0)):
-        return
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
-    except (AttributeError, OSError) as error:  # another system, or a user or container without the right
-        node.get_logger().warning(
-            f"no real-time priority, callbacks may come late on a busy machine: {error}; "
-            "allow rtprio in /etc/security/limits.conf, give the container CAP_SYS_NICE, or set realtime_priority to 0"
-        )
+
+    GREED_S = 0.5
+
+    def __init__(self, node: WamNode) -> None:
+        self._wanted, self._logger = getattr(node.params, "realtime_priority", 0), node.get_logger()
+        self._held = False
+
+    def hold(self, active: bool) -> None:
+        """Take it or give it back; without the right to it, say so once."""
+        if not self._wanted or active == self._held:
+            return
+        self._held = active
+        try:
+            policy, priority = (os.SCHED_FIFO, self._wanted) if active else (os.SCHED_OTHER, 0)
+            signal.signal(signal.SIGXCPU, self._on_greed)
+            _, most = resource.getrlimit(resource.RLIMIT_RTTIME)
+            resource.setrlimit(resource.RLIMIT_RTTIME, (round(self.GREED_S * 1e6), most))
+            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+        except (AttributeError, OSError, ValueError) as error:  # another system, or no right to it
+            self._wanted = 0
+            self._logger.warning(
+                f"no real-time priority, callbacks may come late on a busy machine: {error}; allow rtprio in"
+                " /etc/security/limits.conf, give the container CAP_SYS_NICE, or set realtime_priority to 0"
+            )
+
+    def _on_greed(self, number: int, frame: Any) -> None:
+        self.hold(False)
+        self._wanted = 0
+        self._logger.error(f"no pause for {self.GREED_S:g} s: the real-time priority is given up")
 
 
 def _spin(node: WamNode, stop: StopRequest) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
+    priority = Priority(node)
     while not stop.asked and rclpy.ok():
+        priority.hold(node.active)
         try:
             executor.spin_once(timeout_sec=0.1)  # a Python signal handler runs only between two waits
         except rclpy_implementation.RCLError as error:
