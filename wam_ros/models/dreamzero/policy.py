@@ -21,6 +21,7 @@ from wam_ros.models.dreamzero.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.memory import FrameMemory
 from wam_ros.models.dreamzero.model import Context
+from wam_ros.models.dreamzero.packed import pack
 from wam_ros.models.dreamzero.rope import Rope
 from wam_ros.models.guidance import Guided, soft_mask
 from wam_ros.models.sampling import Euler, Solver, integrate, schedule
@@ -47,6 +48,7 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
     networks.model.to(arithmetic())
+    pack(networks.model)
     networks.tokenizer.to(arithmetic()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
 
