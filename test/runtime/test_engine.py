@@ -280,6 +280,26 @@ def test_closing_waits_for_the_prediction_under_way_and_refuses_what_comes_after
     assert rig.engine.reset("blue").result(WAIT_S).message == "the inference engine is closed"
 
 
+def test_who_asks_while_the_engine_closes_is_answered():
+    rig = Rig()
+    jobs, closer = rig.engine._jobs, threading.Thread(target=rig.engine.close, args=(WAIT_S,))
+
+    class Racing:
+        """Closes the engine at the worst moment."""
+
+        empty, get = jobs.empty, jobs.get
+
+        def put(self, job):
+            closer.start()
+            closer.join(0.2)  # over at once unless something keeps it from closing
+            jobs.put(job)
+
+    rig.engine._jobs = Racing()
+    assert rig.engine.reset("red").result(WAIT_S).message in ("", "the inference engine is closed")
+    closer.join(WAIT_S)
+    assert not rig.engine.status().alive
+
+
 def test_an_owner_that_fails_does_not_end_the_thread():
     policy = ScriptedPolicy()
 

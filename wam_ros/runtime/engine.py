@@ -1,8 +1,7 @@
 """One thread that runs a policy on the newest observation, so that nobody else waits for the network.
 
 The *owner* (the executor thread of a node) calls the public methods. The *engine thread* is the only one that touches
-the policy, and calls `on_event`; a policy that is to follow it is made ready on a thread of its own before that.
-Failures cross between them as text, never as exceptions.
+the policy, and calls `on_event`; a policy to follow it is made ready on a thread of its own. Failures cross as text.
 """
 
 from __future__ import annotations
@@ -137,17 +136,20 @@ class InferenceEngine:
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Owner: end the thread after what it is doing; False when that took longer than `timeout_s`."""
-        self._closing.set()
+        with self._lock:
+            self._closing.set()
         self._wake.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _queue(self, job: Callable[[], str], future: Future[Outcome] | None = None) -> Future[Outcome]:
         future = future or Future()
-        if self._closing.is_set():
-            future.set_result(Outcome(False, CLOSED, self._epoch))
-            return future
-        self._jobs.put((job, future))
+        with self._lock:  # nothing is put once the thread may have given its last answer
+            closed, epoch = self._closing.is_set(), self._epoch
+            if not closed:
+                self._jobs.put((job, future))
+        if closed:
+            future.set_result(Outcome(False, CLOSED, epoch))
         self._wake.set()
         return future
 
@@ -170,7 +172,7 @@ class InferenceEngine:
     def _answer(self, job: Callable[[], str], future: Future[Outcome]) -> None:
         if not future.set_running_or_notify_cancel():
             return
-        self._set_busy(True)
+        self._set_busy()
         message = job()
         with self._lock:
             self._busy_since = None
@@ -239,7 +241,7 @@ class InferenceEngine:
         return ""
 
     def _predict(self, observation: Observation, request: Request) -> None:
-        self._set_busy(True)
+        self._set_busy()
         started = time.perf_counter()
         output, value, error = None, math.nan, ""
         try:
@@ -251,15 +253,14 @@ class InferenceEngine:
                 _LOG.error("prediction failed: %s", error, exc_info=not isinstance(caught, WamError))
             self._memory_broken = True
         took = time.perf_counter() - started
-        name, digest = self._policy.name, self._policy.checkpoint_hash
         with self._lock:
             self._busy_since = None
             if not request.predict and not error:
                 return
             self._error = error
             self._predictions += output is not None
-            facts = (observation, self._instruction, self._epoch, output, took, error, request, value, name, digest)
-        self._results.put(EngineResult(*facts))
+            facts = (observation, self._instruction, self._epoch, output, took, error, request, value)
+        self._results.put(EngineResult(*facts, self._policy.name, self._policy.checkpoint_hash))
         self._notify()
 
     def _refresh_memory(self, stamp_ns: int, step: int | None) -> bool:
@@ -293,6 +294,6 @@ class InferenceEngine:
         except Exception:  # an owner that is going away must not end the thread
             _LOG.exception("on_event failed")
 
-    def _set_busy(self, busy: bool) -> None:
+    def _set_busy(self) -> None:
         with self._lock:
-            self._busy_since = time.perf_counter() if busy else None
+            self._busy_since = time.perf_counter()
