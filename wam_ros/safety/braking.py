@@ -101,21 +101,24 @@ class Brakes:
     def again(self, now_ns: int, missed: int) -> SafeTrajectory | None:
         """The newest stop came too late to be taken: stop from the motion that goes on instead, with more time.
 
-        None where the newest trajectory is no such stop, or where no other one is proven.
+        So too where everything was to end in the stop of a trajectory that was not taken. None where a chunk was missed
+        and the next one may come, or where no other stop is proven.
 
         Args:
             now_ns: the present.
             missed: how many of the newest trajectories were not taken.
         """
-        if self._sent is None or self.playback.current is not self._sent:
+        resent = self._sent is not None and self.playback.current is self._sent
+        if not resent and (self.state == S.ARMED or (self.state == S.BRAKING and self.after == S.ARMED)):
             return None
         self.playback.drop(missed)
         self.accepted_ns = self.playback.end_ns()
         if self.state == S.ARMED:  # in thought it stands already
             self.state, self.after = S.BRAKING, S.ARMED
-        stop = self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, self._plan)
+        plan = self._plan if resent else self._sooner
+        stop = self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, plan)
         if stop is not None:
-            self._stop(stop, self._plan)
+            self._stop(stop, plan)
         return stop
 
     def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
