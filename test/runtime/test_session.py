@@ -117,6 +117,14 @@ def test_a_plan_that_ends_before_the_next_chunk_is_an_underrun_but_a_new_epoch_i
     assert s.underruns == 1
 
 
+@pytest.mark.parametrize(("lead_s", "underruns"), [(0.0, 0), (0.005, 0), (0.08, 1)])
+def test_a_plan_that_ends_before_the_next_one_is_followed_is_an_underrun_too(lead_s, underruns):
+    s = able(100, lead_s=lead_s)
+    s.chunk(result(0), T0 + 50 * MS)
+    s.chunk(result(700), T0 + 790 * MS)
+    assert s.underruns == underruns
+
+
 def slow() -> InferenceSession:
     s = session()
     s.chunk(result(0), T0 + 600 * MS)  # d = 6 of 8: the next chunk would come when this one is used up

@@ -263,10 +263,10 @@ class InferenceSession:
         return f"no observation for {age_s:.1f} s" if age_s > silence_s else ""
 
     def _count(self, result: EngineResult, now_ns: int) -> None:
-        """Measure the delay of `result`, and whether the plan before it ended in the meantime."""
+        """Measure the delay of `result`, and whether the plan before it ends before it is followed."""
         before, sync = self._chunk, ChunkingMode.SYNCHRONOUS
         moving = before is not None and before.epoch == result.epoch and before.chunking_mode is not sync
-        if moving and now_ns > self.timeline.end_ns:
+        if moving and now_ns + round(self._lead_s * NS) > self.timeline.end_ns:
             self.underruns += 1
         self._latency.add((now_ns - result.observation.stamp_ns) / NS)
 
