@@ -3,8 +3,8 @@
     python benchmark/dreamzero.py [--config dreamzero-100m] [--chunks 5] [--dtypes float32 bfloat16] [--each]
 
 All run the same random weights at 8 evaluations of 16 steps with guidance, taking turns, on one thread. A ratio
-compares the same precision on both sides; the last line, which does not, says so. `change` is the relative difference
-of the actions.
+compares the same precision on both sides; the last line, which does not, says so. `change` is the difference of the
+actions, relative to what the network made of the noise.
 """
 
 from __future__ import annotations
@@ -71,7 +71,8 @@ class Contestant:
         return statistics.median(self.seconds)
 
     def change(self, other):
-        return float((self.action - other.action).norm() / other.action.norm())
+        noise = other.rollout.noise[1]
+        return float((self.action - other.action).norm() / (other.action - noise).norm())
 
 
 def enter(loose, dtype, towers, each):
