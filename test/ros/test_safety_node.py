@@ -280,6 +280,14 @@ def test_unknown_robots_and_worlds_do_not_configure(arena, capfd):
     assert "Did you mean 'table'" in text
 
 
+def test_what_guards_much_less_than_as_shipped_is_said_when_it_is_configured(arena, capfd):
+    arena.make(SafetyNode).trigger_configure()
+    assert "guards less" not in capfd.readouterr().err
+    arena.make(SafetyNode, joint_timeout_s=10.0, self_clearance_m=0.0).trigger_configure()
+    text = capfd.readouterr().err
+    assert "joint_timeout_s is 10 s, shipped with 0.3; self_clearance_m is 0 m, shipped with 0.005" in text
+
+
 def test_a_joint_state_without_a_joint_is_named_and_nothing_is_armed(arena, capfd):
     arena.add(SafetyNode)
     publisher = arena.observer.create_publisher(JointState, "joint_states", qos.JOINTS)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
+from wam_ros.safety.params import DISTANCE, PATIENCE, SafetyParams
 
 from .rig import MS, TURN, Rig
 
@@ -77,3 +80,13 @@ def test_cameras_that_die_when_the_clock_goes_back_are_missed(panda, home):
     rig.run(1.2)
     assert rig.machine.arm(True, rig.now).ok
     assert rig.chunk(rate=TURN).report.reasons == Reason.CAMERA_STALE
+
+
+def test_parameters_that_guard_much_less_are_told_and_others_are_not():
+    assert SafetyParams().weakened() == []
+    assert SafetyParams(joint_timeout_s=0.05, tracking_rad=0.01, self_clearance_m=0.1, tcp_speed=0.1).weakened() == []
+    for name in (*PATIENCE, *DISTANCE):
+        field = next(f for f in dataclasses.fields(SafetyParams) if f.name == name)
+        worst = field.metadata["low" if name in DISTANCE else "high"]
+        (words,) = SafetyParams(**{name: type(field.default)(worst)}).weakened()
+        assert words.startswith(f"{name} is ")

@@ -38,6 +38,8 @@ class SafetyNode(WamNode):
     def configure(self) -> None:
         """Load the robot and its world; a missing limit or an unknown name fails here."""
         p, margins = self.params, self.params_of(SafetyParams)
+        if weakened := margins.weakened():
+            self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
         self._machine, self._following = make_machine(p, margins)
         model = self._machine.model
         self._rejoining = Rejoining(self._machine, self._following, p.arm_on_start)

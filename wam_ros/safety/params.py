@@ -13,6 +13,15 @@ def _p(default: Any, unit: str, low: float, high: float, doc: str) -> Any:
     return dataclasses.field(default=default, metadata={"unit": unit, "low": low, "high": high, "doc": doc})
 
 
+# What is noticed the later, and what is kept the farther, the larger it is; changed more than so many times it is told.
+PATIENCE = (
+    "joint_timeout_s observation_timeout_s clock_jump_s future_s stale_s tracking_rad tracking_m tracking_window_s"
+    " tracking_samples still_rad_s still_m_s overruns max_chunk_s stop_lead_s seam_rad seam_m"
+).split()
+DISTANCE = "self_clearance_m obstacle_clearance_m distance_error_m position_margin_rad".split()
+TIMES = 3.0
+
+
 @dataclass(frozen=True)
 class SafetyParams:
     """Margins, tolerances and times. Fractions are of the robot's own limits."""
@@ -90,6 +99,13 @@ class SafetyParams:
             raise WamError(
                 "safety parameter planes needs four numbers (nx ny nz d), the normal not zero, for each plane"
             )
+
+    def weakened(self) -> list[str]:
+        """In words, what guards much less than as shipped; none of it is refused, but nobody should wonder later."""
+        shipped = {f.name: (f.default, f.metadata["unit"]) for f in dataclasses.fields(self)}
+        late = [n for n in PATIENCE if getattr(self, n) > TIMES * shipped[n][0]]
+        near = [n for n in DISTANCE if getattr(self, n) < shipped[n][0] / TIMES]
+        return [f"{n} is {getattr(self, n):g} {shipped[n][1]}, shipped with {shipped[n][0]:g}" for n in (*late, *near)]
 
     def margin(self, sliding: bool) -> float:
         """Position margin in the unit of the joint."""
