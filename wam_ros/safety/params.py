@@ -102,10 +102,10 @@ class SafetyParams:
 
     def weakened(self) -> list[str]:
         """In words, what guards much less than as shipped; none of it is refused, but nobody should wonder later."""
-        shipped = {f.name: (f.default, f.metadata["unit"]) for f in dataclasses.fields(self)}
-        late = [n for n in PATIENCE if getattr(self, n) > TIMES * shipped[n][0]]
-        near = [n for n in DISTANCE if getattr(self, n) < shipped[n][0] / TIMES]
-        return [f"{n} is {getattr(self, n):g} {shipped[n][1]}, shipped with {shipped[n][0]:g}" for n in (*late, *near)]
+        shipped, unit = SafetyParams(), {f.name: f.metadata["unit"] for f in dataclasses.fields(self)}
+        late = [n for n in PATIENCE if getattr(self, n) > TIMES * getattr(shipped, n)]
+        near = [n for n in DISTANCE if getattr(self, n) < getattr(shipped, n) / TIMES]
+        return [f"{n} is {getattr(self, n):g} {unit[n]}, shipped with {getattr(shipped, n):g}" for n in (*late, *near)]
 
     def margin(self, sliding: bool) -> float:
         """Position margin in the unit of the joint."""
