@@ -69,9 +69,11 @@ def test_the_table_names_what_was_measured(device, capsys, tmp_path):
     text = (cli_config("dreamzero-100m")).replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
     path = tmp_path / "little.yaml"
     path.write_text(text)
+    model = random_model(load_dit_config(str(path)), "meta", torch.bfloat16, SpeedUps())
+    expected = sum(p.numel() for p in model.parameters()) / 1e9
     assert cli.main(["bench", "model", "--config", str(path), "--device", device, "--chunks", "1"]) == 0
     out = capsys.readouterr().out
-    assert "8/16 guided" in out and "parameters, random" in out
+    assert "8/16 guided" in out and f"{expected:.4g}B parameters, random" in out
     assert ("counted, not computed" in out) == (device == "meta")
 
 
@@ -81,7 +83,7 @@ def test_8_bits_say_what_they_change(capsys, tmp_path):
         cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
     )
     assert cli.main(["bench", "model", "--config", str(path), "--float8", "--chunks", "1"]) == 0
-    assert "matrices in e4m3; actions of one evaluation change by" in capsys.readouterr().out
+    assert "matrices in e4m3; action velocities of one evaluation change by" in capsys.readouterr().out
 
 
 def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
