@@ -107,8 +107,8 @@ def test_a_chunk_that_spans_minutes_is_refused_before_its_check_keeps_the_emerge
     long = dataclasses.replace(good, positions=q, step_period_ns=110_000_000)
     verdict = judge(panda, home, long)
     assert verdict.reasons == Reason.SCHEMA
-    assert "400 steps span 44.0 s, allowed 40.0 s" in verdict.sentence
-    short = dataclasses.replace(long, step_period_ns=50_000_000)
+    assert "400 steps span 44.0 s, allowed 12.0 s" in verdict.sentence
+    short = dataclasses.replace(long, step_period_ns=25_000_000)
     assert panda.filter(short, at_rest(home), START).decision == Decision.PASS
 
 

@@ -58,7 +58,7 @@ class SafetyParams:
     min_step_s: float = _p(0.005, "s", 0.001, 1.0, "shortest step period that is taken")
     max_step_s: float = _p(1.0, "s", 0.01, 10.0, "longest step period that is taken")
     max_chunk_s: float = _p(
-        40.0, "s", 0.1, 3600.0, "longest time a chunk may span: while it is checked nothing is heard"
+        12.0, "s", 0.1, 3600.0, "longest time a chunk may span: while it is checked nothing is heard"
     )
     future_s: float = _p(0.1, "s", 0.0, 10.0, "a chunk anchored farther in the future is refused")
     stale_s: float = _p(2.0, "s", 0.01, 60.0, "a chunk anchored longer ago is refused")
