@@ -15,8 +15,9 @@ from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, urdf_path
 from wam_ros.core.types import Decision, Reason, SafeTrajectory
-from wam_ros.safety.bounds import make_bounds
+from wam_ros.safety.bounds import Commanded, make_bounds
 from wam_ros.safety.checks import torque
+from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.motion import Motion
@@ -104,6 +105,24 @@ def test_an_srdf_forgives_no_overlap_that_it_does_not_name(tmp_path):
     (tmp_path / "three.srdf").write_text('<robot name="three"/>')
     with pytest.raises(WamError, match="one and three overlap at home"):
         load_safety_model(one_robot(tmp_path, urdf, ("a", "b"), "one", "three", srdf=str(tmp_path / "three.srdf")))
+
+
+def test_joints_whose_stops_end_within_rounding_stop_one_by_one_where_they_cannot_together(robots):
+    """Ruckig cannot synchronise the 8th and 9th joints here: their shortest stops differ by 1e-14 s."""
+    model = robots("bimanual")
+    q = np.array(model.embodiment.home) - 0.01 * model.gripper
+    dq = [-0.013975672316044005, 0.016405343234929683, -0.01695056415690299, 0.0224577234691416, -0.017394405440302657]
+    dq += [-0.022583333170897283, -0.0020366168393778222, 0.017052238478246613, 0.017052238478225824]
+    dq += [-0.016812263952081945, -0.025578357717373736, -0.025578357717338723]
+    dq += [0.01586618572582109, 0.00772934352646233]
+    ddq = [1.5488834163570446, -2.2611018759987096, 2.5357260189400734, -2.67889504883156, 1.7264689052047681]
+    ddq += [2.7128084810304745, 0.17099604972686505, -2.7141420417148265, -2.714142041730028, 2.45462739796564]
+    ddq += [4.071213062569419, 4.071213062595041, -1.5475915098882602, -0.8017170940226042]
+    start = Commanded(q, np.array(dq), np.array(ddq))
+    assert Stopper(14).stop(start, make_bounds(model, SafetyParams(), start)) is None
+    stop = SafetyFilter(model).stop(start, START)
+    assert stop is not None
+    assert not stop.dq[-1].any()
 
 
 def test_the_speed_of_every_tool_counts(robots):

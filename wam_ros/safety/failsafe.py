@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 import numpy as np
-from ruckig import ControlInterface, InputParameter, Result, Ruckig, Synchronization, Trajectory
+from ruckig import ControlInterface, InputParameter, Result, Ruckig, RuckigError, Synchronization, Trajectory
 
 from wam_ros.safety.bounds import Bounds, Commanded
 
@@ -29,7 +29,8 @@ class Stopper:
     def stop(self, state: Commanded, bounds: Bounds, synchronised: bool = True) -> np.ndarray | None:
         """(3, N, A) position, velocity and acceleration every sample until rest; the first row is `state`.
 
-        None where no stop exists (a state that is not finite).
+        None where none can be planned: a state that is not finite, or joints that would stop within rounding of each
+        other, which defeats their synchronisation.
         """
         rows, counts = self.stops(np.stack((state.q, state.dq, state.ddq))[None], bounds, synchronised)
         return rows if counts[0] else None
@@ -37,7 +38,7 @@ class Stopper:
     def stops(self, states: np.ndarray, bounds: Bounds, synchronised: bool = True) -> tuple[np.ndarray, np.ndarray]:
         """The same from many states (L, 3, A): all stops (3, N, A) one after another, and (L,) the samples of each.
 
-        0 samples where no stop exists.
+        0 samples where none can be planned.
         """
         given, trajectory, dt = self._input, self._trajectory, bounds.params.sample_s
         if bounds is not self._bounds:
@@ -49,7 +50,11 @@ class Stopper:
         for k in np.flatnonzero(finite).tolist():
             begin = states[k].tolist()
             given.current_position, given.current_velocity, given.current_acceleration = begin
-            if self._ruckig.calculate(given, trajectory) not in (Result.Working, Result.Finished):
+            try:
+                planned = self._ruckig.calculate(given, trajectory) in (Result.Working, Result.Finished)
+            except RuckigError:
+                planned = False
+            if not planned:
                 continue
             duration, at_time = trajectory.duration, trajectory.at_time
             steps = max(1, int(np.ceil(duration / dt - 1e-9)))

@@ -13,7 +13,7 @@ from wam_ros.safety.message import Finding
 from wam_ros.safety.motion import Motion
 from wam_ros.safety.retime import describe
 
-ENDLESS = Finding(Reason.NO_BRAKE, "the state is not finite")
+ENDLESS = Finding(Reason.NO_BRAKE, "no stop can be planned from this state")
 
 
 class ProvenStops:
