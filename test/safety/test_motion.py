@@ -10,7 +10,7 @@ from scipy.interpolate import BPoly
 
 from wam_ros.core.types import Reason
 from wam_ros.safety.bounds import Commanded, make_bounds
-from wam_ros.safety.checks import environment, self_collision, workspace
+from wam_ros.safety.checks import environment, self_collision, tcp_speed, workspace
 from wam_ros.safety.clearance import prove_clearance
 from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.model import load_safety_model
@@ -126,6 +126,28 @@ def test_beside_a_limit_no_path_of_steps_inside_leaves_it(model, home, seed):
     start = at_rest(np.r_[home[:7], rng.choice([0.04, 0.038])])
     motion = make_motion(way, start, make_bounds(model, SafetyParams(), start), 1.0)
     assert motion.bezier[..., 7].max() <= 0.04 + 1e-9
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_no_tool_is_faster_between_samples_than_what_is_measured(model, home, seed):
+    motion = random_motion(seed, joints=8)
+    bounds = make_bounds(model, SafetyParams(tcp_speed=0.01), at_rest(home))
+    measure = tcp_speed.check(motion, bounds)
+    q, dq = (dense(motion, order).reshape(-1, 8) for order in (0, 1))
+    speed = np.linalg.norm(model.tool_motion(q, dq)[1], axis=1).reshape(len(motion) - 1, -1)
+    assert (speed.max(axis=1) <= measure.measured[1:] + 1e-9).all()
+
+
+def test_a_steady_turn_is_as_fast_as_it_is_and_a_jump_within_an_interval_is_not_slow(model, home):
+    bounds = make_bounds(model, SafetyParams(tcp_speed=0.1), at_rest(home))
+    radius = np.linalg.norm(tool_pose(model, home).translation[:2])
+    turn = np.eye(8)[0] * 0.01  # rad per sample
+    q = home + np.outer(np.arange(5), turn)
+    steady = Motion(DT, q, np.tile(turn / DT, (5, 1)), 0 * q)
+    assert tcp_speed.check(steady, bounds).measured == pytest.approx(0.01 / DT * radius, rel=1e-3)
+    jump = Motion(DT, q[:2], 0 * q[:2], 0 * q[:2])
+    assert tcp_speed.check(jump, bounds).measured[1] >= 15 / 8 * 0.01 / DT * radius  # in the middle of the quintic
 
 
 def test_a_slower_path_meets_the_same_steps_later(model, home):
