@@ -29,7 +29,7 @@ from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.nodes.inference_node import InferenceNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
-from wam_ros.ros.inferring import InferenceParams  # noqa: E402
+from wam_ros.ros.inferring import InferenceParams, make_policy  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
 
@@ -393,6 +393,12 @@ def test_a_model_that_cannot_be_loaded_fails_to_configure_by_name(make_rig, capf
 def test_absurd_chunking_parameters_are_refused_by_name(parameters, why, capfd):
     with pytest.raises(Exception, match=why):
         Rig(ColourPolicy(), **parameters)
+
+
+@pytest.mark.parametrize("what", [{"chunking": "lookahead"}, {"memory": "imagined"}])
+def test_what_goes_on_from_one_imagination_takes_one_candidate(what):
+    with pytest.raises(WamError, match="candidates is 2.*must be 1"):
+        make_policy(InferenceParams(candidates=2, **what), PANDA, "tiny", "")
 
 
 def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig, capfd):

@@ -66,6 +66,9 @@ class InferenceParams:
 
 def make_policy(p: InferenceParams, robot: Embodiment, model: str, checkpoint: str) -> Policy:
     """Load a model; raises `WamError` with the choices."""
+    if p.candidates > 1 and (p.chunking == "lookahead" or p.memory == "imagined"):
+        what = "chunking lookahead" if p.chunking == "lookahead" else "memory imagined"
+        raise WamError(f"candidates is {p.candidates}, but {what} goes on from what one chunk imagined: it must be 1")
     from wam_ros.models import load_policy  # torch only where the model runs
 
     policy = load_policy(model, checkpoint, robot, threads=p.threads, steps=p.steps, memory=p.memory)
