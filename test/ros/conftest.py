@@ -12,7 +12,7 @@ import pytest
 from wam_ros.core.resources import share_dir
 
 DEADLINE_S = 30.0
-DOMAIN = 100 + os.getpid() % 100
+DOMAIN = int(os.environ["ROS_DOMAIN_ID"])  # see test/conftest.py
 
 
 class Arena:

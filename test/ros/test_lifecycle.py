@@ -223,14 +223,11 @@ PROGRAM = textwrap.dedent(
 
 
 def start(*arguments, **options):
-    # The domain of the arena fixture is that of this process's id.
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(100 + os.getpid() % 100)}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "--ros-args", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment,
         **options,
     )
 
