@@ -26,6 +26,8 @@ from wam_ros.ros import qos
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
 
+from .conftest import DOMAIN
+
 pytestmark = pytest.mark.ros
 SUCCESS, FAILURE, ERROR = (
     TransitionCallbackReturn.SUCCESS,
@@ -228,6 +230,7 @@ def start(*arguments, **options):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "ROS_DOMAIN_ID": str(DOMAIN)},
         **options,
     )
 
