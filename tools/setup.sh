@@ -43,7 +43,7 @@ if [ -f "$VENV/.wam_ros_distro" ] && [ "$(cat "$VENV/.wam_ros_distro")" != "$ROS
   fail "$VENV holds ROS 2 $(cat "$VENV/.wam_ros_distro"), not $ROS_DISTRO; name another folder with VENV="
 fi
 
-# --- what pip cannot bring: a compiler, Python's headers, off-screen OpenGL -------------------------------------------
+# What pip cannot bring: a compiler, Python's headers, off-screen OpenGL.
 missing_packages() {
   command -v g++ >/dev/null && command -v make >/dev/null || echo build-essential
   "$PYTHON" -c 'import os, sys, sysconfig as s; sys.exit(not os.path.exists(s.get_path("include") + "/Python.h"))' ||
