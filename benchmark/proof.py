@@ -72,7 +72,7 @@ def offences(
         ("jerk", dddq, limits.jerk * params.jerk_fraction),
     ):
         bad += beyond(model, name, value, allowed)
-    tau = np.array([_torque(model, *rows) for rows in zip(trajectory.q, trajectory.dq, trajectory.ddq, strict=True)])
+    tau = _torque(model, trajectory.q, trajectory.dq, trajectory.ddq)
     bad += beyond(model, "effort", tau, limits.effort * params.torque_fraction)
     if distances:
         bad += too_near(model, params, q, start.q)
@@ -108,10 +108,12 @@ def too_near(model: SafetyModel, params: SafetyParams, q: np.ndarray, q0: np.nda
 
 
 def _torque(model: SafetyModel, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-    """M(q) ddq + C dq + g + damping: by the mass matrix instead of the recursion the filter uses."""
-    full, v, a = (f(x[None])[0] for f, x in zip((model.full_q, model.full_v, model.full_v), (q, dq, ddq), strict=True))
-    data = model.pin.createData()
-    mass = np.array(pin.crba(model.pin, data, full))
-    mass = np.triu(mass) + np.triu(mass, 1).T
-    bias = pin.nonLinearEffects(model.pin, data, full, v)
-    return (mass @ a + bias + model.damping * v) @ model._spread
+    """(N, A) by M(q) ddq + C dq + g + damping: by the mass matrix instead of the recursion the filter uses."""
+    full, v, a = model.full_q(q), model.full_v(dq), model.full_v(ddq)
+    data, tau = model.pin.createData(), model.damping * v
+    for k in range(len(q)):
+        upper = np.triu(pin.crba(model.pin, data, full[k]))
+        tau[k] += (
+            upper @ a[k] + a[k] @ upper - upper.diagonal() * a[k] + pin.nonLinearEffects(model.pin, data, full[k], v[k])
+        )
+    return tau @ model._spread

@@ -9,10 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import hashlib
 import json
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,13 +19,13 @@ from pathlib import Path
 import numpy as np
 from rich.progress import Progress
 
+from benchmark.digest import digest
 from benchmark.hostile import moving_states, random_path, random_pose, spoiled
 from benchmark.proof import beyond, fine, offences
 from benchmark.second_engine import SecondEngine
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.resources import share_dir
 from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory
-from wam_ros.safety import CHECKS, load_checks
+from wam_ros.safety import CHECKS
 from wam_ros.safety.bounds import Commanded, Floor
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import SafetyModel, load_safety_model
@@ -215,19 +213,6 @@ def count(table: dict[str, int], names: list[str]) -> None:
     """Add one for each name."""
     for name in names:
         table[name] = table.get(name, 0) + 1
-
-
-def digest() -> str:
-    """Of everything that an answer depends on: the code that is loaded, and the robots and worlds it reads."""
-    load_checks("motion")  # loads those of every stage
-    share, home = share_dir(), Path(__file__).parents[1]
-    loaded = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
-    files = [f for f in loaded if f.is_relative_to(home / "wam_ros") or f.is_relative_to(home / "benchmark")]
-    files += [f for folder in ("config/embodiments", "config/worlds", "urdf") for f in (share / folder).iterdir()]
-    told = hashlib.sha256()
-    for path in sorted(files):
-        told.update(path.name.encode() + path.read_bytes())
-    return told.hexdigest()[:16]
 
 
 robot_named = functools.cache(Robot)  # one of each per process

@@ -8,11 +8,12 @@ import pytest
 pytest.importorskip("mujoco")
 
 from benchmark.safety_properties import ROBOTS
-from benchmark.second_engine import WATCHED, SecondEngine, between
+from benchmark.second_engine import ACCURACY, WATCHED, SecondEngine, between
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.safety.model import SafetyModel, load_safety_model
 from wam_ros.safety.motion import Motion
+from wam_ros.safety.params import SafetyParams
 
 APART = 1e-4  # m
 
@@ -59,10 +60,40 @@ def test_efforts_agree(both):
     assert np.abs(engine.torque(q, dq, ddq) - model.torque(q, dq, ddq)).max() < 1e-9
 
 
+def test_no_body_moves_farther_than_the_reach_of_the_joints_says(both):
+    model, engine = both
+    rng = np.random.default_rng(4)
+    for q in model.random_q(20, seed=4):
+        other = q + rng.normal(size=q.shape) * np.where(model.sliding, 0.003, 0.3)
+        before, after = engine.pose(q), engine.pose(other)
+        allowed = np.abs(engine.spread @ (other - q)) @ engine.reach
+        assert 0 < np.linalg.norm(after - before, axis=1).max() <= allowed
+
+
+def test_what_advancement_leaves_out_is_far_enough(both):
+    """The same words as from looking at every place, for motions that come too near and for those that do not."""
+    model, engine = both
+    params, rng, seen = SafetyParams(), np.random.default_rng(6), set()
+    poses = model.random_q(24, seed=6)
+    for k, (a, b) in enumerate(zip(poses[::2], poses[1::2], strict=True)):
+        a = a if k % 2 else np.array(model.embodiment.home)
+        b = a + (b - a) * rng.uniform(0.02, 1)
+        share = np.linspace(0, 1, 12)[:, None]
+        q = a + (b - a) * share**3 * (10 - 15 * share + 6 * share**2)
+        t = SafeTrajectory(0, model.joint_names, np.arange(12) * 0.1, q, np.gradient(q, 0.1, axis=0), 0 * q)
+        places = [row for u in np.arange(10) / 10 for row in between(t, u)] + [q[-1]]
+        spare = [d - (w or params.self_clearance_m) for row in places for d, w, _ in engine.distances(row)]
+        worst, found = min(spare, default=1.0), engine.too_near(t, params)
+        seen.add(bool(found))
+        assert bool(found) == (worst < -ACCURACY)
+        assert not found or f"{-worst:.6f}" in found
+    assert seen == {True, False}
+
+
 def test_a_place_between_samples_is_the_same_by_both_formulas():
     rng = np.random.default_rng(1)
     q, dq, ddq = rng.normal(size=(3, 5, 2))
     t = SafeTrajectory(0, ("a", "b"), np.arange(5) * 0.01, q, dq, ddq)
     motion = Motion(0.01, q, dq, ddq)
     for k, u in ((0, 0.1), (2, 0.5), (3, 0.9)):
-        assert np.allclose(between(t, k, u), motion.at(k, u), atol=1e-12)
+        assert np.allclose(between(t, u)[k], motion.at(k, u), atol=1e-12)
