@@ -14,8 +14,11 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.srv import HoldObject
 
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.ros.obstacles import MOST_MARKERS, change_from_cloud, changes_from_markers, load_from_request
-from wam_ros.safety.live import ALL
+from wam_ros.safety.live import ALL, LiveWorld
+from wam_ros.safety.model import load_safety_model
+from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.world import require_obstacle
 
 pytestmark = pytest.mark.ros
@@ -120,6 +123,41 @@ def test_points_that_were_not_measured_or_are_far_away_are_left_out_and_an_empty
     assert change.obstacle.points == pytest.approx(np.array([[0.55, 0.05, 0.05]]))
     change = change_from_cloud(cloud(np.zeros((0, 3))), 0.1, 0.5)
     assert np.abs(change.obstacle.points).min() > 40
+
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    "points", [[[NAN] * 3], [[NAN] * 3] * 1000, [[-INF] * 3], [[NAN, 0.1, 0.2], [0.1, NAN, INF], [0.1, 0.2, NAN]]]
+)
+@pytest.mark.parametrize("kind", [PointField.FLOAT32, PointField.FLOAT64])
+def test_a_cloud_without_one_measured_point_is_a_blind_sensor_and_no_empty_room(points, kind):
+    change = change_from_cloud(cloud(points, kind=kind), 0.1, 0.5)
+    assert change.obstacle is None
+    assert change.refusal == f"obstacle_points is blind: none of its {len(points)} points was measured"
+
+
+@pytest.mark.parametrize(
+    "points", [np.zeros((0, 3)), [[INF] * 3], [[NAN] * 3, [INF] * 3], [[INF, -INF, 0]], [[1e4] * 3]]
+)
+def test_no_points_at_all_or_rays_that_found_nothing_are_an_empty_room(points):
+    change = change_from_cloud(cloud(points), 0.1, 0.5)
+    assert not change.refusal
+    assert np.abs(change.obstacle.points).min() > 40
+
+
+def test_a_blind_sensor_is_in_doubt_by_name_until_it_sees_again():
+    live = LiveWorld(load_safety_model(load_embodiment("panda")), SafetyParams())
+    seeing, blind = (change_from_cloud(cloud(p), 0.1, 0.5) for p in ([[2.0, 2.0, 2.0]], [[NAN] * 3] * 300))
+    now_ns = 5 * 10**9
+    live.take(seeing, now_ns)
+    assert not live.doubt(now_ns)
+    live.take(blind, now_ns)
+    assert "obstacle_points is blind" in live.doubt(now_ns)
+    assert "points" in live.obstacles(), "what was seen last still stands there"
+    live.take(seeing, now_ns)
+    assert not live.doubt(now_ns)
 
 
 def test_clouds_whose_sizes_contradict_each_other_are_refused():

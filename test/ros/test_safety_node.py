@@ -341,7 +341,8 @@ def test_an_obstacle_in_an_unknown_frame_stops_the_arm_by_name(arena, arm, cell,
     assert "panda_lnk0" in capfd.readouterr().err
 
 
-def test_a_point_cloud_must_keep_coming_once_it_came(arena, arm, cell):
+@pytest.mark.parametrize(("blind", "words"), [(False, "'points' was last seen"), (True, "obstacle_points is blind")])
+def test_a_point_cloud_must_keep_coming_once_it_came_and_must_see(arena, arm, cell, blind, words):
     publisher = arena.observer.create_publisher(PointCloud2, "obstacle_points", qos.STATUS)
     arena.until(lambda: publisher.get_subscription_count() == 1)
     fields = [PointField(name=n, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, n in enumerate("xyz")]
@@ -357,8 +358,9 @@ def test_a_point_cloud_must_keep_coming_once_it_came(arena, arm, cell):
 
     cell.arm_it()
     arena.until(arm.moving, see)
-    arena.until(lambda: any("'points' was last seen" in r.sentence for r in cell.reports), feed)
-    arena.until(arm.at_rest, feed, seconds=5.0)
+    cloud.data = np.full((50, 3), np.nan, np.float32).tobytes()
+    arena.until(lambda: any(words in r.sentence for r in cell.reports), see if blind else feed)
+    arena.until(arm.at_rest, see if blind else feed, seconds=5.0)
 
 
 def test_what_is_held_is_said_and_nonsense_is_refused(arena, arm, cell):

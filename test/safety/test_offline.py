@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import zipfile
 
@@ -13,6 +14,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.offline import KEYS, START_NS, answers, judge, read_batch, worst_first
+from wam_ros.safety.params import SafetyParams
 
 from .tools import make_chunk
 
@@ -193,3 +195,14 @@ def test_the_pairs_that_are_not_watched_can_be_reviewed(tmp_path, model, capsys)
     assert '<disable_collisions link1="panda_link1" link2="panda_link2" reason="Adjacent"/>' in printed
     assert run("pairs", "--embodiment", "panda", "--out", tmp_path / "panda.srdf") == 0
     assert (tmp_path / "panda.srdf").read_text() == printed
+
+
+def test_help_says_of_every_margin_what_it_means_and_in_which_unit(capsys):
+    with pytest.raises(SystemExit):
+        run("filter", "--help")
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for field in dataclasses.fields(SafetyParams):
+        option = f"--{field.name.replace('_', '-')} "
+        unit = field.metadata["unit"]
+        meaning = field.metadata["doc"] + (f" [{unit}]" if unit != "1" else "")
+        assert meaning in text.split(option, 1)[1].split(" --", 1)[0], option

@@ -22,6 +22,7 @@ from wam_ros.safety.world import Cloud, Obstacle
 from wam_ros.srv import HoldObject
 
 CLOUD = "points"  # name of the obstacle that a point cloud is
+TOPIC = "obstacle_points"  # where it is heard
 MOST_MARKERS = 1000
 MOST_POINTS = 300_000  # of one message: 50 ms of work for the thread that watches the arm
 FAR = 50.0  # m; points farther from the origin of their frame are not in reach of any arm
@@ -76,6 +77,9 @@ def _change(marker: Marker) -> Change:
 def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Change:
     """The points of a cloud as one obstacle of voxels; those that are not finite or out of reach are left out.
 
+    A cloud without points tells an empty room, and so does one whose rays all came back with nothing: +inf by REP-117.
+    One that has points but not a single measured one tells nothing: it is refused, because a blind sensor is no news.
+
     Args:
         msg: with float32 or float64 fields x, y, z; the robot itself must not be in it.
         voxel_m: edge of a voxel.
@@ -83,6 +87,7 @@ def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Ch
     """
     try:
         points = _points(msg)
+        _require_sight(points)
     except WamError as error:
         return Change(CLOUD, None, refusal=str(error), source=CLOUD)
     points = points[(np.abs(points) < FAR).all(axis=1)]  # NaN is not
@@ -90,6 +95,13 @@ def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Ch
         points = np.full((1, 3), FAR)
     cloud = Cloud("points", (voxel_m,), (0.0, 0.0, 0.0), points=_voxels(points, voxel_m))
     return Change(CLOUD, cloud, msg.header.frame_id, time_to_ns(msg.header.stamp), lifetime_s, source=CLOUD)
+
+
+def _require_sight(points: np.ndarray) -> None:
+    """Raise `WamError` when there are points (N, 3) m but none was measured: all hold NaN, or -inf without +inf."""
+    seen = np.isfinite(points).all(axis=1) | (~np.isnan(points).any(axis=1) & (points == np.inf).any(axis=1))
+    if len(points) and not seen.any():
+        raise WamError(f"{TOPIC} is blind: none of its {len(points)} points was measured")
 
 
 def _voxels(points: np.ndarray, edge: float) -> np.ndarray:
@@ -175,7 +187,7 @@ class ObstacleTopics:
         self._voxel_m, self._lifetime_s = voxel_m, lifetime_s
         node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.STATUS)
         node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.LATCHED, event_callbacks=qos.quiet())
-        node.create_subscription(PointCloud2, "obstacle_points", self._on_cloud, qos.JOINT_STATES)
+        node.create_subscription(PointCloud2, TOPIC, self._on_cloud, qos.JOINT_STATES)
         node.create_service(HoldObject, "~/hold", self._on_hold)
 
     def _on_markers(self, msg: MarkerArray) -> None:

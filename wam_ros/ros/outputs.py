@@ -52,8 +52,8 @@ class Outputs:
             self._all.append(make_controller(gripper, node, _pick(embodiment, columns), columns, name, options))
         joints = read_urdf(embodiment.urdf_path)
         for output in self._all:
-            names = (require_known("joint", name, joints) for name in output.joint_names)
-            output.velocity = np.array([joints[name].velocity for name in names])
+            found = [joints[require_known("joint", name, joints)] for name in output.joint_names]
+            output.velocity = np.array([joint.velocity for joint in found])
         self.arm: Output = self._all[0]
         for output in self._all:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:

@@ -101,7 +101,8 @@ def _trajectory(head: JointTrajectory, ns: np.ndarray, rows: dict[str, np.ndarra
     word, _, number = head.header.frame_id.partition(" ")
     seq = int(number) if word == "chunk" and number.isdecimal() else 0
     start_ns, names = time_to_ns(head.header.stamp), tuple(head.joint_names)
-    return SafeTrajectory(start_ns, names, ns / NS, *(rows[field] for field in _ROWS), chunk_seq=seq)
+    q, dq, ddq = (rows[field] for field in _ROWS)
+    return SafeTrajectory(start_ns, names, ns / NS, q, dq, ddq, seq)
 
 
 def _message(data: bytes) -> JointTrajectory:
@@ -165,6 +166,6 @@ def _layout(begin: int, sizes: Sequence[int], order: str) -> np.dtype:
             fields.append((f"row {k}", (order + "f8", (size,)), at))
             at += 8 * size
     fields += [("sec", order + "i4", at), ("nanosec", order + "u4", at + 4)]
-    names, formats, offsets = zip(*fields, strict=True)
-    offsets = [offset - begin for offset in offsets]
+    names, formats, places = zip(*fields, strict=True)
+    offsets = [place - begin for place in places]
     return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": at + 8 - begin})

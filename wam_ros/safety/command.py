@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 import tyro
@@ -26,6 +27,16 @@ SHOWN = 5  # sentences of the worst answers in the table
 COLOURS = {"pass": "green", "scaled": "yellow", "truncated": "dark_orange", "brake": "red", "reject": "red"}
 
 
+def _with_help() -> type:
+    """`SafetyParams` whose fields tell the command line what they mean."""
+    types, told = get_type_hints(SafetyParams), []
+    for f in dataclasses.fields(SafetyParams):
+        unit = "" if f.metadata["unit"] == "1" else f" [{f.metadata['unit']}]"
+        kind: Any = Annotated[types[f.name], tyro.conf.arg(help=f.metadata["doc"] + unit)]
+        told.append((f.name, kind, field(default=f.default, metadata=f.metadata)))
+    return dataclasses.make_dataclass("Margins", told, bases=(SafetyParams,), frozen=True)
+
+
 @dataclass(frozen=True)
 class Filter:
     """Judge chunks before anything moves.
@@ -39,7 +50,9 @@ class Filter:
     embodiment: str = "panda"  # robot: a name in config/embodiments or the path of a YAML file
     world: str = ""  # what stands around it: a name in config/worlds or a YAML file; empty: the embodiment's
     picture: Path | None = None  # draw the worst answers into this .png
-    params: Annotated[SafetyParams, tyro.conf.arg(name="")] = field(default_factory=SafetyParams)
+    params: Annotated[SafetyParams, tyro.conf.arg(name="", constructor=_with_help())] = field(
+        default_factory=SafetyParams
+    )
 
 
 @dataclass(frozen=True)
