@@ -55,9 +55,10 @@ def test_a_ramp_is_kept_when_enlarged():
     assert np.abs(out[0, 3:-3, 0] - expected[3:-3]).max() <= 0.51
 
 
-def test_the_result_never_shares_memory():
+def test_the_result_is_contiguous_and_never_shares_memory():
     image = noise(8, 8, 3)
     assert not np.shares_memory(resize(image, 8, 8), image)
+    assert all(resize(image, *size).flags.c_contiguous for size in ((8, 8), (4, 4), (5, 7)))
     assert np.array_equal(resize(image, 8, 8), image)
 
 

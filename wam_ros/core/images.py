@@ -13,6 +13,8 @@ import numpy as np
 from wam_ros.core.errors import WamError
 
 _WEIGHT_ONE = 1 << 16  # bilinear weights are multiples of 2^-16: float64 sums of weight x pixel are then exact
+_BAND = 4  # rows of a result that are made together: fewer convert what they share again, more multiply by zeros
+_PIXEL = np.dtype("V12")  # three floats that move together
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -39,22 +41,24 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if rows % height == 0 and columns % width == 0:
         return _average_blocks(image, rows // height, columns // width)
     flat = image.reshape(*image.shape[:-2], columns * 3)
-    narrow = _weigh_rows(flat, _triangle_taps(rows, height), np.float32)
-    turned = narrow.reshape(-1, columns, 3).transpose(1, 0, 2).reshape(columns, -1)
-    small = _weigh_rows(turned, _triangle_taps(columns, width), np.float64)
+    narrow = _weigh_rows(flat, _triangle_bands(rows, height), np.float32)
+    turned = np.ascontiguousarray(narrow.view(_PIXEL).reshape(-1, columns).T).view(np.float32).reshape(columns, -1)
+    small = _weigh_rows(turned, _triangle_bands(columns, width), np.float64)
     small = small.reshape(width, -1, 3).transpose(1, 0, 2).reshape(*image.shape[:-3], height, width, 3)
-    return np.floor(small + 0.5).astype(np.uint8)
+    return np.floor(small + 0.5).astype(np.uint8, order="C")
 
 
-def _weigh_rows(values: np.ndarray, taps: list[tuple[int, np.ndarray]], dtype: type) -> np.ndarray:
+def _weigh_rows(values: np.ndarray, bands: list[tuple[int, int, np.ndarray]], dtype: type) -> np.ndarray:
     """(..., n_out, W) weighted sums of rows of `values` (..., n_in, W), of each only the few rows that count.
 
     Exact: weights are whole multiples of 1 / `_WEIGHT_ONE` that sum to one, so that sums of pixels need 24 bits, which
     is single precision, and sums of such sums 40. Only what is summed is converted: it stays in the processor's cache.
     """
-    out = np.empty((*values.shape[:-2], len(taps), values.shape[-1]), dtype)
-    for k, (first, weights) in enumerate(taps):
-        out[..., k, :] = weights.astype(dtype) @ values[..., first : first + len(weights), :].astype(dtype)
+    last, _, weights = bands[-1]
+    out = np.empty((*values.shape[:-2], last + len(weights), values.shape[-1]), dtype)
+    for k, first, weights in bands:
+        some = values[..., first : first + weights.shape[1], :].astype(dtype)
+        np.matmul(weights.astype(dtype), some, out=out[..., k : k + len(weights), :])
     return out
 
 
@@ -67,15 +71,22 @@ def _average_blocks(image: np.ndarray, fy: int, fx: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _triangle_taps(n_in: int, n_out: int) -> list[tuple[int, np.ndarray]]:
-    """For each of `n_out` rows the first of the `n_in` rows that count, and their weights, which sum to exactly one."""
+def _triangle_bands(n_in: int, n_out: int) -> list[tuple[int, int, np.ndarray]]:
+    """(k, first, weights (m, n)): rows k to k + m of `n_out` are weighted sums of rows first to first + n of `n_in`.
+
+    The weights of each row sum to exactly one. `_BAND` neighbours share most of the rows that count.
+    """
     scale = n_in / n_out
     centres = (np.arange(n_out) + 0.5) * scale - 0.5
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in) - centres[:, None]) / max(scale, 1.0))
     whole = np.rint(weights / weights.sum(axis=1, keepdims=True) * _WEIGHT_ONE)
     whole[np.arange(n_out), whole.argmax(axis=1)] += _WEIGHT_ONE - whole.sum(axis=1)
-    used = [np.flatnonzero(row)[[0, -1]] for row in whole]
-    return [(int(a), row[a : b + 1] / _WEIGHT_ONE) for row, (a, b) in zip(whole, used, strict=True)]
+    bands = []
+    for k in range(0, n_out, _BAND):
+        band = whole[k : k + _BAND] / _WEIGHT_ONE
+        used = np.flatnonzero(band.any(axis=0))
+        bands.append((k, int(used[0]), np.ascontiguousarray(band[:, used[0] : used[-1] + 1])))
+    return bands
 
 
 def tile(frames: np.ndarray) -> np.ndarray:
