@@ -121,7 +121,16 @@ def test_at_rest_or_with_errors_that_are_no_lag_nothing_is_said():
 
 
 @pytest.mark.parametrize(
-    ("frame", "seq"), [("chunk 12", 12), ("chunk 0", 0), ("", None), ("panda_link0", None), ("chunk x", None)]
+    ("frame", "seq"),
+    [
+        ("chunk 12", 12),
+        ("chunk 0", 0),
+        ("chunk 7 of /safety_node (process 12)", 7),
+        ("", None),
+        ("chunk", None),
+        ("panda_link0", None),
+        ("chunk x", None),
+    ],
 )
 def test_a_trajectory_names_its_chunk(frame, seq):
     assert chunk_number(frame) == seq

@@ -14,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.ros.convert import trajectory_from_msg, trajectory_from_wire, trajectory_to_msg, trajectory_to_wire
+from wam_ros.ros.trajectories import sender_from_wire
 
 pytestmark = pytest.mark.ros
 
@@ -60,6 +61,14 @@ def test_fields_can_be_left_out(velocities):
     assert deserialize_message(wire, JointTrajectory) == message
 
 
+@pytest.mark.parametrize("name", ["", "/safety_node (process 12, 0a1b2c)", "one of two", "ä" * 300])
+def test_who_a_trajectory_is_from_travels_with_it(name):
+    given = trajectory(seq=12)
+    wire = trajectory_to_wire(given, name)
+    assert sender_from_wire(wire) == name
+    assert_equal(trajectory_from_wire(wire), given)
+
+
 def test_the_other_byte_order_is_read():
     head = struct.pack(">iI", 5, 6) + struct.pack(">I8s", 8, b"chunk 3\0") + struct.pack(">II4s", 1, 2, b"a\0\0\0")
     point = struct.pack(">Id I4xd I4xd I iI", 1, 1.5, 1, -2.5, 1, 3.5, 0, 0, 0)
@@ -94,4 +103,5 @@ def test_no_bytes_do_harm():
             found = trajectory_from_wire(bytes(spoilt))
         except WamError:
             continue
+        assert isinstance(sender_from_wire(bytes(spoilt)), str)
         assert found.q.shape == found.dq.shape == found.ddq.shape == (len(found.t), len(found.joint_names))

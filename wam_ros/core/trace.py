@@ -134,8 +134,8 @@ class Trace:
 
 
 def chunk_number(frame_id: str) -> int | None:
-    """The chunk that a trajectory's frame id names (`chunk 12`), or None."""
-    word, _, number = frame_id.partition(" ")
+    """The chunk that a trajectory's frame id names (`chunk 12` or `chunk 12 of NODE`), or None."""
+    word, number, *_ = *frame_id.split(" ", 2), "", ""
     return int(number) if word == "chunk" and number.isdecimal() else None
 
 

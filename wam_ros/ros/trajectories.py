@@ -16,6 +16,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.trace import chunk_number
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.ros.fields import doubles, ns_to_duration, ns_to_time, require_size, time_to_ns
 
@@ -55,9 +56,16 @@ def trajectory_from_msg(msg: JointTrajectory) -> SafeTrajectory:
     return _trajectory(msg, np.array([time_to_ns(point.time_from_start) for point in msg.points]), rows)
 
 
-def trajectory_to_wire(trajectory: SafeTrajectory, *, velocities: bool = True, accelerations: bool = True) -> bytes:
-    """What a publisher sends for `trajectory_to_msg(trajectory)`, with or without some of its fields."""
-    head = serialize_message(_head(trajectory))
+def trajectory_to_wire(
+    trajectory: SafeTrajectory, sender: str = "", *, velocities: bool = True, accelerations: bool = True
+) -> bytes:
+    """What a publisher sends for `trajectory_to_msg(trajectory)`, with or without some of its fields.
+
+    Who it is from may follow the chunk's number in `frame_id`; `sender_from_wire` reads it.
+    """
+    msg = _head(trajectory)
+    msg.header.frame_id += f" of {sender}" if sender else ""
+    head = serialize_message(msg)
     at, order = _count_at(head), _ORDER[head[:2]]
     rows = (trajectory.q, trajectory.dq if velocities else None, trajectory.ddq if accelerations else None, None)
     ns = np.rint(trajectory.t * NS).astype(np.int64)
@@ -86,6 +94,13 @@ def trajectory_from_wire(data: bytes) -> SafeTrajectory:
         raise WamError(f"no JointTrajectory: {' '.join(str(error).split())}") from error
 
 
+def sender_from_wire(data: bytes) -> str:
+    """Who a trajectory is from, of the bytes that `trajectory_from_wire` has read; empty when it does not say."""
+    begin = _ENCODING + 12
+    (length,) = struct.unpack_from(_ORDER.get(data[:2], "<") + "I", data, begin - 4)
+    return data[begin : begin + max(0, length - 1)].decode("utf-8", "replace").partition(" of ")[2]
+
+
 def _head(trajectory: SafeTrajectory) -> JointTrajectory:
     """Trajectory message without points: absolute start in the stamp, the chunk's number in `frame_id`."""
     msg = JointTrajectory(joint_names=list(trajectory.joint_names))
@@ -98,8 +113,7 @@ def _trajectory(head: JointTrajectory, ns: np.ndarray, rows: dict[str, np.ndarra
     """Trajectory of a message's head, its points' times (N,) and `_ROWS`, each (N, A)."""
     if ns[0] != 0 or (np.diff(ns) <= 0).any():
         raise WamError("JointTrajectory.points: time_from_start must rise from 0")
-    word, _, number = head.header.frame_id.partition(" ")
-    seq = int(number) if word == "chunk" and number.isdecimal() else 0
+    seq = chunk_number(head.header.frame_id) or 0
     start_ns, names = time_to_ns(head.header.stamp), tuple(head.joint_names)
     q, dq, ddq = (rows[field] for field in _ROWS)
     return SafeTrajectory(start_ns, names, ns / NS, q, dq, ddq, seq)
