@@ -185,3 +185,16 @@ def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
     rig.offer_until(lambda: rig.complained("no recent joint state"), names=PANDA.joint_names[:-1])
     assert not rig.sent
     assert "panda_finger_joint1" in capfd.readouterr().err
+
+
+def test_a_second_bridge_is_told_by_the_names_of_both_topics_and_so_is_a_stranger_at_the_controller(arena, rig, capfd):
+    def warnings():
+        return [v.value for d in rig.diagnostics for v in d.status[0].values if v.key.startswith("warning")]
+
+    arena.spin(0.5, rig.live)
+    assert not any("publishers" in words for words in warnings())
+    arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
+    arena.until(lambda: f"/{TOPIC} has 2 publishers, also /observer" in warnings(), rig.live)
+    arena.add(BridgeNode)
+    arena.until(lambda: "/commanded_state has 2 publishers, also /bridge_node" in warnings(), rig.live)
+    assert "also /bridge_node" in capfd.readouterr().err

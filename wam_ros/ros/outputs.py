@@ -9,7 +9,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.ros.controllers import make_controller
-from wam_ros.ros.controllers.base import ControllerParams, Output
+from wam_ros.ros.controllers.base import ControllerParams, Output, rivals
 from wam_ros.ros.settings import SettingsReader
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.urdf import read_urdf
@@ -17,10 +17,11 @@ from wam_ros.safety.urdf import read_urdf
 GRIPPERS = ("gripper_command", "parallel_gripper_command")
 GRIPPER_NAME = "gripper_controller"
 MIN_STREAM_HZ = 100.0
+COMMANDED = "commanded_state"  # topic on which a bridge says what it commands
 
 
 class Outputs:
-    """Splits what is commanded between controllers.
+    """Splits what is commanded between controllers, and notices who else commands them.
 
     Args:
         node: that publishes.
@@ -58,6 +59,8 @@ class Outputs:
         for output in self._all:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:
                 raise WamError(f"rate_hz is {rate_hz:g}: '{output.name}' is streamed to, which takes 100 to 500 Hz")
+        self._node = node
+        self._rivals: list[str] = []
         self._readers = [SettingsReader(node, output) for output in self._all]
 
     @property
@@ -92,6 +95,11 @@ class Outputs:
         for output, reader in zip(self._all, self._readers, strict=True):
             output.poll()
             reader.poll()
+        before, bridges = self._rivals, rivals(self._node, self._node.resolve_topic_name(COMMANDED))
+        self._rivals = [w for w in (bridges, *(output.rivals for output in self._all)) if w]
+        for words in self._rivals:
+            if words not in before:
+                self._node.get_logger().warning(words)
 
     @property
     def missing(self) -> str:
@@ -110,8 +118,8 @@ class Outputs:
 
     @property
     def warnings(self) -> list[str]:
-        """What is not set as it should be."""
-        return [words for reader in self._readers for words in reader.warnings]
+        """What is not set as it should be, and who else speaks to the controllers or is a bridge like this one."""
+        return self._rivals + [words for reader in self._readers for words in reader.warnings]
 
     def listeners(self) -> int:
         """Controllers that listen."""

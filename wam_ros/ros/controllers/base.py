@@ -85,6 +85,7 @@ class Output:
         self._failure = ""
         self._publisher: Any = None  # of those that publish
         self._onlookers = 0
+        self.rivals = ""  # who else publishes to the controller, in words
 
     def settings(self) -> tuple[Setting, ...]:
         """What the controller must have set."""
@@ -112,8 +113,10 @@ class Output:
     def poll(self) -> None:
         """See who is there, ask what has to be asked; called a few times per second."""
         if self._publisher is not None:
-            infos = self.node.get_subscriptions_info_by_topic(self._publisher.topic_name)
+            topic = self._publisher.topic_name
+            infos = self.node.get_subscriptions_info_by_topic(topic)
             self._onlookers = sum(info.node_name.startswith(ONLOOKERS) for info in infos)
+            self.rivals = rivals(self.node, topic)
 
     def listeners(self) -> int:
         """How many controllers listen; who records or shows what is sent is none."""
@@ -132,6 +135,18 @@ class Output:
         """Only this controller's joints of a trajectory."""
         q, dq, ddq = (a[:, self.columns] for a in (trajectory.q, trajectory.dq, trajectory.ddq))
         return SafeTrajectory(trajectory.start_ns, self.joint_names, trajectory.t, q, dq, ddq, trajectory.chunk_seq)
+
+
+def rivals(node: Node, topic: str) -> str:
+    """Which other nodes publish on a topic that one node alone should, in words; empty when none does.
+
+    One that died without a word is still named until the middleware gives it up, some 20 s later.
+    """
+    infos = node.get_publishers_info_by_topic(topic)
+    names = sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
+    if node.get_fully_qualified_name() in names:
+        names.remove(node.get_fully_qualified_name())
+    return f"{topic} has {len(names) + 1} publishers, also {', '.join(names[:3])}" if names else ""
 
 
 def messages(kind: str, package: str, part: str) -> ModuleType:
