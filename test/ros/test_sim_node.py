@@ -1,5 +1,7 @@
 """sim_node over DDS speaks like a robot under ros2_control."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -23,10 +25,12 @@ from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.controller_server import read_trajectory
 from wam_ros.ros.controllers.joint_trajectory import TOPIC
+from wam_ros.sim.trajectory_controller import TrajectoryController
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
 STEP = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
+AHEAD_NS = 300_000_000  # from sending a trajectory to its start
 
 
 @pytest.fixture
@@ -127,6 +131,57 @@ def test_faster_than_time_the_clock_is_published_and_runs_faster(arena, arm):
     assert 2.5 < passed < 5.0
     steps = np.diff([convert.time_to_ns(m.clock) for m in clock]) / NS
     assert steps.min() >= 0.01 - 1e-9  # more often would only keep every node busy
+
+
+class Path:
+    """Pieces that follow each other as a bridge sends them: each begins in the state of the one before it."""
+
+    def __init__(self, q0):
+        self._controller = TrajectoryController(PANDA.joint_names, q0)
+
+    def at(self, at_ns):
+        """(A,) where the newest piece is then."""
+        return self._controller.sample(at_ns)[0]
+
+    def turn(self, start_ns, to, seconds):
+        """One smooth piece from where the path is at `start_ns` to rest at `to`; returns its message."""
+        q, dq, ddq = self._controller.sample(start_ns)
+        rest = np.zeros_like(q)
+        knots = np.array([0.0, seconds]), np.array([q, to]), np.array([dq, rest]), np.array([ddq, rest])
+        assert self._controller.set_trajectory(start_ns, PANDA.joint_names, *knots, start_ns) is None
+        return convert.trajectory_to_msg(SafeTrajectory(start_ns, PANDA.joint_names, *knots))
+
+
+def test_a_simulation_that_was_held_up_follows_all_it_was_sent_meanwhile(arena, arm):
+    """Neither what was replaced meanwhile is lost nor does the arm leap onto a path that it reaches too late."""
+    sim = arena.add(SimNode, camera_hz=0.5)
+    publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
+    arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
+    q0 = arm.state.positions
+    path, begun, truth = Path(q0), [], []
+
+    def turn(to, seconds):
+        begun.append(arena.now_ns() + AHEAD_NS)
+        publisher.publish(path.turn(begun[-1], to, seconds))
+        truth.append(copy.deepcopy(path))
+
+    turn(q0 + 2 * STEP, 1.5)
+    arena.spin(0.8)
+    arena.executor.remove_node(sim)
+    turn(q0 + STEP / 2, 0.8)
+    arena.spin(0.5)
+    turn(q0 + 2 * STEP, 0.8)
+    arena.spin(0.5)
+    for _ in range(20):
+        sim._on_timer()  # it catches up, and its executor has not heard anything yet
+    arena.executor.add_node(sim)
+    arena.until(lambda: arm.path()[1][-1] * NS > begun[-1] + NS)
+    off = []
+    for measured, at_s in zip(*arm.path(), strict=True):
+        at_ns = round(at_s * NS)
+        piece = max(0, sum(at_ns >= ns for ns in begun) - 1)
+        off.append(np.abs(measured - truth[piece].at(at_ns)).max())
+    assert max(off) < 6e-3
 
 
 @pytest.mark.parametrize("kind", ["forward_position", "forward_velocity"])

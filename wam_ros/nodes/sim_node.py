@@ -72,7 +72,9 @@ class SimNode(WamNode):
             )
             for camera in self.embodiment.cameras
         ]
-        ControllerServer(self, p.controller, self._controller, self._reached_ns, defer=self._when_reached)
+        self._server = ControllerServer(
+            self, p.controller, self._controller, self._reached_ns, defer=self._when_reached
+        )
         self.create_service(ResetEpisode, "~/reset_episode", self._on_reset)
 
     def activate(self) -> None:
@@ -113,7 +115,9 @@ class SimNode(WamNode):
         return self._origin_ns + round((time.monotonic_ns() - self._origin_steady_ns) * self.params.rate)
 
     def _on_timer(self) -> None:
-        self._stepper.advance(self._target_ns())
+        target_ns = self._target_ns()
+        self._server.hear()  # only then is everything known that was sent before the target
+        self._stepper.advance(target_ns)
 
     def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
         if not self.active:
@@ -124,6 +128,7 @@ class SimNode(WamNode):
         except (WamError, ValueError) as error:
             response.message = str(error)
             return response
+        self._server.hear()  # what is still waiting was meant for the old episode
         self._stepper.restart()
         response.ok = True
         return response

@@ -67,13 +67,24 @@ class ControllerServer:
                 "allow_nonzero_velocity_at_trajectory_end": False,
                 "cmd_timeout": 0.0,
             }
-            topic, on_message = "joint_trajectory", self._deferred(self._on_trajectory)
-            node.create_subscription(JointTrajectory, f"{self.name}/{topic}", on_message, qos.TRAJECTORY)
+            message, topic, callback = JointTrajectory, "joint_trajectory", self._on_trajectory
         else:
             self.parameters["interface_name"] = controller.interface
-            on_command = self._deferred(self._on_command)
-            node.create_subscription(Float64MultiArray, f"{self.name}/commands", on_command, qos.STREAM)
+            message, topic, callback = Float64MultiArray, "commands", self._on_command
+        self._subscription = node.create_subscription(
+            message, f"{self.name}/{topic}", self._deferred(callback), qos.COMMANDS
+        )
         node.create_service(GetParameters, f"{self.name}/get_parameters", self._on_get)
+
+    def hear(self) -> None:
+        """Take every message that waits, instead of leaving that to the executor, which serves timers first.
+
+        A simulation that was held up and then catches up would otherwise go beyond the instants of its commands.
+        """
+        handle = self._subscription.handle
+        with handle:
+            while (taken := handle.take_message(self._subscription.msg_type, False)) is not None:
+                self._subscription.callback(*taken)
 
     def _deferred(self, callback: Callable[[Any], None]) -> Callable[[Any, dict[str, Any]], None]:
         def on_message(msg: Any, info: dict[str, Any]) -> None:

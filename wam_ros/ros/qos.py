@@ -30,6 +30,7 @@ OBSERVATION = _profile(1)
 CHUNK = _profile(1, lifespan_s=2.0)  # longer than any chunk is good for; the receiver judges its age anyway
 TRAJECTORY = _profile(1)
 STREAM = _profile(1)  # one command per tick, only the newest counts; reliable, as controllers ask for
+COMMANDS = _profile(1000)  # of either, as a simulated controller hears them: each acts at its instant, however late
 JOINTS = _profile(1)  # joint states that we publish: heard by reliable and by best-effort listeners
 JOINT_STATES = _profile(1, reliable=False)  # joint states that we hear: takes whatever a driver offers
 LATCHED = _profile(1, latched=True)  # e-stop and mode: a late listener must know them
