@@ -128,18 +128,24 @@ class Arm:
         from sensor_msgs.msg import JointState
 
         from wam_ros.ros import convert
+        from wam_ros.ros.latest import Latest
 
         self.arena, self.joint_names, self._convert = arena, joint_names, convert
         self._states = arena.listen(JointState, "joint_states", QoSProfile(depth=500))
+        self._latest, self._newest = Latest(arena.observer, JointState, "joint_states"), None
         self._seq = 0
 
     @property
     def state(self):
-        """Newest measured joints, None before the first."""
-        return self._convert.joint_state_from_msg(self._states[-1], self.joint_names) if self._states else None
+        """Newest measured joints, None before the first; on a busy machine older ones still wait to be listed."""
+        self._newest = self._latest.take() or self._newest
+        return self._convert.joint_state_from_msg(self._newest, self.joint_names) if self._newest else None
 
     def path(self):
         """(N, A) every measured position so far, and (N,) stamps in s."""
+        newest = self.state.stamp_ns
+        stamp = lambda m: self._convert.time_to_ns(m.header.stamp)  # noqa: E731
+        self.arena.until(lambda: self._states and stamp(self._states[-1]) >= newest)
         states = [self._convert.joint_state_from_msg(m, self.joint_names) for m in self._states]
         return np.array([s.positions for s in states]), np.array([s.stamp_ns for s in states]) / 1e9
 

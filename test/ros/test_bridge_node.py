@@ -15,7 +15,7 @@ from wam_ros.msg import SafetyReport as SafetyReportMsg
 
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import NS, Decision, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.core.types import NS, Decision, Forwarding, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.controllers.joint_trajectory import TOPIC
@@ -170,6 +170,30 @@ def test_paused_it_passes_nothing_until_told_otherwise(arena, rig):
     assert not rig.sent
     assert arena.call(SetBool, "bridge_node/pause", data=False).success
     rig.offer_until(lambda: rig.sent)
+
+
+def test_it_tells_its_state_at_every_change_and_to_whoever_comes_late(arena, rig):
+    states = []
+    hear = lambda m: states.append(convert.bridge_state_from_msg(m))  # noqa: E731
+    arena.observer.create_subscription(DiagnosticStatus, "bridge_state", hear, qos.LATCHED)
+    arena.until(lambda: states and states[-1].forwarding == Forwarding.FORWARDING, rig.live)
+    before = len(states)
+    arena.until(lambda: len(states) > before + 3, rig.live)
+    rig.offer_until(lambda: states[-1].error, lambda: rig.move(lead_s=-0.5))
+    assert "after its start" in states[-1].error
+    assert arena.call(SetBool, "bridge_node/pause", data=True).success
+    arena.until(lambda: states[-1].forwarding == Forwarding.PAUSED, rig.live)
+    assert "`~/pause` with false" in states[-1].words
+    assert arena.call(SetBool, "bridge_node/pause", data=False).success
+    arena.until(lambda: states[-1].forwarding == Forwarding.FORWARDING, rig.live)
+    arena.until(lambda: states[-1].forwarding == Forwarding.UNHEARD)
+    rig.node.trigger_deactivate()
+    assert not arena.call(SetBool, "bridge_node/pause", data=False).success
+    late = []
+    hear = lambda m: late.append(convert.bridge_state_from_msg(m))  # noqa: E731
+    arena.observer.create_subscription(DiagnosticStatus, "bridge_state", hear, qos.LATCHED)
+    arena.until(lambda: late)
+    assert (late[0].forwarding, late[0].words) == (Forwarding.HELD_BACK, "the bridge is not active")
 
 
 def test_an_unknown_controller_is_refused_with_the_choices(arena, capfd):

@@ -12,6 +12,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 
 from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import JointState as JointStateMsg
 
@@ -307,3 +308,17 @@ def test_joint_states_of_uneven_arrays_are_refused(field):
 def test_a_stamp_that_no_message_can_hold_is_refused(ns):
     with pytest.raises(WamError, match="outside"):
         convert.ns_to_time(ns)
+
+
+@pytest.mark.parametrize("forwarding", types.Forwarding)
+def test_the_state_of_the_bridge_survives_the_wire(forwarding):
+    state = types.BridgeState(forwarding, "a sentence", "a refusal")
+    msg = convert.bridge_state_to_msg(state, "bridge_node: state", "panda")
+    assert convert.bridge_state_from_msg(deserialize_message(serialize_message(msg), type(msg))) == state
+    assert msg.level == [msg.OK, msg.WARN, msg.ERROR, msg.STALE][forwarding]
+
+
+def test_a_state_of_the_bridge_of_an_unknown_level_or_without_words_lets_nothing_begin():
+    said = convert.bridge_state_from_msg(DiagnosticStatus(level=b"\x09", message="x" * 9999))
+    assert (said.forwarding, len(said.words)) == (types.Forwarding.HELD_BACK, 300)
+    assert convert.bridge_state_from_msg(DiagnosticStatus(level=DiagnosticStatus.WARN)).words == "the bridge is paused"

@@ -143,8 +143,15 @@ def test_a_dry_run_judges_and_shows_but_never_moves(arena, arm):
     assert not cell.safe
 
 
-def test_it_arms_itself_when_told_so_at_start(arena, arm):
+def test_it_arms_itself_when_told_so_at_start_and_not_while_the_bridge_forwards_nothing(arena, arm):
     cell = Cell(arena, arm, arm_on_start=True)
+    cell.until_state(SafetyState.ARMED)
+    arena.call(SetBool, "bridge_node/pause", data=True)
+    cell.until_state(SafetyState.HOLD)
+    held = len(cell.reports)
+    arena.until(lambda: len(cell.reports) > held + 5)
+    assert {r.state for r in cell.reports[held:]} == {SafetyState.HOLD}
+    arena.call(SetBool, "bridge_node/pause", data=False)
     cell.until_state(SafetyState.ARMED)
 
 
@@ -226,8 +233,14 @@ def test_after_the_bridge_let_a_motion_pass_by_it_goes_on_from_rest(arena, arm, 
     cell.drive()
     assert arena.call(SetBool, "bridge_node/pause", data=True).success
     arena.until(arm.at_rest, cell.feed())
-    words = ("did not take the motion", "the bridge does not say what it commands")  # whichever is noticed first
-    arena.until(lambda: any(w in r.sentence for r in cell.reports for w in words), cell.feed())
+    cell.until_state(SafetyState.HOLD)
+    paused = len(cell.reports)
+    answer = arena.call(SetBool, "safety_node/arm", data=True)
+    assert not answer.success
+    assert "the bridge is paused" in answer.message
+    arena.until(lambda: len(cell.reports) > paused + 10, cell.feed())
+    assert {r.state for r in cell.reports[paused:]} == {SafetyState.HOLD}
+    assert all("the bridge is paused" in r.sentence for r in cell.reports[paused:] if r.decision == Decision.UNKNOWN)
     assert arena.call(SetBool, "bridge_node/pause", data=False).success
     arena.until(arm.moving, cell.feed())
     assert arena.call(SetBool, "safety_node/arm", data=False).success

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from wam_ros.core.interpolation import Curve
-from wam_ros.core.types import NS, JointState, SafeTrajectory
-from wam_ros.safety.bridge import Bridge
+from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, SafeTrajectory
+from wam_ros.safety.bridge import RESUME, Bridge
 from wam_ros.safety.gate import Gate
 from wam_ros.safety.lag import Lag
 from wam_ros.safety.player import Player
@@ -164,6 +164,36 @@ def test_without_its_controller_nothing_is_commanded_and_motion_begins_anew_from
     assert rig.offer(move(rig.now)) == ""
 
 
+@KINDS
+def test_it_says_whether_it_forwards_and_what_ends_it_when_not(streams):
+    rig = Rig(streams)
+    says = lambda: rig.bridge.state(rig.k * TICK, "a refusal")  # noqa: E731
+    rig.missing = "no controller listens"
+    rig.tick()
+    assert says() == BridgeState(Forwarding.HELD_BACK, "no controller listens", "a refusal")
+    rig.missing = ""
+    rig.tick()
+    assert says() == BridgeState(Forwarding.FORWARDING, "forwarding", "a refusal")
+    rig.bridge.pause(True)
+    assert says().forwarding == Forwarding.PAUSED
+    assert RESUME in says().words
+    rig.bridge.pause(False)
+    assert says().forwarding == Forwarding.FORWARDING
+    rig.tick(40, live=False)
+    assert says().forwarding == Forwarding.UNHEARD
+    rig.bridge.shut()
+    assert says() == BridgeState(Forwarding.HELD_BACK, "the bridge is not active", "a refusal")
+    rig.bridge.pause(False)
+    rig.commanded = None
+    rig.tick(2)
+    rig.offer(move(rig.now, direction=np.array([0.8] + [0.0] * 7)))
+    rig.follow = lambda q: HOME
+    rig.tick(150)
+    assert says().forwarding == Forwarding.HELD_BACK
+    assert "panda_joint1" in says().words
+    assert RESUME in says().words
+
+
 def test_a_failed_goal_is_forgotten():
     rig = Rig(False)
     rig.offer(move(rig.now))
@@ -244,3 +274,53 @@ def test_times_far_apart_do_not_add_up_to_a_lag():
         off = 0.5 if k % 10 == 0 else 0.0
         lag.on_measured(k * NS // 10, np.array([0.0]), np.array([off]), np.array([0.0]))
     assert lag.lost == ""
+
+
+@KINDS
+@pytest.mark.parametrize("by", ["report", "trajectory"])
+def test_a_second_safety_node_ends_the_motion_on_its_proven_path_until_a_person_lets_it_begin_again(streams, by):
+    rig = Rig(streams)
+
+    def offer(sender):
+        q0 = HOME if rig.commanded is None else rig.commanded.q
+        return rig.bridge.admit(move(rig.now, q0), rig.now, rig.k * TICK, sender)[1]
+
+    def speak(sender):
+        return rig.bridge.on_report(sender, rig.k * TICK) if by == "report" else offer(sender) == ""
+
+    assert offer("first") == ""
+    rig.tick(20)
+    assert rig.bridge.on_report("first", rig.k * TICK)
+    assert not speak("second")
+    assert "2 safety nodes speak at once: first, second" in rig.bridge.state(rig.k * TICK).words
+    assert "speak at once" in offer("second")
+    assert "speak at once" in offer("first")
+    rig.tick(110)
+    np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
+    assert not rig.commanded.dq.any()
+    assert rig.bridge.on_report("first", rig.k * TICK), "the other is gone"
+    assert "speak at once" in offer("first")
+    rig.bridge.pause(False)
+    assert offer("first") == ""
+
+
+@KINDS
+def test_of_two_safety_nodes_only_the_first_may_bring_the_arm_to_rest_sooner(streams):
+    rig = Rig(streams)
+    assert rig.bridge.admit(move(rig.now, duration=3.0), rig.now, rig.k * TICK, "first")[1] == ""
+    rig.tick(100)
+    for sender in ("first", "second"):
+        rig.bridge.on_report(sender, rig.k * TICK)
+    stop = halt(rig.now + TICK, *rig.bridge.gate.curve.at(rig.now + TICK))
+    assert "speak at once" in rig.bridge.admit(stop, rig.now, rig.k * TICK, "second")[1]
+    assert rig.bridge.admit(stop, rig.now, rig.k * TICK, "first")[1] == ""
+    rig.tick(60)
+    np.testing.assert_allclose(rig.commanded.q, stop.q[-1], atol=1e-9)
+
+
+def test_a_safety_node_that_takes_the_place_of_one_that_fell_silent_is_followed():
+    rig = Rig(False)
+    rig.bridge.on_report("first", rig.k * TICK)
+    rig.tick(31)
+    assert rig.bridge.on_report("second", rig.k * TICK)
+    assert rig.bridge.closed == ""

@@ -213,6 +213,24 @@ class SafetyReport:
     sentence: str = ""
 
 
+class Forwarding(enum.IntEnum):
+    """Whether the bridge forwards; the values are the levels of diagnostics: OK, WARN, ERROR, STALE."""
+
+    FORWARDING = 0
+    PAUSED = 1  # a person wants it so
+    HELD_BACK = 2
+    UNHEARD = 3  # it does not hear the safety node
+
+
+@dataclass(frozen=True)
+class BridgeState:
+    """What the bridge says of itself, at every change and a few times per second."""
+
+    forwarding: Forwarding
+    words: str  # the same in a sentence, with what ends it
+    error: str = ""  # newest refusal or failure; empty after a trajectory that passed
+
+
 @dataclass(frozen=True)
 class WamStatus:
     """Health of the inference side, published at a few hertz."""

@@ -70,6 +70,7 @@ class BridgeNode(WamNode):
         while self._bridge.moving:
             self._tick()
             time.sleep(1 / self.params.rate_hz)
+        self._telling.say(self._bridge)
         self._outputs.stop()
 
     def cleanup(self) -> None:
@@ -87,7 +88,8 @@ class BridgeNode(WamNode):
         now_ns = self._now_ns()
         try:
             proposed = convert.trajectory_from_wire(data)
-            trajectory, reason = self._bridge.admit(proposed, now_ns, time.monotonic_ns())
+            sender = convert.sender_from_wire(data)
+            trajectory, reason = self._bridge.admit(proposed, now_ns, time.monotonic_ns(), sender)
         except WamError as error:
             trajectory, reason = None, f"malformed trajectory: {error}"
         if trajectory is None:
@@ -102,7 +104,8 @@ class BridgeNode(WamNode):
         self._telling.trace.on_command(proposed.chunk_seq, self._now_ns())
 
     def _on_report(self, msg: SafetyReport) -> None:
-        self._gate.on_heartbeat(time.monotonic_ns())
+        if not self._bridge.on_report(msg.header.frame_id, time.monotonic_ns()):
+            self._telling.complain(self._bridge.closed)
         try:
             self._homing.on_report(convert.report_from_msg(msg), self._gate.rest_in_s(self._now_ns()))
         except WamError as error:  # of another version: a sign of life all the same, and no reason to drop the arm
@@ -144,6 +147,7 @@ class BridgeNode(WamNode):
             if words and words != before:
                 self._telling.complain(words)
         self._watch(steady_ns)
+        self._telling.say(self._bridge)
 
     def _watch(self, steady_ns: int) -> None:
         """Say once that the safety node fell silent, and once that it is back."""
@@ -158,6 +162,8 @@ class BridgeNode(WamNode):
             self.get_logger().info("the safety node is heard")
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
+        if not self.active:
+            return self._answer(response, False, "the bridge is not active")
         self._bridge.pause(request.data)
         rest_s = self._gate.rest_in_s(self._now_ns())
         words = f"paused; the arm is at rest in {rest_s:.2f} s" if request.data else "forwarding again"

@@ -16,11 +16,12 @@ from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
-from wam_ros.ros.guarding import SafetyNodeParams, make_machine
+from wam_ros.ros.guarding import SafetyNodeParams, make_machine, make_sender
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import Pictures
 from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.obstacles import ObstacleTopics
+from wam_ros.ros.rejoining import BridgeTopics
 from wam_ros.ros.running import run_node
 from wam_ros.safety.following import Rejoining
 from wam_ros.safety.machine import Answer, Output
@@ -40,9 +41,10 @@ class SafetyNode(WamNode):
         p, margins = self.params, self.params_of(SafetyParams)
         if weakened := margins.weakened():
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
-        self._machine, self._following = make_machine(p, margins)
+        self._machine, following = make_machine(p, margins)
         model = self._machine.model
-        self._rejoining = Rejoining(self._machine, self._following, p.arm_on_start)
+        self._rejoining = Rejoining(self._machine, following, p.arm_on_start)
+        self._sender = make_sender(self.get_fully_qualified_name())
         self._malformed = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
         self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
@@ -53,7 +55,7 @@ class SafetyNode(WamNode):
         ObstacleTopics(self, self._machine, self._emit, self._serve, p.cloud_voxel_m, p.cloud_lifetime_s)
         self.create_subscription(wam_msg.ActionChunk, "action_chunk", self._on_chunk, qos.CHUNK)
         self._joints = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
-        self.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
+        self._bridge = BridgeTopics(self, model.joint_names, following, self._rejoining, self._emit)
         self.create_subscription(wam_msg.Observation, "observation", self._on_observation, qos.OBSERVATION)
         self.create_subscription(wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
         self._pressed = [False] * len(ESTOP_WAYS)
@@ -95,22 +97,11 @@ class SafetyNode(WamNode):
     def _on_tick(self) -> None:
         self._catch_up()
         output, now_ns = self._machine.tick(self._now_ns()), self._now_ns()
-        words, ended = self._rejoining.lost(now_ns)
-        if ended is not None:
-            self.get_logger().error(words, throttle_duration_sec=1.0)
-            self._emit(ended)
-        if self._rejoining.arm_by_itself(now_ns):
-            self.get_logger().info("armed")
         self._move(output.trajectory)
+        self._bridge.look(now_ns)
         due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
         if due or output.trajectory is not None:
             self._report(output.report)
-
-    def _on_commanded(self, msg: JointState) -> None:
-        try:
-            self._following.on_commanded(convert.joint_state_from_msg(msg, self._machine.model.joint_names))
-        except WamError as error:
-            self.get_logger().error(f"commanded_state: {error}", throttle_duration_sec=2.0)
 
     def _on_chunk(self, msg: wam_msg.ActionChunk) -> None:
         if not self.active:
@@ -175,11 +166,11 @@ class SafetyNode(WamNode):
 
     def _move(self, trajectory: SafeTrajectory | None) -> None:
         if trajectory is not None:
-            self._trajectory_pub.publish(convert.trajectory_to_wire(trajectory))
+            self._trajectory_pub.publish(convert.trajectory_to_wire(trajectory, self._sender))
 
     def _report(self, report: SafetyReport) -> None:
         self._reported_ns = time.monotonic_ns()
-        self._report_pub.publish(convert.report_to_msg(report))
+        self._report_pub.publish(convert.report_to_msg(report, self._sender))
 
 
 def main() -> None:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import (
     ActionChunk,
+    BridgeState,
     ChunkingMode,
     Conditioning,
     ControlMode,
     Decision,
+    Forwarding,
     ImaginedFuture,
     JointState,
     Observation,
@@ -36,6 +39,7 @@ from wam_ros.ros.fields import (
 )
 from wam_ros.ros.images import image_to_numpy, numpy_to_image
 from wam_ros.ros.trajectories import (
+    sender_from_wire,
     trajectory_from_msg,
     trajectory_from_wire,
     trajectory_to_msg,
@@ -43,6 +47,8 @@ from wam_ros.ros.trajectories import (
 )
 
 __all__ = [
+    "bridge_state_from_msg",
+    "bridge_state_to_msg",
     "chunk_from_msg",
     "chunk_to_msg",
     "image_to_numpy",
@@ -56,6 +62,7 @@ __all__ = [
     "observation_to_msg",
     "report_from_msg",
     "report_to_msg",
+    "sender_from_wire",
     "status_from_msg",
     "status_to_msg",
     "time_to_ns",
@@ -65,6 +72,7 @@ __all__ = [
     "trajectory_to_wire",
 ]
 
+_ERROR, _WORDS = "last refusal", 300  # key of a value of the bridge's state; characters of a sentence
 # Fields whose name, type and meaning are the same on both sides.
 _CHUNK = (
     "schema_version seq epoch embodiment model checkpoint_hash instruction committed_steps inference_s"
@@ -215,10 +223,10 @@ def imagined_from_msg(msg: wam_msg.ImaginedFuture) -> ImaginedFuture:
     )
 
 
-def report_to_msg(r: SafetyReport) -> wam_msg.SafetyReport:
-    """Safety report message."""
+def report_to_msg(r: SafetyReport, sender: str = "") -> wam_msg.SafetyReport:
+    """Safety report message; who says it stands in `frame_id`."""
     msg = wam_msg.SafetyReport(**{name: getattr(r, name) for name in _REPORT})
-    msg.header.stamp = ns_to_time(r.stamp_ns)
+    msg.header.stamp, msg.header.frame_id = ns_to_time(r.stamp_ns), sender
     msg.state, msg.decision, msg.reasons = int(r.state), int(r.decision), int(r.reasons)
     msg.nearest_pair = list(r.nearest_pair)
     return msg
@@ -254,3 +262,18 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
         mode=enum_member("WamStatus.mode", ChunkingMode, msg.mode),
         **{name: getattr(msg, name) for name in _STATUS},
     )
+
+
+def bridge_state_to_msg(s: BridgeState, name: str, hardware: str) -> DiagnosticStatus:
+    """State of the bridge as one diagnostic; `name` and `hardware` are those of the node and of the robot."""
+    values = [KeyValue(key="state", value=s.forwarding.name.lower()), KeyValue(key=_ERROR, value=s.error)]
+    level = bytes([s.forwarding])
+    return DiagnosticStatus(level=level, name=name, hardware_id=hardware, message=s.words, values=values)
+
+
+def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
+    """State of the bridge; a level that is not known does not let motion begin, and a state is never without words."""
+    level = msg.level[0]
+    forwarding = Forwarding(level) if level in set(Forwarding) else Forwarding.HELD_BACK
+    error = next((v.value for v in msg.values if v.key == _ERROR), "")
+    return BridgeState(forwarding, msg.message[:_WORDS] or f"the bridge is {forwarding.name.lower()}", error[:_WORDS])

@@ -1,4 +1,4 @@
-"""What the bridge says of itself on /diagnostics: state, ticks, and where the time went."""
+"""What the bridge says of itself: its state, and on /diagnostics also ticks and where the time went."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
 from wam_ros.core.trace import Trace
-from wam_ros.core.types import NS
+from wam_ros.core.types import NS, BridgeState
 from wam_ros.msg import ActionChunk
 from wam_ros.ros import convert, qos
+from wam_ros.safety.bridge import Bridge
 
 KEPT = 2000
+STATE_NS = 200_000_000  # longest time between two words about the state
 TOLD_NS = 200_000_000  # least time between two diagnostics that complaints ask for
 
 
@@ -47,7 +49,7 @@ class Periods:
 
 
 class Telling:
-    """What the bridge complains of and what it publishes on /diagnostics.
+    """What the bridge complains of and what it publishes on `bridge_state` and on /diagnostics.
 
     Args:
         node: that publishes.
@@ -62,11 +64,24 @@ class Telling:
         self.cause = ""  # of the newest refusal or failure; empty after a trajectory that passed
         self._told_ns = 0
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
+        self._state: BridgeState | None = None  # as it was told
+        self._state_ns = 0
 
     def on_chunk(self, msg: ActionChunk) -> None:
         """The model answered the observation that the chunk names."""
         now_ns = self._node.get_clock().now().nanoseconds
         self.trace.on_chunk(msg.seq, convert.time_to_ns(msg.observation_stamp), now_ns, unseen=True)
+
+    def say(self, bridge: Bridge) -> None:
+        """Publish the state of the bridge, where it is another one or was not told for a while; call it often."""
+        steady_ns = time.monotonic_ns()
+        state = bridge.state(steady_ns, self.cause)
+        if state == self._state and steady_ns - self._state_ns < STATE_NS:
+            return
+        self._state, self._state_ns = state, steady_ns
+        name = f"{self._node.get_name()}: state"
+        self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware))
 
     def complain(self, cause: str, words: str = "") -> None:
         """Say what is wrong, in the log and at once on /diagnostics, both not more often than anybody can read."""

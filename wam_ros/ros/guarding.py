@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import uuid
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,3 +51,8 @@ def make_machine(p: SafetyNodeParams, margins: SafetyParams) -> tuple[SafetyMach
     model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
     following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
     return SafetyMachine(SafetyFilter(model, margins), p.dry_run), following
+
+
+def make_sender(node_name: str) -> str:
+    """What a safety node calls itself in all that it publishes: no two are the same, and a person finds the process."""
+    return f"{node_name} (process {os.getpid()}, {uuid.uuid4().hex[:8]})"

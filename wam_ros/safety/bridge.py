@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.types import NS, JointState, SafeTrajectory
+from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, SafeTrajectory
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.gate import Gate
 from wam_ros.safety.lag import Lag
+from wam_ros.safety.masters import Masters
 from wam_ros.safety.player import Player
 
 SETTLED_S = 0.1  # past its end a trajectory has had its last command
 AFTER_S = 1.0  # past its end a trajectory is still to blame when the arm is elsewhere
+RESUME = "`~/pause` with false lets motion begin again"
 
 
 class Bridge:
@@ -25,31 +27,56 @@ class Bridge:
 
     def __init__(self, gate: Gate, lag: Lag, player: Player | None = None) -> None:
         self.gate, self.lag, self.player = gate, lag, player
-        self.paused = False
+        self.paused = self._shut = False
         self._missing = "no controller listens yet"
         self._latched = ""  # a cause that a person must clear
+        self.masters = Masters(gate.heartbeat_s)
+        self._disputed = ""  # that more than one of them spoke, until a person clears it
         self._measured_ns: int | None = None
 
     @property
     def closed(self) -> str:
-        """Why nothing is forwarded but, while paused, what brings the arm to rest sooner; empty while all is."""
-        return "the bridge is paused" if self.paused else self._held_back
+        """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty while all is."""
+        return self._disputed or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
 
     @property
     def _held_back(self) -> str:
         """Why nothing at all is forwarded; empty while something is."""
         return self._latched or (self.player.cause if self.player else "") or self._missing
 
+    def state(self, steady_ns: int, error: str = "") -> BridgeState:
+        """What it says of itself; `error` is the newest refusal or failure."""
+        if self._shut:
+            return BridgeState(Forwarding.HELD_BACK, "the bridge is not active", error)
+        if self.closed:
+            return BridgeState(Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error)
+        if self.gate.silence(steady_ns):
+            return BridgeState(Forwarding.UNHEARD, "the bridge does not hear the safety node", error)
+        return BridgeState(Forwarding.FORWARDING, "forwarding", error)
+
     def pause(self, on: bool) -> None:
         """Forward nothing, or forward again; the latter also clears that the arm did not follow."""
         self.paused = on
         if not on:
-            self._latched = ""
+            self._shut = False
+            self._latched = self._disputed = ""
             self.lag.clear()
+
+    def on_report(self, sender: str, steady_ns: int) -> bool:
+        """A safety node lives; whether it is the one that is followed."""
+        self.gate.on_heartbeat(steady_ns)
+        return self._hear(sender, steady_ns)
+
+    def _hear(self, sender: str, steady_ns: int) -> bool:
+        """Whether a sender is the one that is followed. A second one ends the motion."""
+        followed = self.masters.hear(sender, steady_ns)
+        if self.masters.dispute:
+            self._disputed = f"{self.masters.dispute}; then {RESUME}"
+        return followed
 
     def shut(self) -> None:
         """Forward nothing more; a stream slows down to rest on its path."""
-        self.paused = True
+        self.paused = self._shut = True
         if self.player:
             self.player.brake("the bridge is being closed")
 
@@ -71,24 +98,35 @@ class Bridge:
         if not self.lag.lost:
             return
         if state.stamp_ns < int(curve.t_ns[-1]) + AFTER_S * NS:  # later it was moved by somebody else: no fault
-            self._latched = f"{self.lag.lost}; `~/pause` with false lets motion begin again"
+            self._latched = f"{self.lag.lost}; {RESUME}"
         if self.moving and self.player:
             self.player.brake(self._latched or self.lag.lost)
         else:
             self._give_up()
 
-    def admit(self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int) -> tuple[SafeTrajectory | None, str]:
-        """What to send to the controller, or None and one sentence that says why not."""
-        self.gate.closed = "" if self._is_stop(trajectory, now_ns) else self.closed
+    def admit(
+        self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int, sender: str = ""
+    ) -> tuple[SafeTrajectory | None, str]:
+        """What to send to the controller, or None and one sentence that says why not.
+
+        Args:
+            trajectory: proven by a safety node.
+            now_ns: ROS time.
+            steady_ns: a clock that never jumps.
+            sender: name of the safety node.
+        """
+        followed = self._hear(sender, steady_ns)
+        self.gate.closed = "" if followed and self._is_stop(trajectory, now_ns) else self.closed
         admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
         if admitted is not None and self.player and self.gate.curve is not None:
             self.player.play(self.gate.curve, self.gate.measured)
         return admitted, reason
 
     def _is_stop(self, trajectory: SafeTrajectory, now_ns: int) -> bool:
-        """Whether it brings the arm to rest sooner than it comes by itself: a pause does not hold that back."""
+        """Whether it brings the arm to rest sooner than it comes by itself: no pause or dispute holds that back."""
         curve, t = self.gate.curve, trajectory.t
-        if not self.paused or self._held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
+        held_back = self._held_back or not (self.paused or self._disputed)
+        if held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
             return False
         return now_ns < trajectory.start_ns + float(t[-1]) * NS < int(curve.t_ns[-1])
 

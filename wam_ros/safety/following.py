@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.types import NS, JointState, Reason, SafetyState
+from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
 from wam_ros.safety.answers import Answer, Output
 from wam_ros.safety.machine import SafetyMachine
 from wam_ros.safety.playback import Playback
 
 TAKEN_NS = 50_000_000  # what has not been taken this long after its start is refused
 MISSED = 16  # trajectories that may have been missed one after another
+SILENT_S = 1.0  # a bridge that spoke of itself and then not for this long is not known to forward
 SAME = 0.1  # share of the tolerance; the bridge follows to rounding
 
 
@@ -76,6 +77,10 @@ class Rejoining:
 
     A reset takes that back: after a fault or an emergency stop arming is a person's deliberate act.
 
+    Nothing is armed while a bridge that speaks of itself says that it does not forward; what is armed then stops. That
+    it does not hear the safety node stops nothing: when that is read it may be over, and motion that it misses is
+    noticed.
+
     Args:
         machine: to arm.
         following: what the bridge commands.
@@ -85,10 +90,33 @@ class Rejoining:
     def __init__(self, machine: SafetyMachine, following: Following, wants_arm: bool) -> None:
         self._machine, self._following = machine, following
         self._wants_arm, self._resets = wants_arm, machine.resets
+        self._bridge: BridgeState | None = None  # its newest word of itself
+        self._heard_s = 0.0  # when that came, by the stopwatch
+
+    def hear(self, bridge: BridgeState) -> None:
+        """Take what the bridge says of itself; `lost` then tells what follows."""
+        self._bridge, self._heard_s = bridge, self._machine.filter.stopwatch()
+
+    @property
+    def _refusal(self) -> str:
+        """Why nothing may be armed, in the bridge's words; empty also for a bridge that never spoke of itself."""
+        if self._bridge is None:
+            return ""
+        if self._bridge.forwarding != Forwarding.FORWARDING:
+            return self._bridge.words
+        silent = self._machine.filter.stopwatch() - self._heard_s > SILENT_S
+        return f"the bridge has not told its state for {SILENT_S:g} s" if silent else ""
+
+    @property
+    def _closed(self) -> str:
+        """Why the bridge, by its own words, forwards nothing to an arm that is armed already."""
+        held = self._bridge is not None and self._bridge.forwarding in (Forwarding.PAUSED, Forwarding.HELD_BACK)
+        return self._refusal if held else ""
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
-        answer = self._machine.arm(on, now_ns)
+        refusal = self._refusal if on and self._machine.state == SafetyState.HOLD else ""
+        answer = Answer(False, f"not armed: {refusal}") if refusal else self._machine.arm(on, now_ns)
         self._wants_arm = self._wants_arm and on and not answer.ok
         return answer
 
@@ -106,20 +134,30 @@ class Rejoining:
             return "the bridge missed a stop; sent again", Output(output.trajectory or stop, output.report)
         if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
             return "", None
-        reason, brakes = self._following.lost(playback, now_ns), machine.brakes
-        if not reason or (machine.state == SafetyState.BRAKING and brakes.after == SafetyState.FAULT):
-            return "", None  # a fault stays one, whoever executes its stop
+        off, brakes = self._following.lost(playback, now_ns), machine.brakes
         again = machine.state == SafetyState.ARMED or brakes.after == SafetyState.ARMED
+        closed = self._closed
+        if not (off or (closed and again)) or (machine.state, brakes.after) == (SafetyState.BRAKING, SafetyState.FAULT):
+            return "", None  # a fault stays one, whoever executes its stop
         self._wants_arm, self._resets = self._wants_arm or again, machine.resets
         playback.drop(missed)
-        brakes.settle(SafetyState.HOLD, Reason.DISCONTINUITY, reason)
-        return f"{reason}; waiting for the arm to rest, then going on", machine.tick(now_ns)
+        if off:
+            words = f"{closed or off}; waiting for the arm to rest, then going on"
+            brakes.settle(SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, closed or off)
+        else:  # a paused bridge takes what brings the arm to rest sooner
+            words, stop = closed, brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
+        output = machine.tick(now_ns)
+        return words, Output(output.trajectory or stop, output.report)
 
     def arm_by_itself(self, now_ns: int) -> bool:
         """Whether it has just armed from where the arm is told to stand."""
         q = self._machine.inputs.q
         self._wants_arm = self._wants_arm and self._resets == self._machine.resets
         if not self._wants_arm or self._machine.state != SafetyState.HOLD or q is None:
+            return False
+        if refusal := self._refusal:
+            brakes = self._machine.brakes
+            brakes.reason, brakes.cause = brakes.reason | Reason.WATCHDOG, refusal
             return False
         rest = self._following.rest(q)
         if rest is None:
