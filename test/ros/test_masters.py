@@ -1,0 +1,59 @@
+"""Somebody launches a second safety node: the arm stops, both are named, and neither can be armed."""
+
+import pytest
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+pytest.importorskip("pinocchio")
+pytest.importorskip("wam_ros.sim.world")
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.lifecycle import TransitionCallbackReturn
+from std_srvs.srv import SetBool
+
+from wam_ros.core.types import SafetyState
+from wam_ros.nodes.safety_node import SafetyNode
+from wam_ros.ros import qos
+
+from .test_safety_node import Cell
+
+pytestmark = pytest.mark.ros
+
+
+def configure_another(arena):
+    """Another safety node, not active yet, for the same arm."""
+    node = SafetyNode(context=arena.context, cli_args=["--ros-args", "-r", "__node:=second_safety"])
+    arena.nodes.append(node)
+    arena.executor.add_node(node)
+    assert node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    return node
+
+
+def test_a_second_safety_node_stops_the_arm_and_neither_can_be_armed_until_a_person_says_so(arena, arm):
+    cell = Cell(arena, arm)
+    second = configure_another(arena)
+    told = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
+
+    def arming(name):
+        return arena.call(SetBool, f"{name}/arm", data=True)
+
+    cell.arm_it()
+    feed = cell.feed()
+    arena.until(arm.moving, feed)
+    assert not any("at once" in s.message for d in told for s in d.status), "who is not active says nothing"
+    assert second.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    arena.until(lambda: any("speak at once" in s.message for d in told for s in d.status), feed)
+    words = next(s.message for d in told for s in d.status if "speak at once" in s.message)
+    assert "/safety_node (process" in words and "/second_safety (process" in words
+    arena.until(arm.at_rest, feed)
+    for name in ("safety_node", "second_safety"):
+        arena.until(lambda name=name: "not armed: 2 safety nodes speak at once" in arming(name).message, feed)
+    arena.spin(0.5, feed)
+    assert arm.at_rest()
+
+    assert second.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
+    arena.spin(0.5, feed)
+    assert "speak at once" in arming("safety_node").message
+    assert arena.call(SetBool, "bridge_node/pause", data=False).success
+    arena.until(lambda: cell.state == SafetyState.ARMED or arming("safety_node").success, feed)
+    arena.until(arm.moving, feed)
