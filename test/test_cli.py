@@ -1,3 +1,4 @@
+import importlib
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -61,7 +62,7 @@ def test_every_command_can_be_explained(name, capsys):
     with pytest.raises(SystemExit) as left:
         cli.main([name, "--help"])
     assert left.value.code == 0
-    assert callable(cli._load(cli.COMMANDS[name].run, name))
+    assert callable(cli._load(cli.COMMANDS[name].run))
     assert f"usage: wam {name}" in capsys.readouterr().out
 
 
@@ -95,12 +96,22 @@ def test_a_wrong_option_is_code_2(words, capsys):
     assert capsys.readouterr().err
 
 
-def test_a_missing_library_is_one_line_with_the_remedy(capsys, monkeypatch):
+@pytest.mark.parametrize("run", ["mujoco:run", "fake_command_module:run"], ids=["loading", "running"])
+def test_a_missing_library_is_one_line_with_the_remedy(run, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
-    monkeypatch.delitem(sys.modules, "fake_command_module")
-    monkeypatch.setitem(cli.COMMANDS, "fake", cli.Command("a fake", "mujoco:Args", "mujoco:run"))
+    monkeypatch.setattr(sys.modules["fake_command_module"], "run", lambda _: importlib.import_module("mujoco"))
+    monkeypatch.setitem(cli.COMMANDS, "fake", cli.Command("a fake", "fake_command_module:Args", run, "torch,sim"))
     assert cli.main(["fake"]) == 2
-    assert "wam-ros[sim]" in capsys.readouterr().err
+    said = "wam: `wam fake` needs the Python module 'mujoco'; install it with `pip install 'wam-ros[torch,sim]'`"
+    assert capsys.readouterr().err == said + ", or run `make setup`\n"
+
+
+def test_a_missing_part_of_the_package_itself_is_no_matter_of_installing(monkeypatch):
+    monkeypatch.setitem(
+        cli.COMMANDS, "fake", cli.Command("a fake", "wam_ros.nothing:Args", "wam_ros.nothing:run", "sim")
+    )
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["fake"])
 
 
 def test_a_bad_demo_argument_starts_nothing(capsys):

@@ -19,28 +19,43 @@ class Command:
     summary: str
     args: str  # module:dataclass that tyro fills
     run: str  # module:function taking it; returns None or an exit code
+    extras: str = ""  # of the package, that it needs
 
 
 COMMANDS = {
-    "demo": Command("run the whole loop with a simulated arm", "wam_ros.demo.args:DemoArgs", "wam_ros.demo.main:main"),
+    "demo": Command(
+        "run the whole loop with a simulated arm",
+        "wam_ros.demo.args:DemoArgs",
+        "wam_ros.demo.main:main",
+        "torch,sim,view",
+    ),
     "safety": Command(
         "judge chunks of a file with the safety filter", "wam_ros.safety.command:Safety", "wam_ros.safety.command:main"
     ),
     "record-sim": Command(
-        "record demonstrations of the scripted expert", "wam_ros.train.record:RecordSim", "wam_ros.train.record:main"
+        "record demonstrations of the scripted expert",
+        "wam_ros.train.record:RecordSim",
+        "wam_ros.train.record:main",
+        "sim",
     ),
-    "train": Command("train a model on recorded episodes", "wam_ros.train.train:Train", "wam_ros.train.train:main"),
+    "train": Command(
+        "train a model on recorded episodes", "wam_ros.train.train:Train", "wam_ros.train.train:main", "train"
+    ),
     "eval": Command(
-        "measure a model in the simulator, without ROS", "wam_ros.train.evaluate:Eval", "wam_ros.train.evaluate:main"
+        "measure a model in the simulator, without ROS",
+        "wam_ros.train.evaluate:Eval",
+        "wam_ros.train.evaluate:main",
+        "train",
     ),
     "latency": Command(
         "measure where the running loop's time goes", "wam_ros.demo.latency:Latency", "wam_ros.demo.latency:main"
     ),
-    "bench": Command("time a model on this machine", "wam_ros.demo.bench:Bench", "wam_ros.demo.bench:main"),
+    "bench": Command("time a model on this machine", "wam_ros.demo.bench:Bench", "wam_ros.demo.bench:main", "torch"),
     "bench model": Command(
         "cost of a released model's sizes, random weights",
         "wam_ros.models.bench:BenchModel",
         "wam_ros.models.bench:main",
+        "torch",
     ),
 }
 
@@ -69,15 +84,21 @@ def _dispatch(words: list[str]) -> int:
     pair = " ".join(words[:2])
     name = pair if pair in COMMANDS else require_known("command", words[0], COMMANDS)
     command = COMMANDS[name]
-    args = parse(command, f"wam {name}", words[len(name.split()) :])
-    return int(_load(command.run, name)(args) or 0)
+    try:
+        args = parse(command, f"wam {name}", words[len(name.split()) :])
+        return int(_load(command.run)(args) or 0)
+    except ModuleNotFoundError as error:
+        remedy = _remedy(error.name or "", command.extras)
+        if not remedy:
+            raise
+        raise WamError(f"`wam {name}` needs the Python module '{error.name}'; {remedy}") from error
 
 
 def parse(command: Command, prog: str, words: Sequence[str]) -> object:
     """Fill the command's dataclass; --help prints and exits 0, a wrong argument exits 2 with the closest choices."""
     import tyro
 
-    cls = _load(command.args, prog.split()[-1])
+    cls = _load(command.args)
     return tyro.cli(cls, prog=prog, args=list(words), config=(tyro.conf.FlagCreatePairsOff,))
 
 
@@ -88,20 +109,18 @@ def usage() -> str:
     return f"usage: wam COMMAND [options]\n\n{listed}\n\n`wam COMMAND --help` lists the options of one command."
 
 
-def _load(target: str, name: str) -> Any:
+def _load(target: str) -> Any:
     module, _, attribute = target.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        missing = error.name or module
-        raise WamError(f"`wam {name}` needs the Python module '{missing}'; {_remedy(missing)}") from error
+    return getattr(importlib.import_module(module), attribute)
 
 
-def _remedy(missing: str) -> str:
-    extras = {"mujoco": "sim", "torch": "train", "safetensors": "train", "viser": "view", "imageio_ffmpeg": "view"}
-    if missing in ("rclpy", "wam_ros.msg", "wam_ros.srv"):
+def _remedy(missing: str, extras: str) -> str:
+    """What to do about a module that is not there; '' where it can only be a defect of this package."""
+    if missing == "rclpy" or missing in ("wam_ros.msg", "wam_ros.srv", "wam_ros.action"):
         return "source a ROS 2 workspace that has wam_ros, or run `make setup`"
-    return f"install it with `pip install 'wam-ros[{extras.get(missing, 'train,sim,view')}]'`, or run `make setup`"
+    if missing.split(".")[0] == "wam_ros" or not extras:
+        return ""
+    return f"install it with `pip install 'wam-ros[{extras}]'`, or run `make setup`"
 
 
 if __name__ == "__main__":

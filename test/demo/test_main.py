@@ -5,6 +5,7 @@ import pytest
 from rich.console import Console
 
 from wam_ros.demo import main as demo
+from wam_ros.demo.args import DemoArgs
 
 
 class FakeSession:
@@ -68,3 +69,11 @@ def test_safety_is_asked_to_stop_when_it_is_there_and_there_is_an_arm(bring, dea
     session = FakeSession([True], missing)
     bring(session, dead)
     assert session.calls == calls
+
+
+def test_what_a_process_would_miss_is_said_before_any_is_started(monkeypatch):
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "mujoco" else object())
+    monkeypatch.setattr(demo, "Supervisor", lambda *_: pytest.fail("started"))
+    with pytest.raises(ModuleNotFoundError, match="mujoco") as missing:
+        demo.main(DemoArgs(headless=True))
+    assert missing.value.name == "mujoco"

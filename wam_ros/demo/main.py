@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ def main(args: DemoArgs) -> int:
         WamError: an argument, file or port is wrong, or a process could not be configured.
     """
     check_args(args)
+    _require_modules(
+        "rclpy", "wam_ros.msg", "torch", "safetensors", "mujoco", "PIL", *([] if args.headless else ["viser"])
+    )
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = make_log_folder(args.logs)
     domain_id = free_domain_id() if args.domain_id is None else args.domain_id
@@ -53,6 +57,13 @@ def main(args: DemoArgs) -> int:
     finally:
         if killed := supervisor.stop():
             console.print(f"[yellow]had to kill {', '.join(killed)}[/]")
+
+
+def _require_modules(*names: str) -> None:
+    """Says before anything is started what one of the processes would miss."""
+    for name in names:
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"no module named '{name}'", name=name)
 
 
 def _interrupt(_signum: int, _frame: object) -> None:
