@@ -48,6 +48,11 @@ class RareGroup(ReentrantCallbackGroup):
         super().__init__()
         self._opened_s = -self.PERIOD_S
 
+    @property
+    def due(self) -> bool:
+        """Whether it is time to look at them."""
+        return time.monotonic() - self._opened_s >= self.PERIOD_S
+
     def can_execute(self, entity: Any) -> bool:
         """Asked before every wait, and after it once more for what has become ready."""
         now_s = time.monotonic()
@@ -75,9 +80,9 @@ class WamNode(LifecycleNode):
         self._first = classes[0] if classes else NodeParams
         self._declared = declare(self, *classes, NodeParams, locked=lambda: self._configured)
         self._own = self._entities()
-        self._rare = RareGroup()
+        self.rare = RareGroup()
         for entity in (*self.services, *self.waitables):
-            entity.callback_group = self._rare
+            entity.callback_group = self.rare
 
     def configure(self) -> None:
         """Build everything; nothing may move or be published."""
@@ -169,9 +174,9 @@ class WamNode(LifecycleNode):
         return self._with_rare_events(super().create_subscription(msg_type, topic, callback, qos_profile, **options))
 
     def _with_rare_events(self, entity: Any) -> Any:
-        if "_rare" in self.__dict__:  # not yet while rclpy builds the node
+        if "rare" in self.__dict__:  # not yet while rclpy builds the node
             for handler in entity.event_handlers:
-                handler.callback_group = self._rare
+                handler.callback_group = self.rare
         return entity
 
     def __setattr__(self, name: str, value: Any) -> None:

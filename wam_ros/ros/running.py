@@ -13,12 +13,13 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
 from wam_ros.ros.environment import ensure
 from wam_ros.ros.lifecycle import SUCCESS, NodeParams, WamNode, one_line
+from wam_ros.ros.serving import NodeExecutor
 
 
 class StopRequest:
@@ -139,8 +140,7 @@ class Priority:
 
 
 def _spin(node: WamNode, stop: StopRequest) -> None:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
+    executor = NodeExecutor(node)
     priority = Priority(node)
     while not stop.asked and rclpy.ok():
         priority.hold(node.active)
