@@ -36,6 +36,7 @@ class Brakes:
         self.accepted_ns = 0  # when the stop of the newest trajectory begins
         self._sent: SafeTrajectory | None = None  # the newest stop that was sent by itself
         self._plan: Plan = self._prove  # that made it
+        self._owed: Plan | None = None  # of a stop that is wanted and was not yet possible
 
     def settle(self, state: SafetyState, reason: Reason = Reason.NONE, cause: str = "") -> None:
         """Be in a state for a reason."""
@@ -44,7 +45,7 @@ class Brakes:
     def stand(self, q: np.ndarray) -> None:
         """Be commanded to stand at q (A,); nothing is under way and no clearance is remembered."""
         self.playback.hold(q)
-        self.floor, self.accepted_ns = None, 0
+        self.floor, self.accepted_ns, self._owed = None, 0, None
 
     def seed(self, q: np.ndarray, slack: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         """Be commanded to stand where the robot stands; what it was last told to hold is kept if that is near."""
@@ -70,7 +71,7 @@ class Brakes:
     def play(self, trajectory: SafeTrajectory, accepted_s: float) -> None:
         """Execute a trajectory whose stop begins `accepted_s` after its start."""
         self.playback.play(trajectory)
-        self.accepted_ns = trajectory.start_ns + round(accepted_s * NS)
+        self.accepted_ns, self._owed = trajectory.start_ns + round(accepted_s * NS), None
 
     def brake(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
         """Stop now if that is proven, else where it is along the way, else where the motion ends anyway.
@@ -87,10 +88,7 @@ class Brakes:
                 self.state, self.latched_ns = after, now_ns
             return None
         self.state = S.BRAKING
-        stop = self._in_time(now_ns, self.filter.stopwatch(), TRIES, self._sooner)
-        if stop is not None:
-            self._stop(stop, self._sooner)
-        return stop
+        return self._in_time(now_ns, self.filter.stopwatch(), TRIES, self._sooner)
 
     def escalate(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
         """Brake unless a stop for this cause or a graver one is already under way."""
@@ -116,10 +114,13 @@ class Brakes:
         if self.state == S.ARMED:  # in thought it stands already
             self.state, self.after = S.BRAKING, S.ARMED
         plan = self._plan if resent else self._sooner
-        stop = self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, plan)
-        if stop is not None:
-            self._stop(stop, plan)
-        return stop
+        return self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, plan)
+
+    def owed(self, now_ns: int) -> SafeTrajectory | None:
+        """The stop that was wanted, once it is possible; call it often. None when none is owed."""
+        if self._owed is None or not now_ns < self.accepted_ns:
+            return None
+        return self._in_time(now_ns, self.filter.stopwatch(), TRIES // 3, self._owed)
 
     def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
         """Stop for something that came into the way of the motion, if that is so, in whatever state it moves.
@@ -144,8 +145,6 @@ class Brakes:
             return stop if stop is not None or playing else self._prove(start_ns, spared)
 
         stop, after, words = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan), S.ARMED, found.words
-        if stop is not None:
-            self._stop(stop, plan)
         self.reason |= found.reason
         if not live:
             return stop
@@ -194,7 +193,7 @@ class Brakes:
         return self._prove(start_ns) if start_ns < self.accepted_ns else None
 
     def _in_time(self, now_ns: int, began_s: float, tries: int, plan: Plan) -> SafeTrajectory | None:
-        """What is planned for the first instant for which that is possible and which is not over when it is planned.
+        """Do what is planned for the first instant for which that is possible and not over when it is planned.
 
         A stop that reaches the bridge long after it begins is refused there, and the arm would go on.
         """
@@ -204,13 +203,15 @@ class Brakes:
             start_ns = now_ns + round(lead_s * NS)
             stop, took_s = plan(start_ns), stopwatch() - began_s
             if stop is not None and took_s <= max(lead_s, LATE_S):
+                self._stop(stop, plan)
                 return stop
             lead_s = max(lead_s + ALONG_S, 2 * took_s)
+        self._owed = plan
         return None
 
     def _stop(self, stop: SafeTrajectory, plan: Plan) -> None:
         self.playback.play(stop)
-        self.accepted_ns, self._sent, self._plan = stop.start_ns, stop, plan
+        self.accepted_ns, self._sent, self._plan, self._owed = stop.start_ns, stop, plan, None
 
     def _prove(self, start_ns: int, spared: np.ndarray | None = None) -> SafeTrajectory | None:
         """The proven stop from an instant; where its proof breaks down there is none, and what plays ends at rest."""

@@ -23,6 +23,7 @@ from wam_ros.safety.verdict import Verdict, in_words, rejected
 from wam_ros.safety.waypoints import waypoints
 
 AGAIN = ("torque", "self_collision", "environment")  # checks that depend on what stands around and what is held
+STOP_WITHIN_S = 0.25  # along a path a proven stop begins at least this often, however far apart its steps are
 
 
 class SafetyFilter:
@@ -191,21 +192,26 @@ class SafetyFilter:
             return 0, None
         end = self._first_bad(plan, self._fixed, bounds)
         steps = [k for k in range(first_due, plan.n_steps) if plan.samples[k] < end]
-        spacing = self.params.stop_spacing_s / self.params.sample_s
-        chosen: list[int] = []
+        spacing, most = (s / self.params.sample_s for s in (self.params.stop_spacing_s, STOP_WITHIN_S))
+        chosen: list[int] = []  # steps, some several times: what leads to a step far away needs stops too
+        rows = np.zeros(0, int)
         for k in steps:
-            if not chosen or plan.samples[k] - plan.samples[chosen[-1]] >= spacing or k == steps[-1]:
-                chosen.append(k)
+            before, here = rows[-1] if chosen else 0, plan.samples[k]
+            if not chosen or here - before >= spacing or k == steps[-1]:
+                parts = max(1, int(np.ceil((here - before) / most)))
+                chosen += [k] * parts
+                rows = np.append(rows, np.linspace(before, here, parts + 1)[1:].astype(int))
         path = np.stack((plan.motion.q, plan.motion.dq, plan.motion.ddq))
-        rows = plan.samples[chosen]
         stops = self._stops.prove(path[:, rows].swapaxes(0, 1), bounds, rows)
         proven, stop = 0, None
-        for k, found in zip(chosen, stops, strict=True):
+        for k, row, found in zip(chosen, rows, stops, strict=True):
+            there = row == plan.samples[k]
             if isinstance(found, Finding):
-                plan.note(Finding(Reason.NO_BRAKE, f"no proven stop from step {k}: {found.words}", "", k))
+                where = "from" if there else "before"
+                plan.note(Finding(Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", "", k))
                 plan.reasons |= found.reason
                 break
-            proven, stop = k + 1, found
+            proven, stop = (k + 1, found) if there else (proven, stop)
         if stop is None:
             return 0, None
         return proven, np.concatenate((path[:, : plan.samples[proven - 1]], stop), axis=1)
