@@ -10,6 +10,7 @@ from .rig import Rig
 
 S, F = SafetyState, Forwarding
 WORDS = "the bridge is held back by a test"
+FAST = np.r_[0.15, np.zeros(7)]  # rad per step: its stop takes longer than the patience with a silent bridge
 CLOSED = (F.PAUSED, F.HELD_BACK)
 
 
@@ -35,11 +36,11 @@ class Cell(Rig):
             self.ended.append((words, self.keep(output)))
         self.rejoining.arm_by_itself(self.now)
 
-    def on(self, seconds):
-        """Time passes: the arm and the bridge follow."""
+    def on(self, seconds, taken=True):
+        """Time passes: the arm follows, and the bridge, unless it takes nothing and says of no command."""
         for _ in range(round(seconds * 100)):
             self.run(0.01)
-            self.following.on_commanded(self.told())
+            self.following.told = self.told() if taken else None
             self.look()
 
     def told(self):
@@ -52,8 +53,8 @@ class Cell(Rig):
 
     def drive(self):
         assert self.arm().ok
-        self.chunk()
-        self.on(0.3)
+        self.chunk(rate=FAST)
+        self.on(0.6)
         assert not self.at_rest
 
     @property
@@ -109,9 +110,8 @@ def test_that_the_bridge_did_not_hear_the_safety_node_ends_no_motion(cell):
 def test_motion_that_is_not_taken_has_the_words_of_a_bridge_that_says_why(cell):
     cell.drive()
     cell.say(F.HELD_BACK)
-    for _ in range(30):  # it takes no stop either, and says nothing of what it commands
-        cell.run(0.01)
-        cell.look()
+    cell.on(0.3, taken=False)  # it takes no stop either
+    assert all(WORDS in output.report.sentence for _, output in cell.ended)
     assert (cell.state, cell.machine.brakes.cause) == (S.HOLD, WORDS)
     cell.on(1.0)
     assert cell.state == S.HOLD
@@ -131,10 +131,9 @@ def test_a_person_who_disarmed_meanwhile_has_the_last_word(cell, wants):
 
 def test_a_fault_stays_one_whatever_the_bridge_says(cell):
     cell.drive()
-    cell.keep(cell.machine.tick(cell.now))
     cell.machine.brakes.escalate(cell.now, S.FAULT, Reason.WATCHDOG, "a cause")
     cell.say(F.PAUSED)
-    cell.on(1.5)
+    cell.on(1.5, taken=False)
     cell.say(F.FORWARDING)
     assert (cell.state, cell.machine.brakes.cause) == (S.FAULT, "a cause")
 
