@@ -178,16 +178,53 @@ def test_a_jump_in_speed_is_refused():
     assert "would jump" in gate.admit(move(now, q), now, 0)[1]
 
 
-def test_a_small_step_at_a_seam_passes_and_one_beyond_full_acceleration_does_not():
-    for share, passes in ((0.8, True), (1.3, False)):
-        gate = make_gate()
-        first = move()
-        gate.admit(first, NOW, 0)
-        now = NOW + NS // 2
-        after = tail(first, now)
-        dq = after.dq.copy()
-        dq[0, 1] -= share * 0.02 * PANDA.max_acceleration[1]
-        assert (gate.admit(dataclasses.replace(after, dq=dq), now, 0)[1] == "") == passes
+def bent(trajectory, start_ns, joint, dq):
+    """The rest of a trajectory from `start_ns` on, with a jump in the speed of one joint."""
+    after = tail(trajectory, start_ns)
+    speeds = after.dq.copy()
+    speeds[0, joint] -= dq
+    return dataclasses.replace(after, dq=speeds)
+
+
+@pytest.mark.parametrize(("share", "passes"), [(0.8, True), (1.3, False)])
+def test_a_small_step_at_a_seam_passes_and_one_beyond_full_acceleration_does_not(share, passes):
+    gate = make_gate()
+    gate.admit(move(), NOW, 0)
+    now = NOW + NS // 2
+    by = share * gate.seam_s * PANDA.max_acceleration[1]
+    assert (gate.admit(bent(move(), now, 1, by), now, 0)[1] == "") == passes
+
+
+def turn(start_ns, q, dq, ddq, seconds, by):
+    """From a state to rest, `by` beyond where that speed alone would lead in half the time; one quintic."""
+    knots = [np.array(pair) for pair in ((q, q + dq * seconds / 2 + by), (dq, 0 * q), (ddq, 0 * q))]
+    return SafeTrajectory(start_ns, PANDA.joint_names, np.array([0.0, seconds]), *knots)
+
+
+@pytest.mark.parametrize("late_ms", [0, 3, 8, 15, 20, 25, 30, 40])
+@pytest.mark.parametrize(("seconds", "by"), [(0.65, -DIRECTION), (0.2, 0 * DIRECTION)])
+def test_what_comes_after_its_start_passes_while_the_controller_leaps_by_little_and_a_stop_for_longer(
+    seconds, by, late_ms
+):
+    gate = make_gate()
+    gate.admit(move(), NOW, 0)
+    start_ns, now = NOW + NS // 2, NOW + NS // 2 + late_ms * 1_000_000
+    running = Curve.from_trajectory(move())
+    new = turn(start_ns, *running.at(start_ns), seconds, by)
+    leap = [abs(a - b) for a, b in zip(Curve.from_trajectory(new).at(now), running.at(now), strict=True)]
+    allowed = (gate.stop_seam_s if seconds < 0.5 else gate.seam_s) * LIMITS.acceleration
+    sent, reason = gate.admit(new, now, 0)
+    assert (sent is not None) == bool((leap[1] <= allowed).all())
+    if sent is None:
+        assert "s after its start" in reason
+        np.testing.assert_array_equal(gate.commanded(now + NS // 4)[0], running.at(now + NS // 4)[0])
+
+
+@pytest.mark.parametrize(("late_ms", "passes"), [(0, True), (20, True), (45, False)])
+def test_a_motion_from_rest_that_comes_late_is_no_leap_either(late_ms, passes):
+    sent, reason = make_gate().admit(move(duration=0.7), NOW + late_ms * 1_000_000, 0)
+    assert (sent is not None) == passes
+    assert passes or "would jump" in reason
 
 
 def test_at_rest_a_start_where_the_arm_is_commanded_passes_even_if_measured_elsewhere():

@@ -25,7 +25,8 @@ class BridgeParams:
     gripper_name: str = param("", doc="node name of the gripper's controller; empty: gripper_controller")
     rate_hz: float = param(100.0, unit="Hz", low=10.0, high=500.0, doc="ticks per second; a stream needs 100 or more")
     deadline_s: float = param(0.05, unit="s", low=0.005, high=0.5, doc="a trajectory or a tick later than this fails")
-    seam_s: float = param(0.02, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this")
+    seam_s: float = param(0.005, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this")
+    stop_seam_s: float = param(0.02, unit="s", low=0.001, high=0.1, doc="the same for what stops the arm sooner")
     heartbeat_s: float = param(0.3, unit="s", low=0.05, high=2.0, doc="silence of the safety node that closes the gate")
     start_rad: float = param(0.02, unit="rad", low=0.0, high=0.2, doc="first start this close to the measured joints")
     start_m: float = param(0.005, unit="m", low=0.0, high=0.05, doc="the same for sliding joints")
@@ -45,6 +46,6 @@ def make_bridge(robot: Embodiment, p: BridgeParams, streams: bool) -> Bridge:
     limits = load_gate_limits(robot, p.start_rad, p.start_m)
     tolerance = np.where(limits.sliding, p.follow_m, p.follow_rad)
     tolerance[np.isin(robot.joint_names, robot.gripper_joints)] = np.inf  # fingers close on things
-    player = Player(limits, p.deadline_s, p.heartbeat_s, p.seam_s) if streams else None
-    gate = Gate(limits, p.deadline_s, p.seam_s, p.heartbeat_s)
+    player = Player(limits, p.deadline_s, p.heartbeat_s, p.stop_seam_s) if streams else None
+    gate = Gate(limits, p.deadline_s, p.seam_s, p.heartbeat_s, p.stop_seam_s)
     return Bridge(gate, Lag(robot.joint_names, tolerance, p.follow_s), player)

@@ -6,6 +6,7 @@ silent safety node must not reach the arm. It never makes motion; what it let th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,14 +61,22 @@ class Gate:
     Args:
         limits: of the joints it lets move.
         deadline_s: a trajectory may arrive this long after its start; beyond, the arm is elsewhere already.
-        seam_s: what passes may differ from the running motion by what full acceleration changes in this time.
+        seam_s: what passes may differ from the running motion by what full acceleration changes in this time: a
+            controller leaps onto what it gets late.
         heartbeat_s: without a sign of life of the safety node for this long nothing more passes.
+        stop_seam_s: the same for what ends sooner than the running motion: to stop is worth a jolt.
     """
 
     def __init__(
-        self, limits: GateLimits, deadline_s: float = 0.05, seam_s: float = 0.02, heartbeat_s: float = 0.3
+        self,
+        limits: GateLimits,
+        deadline_s: float = 0.05,
+        seam_s: float = 0.005,
+        heartbeat_s: float = 0.3,
+        stop_seam_s: float = 0.02,
     ) -> None:
-        self.limits, self.deadline_s, self.seam_s, self.heartbeat_s = limits, deadline_s, seam_s, heartbeat_s
+        self.limits, self.deadline_s, self.heartbeat_s = limits, deadline_s, heartbeat_s
+        self.seam_s, self.stop_seam_s = seam_s, stop_seam_s
         self.closed = ""  # why nothing passes at all
         self._curve: Curve | None = None
         self._measured: JointState | None = None
@@ -120,7 +129,7 @@ class Gate:
         What is sent begins now: the rest of the running trajectory up to the new start is put in front, so that a
         controller that replaces on every message still follows exactly what was proven.
         """
-        commanded = self.commanded(now_ns)
+        self.commanded(now_ns)  # a clock that was set back
         if self.closed:
             return None, self.closed
         reason = self.silence(steady_ns) or self._form_error(trajectory)
@@ -128,7 +137,7 @@ class Gate:
             return None, reason
         trajectory = self._in_order(trajectory)
         reason = self._limit_error(trajectory) or self._time_error(trajectory, now_ns)
-        reason = reason or self._seam_error(trajectory, commanded, now_ns)
+        reason = reason or self._seam_error(trajectory, now_ns)
         if reason:
             return None, reason
         joined = self._join(trajectory, now_ns)
@@ -189,23 +198,31 @@ class Gate:
             return f"the trajectory starts {-late_s:.1f} s in the future"
         return ""
 
-    def _seam_error(self, new: SafeTrajectory, commanded: tuple | None, now_ns: int) -> str:
+    def _seam_error(self, new: SafeTrajectory, now_ns: int) -> str:
         """The new start must be where the arm is commanded to be then, or, from rest, where it is measured."""
+        late, resting = Curve.from_trajectory(new), (new.q[0], np.zeros(len(self.limits.joint_names)))
         at_ns = max(new.start_ns, now_ns)
-        q, dq, _ = Curve.from_trajectory(new).at(at_ns)
-        if commanded is None or self._curve is None:
+        if self._curve is None:
             gap = "nothing is commanded yet"
         else:
-            reach_dq = self.limits.acceleration * self.seam_s
-            q0, dq0, _ = self._curve.at(at_ns)
-            off = np.maximum(np.abs(q - q0) / (reach_dq * self.seam_s / 2), np.abs(dq - dq0) / reach_dq)
-            joint = int(off.argmax())
-            if off[joint] <= 1:
+            sooner = now_ns < int(late.t_ns[-1]) < int(self._curve.t_ns[-1])
+            gap = self._leap(late, self._curve.at(at_ns), at_ns, self.stop_seam_s if sooner else self.seam_s)
+            if not gap:
                 return ""
-            name = self.limits.joint_names[joint]
-            gap = f"joint '{name}' is commanded {q0[joint]:.4f} and would jump to {q[joint]:.4f}"
-        start = self._start_error(new, now_ns)
+        start = self._start_error(new, now_ns) or self._leap(late, resting, at_ns, self.seam_s)
         return f"{gap}; {start}" if start else ""
+
+    def _leap(self, to: Curve, state: Sequence[np.ndarray], at_ns: int, seam_s: float) -> str:
+        """How a controller in `state` (q, dq, ...) at `at_ns` would leap onto a curve; empty when by little."""
+        reach_dq = self.limits.acceleration * seam_s
+        q, dq, _ = to.at(at_ns)
+        off = np.maximum(np.abs(q - state[0]) / (reach_dq * seam_s / 2), np.abs(dq - state[1]) / reach_dq)
+        joint = int(off.argmax())
+        if off[joint] <= 1:
+            return ""
+        name, by = self.limits.joint_names[joint], f"by {dq[joint] - state[1][joint]:.3f} per s in speed"
+        late = f", {(at_ns - int(to.t_ns[0])) / NS:.3f} s after its start" if at_ns > to.t_ns[0] else ""
+        return f"joint '{name}' is commanded {state[0][joint]:.4f} and would jump to {q[joint]:.4f}, {by}{late}"
 
     def _start_error(self, new: SafeTrajectory, now_ns: int) -> str:
         if self._curve is not None and now_ns < self._curve.t_ns[-1]:
