@@ -9,6 +9,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("viser")
 pytest.importorskip("wam_ros.msg")
 
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import JointState as JointStateMsg
 from std_srvs.srv import SetBool, Trigger
@@ -108,6 +109,15 @@ def test_state_and_instruction_are_said(shown):
     say(arena, WamStatus, "wam_status", convert.status_to_msg(status))
     arena.until(lambda: page.instruction == "grab the red block")
     arena.until(lambda: "the camera is stale" in page.state.get("safety", ""))
+    paused = types.BridgeState(types.Forwarding.PAUSED, "the bridge is paused", "it came late")
+    say(
+        arena,
+        DiagnosticStatus,
+        "bridge_state",
+        convert.bridge_state_to_msg(paused, "bridge_node", "panda"),
+        qos.LATCHED,
+    )
+    arena.until(lambda: page.state["bridge"] == "the bridge is paused (last refusal: it came late)")
 
 
 def test_the_plan_is_drawn_while_armed_from_where_it_starts_to_its_end_at_rest(shown):
@@ -132,6 +142,8 @@ def test_the_plan_is_drawn_while_armed_from_where_it_starts_to_its_end_at_rest(s
         ("disarm", SetBool, "safety_node/arm", False),
         ("reset", Trigger, "safety_node/reset", None),
         ("estop", Trigger, "safety_node/estop", None),
+        ("pause", SetBool, "bridge_node/pause", True),
+        ("resume", SetBool, "bridge_node/pause", False),
     ],
 )
 def test_every_button_calls_its_service_and_the_answer_is_shown(shown, button, kind, service, asked):

@@ -6,8 +6,10 @@ import pytest
 from wam_ros.core.types import (
     NS,
     ActionChunk,
+    BridgeState,
     ChunkingMode,
     Decision,
+    Forwarding,
     ImaginedFuture,
     JointState,
     Observation,
@@ -80,6 +82,13 @@ def test_the_instruction_is_the_one_that_is_followed():
     lines = dict(model.lines())
     assert lines["following"] == "grab the blue block"
     assert lines["answer"] == "instruct: unknown words"
+
+
+def test_the_bridge_has_a_line():
+    model = ViewModel()
+    assert "nothing heard" in dict(model.lines())["bridge"]
+    model.bridge = BridgeState(Forwarding.PAUSED, "the bridge is paused")
+    assert dict(model.lines())["bridge"] == "the bridge is paused"
 
 
 @pytest.mark.parametrize("state", SafetyState)

@@ -1,7 +1,16 @@
 import pytest
 
-from wam_ros.core.types import ChunkingMode, Decision, Reason, SafetyReport, SafetyState, WamStatus
-from wam_ros.view.words import MEANING, describe_decision, describe_safety, describe_status
+from wam_ros.core.types import (
+    BridgeState,
+    ChunkingMode,
+    Decision,
+    Forwarding,
+    Reason,
+    SafetyReport,
+    SafetyState,
+    WamStatus,
+)
+from wam_ros.view.words import MEANING, describe_bridge, describe_decision, describe_safety, describe_status
 
 
 @pytest.mark.parametrize("state", SafetyState)
@@ -37,6 +46,17 @@ def test_an_error_of_the_model_is_shown_instead_of_numbers():
     assert describe_status(broken, 9.6) == "tiny: no camera"
 
 
+def test_the_bridge_says_its_state_and_its_newest_refusal_once():
+    paused = BridgeState(Forwarding.PAUSED, "the bridge is paused")
+    assert describe_bridge(paused) == "the bridge is paused"
+    assert describe_bridge(BridgeState(Forwarding.FORWARDING, "forwarding", "it came late")) == (
+        "forwarding (last refusal: it came late)"
+    )
+    held = BridgeState(Forwarding.HELD_BACK, "no controller listens", "no controller listens")
+    assert describe_bridge(held) == "held back: no controller listens"
+
+
 def test_silence_is_said():
     assert "nothing heard" in describe_safety(None)
+    assert "nothing heard" in describe_bridge(None)
     assert "nothing heard" in describe_status(None, 0.0)

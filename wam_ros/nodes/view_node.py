@@ -1,4 +1,4 @@
-"""A page in the browser that shows the loop and takes instructions, arming and the emergency stop."""
+"""A page in the browser that shows the loop and takes instructions, arming, pauses and the emergency stop."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -33,6 +34,7 @@ SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], No
     "imagined_future": (ImaginedFuture, convert.imagined_from_msg, lambda m, v: setattr(m, "imagined", v)),
     "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
     "safety_report": (SafetyReport, convert.report_from_msg, lambda m, v: setattr(m, "report", v)),
+    "bridge_state": (DiagnosticStatus, convert.bridge_state_from_msg, lambda m, v: setattr(m, "bridge", v)),
     "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
 }
 
@@ -75,6 +77,8 @@ class ViewNode(WamNode):
             "disarm": self.create_client(SetBool, "safety_node/arm"),
             "reset": self.create_client(Trigger, "safety_node/reset"),
             "estop": self.create_client(Trigger, "safety_node/estop"),
+            "pause": (pause := self.create_client(SetBool, "bridge_node/pause")),
+            "resume": pause,
         }
         self.get_logger().info(f"open http://localhost:{p.port}")
 
@@ -145,7 +149,8 @@ class ViewNode(WamNode):
         if not client.service_is_ready():
             self._model.answer = f"{action}: {client.srv_name} is not there"
             return
-        fields: dict[str, Any] = {"instruct": {"instruction": text}, "arm": {"data": True}, "disarm": {"data": False}}
+        fields: dict[str, Any] = {"instruct": {"instruction": text}}
+        fields |= {name: {"data": name in ("arm", "pause")} for name in ("arm", "disarm", "pause", "resume")}
         future = client.call_async(client.srv_type.Request(**fields.get(action, {})))
         future.add_done_callback(lambda done: self._on_answer(action, done.result()))
 

@@ -6,9 +6,18 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wam_ros.core.types import NS, ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
+from wam_ros.core.types import (
+    NS,
+    ActionChunk,
+    BridgeState,
+    ImaginedFuture,
+    Observation,
+    SafetyReport,
+    SafetyState,
+    WamStatus,
+)
 from wam_ros.view.pictures import Column, compose_board
-from wam_ros.view.words import describe_decision, describe_safety, describe_status
+from wam_ros.view.words import describe_bridge, describe_decision, describe_safety, describe_status
 
 
 @dataclass
@@ -18,6 +27,7 @@ class ViewModel:
     observation: Observation | None = None
     imagined: ImaginedFuture | None = None
     report: SafetyReport | None = None
+    bridge: BridgeState | None = None
     status: WamStatus | None = None
     chunk_rate_hz: float = 0.0
     answer: str = ""
@@ -63,6 +73,7 @@ class ViewModel:
         lines = [
             ("safety", describe_safety(self.report)),
             ("last chunk", describe_decision(self.report)),
+            ("bridge", describe_bridge(self.bridge)),
             ("model", describe_status(self.status, self.chunk_rate_hz)),
             ("following", self.instruction or "no instruction"),
         ]

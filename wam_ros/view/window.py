@@ -99,14 +99,15 @@ class Window:
         self._state = gui.add_markdown("waiting for the loop")
         self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
         gui.add_markdown("green: the proven motion, and where it ends at rest")
-        group = gui.add_button_group("motion", ("arm", "disarm", "reset"))
-        group.on_click(lambda _event: self._on_button(group.value))
+        for label, actions in (("motion", ("arm", "disarm", "reset")), ("bridge", ("pause", "resume"))):
+            group = gui.add_button_group(label, actions)
+            group.on_click(lambda event: self._on_button(event.target.value))
 
     def _on_button(self, action: str, _event: object = None) -> None:
         self._actions.put((action, self._instruction.value if action == "instruct" else ""))
 
     def take_actions(self) -> list[tuple[str, str]]:
-        """What was pressed since the last call: (instruct | arm | disarm | reset | estop, text)."""
+        """What was pressed since the last call: (instruct | arm | disarm | reset | estop | pause | resume, text)."""
         actions = []
         while True:
             try:

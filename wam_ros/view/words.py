@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wam_ros.core.types import Decision, SafetyReport, SafetyState, WamStatus
+from wam_ros.core.types import BridgeState, Decision, Forwarding, SafetyReport, SafetyState, WamStatus
 
 MEANING = {
     SafetyState.UNKNOWN: "nothing heard from safety yet",
@@ -36,6 +36,14 @@ def describe_decision(report: SafetyReport | None) -> str:
         text += f", {report.steps_accepted} of {report.steps_total} steps"
     reasons = ", ".join(n.replace("_", " ") for n in report.reasons.names())
     return f"{text} ({reasons})" if reasons else text
+
+
+def describe_bridge(state: BridgeState | None) -> str:
+    """Whether it forwards, or why not and what ends that; and the newest refusal."""
+    if state is None:
+        return "nothing heard from the bridge yet"
+    text = f"held back: {state.words}" if state.forwarding == Forwarding.HELD_BACK else state.words
+    return text if state.error in ("", state.words) else f"{text} (last refusal: {state.error})"
 
 
 def describe_status(status: WamStatus | None, chunk_rate_hz: float) -> str:
