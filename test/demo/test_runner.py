@@ -7,7 +7,7 @@ from rich.console import Console
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import Trace
-from wam_ros.core.types import Decision, SafetyReport, SafetyState
+from wam_ros.core.types import BridgeState, Decision, Forwarding, SafetyReport, SafetyState
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import SimEpisode
 from wam_ros.demo.errors import LoopError
@@ -25,7 +25,7 @@ class FakeLoop:
         self.lifts_after_s, self.lifts, self.vocabulary = lifts_after_s, lifts, vocabulary
         self.t_s, self.now_s = 0.0, 100.0
         self.calls = []
-        self.episode = self.sim = self.strip = None
+        self.episode = self.sim = self.strip = self.bridge = None
         self.scene = None
         self.safety, self.at_rest = SafetyState.HOLD, True
         self.observation_ns = 0
@@ -190,6 +190,29 @@ def test_a_simulator_whose_time_stands_still_is_noticed():
     loop.stuck = True
     with pytest.raises(LoopError, match="stands still"):
         run(loop, episodes=1)
+
+
+def test_a_pause_by_the_person_is_printed_once_and_the_next_scene_waits_for_its_end():
+    class Paused(FakeLoop):
+        def turn(self):
+            super().turn()
+            if self.episode is not None and self.scene[0] == 1000 and self.t_s > 1.0:
+                self.bridge = BridgeState(Forwarding.PAUSED, "the bridge is paused [by a test]", str(self.t_s))
+            if self.now_s > 150.0:
+                self.bridge = BridgeState(Forwarding.FORWARDING, "forwarding")
+            if self.scene and self.scene[0] == 1001 and self.episode:
+                raise KeyboardInterrupt
+
+        def call(self, service, **fields):
+            if fields.get("seed") == 1001:
+                assert self.now_s > 150.0
+            return super().call(service, **fields)
+
+    loop = Paused()
+    with pytest.raises(KeyboardInterrupt):
+        run(loop, headless=False)
+    assert loop.printed.count("bridge: the bridge is paused [by a test]") == 1
+    assert ("reset_episode", 1001, "", False) in loop.calls
 
 
 def test_with_somebody_watching_a_new_instruction_lasts_until_the_next(monkeypatch):

@@ -8,8 +8,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import (
     NS,
     ActionChunk,
+    BridgeState,
     ChunkingMode,
     Decision,
+    Forwarding,
     ImaginedFuture,
     JointState,
     Observation,
@@ -118,6 +120,13 @@ def test_one_turn_of_the_loop_reaches_every_measure(session):
     assert result.violations == {"velocity": 2}
     assert session.sim.stamp_ns == 3 * NS + 5
     assert session.safety == SafetyState.ARMED
+
+
+def test_what_the_bridge_says_is_known(session):
+    assert session.bridge is None
+    state = BridgeState(Forwarding.PAUSED, "the bridge is paused")
+    deliver(session, ("bridge_state", state, 0))
+    assert session.bridge == state
 
 
 def test_nothing_is_measured_between_episodes(session):

@@ -7,10 +7,11 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import SafetyState
+from wam_ros.core.types import Forwarding, SafetyState
 from wam_ros.demo.args import INTERACTIVE, DemoArgs
 from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
 from wam_ros.demo.errors import LoopError
@@ -40,6 +41,7 @@ class Runner:
         self._step_period_s = embodiment.step_period_s
         self._interactive = args.n_episodes == INTERACTIVE
         self._wanted = args.instruction or ""  # what the person wants until told otherwise
+        self._told = ""  # what was printed of the bridge
         self.results: list[EpisodeResult] = []
 
     def run(self) -> None:
@@ -71,9 +73,13 @@ class Runner:
 
     def _run_episode(self, seed: int) -> EpisodeResult:
         self._disarm()
+        if self._interactive:
+            self._tell_bridge()
+            self._s.spin_until(lambda: not self._paused, float("inf"))  # whoever paused it resumes it
         self._s.call("bridge_node/pause", data=True)  # placing moves the arm past the bridge
         instruction = self._place(seed)
         self._s.call("bridge_node/pause", data=False)
+        self._s.spin_until(lambda: not self._paused, _ARM_S)
         self._s.instruct(instruction)
         self._s.imagination.clear_pending()
         self._s.latency.clear_pending()
@@ -82,6 +88,20 @@ class Runner:
         self._s.episode = episode
         self._wait(episode)
         return episode.result()
+
+    @property
+    def _paused(self) -> bool:
+        return self._s.bridge is not None and self._s.bridge.forwarding == Forwarding.PAUSED
+
+    def _tell_bridge(self) -> None:
+        """Print why the bridge does not forward, and that it does again."""
+        state = self._s.bridge
+        if state is None or state.forwarding == Forwarding.UNHEARD:
+            return
+        told = "" if state.forwarding == Forwarding.FORWARDING else state.words
+        if told != self._told:
+            self._told = told
+            self._console.print(f"[yellow]bridge: {escape(told)}[/]" if told else "bridge: forwarding again")
 
     def _disarm(self) -> None:
         self._s.call("safety_node/arm", data=False)
@@ -135,6 +155,7 @@ class Runner:
 
     def _wait(self, episode: Episode) -> None:
         def over() -> bool:
+            self._tell_bridge()
             outcome = episode.outcome()
             paused = self._interactive and outcome == "timeout" and self._s.safety != SafetyState.ARMED
             return outcome is not None and not paused

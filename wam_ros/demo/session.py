@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import Trace
-from wam_ros.core.types import ActionChunk, ImaginedFuture, Observation, SafetyReport, SafetyState, WamStatus
+from wam_ros.core.types import (
+    ActionChunk,
+    BridgeState,
+    ImaginedFuture,
+    Observation,
+    SafetyReport,
+    SafetyState,
+    WamStatus,
+)
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
@@ -50,6 +58,7 @@ class Session:
         self.episode: Episode | None = None
         self.sim: SimEpisode | None = None
         self.report: SafetyReport | None = None
+        self.bridge: BridgeState | None = None
         self.status: WamStatus | None = None
         self.observation_ns = 0
         self.instruction, self.epoch, self._statuses = "", -1, 0
@@ -64,6 +73,7 @@ class Session:
             "wam_status": self._on_status,
             "safe_trajectory": self._feed.safe,
             "commanded_state": self._feed.commanded,
+            "bridge_state": self._on_bridge,
             "safety_report": self._on_report,
             COMMAND: self._feed.command,
             "episode": self._on_sim,
@@ -107,6 +117,9 @@ class Session:
         self._statuses += 1
         if self._statuses > 1 and self.instruction and status.instruction not in ("", self.instruction):
             self.redirected = status.instruction
+
+    def _on_bridge(self, state: BridgeState, _published_ns: int) -> None:
+        self.bridge = state
 
     def _on_report(self, report: SafetyReport, _published_ns: int) -> None:
         self.report = report

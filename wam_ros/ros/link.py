@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -42,6 +43,7 @@ TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "wam_status": (WamStatus, convert.status_from_msg),
     "safe_trajectory": (JointTrajectory, read_header),
     "commanded_state": (JointStateMsg, lambda m: m),
+    "bridge_state": (DiagnosticStatus, convert.bridge_state_from_msg),
     "safety_report": (SafetyReport, convert.report_from_msg),
     "joint_trajectory_controller/joint_trajectory": (JointTrajectory, read_header),
     "episode": (EpisodeState, lambda m: m),
