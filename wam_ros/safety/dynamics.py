@@ -73,8 +73,10 @@ class Dynamics:
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
         """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping and friction of the joints."""
         fq, fv, fa = self.full_q(q), self.full_v(dq), self.full_v(ddq)
-        rnea, model, data = pin.rnea, self.pin, self.data
-        tau = np.array([rnea(model, data, a, b, c) for a, b, c in zip(fq, fv, fa, strict=True)])
+        if self._pool is not None:
+            tau = pin.rneaInParallel(1, self._pool, fq.T, fv.T, fa.T).T.reshape(fv.shape)
+        else:
+            tau = np.array([pin.rnea(self.pin, self.data, *row) for row in zip(fq, fv, fa, strict=True)])
         return (tau + self.damping * fv + self.friction * np.sign(fv)) @ self._spread
 
     def inertia(self, q: np.ndarray) -> np.ndarray:
@@ -171,6 +173,19 @@ class Dynamics:
         for joint, body in bodies:
             if body.mass > 0:
                 self.pin.appendBodyToJoint(joint, body, pin.SE3.Identity())
+        # Many calls in one, in this thread, where pinocchio was built with OpenMP; a pool copies the model.
+        self._pool = pin.ModelPool(self.pin, 1) if hasattr(pin, "rneaInParallel") else None
+        self.most_inertia = self._bound_inertia()
+
+    def _bound_inertia(self) -> np.ndarray:
+        """(A, A) what no absolute entry of the mass matrix passes, whatever the configuration."""
+        most = np.zeros((self.pin.nv, self.pin.nv))
+        for joint, body in enumerate(self.pin.inertias):
+            moved_by = [j for j in self.pin.supports[joint] if j > 0]
+            reach = point_reach(self.pin, np.array(body.lever), 0.0, moved_by)
+            turns = np.isin(np.arange(self.pin.nv), [self.pin.joints[j].idx_v for j in moved_by])
+            most += body.mass * np.outer(reach, reach) + np.linalg.eigvalsh(body.inertia)[-1] * np.outer(turns, turns)
+        return np.abs(self._spread).T @ most @ np.abs(self._spread)
 
 
 def _build(path: Path) -> pin.Model:

@@ -10,7 +10,6 @@ from wam_ros.safety.motion import Measure, Motion, from_table
 
 STAGE = "motion"
 POWER = 2  # of the time scale, for the part of the effort that is not weight
-NEAR, UNEVEN = 0.6, 0.1  # shares of the effort and acceleration limits from which on it is looked at between samples
 
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
@@ -18,7 +17,7 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
     tau = np.abs(bounds.model.torque(motion.q, motion.dq, motion.ddq))
     tau[1:] = np.where(motion.inside[:, None], np.maximum(tau[1:], tau[:-1]), tau[1:])
     off = _uneven(motion)
-    near = (tau[1:] > NEAR * bounds.torque).any(axis=1) | (off > UNEVEN * bounds.acceleration).any(axis=1)
+    near = ~(tau[1:] + off @ bounds.model.most_inertia <= bounds.torque).all(axis=1)
     rows = np.flatnonzero(near & motion.inside)
     if len(rows):
         tau[rows + 1] += np.einsum("kij,kj->ki", bounds.model.inertia(motion.q[rows]), off[rows])

@@ -1,0 +1,55 @@
+"""Efforts between samples, however much acceleration a robot is said to bear."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from wam_ros.core.embodiment import Load, load_embodiment
+from wam_ros.core.interpolation import evaluate, segment_coefficients
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.model import load_safety_model
+from wam_ros.safety.params import SafetyParams
+
+from .tools import START, at_rest, make_chunk
+
+MORE = 300  # times the accelerations and jerks of the real arm: then efforts are what binds
+
+
+@pytest.mark.parametrize("name", ["panda", "so101", "bimanual"])
+def test_no_entry_of_the_mass_matrix_passes_its_bound(name):
+    model = load_safety_model(load_embodiment(name), "empty")
+    q = model.random_q(200, seed=3)
+    assert (model.inertia(q).max(axis=0) <= model.most_inertia * (1 + 1e-9)).all()
+
+
+def test_what_is_held_counts_in_the_bound(model):
+    before = model.most_inertia
+    model.carry({"cup": Load("panda_hand_tcp", 2.0)})
+    held, seen = model.most_inertia, model.inertia(model.random_q(50, seed=3)).max(axis=0)
+    model.carry({})
+    assert (held >= before).all()
+    assert (seen <= held * (1 + 1e-9)).all()
+    assert np.array_equal(model.most_inertia, before)
+
+
+def test_efforts_keep_their_share_between_samples_where_nothing_else_binds():
+    panda = load_embodiment("panda")
+    more = {k: tuple(MORE * x for x in getattr(panda, k)) for k in ("max_acceleration", "max_jerk")}
+    params = SafetyParams(tcp_speed=10.0, stop_jerk_s=0.01)
+    safety = SafetyFilter(load_safety_model(dataclasses.replace(panda, **more), "empty"), params)
+    model, rng, arm = safety.model, np.random.default_rng(5), np.r_[np.ones(7), 0]
+    q0, emitted = np.array(panda.home) - 0.02 * np.eye(8)[7], 0
+    for _ in range(25):
+        q = q0 + np.cumsum(rng.normal(0, 0.01, (24, 8)) * arm, axis=0)
+        t = safety.filter(make_chunk(model.joint_names, q, period=0.02, age=0), at_rest(q0), START).trajectory
+        if t is None:
+            continue
+        emitted += 1
+        segments = segment_coefficients(t.t, t.q, t.dq, t.ddq, 5)
+        for s in np.linspace(0, params.sample_s, 11):
+            tau = np.abs(model.torque(*evaluate(segments, np.full(len(segments), s))))
+            assert (tau <= params.torque_fraction * model.limits.effort * 1.001).all()
+    assert emitted > 5
