@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wam_ros.core.embodiment import Load
+from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.world import Obstacle
@@ -31,6 +31,18 @@ def test_acceleration_adds_its_inertia(tmp_path):
     q, one = np.zeros((1, 1)), np.ones((1, 1))
     difference = model.torque(q, 0 * q, one) - model.torque(q, 0 * q, 0 * q)
     assert difference[0, 0] == pytest.approx(0.01 + 2.0 * 0.5**2)
+
+
+def test_efforts_computed_at_once_are_those_computed_one_by_one(monkeypatch, tmp_path):
+    for robot in (load_embodiment("panda"), pendulum(tmp_path, kind="continuous")):
+        model = load_safety_model(robot)
+        q, dq, ddq = np.random.default_rng(0).uniform(-1, 1, (3, 9, len(model.joint_names)))
+        for held in ({}, {"cup": Load(model.links[-1], 1.5, (0.0, 0.1, 0.2))}):
+            model.carry(held)
+            with monkeypatch.context() as patch:
+                patch.setattr(model, "_pool", None)
+                alone = model.torque(q, dq, ddq)
+            assert np.array_equal(model.torque(q, dq, ddq), alone)
 
 
 def test_damping_of_the_joint_costs_effort(tmp_path):
