@@ -7,20 +7,20 @@ holds what can be counted.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import resource
 import statistics
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from rich import box
-from rich.console import Console
-from rich.table import Column, Table
 from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.models.dreamzero.causal_dit import CausalDiT
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
+from wam_ros.models.dreamzero.float8 import Float8Linear
 from wam_ros.models.dreamzero.flop import chunk_flop
 from wam_ros.models.dreamzero.inference import PRECISIONS, Inference
 from wam_ros.models.dreamzero.packed import PackedLinear
@@ -28,8 +28,10 @@ from wam_ros.models.dreamzero.rehearsal import Noise, in_place, play, random_mod
 from wam_ros.models.dreamzero.rollout import Rollout, Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
 from wam_ros.models.dreamzero.vae import WAN21, WAN22, WanVae
+from wam_ros.models.reuse import FirstStep
 
 PARTS = ("encode", "prefill", "denoise", "decode")
+COLUMNS = ("evaluations/steps", *PARTS, "chunk", "first", "TFLOP", "%", "GiB")
 DEVICES = ("cpu", "cuda", "meta")
 ONE = Sampling(steps=1, evaluations=1)
 FLASH = Sampling(steps=1, evaluations=1, last_video_level=0.8)
@@ -55,7 +57,7 @@ class BenchModel:
     plain: bool = False  # every speed-up off
     without: tuple[str, ...] = ()  # speed-ups to switch off, by name
     vae: bool = False  # encode what is observed and decode what is imagined, with a random autoencoder of Wan's sizes
-    compile: bool = False  # one graph per length of the memory; on CUDA replayed as CUDA graphs
+    compile: bool = False  # blocks; on CUDA evaluations are replayed as CUDA graphs, too
     float8: bool = False  # block matrices in e4m3; prints the error that this makes
 
 
@@ -64,7 +66,7 @@ class Cost:
     """Of one chunk; parts without a time were not run."""
 
     seconds: dict[str, float]  # median of each part
-    first_s: float  # the first chunk, with everything that happens once
+    first_s: float  # a window's first chunk, with everything that happens once per window
     flop: int
     peak_bytes: int
 
@@ -100,17 +102,36 @@ class Autoencoded(Noise):
 
 def matrix_rate(device: str, dtype: torch.dtype) -> float:
     """Best measured FLOP/s of one square matrix product, as torch multiplies and, on a CPU, as packed matrices do."""
-    n = 8192 if device == "cuda" else 1024
+    n = square(device)
     layer = nn.Linear(n, n, bias=False, device=device, dtype=dtype).requires_grad_(False)
     ways: list[nn.Module] = [layer]
     if device == "cpu" and torch.backends.mkldnn.is_available():
         ways.append(PackedLinear(layer))
-    x, best = torch.randn(n, n, device=device).to(dtype), float("inf")
-    for way in ways * 10:
+    x = torch.randn(n, n, device=device).to(dtype)
+    return max(rate(functools.partial(way, x), device) for way in ways)
+
+
+def float8_rate(device: str) -> float:
+    """The same in 8 bits, narrowing not counted."""
+    n = square(device)
+    layer = Float8Linear(nn.Linear(n, n, bias=False, device=device))
+    x = torch.randn(n, n, device=device).to(torch.float8_e4m3fn)
+    return rate(lambda: layer.product(x, torch.ones(n, 1, device=device), torch.bfloat16), device)
+
+
+def square(device: str) -> int:
+    """Side of a matrix that keeps a device busy for more than a launch."""
+    return 8192 if device == "cuda" else 1024
+
+
+def rate(product: Callable[[], Tensor], device: str) -> float:
+    """FLOP/s of the fastest of ten products of square matrices."""
+    best = float("inf")
+    for _ in range(10):
         began = now(device)
-        way(x)
+        product()
         best = min(best, now(device) - began)
-    return 2 * n**3 / best
+    return 2 * square(device) ** 3 / best
 
 
 def now(device: str) -> float:
@@ -121,7 +142,7 @@ def now(device: str) -> float:
 
 
 def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None) -> Cost:
-    """Run a chunk often enough to fill the window, then time the next ones."""
+    """Time the first chunk of a window, fill the window, then time the next ones; all after a rehearsal."""
     device = model.head.modulation.device.type
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -131,6 +152,7 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
         weights = sum(p.nbytes for p in model.parameters())
         return Cost({}, 0.0, flop, weights + getattr(model.make_cache(rows), "bytes", 0))
     full = model.config.blocks  # chunks after which every window is full
+    play(model, sampling, full, towers, FirstStep())  # compiles
     played = play(model, sampling, full + chunks, towers)
     timed = played[full:]
     seconds = {part: statistics.median(c.timing_s[part] for c in timed) for part in timed[0].timing_s}
@@ -163,22 +185,21 @@ def main(args: BenchModel) -> None:
     config = load_dit_config(args.config)
     model = random_model(config, args.device, dtype, inference.speedups)
     parameters = sum(p.numel() for p in model.parameters())
-    said = accelerate(model, inference)
+    print(f"{config.name}: {parameters:,} parameters, random; {args.device} {args.dtype}, {args.threads} thread(s)")
+    found = None if args.device == "meta" else matrix_rate(args.device, dtype)
+    print(f"matrix products here: {found / 1e12:.2f} TFLOP/s" if found else "counted, not computed")
+    if said := accelerate(model, inference):
+        print(said)
+    print("times in ms; first: a window's first chunk; TFLOP and % of the rate of matrix products: prefill and denoise")
+    show(COLUMNS)
     towers = Autoencoded(config, args.device, dtype) if args.vae and args.device != "meta" else None
-    rate = None if args.device == "meta" else matrix_rate(args.device, dtype)
-    columns = ("sampling", *PARTS, "chunk", "first", "TFLOP", "%", "GiB")
-    table = Table(*(Column(name, no_wrap=True) for name in columns), box=box.SIMPLE)
     for name, sampling in (SUITE if args.suite else {"8/16 guided": Sampling()}).items():
-        table.add_row(name, *row(measure(model, sampling, args.chunks, towers), rate))
-    console = Console(width=max(100, Console().width))
-    console.print(table)
-    here = f"matrix products here: {rate / 1e12:.2f} TFLOP/s" if rate else "counted, not computed"
-    console.print(f"{config.name}: {parameters / 1e9:.4g}B parameters, random")
-    console.print(f"{args.device} {args.dtype}, {args.threads} thread(s); {here}")
-    if said:
-        console.print(said)
-    console.print("evaluations/steps; times in ms, first: the chunk that starts a window")
-    console.print("TFLOP and % (of the rate of matrix products): prefill and denoise")
+        show((name, *row(measure(model, sampling, args.chunks, towers), found)))
+
+
+def show(cells: Sequence[str]) -> None:
+    """Print one row at once: the next one may take minutes."""
+    print(f"{cells[0]:18s}", *(f"{cell:>8s}" for cell in cells[1:]), flush=True)
 
 
 def accelerate(model: CausalDiT, inference: Inference) -> str:
@@ -196,7 +217,11 @@ def accelerate(model: CausalDiT, inference: Inference) -> str:
     exact = predicted()
     replaced = inference.accelerate(model)
     change = float((predicted() - exact).norm() / exact.norm())
-    return f"{replaced} matrices in e4m3; action velocities of one evaluation change by {100 * change:.1f} %"
+    rate = float8_rate(model.head.modulation.device.type) / 1e12
+    return (
+        f"{replaced} matrices in e4m3; action velocities of one evaluation change by {100 * change:.1f} %\n"
+        f"products in e4m3: {rate:.2f} TFLOP/s; the % below are of the rate in {inference.precision}"
+    )
 
 
 def asked(args: BenchModel) -> Inference:

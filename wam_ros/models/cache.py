@@ -35,12 +35,17 @@ class KvCache:
         self._window, self._frame, self._own, self._keep = window, frame_tokens, own_tokens, keep
         self._opened = 1
         self.frames = 0  # frames written since the cache was made
-        self._end = own_tokens  # of what is used; it stops growing with the window, so that graphs can be captured
+        self._end = own_tokens  # of what is used; it stops growing with the window
 
     @property
     def bytes(self) -> int:
         """Memory it holds, whether used or not."""
         return self._buffer.nbytes
+
+    @property
+    def used(self) -> int:
+        """Tokens that attention sees, the block's own included."""
+        return self._end
 
     def advance(self, frames: int = 1) -> None:
         """Open the slots of the next frames; when the ring is full the oldest that are not kept are overwritten."""
@@ -75,10 +80,6 @@ class KvCache:
     def clear(self) -> None:
         """Forget every frame."""
         self.frames, self._end = 0, self._own
-
-    def pin(self) -> None:
-        """Promise that the memory stays where it is, so that a captured graph may write to it."""
-        torch._dynamo.mark_static_address(self._buffer)
 
     def repeated(self, n: int) -> KvCache:
         """A copy for `n` sequences that remember the same frames."""

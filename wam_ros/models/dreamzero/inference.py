@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass, field
 
 import torch
@@ -18,6 +17,7 @@ from wam_ros.models.dreamzero.packed import pack
 from wam_ros.models.dreamzero.rehearsal import play
 from wam_ros.models.dreamzero.rollout import Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
+from wam_ros.models.reuse import FirstStep
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -30,7 +30,7 @@ class Inference:
     history: str = "reference"  # or newest, sliding (see `history.History`)
     precision: str = ""  # float32 or bfloat16; empty: bfloat16 on an accelerator, float32 on a CPU
     float8: bool = False  # block matrices in e4m3; changes the numbers
-    compile: bool = False  # one graph per length of the memory; loading then takes minutes
+    compile: bool = False  # blocks, and on CUDA one recorded graph per length of the memory; loading takes longer
     speedups: SpeedUps = field(default_factory=SpeedUps)
 
     def dtype(self, device: str) -> torch.dtype:
@@ -59,8 +59,7 @@ class Inference:
     def rehearse(self, model: CausalDiT) -> None:
         """Compile for every length of the memory now, and not in the loop."""
         if self.compile:
-            once = dataclasses.replace(self.sampling, steps=1, evaluations=1)
-            play(model, once, model.config.blocks)
+            play(model, self.sampling, model.config.blocks, reuse=FirstStep())
 
 
 def load_inference(name: str) -> Inference:

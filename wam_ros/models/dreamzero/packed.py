@@ -33,10 +33,11 @@ def pack(model: nn.Module) -> int:
     Returns:
         How many were replaced; none where torch has no oneDNN.
     """
-    found = block_matrices(model) if torch.backends.mkldnn.is_available() else []
-    for parent, child, linear in found:
+    packed = 0
+    for parent, child, linear in block_matrices(model) if torch.backends.mkldnn.is_available() else ():
         if isinstance(parent, nn.Sequential) and child == "0" and isinstance(parent[1], nn.GELU):
             parent[0], parent[1] = PackedLinear(linear, GELU), nn.Identity()
         else:
             setattr(parent, child, PackedLinear(linear))
-    return len(found)
+        packed += 1
+    return packed

@@ -12,6 +12,7 @@ from wam_ros.models.dreamzero.causal_dit import CausalDiT
 from wam_ros.models.dreamzero.dit_config import CausalDiTConfig
 from wam_ros.models.dreamzero.rollout import Anchor, Chunk, Rollout, Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
+from wam_ros.models.reuse import Reuse
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -58,10 +59,13 @@ def random_model(config: CausalDiTConfig, device: str, dtype: torch.dtype, speed
     return in_place(lambda: CausalDiT(config, speedups), device, dtype)
 
 
-def play(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None) -> list[Chunk]:
-    """The first chunks of an episode whose window slides."""
+def play(
+    model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None, reuse: Reuse | None = None
+) -> list[Chunk]:
+    """The first chunks of an episode whose window slides; `reuse` in place of the sampling's own."""
     c, device = model.config, model.head.modulation.device.type
     rollout = Rollout(model, towers or Noise(c, device), "", sampling, "sliding")
+    rollout.reuse = reuse or rollout.reuse
     state = torch.zeros(1, c.states_per_block, c.state_dim, device=device)
     frames = torch.zeros(1, 8)
     return [rollout.chunk(frames, state, "task") for _ in range(chunks)]
