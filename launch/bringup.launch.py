@@ -66,6 +66,7 @@ RECORDED = [
     "safety/markers",
     "safety/ghost_path",
     "commanded_state",
+    "bridge_state",
     "joint_states",
     "episode",
     "joint_trajectory_controller/joint_trajectory",
