@@ -41,6 +41,7 @@ from wam_ros.safety.world import Cloud, Obstacle
 START = 10**18
 RECORDED = (
     "rnea",
+    "rneaInParallel",
     "crba",
     "updateGeometryPlacements",
     "computeDistance",
