@@ -86,7 +86,7 @@ class Golden:
                 assert torch.equal(got.to(wanted.dtype), wanted), f"{self.name}: {self.scope}{n} differs"
                 continue
             torch.testing.assert_close(
-                got.float(),
+                got.to(wanted.dtype),
                 wanted,
                 atol=atol,
                 rtol=rtol,

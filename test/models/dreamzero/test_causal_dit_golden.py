@@ -96,22 +96,28 @@ def test_rotary_tables_equal_the_reference(golden, name):
     rope.check({f"{k}_cos": v.cos() for k, v in angles.items()} | {f"{k}_sin": v.sin() for k, v in angles.items()})
 
 
+def conditioning(model, case, start, frames):
+    """First-frame conditioning of frames from position `start`, where the model takes one."""
+    return case["in.y"][:, :, start : start + frames.shape[2]] if model.config.concat_first_frame else None
+
+
 def run_blocks(model, case):
     """Every prefill and block of the case in its order; returns everything that the case records."""
-    context, cache = model.make_context(case["in.context"], case["in.clip_feature"]), model.make_cache(1)
+    context = model.make_context(case["in.context"], case["in.clip_feature"])
+    cache = model.make_cache(len(case["in.context"]))
     found, kept = {}, Intermediates(model)
     for name, start in case.info["start_frames"].items():
         if name.startswith("prefill"):
             observed = [f"in.{word}{name.removeprefix('prefill')}" for word in ("frame", "obs")]
             frames = next(case[n] for n in observed if n in case)
-            y = case["in.y"][:, :, start : start + frames.shape[2]]
+            y = conditioning(model, case, start, frames)
             found[f"{name}.video"] = model.prefill(frames, y, start, context, cache)
             for layer in range(model.sizes.num_layers):
                 found[f"{name}.kv.{layer}"] = torch.stack(cache.remembered(layer))
             continue
         k = name.removeprefix("denoise")
         noise = case[f"in.noise{k}"]
-        y = case["in.y"][:, :, start : start + noise.shape[2]]
+        y = conditioning(model, case, start, noise)
         block = NoisyBlock(noise, case[f"in.action{k}"], case[f"in.state{k}"], y, start)
         t = torch.stack([case[f"in.t{k}_video"], case[f"in.t{k}_action"]])[None].float()
         kept.found.clear()
