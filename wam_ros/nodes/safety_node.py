@@ -16,7 +16,9 @@ from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
+from wam_ros.ros.fields import read_header
 from wam_ros.ros.guarding import SafetyNodeParams, make_machine, make_sender
+from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import Pictures
 from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene
@@ -27,6 +29,7 @@ from wam_ros.safety.following import Rejoining
 from wam_ros.safety.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
 
+HEADER = 16  # bytes at least of a message that begins with one
 ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)  # so that a button is heard whatever it offers
 
 
@@ -56,7 +59,8 @@ class SafetyNode(WamNode):
         self.create_subscription(wam_msg.ActionChunk, "action_chunk", self._on_chunk, qos.CHUNK)
         self._joints = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
         self._bridge = BridgeTopics(self, model.joint_names, following, self._rejoining, self._emit)
-        self.create_subscription(wam_msg.Observation, "observation", self._on_observation, qos.OBSERVATION)
+        # Only its stamp counts: it need not wake the process, least of all while a chunk is being made of it.
+        self._seen = Latest(self, wam_msg.Observation, "observation", reliable=True, raw=True)
         self.create_subscription(wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
         self._pressed = [False] * len(ESTOP_WAYS)
         for way, profile in enumerate(ESTOP_WAYS):
@@ -88,11 +92,13 @@ class SafetyNode(WamNode):
         return self.get_clock().now().nanoseconds
 
     def _catch_up(self) -> None:
-        """Hear the joint state that waits: a process that was held up itself must not call the robot silent."""
+        """Hear the inputs that wait: a process that was held up itself must not call the robot silent."""
         with self._joints.handle:
             taken = self._joints.handle.take_message(JointState, False)
         if taken is not None:
             self._on_joints(taken[0])
+        if len(seen := self._seen.take() or b"") > HEADER:
+            self._machine.on_observation(read_header(seen)[0], self._now_ns())
 
     def _on_tick(self) -> None:
         self._catch_up()
@@ -132,10 +138,6 @@ class SafetyNode(WamNode):
         output = self._machine.on_joints(state, self._now_ns())
         if output is not None:
             self._emit(output)
-
-    def _on_observation(self, msg: wam_msg.Observation) -> None:
-        if self.active:
-            self._machine.on_observation(convert.time_to_ns(msg.header.stamp), self._now_ns())
 
     def _on_imagined(self, msg: wam_msg.ImaginedFuture) -> None:
         if self.active:

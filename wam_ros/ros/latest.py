@@ -27,19 +27,20 @@ class Latest:
         kind: message type.
         topic: name.
         reliable: False also hears best-effort publishers.
+        raw: as bytes, for who wants little of it.
     """
 
-    def __init__(self, node: Node, kind: type, topic: str, reliable: bool = False) -> None:
+    def __init__(self, node: Node, kind: type, topic: str, reliable: bool = False, raw: bool = False) -> None:
         profile = QoSProfile(
             depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         )
-        self._kind = kind
+        self._kind, self._raw = kind, raw
         self._subscription = node.create_subscription(
-            kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted()
+            kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted(), raw=raw
         )
 
     def take(self) -> Any | None:
         """The newest message that has not been taken yet, or None."""
         with self._subscription.handle:
-            taken = self._subscription.handle.take_message(self._kind, False)
+            taken = self._subscription.handle.take_message(self._kind, self._raw)
         return None if taken is None else taken[0]

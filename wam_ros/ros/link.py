@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,22 +18,11 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import NS
 from wam_ros.msg import ActionChunk, EpisodeState, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.ros import convert
+from wam_ros.ros.fields import read_header
 from wam_ros.ros.latest import Latest
 from wam_ros.srv import ResetEpisode, SetInstruction
-
-
-def read_header(data: bytes) -> tuple[int, str]:
-    """Stamp [ns] and frame of a serialised message that begins with a header, without reading the rest of it.
-
-    A trajectory of a hundred points takes a millisecond to deserialise; who only wants to know when, need not.
-    """
-    order = "<" if data[1] & 1 else ">"
-    sec, nanosec, length = struct.unpack_from(order + "iII", data, 4)
-    return sec * NS + nanosec, data[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")
-
 
 TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "observation": (Observation, convert.observation_from_msg),
