@@ -19,6 +19,8 @@ ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this on its wa
 REST = 1e-3  # m: rest is this much farther than the clearance; from the very edge no way out could be proven
 ROUNDING = 2e-6  # m: a start this much below a clearance that was proven is the rounding of that proof
 
+Gaps = dict[tuple[str, str], float]  # m, by bodies
+
 
 @dataclass(frozen=True)
 class Commanded:
@@ -39,9 +41,22 @@ class Floor:
     clearance: np.ndarray  # (P,) m
     outside: np.ndarray  # (K,) m, of every tool
 
-    def carried(self, before: Pairs, after: Pairs, moved: frozenset[str]) -> Floor:
-        """The same for other pairs; it is forgotten where an obstacle in `moved` is another one now."""
-        known = {k: v for k, v in zip(before.keys, self.clearance, strict=True) if not moved.intersection(k)}
+    def carried(self, before: Pairs, after: Pairs, was: Gaps, now: Gaps) -> Floor:
+        """The same for other pairs.
+
+        Where an obstacle is another one now, the floor moves with it while the arm stands on it: else the noise of a
+        tracker would let the arm creep. It is forgotten where the arm is farther away, or has none to stand on.
+
+        Args:
+            before: of this floor.
+            after: of the answer.
+            was: m, distances of pairs with what has changed, before.
+            now: m, the same at the same pose, after.
+        """
+        known = dict(zip(before.keys, self.clearance.tolist(), strict=True))
+        for key in was.keys() | now.keys():
+            moved = known.get(key, -np.inf) + now.get(key, np.inf) - was.get(key, np.inf)
+            known[key] = moved if moved >= max(now.get(key, np.inf) - ESCAPE, 0.0) else -np.inf
         return Floor(np.array([known.get(k, -np.inf) for k in after.keys]), self.outside)
 
 

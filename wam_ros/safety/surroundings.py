@@ -9,6 +9,7 @@ import numpy as np
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import SafeTrajectory
+from wam_ros.safety.bounds import Gaps
 from wam_ros.safety.braking import Brakes
 from wam_ros.safety.live import Change, LiveWorld
 
@@ -49,10 +50,18 @@ class Surroundings:
     def _renew(
         self, changed: frozenset[str], now_ns: int, began_s: float, held: dict[str, Load] | None = None
     ) -> SafeTrajectory | None:
-        before, told = self.model.pairs, self.live.told
+        before, was, told = self.model.pairs, self._gaps(changed, now_ns), self.live.told
         self.model.set_obstacles(self.live.obstacles(), held)
         after = self.model.pairs
         if self.brakes.floor is not None:
-            self.brakes.floor = self.brakes.floor.carried(before, after, changed)
+            self.brakes.floor = self.brakes.floor.carried(before, after, was, self._gaps(changed, now_ns))
         spared = np.array([b in told for _, b in after.keys], dtype=bool)
         return self.brakes.avoid(now_ns, spared, began_s)
+
+    def _gaps(self, changed: frozenset[str], now_ns: int) -> Gaps:
+        """Distances [m] of the pairs with what has changed, where the arm is commanded to be."""
+        if self.brakes.floor is None:
+            return {}
+        self.model.place(self.model.full_q(self.brakes.playback.at(now_ns).q[None])[0])
+        keys = self.model.pairs.keys
+        return {key: self.model.distance(k) for k, key in enumerate(keys) if changed.intersection(key)}
