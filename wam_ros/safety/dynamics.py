@@ -147,6 +147,7 @@ class Dynamics:
             self._spread[column, self.joint_names.index(leader)] = factor
             self._offset[column] = offset
             self._slots[column] = (self.pin.joints[joint].idx_q, self.pin.joints[joint].nq == 2)
+        self.turns = np.abs(self._spread).sum(axis=0)  # (A,) travel of all joints that one moves, per unit of its own
         self._all_plain = self.pin.nq == self.pin.nv
 
     def _reach(self, tool: int) -> np.ndarray:

@@ -153,5 +153,6 @@ def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:
     tick_s = 0.1  # the slowest that the node allows
     deceleration = model.limits.acceleration * params.acceleration_fraction * params.stop_fraction
     jerk = np.minimum(model.limits.jerk * params.jerk_fraction * SAMPLED, deceleration / params.stop_jerk_s)
-    longest = model.limits.velocity * params.velocity_fraction / deceleration + deceleration / jerk
+    gaining = model.limits.acceleration * params.acceleration_fraction  # at first, perhaps
+    longest = model.limits.velocity * params.velocity_fraction / deceleration + (deceleration + gaining) / jerk
     return float(longest.max()) + params.stop_lead_s + tick_s

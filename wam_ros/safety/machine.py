@@ -216,9 +216,9 @@ class SafetyMachine:
         if verdict.decision == Decision.REJECT:
             return
         self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq)
-        self.brakes.floor = verdict.floor
         if verdict.trajectory is None:
             return
+        self.brakes.floor = verdict.floor
         self.brakes.play(verdict.trajectory, verdict.accepted_s)
         self._used_ns = verdict.trajectory.start_ns
         if verdict.decision == Decision.BRAKE:

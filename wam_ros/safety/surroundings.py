@@ -55,7 +55,7 @@ class Surroundings:
         after = self.model.pairs
         if self.brakes.floor is not None:
             self.brakes.floor = self.brakes.floor.carried(before, after, was, self._gaps(changed, now_ns))
-        spared = np.array([b in told for _, b in after.keys], dtype=bool)
+        spared = after.world & np.array([b in told for _, b in after.keys], dtype=bool)
         return self.brakes.avoid(now_ns, spared, began_s)
 
     def _gaps(self, changed: frozenset[str], now_ns: int) -> Gaps:

@@ -26,20 +26,20 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
             looked = fast | np.append(fast[1:] & inside[1:], False)  # both ends of an interval
             at = np.zeros(n)
             at[looked] = np.linalg.norm(model.tool_motion(motion.q[looked], motion.dq[looked], tool)[1], axis=1)
-            between = np.maximum(at[:-1], at[1:]) + _bow(motion, reach)
+            between = np.maximum(at[:-1], at[1:]) + _bow(motion, reach, model.turns)
             own[fast] = np.minimum(own, np.maximum(at, np.concatenate(([0.0], between * motion.inside))))[fast]
         speed = np.maximum(speed, own)
     allowed = np.full(n, most)
     return Measure(Reason.TCP_SPEED, speed / allowed, speed, allowed, np.zeros(n, int), ("m/s",), POWER)
 
 
-def _bow(motion: Motion, reach: np.ndarray) -> np.ndarray:
+def _bow(motion: Motion, reach: np.ndarray, turns: np.ndarray) -> np.ndarray:
     """(N - 1,) m/s that a tool's velocity may leave the straight line between those of two samples.
 
     An eighth of the second derivative of that velocity. A point changes with the joints i, j, k at most by the reach of
     the outer one, which the sum of their reaches is never below.
     """
     speed, acceleration, jerk = motion.peaks
-    turn, move = speed.sum(axis=1), speed @ reach
-    mixed = turn * (acceleration @ reach) + acceleration.sum(axis=1) * move
+    turn, move = speed @ turns, speed @ reach
+    mixed = turn * (acceleration @ reach) + (acceleration @ turns) * move
     return motion.dt**2 / 8 * (jerk @ reach + 3 * mixed + 3 * turn**2 * move)

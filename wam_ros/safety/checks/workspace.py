@@ -21,18 +21,18 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
     for tool, reach in enumerate(model.tool_reach):
         position, _ = model.tool_motion(motion.q, motion.dq, tool)
         beyond = beyond_workspace(params, position)  # (B, N)
-        bow = np.concatenate(([0.0], _bow(motion, reach)))
+        bow = np.concatenate(([0.0], _bow(motion, reach, model.turns)))
         both = np.maximum(beyond, np.concatenate((beyond[:, :1], beyond[:, :-1]), axis=1)) + bow
         over = np.maximum(over, both.min(axis=0) - bounds.outside[tool])
-    return Measure(Reason.WORKSPACE, np.where(over > 0, 2.0, 0.0), over, np.zeros(n), subject, ("m outside",))
+    return Measure(Reason.WORKSPACE, np.where(over <= 0, 0.0, 2.0), over, np.zeros(n), subject, ("m outside",))
 
 
-def _bow(motion: Motion, reach: np.ndarray) -> np.ndarray:
+def _bow(motion: Motion, reach: np.ndarray, turns: np.ndarray) -> np.ndarray:
     """(N - 1,) m that a tool may leave the straight line between two samples: an eighth of its second difference.
 
     The acceleration of a point is at most the sum of reach x |ddq|, and for every two joints |dq| |dq| x the reach of
-    the outer one.
+    the outer one, which the sum of their reaches is never below.
     """
     speed = motion.peaks[0] * motion.dt
     change = motion.peaks[1] * motion.dt**2
-    return (change @ reach + speed.sum(axis=1) * (speed @ reach)) / 8 * motion.inside
+    return (change @ reach + 2 * (speed @ turns) * (speed @ reach)) / 8 * motion.inside
