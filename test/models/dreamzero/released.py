@@ -71,3 +71,9 @@ def make_vocabulary(folder):
         hard_vocab_limit=False,
         minloglevel=2,
     )
+
+
+def same(a, b):
+    """Two networks hold the same weights."""
+    for (name, x), (other, y) in zip(a.state_dict().items(), b.state_dict().items(), strict=True):
+        assert name == other and x.dtype == y.dtype and torch.equal(x, y), name

@@ -214,6 +214,8 @@ def test_a_short_window_lets_clean_frames_forget_but_the_first():
     [
         ({"in_channels": 5}, "in_channels is 5, expected 12"),
         ({"latent_width": 5}, "even sides"),
+        ({"states_per_block": 0}, "must be positive"),
+        ({"transformer": dataclasses.replace(CONFIG.transformer, num_heads=0)}, "split into 0 heads"),
         ({"actions_per_block": 5, "states_per_block": 2}, "multiple"),
         ({"state_attention": "opne"}, "Did you mean 'open'"),
     ],
@@ -228,3 +230,43 @@ def test_released_sizes_have_the_parameters_of_the_released_checkpoints(name, pa
     with torch.device("meta"):
         model = CausalDiT(load_dit_config(name))
     assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_the_released_14b_model_has_the_names_and_shapes_of_its_checkpoint():
+    with torch.device("meta"):
+        state = CausalDiT(load_dit_config("dreamzero-14b")).state_dict()
+    d, f, wide = 5120, 13824, (5120, 5120)
+    block = {f"{part}.{m}.weight": wide for part in ("self_attn", "cross_attn") for m in "qkvo"}
+    block |= {"cross_attn.k_img.weight": wide, "cross_attn.v_img.weight": wide, "modulation": (1, 6, d)}
+    block |= {
+        "ffn.0.weight": (f, d),
+        "ffn.2.weight": (d, f),
+        "ffn.0.bias": (f,),
+        "norm3.weight": (d,),
+        "norm3.bias": (d,),
+    }
+    block |= {f"self_attn.norm_{m}.weight": (d,) for m in "qk"} | {"ffn.2.bias": (d,)}
+    block |= {f"cross_attn.norm_{m}.weight": (d,) for m in ("q", "k", "k_img")}
+    block |= {name.replace("weight", "bias"): (d,) for name, shape in block.items() if shape == wide}
+    around = {
+        "patch_embedding.weight": (d, 36, 1, 2, 2),
+        "text_embedding.0.weight": (d, 4096),
+        "text_embedding.2.weight": wide,
+        "time_embedding.0.weight": (d, 256),
+        "time_embedding.2.weight": wide,
+        "time_projection.1.weight": (6 * d, d),
+        "img_emb.proj.0.weight": (1280,),
+        "img_emb.proj.1.weight": (1280, 1280),
+        "img_emb.proj.3.weight": (d, 1280),
+        "img_emb.proj.4.weight": (d,),
+        "head.head.weight": (64, d),
+    }
+    around |= {name.replace("weight", "bias"): shape[:1] for name, shape in around.items()}
+    parts = {"state_encoder.layer1": (64, 1024), "state_encoder.layer2": (1024, d), "action_encoder.W1": (32, d)}
+    parts |= {"action_encoder.W2": (2 * d, d), "action_encoder.W3": wide}
+    parts |= {"action_decoder.layer1": (d, 1024), "action_decoder.layer2": (1024, 32)}
+    wanted = around | {"head.modulation": (1, 2, d)}
+    wanted |= {f"{name}.W": (1, *shape) for name, shape in parts.items()}
+    wanted |= {f"{name}.b": (1, shape[1]) for name, shape in parts.items()}
+    wanted |= {f"blocks.{i}.{name}": shape for i in range(40) for name, shape in block.items()}
+    assert {name: tuple(t.shape) for name, t in state.items()} == wanted

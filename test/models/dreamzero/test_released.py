@@ -25,7 +25,7 @@ from wam_ros.models.dreamzero.rollout import Rollout  # noqa: E402
 from wam_ros.models.dreamzero.towers import Towers  # noqa: E402
 
 from .released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
-from .test_checkpoint import base_model, low_rank, write_lora  # noqa: E402
+from .test_low_rank import base_model, low_rank, write_lora  # noqa: E402
 
 PERIOD = 1 / 15
 

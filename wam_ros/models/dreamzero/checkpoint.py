@@ -17,7 +17,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.yamlfile import from_mapping
 from wam_ros.models.dreamzero.causal_dit import CausalDiT
 from wam_ros.models.dreamzero.clip import ImageEncoder, ImageEncoderConfig
-from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, require_fitting
+from wam_ros.models.dreamzero.dit_config import CausalDiTConfig
 from wam_ros.models.dreamzero.fill import Rename, fill
 from wam_ros.models.dreamzero.umt5 import PromptEncoder, TextEncoderConfig
 from wam_ros.models.dreamzero.vae import WAN21, WAN22, VaeConfig, WanVae
@@ -109,7 +109,7 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
     path = folder / "config.json"
     head = _nested(read_json(path), path, "action_head_cfg", "config")
     c = {**{k: head[k] for k in (*WINDOW, *WIDTHS) if k in head}, **_nested(head, path, "diffusion_model_cfg")}
-    sizes = read_json(path).get(SIZES, {})
+    sizes = _mapping(read_json(path).get(SIZES, {}), f"{path}: {SIZES}")
     image = from_mapping(ImageEncoderConfig, sizes.get("image", {}), f"{path}: {SIZES}.image")
     text = from_mapping(TextEncoderConfig, sizes.get("text", {}), f"{path}: {SIZES}.text")
     try:
@@ -118,16 +118,14 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
         raise WamError(f"{path}: diffusion_model_cfg lacks {error}") from error
     dit = dataclasses.replace(dit, name=described.name, family=described.family, image_tokens=described.image_tokens)
     dit = dataclasses.replace(dit, state_attention=described.state_attention)
-    _require_described(require_fitting(dit, str(path)), described, path)
+    _require_described(dit, described, path)
     vae = WAN21 if dit.out_channels == WAN21.latent_channels else WAN22
     if "vae" in sizes:
         vae = from_mapping(VaeConfig, sizes["vae"], f"{path}: {SIZES}.vae")
     conf_path, metadata_path = folder / "experiment_cfg" / "conf.yaml", folder / "experiment_cfg" / "metadata.json"
     metadata = read_json(metadata_path) if metadata_path.is_file() else None
-    rank = head.get("lora_rank", 4)
-    scale = head.get("lora_alpha", rank) / rank
     config = ReleasedConfig(dit, text, image, vae)
-    return Checkpoint(folder, config, scale, find_weights(folder), metadata, _read_conf(conf_path))
+    return Checkpoint(folder, config, _lora_scale(head, path), find_weights(folder), metadata, _read_conf(conf_path))
 
 
 def _released_name(name: str) -> str | None:
@@ -222,13 +220,28 @@ def describe(config: ReleasedConfig) -> dict[str, Any]:
     return {"action_head_cfg": head} | ({SIZES: own} if own else {})
 
 
+def _lora_scale(head: dict[str, Any], path: Path) -> float:
+    """What low-rank updates are multiplied by: alpha / rank."""
+    rank = head.get("lora_rank", 4)
+    alpha = head.get("lora_alpha", rank)
+    if not all(isinstance(x, int | float) for x in (rank, alpha)) or rank <= 0:
+        raise WamError(f"{path}: lora_rank and lora_alpha must be numbers, rank > 0; found {rank!r} and {alpha!r}")
+    return alpha / rank
+
+
+def _mapping(data: Any, where: str) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise WamError(f"{where}: expected an object, found {type(data).__name__}")
+    return data
+
+
 def _require_described(found: CausalDiTConfig, described: CausalDiTConfig, path: Path) -> None:
     """The checkpoint must be of the model that was asked for."""
     for part, wanted in ((found.transformer, described.transformer), (found, described)):
         for f in dataclasses.fields(part):
             a, b = getattr(part, f.name), getattr(wanted, f.name)
             if f.name != "transformer" and a != b:
-                raise WamError(f"{path}: {f.name} is {a}, but the model '{described.name}' has {b}")
+                raise WamError(f"{path}: {f.name} is {a!r}, but the model '{described.name}' has {b!r}")
 
 
 def _nested(data: dict[str, Any], path: Path, *keys: str) -> dict[str, Any]:

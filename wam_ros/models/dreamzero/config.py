@@ -105,7 +105,7 @@ class DreamZeroConfig:
 
 def require_heads(t: TransformerConfig, where: str) -> None:
     """Raise `WamError` naming `where` unless the width splits into heads whose channels can be turned in pairs."""
-    if t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
+    if t.num_heads < 1 or t.dim < 1 or t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
         raise WamError(f"{where}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width")
 
 

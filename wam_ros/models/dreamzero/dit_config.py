@@ -90,6 +90,9 @@ class CausalDiTConfig:
 def require_fitting(c: CausalDiTConfig, where: str) -> CausalDiTConfig:
     """Check that sizes fit each other; raises `WamError` naming `where`."""
     require_heads(c.transformer, where)
+    counts = (c.frames_per_block, c.actions_per_block, c.states_per_block, c.blocks, c.transformer.num_layers)
+    if min(*counts, c.latent_height, c.latent_width) < 1:
+        raise WamError(f"{where}: numbers of layers, blocks, frames, actions, states and latent cells must be positive")
     if c.latent_height % 2 or c.latent_width % 2:
         raise WamError(f"{where}: the latent canvas {c.latent_height} x {c.latent_width} must have even sides")
     if c.actions_per_block % c.states_per_block:

@@ -85,7 +85,8 @@ def _plan(
     if missing:
         where = ", ".join(dict.fromkeys(str(f.path.parent) for f, _ in files))
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise WamError(f"{where}: lacks tensor '{missing[0]}' {list(wanted[missing[0]])}{more}")
+        base = "; low-rank updates need the base model, as 'base' in that folder" if any(f for _, f in lora) else ""
+        raise WamError(f"{where}: lacks tensor '{missing[0]}' {list(wanted[missing[0]])}{more}{base}")
     return plan, lora
 
 
