@@ -4,6 +4,7 @@ Arm, safety node and bridge are the real ones. What comes before them - eyes tha
 two small processes, because what is looked at here is what their silence does.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,17 +18,21 @@ pytest.importorskip("wam_ros.msg")
 pytest.importorskip("mujoco")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import SetBool, Trigger
 from wam_ros.msg import SafetyReport
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, SafetyState
 from wam_ros.ros import convert, qos
+from wam_ros.safety.urdf import read_urdf
 
 from .conftest import DOMAIN, Arena, Arm
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
+LIMITS = np.array([read_urdf(PANDA.urdf_path)[name].velocity for name in PANDA.joint_names])  # rad/s or m/s
 LAG_S = 0.4  # of the simulated servo behind its command, and of a busy machine
 PATIENCE_S = 1.0  # for silence: longer than a busy machine holds a process up
 
@@ -76,6 +81,7 @@ class Loop:
     """Every part in a process of its own, and what the topics say."""
 
     def __init__(self, arena):
+        self.answer, self.pressed = "", 0  # newest one; reports when the emergency stop was pressed
         self.arena, self.arm = arena, Arm(arena, PANDA.joint_names)
         self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         self._diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
@@ -105,14 +111,19 @@ class Loop:
 
     def until_moving(self):
         """Everything lives and the arm swings; a fault of a busy machine is reset."""
-        self.arena.until(lambda: self.recover() and self.arm.moving(), seconds=60.0)
+        try:
+            self.arena.until(lambda: self.recover() and self.arm.moving(), seconds=60.0)
+        except AssertionError as error:
+            raise AssertionError(f"it does not move: {self.answer}; {self.reports[-1].sentence}") from error
 
     def recover(self):
         """Whether it is armed; a step on the way there if not."""
         if self.state in (SafetyState.FAULT, SafetyState.ESTOP):
-            self.arena.call(Trigger, "safety_node/reset")
+            self.answer = self.arena.call(Trigger, "safety_node/reset").message
         elif self.state == SafetyState.HOLD:
-            self.arena.call(SetBool, "safety_node/arm", data=True)
+            self.answer = self.arena.call(SetBool, "safety_node/arm", data=True).message
+            if "~/pause" in self.answer:  # an arm that was held up did not follow
+                self.arena.call(SetBool, "bridge_node/pause", data=False)
         return self.state == SafetyState.ARMED
 
     def hit(self, name, number):
@@ -127,6 +138,40 @@ class Loop:
         moved = t[1:][np.abs(np.diff(q, axis=0)).max(axis=1) > 3e-4]
         assert moved.max() < by_s + LAG_S
         return hit_ns
+
+    @contextlib.contextmanager
+    def hung(self, name):
+        """Within, a process stands still; the other tests share the loop."""
+        self.arena.processes[name].send_signal(signal.SIGSTOP)
+        try:
+            yield self.arena.now_ns()
+        finally:
+            self.arena.processes[name].send_signal(signal.SIGCONT)
+
+    def require_no_leap(self, since_ns):
+        """No joint state is farther from the one before than the joints can move in between."""
+        q, t = self.arm.path()
+        late = t[1:] > since_ns / NS
+        assert late.any()
+        fastest = np.abs(np.diff(q, axis=0) / np.diff(t)[:, None])[late].max(axis=0)
+        assert (fastest <= LIMITS * 1.05).all(), fastest / LIMITS
+
+    def estop(self):
+        """Press it: it latches, whatever the state, and nothing can be armed."""
+        self.pressed = len(self.reports)
+        assert self.arena.call(Trigger, "safety_node/estop").success
+        assert not self.arena.call(SetBool, "safety_node/arm", data=True).success
+
+    def until_estop(self):
+        self.arena.until(lambda: self.state == SafetyState.ESTOP and "pressed" in self.reports[-1].sentence)
+
+    def until_state(self, state):
+        self.arena.until(lambda: self.state == state)
+
+    def transition(self, number):
+        """Lead the safety node through its lifecycle."""
+        request = Transition(id=number)
+        assert self.arena.call(ChangeState, "safety_node/change_state", transition=request).success
 
     def until_said(self, words, since_ns):
         """Report or bridge name the cause."""
@@ -169,23 +214,70 @@ def test_a_process_that_hangs_leaves_the_arm_at_rest_and_it_goes_on_when_that_do
     loop.until_moving()
 
 
-def test_an_emergency_stop_in_every_state_latches_until_reset(loop):
+def test_a_simulator_that_hangs_is_a_robot_that_fell_silent_and_does_not_leap_when_it_goes_on(loop):
+    loop.until_moving()
+    with loop.hung("sim_node") as since:
+        loop.until_state(SafetyState.FAULT)
+        loop.until_said("joint state", since)
+    loop.arena.until(lambda: loop.arm.state.stamp_ns > since + NS)
+    loop.arena.until(loop.arm.at_rest)
+    loop.require_no_leap(since)
+    loop.until_moving()
+
+
+def test_an_emergency_stop_of_what_moves_stops_and_of_what_holds_latches(loop):
     arena = loop.arena
-    for state in ("moving", "stopping", "held", "armed"):
-        if state == "moving":
-            loop.until_moving()
-        assert arena.call(Trigger, "safety_node/estop").success
-        arena.until(lambda: loop.state == SafetyState.ESTOP)
-        assert not arena.call(SetBool, "safety_node/arm", data=True).success
-        if state == "moving":
-            continue  # the next one falls into the stop of this one
-        arena.until(loop.arm.at_rest, seconds=5.0)
-        arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
-        if state == "held":
-            arena.until(lambda: arena.call(SetBool, "safety_node/arm", data=True).success)
+
+    def brakes():
+        loop.until_moving()
+        assert arena.call(SetBool, "safety_node/arm", data=False).success
+        loop.estop()  # in the midst of braking
+        loop.until_estop()
+        states = [r.state for r in loop.reports]
+        return states[states.index(SafetyState.ESTOP, loop.pressed) - 1] == SafetyState.BRAKING
+
+    arena.until(brakes)
+    loop.estop()  # again
+    loop.until_estop()
+    arena.until(loop.arm.at_rest)
+    arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
+    loop.until_state(SafetyState.HOLD)
+    loop.estop()
+    loop.until_estop()
+    loop.until_moving()
+    loop.estop()
+    loop.until_estop()
+    arena.until(loop.arm.at_rest)
 
 
-@pytest.mark.parametrize("name", ["policy", "eyes", "safety_node"])
+def test_an_emergency_stop_of_what_is_at_fault_blind_or_disabled_latches_until_the_robot_is_seen(loop):
+    arena = loop.arena
+    loop.until_moving()
+    with loop.hung("sim_node"):
+        loop.until_state(SafetyState.FAULT)
+        loop.estop()
+        loop.until_estop()
+        arena.until(lambda: "joint state" in arena.call(Trigger, "safety_node/reset").message)
+    arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
+    loop.until_state(SafetyState.HOLD)
+
+    loop.transition(Transition.TRANSITION_DEACTIVATE)
+    loop.estop()  # disabled
+    loop.transition(Transition.TRANSITION_ACTIVATE)
+    loop.until_estop()
+    arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
+
+    loop.transition(Transition.TRANSITION_DEACTIVATE)
+    with loop.hung("sim_node") as since:
+        arena.until(lambda: arena.now_ns() - since > 1.5 * PATIENCE_S * NS)
+        loop.transition(Transition.TRANSITION_ACTIVATE)
+        loop.until_state(SafetyState.SHADOW)
+        loop.estop()
+        loop.until_estop()
+    loop.until_moving()
+
+
+@pytest.mark.parametrize("name", ["policy", "eyes", "bridge_node", "safety_node"])
 def test_a_process_that_dies_leaves_the_arm_at_rest_and_is_replaced(loop, name):
     try:
         since = loop.hit(name, signal.SIGKILL)
@@ -197,3 +289,18 @@ def test_a_process_that_dies_leaves_the_arm_at_rest_and_is_replaced(loop, name):
     if name == "safety_node":
         loop.arena.until(lambda: loop.reports[-1].stamp_ns > since + NS, seconds=60.0)
     loop.until_moving()
+
+
+def test_a_simulator_that_dies_is_a_robot_that_fell_silent_and_its_successor_is_moved_from_where_it_stands(loop):
+    loop.until_moving()
+    since = loop.arena.now_ns()
+    loop.arena.processes["sim_node"].kill()
+    loop.arena.processes["sim_node"].wait()
+    loop.until_state(SafetyState.FAULT)
+    loop.until_said("joint state", since)
+    began = loop.arena.now_ns()
+    loop.start("sim_node")
+    loop.arena.until(lambda: loop.arm.state.stamp_ns > began, seconds=60.0)
+    first = loop.arm.state
+    loop.until_moving()
+    loop.require_no_leap(first.stamp_ns)
