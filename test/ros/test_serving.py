@@ -6,7 +6,11 @@ import pytest
 
 pytest.importorskip("rclpy")
 
+import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
 from std_msgs.msg import Int32
 from std_srvs.srv import Trigger
 
@@ -14,6 +18,8 @@ from wam_ros.ros import qos
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.serving import NodeExecutor
+
+from .conftest import DOMAIN
 
 pytestmark = pytest.mark.ros
 
@@ -80,31 +86,31 @@ def test_services_clients_and_parameters_are_served(arena, served):
 
 def test_what_a_callback_destroys_is_not_served_any_more(served):
     node, executor, until = served
-    ticks = []
+    ticks, later = [], []
 
-    def end(own, other):
+    def end(own):
         ticks.append(own)
-        for k in (own, other):
-            node.destroy_timer(timers[k])
-        executor.wake()
+        for timer in timers:
+            node.destroy_timer(timer)
 
-    timers = [node.create_timer(0.001, lambda: end(0, 1)), node.create_timer(0.001, lambda: end(1, 0))]
-    later = []
-    until(lambda: ticks)
+    timers = [node.create_timer(0.001, lambda k=k: end(k)) for k in range(2)]
+    while not all(timer.is_ready() for timer in timers):
+        pass
+    executor.spin_once(timeout_sec=0.01)
+    assert len(ticks) == 1
     node.create_timer(0.001, lambda: later.append(1))
     until(lambda: len(later) > 5)
-    assert len(ticks) == 1
 
 
 def test_what_is_only_looked_at_wakes_nobody(arena, served):
     node, _, until = served
-    latest = Latest(node, Int32, "in", reliable=True)
+    latest, heard = Latest(node, Int32, "in", reliable=True), []
+    node.create_subscription(Int32, "in", heard.append, qos.STATUS)
     publisher = arena.observer.create_publisher(Int32, "in", qos.STATUS)
-    until(lambda: publisher.get_subscription_count() == 1)
+    until(lambda: publisher.get_subscription_count() == 2)
     publisher.publish(Int32(data=3))
-    found = []
-    until(lambda: found or found.extend(m for m in [latest.take()] if m))
-    assert found[0].data == 3
+    until(lambda: heard)
+    assert latest.take().data == 3
 
 
 @pytest.mark.parametrize("kind", ["timer", "service"])
@@ -123,3 +129,14 @@ def test_what_a_callback_raises_is_raised(arena, served, kind):
         caller.call_async(Trigger.Request())
     with pytest.raises(KeyError, match="lost"):
         until(lambda: False)
+
+
+def test_a_context_that_was_shut_down_ends_it():
+    context = Context()
+    rclpy.init(args=[], context=context, domain_id=DOMAIN)
+    node = Node("alone", context=context)  # no node of this package: nothing of it is rare
+    executor = NodeExecutor(node)
+    executor.spin_once(timeout_sec=0.01)
+    rclpy.shutdown(context=context)
+    with pytest.raises(ExternalShutdownException):
+        executor.spin_once(timeout_sec=0.01)

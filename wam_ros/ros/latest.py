@@ -9,13 +9,15 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 
-class _NeverExecuted(CallbackGroup):
+class NeverExecuted(CallbackGroup):
     """Keeps a subscription out of the executor's wait set: messages do not wake the process."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
+        """Never."""
         return False
 
 
@@ -36,7 +38,7 @@ class Latest:
         )
         self._kind, self._raw = kind, raw
         self._subscription = node.create_subscription(
-            kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted(), raw=raw
+            kind, topic, lambda _message: None, profile, callback_group=NeverExecuted(), raw=raw
         )
 
     def take(self) -> Any | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from rclpy.exceptions import InvalidHandle
-from rclpy.executors import SingleThreadedExecutor, TimeoutException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor, TimeoutException
 from rclpy.impl.implementation_singleton import rclpy_implementation
+from rclpy.node import Node
 from rclpy.subscription import Subscription
 
+from wam_ros.ros.latest import NeverExecuted
 from wam_ros.ros.lifecycle import WamNode
 
 AT_ONCE = 20  # callbacks that rclpy's executor may run before topics are looked at again
@@ -20,28 +22,35 @@ class NodeExecutor(SingleThreadedExecutor):
 
     rclpy's executor makes a task of every callback and builds what it waits for anew twice for each: 0.4 ms of
     processor time for a node with 60 entities, on the way of every message; here it is a fifth of that. rclpy is asked
-    when a service, a client or an action has something, and what is in `RareGroup` is looked at when it is due.
+    when a service, a client or an action has something, and what is in a `WamNode`'s `RareGroup` is looked at when it
+    is due.
     """
 
-    def __init__(self, node: WamNode) -> None:
+    def __init__(self, node: Node) -> None:
         super().__init__(context=node.context)
         self.add_node(node)
-        self._node = node
+        self._node, self._rare = node, node.rare if isinstance(node, WamNode) else None
         self._known: list[Any] = []  # entities of the node when `_waits` was made
         self._waits: dict[bool, _Wait] = {}  # without and with what is rare
 
     def spin_once(self, timeout_sec: float = 0.0) -> None:
-        """Wait for something, at most so long, and serve all that is ready."""
-        node = self._node
+        """Wait for something, at most so long, and serve all that is ready.
+
+        Raises:
+            ExternalShutdownException: the context was shut down.
+        """
+        node, rare = self._node, self._rare
         kinds = (node.subscriptions, node.guards, node.timers, node.clients, node.services, node.waitables)
         if (entities := [list(some) for some in kinds]) != self._known:
             self._known, self._waits = entities, {}
-        look = node.rare.due and node.rare.can_execute(None)  # at what is rare too, without waiting
+        look = rare is not None and rare.due and rare.can_execute(None)  # at what is rare too, without waiting
         if look not in self._waits:
-            every = [[e for e in some if look or e.callback_group is not node.rare] for some in entities]
-            every[0] = [s for s in every[0] if s.callback_group.can_execute(s)]
+            every = [[e for e in some if look or rare is None or e.callback_group is not rare] for some in entities]
+            every[0] = [s for s in every[0] if not isinstance(s.callback_group, NeverExecuted)]
             every[1].append(self._guard)  # rclpy has something of its own to do
             self._waits[look] = _Wait(every, node.context.handle)
+        if not node.context.ok():
+            raise ExternalShutdownException
         (subscriptions, guards, timers, *others), more = self._waits[look].wait(0.0 if look else timeout_sec)
         for timer in timers:
             _serve_timer(timer)
