@@ -1,4 +1,7 @@
-"""Which denoising steps evaluate the network; the others use its last velocities again."""
+"""Which denoising steps evaluate the network; the others use its last velocities again.
+
+The fixed choice and the rule of turning velocities are those of DreamZero (arXiv 2602.15922).
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""The DreamZero family: future frames and actions denoised together, block by block."""
+"""The DreamZero family ("World Action Models are Zero-shot Policies", arXiv 2602.15922).
+
+Future frames and actions are denoised together, block by block.
+"""

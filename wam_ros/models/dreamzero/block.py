@@ -1,4 +1,7 @@
-"""One transformer block: modulated self-attention, cross-attention to the context, modulated feed-forward."""
+"""One transformer block: modulated self-attention, cross-attention to the context, modulated feed-forward.
+
+Shift, scale and gate by the timestep: Peebles and Xie, "Scalable Diffusion Models with Transformers", 2023.
+"""
 
 from __future__ import annotations
 

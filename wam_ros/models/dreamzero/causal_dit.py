@@ -2,7 +2,7 @@
 
 A window is one frame (block 0), then blocks of `frames_per_block` latent frames with their actions and state. Training
 denoises all blocks at once next to a clean copy of the video (`mask.training_mask`). Inference denoises one block
-against a memory of observed frames; what was imagined never enters it.
+against a memory of observed frames; what was imagined never enters it (DreamZero, arXiv 2602.15922).
 
 Shapes: B batch, C latent channels, F frames, H x W latent canvas, T actions per block, A and S action and state width.
 Timesteps run from 0 (data) to 1000 (noise).

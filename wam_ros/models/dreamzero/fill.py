@@ -1,4 +1,7 @@
-"""A network built without memory (on `meta`) takes its weights from files, tensor by tensor, where they are needed."""
+"""A network built without memory (on `meta`) takes its weights from files, tensor by tensor, where they are needed.
+
+Low-rank updates (Hu et al., "LoRA", 2021) are merged on the way.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Matrix products in 8-bit floating point, for Hopper and newer."""
+"""Matrix products in 8 bits, for Hopper and newer (Micikevicius et al., "FP8 Formats for Deep Learning", 2022)."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ FEW_SCORES = 2**16
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm over the full width, before the heads are split."""
+    """Root-mean-square norm (Zhang and Sennrich, 2019) over the full width, before the heads are split."""
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()

@@ -1,4 +1,7 @@
-"""What the released models were trained on: flow matching of video and actions with the reference's weights."""
+"""What the released models were trained on: flow matching (Lipman et al., 2023) of video and actions.
+
+Schedule, weights and coupling of both are those of DreamZero (arXiv 2602.15922).
+"""
 
 from __future__ import annotations
 

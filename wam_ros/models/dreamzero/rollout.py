@@ -31,7 +31,7 @@ class Sampling:
     solver: str = "unipc"
     steps: int = 16
     evaluations: int = 8  # of the network; 0: as many as the rule of turning velocities asks for
-    guidance: float = 5.0  # on video only; 1 runs no unconditional branch
+    guidance: float = 5.0  # classifier-free (Ho and Salimans, 2022), on video only; 1 runs no unconditional branch
     shift: float = 5.0
     last_video_level: float = 0.0  # 0.8 leaves the video noisy (Flash)
     seed: int = 1140  # of the noise, the same for every chunk: successive chunks then agree
