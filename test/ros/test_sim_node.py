@@ -184,6 +184,21 @@ def test_a_simulation_that_was_held_up_follows_all_it_was_sent_meanwhile(arena, 
     assert max(off) < 6e-3
 
 
+def test_what_a_simulation_has_not_heard_yet_is_not_meant_for_the_next_episode(arena, arm):
+    sim = arena.add(SimNode, camera_hz=0.5)
+    publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
+    arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
+    arena.executor.remove_node(sim)
+    publisher.publish(move(arm.state.positions))
+    arena.spin(0.5)
+    answer = sim._on_reset(ResetEpisode.Request(seed=7), ResetEpisode.Response())
+    assert answer.ok
+    placed = sim._world.q
+    arena.executor.add_node(sim)
+    arena.spin(0.5)
+    np.testing.assert_allclose(arm.state.positions, placed, atol=2e-3)
+
+
 @pytest.mark.parametrize("kind", ["forward_position", "forward_velocity"])
 def test_a_forward_controller_moves_the_arm_by_its_topic(arena, arm, kind):
     arena.add(SimNode, camera_hz=0.5, controller=kind)
