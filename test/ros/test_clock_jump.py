@@ -1,15 +1,18 @@
-"""A safety process whose clock jumps while the arm is in motion."""
+"""Processes whose clock jumps while the arm is in motion."""
+
+import time
 
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
+pytest.importorskip("mujoco")
 
 from builtin_interfaces.msg import Time
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from wam_ros.msg import ActionChunk, SafetyReport
 
@@ -18,9 +21,12 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, SafetyState
 from wam_ros.ros import convert, qos
 
+from .conftest import Arm
+
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
 PATIENCE_S = 1.0
+SPEED = 0.5  # rad/s, faster than the chunks of 0.02 rad each 0.1 s and the way to them
 
 
 class Clocked:
@@ -96,3 +102,81 @@ def test_a_clock_that_jumps_back_or_forth_stops_the_arm_and_is_named(arena):
     assert last.stop_time_s == 0.0, "whatever was planned is over"
     assert last.state in (SafetyState.ARMED, SafetyState.FAULT)
     assert "chunk" in last.sentence or "joint state" in last.sentence
+
+
+class ClockedLoop:
+    """Simulated arm, safety node and bridge, each a process, all on a clock of the test."""
+
+    def __init__(self, arena):
+        self.arena, self.arm, self.now_ns = arena, Arm(arena, PANDA.joint_names), 100 * NS
+        self._clock = arena.observer.create_publisher(Clock, "/clock", qos.STATUS)
+        self._chunks = arena.observer.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
+        self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
+        arena.spawn("sim_node", use_sim_time=True, camera_hz=0.5)
+        patience = {"joint_timeout_s": PATIENCE_S, "follow_s": 2.0, "tracking_rad": 0.4}
+        arena.spawn("safety_node", use_sim_time=True, **patience)
+        arena.spawn("bridge_node", use_sim_time=True, heartbeat_s=PATIENCE_S)
+        self._offered_ns, self._stepped_s = 0, 0.0
+
+    @property
+    def state(self):
+        return convert.report_from_msg(self._reports[-1]).state if self._reports else None
+
+    def reported(self, words, since):
+        """Whether a report since that one says any of these."""
+        return any(w in m.sentence for m in list(self._reports)[since:] for w in words)
+
+    def step(self):
+        """As much time passes on the clock as passed, at most 10 ms."""
+        passed_s, self._stepped_s = time.monotonic() - self._stepped_s, time.monotonic()
+        self.now_ns += round(min(passed_s, 0.01) * NS)
+        self._clock.publish(Clock(clock=Time(sec=self.now_ns // NS, nanosec=self.now_ns % NS)))
+
+    def swing(self):
+        """Time passes and a policy speaks."""
+        self.step()
+        if self.arm.state is not None and abs(self.now_ns - self._offered_ns) > NS // 10:
+            self._offered_ns = self.now_ns
+            chunk = self.arm.chunk(0.02, anchor_ns=self.now_ns, observation_ns=self.now_ns)
+            self._chunks.publish(convert.chunk_to_msg(chunk))
+
+    def until(self, condition, each=None):
+        self.arena.until(condition, each or self.step, seconds=60.0)
+
+    def until_moving(self):
+        """A person resets and arms until it moves; the bridge is told to go on where it asks for that."""
+
+        def moving():
+            if self.state in (SafetyState.FAULT, SafetyState.HOLD):
+                self.ask(Trigger, "safety_node/reset")
+                answer = self.ask(SetBool, "safety_node/arm", data=True)
+                if "~/pause" in answer:
+                    self.ask(SetBool, "bridge_node/pause", data=False)
+            return self.state == SafetyState.ARMED and self.arm.moving()
+
+        self.until(moving, self.swing)
+
+    def ask(self, kind, service, **fields):
+        """Call a service while time passes."""
+        client = self.arena.observer.create_client(kind, service)
+        self.until(client.service_is_ready)
+        future = client.call_async(kind.Request(**fields))
+        self.until(future.done)
+        self.arena.observer.destroy_client(client)
+        return future.result().message
+
+
+@pytest.mark.parametrize(("jump_s", "words"), [(-20, ("the clock went back",)), (20, ("no new chunk", "joint state"))])
+def test_the_simulated_arm_rests_where_it_was_when_every_clock_jumps_and_goes_on_when_told(arena, jump_s, words):
+    loop = ClockedLoop(arena)
+    loop.until_moving()
+    q0, told = loop.arm.state.positions, len(loop._reports)
+    stop_s = max(m.stop_time_s for m in loop._reports[-20:])
+    loop.now_ns += jump_s * NS
+    jumped_ns = loop.now_ns
+    loop.until(lambda: loop.arm.at_rest() and 0 <= loop.arm.state.stamp_ns - jumped_ns < 10 * NS)
+    loop.until(lambda: loop.reported(words, told))
+    loop.until(lambda: loop.now_ns - jumped_ns > (stop_s + 0.5) * NS)
+    assert loop.arm.at_rest()
+    assert (np.abs(loop.arm.state.positions - q0) <= SPEED * stop_s + 0.05).all()
+    loop.until_moving()
