@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from wam_ros import cli  # noqa: E402
-from wam_ros.models.bench import SUITE, BenchModel, asked  # noqa: E402
+from wam_ros.models.bench import SUITE, BenchModel, asked, measure  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
 from wam_ros.models.dreamzero.flop import chunk_flop, evaluation_flop  # noqa: E402
 from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
@@ -84,6 +84,16 @@ def test_8_bits_say_what_they_change(capsys, tmp_path):
     )
     assert cli.main(["bench", "model", "--config", str(path), "--float8", "--chunks", "1"]) == 0
     assert "matrices in e4m3; action velocities of one evaluation change by" in capsys.readouterr().out
+
+
+def test_8_bits_take_half_the_memory_of_16():
+    config = load_dit_config("dreamzero-5b")
+    held = []
+    for narrow in (False, True):
+        model = random_model(config, "meta", torch.bfloat16, SpeedUps())
+        Inference(float8=narrow).accelerate(model)
+        held.append(measure(model, Sampling(), 1).peak_bytes)
+    assert 0.5 < held[1] / held[0] < 0.65  # embeddings, action parts and the memory of frames stay
 
 
 def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
