@@ -75,5 +75,7 @@ class JointTrajectoryOutput(Output):
     def send(self, trajectory: SafeTrajectory) -> None:
         """Publish."""
         points = self.options.points
-        carried = {"velocities": points != "linear", "accelerations": points == "quintic"}
-        self._publisher.publish(convert.trajectory_to_wire(self.part(trajectory), **carried))
+        wire = convert.trajectory_to_wire(
+            self.part(trajectory), velocities=points != "linear", accelerations=points == "quintic"
+        )
+        self._publisher.publish(wire)
