@@ -57,7 +57,7 @@ def _weigh_rows(values: np.ndarray, bands: list[tuple[int, int, np.ndarray]], dt
     last, _, weights = bands[-1]
     out = np.empty((*values.shape[:-2], last + len(weights), values.shape[-1]), dtype)
     for k, first, weights in bands:
-        some = values[..., first : first + weights.shape[1], :].astype(dtype)
+        some: np.ndarray = values[..., first : first + weights.shape[1], :].astype(dtype)
         np.matmul(weights.astype(dtype), some, out=out[..., k : k + len(weights), :])
     return out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -69,6 +70,12 @@ class CameraNode(WamNode):
         self._topics[JOINTS] = self.resolve_topic_name(JOINTS)
         self._publisher = self.create_lifecycle_publisher(ObservationMsg, "observation", qos.OBSERVATION)
         self._inputs: list[Any] = []
+        gc.collect()
+        gc.freeze()  # what stays for good is not walked again while a frame waits
+
+    def cleanup(self) -> None:
+        """Let what stays be walked again."""
+        gc.unfreeze()
 
     def activate(self) -> None:
         """Start listening; an inactive node costs nothing."""
