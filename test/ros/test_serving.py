@@ -11,6 +11,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.task import Future
 from std_msgs.msg import Int32
 from std_srvs.srv import Trigger
 
@@ -82,6 +83,33 @@ def test_services_clients_and_parameters_are_served(arena, served):
         answer = caller.call_async(kind.Request())
         until(answer.done)
         assert right(answer.result())
+
+
+def test_a_request_that_must_wait_for_another_does_not_keep_it_busy(arena, served, monkeypatch):
+    node, executor, until = served
+    done, began, asked = Future(), [], []
+
+    async def patient(_request, response):
+        began.append(1)
+        response.message = await done
+        return response
+
+    node.create_service(Trigger, "~/patient", patient)
+    node.create_service(Trigger, "~/next", lambda _request, response: response)
+    callers = [arena.observer.create_client(Trigger, f"served/{name}") for name in ("patient", "next")]
+    until(lambda: all(caller.service_is_ready() for caller in callers))
+    first = callers[0].call_async(Trigger.Request())
+    until(lambda: began)
+    second = callers[1].call_async(Trigger.Request())
+    arena.spin(0.2)
+    monkeypatch.setattr(executor, "_serve_others", lambda own=executor._serve_others: (asked.append(1), own()))
+    for _ in range(100):
+        executor.spin_once(timeout_sec=0.001)
+    assert len(asked) < 50
+    assert not second.done()
+    done.set_result("at last")
+    until(lambda: first.done() and second.done())
+    assert first.result().message == "at last"
 
 
 def test_what_a_callback_destroys_is_not_served_any_more(served):

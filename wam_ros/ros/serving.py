@@ -15,6 +15,7 @@ from wam_ros.ros.lifecycle import WamNode
 
 AT_ONCE = 20  # callbacks that rclpy's executor may run before topics are looked at again
 KINDS = ("subscription", "guard_condition", "timer", "client", "service")  # in the order of a wait set
+OURS = 3  # of these are served here
 
 
 class NodeExecutor(SingleThreadedExecutor):
@@ -84,23 +85,31 @@ class _Wait:
             own = waitable.get_num_entities()
             counts = [n + getattr(own, f"num_{kind}s") for n, kind in zip(counts, (*KINDS, "event"), strict=True)]
         self._set = rclpy_implementation.WaitSet(*counts, context)
-        self._add = [
-            (getattr(self._set, f"add_{k}"), e) for k, some in zip(KINDS, self._entities, strict=True) for e in some
+        added = [
+            (getattr(self._set, f"add_{kind}"), e)
+            for kind, some in zip(KINDS, self._entities, strict=True)
+            for e in some
         ]
+        served = sum(len(some) for some in self._entities[:OURS])
+        self._served, self._others = added[:served], added[served:]
 
     def wait(self, timeout_s: float) -> tuple[list[list[Any]], bool]:
-        """What is ready of each kind, and whether a waitable is."""
+        """What is ready of each kind, and whether a waitable is. What rclpy would not run now is not waited for."""
         self._set.clear_entities()
-        for add, entity in self._add:
+        for add, entity in self._served:
             add(entity.handle)
-        for waitable in self._waitables:
+        for add, entity in self._others:
+            if entity.callback_group.can_execute(entity):
+                add(entity.handle)
+        waitables = [w for w in self._waitables if w.callback_group.can_execute(w)]
+        for waitable in waitables:
             waitable.add_to_wait_set(self._set)
         self._set.wait(round(timeout_s * 1e9))
         found = []
         for kind, some in zip(KINDS, self._entities, strict=True):
             ready = self._set.get_ready_entities(kind) if some else ()
             found.append([entity for entity in some if entity.handle.pointer in ready] if ready else [])
-        return found, any(w.is_ready(self._set) for w in self._waitables)
+        return found, any(w.is_ready(self._set) for w in waitables)
 
 
 def _serve_timer(timer: Any) -> None:
