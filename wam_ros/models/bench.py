@@ -28,6 +28,7 @@ from wam_ros.models.dreamzero.rehearsal import Noise, in_place, play, random_mod
 from wam_ros.models.dreamzero.rollout import Rollout, Sampling
 from wam_ros.models.dreamzero.speedups import SpeedUps
 from wam_ros.models.dreamzero.vae import WAN21, WAN22, WanVae
+from wam_ros.models.dreamzero.vae_layers import Memory
 from wam_ros.models.reuse import FirstStep
 
 PARTS = ("encode", "prefill", "denoise", "decode")
@@ -93,10 +94,14 @@ class Autoencoded(Noise):
         return self._latents(1 + self.config.frames_per_block)
 
     def decode(self, latents: Tensor) -> float:
-        """Seconds that showing a chunk takes."""
-        began = now(self.device)
+        """Seconds that showing a chunk takes, as the continuation of what was observed."""
+        memory: Memory = {}
+        pieces = latents.to(next(self.vae.parameters()).dtype).split(1, 2)
         with torch.inference_mode():
-            self.vae.decode(latents.to(next(self.vae.parameters()).dtype))
+            self.vae.decode_next(pieces[0], memory)
+            began = now(self.device)
+            for z in pieces:
+                self.vae.decode_next(z, memory)
         return now(self.device) - began
 
 
