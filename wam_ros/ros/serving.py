@@ -60,7 +60,7 @@ class NodeExecutor(SingleThreadedExecutor):
                 guard.callback()
         for subscription in subscriptions:
             _serve_topic(subscription)
-        if more or any(others) or self._guard in guards or (look and getattr(self, "_tasks", ())):
+        if more or any(others) or self._guard in guards or (look and bool(getattr(self, "_tasks", None))):
             self._serve_others()
 
     def _serve_others(self) -> None:
