@@ -54,6 +54,12 @@ def test_a_second_safety_node_stops_the_arm_and_neither_can_be_armed_until_a_per
     assert second.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     arena.spin(0.5, feed)
     assert "speak at once" in arming("safety_node").message
-    assert arena.call(SetBool, "bridge_node/pause", data=False).success
-    arena.until(lambda: cell.state == SafetyState.ARMED or arming("safety_node").success, feed)
+
+    def goes_on():
+        """A person says so; once more where the last words of the other were still under way."""
+        assert arena.call(SetBool, "bridge_node/pause", data=False).success
+        arena.spin(0.5, feed)
+        return cell.state == SafetyState.ARMED or arming("safety_node").success
+
+    arena.until(goes_on, feed)
     arena.until(arm.moving, feed)
