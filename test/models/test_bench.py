@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import sys
 
 import pytest
 
@@ -9,6 +10,7 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from benchmark import accelerator  # noqa: E402
 from wam_ros import cli  # noqa: E402
 from wam_ros.models.bench import SUITE, BenchModel, asked, measure  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
@@ -106,6 +108,29 @@ def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
     assert cli.main(["bench", "model", "--config", str(path), "--vae", "--chunks", "1"]) == 0
     line = next(x for x in capsys.readouterr().out.splitlines() if "8/16 guided" in x)
     assert len(line.split()) == 2 + 4 + 2 + 3
+
+
+@pytest.mark.parametrize("way", accelerator.WAYS)
+def test_every_way_of_the_accelerator_table_runs(way, capsys, monkeypatch, tmp_path):
+    path = tmp_path / "little.yaml"
+    text = cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    path.write_text(text)
+    monkeypatch.setattr(sys, "argv", ["accelerator", "--way", way, "--config", str(path), "--device", "meta"])
+    accelerator.main()
+    out = capsys.readouterr().out
+    assert all(name in out for name in (SUITE if "suite" in accelerator.WAYS[way] else ["8/16 guided"]))
+
+
+def test_what_was_measured_is_not_measured_again(capsys, monkeypatch, tmp_path):
+    out = tmp_path / "out.txt"
+    first, *others = accelerator.WAYS
+    out.write_text("".join(f"\n{way}: {accelerator.DONE} 1 s\n" for way in others))
+    ran = []
+    monkeypatch.setattr(accelerator, "run", lambda way, args, seconds: ran.append(way) or "rows\n")
+    monkeypatch.setattr(sys, "argv", ["accelerator", "--out", str(out)])
+    accelerator.main()
+    assert ran == [first] and out.read_text().endswith("rows\n")
+    assert f"{others[0]}: in {out} already" in capsys.readouterr().out
 
 
 def cli_config(name):
