@@ -142,7 +142,9 @@ class Brakes:
 
         def plan(start_ns: int) -> SafeTrajectory | None:
             stop = self._prove(start_ns)
-            return stop if stop is not None or playing else self._prove(start_ns, spared)
+            if stop is not None or playing:
+                return stop
+            return self._prove(start_ns, spared) or self._prove(start_ns, spared, overloaded=True)
 
         stop, after, words = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan), S.ARMED, found.words
         self.reason |= found.reason
@@ -213,10 +215,13 @@ class Brakes:
         self.playback.play(stop)
         self.accepted_ns, self._sent, self._plan, self._owed = stop.start_ns, stop, plan, None
 
-    def _prove(self, start_ns: int, spared: np.ndarray | None = None) -> SafeTrajectory | None:
+    def _prove(
+        self, start_ns: int, spared: np.ndarray | None = None, overloaded: bool = False
+    ) -> SafeTrajectory | None:
         """The proven stop from an instant; where its proof breaks down there is none, and what plays ends at rest."""
         try:
-            return self.filter.stop(self.playback.at(start_ns), start_ns, self.floor, spared=spared)
+            state = self.playback.at(start_ns)
+            return self.filter.stop(state, start_ns, self.floor, spared=spared, overloaded=overloaded)
         except Exception:
             return None
 

@@ -96,6 +96,7 @@ class SafetyFilter:
         floor: Floor | None = None,
         chunk_seq: int = 0,
         spared: np.ndarray | None = None,
+        overloaded: bool = False,
     ) -> SafeTrajectory | None:
         """The proven stop from a state, or None when no stop can be proven from it.
 
@@ -105,6 +106,7 @@ class SafetyFilter:
             floor: `Verdict.floor` of the answer before.
             chunk_seq: for the record.
             spared: (P,) bool, pairs of bodies that the stop need not keep apart, when nothing can.
+            overloaded: efforts may pass their limits, when the arm cannot bear what it holds.
         """
         if _unusable(commanded):
             return None
@@ -112,6 +114,8 @@ class SafetyFilter:
         if spared is not None:
             clearance, rest = (np.where(spared, -np.inf, b) for b in (bounds.clearance, bounds.rest))
             bounds = dataclasses.replace(bounds, clearance=clearance, rest=rest)
+        if overloaded:
+            bounds = dataclasses.replace(bounds, torque=1e9 * bounds.torque)
         found, _ = self._stops.prove_one(commanded, bounds, floor)
         return None if isinstance(found, Finding) else self._trajectory(found, start_ns, chunk_seq)
 

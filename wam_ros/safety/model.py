@@ -24,6 +24,7 @@ from wam_ros.safety.pairs import (
 from wam_ros.safety.shapes import load_shape, load_shapes, obstacle_shape
 from wam_ros.safety.world import Obstacle, load_world
 
+NEIGHBOURS = 50  # configurations that decide whether what is held ever clears the link next to the one that holds it
 SEED = 20240229  # of the configurations that decide which pairs can meet
 
 
@@ -84,10 +85,29 @@ class SafetyModel(Dynamics):
         return sorted({link_of(body) for body in self._robot_bodies})
 
     def _held_pairs(self, own: list[pin.GeometryObject]) -> list[tuple[int, int]]:
-        """Pairs of what is held with the robot, but for the link that holds it, its neighbours and its fingers."""
+        """Pairs of what is held with the robot, but for the link that holds it, fingers, and what always meets it."""
         joints = [body.parentJoint for body in own]
         held = range(len(self._robot_bodies), len(own))
-        return [(i, j) for j in held for i in range(j) if may_collide(self.pin, joints[i], joints[j], self._fingers)]
+        pairs = [(i, j) for j in held for i in range(j) if joints[i] != joints[j]]
+        far = [may_collide(self.pin, joints[i], joints[j], self._fingers) for i, j in pairs]
+        near = [p for p, f in zip(pairs, far, strict=True) if not f and self._turns_apart(joints, own, p)]
+        return [p for p, f in zip(pairs, far, strict=True) if f] + near
+
+    def _turns_apart(self, joints: list[int], own: list[pin.GeometryObject], pair: tuple[int, int]) -> bool:
+        """Whether a joint that is no finger's lies between two neighbours and some configuration sets them apart."""
+        only_a, only_b = path_joints(self.pin, joints[pair[0]], joints[pair[1]])
+        if all(j in self._fingers for j in only_a + only_b):
+            return False
+        geometry = pin.GeometryModel()
+        for body in (own[k] for k in pair):
+            geometry.addGeometryObject(body)
+        geometry.addCollisionPair(pin.CollisionPair(0, 1))
+        found = geometry.createData()
+        for q in self.full_q(self.random_q(NEIGHBOURS, SEED)):
+            pin.updateGeometryPlacements(self.pin, self.data, geometry, found, q)
+            if pin.computeDistance(geometry, found, 0).min_distance > 0:
+                return True
+        return False
 
     def require_links(self, obstacle: str, names: tuple[str, ...]) -> None:
         """Raise `WamError` when an obstacle ignores links that are not there."""

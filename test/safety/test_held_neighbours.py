@@ -1,0 +1,39 @@
+"""What is held is kept from the link next to the one that holds it, where that can be."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wam_ros.core.embodiment import Load
+from wam_ros.core.types import Decision, Reason
+
+from .tools import START, at_rest, make_chunk
+
+STICK = Load("panda_hand", 0.1, (0, 0, 0), "box", (0.02, 0.02, 0.4), (0.0, 0.1, -0.1))  # back along the wrist
+CUP = Load("panda_hand", 0.1, (0, 0, 0), "sphere", (0.2,), (0.0, 0.0, 0.0))  # so large that it always meets it
+
+
+@pytest.fixture
+def holding(panda):
+    model = panda.model
+    fixed = dict(model.obstacles)
+    yield lambda load: model.set_obstacles({}, {"it": load})
+    model.set_obstacles(fixed, {})
+
+
+def test_a_stick_that_is_held_does_not_turn_into_the_link_before(panda, home, holding):
+    holding(STICK)
+    begin = home.copy()
+    begin[6] = -0.8  # the stick beside link 6; half a turn on it would be inside
+    q = np.tile(begin, (60, 1))
+    q[:, 6] = np.linspace(-0.8, 2.6, 61)[1:]
+    verdict = panda.filter(make_chunk(panda.model.joint_names, q, age=0), at_rest(begin), START)
+    assert verdict.decision == Decision.TRUNCATED
+    assert verdict.first.reason == Reason.SELF_COLLISION
+    assert "panda_link6" in verdict.sentence
+
+
+def test_what_always_meets_the_link_before_is_not_kept_from_it(panda, holding):
+    holding(CUP)
+    assert ("panda_link6", "it") not in panda.model.pairs.names
