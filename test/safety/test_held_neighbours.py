@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Decision, Reason
+from wam_ros.safety.model import load_safety_model
 
 from .tools import START, at_rest, make_chunk
 
@@ -37,3 +40,10 @@ def test_a_stick_that_is_held_does_not_turn_into_the_link_before(panda, home, ho
 def test_what_always_meets_the_link_before_is_not_kept_from_it(panda, holding):
     holding(CUP)
     assert ("panda_link6", "it") not in panda.model.pairs.names
+
+
+def test_a_load_of_the_embodiment_is_kept_from_the_link_before_as_well(panda):
+    embodiment = dataclasses.replace(panda.model.embodiment, loads={"stick": STICK, "cup": CUP})
+    watched = load_safety_model(embodiment).pairs.names
+    assert ("panda_link6", "stick") in watched
+    assert ("panda_link6", "cup") not in watched

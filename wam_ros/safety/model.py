@@ -37,6 +37,7 @@ class SafetyModel(Dynamics):
         if self.pin.frames[base].parentJoint != 0:
             raise WamError(f"base_frame '{embodiment.base_frame}' moves with joint; obstacles need a frame that stands")
         self._robot_bodies = load_shapes(self.pin, embodiment.urdf_path)
+        self._link_bodies = len(self._robot_bodies)  # the rest are of loads
         self._robot_bodies += [
             load_shape(self.pin, self.frame(load.frame), name, load)
             for name, load in embodiment.loads.items()
@@ -86,20 +87,22 @@ class SafetyModel(Dynamics):
 
     def _held_pairs(self, own: list[pin.GeometryObject]) -> list[tuple[int, int]]:
         """Pairs of what is held with the robot, but for the link that holds it, fingers, and what always meets it."""
-        joints = [body.parentJoint for body in own]
         held = range(len(self._robot_bodies), len(own))
-        pairs = [(i, j) for j in held for i in range(j) if joints[i] != joints[j]]
-        far = [may_collide(self.pin, joints[i], joints[j], self._fingers) for i, j in pairs]
-        near = [p for p, f in zip(pairs, far, strict=True) if not f and self._turns_apart(joints, own, p)]
-        return [p for p, f in zip(pairs, far, strict=True) if f] + near
+        return [(i, j) for j in held for i in range(j) if self._may_meet(own[i], own[j], load=True)]
 
-    def _turns_apart(self, joints: list[int], own: list[pin.GeometryObject], pair: tuple[int, int]) -> bool:
+    def _may_meet(self, a: pin.GeometryObject, b: pin.GeometryObject, load: bool) -> bool:
+        """Whether two bodies are to be watched; of two links that are neighbours a joint's housings always touch."""
+        if may_collide(self.pin, a.parentJoint, b.parentJoint, self._fingers):
+            return True
+        return load and self._turns_apart(a, b)
+
+    def _turns_apart(self, a: pin.GeometryObject, b: pin.GeometryObject) -> bool:
         """Whether a joint that is no finger's lies between two neighbours and some configuration sets them apart."""
-        only_a, only_b = path_joints(self.pin, joints[pair[0]], joints[pair[1]])
+        only_a, only_b = path_joints(self.pin, a.parentJoint, b.parentJoint)
         if all(j in self._fingers for j in only_a + only_b):
             return False
         geometry = pin.GeometryModel()
-        for body in (own[k] for k in pair):
+        for body in (a, b):
             geometry.addGeometryObject(body)
         geometry.addCollisionPair(pin.CollisionPair(0, 1))
         found = geometry.createData()
@@ -139,9 +142,7 @@ class SafetyModel(Dynamics):
         """Which pairs of the robot's own bodies are watched, and why the others are not."""
         bodies = self.bodies = self._robot_bodies
         pairs = [(i, j) for i in range(len(bodies)) for j in range(i + 1, len(bodies))]
-        near = [
-            not may_collide(self.pin, bodies[i].parentJoint, bodies[j].parentJoint, self._fingers) for i, j in pairs
-        ]
+        near = [not self._may_meet(bodies[i], bodies[j], load=j >= self._link_bodies) for i, j in pairs]
         told = read_disabled(urdf_path(self.embodiment.srdf)) if self.embodiment.srdf else None
         names = [(link_of(bodies[i]), link_of(bodies[j])) for i, j in pairs]
         self.geometry, self.geometry_data = self._geometry(pairs)
