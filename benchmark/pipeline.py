@@ -43,6 +43,7 @@ SWAY, SWAY_HZ = 0.08, 0.15  # rad, 1/s: what the chunks make the arm do
 def run_drivers(seconds: float) -> None:
     """Two VGA cameras and a robot that does at once what its controller says, until `seconds` have passed."""
     import rclpy
+    from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
     from rclpy.serialization import serialize_message
     from sensor_msgs.msg import Image
@@ -50,11 +51,11 @@ def run_drivers(seconds: float) -> None:
 
     from wam_ros.ros import convert, qos
     from wam_ros.ros.controller_server import ControllerServer, make_sim_controller
-    from wam_ros.ros.serving import NodeExecutor
 
     robot = load_embodiment("panda")
     rclpy.init(args=[])
-    node = Node("drivers")
+    node, executor = Node("drivers"), SingleThreadedExecutor()
+    executor.add_node(node)
     controller = make_sim_controller("joint_trajectory", robot.joint_names, np.array(robot.home))
 
     def now_ns() -> int:
@@ -78,7 +79,6 @@ def run_drivers(seconds: float) -> None:
         q, dq, _ = controller.sample(t)
         joints.publish(convert.joint_state_to_msg(JointState(t, robot.joint_names, q, dq, np.full(len(q), np.nan))))
 
-    executor = NodeExecutor(node)
     due = [[time.monotonic(), 1 / CAMERA_HZ, see], [time.monotonic(), 1 / JOINTS_HZ, feel]]
     end = time.monotonic() + seconds
     while (now := time.monotonic()) < end:

@@ -9,15 +9,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 
 
-class NeverExecuted(CallbackGroup):
+class _NeverExecuted(CallbackGroup):
     """Keeps a subscription out of the executor's wait set: messages do not wake the process."""
 
     def can_execute(self, entity: Any) -> bool:
-        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
-        """Never."""
         return False
 
 
@@ -38,7 +36,7 @@ class Latest:
         )
         self._kind, self._raw = kind, raw
         self._subscription = node.create_subscription(
-            kind, topic, lambda _message: None, profile, callback_group=NeverExecuted(), raw=raw
+            kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted(), raw=raw
         )
 
     def take(self) -> Any | None:

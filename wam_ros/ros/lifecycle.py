@@ -48,11 +48,6 @@ class RareGroup(ReentrantCallbackGroup):
         super().__init__()
         self._opened_s = -self.PERIOD_S
 
-    @property
-    def due(self) -> bool:
-        """Whether it is time to look at them."""
-        return time.monotonic() - self._opened_s >= self.PERIOD_S
-
     def can_execute(self, entity: Any) -> bool:
         """Asked before every wait, and after it once more for what has become ready."""
         now_s = time.monotonic()
@@ -80,9 +75,9 @@ class WamNode(LifecycleNode):
         self._first = classes[0] if classes else NodeParams
         self._declared = declare(self, *classes, NodeParams, locked=lambda: self._configured)
         self._own = self._entities()
-        self.rare = RareGroup()
+        self._rare = RareGroup()
         for entity in (*self.services, *self.waitables):
-            entity.callback_group = self.rare
+            entity.callback_group = self._rare
 
     def configure(self) -> None:
         """Build everything; nothing may move or be published."""
@@ -174,9 +169,9 @@ class WamNode(LifecycleNode):
         return self._with_rare_events(super().create_subscription(msg_type, topic, callback, qos_profile, **options))
 
     def _with_rare_events(self, entity: Any) -> Any:
-        if "rare" in self.__dict__:  # not yet while rclpy builds the node
+        if "_rare" in self.__dict__:  # not yet while rclpy builds the node
             for handler in entity.event_handlers:
-                handler.callback_group = self.rare
+                handler.callback_group = self._rare
         return entity
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -22,7 +22,6 @@ from wam_ros.msg import ActionChunk, EpisodeState, ImaginedFuture, Observation, 
 from wam_ros.ros import convert
 from wam_ros.ros.fields import read_header
 from wam_ros.ros.latest import Latest
-from wam_ros.ros.serving import NodeExecutor
 from wam_ros.srv import ResetEpisode, SetInstruction
 
 TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
@@ -68,7 +67,8 @@ class Link:
         except RuntimeError as error:
             raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
         self.node = Node(name, context=self._context, enable_rosout=False, start_parameter_services=False)
-        self._executor = NodeExecutor(self.node)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
         for topic, handler in handlers.items():
             self._subscribe(topic, handler)
         self._services = {n: self.node.create_client(kind, n) for n, kind in SERVICES.items()}

@@ -13,13 +13,12 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 import rclpy
-from rclpy.executors import ExternalShutdownException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.signals import SignalHandlerOptions
 
 from wam_ros.ros.environment import ensure
 from wam_ros.ros.lifecycle import SUCCESS, NodeParams, WamNode, one_line
-from wam_ros.ros.serving import NodeExecutor
 
 
 class StopRequest:
@@ -140,7 +139,8 @@ class Priority:
 
 
 def _spin(node: WamNode, stop: StopRequest) -> None:
-    executor = NodeExecutor(node)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     priority = Priority(node)
     while not stop.asked and rclpy.ok():
         priority.hold(node.active)
