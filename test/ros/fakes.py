@@ -23,6 +23,7 @@ REASONS = {
     PREEMPTED: "Current goal preempted by new incoming action.",
     PATH: "Aborted due to path tolerance violation",
 }
+LABELS = ("unknown", "unconfigured", "inactive", "active")  # of lifecycle_msgs/State
 PANDA = load_embodiment("panda")
 HOME = np.array(PANDA.home)
 
@@ -47,7 +48,7 @@ class Robot:
         arena.nodes.append(self.node)
         self._joints = self.node.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._reports = self.node.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
-        self.parts, self._stuck, self._past = [], None, []
+        self.parts, self._stuck, self._past, self._activity = [], None, [], None
         self.state = SafetyState.ARMED
 
     def control(self, kind, names=PANDA.joint_names, name="", **parameters):
@@ -64,6 +65,18 @@ class Robot:
         """A controller manager that tells its parameters."""
         service = "controller_manager/get_parameters"
         self.node.create_service(GetParameters, service, lambda q, r: answer(parameters, q, r))
+
+    def tell_activity(self, **labels):
+        """A controller manager that says in what state its controllers are: active, inactive or unconfigured."""
+        from controller_manager_msgs.msg import ControllerManagerActivity, NamedLifecycleState
+        from lifecycle_msgs.msg import State
+
+        self._activity = self._activity or self.node.create_publisher(
+            ControllerManagerActivity, "controller_manager/activity", qos.LATCHED
+        )
+        states = {name: State(id=LABELS.index(label), label=label) for name, label in labels.items()}
+        listed = [NamedLifecycleState(name=name, state=state) for name, state in states.items()]
+        self._activity.publish(ControllerManagerActivity(controllers=listed))
 
     def jam(self):
         """The joints stay where they are."""

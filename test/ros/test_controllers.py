@@ -27,6 +27,9 @@ pytestmark = pytest.mark.ros
 WAY = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
 SHUFFLED = [PANDA.joint_names[i] for i in (3, 1, 7, 0, 2, 6, 5, 4)]
 NEED = pytest.mark.skipif(importlib.util.find_spec("control_msgs") is None, reason="control_msgs is not installed")
+NEED_MANAGER = pytest.mark.skipif(
+    importlib.util.find_spec("controller_manager_msgs") is None, reason="controller_manager_msgs is not installed"
+)
 NEED_SERVO = pytest.mark.skipif(importlib.util.find_spec("moveit_msgs") is None, reason="moveit_msgs is not installed")
 SERVO = pytest.param("servo", marks=[NEED, NEED_SERVO])
 TOPICS = ["joint_trajectory", "forward_position", "forward_velocity"]
@@ -113,6 +116,36 @@ def test_a_controller_that_dies_in_motion_is_noticed_and_nothing_is_commanded_an
     n = len(rig.commanded)
     arena.spin(0.3, rig.robot.live)
     assert len(rig.commanded) == n
+
+
+@NEED_MANAGER
+@pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position"])
+def test_a_controller_that_is_deactivated_is_named_and_motion_begins_anew_once_it_is_active(arena, kind):
+    rig, name = Rig(arena, kind), f"{kind}_controller"
+    rig.robot.tell_activity(**{name: "active", "another": "inactive"})
+    rig.until(lambda: rig.moved(0.2))
+    rig.part.deaf = True
+    rig.robot.tell_activity(**{name: "inactive", "another": "active"})
+    rig.until(lambda: rig.said(f"{name} is inactive"), offer=False)
+    arena.spin(0.2, rig.robot.live)
+    n, here = len(rig.commanded), rig.robot.q()
+    arena.spin(0.3, rig.robot.live)
+    assert len(rig.commanded) == n
+    rig.part.deaf = False
+    rig.robot.tell_activity(**{name: "active"})
+    rig.until(lambda: np.abs(rig.robot.q() - here).max() > 0.05, q0=here)
+
+
+def test_a_velocity_left_in_motion_is_stopped_when_its_controller_is_back(arena):
+    rig = Rig(arena, "forward_velocity")
+    rig.until(lambda: rig.moved(0.2))
+    rig.part.die()
+    rig.robot.parts.remove(rig.part)
+    rig.diagnostics.clear()  # the bridge may have been there first
+    rig.until(lambda: rig.said("no controller listens"), offer=False)
+    back = rig.robot.control("forward_velocity")
+    back.controller.command(np.full(8, 0.01), arena.now_ns())  # the joints go on as they were told
+    rig.until(lambda: not back.controller.sample(arena.now_ns())[1].any(), offer=False)
 
 
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position"])

@@ -134,12 +134,11 @@ class BridgeNode(WamNode):
         now_ns, steady_ns = self._now_ns(), time.monotonic_ns()
         before = self._bridge.closed
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)
-        if commanded is not None:
-            self._outputs.stream(now_ns, commanded, self._gate.measured)
-            if self._ticks % max(1, round(self.params.rate_hz / COMMANDED_HZ)) == 0:
-                unknown = np.full(len(self._joint_names), np.nan)
-                state = types.JointState(now_ns, self._joint_names, commanded.q, commanded.dq, unknown)
-                self._commanded_pub.publish(convert.joint_state_to_msg(state))
+        self._outputs.stream(now_ns, commanded, self._gate.measured)
+        if commanded is not None and self._ticks % max(1, round(self.params.rate_hz / COMMANDED_HZ)) == 0:
+            unknown = np.full(len(self._joint_names), np.nan)
+            state = types.JointState(now_ns, self._joint_names, commanded.q, commanded.dq, unknown)
+            self._commanded_pub.publish(convert.joint_state_to_msg(state))
         arm, gripper = self._outputs.failures()
         if arm:  # a gripper that fails stops nothing
             self._bridge.on_failure()

@@ -8,6 +8,7 @@ from rclpy.node import Node
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import SafeTrajectory
+from wam_ros.ros.activity import Activity
 from wam_ros.ros.controllers import make_controller
 from wam_ros.ros.controllers.base import ControllerParams, Output, rivals
 from wam_ros.ros.settings import SettingsReader
@@ -60,6 +61,7 @@ class Outputs:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:
                 raise WamError(f"rate_hz is {rate_hz:g}: '{output.name}' is streamed to, which takes 100 to 500 Hz")
         self._node = node
+        self._activity = Activity(node)
         self._rivals: list[str] = []
         self._readers = [SettingsReader(node, output) for output in self._all]
 
@@ -74,11 +76,13 @@ class Outputs:
             if not output.STREAMS:
                 output.send(trajectory)
 
-    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
-        """Hand the command of this tick to those that are streamed to."""
+    def stream(self, now_ns: int, commanded: Commanded | None, measured: np.ndarray | None) -> None:
+        """Hand the command of this tick, None where nothing is commanded, to those that are streamed to."""
         for output in self._all:
-            if output.STREAMS:
+            if output.STREAMS and commanded is not None:
                 output.stream(now_ns, commanded, measured)
+            elif commanded is None and not self.missing:
+                output.settle()
 
     def stop(self) -> None:
         """Last word, at rest."""
@@ -109,6 +113,8 @@ class Outputs:
                 return f"no controller listens: {output.name}"
             if output.blocked:
                 return output.blocked
+            if idle := self._activity.idle(output.name):
+                return idle
         return ""
 
     def failures(self) -> tuple[str, str]:

@@ -24,6 +24,7 @@ class ForwardVelocityOutput(ForwardPositionOutput):
 
     NAME = "forward_velocity_controller"
     INTERFACE = "velocity"
+    _left_in_motion = False
 
     def settings(self) -> tuple[Setting, ...]:
         """There is always something to warn of."""
@@ -32,6 +33,16 @@ class ForwardVelocityOutput(ForwardPositionOutput):
     def values(self, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
         """(J,) velocities; without a measurement only those of the path."""
         return pulled(self, commanded, measured)
+
+    def publish(self, values: np.ndarray) -> None:
+        """Publish numbers that are in our order."""
+        super().publish(values)
+        self._left_in_motion = bool(np.any(values))
+
+    def settle(self) -> None:
+        """A controller that comes back, or that is activated again, goes on with what it was told last."""
+        if self._left_in_motion:
+            self.stop()
 
     def stop(self) -> None:
         """Zero velocity is the last word."""
