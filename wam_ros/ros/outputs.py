@@ -82,7 +82,7 @@ class Outputs:
             if output.STREAMS and commanded is not None:
                 output.stream(now_ns, commanded, measured)
             elif commanded is None and not self.missing:
-                output.settle()
+                output.settle(now_ns, measured)
 
     def stop(self) -> None:
         """Last word, at rest."""

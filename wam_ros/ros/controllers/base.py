@@ -104,8 +104,8 @@ class Output:
     def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
         """Hand over the command of this tick; commands and measured joints (A,) of the whole arm."""
 
-    def settle(self) -> None:
-        """Nothing is commanded and the controller can be driven: stop what was left in motion when it was lost."""
+    def settle(self, now_ns: int, measured: np.ndarray | None) -> None:
+        """Nothing is commanded and the controller can be driven: see to it that nothing was left in motion."""
 
     def stop(self) -> None:
         """Last word before falling silent, at rest."""

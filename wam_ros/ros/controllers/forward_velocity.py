@@ -6,12 +6,17 @@ it only with a driver that stops by itself, and prefer positions.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from wam_ros.ros.controllers.base import Output, Setting
 from wam_ros.ros.controllers.forward_position import ForwardPositionOutput
 from wam_ros.safety.bounds import Commanded
 
+STILL = 2e-3  # rad or m; an arm at rest stays within this
+SETTLED_NS = 500_000_000  # for so long
+FRESH = 5  # and in so many joint states
 NO_TIMEOUT = Setting(
     "joints",
     lambda joints: False,
@@ -24,7 +29,13 @@ class ForwardVelocityOutput(ForwardPositionOutput):
 
     NAME = "forward_velocity_controller"
     INTERFACE = "velocity"
-    _left_in_motion = False
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._unsettled = False  # whether the controller may still have a velocity
+        self._rest: np.ndarray | None = None  # (A,) where the arm seems to rest, at the first and the newest look
+        self._newest: np.ndarray | None = None
+        self._since_ns = self._fresh = 0  # since when it does, and joint states since then
 
     def settings(self) -> tuple[Setting, ...]:
         """There is always something to warn of."""
@@ -34,15 +45,27 @@ class ForwardVelocityOutput(ForwardPositionOutput):
         """(J,) velocities; without a measurement only those of the path."""
         return pulled(self, commanded, measured)
 
-    def publish(self, values: np.ndarray) -> None:
-        """Publish numbers that are in our order."""
-        super().publish(values)
-        self._left_in_motion = bool(np.any(values))
+    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+        """Publish one command."""
+        super().stream(now_ns, commanded, measured)
+        self._unsettled, self._rest = True, None
 
-    def settle(self) -> None:
-        """A controller that comes back, or that is activated again, goes on with what it was told last."""
-        if self._left_in_motion:
-            self.stop()
+    def settle(self, now_ns: int, measured: np.ndarray | None) -> None:
+        """Tell zero until fresh joint states show an arm at rest.
+
+        The controller goes on with what it heard last, also after it hung or was activated again, and it hears as best
+        it can: what is sent while it hangs may be lost, the last word first.
+        """
+        if not self._unsettled:
+            return
+        self.stop()
+        if measured is None:
+            return
+        if self._rest is None or np.abs(measured - self._rest)[self.columns].max() > STILL:
+            self._rest, self._since_ns, self._newest, self._fresh = measured, now_ns, measured, 0
+        elif measured is not self._newest:
+            self._newest, self._fresh = measured, self._fresh + 1
+            self._unsettled = self._fresh < FRESH or now_ns - self._since_ns < SETTLED_NS
 
     def stop(self) -> None:
         """Zero velocity is the last word."""
