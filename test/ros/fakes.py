@@ -55,8 +55,8 @@ class Robot:
         """Give it a controller of some joints, in their order."""
         node = Node(f"{kind}_of_robot", context=self.arena.context)
         self.arena.executor.add_node(node)
-        self.arena.nodes.append(node)
         part = SERVERS.get(kind, Simple)(node, kind, list(names), name, self.arena.now_ns)
+        self.arena.nodes.append(part)
         part.parameters.update(parameters)
         self.parts.append(part)
         return part
@@ -116,11 +116,17 @@ class Part:
     """One controller of the robot."""
 
     def __init__(self, node, joint_names):
-        self.node, self.joint_names, self.deaf = node, joint_names, False
+        self.node, self.joint_names, self.deaf, self.dead = node, joint_names, False, False
 
     def die(self):
         """Leave the network."""
+        self.dead = True
         self.node.destroy_node()
+
+    def destroy_node(self):
+        """As the arena ends its nodes; a node does not know its actions."""
+        if not self.dead:
+            self.die()
 
 
 class Simple(Part):

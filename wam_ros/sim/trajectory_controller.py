@@ -3,6 +3,8 @@
 The rules are those of ros2_controllers 4.42 and 5.17 with `interpolate_from_desired_state: true` and replacement on
 every message, so that what moves this arm moves a real one the same way: start 0 means now, the way from the current
 desired state to the first point is interpolated like the rest, points already past are skipped, the last one is held.
+It refuses more than the real one (5.17), which takes numbers that are not finite, a joint named twice, negative times,
+and accelerations without velocities: with those it commands every joint to zero.
 """
 
 from __future__ import annotations
