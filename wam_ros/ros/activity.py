@@ -37,4 +37,4 @@ class Activity:
     def idle(self, name: str) -> str:
         """Why a controller moves nothing; empty while it is active or nothing is known of it."""
         label = self._labels.get(name.rpartition("/")[2])
-        return f"{name} is {label}; `ros2 control set_controller_state {name} active` starts it" if label else ""
+        return f"{name} is {label}; `ros2 control set_controller_state` makes it active" if label else ""
