@@ -54,7 +54,10 @@ def test_joint_states_come_at_their_rate_with_rising_stamps(arena, arm, robot):
     arena.spin(2.0)
     _, stamps = arm.path()
     assert stamps[-1] - stamps[0] > 1.0
-    np.testing.assert_allclose(np.diff(stamps), 0.01, atol=1e-6)
+    periods = np.diff(stamps) / 0.01
+    assert np.median(np.round(periods)) == 1
+    np.testing.assert_allclose(periods, np.round(periods), atol=1e-4)  # a busy machine may lose some
+    assert periods.min() > 0.5
     assert abs(stamps[-1] - arena.now_ns() / NS) < 0.5
 
 
@@ -123,12 +126,14 @@ def test_the_same_seed_is_the_same_episode(arena, arm, robot):
 
 def test_faster_than_time_the_clock_is_published_and_runs_faster(arena, arm):
     clock = arena.listen(Clock, "/clock", qos.STATUS)
+    began = arena.now_ns()
     arena.add(SimNode, camera_hz=0.5, rate=4.0)
     arena.until(lambda: len(clock) > 10)
-    first, began = convert.time_to_ns(clock[-1].clock), arena.now_ns()
+    first, then = convert.time_to_ns(clock[-1].clock), arena.now_ns()
     arena.spin(1.0)
-    passed = (convert.time_to_ns(clock[-1].clock) - first) / (arena.now_ns() - began)
-    assert 2.5 < passed < 5.0
+    last = convert.time_to_ns(clock[-1].clock)
+    assert (last - convert.time_to_ns(clock[0].clock)) / (arena.now_ns() - began) < 4.1, "never ahead of its rate"
+    assert (last - first) / (arena.now_ns() - then) > 1.5
     steps = np.diff([convert.time_to_ns(m.clock) for m in clock]) / NS
     assert steps.min() >= 0.01 - 1e-9  # more often would only keep every node busy
 
