@@ -27,6 +27,13 @@ def pytest_addoption(parser):
     parser.addoption("--golden", type=Path, metavar="DIR", help="reference numbers of the DreamZero family")
 
 
+def pytest_configure(config):
+    """A folder that is not there is said once, not by every test that reads from it."""
+    folder = config.getoption("--golden")
+    if folder and not folder.is_dir():
+        raise pytest.UsageError(f"--golden: no folder '{folder}'")
+
+
 def pytest_collection_modifyitems(items):
     """Tests marked `ros` are skipped where there is no ROS.
 
