@@ -8,11 +8,11 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from lifecycle_msgs.msg import State
 from rclpy.node import Node
 
 from wam_ros.ros import qos
 
-ACTIVE = 3  # lifecycle_msgs/State.PRIMARY_STATE_ACTIVE
 TOPIC = "controller_manager/activity"
 
 
@@ -32,7 +32,7 @@ class Activity:
         node.create_subscription(kind, TOPIC, self._on_activity, qos.LATCHED)
 
     def _on_activity(self, msg: Any) -> None:
-        self._labels = {c.name: c.state.label for c in msg.controllers if c.state.id != ACTIVE}
+        self._labels = {c.name: c.state.label for c in msg.controllers if c.state.id != State.PRIMARY_STATE_ACTIVE}
 
     def idle(self, name: str) -> str:
         """Why a controller moves nothing; empty while it is active or nothing is known of it."""
