@@ -37,6 +37,7 @@ class FakeLink:
     def __init__(self, handlers):
         self.handlers, self.messages, self.spins = handlers, [], 0
         self.speed, self.missing, self.answers = None, [], {}
+        self.joints_ns = NS
 
     def spin(self, timeout_s):
         self.spins += 1
@@ -46,6 +47,9 @@ class FakeLink:
 
     def joint_speed(self):
         return self.speed
+
+    def joints(self):
+        return joint_message(self.joints_ns, 0.0) if self.speed is not None else None
 
     def missing_services(self):
         return self.missing
@@ -65,6 +69,11 @@ def supervisor():
 @pytest.fixture
 def session(supervisor):
     return Session(DemoArgs(headless=True), PANDA, supervisor, FakeLink)
+
+
+def joint_message(stamp_ns, speed):
+    stamp = SimpleNamespace(sec=stamp_ns // NS, nanosec=stamp_ns % NS)
+    return SimpleNamespace(header=SimpleNamespace(stamp=stamp), name=["j"], position=[0.0], velocity=[speed])
 
 
 def observation(k, value):
@@ -204,3 +213,12 @@ def test_a_refused_instruction_is_the_users_error_with_the_models_words(session)
 def test_rest_is_known_only_from_joint_states(session, speed, rest):
     session.link.speed = speed
     assert session.at_rest is rest
+
+
+def test_an_arm_that_is_seen_before_its_last_command_has_ended_is_not_at_rest(session):
+    session.link.speed = 0.0
+    moving = [("commanded_state", joint_message(round(t * NS), 0.3), 0) for t in (9.9, 10.0)]
+    deliver(session, *moving, ("commanded_state", joint_message(11 * NS, 0.0), 0))
+    for seconds, rest in ((9.0, False), (10.0, False), (10.1, False), (10.3, True)):
+        session.link.joints_ns = round(seconds * NS)
+        assert session.at_rest is rest, seconds

@@ -19,7 +19,7 @@ from wam_ros.demo.errors import LoopError
 if TYPE_CHECKING:
     from wam_ros.demo.session import Session
 
-_SETTLE_S = 4.0  # wall time for the arm to come to rest
+_SETTLE_S = 10.0  # wall time for the arm to come to rest, in a simulator that may be seconds behind
 _ARM_S = 5.0  # wall time until safety must accept to be armed
 _RETRY_S = 0.1
 _SHOW_S = 1.5  # pause after an episode while somebody watches

@@ -10,6 +10,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import (
+    NS,
     ActionChunk,
     BridgeState,
     ImaginedFuture,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 Handlers = dict[str, Callable[[Any, int], None]]
 _POLL_S = 0.05  # between two looks at the processes
 AT_REST = 0.02  # rad/s or m/s
+SETTLED_S = 0.2  # of the arm's own time after the last command to move: the bridge leaves the arm alone by then
 
 
 class Session:
@@ -60,7 +62,7 @@ class Session:
         self.report: SafetyReport | None = None
         self.bridge: BridgeState | None = None
         self.status: WamStatus | None = None
-        self.observation_ns = 0
+        self.observation_ns = self._moving_ns = 0
         self.instruction, self.epoch, self._statuses = "", -1, 0
         self.redirected = ""  # an instruction that somebody else gave
         self.link = make_link(self._handlers())
@@ -72,7 +74,7 @@ class Session:
             "imagined_future": self._on_imagined,
             "wam_status": self._on_status,
             "safe_trajectory": self._feed.safe,
-            "commanded_state": self._feed.commanded,
+            "commanded_state": self._on_commanded,
             "bridge_state": self._on_bridge,
             "safety_report": self._on_report,
             COMMAND: self._feed.command,
@@ -117,6 +119,11 @@ class Session:
         self._statuses += 1
         if self._statuses > 1 and self.instruction and status.instruction not in ("", self.instruction):
             self.redirected = status.instruction
+
+    def _on_commanded(self, told: Any, published_ns: int) -> None:
+        self._feed.commanded(told, published_ns)
+        if any(told.velocity):
+            self._moving_ns = time_ns(told.header.stamp)
 
     def _on_bridge(self, state: BridgeState, _published_ns: int) -> None:
         self.bridge = state
@@ -177,9 +184,15 @@ class Session:
 
     @property
     def at_rest(self) -> bool | None:
-        """Whether every joint is slower than `AT_REST` in the newest joint state; None before the first."""
-        speed = self.link.joint_speed()
-        return None if speed is None else speed < AT_REST
+        """Whether the newest joint state is slower than `AT_REST` and from after the last motion was commanded to end.
+
+        None before the first joint state. A simulator that is behind tells of an arm at rest before it has moved:
+        whoever places the arm then is taken for an arm that does not follow.
+        """
+        speed, joints = self.link.joint_speed(), self.link.joints()
+        if speed is None:
+            return None
+        return speed < AT_REST and time_ns(joints.header.stamp) > self._moving_ns + SETTLED_S * NS
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until every service is there and every stream flows.
