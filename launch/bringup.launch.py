@@ -44,6 +44,11 @@ ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
     "view": ("false", BOOL, "Serve the view for a web browser."),
     "namespace": ("", None, "Namespace of every node and topic."),
     "tf_prefix": ("", None, "Put in front of every frame of the robot, e.g. left/ (RViz wants the slash)."),
+    "robot_state_publisher": (
+        "true",
+        BOOL,
+        "With sim:=false: publish the robot's description and frames; false where its driver does.",
+    ),
     "robot_ip": ("", None, "Address of the robot, handed to its description; its own driver connects to it."),
     "controller": ("", None, "Kind of controller that moves the arm; empty: the embodiment's."),
     "use_mock_hardware": ("false", BOOL, "With sim:=false: run ros2_control with mock hardware (no cameras)."),
@@ -161,8 +166,8 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """What the argument values mean; an unknown embodiment fails here with the names there are."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     load_embodiment(values["embodiment"])
-    robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_ip", "sim", "use_mock_hardware"]
-    robot_keys += ["controller", "controllers_file"]
+    robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_state_publisher", "robot_ip", "sim"]
+    robot_keys += ["use_mock_hardware", "controller", "controllers_file"]
     entities: list[LaunchDescriptionEntity] = [
         SetEnvironmentVariable(name, value) for name, value in transport_environment(os.environ).items()
     ]

@@ -18,6 +18,7 @@ ARGUMENTS = {
     "embodiment": ("panda", "Robot: a name in config/embodiments or the path of a YAML file."),
     "namespace": ("", "Namespace of the nodes."),
     "tf_prefix": ("", "In front of every frame of the robot."),
+    "robot_state_publisher": ("true", "Publish the description and frames of a real arm; false where its driver does."),
     "robot_ip": ("", "Address of the robot; replaces $(robot_ip) in its description."),
     "sim": ("true", "The simulated arm runs; no hardware is touched."),
     "use_mock_hardware": ("false", "Run ros2_control with mock hardware."),
@@ -104,8 +105,11 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Nodes for the argument values."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     mock = values["use_mock_hardware"] == "true"
-    if mock and values["sim"] == "true":
+    sim = values["sim"] == "true"
+    if mock and sim:
         raise RuntimeError("use_mock_hardware:=true and sim:=true are two robots: add sim:=false")
+    if not (mock or sim) and values["robot_state_publisher"] == "false":
+        return []
     text = describe(load_embodiment(values["embodiment"]), values["robot_ip"], mock)
     description = ParameterValue(text, value_type=str)
     entities: list[LaunchDescriptionEntity] = []

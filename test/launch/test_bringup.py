@@ -202,6 +202,18 @@ def test_frames_are_published_where_the_package_is_installed(prefix):
     assert "<robot" in parameters["robot_description"]
 
 
+def test_a_driver_that_publishes_its_robot_is_not_talked_over(prefix):
+    install(prefix, "robot_state_publisher", ["robot_state_publisher"])
+    install(prefix, "controller_manager", EXTERNAL["controller_manager"])
+    for package in ("joint_state_broadcaster", "joint_trajectory_controller"):
+        install(prefix, package, [])
+    assert "robot_state_publisher" in Bringup(sim="false").nodes()
+    assert "robot_state_publisher" not in Bringup(sim="false", robot_state_publisher="false").nodes()
+    assert "robot_state_publisher" in Bringup(robot_state_publisher="false").nodes(), "the simulated arm has no driver"
+    mock = Bringup(sim="false", use_mock_hardware="true", robot_state_publisher="false")
+    assert "robot_state_publisher" in mock.nodes(), "ros2_control takes the description from it"
+
+
 def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
     with pytest.raises(RuntimeError, match="two robots"):
         Bringup(use_mock_hardware="true")

@@ -34,6 +34,7 @@ OURS = {
     "record",
     "view",
     "controller",
+    "robot_state_publisher",
 }
 
 
