@@ -212,9 +212,8 @@ class GripperServer(Goals):
         import control_msgs.action
 
         action = {"gripper_command": "GripperCommand", "parallel_gripper_command": "ParallelGripperCommand"}[kind]
-        super().__init__(
-            node, joint_names, getattr(control_msgs.action, action), "gripper_cmd", name or "gripper_controller"
-        )
+        name, _, own = (name or "gripper_controller").partition("/")
+        super().__init__(node, joint_names, getattr(control_msgs.action, action), own or "gripper_cmd", name)
         self.parameters = {"joint": joint_names[0], "allow_stalling": True}
         self.position, self.least = HOME[pick(joint_names)].copy(), 0.0
 

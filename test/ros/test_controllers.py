@@ -318,6 +318,14 @@ def test_a_gripper_by_goal_gets_one_goal_per_change(arena, kind):
 
 
 @NEED
+def test_a_gripper_may_call_its_action_otherwise(arena):
+    own = {"gripper": "gripper_command", "gripper_name": "franka_gripper", "gripper_action": "gripper_action"}
+    rig = Rig(arena, "joint_trajectory", PANDA.joint_names[:7], **own)
+    fingers = rig.robot.control("gripper_command", PANDA.joint_names[7:], name="franka_gripper/gripper_action")
+    rig.until(lambda: fingers.goals, way=np.array([0.1] * 7 + [-0.03]))
+
+
+@NEED
 def test_a_gripper_that_refuses_is_told_and_the_arm_goes_on(arena):
     rig = Rig(arena, "joint_trajectory", PANDA.joint_names[:7], gripper="gripper_command")
     fingers = rig.robot.control("gripper_command", PANDA.joint_names[7:])

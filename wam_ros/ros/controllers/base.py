@@ -38,6 +38,7 @@ class ControllerParams:
     gripper_step: float = param(
         0.002, unit="rad or m", low=0.0, high=1.0, doc="a gripper goal is sent when it changed by this"
     )
+    gripper_action: str = param("gripper_cmd", doc="what a gripper calls its action; Franka and xArm: gripper_action")
     gripper_scale: float = param(1.0, unit="1", low=0.001, high=1000.0, doc="gripper goal per unit of its joint")
     gripper_effort: float = param(20.0, unit="N", low=0.0, high=1000.0, doc="largest effort of a gripper goal")
 

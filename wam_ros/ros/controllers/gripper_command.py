@@ -33,7 +33,7 @@ class GripperCommandOutput(Output):
         if len(self.joint_names) != 1:
             raise WamError(f"controller '{self.KIND}' drives one joint, found {', '.join(self.joint_names) or 'none'}")
         self._action = getattr(messages(self.KIND, "control_msgs", "action"), self.ACTION)
-        self._client = ActionClient(self.node, self._action, f"{self.name}/gripper_cmd")
+        self._client = ActionClient(self.node, self._action, f"{self.name}/{self.options.gripper_action}")
         self._sent: float | None = None
         self._newest = 0
 
