@@ -1,5 +1,6 @@
 # Two repairs for building against ROS 2 from PyPI wheels, brought in by setup.py with CMAKE_PROJECT_wam_ros_INCLUDE so
 # that CMakeLists.txt is the same as on a machine with ROS installed.
+set(WAM_ROS_BY_PIP TRUE)
 
 # Imported: the wheels' message packages export the Python include folder of the container they were built in, and CMake
 # refuses to generate with an include folder that does not exist.

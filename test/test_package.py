@@ -108,6 +108,15 @@ def test_a_link_to_a_node_can_be_executed_as_symlink_installs_need():
     assert permissions >= {"OWNER_EXECUTE", "GROUP_EXECUTE", "WORLD_EXECUTE"}
 
 
+def test_colcon_brings_the_command_too_and_pip_only_its_own():
+    text = (ROOT / "CMakeLists.txt").read_text()
+    block = text[text.index("if(NOT WAM_ROS_BY_PIP)") :].partition("endif()")[0]
+    assert "from wam_ros.cli import main" in block
+    assert re.search(r"install\(PROGRAMS \S+/wam DESTINATION bin\)", block)
+    assert "WORLD_EXECUTE" in block
+    assert "set(WAM_ROS_BY_PIP TRUE)" in (ROOT / "cmake" / "wheel_environment.cmake").read_text()
+
+
 def test_a_pinned_torch_is_asked_for():
     assert re.search(r'"torch==[\d.]+"', (ROOT / "pyproject.toml").read_text())
 
