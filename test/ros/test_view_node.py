@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState as JointStateMsg
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
-from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
+from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.srv import SetInstruction
 
 from wam_ros.core import types
@@ -132,6 +132,17 @@ def test_the_plan_is_drawn_while_armed_from_where_it_starts_to_its_end_at_rest(s
     assert 2 < len(page.path) <= 20
     say(arena, SafetyReport, "safety_report", report(types.SafetyState.HOLD))
     arena.until(lambda: page.end is None)
+
+
+def test_a_dry_run_draws_the_chunk_that_nothing_executes(shown):
+    arena, page = shown
+    q = np.outer(np.linspace(0, 0.1, 8), np.ones(N)) + np.array(PANDA.home)
+    chunk = types.ActionChunk(0, types.NS // 10, PANDA.joint_names, q)
+    say(arena, SafetyReport, "safety_report", report(types.SafetyState.SHADOW))
+    say(arena, ActionChunk, "action_chunk", convert.chunk_to_msg(chunk), qos.CHUNK)
+    arena.until(lambda: page.path is not None)
+    np.testing.assert_allclose(page.end, q[-1])
+    assert len(page.path) == 8
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,20 @@ def test_the_board_has_a_column_per_imagined_instant():
     assert model.board(32).shape[1] == alone.shape[1] + 2 * 38
 
 
+def test_a_dry_run_shows_where_the_chunk_would_go_by_joint_name():
+    chunk = ActionChunk(0, NS, ("b", "a"), np.array([[1.0, 2.0], [3.0, 4.0]]))
+    model = ViewModel(report=SafetyReport(0, 0, SafetyState.SHADOW, Decision.PASS))
+    assert model.proposal(("a", "b")) is None
+    model.on_chunk(chunk)
+    assert model.proposal(("a", "b")).tolist() == [[2.0, 1.0], [4.0, 3.0]]
+    assert model.proposal(("a", "c")) is None
+    for stamp_ns, shown in ((2 * NS, True), (2 * NS + 1, False)):
+        model.observation = Observation(stamp_ns, VIEWS, FRAMES, (0, 0), JOINTS)
+        assert (model.proposal(("a", "b")) is not None) == shown, "what is over is no proposal"
+    model.observation, model.report = None, SafetyReport(0, 0, SafetyState.ARMED, Decision.PASS)
+    assert model.proposal(("a", "b")) is None, "armed, only the proven motion counts"
+
+
 def test_imagined_frames_whose_instants_are_over_are_not_shown_any_more():
     grey = np.full((2, 8, 8, 3), 77, np.uint8)
     model = ViewModel(imagined=ImaginedFuture(1, VIEWS, grey[None], (NS,), ("j",), np.zeros((8, 1))))

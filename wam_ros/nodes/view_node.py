@@ -127,14 +127,15 @@ class ViewNode(WamNode):
         self._draw_plan()
 
     def _draw_plan(self) -> None:
-        message = self._plan.take()
-        if not self._model.plan_shown:
+        message, q = self._plan.take(), self._model.proposal(self._embodiment.joint_names)
+        if q is None and not self._model.plan_shown:
             self._window.show_plan(None, None)
-        elif message is not None:
+        elif q is None and message is not None:
             with self._complaining("safe_trajectory"):
                 q = convert.trajectory_from_msg(message).q
-                points = q[np.unique(np.linspace(0, len(q) - 1, _PATH_POINTS).astype(int))]
-                self._window.show_plan(q[-1], self._tool.positions(points))
+        if q is not None:
+            points = q[np.unique(np.linspace(0, len(q) - 1, _PATH_POINTS).astype(int))]
+            self._window.show_plan(q[-1], self._tool.positions(points))
 
     @contextlib.contextmanager
     def _complaining(self, topic: str) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,6 +32,7 @@ class ViewModel:
     status: WamStatus | None = None
     chunk_rate_hz: float = 0.0
     answer: str = ""
+    chunk: ActionChunk | None = None
     _ahead: dict[int, str] = field(default_factory=dict)  # imagined frame -> how far ahead it looks, in words
 
     def on_status(self, status: WamStatus) -> None:
@@ -42,7 +44,8 @@ class ViewModel:
             self.chunk_rate_hz = (status.chunks - last.chunks) * NS / (status.stamp_ns - last.stamp_ns)
 
     def on_chunk(self, chunk: ActionChunk) -> None:
-        """Learn how far ahead the imagined frames look, when they belong to this chunk."""
+        """Take a chunk, and learn how far ahead the imagined frames look when they belong to it."""
+        self.chunk = chunk
         if self.imagined is not None and self.imagined.chunk_seq == chunk.seq:
             offsets = (ns - chunk.anchor_ns for ns in self.imagined.instants_ns)
             self._ahead = {f: f" for +{offset / NS:.1f} s" for f, offset in enumerate(offsets)}
@@ -56,6 +59,19 @@ class ViewModel:
     def plan_shown(self) -> bool:
         """Whether a safe trajectory is being executed, so that its ghost means something."""
         return self.report is not None and self.report.state in (SafetyState.ARMED, SafetyState.BRAKING)
+
+    def proposal(self, joint_names: Sequence[str]) -> np.ndarray | None:
+        """(T, A) rad or m: where the newest chunk would go, in the order of `joint_names`.
+
+        None unless it is a dry run, in which nothing is executed, and some of the chunk is still to come.
+        """
+        chunk, seen = self.chunk, self.observation
+        if chunk is None or self.report is None or self.report.state != SafetyState.SHADOW:
+            return None
+        over = seen is not None and seen.stamp_ns > chunk.anchor_ns + chunk.n_steps * chunk.step_period_ns
+        if over or not set(joint_names) <= set(chunk.joint_names):
+            return None
+        return chunk.positions[:, [chunk.joint_names.index(name) for name in joint_names]]
 
     def board(self, tile: int) -> np.ndarray | None:
         """Observed frames beside the imagined ones, (H, W, 3) uint8 RGB; None before the first observation."""

@@ -98,7 +98,7 @@ class Window:
             button.on_click(functools.partial(self._on_button, action))
         self._state = gui.add_markdown("waiting for the loop")
         self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
-        gui.add_markdown("green: the proven motion, and where it ends at rest")
+        gui.add_markdown("green: the proven motion, and where it ends at rest; in a dry run, the plan as proposed")
         for label, actions in (("motion", ("arm", "disarm", "reset")), ("bridge", ("pause", "resume"))):
             group = gui.add_button_group(label, actions)
             group.on_click(lambda event: self._on_button(event.target.value))
