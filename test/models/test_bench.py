@@ -12,12 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from benchmark import accelerator  # noqa: E402
 from wam_ros import cli  # noqa: E402
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models import bench  # noqa: E402
 from wam_ros.models.bench import SUITE, BenchModel, asked, measure  # noqa: E402
 from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
 from wam_ros.models.dreamzero.flop import chunk_flop, evaluation_flop  # noqa: E402
 from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
 from wam_ros.models.dreamzero.rehearsal import play, random_model  # noqa: E402
-from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
+from wam_ros.models.dreamzero.rollout import Chunk, Sampling  # noqa: E402
 from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
 from wam_ros.models.dreamzero.vae import WAN22  # noqa: E402
 
@@ -116,21 +118,66 @@ def test_every_way_of_the_accelerator_table_runs(way, capsys, monkeypatch, tmp_p
     text = cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
     path.write_text(text)
     monkeypatch.setattr(sys, "argv", ["accelerator", "--way", way, "--config", str(path), "--device", "meta"])
-    accelerator.main()
+    assert accelerator.main() == 0
+    rows = SUITE if "suite" in accelerator.WAYS[way] else ["torch" if way == accelerator.KERNELS else "8/16 guided"]
     out = capsys.readouterr().out
-    assert all(name in out for name in (SUITE if "suite" in accelerator.WAYS[way] else ["8/16 guided"]))
+    assert all(name in out for name in rows)
 
 
-def test_what_was_measured_is_not_measured_again(capsys, monkeypatch, tmp_path):
-    out = tmp_path / "out.txt"
-    first, *others = accelerator.WAYS
-    out.write_text("".join(f"\n{way}: {accelerator.DONE} 1 s\n" for way in others))
+def test_single_kernels_are_measured_in_the_sizes_of_the_model(capsys):
+    config = load_dit_config("dreamzero-100m")
+    small = dataclasses.replace(config.transformer, dim=96, ffn_dim=64)
+    accelerator.kernels(dataclasses.replace(config, transformer=small), "cpu")
+    out = capsys.readouterr().out
+    assert f"{config.own_tokens} x 96 x 64: bfloat16" in out
+    keys = config.own_tokens + (config.window_frames - config.frames_per_block) * config.frame_tokens
+    assert f"attention, 2 x {config.own_tokens} x {keys}: torch's choice" in out
+    assert "cudnn_attention none" in out
+
+
+def test_what_was_measured_is_on_disk_at_once_and_not_measured_again(capsys, monkeypatch, tmp_path):
+    out = tmp_path / "new" / "out.txt"
+    first, second, *others = accelerator.WAYS
     ran = []
-    monkeypatch.setattr(accelerator, "run", lambda way, args, seconds: ran.append(way) or "rows\n")
+
+    def run(way, args, seconds, say):
+        say(f"\n{way}\n")
+        if way == second and not ran:
+            raise KeyboardInterrupt
+        ran.extend([way] * (way != first))
+        say(f"{way}: {accelerator.DONE} 1 s\n")
+
+    monkeypatch.setattr(accelerator, "run", run)
     monkeypatch.setattr(sys, "argv", ["accelerator", "--out", str(out)])
-    accelerator.main()
-    assert ran == [first] and out.read_text().endswith("rows\n")
-    assert f"{others[0]}: in {out} already" in capsys.readouterr().out
+    with pytest.raises(KeyboardInterrupt):
+        accelerator.main()
+    assert f"{first}: {accelerator.DONE}" in out.read_text() and out.read_text().endswith(f"\n{second}\n")
+    ran.append("again")
+    assert accelerator.main() == 0
+    assert ran == ["again", second, *others]
+    assert f"{first}: in {out} already" in capsys.readouterr().out
+
+
+def test_a_row_that_fails_does_not_cost_the_others(capsys, monkeypatch):
+    def measured(model, sampling, chunks, towers):
+        if sampling == SUITE["4/4 guided"]:
+            raise RuntimeError("out of memory")
+        return measure(model, sampling, chunks, towers)
+
+    monkeypatch.setattr(bench, "measure", measured)
+    assert bench.main(BenchModel(device="meta", suite=True)) == 1
+    out = capsys.readouterr().out
+    assert all(name in out for name in SUITE)
+    assert "RuntimeError: out of memory" in out and "4/4 guided failed: RuntimeError" in " ".join(out.split())
+
+
+def test_what_is_not_finite_is_no_result(monkeypatch):
+    model = random_model(load_dit_config("dreamzero-100m"), "meta", torch.bfloat16, SpeedUps())
+    chunk = Chunk(torch.full((1, 2, 3), torch.nan), torch.zeros(1), False, 1, {"denoise": 1.0})
+    monkeypatch.setattr(bench, "play", lambda model, sampling, chunks, *more: [chunk] * chunks)
+    monkeypatch.setattr(model.head, "modulation", torch.nn.Parameter(torch.zeros(1)))
+    with pytest.raises(WamError, match="not finite"):
+        measure(model, Sampling(), 1)
 
 
 def cli_config(name):
@@ -163,6 +210,8 @@ def test_a_missing_accelerator_is_said(capsys):
 
 
 @pytest.mark.gpu
-def test_bench_runs_on_an_accelerator(capsys):
-    assert cli.main(["bench", "model", "--device", "cuda", "--chunks", "2"]) == 0
-    assert "8/16 guided" in capsys.readouterr().out
+@pytest.mark.parametrize("more", [{}, {"compile": True}, {"compile": True, "float8": True}, {"plain": True}])
+def test_bench_runs_on_an_accelerator(more, capsys):
+    assert bench.main(BenchModel(device="cuda", chunks=2, suite=True, **more)) == 0
+    out = capsys.readouterr().out
+    assert all(name in out for name in SUITE) and "nan" not in out

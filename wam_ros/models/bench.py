@@ -10,7 +10,9 @@ import dataclasses
 import functools
 import resource
 import statistics
+import sys
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -150,6 +152,7 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
     """Time the first chunk of a window, fill the window, then time the next ones; all after a rehearsal."""
     device = model.head.modulation.device.type
     if device == "cuda":
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     rows = 1 if sampling.guidance == 1.0 else 2
     flop = chunk_flop(model.config, rows, sampling.evaluations)
@@ -160,6 +163,8 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
     play(model, sampling, full, towers, FirstStep())  # compiles
     played = play(model, sampling, full + chunks, towers)
     timed = played[full:]
+    if not all(c.action.isfinite().all() for c in timed):
+        raise WamError("actions are not finite numbers")
     seconds = {part: statistics.median(c.timing_s[part] for c in timed) for part in timed[0].timing_s}
     if isinstance(towers, Autoencoded):
         seconds["decode"] = statistics.median(towers.decode(c.video) for c in timed)
@@ -167,14 +172,17 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
 
 
 def peak_bytes(device: str) -> int:
-    """Of the device, or of this process on a CPU."""
+    """Taken from the device, recorded graphs included, or by this process on a CPU."""
     if device == "cuda":
-        return torch.cuda.max_memory_allocated()
+        return torch.cuda.max_memory_reserved()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def main(args: BenchModel) -> None:
+def main(args: BenchModel) -> int:
     """Print the table.
+
+    Returns:
+        1 if a row failed, which says why and leaves the others.
 
     Raises:
         WamError: unknown names, or no such device here.
@@ -191,6 +199,7 @@ def main(args: BenchModel) -> None:
     model = random_model(config, args.device, dtype, inference.speedups)
     parameters = sum(p.numel() for p in model.parameters())
     print(f"{config.name}: {parameters:,} parameters, random; {args.device} {args.dtype}, {args.threads} thread(s)")
+    print(software(args.device))
     found = None if args.device == "meta" else matrix_rate(args.device, dtype)
     print(f"matrix products here: {found / 1e12:.2f} TFLOP/s" if found else "counted, not computed")
     if said := accelerate(model, inference):
@@ -198,8 +207,23 @@ def main(args: BenchModel) -> None:
     print("times in ms; first: a window's first chunk; TFLOP and % of the rate of matrix products: prefill and denoise")
     show(COLUMNS)
     towers = Autoencoded(config, args.device, dtype) if args.vae and args.device != "meta" else None
+    failed = False
     for name, sampling in (SUITE if args.suite else {"8/16 guided": Sampling()}).items():
-        show((name, *row(measure(model, sampling, args.chunks, towers), found)))
+        try:
+            show((name, *row(measure(model, sampling, args.chunks, towers), found)))
+        except Exception as error:  # whatever a compiler or a device says must not cost the other rows
+            traceback.print_exc(file=sys.stdout)
+            show((name, f"failed: {type(error).__name__}"))
+            failed = True
+    return int(failed)
+
+
+def software(device: str) -> str:
+    """What the numbers depend on beside this code."""
+    if device != "cuda":
+        return f"torch {torch.__version__}"
+    versions = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
+    return f"torch {torch.__version__}, {versions}, {torch.cuda.get_device_name()}"
 
 
 def show(cells: Sequence[str]) -> None:
@@ -208,8 +232,8 @@ def show(cells: Sequence[str]) -> None:
 
 
 def accelerate(model: CausalDiT, inference: Inference) -> str:
-    """Apply what was asked for; returns a sentence about what 8 bits did to the numbers."""
-    if not inference.float8 or model.head.modulation.is_meta:
+    """Apply what was asked for; returns what that did to the numbers, if it can have done anything."""
+    if not (inference.float8 or inference.compile) or model.head.modulation.is_meta:
         inference.accelerate(model)
         return ""
 
@@ -222,11 +246,12 @@ def accelerate(model: CausalDiT, inference: Inference) -> str:
     exact = predicted()
     replaced = inference.accelerate(model)
     change = float((predicted() - exact).norm() / exact.norm())
+    what = f"{replaced} matrices in e4m3" if inference.float8 else "compiled"
+    said = f"{what}; action velocities of one evaluation change by {100 * change:.1f} %"
+    if not inference.float8:
+        return said
     rate = float8_rate(model.head.modulation.device.type) / 1e12
-    return (
-        f"{replaced} matrices in e4m3; action velocities of one evaluation change by {100 * change:.1f} %\n"
-        f"products in e4m3: {rate:.2f} TFLOP/s; the % below are of the rate in {inference.precision}"
-    )
+    return f"{said}\nproducts in e4m3: {rate:.2f} TFLOP/s; the % below are of the rate in {inference.precision}"
 
 
 def asked(args: BenchModel) -> Inference:
