@@ -43,7 +43,7 @@ def typed(text):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_launch_argument_is_one(page):
     source = (ROOT / "launch" / "bringup.launch.py").read_text()
-    lines = [line for line in page.read_text().splitlines() if "bringup.launch.py" in line]
+    lines = [line for line in page.read_text().replace("\\\n", " ").splitlines() if "bringup.launch.py" in line]
     for name in re.findall(r"(\w+):=", " ".join(lines)):
         assert f'"{name}": (' in source, name
 
