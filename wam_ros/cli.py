@@ -10,6 +10,7 @@ from typing import Any
 
 from wam_ros import __version__
 from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.threads import one_blas_thread
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ COMMANDS = {
         "torch,sim,view",
     ),
     "safety": Command(
-        "judge chunks of a file with the safety filter", "wam_ros.safety.command:Safety", "wam_ros.safety.command:main"
+        "the safety filter on files, without a robot", "wam_ros.safety.command:Safety", "wam_ros.safety.command:main"
     ),
     "record-sim": Command(
         "record demonstrations of the scripted expert",
@@ -62,6 +63,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point. 0: done, 1: the run failed, 2: an argument or file is wrong, 130: Ctrl-C."""
+    one_blas_thread()  # commands import numpy when they are chosen
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         return _dispatch(words)

@@ -21,10 +21,10 @@ WHOLE = "whole chunk"
 class Bench:
     """Time a model's predictions on random frames, with its memory full."""
 
-    model: str = "tiny"
+    model: str = "tiny"  # name in config/models, or a path ending in .yaml
     checkpoint: str = ""  # weights file; empty: the shipped one
-    embodiment: str = "panda"
-    instruction: str = "pick up the red block"
+    embodiment: str = "panda"  # robot that the model was trained for
+    instruction: str = "pick up the red block"  # one that the model accepts
     steps: int = 0  # denoising steps; 0 takes the model's own
     threads: int = 1  # CPU threads of the network
     chunks: int = 100  # predictions timed

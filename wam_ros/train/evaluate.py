@@ -30,22 +30,22 @@ from wam_ros.train.closed_loop import ENSEMBLE, ClosedLoop, Delay, make_observat
 class Eval:
     """Evaluate a checkpoint: closed loop in the simulator (faster than real time, no ROS) and imagination."""
 
-    model: str = "tiny"
-    checkpoint: str = ""
-    episodes: int = 50
-    seed: int = 900_000
-    nudge: bool = False
+    model: str = "tiny"  # name in config/models, or a path ending in .yaml
+    checkpoint: str = ""  # weights file; empty: the shipped one
+    episodes: int = 50  # in the simulator; 0 for none
+    seed: int = 900_000  # of the first episode; the next ones count up
+    nudge: bool = False  # let the named block jump once while the arm moves
     swap: bool = False  # name another block than the seed's own
-    memory: str = "real"  # or imagined: the model never looks again
+    memory: str = "real"  # what the memory is filled with: real frames, or imagined: the model never looks again
     every: int = 4  # control steps between two predictions
     delay: int = 1  # control steps until a prediction is executed
     jitter: int = 0  # up to so many control steps more
     chunking: str = "auto"  # auto, guided, prefix, replace, lookahead, synchronous or ensemble
     steps: int = 0  # denoising steps; 0 takes the model's own
     max_steps: int = 64  # control steps in motion; standing and thinking do not count
-    threads: int = 1
+    threads: int = 1  # CPU threads of the network
     heldout: Path | None = None  # demonstrations never trained on, for the imagination table
-    json: Path | None = None
+    json: Path | None = None  # write the results here
 
 
 def main(args: Eval) -> None:

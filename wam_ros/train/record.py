@@ -27,14 +27,14 @@ class RecordSim:
     """Record demonstrations on the simulated arm."""
 
     out: Path  # folder for the shards
-    episodes: int = 1600
+    episodes: int = 1600  # to record, 50 per shard
     seed: int = 0  # episode i uses seed + i; evaluation uses seeds from 900000
     steps: int = 48  # control steps stored per episode
     nudge: float = 0.4  # probability that the named block jumps
     burst: float = 0.03  # probability per step that a random motion of 2 to 5 steps replaces the expert's
     pinch: float = 0.0  # share of these that close the gripper on nothing instead, to show how that is mended
-    workers: int = 2
-    embodiment: str = "panda"
+    workers: int = 2  # processes; the result does not depend on it
+    embodiment: str = "panda"  # robot that can be simulated
 
 
 def main(args: RecordSim) -> None:

@@ -30,14 +30,14 @@ class Train:
 
     data: Path  # folder written by `wam record-sim`
     out: Path  # folder for checkpoints and the log
-    model: str = "tiny"
-    tokenizer_minutes: float = 8.0
-    grounding_minutes: float = 2.0
-    minutes: float = 60.0
-    batch: int = 16
+    model: str = "tiny"  # sizes: name in config/models, or a path ending in .yaml
+    tokenizer_minutes: float = 8.0  # for the frame tokenizer
+    grounding_minutes: float = 2.0  # for what finds the named block in a frame
+    minutes: float = 60.0  # for the model itself
+    batch: int = 16  # sequences per training step
     blocks: int = 5  # memory blocks per training sequence
-    threads: int = 2
-    seed: int = 0
+    threads: int = 2  # CPU threads
+    seed: int = 0  # of initial weights and of the order of the data
     tokenizer_from: Path | None = None  # take tokenizer and grounding of an earlier checkpoint
     resume: Path | None = None  # continue from all weights of an earlier checkpoint
 
