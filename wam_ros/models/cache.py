@@ -74,8 +74,11 @@ class KvCache:
 
     def turn(self, turned: Callable[[Tensor], Tensor]) -> None:
         """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in time has changed."""
-        keys = self._buffer[0, ..., self._own + self._keep * self._frame : self._end, :, :]
-        keys.copy_(turned(keys))
+        first = self._own + self._keep * self._frame
+        for keys in self._buffer[
+            0, ..., first : self._end, :, :
+        ]:  # by layer: in fp32 all are large
+            keys.copy_(turned(keys))
 
     def clear(self) -> None:
         """Forget every frame."""

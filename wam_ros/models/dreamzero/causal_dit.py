@@ -66,7 +66,7 @@ class CausalDiT(Transformer):
     def __init__(self, config: CausalDiTConfig, speedups: SpeedUps | None = None) -> None:
         c = config
         super().__init__(c.transformer, c.in_channels, c.out_channels, c.action_dim, c.state_dim)
-        self.config = config
+        self.config, self.rotate = config, rotate
         self.use(speedups or SpeedUps())
 
     def use(self, speedups: SpeedUps) -> None:
@@ -184,7 +184,7 @@ class CausalDiT(Transformer):
         back = torch.tensor([[-self.config.frames_per_block, 0, 0]], device=self.head.modulation.device)
         t = self.sizes
         rope = as_rope(rope_angles(back, t.dim // t.num_heads, t.rope_theta))
-        cache.turn(lambda keys: rotate(keys, rope))
+        cache.turn(lambda keys: self.rotate(keys, rope))
 
     def prefill(self, frames: Tensor, y: Tensor | None, start: int, context: Context, cache: Cache) -> Tensor | None:
         """Write observed latents (B, C, n, H, W) at window position `start` into the memory.

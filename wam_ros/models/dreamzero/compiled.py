@@ -18,7 +18,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.block import Block
 from wam_ros.models.dreamzero.causal_dit import Cache, CausalDiT, Context, NoisyBlock
-from wam_ros.models.dreamzero.rope import Rope
+from wam_ros.models.dreamzero.rope import Rope, rotate
 from wam_ros.models.dreamzero.transformer import Velocity
 
 # Speed-ups without which addresses or shapes change between evaluations, or the host is waited for.
@@ -48,7 +48,7 @@ def fix_shapes(model: CausalDiT) -> None:
 
 
 def compile_blocks(model: CausalDiT, backend: str | Callable = "inductor") -> None:
-    """Compile what stands before and after attention, once for all layers."""
+    """Compile what stands before and after attention, once for all layers, and the turn of a window that slides."""
     fix_shapes(model)
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     compiled = functools.partial(torch.compile, backend=backend, fullgraph=True, dynamic=False)
@@ -56,6 +56,7 @@ def compile_blocks(model: CausalDiT, backend: str | Callable = "inductor") -> No
     for block in model.blocks:
         block.before = functools.partial(before, block)  # type: ignore[assignment]
         block.after = functools.partial(after, block)  # type: ignore[assignment]
+    model.rotate = compiled(rotate)  # keys of a window that slides
 
 
 class Recording(Protocol):

@@ -155,7 +155,8 @@ class Rollout:
 
         def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
             self._evaluations += 1
-            t = torch.tensor([[t_video] if shared else [t_video, t_action]], device=device)
+            times = (t_video,) if shared else (t_video, t_action)
+            t = torch.cat([torch.full((1, 1), x, device=device) for x in times], 1)  # a copy would wait for the device
             v = self.velocities(video, action, t, block, rope)
             if not self.guided:
                 return v.video, v.action
