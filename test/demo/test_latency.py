@@ -172,6 +172,16 @@ def test_a_recording_gives_what_its_topics_say_whatever_its_namespace(recording,
     assert (tmp_path / "latency.svg").is_file()
 
 
+def test_a_controller_of_another_name_is_listened_to_when_it_is_told():
+    trace, topic = Trace(), "scaled_joint_trajectory_controller/joint_trajectory"
+    told = Feed(trace, lambda: None, topic).handlers()
+    told["observation"](SimpleNamespace(stamp_ns=5 * MS, frame_stamps_ns=[5 * MS]), 6 * MS)
+    told["action_chunk"](SimpleNamespace(seq=1, observation_ns=5 * MS), 7 * MS)
+    told["safe_trajectory"]((8 * MS, "chunk 1"), 8 * MS)
+    told[topic]((9 * MS, "chunk 1"), 9 * MS)
+    assert trace.summary()["camera to command"]["p50_ms"] == pytest.approx(4)
+
+
 def test_a_file_that_is_no_recording_is_refused(tmp_path):
     pytest.importorskip("rosbags")
     (tmp_path / "odd.mcap").write_text("no")

@@ -33,6 +33,7 @@ class Latency:
     bag: str = ""  # recording to read instead of listening; needs the Python package rosbags
     plot: str = ""  # .svg to draw
     json: str = ""  # file to write the numbers to
+    command: str = COMMAND  # topic on which the bridge sends trajectories to the controller
     domain_id: int | None = None  # ROS domain; default: that of the environment
 
 
@@ -42,10 +43,11 @@ class Feed:
     Args:
         trace: that joins them.
         joints: gives the newest measured joint state message, None before the first.
+        command: topic on which the controller is sent trajectories.
     """
 
-    def __init__(self, trace: Trace, joints: Callable[[], Any]) -> None:
-        self.trace, self._joints, self._servo = trace, joints, ServoLag()
+    def __init__(self, trace: Trace, joints: Callable[[], Any], command: str = COMMAND) -> None:
+        self.trace, self._joints, self._servo, self._command = trace, joints, ServoLag(), command
 
     def handlers(self) -> dict[str, Callable[[Any, int], None]]:
         """Topic -> method."""
@@ -53,7 +55,7 @@ class Feed:
             "observation": self.observation,
             "action_chunk": self.chunk,
             "safe_trajectory": self.safe,
-            COMMAND: self.command,
+            self._command: self.command,
             "commanded_state": self.commanded,
         }
 
@@ -107,7 +109,7 @@ def main(args: Latency) -> int:
     for option in ("plot", "json"):
         require_writable(f"--{option}", getattr(args, option))
     trace = Trace()
-    read_bag(Path(args.bag), trace) if args.bag else listen(args, trace)
+    read_bag(Path(args.bag), trace, args.command) if args.bag else listen(args, trace)
     if trace.clock_fault:
         raise WamError(trace.clock_fault)
     summary = trace.summary()
@@ -146,7 +148,7 @@ def listen(args: Latency, trace: Trace) -> None:
     ensure()
     from wam_ros.ros.link import Link
 
-    feed = Feed(trace, lambda: link.joints())
+    feed = Feed(trace, lambda: link.joints(), args.command)
     link = Link("wam_latency", feed.handlers(), args.domain_id)
     try:
         end = time.monotonic() + args.seconds
@@ -158,14 +160,14 @@ def listen(args: Latency, trace: Trace) -> None:
         link.close()
 
 
-def read_bag(path: Path, trace: Trace) -> None:
-    """Feed the trace from a recording, whatever namespace the loop had.
+def read_bag(path: Path, trace: Trace, command: str = COMMAND) -> None:
+    """Feed the trace from a recording, whatever namespace the loop had; `command` as in `Feed`.
 
     Raises:
         WamError: it does not exist, is not a recording, or the reader is not installed.
     """
     newest: list[Any] = [None]
-    handlers = Feed(trace, lambda: newest[0]).handlers()
+    handlers = Feed(trace, lambda: newest[0], command).handlers()
     for topic, message, recorded_ns in _messages(path, {*handlers, "joint_states"}):
         if topic == "joint_states":
             newest[0] = message
