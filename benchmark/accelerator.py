@@ -71,6 +71,14 @@ def seconds_of(function: Callable[[], Tensor], device: str, repeats: int = 20) -
     return (bench.now(device) - began) / repeats
 
 
+def reached(tflop: float, function: Callable[[], Tensor], device: str) -> str:
+    """TFLOP/s, or `none` where no library has a kernel for these sizes on this device."""
+    try:
+        return f"{tflop / seconds_of(function, device):.0f}"
+    except RuntimeError:
+        return "none"
+
+
 @torch.inference_mode()
 def kernels(config: CausalDiTConfig, device: str) -> None:
     """What the kernels that do nearly all the work reach one by one, in the sizes of this model."""
@@ -93,9 +101,9 @@ def product(tokens: int, inputs: int, outputs: int, device: str) -> None:
     x = torch.randn(tokens, inputs, device=device).to(torch.bfloat16)
     narrow_x, scale = x.to(torch.float8_e4m3fn), torch.ones(tokens, 1, device=device)
     tflop = 2e-12 * tokens * inputs * outputs
-    wide = tflop / seconds_of(lambda: layer(x), device)
-    eight = tflop / seconds_of(lambda: narrow.product(narrow_x, scale, x.dtype), device)
-    print(f"{tokens} x {inputs} x {outputs}: bfloat16 {wide:.0f}, e4m3 {eight:.0f}", flush=True)
+    wide = reached(tflop, lambda: layer(x), device)
+    eight = reached(tflop, lambda: narrow.product(narrow_x, scale, x.dtype), device)
+    print(f"{tokens} x {inputs} x {outputs}: bfloat16 {wide}, e4m3 {eight}", flush=True)
 
 
 def attention(config: CausalDiTConfig, rows: int, device: str) -> None:
@@ -113,16 +121,13 @@ def attention(config: CausalDiTConfig, rows: int, device: str) -> None:
     q, k, v = (x.transpose(-3, -2) for x in (q, k, v))
     tflop = 4e-12 * rows * c.own_tokens * cache.used * t.dim
 
-    def reached() -> str:
-        try:
-            return f"{tflop / seconds_of(lambda: functional.scaled_dot_product_attention(q, k, v), device):.0f}"
-        except RuntimeError:  # no such kernel for these sizes, or on this device
-            return "none"
+    def attended() -> str:
+        return reached(tflop, lambda: functional.scaled_dot_product_attention(q, k, v), device)
 
-    found = [f"torch's choice {reached()}"]
+    found = [f"torch's choice {attended()}"]
     for name in BACKENDS:
         with sdpa_kernel(getattr(SDPBackend, name)):
-            found.append(f"{name.lower()} {reached()}")
+            found.append(f"{name.lower()} {attended()}")
     print(f"attention, {rows} x {c.own_tokens} x {cache.used}: {', '.join(found)}", flush=True)
 
 
