@@ -81,8 +81,6 @@ def environment(domain_id: int, logs: Path, base: Mapping[str, str] | None = Non
     env.setdefault("PYTHONUNBUFFERED", "1")
     env.setdefault("RCUTILS_LOGGING_BUFFERED_STREAM", "0")
     env.setdefault("RCUTILS_LOGGING_USE_STDOUT", "1")
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        env.setdefault(name, "1")
     source = share_dir()
     if (source / "wam_ros" / "__init__.py").is_file():  # run from a checkout: the processes must find the same code
         paths = [str(source), *(p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(source))]
