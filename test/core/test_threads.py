@@ -23,7 +23,7 @@ def threads_after(first, **chosen):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads are counted as Linux tells them")
-@pytest.mark.parametrize("first", ["import wam_ros.nodes", "import wam_ros.cli; wam_ros.cli.main(['safety', '--help'])"])
+@pytest.mark.parametrize("first", ["import wam_ros.nodes", "import wam_ros.cli as c; c.main(['safety', '--help'])"])
 def test_numpy_multiplies_in_the_thread_of_the_node_or_of_the_command(first):
     assert threads_after(first) == ["1", "1", "1", "1"]
 
