@@ -27,40 +27,40 @@ class ControlMode(enum.IntEnum):
     """Meaning of `ActionChunk.positions`."""
 
     UNKNOWN = 0
-    JOINT_POSITION = 1
+    JOINT_POSITION = 1  # absolute, rad or m
 
 
 class ChunkingMode(enum.IntEnum):
     """How a chunk was joined to the one before it."""
 
     UNKNOWN = 0
-    REPLACE = 1
-    SYNCHRONOUS = 2
-    PREFIX = 3
-    GUIDED = 4
-    LOOKAHEAD = 5
+    REPLACE = 1  # predicted as if there were none before
+    SYNCHRONOUS = 2  # execute, stop, think
+    PREFIX = 3  # continues committed steps, as the model was trained to
+    GUIDED = 4  # drawn towards the running plan while it was denoised
+    LOOKAHEAD = 5  # begins from a frame that was imagined
 
 
 class Decision(enum.IntEnum):
     """What the safety filter did with a chunk, in rising severity."""
 
     UNKNOWN = 0
-    PASS = 1
-    SCALED = 2
-    TRUNCATED = 3
-    BRAKE = 4
-    REJECT = 5
+    PASS = 1  # executed as proposed
+    SCALED = 2  # the same path, slower
+    TRUNCATED = 3  # its first steps, then a proven stop
+    BRAKE = 4  # none of its steps: a proven stop from where the arm is
+    REJECT = 5  # ignored: what runs goes on to its end at rest
 
 
 class SafetyState(enum.IntEnum):
     """State of the safety node. FAULT and ESTOP latch until reset."""
 
     UNKNOWN = 0
-    DISABLED = 1
-    SHADOW = 2
-    HOLD = 3
-    ARMED = 4
-    BRAKING = 5
+    DISABLED = 1  # the node is not active
+    SHADOW = 2  # everything is computed, nothing moves: a dry run, or no joint state yet
+    HOLD = 3  # stands still until a person arms
+    ARMED = 4  # chunks move the arm
+    BRAKING = 5  # a proven stop plays
     FAULT = 6
     ESTOP = 7
 
@@ -69,13 +69,13 @@ class Reason(enum.IntFlag):
     """Why a chunk was changed or refused, or the arm stopped; distinct bits."""
 
     NONE = 0
-    SCHEMA = 1 << 0
-    SHAPE = 1 << 1
+    SCHEMA = 1 << 0  # another version, robot, mode, joints or step period than this filter reads
+    SHAPE = 1 << 1  # arrays of the wrong size or type
     NONFINITE = 1 << 2
-    SESSION = 1 << 3
-    STALE = 1 << 4
-    FUTURE = 1 << 5
-    REORDER = 1 << 6
+    SESSION = 1 << 3  # of another session than the one that was armed
+    STALE = 1 << 4  # anchored too long ago, or no step is left
+    FUTURE = 1 << 5  # anchored in the future
+    REORDER = 1 << 6  # not newer than the one before
     POSITION = 1 << 7
     VELOCITY = 1 << 8
     ACCELERATION = 1 << 9
@@ -86,13 +86,13 @@ class Reason(enum.IntFlag):
     WORKSPACE = 1 << 14
     TCP_SPEED = 1 << 15
     SINGULARITY = 1 << 16
-    DISCONTINUITY = 1 << 17
-    NO_BRAKE = 1 << 18
-    WATCHDOG = 1 << 19
-    OVERRUN = 1 << 20
-    STATE_STALE = 1 << 21
-    CAMERA_STALE = 1 << 22
-    SURPRISE = 1 << 23
+    DISCONTINUITY = 1 << 17  # begins too far from what is commanded
+    NO_BRAKE = 1 << 18  # no stop from there is proven
+    WATCHDOG = 1 << 19  # something that must keep coming did not, or the arm left its path
+    OVERRUN = 1 << 20  # the check took too long
+    STATE_STALE = 1 << 21  # no recent joint state
+    CAMERA_STALE = 1 << 22  # no recent observation
+    SURPRISE = 1 << 23  # what came differs from what was imagined
     ESTOP = 1 << 24
 
     def names(self) -> list[str]:
@@ -130,26 +130,26 @@ class ActionChunk:
     anchor_ns: int
     step_period_ns: int
     joint_names: tuple[str, ...]
-    positions: np.ndarray  # (T, A) float64, absolute
-    session_id: bytes = bytes(16)
-    seq: int = 0
-    epoch: int = 0
-    embodiment: str = ""
+    positions: np.ndarray  # (T, A) float64, absolute rad or m
+    session_id: bytes = bytes(16)  # UUID of the inference session
+    seq: int = 0  # counts the chunks of a session
+    epoch: int = 0  # raised by a reset or a new instruction; chunks of older ones are void
+    embodiment: str = ""  # the robot it is for; empty: not said
     model: str = ""
-    checkpoint_hash: str = ""
+    checkpoint_hash: str = ""  # hex digest of the weights
     instruction: str = ""
-    observation_ns: int = 0
+    observation_ns: int = 0  # stamp of the newest observation used; 0: not said
     conditioning: Conditioning = Conditioning.REAL
     control_mode: ControlMode = ControlMode.JOINT_POSITION
-    velocities: np.ndarray | None = None  # (T, A)
-    efforts: np.ndarray | None = None  # (T, A)
-    committed_steps: int = 0
+    velocities: np.ndarray | None = None  # (T, A) rad/s or m/s
+    efforts: np.ndarray | None = None  # (T, A) Nm or N
+    committed_steps: int = 0  # leading steps that equal the chunk before
     chunking_mode: ChunkingMode = ChunkingMode.REPLACE
-    valid_until_ns: int = 0
-    inference_s: float = 0.0
-    denoise_evaluations: int = 0
-    value: float = float("nan")
-    trace_id: int = 0
+    valid_until_ns: int = 0  # lifetime in transport; it does not shorten execution; 0: none
+    inference_s: float = 0.0  # from observation to chunk
+    denoise_evaluations: int = 0  # passes of the network
+    value: float = float("nan")  # score among candidates; NaN: not scored
+    trace_id: int = 0  # ties the chunk to its observation in traces; 0: none
     schema_version: int = 1
 
     @property
@@ -179,13 +179,13 @@ class SafeTrajectory:
     joint_names: tuple[str, ...]
     t: np.ndarray  # (N,) s after start_ns, strictly rising, t[0] = 0
     q: np.ndarray  # (N, A) rad or m
-    dq: np.ndarray  # (N, A)
-    ddq: np.ndarray  # (N, A)
+    dq: np.ndarray  # (N, A) rad/s or m/s
+    ddq: np.ndarray  # (N, A) rad/s^2 or m/s^2
     chunk_seq: int = 0
 
     @property
     def duration_s(self) -> float:
-        """Time from start to rest."""
+        """Time from start to rest [s]."""
         return float(self.t[-1])
 
 
@@ -201,15 +201,15 @@ class SafetyReport:
     scale: float = 1.0  # time scale, >= 1 slows
     steps_accepted: int = 0
     steps_total: int = 0
-    first_joint: str = ""
-    first_step: int = -1
-    measured: float = float("nan")
+    first_joint: str = ""  # of the first offence; empty: none
+    first_step: int = -1  # from 0; -1: none
+    measured: float = float("nan")  # at the first offence, in `unit`
     allowed: float = float("nan")
     unit: str = ""
     nearest_pair: tuple[str, str] = ("", "")
     nearest_distance: float = float("nan")  # m
     stop_time_s: float = 0.0  # time from now to rest if nothing more arrives
-    compute_s: float = 0.0
+    compute_s: float = 0.0  # time the check took
     sentence: str = ""
 
 
@@ -240,15 +240,15 @@ class WamStatus:
     model: str
     instruction: str
     mode: ChunkingMode
-    latency_last_s: float = 0.0
+    latency_last_s: float = 0.0  # from observation to chunk
     latency_p50_s: float = 0.0
     latency_p95_s: float = 0.0
-    delay_steps: int = 0
-    execute_steps: int = 0
-    horizon_steps: int = 0
-    feasible: bool = False
-    slack_s: float = 0.0
-    underruns: int = 0
+    delay_steps: int = 0  # d: steps executed while a chunk is computed
+    execute_steps: int = 0  # s: steps executed of each chunk
+    horizon_steps: int = 0  # H: steps of a chunk
+    feasible: bool = False  # d <= s <= H - d
+    slack_s: float = 0.0  # until the plan is used up
+    underruns: int = 0  # times that no new chunk came before the plan was used up
     chunks: int = 0
-    dropped: int = 0
-    error: str = ""
+    dropped: int = 0  # observations never predicted from, and results that came too late
+    error: str = ""  # why inference stands still; empty: it runs
