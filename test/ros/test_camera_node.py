@@ -236,4 +236,4 @@ def test_an_unknown_embodiment_fails_to_configure_with_the_choices(make_rig, cap
 
 
 def test_the_shipped_parameter_file_holds_the_defaults():
-    assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml("/**", CameraParams)
+    assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml("/**/camera_node", CameraParams)

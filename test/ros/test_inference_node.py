@@ -408,4 +408,4 @@ def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig,
 
 
 def test_the_shipped_parameter_file_holds_the_defaults():
-    assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml("/**", InferenceParams)
+    assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml("/**/inference_node", InferenceParams)
