@@ -1,15 +1,11 @@
-"""The planning scene of MoveIt, as far as its Python bindings 2.14 show it, in front of the safety filter.
+"""The planning scene of MoveIt in front of the safety filter. MoveIt itself does not run here: see `moveit_fakes`."""
 
-MoveIt itself does not run here. The stand-ins below have only methods, properties and argument names of its bindings,
-and messages with the fields that it fills in.
-"""
-
+import gc
 import struct
 import sys
 import weakref
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
-from typing import ClassVar
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +13,21 @@ import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.srv")
-from geometry_msgs.msg import Point, Pose, Quaternion
+from geometry_msgs.msg import Point
 from shape_msgs.msg import Mesh, Plane, SolidPrimitive
 
+from test.ros.moveit_fakes import (
+    AttachedCollisionObject,
+    MoveGroupNode,
+    MoveItPy,
+    PlanningScene,
+    PlanningSceneMessage,
+    box,
+    collision_object,
+    install,
+    moveit,
+    pose,
+)
 from test.safety.rig import Rig
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
@@ -31,94 +39,11 @@ from wam_ros.safety.model import load_safety_model
 pytestmark = pytest.mark.ros
 
 
-def pose(x=0.0, y=0.0, z=0.0) -> Pose:
-    return Pose(position=Point(x=x, y=y, z=z), orientation=Quaternion(w=1.0))
-
-
-def collision_object(name, at, primitives=(), meshes=(), planes=()):
-    """moveit_msgs/CollisionObject as `planning_scene_message` fills it."""
-    poses = {k: [pose()] * len(v) for k, v in (("primitive", primitives), ("mesh", meshes), ("plane", planes))}
-    return SimpleNamespace(
-        id=name,
-        pose=at,
-        primitives=list(primitives),
-        primitive_poses=poses["primitive"],
-        meshes=list(meshes),
-        mesh_poses=poses["mesh"],
-        planes=list(planes),
-        plane_poses=poses["plane"],
-    )
-
-
-def box(*size) -> SolidPrimitive:
-    return SolidPrimitive(type=SolidPrimitive.BOX, dimensions=list(size))
-
-
-class Scene:
-    """PlanningScene, and its monitor and its lock at once."""
-
-    def __init__(self):
-        matrix = SimpleNamespace(entry_names=[], entry_values=[], default_entry_names=[], default_entry_values=[])
-        octomap = SimpleNamespace(octomap=SimpleNamespace(data=[], resolution=0.0, binary=False, id=""), origin=pose())
-        self.planning_scene_message = SimpleNamespace(
-            allowed_collision_matrix=matrix,
-            robot_state=SimpleNamespace(attached_collision_objects=[]),
-            world=SimpleNamespace(collision_objects=[], octomap=octomap),
-        )
-        self.base = np.eye(4)  # pose of panda_link0 in the planning frame
-        self.current_state, self.valid, self.asked, self.locked = object(), True, [], False
-        self.told = []  # messages given to the monitor
-
-    def read_only(self):
-        return self
-
-    def __enter__(self):
-        self.locked = True
-        return self
-
-    def __exit__(self, kind, value, trace):
-        self.locked = False
-
-    def knows_frame_transform(self, frame_id):
-        return frame_id == "panda_link0"
-
-    def get_frame_transform(self, frame_id):
-        return self.base
-
-    def new_planning_scene_message(self, scene):
-        self.told.append(scene)
-        return True
-
-    def is_path_valid(self, trajectory, joint_model_group_name, verbose=False, invalid_index=None):
-        assert self.locked
-        if not isinstance(invalid_index, list):
-            raise TypeError("is_path_valid(): incompatible function arguments")  # its own default, None, is none
-        self.asked.append((trajectory, joint_model_group_name))
-        return self.valid
-
-
-class RobotTrajectory:
-    """moveit.core.robot_trajectory.RobotTrajectory."""
-
-    def __init__(self, robot_model):
-        self.msg = None
-
-    def get_robot_trajectory_msg(self, joint_filter=()):
-        return SimpleNamespace(joint_trajectory=None)
-
-    def set_robot_trajectory_msg(self, robot_state, msg):
-        self.msg = msg
-        return self
-
-
 @pytest.fixture
 def scene(monkeypatch):
-    core = ModuleType("moveit.core.robot_trajectory")
-    core.RobotTrajectory = RobotTrajectory
-    for name in ("moveit", "moveit.core"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setitem(sys.modules, "moveit.core.robot_trajectory", core)
-    return Scene()
+    install(monkeypatch)
+    load_moveit.cache_clear()
+    return PlanningScene()
 
 
 @pytest.fixture
@@ -127,77 +52,10 @@ def rig():
     return Rig(SafetyFilter(model), np.array(model.embodiment.home))
 
 
-class MoveItPy:
-    """moveit.planning.MoveItPy, whose end is the end of what keeps the scene up to date."""
-
-    made: ClassVar[dict] = {}
-
-    def __init__(
-        self,
-        node_name="moveit_py",
-        name_space="",
-        launch_params_filepaths=(),
-        config_dict=None,
-        provide_planning_service=True,
-        remappings=None,
-    ):
-        self.made.update(name=node_name, space=name_space, service=provide_planning_service, remappings=remappings)
-        self.made.update(files=list(launch_params_filepaths))
-        self.scene = Scene()
-
-    def get_robot_model(self):
-        return SimpleNamespace(joint_model_group_names=["panda_arm", "hand"])
-
-    def get_planning_scene_monitor(self):
-        return self.scene
-
-
-def moveit(scene):
-    made = MoveItPy()
-    made.scene = scene
-    return made
-
-
-class MoveGroupNode:
-    """A node beside a move_group: the client of its service and what listens to its topic."""
-
-    def __init__(self, rig):
-        self._rig, self.here, self.asked, self.hear = rig, False, [], None
-
-    def get_clock(self):
-        return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self._rig.now))
-
-    def create_timer(self, period, call):
-        pass
-
-    def create_client(self, kind, name):
-        assert name == "get_planning_scene"
-        return SimpleNamespace(service_is_ready=lambda: self.here, call_async=self._ask)
-
-    def create_subscription(self, kind, topic, callback, profile):
-        assert topic == "monitored_planning_scene"
-        self.hear = callback
-
-    def _ask(self, request):
-        return SimpleNamespace(add_done_callback=self.asked.append)
-
-    def answer(self, scene):
-        response = SimpleNamespace(scene=scene)
-        self.asked.pop()(SimpleNamespace(result=lambda: response))
-
-
 @pytest.fixture
-def backend(scene, rig, monkeypatch):
-    messages, services = ModuleType("moveit_msgs.msg"), ModuleType("moveit_msgs.srv")
-    messages.PlanningScene = SimpleNamespace
-    services.GetPlanningScene = SimpleNamespace(Request=SimpleNamespace)
-    monkeypatch.setitem(sys.modules, "moveit_msgs", ModuleType("moveit_msgs"))
-    monkeypatch.setitem(sys.modules, "moveit_msgs.msg", messages)
-    monkeypatch.setitem(sys.modules, "moveit_msgs.srv", services)
+def backend(scene, rig):
     reader = MoveItScene(rig.filter.model, "panda_arm", moveit(scene))
-    backend = MoveItBackend(MoveGroupNode(rig), rig.machine, rig.keep, reader, 10.0)
-    backend.node = backend._node
-    return backend
+    return MoveItBackend(MoveGroupNode(lambda: rig.now), rig.machine, rig.keep, reader, 10.0)
 
 
 def obstacle(rig, name):
@@ -205,7 +63,7 @@ def obstacle(rig, name):
 
 
 def test_objects_come_move_and_go_with_the_scene(scene, rig, backend):
-    bodies = scene.planning_scene_message.world.collision_objects
+    bodies = scene.message.world.collision_objects
     cone = SolidPrimitive(type=SolidPrimitive.CONE, dimensions=[0.4, 0.1])
     bodies.append(collision_object("shelf", pose(1.0, 0.2, 0.3), [box(0.1, 0.2, 0.3), cone]))
     scene.base[:3, 3] = (0.0, 0.0, 0.5)
@@ -223,10 +81,10 @@ def test_objects_come_move_and_go_with_the_scene(scene, rig, backend):
 
 def test_meshes_become_hulls_and_planes_are_solid_behind(scene, rig, backend):
     corners = [Point(x=x, y=y, z=z) for x in (0.0, 0.1) for y in (0.0, 0.1) for z in (0.0, 0.1)]
-    wall = Plane(coef=[-1.0, 0.0, 0.0, 1.2])  # x = 1.2, with the robot in front of it
-    scene.planning_scene_message.world.collision_objects += [
+    wall = Plane(coef=[-1.0, 0.0, 0.0, 0.0])  # at x = 1.2, with the robot in front of it
+    scene.message.world.collision_objects += [
         collision_object("cube", pose(0.9, 0.0, 0.5), meshes=[Mesh(vertices=corners)]),
-        collision_object("wall", pose(), planes=[wall]),
+        collision_object("wall", pose(1.2), planes=[wall]),
     ]
     backend.tell()
     model, q = rig.machine.model, rig.home
@@ -237,13 +95,11 @@ def test_meshes_become_hulls_and_planes_are_solid_behind(scene, rig, backend):
 
 
 def test_what_the_collision_matrix_forgives_may_touch_and_nothing_else(scene, rig, backend):
-    matrix = scene.planning_scene_message.allowed_collision_matrix
+    matrix = scene.message.allowed_collision_matrix
     matrix.entry_names = ["panda_hand", "panda_link5", "cup"]
     rows = ([0, 1, 1], [1, 0, 0], [1, 0, 0])
     matrix.entry_values = [SimpleNamespace(enabled=[bool(x) for x in row]) for row in rows]
-    scene.planning_scene_message.world.collision_objects.append(
-        collision_object("cup", pose(0.0, 1.0, 0.5), [box(0.1, 0.1, 0.1)])
-    )
+    scene.message.world.collision_objects.append(collision_object("cup", pose(0.0, 1.0, 0.5), [box(0.1, 0.1, 0.1)]))
     backend.tell()
     assert obstacle(rig, "cup/0").ignore == ("panda_hand",)
     matrix.default_entry_names, matrix.default_entry_values = ["panda_link6", "cup"], [True, True]
@@ -256,7 +112,7 @@ def test_occupied_voxels_of_the_octomap_are_points(scene, rig, backend):
     leaf = struct.pack("<fB", 1.0, 0)
     for level in range(16):  # the voxel beside the origin, in the positive octant
         leaf = struct.pack("<fB", 1.0, 1 << (7 if level == 15 else 0)) + leaf
-    octomap = scene.planning_scene_message.world.octomap
+    octomap = scene.message.world.octomap
     octomap.octomap.data, octomap.octomap.resolution = list(np.frombuffer(leaf, np.int8)), 0.05
     octomap.octomap.id, octomap.origin = "OcTree", pose(1.0, 0.0, 0.5)
     backend.tell()
@@ -269,35 +125,31 @@ def test_occupied_voxels_of_the_octomap_are_points(scene, rig, backend):
 
 
 def test_attached_objects_are_held_and_let_go_of(scene, rig, backend):
-    attached = SimpleNamespace(
-        link_name="panda_hand", object=collision_object("can", pose(z=0.15), [box(0.05, 0.05, 0.2)])
-    )
-    scene.planning_scene_message.robot_state.attached_collision_objects.append(attached)
+    attached = AttachedCollisionObject("panda_hand", collision_object("can", pose(z=0.15), [box(0.05, 0.05, 0.2)]))
+    scene.message.robot_state.attached_collision_objects.append(attached)
     backend.tell()
     assert rig.machine.model.held["moveit/can/0"].position == pytest.approx((0.0, 0.0, 0.15))
     assert any("moveit/can/0" in pair for pair in rig.machine.model.pairs.names)
     attached.link_name = "panda_claw"
     backend.tell()
     assert "panda_claw" in rig.machine.surroundings.live.doubt(rig.now)
-    scene.planning_scene_message.robot_state.attached_collision_objects.clear()
+    scene.message.robot_state.attached_collision_objects.clear()
     backend.tell()
     assert rig.machine.model.held == {}
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
 
 
 def test_what_is_picked_up_stops_being_an_obstacle_and_the_motion_goes_on(scene, rig, backend):
-    bodies = scene.planning_scene_message.world.collision_objects
+    bodies = scene.message.world.collision_objects
     bodies.append(collision_object("can", pose(2.0, 0.0, 0.4), [box(0.02, 0.02, 0.02)]))
     backend.tell()
     rig.moving()
     can = collision_object("can", pose(z=0.15), [box(0.02, 0.02, 0.02)])
     bodies.clear()
-    scene.planning_scene_message.robot_state.attached_collision_objects.append(
-        SimpleNamespace(link_name="panda_claw", object=can)
-    )
+    scene.message.robot_state.attached_collision_objects.append(AttachedCollisionObject("panda_claw", can))
     backend.tell()
     assert "panda_claw" in rig.machine.surroundings.live.doubt(rig.now)
-    scene.planning_scene_message.robot_state.attached_collision_objects[0].link_name = "panda_hand"
+    scene.message.robot_state.attached_collision_objects[0].link_name = "panda_hand"
     backend.tell()
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
     assert rig.state == SafetyState.ARMED
@@ -306,11 +158,11 @@ def test_what_is_picked_up_stops_being_an_obstacle_and_the_motion_goes_on(scene,
 
 def test_a_scene_that_cannot_be_read_is_a_doubt_until_it_can(scene, rig, backend):
     backend.tell()
-    good = scene.planning_scene_message
-    scene.planning_scene_message = None
+    good = scene.message
+    scene.message = None
     backend.tell()
     assert "cannot be read" in rig.armed().chunk().report.sentence
-    scene.planning_scene_message = good
+    scene.message = good
     backend.tell()
     assert rig.chunk().report.decision == Decision.PASS
 
@@ -353,11 +205,7 @@ def test_moveit_lives_as_long_as_its_scene_is_read(scene, rig):
     assert alive() is None
 
 
-def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_move_group(rig, monkeypatch):
-    planning = ModuleType("moveit.planning")
-    planning.MoveItPy = MoveItPy
-    monkeypatch.setitem(sys.modules, "moveit", ModuleType("moveit"))
-    monkeypatch.setitem(sys.modules, "moveit.planning", planning)
+def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_move_group(scene, rig, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["safety_node", "--ros-args", "--params-file", "/mine.yaml"])
     MoveItScene(rig.filter.model, namespace="/cell")
     aside = {"monitored_planning_scene": "safety_moveit/monitored_planning_scene"}
@@ -367,24 +215,47 @@ def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_mo
     assert MoveItPy.made == {"name": "safety_moveit", "space": "/cell", "service": False, "remappings": aside}
 
 
-def test_the_whole_scene_of_move_group_is_asked_for_and_awaited(scene, rig, backend):
+def test_moveit_is_started_once_per_process_and_never_taken_apart(scene, rig):
+    first, count = weakref.ref(load_moveit("/cell")), MoveItPy.count
+    assert load_moveit("/cell") is first(), "a node that is configured again"
+    assert MoveItPy.count == count
+    load_moveit.cache_clear()
+    gc.collect()
+    assert first() is not None, "its destructor would crash the process at its end"
+
+
+def test_moveit_that_does_not_start_says_what_it_needs(scene, monkeypatch):
+    def refuse(**options):
+        raise RuntimeError("Unable to configure planning scene monitor")
+
+    monkeypatch.setattr(sys.modules["moveit.planning"], "MoveItPy", refuse)
+    with pytest.raises(WamError, match=r"Unable to configure planning scene monitor; it needs robot_description"):
+        load_moveit()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "words"),
+    [
+        ({"planes": [Plane(coef=[0.0, 0.0, 1.0, 0.05])]}, "MoveIt mirrors that"),
+        ({"primitives": []}, "'odd' has no shape that MoveIt knows"),
+    ],
+)
+def test_what_moveit_itself_gets_wrong_is_a_doubt(scene, rig, backend, shapes, words):
+    scene.message.world.collision_objects.append(collision_object("odd", **shapes))
+    backend.tell()
+    assert words in rig.machine.surroundings.live.doubt(rig.now)
+
+
+def test_nothing_moves_before_move_group_has_told_its_whole_scene(scene, rig, backend):
     backend.tell()
     assert rig.armed().chunk().report.decision == Decision.PASS, "without a move_group there is nothing to wait for"
-    backend.node.here = True
+    node = backend._node
+    node.here = True
     backend.tell()
     assert "move_group has not answered" in rig.machine.surroundings.live.doubt(rig.now)
-    backend.node.hear("a change that is newer than the answer")
-    backend.node.answer("everything")
+    whole = PlanningSceneMessage()
+    whole.world.collision_objects.append(collision_object("shelf", pose(1.0, 0.2, 0.3), [box(0.1, 0.2, 0.3)]))
+    node.asked[-1].answer(whole)
     backend.tell()
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
-    newer = "a change that is newer than the answer"
-    assert scene.told == [newer, "everything", newer]
-    backend.node.hear("another")
-    backend.tell()
-    assert scene.told[3:] == ["another"]
-    assert not backend.node.asked
-    backend.node.here = False
-    backend.tell()
-    backend.node.here = True
-    backend.tell()
-    assert len(backend.node.asked) == 1, "a move_group that came back is asked again"
+    assert obstacle(rig, "shelf/0"), "known as soon as motion is allowed again"

@@ -1,13 +1,15 @@
 """MoveIt's planning scene as what stands around the robot, and as a second opinion on what is about to move.
 
-Only this file knows `moveit_py` (2.14), and only when it is asked for. The scene's objects, its octomap, what is
-attached to the robot and what its allowed-collision matrix forgives become obstacles and held objects of the safety
+Only this file knows `moveit_py` (2.12.3 to 2.15), and only when it is asked for. The scene's objects, its octomap, what
+is attached to the robot and what its allowed-collision matrix forgives become obstacles and held objects of the safety
 filter, which proves its distances from them as from any other. Self-collision pairs stay the filter's own.
 """
 
 from __future__ import annotations
 
 import copy
+import ctypes
+import functools
 import itertools
 import sys
 from collections.abc import Callable
@@ -40,10 +42,12 @@ EVERY = 5  # samples between the states of a second opinion
 NODE = "safety_moveit"  # whose parameters MoveIt reads
 
 
+@functools.cache  # the end of one would be the end of the C++ context, and with it of every other in the process
 def load_moveit(namespace: str = "") -> Any:
     """A running `MoveItPy`: the node `safety_moveit`, with config/moveit.yaml and the `--params-file`s of the process.
 
-    Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and nobody else's.
+    Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and nobody else's. It is
+    never taken apart: its destructor ends in a segmentation fault (2.12.4), after the node has come to a clean end.
 
     Raises:
         WamError: moveit_py is not installed, or does not start with these parameters.
@@ -55,7 +59,7 @@ def load_moveit(namespace: str = "") -> Any:
         raise WamError(f"collision_backend 'moveit' needs moveit_py ({error}); {words}") from error
     given = [after for flag, after in itertools.pairwise(sys.argv) if flag == "--params-file"]
     try:
-        return MoveItPy(
+        moveit = MoveItPy(
             node_name=NODE,
             name_space=namespace,
             launch_params_filepaths=[str(share_dir() / "config" / "moveit.yaml"), *given],
@@ -65,8 +69,10 @@ def load_moveit(namespace: str = "") -> Any:
     except Exception as error:  # whatever pybind11 made of a C++ exception
         words = " ".join(str(error).split())[:300]
         raise WamError(
-            f"MoveIt does not start: {words}; it needs robot_description, its semantics and a planner"
+            f"MoveIt (2.12.3 or newer) does not start: {words}; it needs robot_description, its semantics and a planner"
         ) from error
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(moveit))
+    return moveit
 
 
 class MoveItScene:
@@ -221,7 +227,7 @@ def _forgiven(matrix: Any, links: set[str]) -> Any:
 
 
 def _shapes(body: Any, pose: Pose, ignore: tuple[str, ...]) -> list[Obstacle]:
-    """Everything that a collision object consists of."""
+    """Everything that a collision object consists of; MoveIt keeps one of which it could build nothing as empty."""
     out: list[Obstacle] = []
     for primitive, at in zip(body.primitives, body.primitive_poses, strict=True):
         shape, size = _primitive(primitive)
@@ -230,6 +236,8 @@ def _shapes(body: Any, pose: Pose, ignore: tuple[str, ...]) -> list[Obstacle]:
         out.append(Cloud("hull", (), *placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh)))
     for plane, at in zip(body.planes, body.plane_poses, strict=True):
         out.append(Obstacle("plane", (), *placed(_plane(pose * _pose(at), plane.coef)), ignore=ignore))
+    if not out:
+        raise WamError(f"'{body.id}' has no shape that MoveIt knows")
     return out
 
 
@@ -245,12 +253,15 @@ def _primitive(primitive: Any) -> tuple[str, tuple[float, ...]]:
 
 
 def _plane(pose: Pose, coefficients: Any) -> Pose:
-    """A plane a x + b y + c z + d = 0 with its z axis towards the robot's base: what is behind it counts as solid."""
-    normal, offset = np.array(coefficients[:3], dtype=float), float(coefficients[3])
+    """A plane a x + b y + c z + d = 0 with its z axis towards the robot's base: what is behind it counts as solid.
+
+    MoveIt hands d to FCL, whose planes are a x + b y + c z = d: it checks the mirror image of one that has an offset.
+    """
+    normal = np.array(coefficients[:3], dtype=float)
     length = float(np.linalg.norm(normal))
-    if not length > 0:
-        raise WamError("a plane without a normal")
-    normal, point = pose.rotation @ (normal / length), pose.act(-normal * offset / length**2)
+    if not length > 0 or coefficients[3] != 0:
+        raise WamError("a plane without a normal, or with an offset: MoveIt mirrors that; put it into the pose instead")
+    normal, point = pose.rotation @ (normal / length), pose.translation
     normal = normal if normal @ -point >= 0 else -normal
     return facing(normal, point)
 

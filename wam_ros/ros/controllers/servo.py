@@ -1,4 +1,4 @@
-"""MoveIt Servo by `control_msgs/JointJog`: joint velocities that Servo slows near collisions and singularities.
+"""MoveIt Servo by `control_msgs/JointJog`: joint velocities that Servo slows near collisions and limits.
 
 Servo stops by itself when commands stop coming (`incoming_command_timeout`). Twists are not sent: Servo would choose
 the joints for them, and a path in joints is what was proven. Servo knows no kind of command until it is told one, so
