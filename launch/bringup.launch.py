@@ -34,8 +34,8 @@ LET_GO_S = "15"  # on a busy machine it takes longer than launch's 5 s to let go
 # name: (default, choices or None, description)
 ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
     "embodiment": ("panda", None, "Robot: a name in config/embodiments or the path of a YAML file."),
-    "model": ("", None, "World action model: a name in config/models; empty: as in config/inference.yaml."),
-    "checkpoint": ("", None, "Weights, a .safetensors file; empty: those that belong to the model."),
+    "model": ("", None, "Model: a name in config/models or the path of a YAML file; empty: config/inference.yaml's."),
+    "checkpoint": ("", None, "Weights: a .safetensors file or a released model's folder; empty: those of the model."),
     "instruction": ("", None, "What to do, in plain language. Without an instruction nothing moves."),
     "sim": ("true", BOOL, "Start a simulated arm with cameras instead of waiting for a real one."),
     "dry_run": ("auto", ["auto", *BOOL], "Compute and show everything, move nothing. auto: false only in simulation."),
