@@ -160,7 +160,7 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
         weights = sum(x.nbytes for x in model.state_dict().values())  # in 8 bits they are no parameters
         return Cost({}, 0.0, flop, weights + getattr(model.make_cache(rows), "bytes", 0))
     full = model.config.blocks  # chunks after which every window is full
-    play(model, sampling, full, towers, FirstStep())  # compiles
+    play(model, sampling, full + 1, towers, FirstStep())  # compiles, also what slides the window
     played = play(model, sampling, full + chunks, towers)
     timed = played[full:]
     if not all(c.action.isfinite().all() for c in timed):

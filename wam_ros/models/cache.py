@@ -75,9 +75,7 @@ class KvCache:
     def turn(self, turned: Callable[[Tensor], Tensor]) -> None:
         """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in time has changed."""
         first = self._own + self._keep * self._frame
-        for keys in self._buffer[
-            0, ..., first : self._end, :, :
-        ]:  # by layer: in fp32 all are large
+        for keys in self._buffer[0, ..., first : self._end, :, :]:  # by layer: in fp32 all are large
             keys.copy_(turned(keys))
 
     def clear(self) -> None:

@@ -57,9 +57,9 @@ class Inference:
         return narrowed
 
     def rehearse(self, model: CausalDiT) -> None:
-        """Compile for every length of the memory now, and not in the loop."""
+        """Compile for every length of the memory now, and its first slide, and not in the loop."""
         if self.compile:
-            play(model, self.sampling, model.config.blocks, reuse=FirstStep())
+            play(model, self.sampling, model.config.blocks + 1, reuse=FirstStep())
 
 
 def load_inference(name: str) -> Inference:
