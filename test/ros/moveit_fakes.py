@@ -239,6 +239,9 @@ class MoveItPy:
     def get_planning_scene_monitor(self):
         return self.monitor
 
+    def shutdown(self):
+        self.monitor = None
+
 
 def moveit(scene) -> MoveItPy:
     made = MoveItPy()

@@ -215,10 +215,13 @@ def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_mo
     assert MoveItPy.made == {"name": "safety_moveit", "space": "/cell", "service": False, "remappings": aside}
 
 
-def test_moveit_is_started_once_per_process_and_never_taken_apart(scene, rig):
+def test_moveit_is_started_once_per_process_and_ends_with_it_but_is_never_taken_apart(scene, monkeypatch):
+    at_exit = []
+    monkeypatch.setattr("atexit.register", at_exit.append)
     first, count = weakref.ref(load_moveit("/cell")), MoveItPy.count
     assert load_moveit("/cell") is first(), "a node that is configured again"
     assert MoveItPy.count == count
+    assert at_exit.pop() == first().shutdown
     load_moveit.cache_clear()
     gc.collect()
     assert first() is not None, "its destructor would crash the process at its end"

@@ -7,6 +7,7 @@ filter, which proves its distances from them as from any other. Self-collision p
 
 from __future__ import annotations
 
+import atexit
 import copy
 import ctypes
 import functools
@@ -72,6 +73,7 @@ def load_moveit(namespace: str = "") -> Any:
             f"MoveIt (2.12.3 or newer) does not start: {words}; it needs robot_description, its semantics and a planner"
         ) from error
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(moveit))
+    atexit.register(moveit.shutdown)  # its threads end before the process does
     return moveit
 
 
