@@ -9,17 +9,23 @@ torch = pytest.importorskip("torch")
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models.dreamzero.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
 from wam_ros.models.dreamzero.compiled import (  # noqa: E402
     NEEDED,
     compile_blocks,
     compile_denoising,
     record_denoising,
 )
+from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
 from wam_ros.models.dreamzero.float8 import Float8Linear, to_float8  # noqa: E402
 from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
 from wam_ros.models.dreamzero.packed import PackedLinear, pack  # noqa: E402
+from wam_ros.models.dreamzero.rehearsal import play as rehearsed  # noqa: E402
+from wam_ros.models.dreamzero.rehearsal import random_model  # noqa: E402
 from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
 from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.umt5 import PromptEncoder, TextEncoderConfig  # noqa: E402
+from wam_ros.models.dreamzero.vae import WAN21, WanVae  # noqa: E402
 
 from .test_causal_dit import CONFIG, make_model  # noqa: E402
 from .test_rollout import FEW, Towers, make_rollout, play  # noqa: E402
@@ -41,12 +47,15 @@ def test_blocks_are_compiled_once_for_all_layers_and_lengths_of_the_memory():
     config = dataclasses.replace(LITTLE, transformer=dataclasses.replace(LITTLE.transformer, num_layers=2))
     plain, compiled = make_rollout(config=config), make_rollout(config=config)
     compile_blocks(compiled.model, backend=count)
+    shapes = 3  # one frame, one block of frames, a block to denoise
+    wanted = 2 * shapes + 1  # before and after attention, and the turn of a window that slides
+    Inference(sampling=FEW, compile=True).rehearse(compiled.model)
+    assert len(graphs) == wanted
     for instruction in ("pick", "put it down"):  # another one starts a new window
         for a, b in zip(play(plain, 4, instruction), play(compiled, 4, instruction), strict=True):
             torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
             torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
-    shapes = 3  # one frame, one block of frames, a block to denoise
-    assert len(graphs) == 2 * shapes + 1  # before and after attention, and the turn of a window that slides
+    assert len(graphs) == wanted  # nothing is left to the loop
 
 
 class Trace:
@@ -172,9 +181,6 @@ def test_chunks_in_8_bits_stay_near():
 
 @pytest.mark.parametrize("name", ["dreamzero-14b", "dreamzero-5b"])
 def test_every_block_matrix_of_the_released_sizes_fits_the_kernel(name):
-    from wam_ros.models.dreamzero.dit_config import load_dit_config
-    from wam_ros.models.dreamzero.rehearsal import random_model
-
     config = load_dit_config(name)
     config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
     model = random_model(config, "meta", torch.bfloat16, SpeedUps())
@@ -182,6 +188,27 @@ def test_every_block_matrix_of_the_released_sizes_fits_the_kernel(name):
     c = config
     x = torch.empty(2, c.own_tokens, c.transformer.dim, device="meta", dtype=torch.bfloat16)
     assert model.blocks[0].ffn(x).shape == x.shape
+
+
+def test_what_attention_is_given_fits_its_fused_kernels(monkeypatch):
+    """They want the last axis dense; without one an accelerator writes down every score."""
+    fused, dense = torch.nn.functional.scaled_dot_product_attention, []
+
+    def attention(*args, **more):
+        dense.append([x.stride(-1) == 1 for x in args if x is not None])
+        return fused(*args, **more)
+
+    monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
+    config = load_dit_config("dreamzero-14b")
+    config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
+    rehearsed(random_model(config, "meta", torch.bfloat16, SpeedUps()), Sampling(steps=1, evaluations=1), 2)
+    with torch.device("meta"):
+        vae, ids = WanVae(WAN21), torch.ones(1, 20, dtype=torch.long)
+        vae.decode(vae.encode(torch.zeros(1, 3, 5, 32, 32)))
+        PromptEncoder(TextEncoderConfig(9, 16, 16, 32, num_heads=2, num_layers=1))(ids, ids)
+        ImageEncoder(ImageEncoderConfig(dim=32, num_heads=2, num_layers=2))(torch.zeros(1, 3, 8, 8))
+    assert len(dense) == 2 * 3 + 2 + 2 + 1 + 1  # memory, text and image of two evaluations; frames; prompt; picture
+    assert all(map(all, dense))
 
 
 class There(Towers):

@@ -49,7 +49,7 @@ class RelativePositions(nn.Module):
         """(1, N, L, L) to add to the scores of L queries and keys."""
         place = torch.arange(length, device=self.embedding.weight.device)
         buckets = relative_buckets(place[None, :] - place[:, None], self.num_buckets, self.max_distance)
-        return self.embedding(buckets).permute(2, 0, 1)[None]
+        return self.embedding(buckets).permute(2, 0, 1).contiguous()[None]  # as kernels of attention want their masks
 
 
 class TextAttention(nn.Module):

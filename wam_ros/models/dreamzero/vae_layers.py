@@ -81,7 +81,7 @@ class FrameAttention(nn.Module):
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """(B, C, T, H, W) -> the same shape; frames do not see each other."""
         frames = frames_as_batch(x)
-        qkv = self.to_qkv(self.norm(frames)).flatten(2).transpose(1, 2)[:, None]
+        qkv = self.to_qkv(self.norm(frames)).flatten(2).transpose(1, 2).contiguous()[:, None]  # else no fused kernel
         seen = functional.scaled_dot_product_attention(*qkv.chunk(3, -1))
         seen = seen[:, 0].transpose(1, 2).unflatten(2, frames.shape[2:])
         return x + batch_as_frames(self.proj(seen), x.shape[0])
