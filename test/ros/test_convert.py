@@ -20,6 +20,7 @@ from wam_ros import msg as wam_msg
 from wam_ros.core import types
 from wam_ros.core.errors import WamError
 from wam_ros.ros import convert
+from wam_ros.safety.idle import Idle
 
 pytestmark = pytest.mark.ros
 property_test = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -316,6 +317,23 @@ def test_the_state_of_the_bridge_survives_the_wire(forwarding):
     msg = convert.bridge_state_to_msg(state, "bridge_node: state", "panda")
     assert convert.bridge_state_from_msg(deserialize_message(serialize_message(msg), type(msg))) == state
     assert msg.level == [msg.OK, msg.WARN, msg.ERROR, msg.STALE][forwarding]
+
+
+@pytest.mark.parametrize("idle", [None, Idle(5 * types.NS + 1), Idle(0, (2**62, 3))])
+def test_that_the_bridge_commands_nothing_survives_the_wire(idle):
+    msg = convert.bridge_state_to_msg(types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", idle)
+    assert convert.idle_from_msg(deserialize_message(serialize_message(msg), type(msg))) == idle
+
+
+def test_what_is_no_number_says_nothing_of_what_is_commanded():
+    msg = convert.bridge_state_to_msg(types.BridgeState(types.Forwarding.FORWARDING, ""), "", "", Idle(1, (2, 3)))
+    for text in ("", "1.5", "nan", "9" * 9999, "x" * 9999):
+        msg.values[-2].value = text
+        assert convert.idle_from_msg(msg) in (None, Idle(int("9" * 300), (2, 3)))
+    msg.values[-2].value = "1"
+    for text in ("", "2", "2 3 4"):
+        msg.values[-1].value = text
+        assert convert.idle_from_msg(msg) == Idle(1)
 
 
 def test_a_state_of_the_bridge_of_an_unknown_level_or_without_words_lets_nothing_begin():

@@ -95,13 +95,19 @@ def test_nothing_emitted_cannot_be_lost():
     assert not any(run(Following(np.array([0.02]), 0.15), playback, lambda ns: 3.0, 0, 600))
 
 
+def rest(following):
+    playback = Playback()
+    playback.hold(np.zeros(1))
+    return following.rest(playback, np.array([0.7]), NOW)
+
+
 def test_rest_is_where_the_bridge_stands_else_where_it_is_measured():
     following = Following(np.array([0.02]), 0.15)
-    assert following.rest(np.array([0.7]))[0] == 0.7
+    assert rest(following)[0] == 0.7
     following.on_commanded(told(NOW, 0.4, 0.1))
-    assert following.rest(np.array([0.7])) is None
+    assert rest(following) is None
     following.on_commanded(told(NOW, 0.4))
-    assert following.rest(np.array([0.7]))[0] == 0.4
+    assert rest(following)[0] == 0.4
 
 
 def test_a_word_of_the_future_is_none_about_now(playback):
@@ -116,4 +122,4 @@ def test_a_word_of_the_future_is_none_about_now(playback):
 def test_a_speed_that_is_not_known_is_no_rest():
     following = Following(np.array([0.02]), 0.15)
     following.on_commanded(told(NOW, 0.4, np.nan))
-    assert following.rest(np.array([0.7])) is None
+    assert rest(following) is None

@@ -232,3 +232,24 @@ def test_a_clock_that_begins_anew_at_zero_is_survived(panda, home, plan, monkeyp
     rig.run(2.0)
     assert rig.at_rest
     assert rig.state == S.HOLD
+
+
+@pytest.mark.parametrize("before", ["nothing", "estop", "disarm"])
+def test_a_stop_that_is_not_possible_yet_when_it_is_disabled_is_sent_all_the_same(rig, monkeypatch, before):
+    """Nobody asks again later: it begins where along the way it is possible, and rests sooner than the motion."""
+    begins = rig.armed().machine.commanded(rig.now + 80 * MS).q
+    rig.chunk(begins + np.outer(np.arange(1, 17), SIDEWAYS))
+    rig.run(0.2)
+    brakes, stop, refused_until_ns = rig.machine.brakes, rig.filter.stop, rig.now + 600 * MS
+    assert brakes.accepted_ns > refused_until_ns + 100 * MS
+    later = lambda state, start_ns, *a, **k: stop(state, start_ns, *a, **k) if start_ns > refused_until_ns else None  # noqa: E731
+    monkeypatch.setattr(rig.filter, "stop", later)
+    ends_ns = brakes.playback.end_ns()
+    if before != "nothing":
+        early = rig.machine.estop(rig.now) if before == "estop" else rig.machine.arm(False, rig.now)
+        assert early.trajectory is None
+    answer = rig.machine.disable(rig.now)
+    assert answer.trajectory is not None
+    assert refused_until_ns < answer.trajectory.start_ns < rig.now + 10**9
+    assert brakes.playback.end_ns() < ends_ns
+    assert rig.state == (S.ESTOP if before == "estop" else S.DISABLED)

@@ -45,12 +45,14 @@ from wam_ros.ros.trajectories import (
     trajectory_to_msg,
     trajectory_to_wire,
 )
+from wam_ros.safety.idle import Idle
 
 __all__ = [
     "bridge_state_from_msg",
     "bridge_state_to_msg",
     "chunk_from_msg",
     "chunk_to_msg",
+    "idle_from_msg",
     "image_to_numpy",
     "imagined_from_msg",
     "imagined_to_msg",
@@ -73,6 +75,7 @@ __all__ = [
 ]
 
 _ERROR, _WORDS = "last refusal", 300  # key of a value of the bridge's state; characters of a sentence
+_IDLE, _REFUSED = "nothing is commanded at [ns]", "refused start [ns] and chunk"  # keys of other values
 # Fields whose name, type and meaning are the same on both sides.
 _CHUNK = (
     "schema_version seq epoch embodiment model checkpoint_hash instruction committed_steps inference_s"
@@ -264,9 +267,12 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
     )
 
 
-def bridge_state_to_msg(s: BridgeState, name: str, hardware: str) -> DiagnosticStatus:
+def bridge_state_to_msg(s: BridgeState, name: str, hardware: str, idle: Idle | None = None) -> DiagnosticStatus:
     """State of the bridge as one diagnostic; `name` and `hardware` are those of the node and of the robot."""
     values = [KeyValue(key="state", value=s.forwarding.name.lower()), KeyValue(key=_ERROR, value=s.error)]
+    if idle is not None:
+        values.append(KeyValue(key=_IDLE, value=str(idle.at_ns)))
+        values += [KeyValue(key=_REFUSED, value="{} {}".format(*idle.refused))] if idle.refused else []
     level = bytes([s.forwarding])
     return DiagnosticStatus(level=level, name=name, hardware_id=hardware, message=s.words, values=values)
 
@@ -277,3 +283,13 @@ def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
     forwarding = Forwarding(level) if level in set(Forwarding) else Forwarding.HELD_BACK
     error = next((v.value for v in msg.values if v.key == _ERROR), "")
     return BridgeState(forwarding, msg.message[:_WORDS] or f"the bridge is {forwarding.name.lower()}", error[:_WORDS])
+
+
+def idle_from_msg(msg: DiagnosticStatus) -> Idle | None:
+    """What a state of the bridge says of commanding nothing; None when it commands or what it says is no number."""
+    values = {v.key: v.value[:_WORDS] for v in msg.values}
+    try:
+        at_ns, refused = int(values[_IDLE]), [int(word) for word in values.get(_REFUSED, "").split()]
+    except (KeyError, ValueError):
+        return None
+    return Idle(at_ns, (refused[0], refused[1]) if len(refused) == 2 else None)

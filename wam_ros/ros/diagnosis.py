@@ -65,7 +65,7 @@ class Telling:
         self._told_ns = 0
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
-        self._state: BridgeState | None = None  # as it was told
+        self._state: tuple[BridgeState, bool, tuple[int, int] | None] | None = None  # as it was told
         self._state_ns = 0
 
     def on_chunk(self, msg: ActionChunk) -> None:
@@ -75,13 +75,14 @@ class Telling:
 
     def say(self, bridge: Bridge) -> None:
         """Publish the state of the bridge, where it is another one or was not told for a while; call it often."""
-        steady_ns = time.monotonic_ns()
+        steady_ns, idle = time.monotonic_ns(), bridge.idle
         state = bridge.state(steady_ns, self.cause)
-        if state == self._state and steady_ns - self._state_ns < STATE_NS:
+        told = state, idle is not None, idle.refused if idle else None
+        if told == self._state and steady_ns - self._state_ns < STATE_NS:
             return
-        self._state, self._state_ns = state, steady_ns
+        self._state, self._state_ns = told, steady_ns
         name = f"{self._node.get_name()}: state"
-        self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware))
+        self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware, idle))
 
     def complain(self, cause: str, words: str = "") -> None:
         """Say what is wrong, in the log and at once on /diagnostics, both not more often than anybody can read."""

@@ -16,6 +16,7 @@ S = SafetyState
 SEVERITY = {S.ARMED: 0, S.HOLD: 1, S.FAULT: 2, S.ESTOP: 3}  # of what a stop leads to
 ALONG_S = 0.03  # between the instants at which a later stop is tried
 TRIES = 12
+LAST_TRIES = 31  # reach 0.9 s ahead, and what begins in more than 1 s the bridge does not take yet
 AGAIN_S = 0.06  # from noticing that a stop was missed to the start of the next one
 LATE_S = 0.02  # a stop that began this long ago still fits the motion that went on, as the bridge judges it
 
@@ -116,11 +117,16 @@ class Brakes:
         plan = self._plan if resent else self._sooner
         return self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, plan)
 
-    def owed(self, now_ns: int) -> SafeTrajectory | None:
-        """The stop that was wanted, once it is possible; call it often. None when none is owed."""
+    def owed(self, now_ns: int, tries: int = TRIES // 3) -> SafeTrajectory | None:
+        """The stop that was wanted, once it is possible; call it often. None when none is owed.
+
+        Args:
+            now_ns: the present.
+            tries: instants along the way; who cannot call it again looks farther ahead with `LAST_TRIES`.
+        """
         if self._owed is None or not now_ns < self.accepted_ns:
             return None
-        return self._in_time(now_ns, self.filter.stopwatch(), TRIES // 3, self._owed)
+        return self._in_time(now_ns, self.filter.stopwatch(), tries, self._owed)
 
     def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
         """Stop for something that came into the way of the motion, if that is so, in whatever state it moves.

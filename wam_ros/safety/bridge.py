@@ -7,6 +7,7 @@ import numpy as np
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, SafeTrajectory
 from wam_ros.safety.bounds import Commanded
 from wam_ros.safety.gate import Gate
+from wam_ros.safety.idle import Idle
 from wam_ros.safety.lag import Lag
 from wam_ros.safety.masters import Masters
 from wam_ros.safety.player import Player
@@ -33,6 +34,8 @@ class Bridge:
         self.masters = Masters(gate.heartbeat_s)
         self._disputed = ""  # that more than one of them spoke, until a person clears it
         self._measured_ns: int | None = None
+        self._now_ns = 0  # of the newest tick
+        self._refused: tuple[int, int] | None = None  # newest trajectory that did not pass, since one did
 
     @property
     def closed(self) -> str:
@@ -52,7 +55,14 @@ class Bridge:
             return BridgeState(Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error)
         if self.gate.silence(steady_ns):
             return BridgeState(Forwarding.UNHEARD, "the bridge does not hear the safety node", error)
+        if self.gate.curve is None and (blind := self.gate.blind(self._now_ns)):
+            return BridgeState(Forwarding.UNHEARD, blind, error)
         return BridgeState(Forwarding.FORWARDING, "forwarding", error)
+
+    @property
+    def idle(self) -> Idle | None:
+        """What there is to say while nothing is commanded; None while something is."""
+        return Idle(self._now_ns, self._refused) if self.gate.curve is None and not self.moving else None
 
     def pause(self, on: bool) -> None:
         """Forward nothing, or forward again; the latter also clears that the arm did not follow."""
@@ -118,6 +128,7 @@ class Bridge:
         followed = self._hear(sender, steady_ns)
         self.gate.closed = "" if followed and self._is_stop(trajectory, now_ns) else self.closed
         admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
+        self._refused = None if admitted is not None else (trajectory.start_ns, trajectory.chunk_seq)
         if admitted is not None and self.player and self.gate.curve is not None:
             self.player.play(self.gate.curve, self.gate.measured)
         return admitted, reason
@@ -144,7 +155,7 @@ class Bridge:
         """
         if missing and not self._missing:
             self._give_up()
-        self._missing = missing
+        self._missing, self._now_ns = missing, now_ns
         found = self.gate.commanded(now_ns)
         if self.player is None:
             return None if found is None else Commanded(*found)

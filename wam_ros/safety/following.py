@@ -6,10 +6,10 @@ import numpy as np
 
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
 from wam_ros.safety.answers import Answer, Output
+from wam_ros.safety.idle import TAKEN_NS, Idle
 from wam_ros.safety.machine import SafetyMachine
 from wam_ros.safety.playback import Playback
 
-TAKEN_NS = 50_000_000  # what has not been taken this long after its start is refused
 MISSED = 16  # trajectories that may have been missed one after another
 SILENT_S = 1.0  # a bridge that spoke of itself and then not for this long is not known to forward
 SAME = 0.1  # share of the tolerance; the bridge follows to rounding
@@ -26,14 +26,44 @@ class Following:
     def __init__(self, tolerance: np.ndarray, patience_s: float) -> None:
         self._tolerance, self._patience_ns = tolerance, round(patience_s * NS)
         self.told: JointState | None = None  # newest word of the bridge
+        self.idle: Idle | None = None  # its newest word that nothing is commanded, until something is
+        self.begin()
+
+    def begin(self) -> None:
+        """Motion begins anew: the patience with the former one is over."""
         self._off_since_ns: int | None = None
 
     def on_commanded(self, told: JointState) -> None:
         """Take what the bridge says it commands, joints in model order."""
-        self.told = told
+        if self.idle is not None and told.stamp_ns <= self.idle.at_ns:
+            return  # it was overtaken
+        self.told, self.idle = told, None
+
+    def on_idle(self, idle: Idle | None) -> None:
+        """Take that the bridge commands nothing; None: it commands something."""
+        self.idle = idle
+        if idle is not None and self.told is not None and self.told.stamp_ns <= idle.at_ns:
+            self.told = None
+
+    def void(self, playback: Playback, now_ns: int) -> bool:
+        """Whether by the bridge's word nothing that was emitted is executed, now or later."""
+        newest = playback.current
+        if self.idle is None or self._told(now_ns) is not None:
+            return False
+        return newest is None or self.idle.voids(newest, now_ns)
+
+    def _told(self, now_ns: int) -> JointState | None:
+        """What it commands; a word of the future was said before the clock went back."""
+        told = self.told
+        return None if told is None or told.stamp_ns > now_ns + self._patience_ns else told
 
     def lost(self, playback: Playback, now_ns: int) -> str:
-        """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it often."""
+        """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it often.
+
+        That nothing is commanded need not last.
+        """
+        if playback.current is not None and self.void(playback, now_ns):
+            return "the bridge commands nothing"
         reason = self._difference(playback, now_ns)
         if not reason:
             self._off_since_ns = None
@@ -65,11 +95,20 @@ class Following:
                 return less
         return 0
 
-    def rest(self, measured: np.ndarray) -> np.ndarray | None:
-        """(A,) where the arm is commanded to stand, by the bridge's word, else as measured; None while it moves."""
-        if self.told is None:
+    def rest(self, playback: Playback, measured: np.ndarray, now_ns: int) -> np.ndarray | None:
+        """(A,) where the arm is commanded to stand, by the bridge's word, else as measured.
+
+        None while it moves, or while what was emitted may still be executed.
+        """
+        if self.void(playback, now_ns):
             return measured
-        return self.told.positions if (self.told.velocities == 0).all() else None  # NaN is not known to rest
+        told, newest, over = self._told(now_ns), playback.current, playback.end_ns() <= now_ns
+        if told is None:
+            return measured if over else None
+        early = newest is not None and told.stamp_ns < newest.start_ns + TAKEN_NS
+        if early or not (over or self._difference(playback, now_ns)):
+            return None
+        return told.positions if (told.velocities == 0).all() else None  # NaN is not known to rest
 
 
 class Rejoining:
@@ -93,9 +132,10 @@ class Rejoining:
         self._bridge: BridgeState | None = None  # its newest word of itself
         self._heard_s = 0.0  # when that came, by the stopwatch
 
-    def hear(self, bridge: BridgeState) -> None:
-        """Take what the bridge says of itself; `lost` then tells what follows."""
+    def hear(self, bridge: BridgeState, idle: Idle | None = None) -> None:
+        """Take what the bridge says of itself, and of commanding nothing; `lost` then tells what follows."""
         self._bridge, self._heard_s = bridge, self._machine.filter.stopwatch()
+        self._following.on_idle(idle)
 
     @property
     def _refusal(self) -> str:
@@ -115,8 +155,13 @@ class Rejoining:
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
-        refusal = self._refusal if on and self._machine.state == SafetyState.HOLD else ""
-        answer = Answer(False, f"not armed: {refusal}") if refusal else self._machine.arm(on, now_ns)
+        begins = on and self._machine.state == SafetyState.HOLD
+        if begins and (refusal := self._refusal):
+            answer = Answer(False, f"not armed: {refusal}")
+        else:
+            if begins:
+                self._stand(now_ns)
+            answer = self._machine.arm(on, now_ns)
         self._wants_arm = self._wants_arm and on and not answer.ok
         return answer
 
@@ -142,8 +187,9 @@ class Rejoining:
         self._wants_arm, self._resets = self._wants_arm or again, machine.resets
         playback.drop(missed)
         if off:
-            words = f"{closed or off}; waiting for the arm to rest, then going on"
-            brakes.settle(SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, closed or off)
+            cause = closed or (f"{off}: {error}" if (error := self._bridge.error if self._bridge else "") else off)
+            words = f"{cause}; waiting for the arm to rest, then going on"
+            brakes.settle(SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, cause)
         else:  # a paused bridge takes what brings the arm to rest sooner
             words, stop = closed, brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
         output = machine.tick(now_ns)
@@ -151,16 +197,21 @@ class Rejoining:
 
     def arm_by_itself(self, now_ns: int) -> bool:
         """Whether it has just armed from where the arm is told to stand."""
-        q = self._machine.inputs.q
         self._wants_arm = self._wants_arm and self._resets == self._machine.resets
-        if not self._wants_arm or self._machine.state != SafetyState.HOLD or q is None:
+        if not self._wants_arm or self._machine.state != SafetyState.HOLD:
             return False
         if refusal := self._refusal:
             brakes = self._machine.brakes
             brakes.reason, brakes.cause = brakes.reason | Reason.WATCHDOG, refusal
             return False
-        rest = self._following.rest(q)
-        if rest is None:
-            return False
-        self._machine.brakes.stand(rest)
         return self.arm(True, now_ns).ok
+
+    def _stand(self, now_ns: int) -> None:
+        """Be commanded to stand where the arm is told to, if it is known to stand; motion begins anew from there."""
+        inputs, brakes = self._machine.inputs, self._machine.brakes
+        if inputs.q is None or inputs.unfit(now_ns):
+            return
+        rest = self._following.rest(brakes.playback, inputs.q, now_ns)
+        if rest is not None:
+            brakes.stand(rest)
+            self._following.begin()

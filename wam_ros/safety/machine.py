@@ -17,7 +17,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, ActionChunk, Decision, JointState, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.safety.answers import Answer, Output, state_in_words
 from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.braking import Brakes
+from wam_ros.safety.braking import LAST_TRIES, Brakes
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.inputs import Inputs
 from wam_ros.safety.live import Change
@@ -73,12 +73,12 @@ class SafetyMachine:
         return Answer(True, self.state.name.lower())
 
     def disable(self, now_ns: int) -> Answer:
-        """Stop, then do nothing until enabled. A latched state stays latched."""
+        """Stop, then do nothing until enabled: a stop that is not possible yet is planned ahead. A latch stays one."""
         self._enabled = False
-        answer = self.arm(False, now_ns)
+        trajectory = self.arm(False, now_ns).trajectory or self.brakes.owed(now_ns, LAST_TRIES)
         if not self.brakes.latched(now_ns):
             self.brakes.settle(S.DISABLED)
-        return Answer(True, self.state.name.lower(), answer.trajectory)
+        return Answer(True, self.state.name.lower(), trajectory)
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Let chunks move the arm, or stop and hold."""
