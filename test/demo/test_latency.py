@@ -91,6 +91,8 @@ def test_times_of_nothing_can_be_drawn(tmp_path):
         (Latency(seconds=float("nan")), "--seconds"),
         (Latency(plot="latency.png"), r"\.svg"),
         (Latency(bag="/nowhere"), "does not exist"),
+        (Latency(command="observation"), "ends in /joint_trajectory, found observation"),
+        (Latency(command="a b/joint_trajectory"), "--command"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(args, words):

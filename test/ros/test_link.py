@@ -7,6 +7,7 @@ from rclpy.serialization import serialize_message
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
+from wam_ros.core.errors import WamError
 from wam_ros.ros.link import SERVICES, TOPICS, Link, read_header
 
 pytestmark = pytest.mark.ros
@@ -52,6 +53,25 @@ def test_a_message_arrives_with_the_time_of_its_publication(two_links):
     ((_, frame), when) = heard[0]
     assert frame == "chunk 4"
     assert before <= when <= after
+
+
+def test_a_controller_of_any_name_is_heard_in_the_namespace_of_its_loop():
+    topic, heard = "scaled_joint_trajectory_controller/joint_trajectory", []
+    a = Link("listener", {topic: lambda header, _: heard.append(header[1])}, domain_id=77, namespace="cell/left")
+    b = Link("talker", {}, domain_id=77)
+    publisher = b.node.create_publisher(JointTrajectory, f"/cell/left/{topic}", 1)
+    found = spin_until(b, lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(JointTrajectory(header=Header(frame_id="chunk 5")))
+    found = found and spin_until(a, lambda: heard)
+    a.close()
+    b.close()
+    assert found
+    assert heard == ["chunk 5"]
+
+
+def test_a_namespace_that_is_none_is_one_line():
+    with pytest.raises(WamError, match="'no good' is no namespace"):
+        Link("listener", {}, domain_id=77, namespace="no good")
 
 
 def test_services_that_nobody_offers_are_named_until_somebody_does(two_links):

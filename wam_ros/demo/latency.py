@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Latency:
     plot: str = ""  # .svg to draw
     json: str = ""  # file to write the numbers to
     command: str = COMMAND  # topic on which the bridge sends trajectories to the controller
+    namespace: str = ""  # that the loop was launched in; a recording needs none
     domain_id: int | None = None  # ROS domain; default: that of the environment
 
 
@@ -106,10 +108,12 @@ def main(args: Latency) -> int:
     require_within("--seconds", args.seconds, 0.1, 86_400)
     if args.plot and not args.plot.endswith(".svg"):
         raise WamError(f"--plot must end in .svg, found {args.plot}")
+    if not re.fullmatch(r"/?([A-Za-z]\w*/)+joint_trajectory", args.command, re.ASCII):
+        raise WamError(f"--command is a topic that ends in /joint_trajectory, found {args.command}")
     for option in ("plot", "json"):
         require_writable(f"--{option}", getattr(args, option))
     trace = Trace()
-    read_bag(Path(args.bag), trace, args.command) if args.bag else listen(args, trace)
+    read_bag(Path(args.bag), trace, args.command.lstrip("/")) if args.bag else listen(args, trace)
     if trace.clock_fault:
         raise WamError(trace.clock_fault)
     summary = trace.summary()
@@ -149,7 +153,7 @@ def listen(args: Latency, trace: Trace) -> None:
     from wam_ros.ros.link import Link
 
     feed = Feed(trace, lambda: link.joints(), args.command)
-    link = Link("wam_latency", feed.handlers(), args.domain_id)
+    link = Link("wam_latency", feed.handlers(), args.domain_id, args.namespace)
     try:
         end = time.monotonic() + args.seconds
         while (left := end - time.monotonic()) > 0:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.exceptions import InvalidNamespaceException
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -33,9 +34,9 @@ TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "commanded_state": (JointStateMsg, lambda m: m),
     "bridge_state": (DiagnosticStatus, convert.bridge_state_from_msg),
     "safety_report": (SafetyReport, convert.report_from_msg),
-    "joint_trajectory_controller/joint_trajectory": (JointTrajectory, read_header),
     "episode": (EpisodeState, lambda m: m),
 }
+COMMAND = (JointTrajectory, read_header)  # any other topic: what a controller of whatever name is sent
 _QUEUE = 20  # messages kept while the listener is busy with a video frame
 SERVICES: dict[str, type] = {
     "inference_node/set_instruction": SetInstruction,
@@ -54,11 +55,15 @@ class Link:
 
     Args:
         name: of the node.
-        handlers: what to do with each topic of `TOPICS`; topics without a handler are not subscribed to.
+        handlers: what to do with each topic of `TOPICS`, and with those on which controllers are sent trajectories;
+            topics without a handler are not subscribed to.
         domain_id: ROS domain, or None for the environment's.
+        namespace: of the loop.
     """
 
-    def __init__(self, name: str, handlers: dict[str, Handler], domain_id: int | None = None) -> None:
+    def __init__(
+        self, name: str, handlers: dict[str, Handler], domain_id: int | None = None, namespace: str = ""
+    ) -> None:
         # Signals stay with the program: a Ctrl-C must still find a context that can ask for a stop.
         self._context = rclpy.Context()
         signals = SignalHandlerOptions.NO
@@ -66,7 +71,12 @@ class Link:
             rclpy.init(args=[], context=self._context, domain_id=domain_id, signal_handler_options=signals)
         except RuntimeError as error:
             raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
-        self.node = Node(name, context=self._context, enable_rosout=False, start_parameter_services=False)
+        quiet = {"enable_rosout": False, "start_parameter_services": False}
+        try:
+            self.node = Node(name, context=self._context, namespace=namespace, **quiet)
+        except InvalidNamespaceException as error:
+            rclpy.shutdown(context=self._context)
+            raise WamError(f"'{namespace}' is no namespace: letters, digits, _ and / only") from error
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         for topic, handler in handlers.items():
@@ -76,7 +86,7 @@ class Link:
         self._joints: JointStateMsg | None = None
 
     def _subscribe(self, topic: str, handler: Handler) -> None:
-        kind, from_msg = TOPICS[topic]
+        kind, from_msg = TOPICS.get(topic, COMMAND)
 
         def on_message(message: Any, info: dict[str, Any]) -> None:
             handler(from_msg(message), info.get("source_timestamp") or time.time_ns())
