@@ -16,7 +16,7 @@ class Camera:
 
     name: str
     image_topic: str
-    info_topic: str = ""
+    info_topic: str = ""  # of camera_info, which the simulated arm publishes and nothing here reads
 
 
 @dataclass(frozen=True)
