@@ -169,6 +169,7 @@ def test_a_bridge_that_never_speaks_of_itself_is_given_time_until_what_was_emitt
 def test_nothing_is_armed_before_the_bridge_sees_the_arm(panda, home):
     loop = Loop(panda, home)
     joints, loop.bridge.on_joints = loop.bridge.on_joints, lambda joints: None
+    loop.hear(loop.bridge.state(loop.now), loop.bridge.idle)
     for _ in range(30):
         loop.step()
     assert loop.rig.state == S.HOLD

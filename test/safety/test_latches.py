@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from wam_ros.core.types import NS, JointState, Reason, SafetyState
+from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
 from wam_ros.safety.braking import LATE_S
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.following import Following, Rejoining
@@ -253,3 +253,20 @@ def test_a_stop_that_is_not_possible_yet_when_it_is_disabled_is_sent_all_the_sam
     assert refused_until_ns < answer.trajectory.start_ns < rig.now + 10**9
     assert brakes.playback.end_ns() < ends_ns
     assert rig.state == (S.ESTOP if before == "estop" else S.DISABLED)
+
+
+def test_a_stop_that_was_owed_is_not_lost_to_a_chunk_that_comes_at_the_same_moment(rig, monkeypatch):
+    """What was emitted since would begin on that stop, which the bridge would never have got."""
+    rig.moving()
+    stop = rig.filter.stop
+    monkeypatch.setattr(rig.filter, "stop", lambda *a, **k: None)
+    assert rig.machine.brakes.escalate(rig.now, S.ARMED, Reason.CAMERA_STALE, "a cause that is over") is None
+    monkeypatch.setattr(rig.filter, "stop", stop)
+    emitted = len(rig.emitted)
+    output = rig.chunk()
+    assert output.trajectory is rig.machine.brakes.playback.current
+    assert output.trajectory.start_ns == rig.now + 10 * MS
+    assert len(rig.emitted) == emitted + 1
+    assert output.report.decision == Decision.REJECT
+    rig.run(0.1)
+    assert rig.chunk().report.decision == Decision.PASS

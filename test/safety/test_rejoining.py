@@ -159,3 +159,25 @@ def test_a_bridge_that_fell_silent_is_not_known_to_forward_and_one_that_never_sp
     assert (answer.ok, "has not told its state" in answer.message) == (False, True)
     cell.say(F.FORWARDING)
     assert cell.arm().ok
+
+
+def test_who_disables_it_has_the_last_word_too(cell):
+    cell.drive()
+    cell.say(F.PAUSED)
+    cell.rejoining.disable(cell.now)
+    cell.on(1.5)
+    cell.machine.enable(cell.now)
+    cell.say(F.FORWARDING)
+    cell.on(0.5)
+    assert cell.state == S.HOLD
+
+
+def test_nothing_is_armed_on_top_of_a_motion_that_another_safety_node_began_however_slow_it_is(cell):
+    cell.following.on_commanded(
+        JointState(cell.now, cell.filter.model.joint_names, cell.home, cell.home * 0 + 0.01, cell.home)
+    )
+    answer = cell.arm()
+    assert (answer.ok, cell.state) == (False, S.HOLD)
+    assert "not begun here" in answer.message
+    cell.on(0.02)
+    assert cell.arm().ok

@@ -81,7 +81,7 @@ class SafetyNode(WamNode):
     def deactivate(self) -> None:
         """Stop the arm, then fall silent."""
         self.destroy_timer(self._timer)
-        self._move(self._machine.disable(self._now_ns()).trajectory)
+        self._move(self._rejoining.disable(self._now_ns()).trajectory)
 
     def cleanup(self) -> None:
         """Let go of the robot and its world."""

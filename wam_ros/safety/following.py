@@ -95,6 +95,13 @@ class Following:
                 return less
         return 0
 
+    def foreign(self, playback: Playback, now_ns: int) -> bool:
+        """Whether the bridge commands motion that was not emitted here, by a safety node that is gone perhaps."""
+        told = self._told(now_ns)
+        if told is None or now_ns - told.stamp_ns > self._patience_ns or not (np.abs(told.velocities) > 0).any():
+            return False
+        return playback.current is None or bool(self._difference(playback, now_ns))
+
     def rest(self, playback: Playback, measured: np.ndarray, now_ns: int) -> np.ndarray | None:
         """(A,) where the arm is commanded to stand, by the bridge's word, else as measured.
 
@@ -156,7 +163,9 @@ class Rejoining:
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
         begins = on and self._machine.state == SafetyState.HOLD
-        if begins and (refusal := self._refusal):
+        foreign = begins and self._following.foreign(self._machine.brakes.playback, now_ns)
+        refusal = self._refusal or ("the bridge commands a motion that was not begun here" if foreign else "")
+        if begins and refusal:
             answer = Answer(False, f"not armed: {refusal}")
         else:
             if begins:
@@ -164,6 +173,11 @@ class Rejoining:
             answer = self._machine.arm(on, now_ns)
         self._wants_arm = self._wants_arm and on and not answer.ok
         return answer
+
+    def disable(self, now_ns: int) -> Answer:
+        """Stop, and arm no more by itself: enabled again, it waits for an operator."""
+        self._wants_arm = False
+        return self._machine.disable(now_ns)
 
     def lost(self, now_ns: int) -> tuple[str, Output | None]:
         """Motion that the bridge did not take is ended here too, to begin anew from where the arm really stands.

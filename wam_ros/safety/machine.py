@@ -168,7 +168,7 @@ class SafetyMachine:
         """Judge a chunk; its trajectory leaves only when armed."""
         early = self._clock(now_ns) or self._watch(now_ns)
         live = self.state == S.ARMED or (self.state == S.BRAKING and self.brakes.after == S.ARMED)
-        refusal = self._refusal(now_ns)
+        refusal = self._refusal(now_ns, early is not None)
         if refusal is not None:
             self.verdict = rejected(refusal, 0)
         else:
@@ -227,8 +227,8 @@ class SafetyMachine:
         else:
             self.brakes.settle(S.ARMED)
 
-    def _refusal(self, now_ns: int) -> Finding | None:
-        """Why no chunk is judged now."""
+    def _refusal(self, now_ns: int, stopping: bool) -> Finding | None:
+        """Why no chunk is judged now; a stop that is about to leave must not be replaced by what continues it."""
         brakes = self.brakes
         if self.state == S.DISABLED:
             return Finding(Reason.WATCHDOG, "disabled")
@@ -236,7 +236,8 @@ class SafetyMachine:
             return Finding(brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}")
         if self.inputs.q is None:
             return Finding(Reason.STATE_STALE, self.inputs.age_in_words(now_ns))
-        return self._mistrust(now_ns)
+        begun = Finding(brakes.reason or Reason.WATCHDOG, f"stopping: {brakes.cause}") if stopping else None
+        return self._mistrust(now_ns) or begun
 
     def _mistrust(self, now_ns: int) -> Finding | None:
         """What is not known well enough to move."""
