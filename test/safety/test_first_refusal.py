@@ -84,7 +84,7 @@ class Loop:
             self.rejoining.arm(True, self.now)
 
     def say(self):
-        state, idle = self.bridge.state(self.now), self.bridge.idle
+        state, idle = self.bridge.state(self.now, "it was refused by a test" if self.refused else ""), self.bridge.idle
         if (told := (state, idle and idle.refused, idle is None)) != self.told and self.speaks:
             self.told = told
             self.post(self.hear, state, idle)
@@ -166,16 +166,12 @@ def test_a_bridge_that_never_speaks_of_itself_is_given_time_until_what_was_emitt
     assert len(loop.lost) == 1
 
 
-def test_nothing_is_armed_before_the_bridge_sees_the_arm(panda, home):
-    loop = Loop(panda, home)
-    joints, loop.bridge.on_joints = loop.bridge.on_joints, lambda joints: None
-    loop.hear(loop.bridge.state(loop.now), loop.bridge.idle)
-    for _ in range(30):
-        loop.step()
-    assert loop.rig.state == S.HOLD
-    assert "no recent joint state" in loop.rejoining.arm(True, loop.now).message
-    loop.bridge.on_joints = joints
-    loop.until(lambda: loop.rig.state == S.ARMED)
+def test_why_the_bridge_refused_is_said(loop):
+    loop.chunk()
+    loop.until(lambda: loop.lost)
+    assert loop.lost == [
+        "the bridge commands nothing: it was refused by a test; waiting for the arm to rest, then going on"
+    ]
 
 
 def still(start_ns, seq=7):

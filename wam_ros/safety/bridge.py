@@ -55,8 +55,6 @@ class Bridge:
             return BridgeState(Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error)
         if self.gate.silence(steady_ns):
             return BridgeState(Forwarding.UNHEARD, "the bridge does not hear the safety node", error)
-        if self.gate.curve is None and (blind := self.gate.blind(self._now_ns)):
-            return BridgeState(Forwarding.UNHEARD, blind, error)
         return BridgeState(Forwarding.FORWARDING, "forwarding", error)
 
     @property

@@ -115,11 +115,6 @@ class Gate:
         """(A,) newest measured joints, None before the first."""
         return None if self._measured is None else self._measured.positions
 
-    def blind(self, now_ns: int) -> str:
-        """Why no motion may begin for lack of joint states; empty while they come."""
-        known = self._measured is not None and abs(now_ns - self._measured.stamp_ns) <= self.heartbeat_s * NS
-        return "" if known else "no recent joint state says where the arm is"
-
     def forget(self) -> None:
         """Nothing is commanded any more: the next trajectory must begin at rest where the arm is measured."""
         self._curve = None
@@ -234,9 +229,8 @@ class Gate:
             return "the arm is in motion"
         if np.abs(new.dq[0]).max() > REST_SPEED:
             return "a first trajectory must start at rest"
-        if blind := self.blind(now_ns):
-            return blind
-        assert self._measured is not None
+        if self._measured is None or abs(now_ns - self._measured.stamp_ns) > self.heartbeat_s * NS:
+            return "no recent joint state says where the arm is"
         off = np.abs(new.q[0] - self._measured.positions)
         joint = int((off / self.limits.start_tolerance).argmax())
         if not off[joint] <= self.limits.start_tolerance[joint]:
