@@ -74,7 +74,11 @@ RECORDED = [
     "bridge_state",
     "joint_states",
     "episode",
+    # What controllers are told by topic; a recorder waits for those that do not run.
     "joint_trajectory_controller/joint_trajectory",
+    "forward_position_controller/commands",
+    "forward_velocity_controller/commands",
+    "servo_node/delta_joint_cmds",
 ]
 
 

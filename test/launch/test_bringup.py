@@ -255,6 +255,8 @@ def test_recording_and_the_view_are_asked_for(prefix):
     (bag,) = [e for e in b.entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
     words = ["".join(part.perform(b.context) for part in word) for word in bag.cmd]
     assert "/left/action_chunk" in words
+    for command in ("joint_trajectory_controller/joint_trajectory", "forward_velocity_controller/commands"):
+        assert f"/left/{command}" in words
     assert words[words.index("--output") + 1] == "/tmp/bag"
     assert words[words.index("--topics") + 1].startswith("/left/"), "by position they are deprecated"
 
