@@ -43,8 +43,10 @@ def rotate(x: Tensor, rope: Rope) -> Tensor:
 
     A CPU multiplies complex numbers ten times faster than strided halves; compilers for accelerators fuse only halves.
     """
-    turn = rotate_as_complex if x.device.type == "cpu" else rotate_as_halves
-    return turn(x.to(torch.promote_types(x.dtype, torch.float32)), rope).to(x.dtype)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    if x.device.type == "cpu":
+        return rotate_as_complex(wide, rope).to(x.dtype)
+    return rotate_as_halves(wide, rope, x.dtype)
 
 
 def rotate_as_complex(x: Tensor, rope: Rope) -> Tensor:
@@ -53,11 +55,11 @@ def rotate_as_complex(x: Tensor, rope: Rope) -> Tensor:
     return torch.view_as_real(pairs * torch.complex(*rope)).flatten(-2)
 
 
-def rotate_as_halves(x: Tensor, rope: Rope) -> Tensor:
-    """`rotate` by real products."""
+def rotate_as_halves(x: Tensor, rope: Rope, dtype: torch.dtype) -> Tensor:
+    """`rotate` by real products, rounded to `dtype` before halves meet: compilers put no fp32 in memory then."""
     a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
     cos, sin = rope
-    return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+    return torch.stack([(a * cos - b * sin).to(dtype), (a * sin + b * cos).to(dtype)], -1).flatten(-2)
 
 
 def rotate_double(x: Tensor, rope: Rope) -> Tensor:
