@@ -102,7 +102,7 @@ def product(tokens: int, inputs: int, outputs: int, device: str) -> None:
     narrow_x, scale = x.to(torch.float8_e4m3fn), torch.ones(tokens, 1, device=device)
     tflop = 2e-12 * tokens * inputs * outputs
     wide = reached(tflop, lambda: layer(x), device)
-    eight = reached(tflop, lambda: narrow.product(narrow_x, scale, x.dtype), device)
+    eight = reached(tflop, lambda: narrow.product(narrow_x, scale, x.dtype, narrow.bias), device)
     print(f"{tokens} x {inputs} x {outputs}: bfloat16 {wide}, e4m3 {eight}", flush=True)
 
 

@@ -41,12 +41,13 @@ class Float8Linear(nn.Module):
         """(..., in) -> (..., out) in the precision of x, which CUDA wants to be bf16."""
         tokens = x.flatten(0, -2)
         scale = (tokens.abs().amax(1, keepdim=True).float() / LARGEST).clamp_min(1e-12)
-        out = self.product((tokens / scale).to(torch.float8_e4m3fn), scale, x.dtype)
-        return (out if self.bias is None else out + self.bias).unflatten(0, x.shape[:-1])
+        out = self.product((tokens / scale).to(torch.float8_e4m3fn), scale, x.dtype, self.bias)
+        return out.unflatten(0, x.shape[:-1])
 
-    def product(self, narrow: Tensor, scale: Tensor, dtype: torch.dtype) -> Tensor:
+    def product(self, narrow: Tensor, scale: Tensor, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
         """(M, in) in e4m3 and its (M, 1) scales -> (M, out); sums stay in the tensor cores, which is faster."""
-        return torch._scaled_mm(narrow, self.weight.T, scale, self.scale[None], out_dtype=dtype, use_fast_accum=True)
+        more = {"bias": bias, "out_dtype": dtype, "use_fast_accum": True}
+        return torch._scaled_mm(narrow, self.weight.T, scale, self.scale[None], **more)
 
 
 def dotted(version: tuple[int, int]) -> str:
