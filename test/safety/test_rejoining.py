@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
+from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
 from wam_ros.safety.following import SILENT_S, Following, Rejoining
 
-from .rig import Rig
+from .rig import MS, Rig
 
 S, F = SafetyState, Forwarding
 WORDS = "the bridge is held back by a test"
@@ -181,3 +182,19 @@ def test_nothing_is_armed_on_top_of_a_motion_that_another_safety_node_began_howe
     assert "not begun here" in answer.message
     cell.on(0.02)
     assert cell.arm().ok
+
+
+def test_a_stop_that_a_paused_bridge_did_not_take_is_missed_before_anything_is_armed_anew(cell):
+    """It came before the motion had begun, and that begins all the same."""
+    assert cell.arm().ok
+    moves = cell.chunk().trajectory
+    assert cell.rejoining.arm(False, cell.now).trajectory is not None
+    model = cell.filter.model
+    while cell.now < moves.start_ns + 100 * MS:
+        cell.now += 10 * MS
+        cell.machine.tick(cell.now)
+        q, dq, _ = Curve.from_trajectory(moves).at(cell.now)
+        cell.following.on_commanded(JointState(cell.now, model.joint_names, q, dq, 0 * q))
+        answer = cell.arm()
+        assert (answer.ok, cell.state) == (False, S.HOLD) or cell.state == S.BRAKING
+    assert "not begun here" in answer.message

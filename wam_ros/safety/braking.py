@@ -35,6 +35,7 @@ class Brakes:
         self.latched_ns = 0  # when FAULT or ESTOP began
         self.floor: Floor | None = None  # of the newest trajectory
         self.accepted_ns = 0  # when the stop of the newest trajectory begins
+        self.begun_ns = 0  # when all that was emitted since it last stood anew has begun
         self._sent: SafeTrajectory | None = None  # the newest stop that was sent by itself
         self._plan: Plan = self._prove  # that made it
         self._owed: Plan | None = None  # of a stop that is wanted and was not yet possible
@@ -46,7 +47,7 @@ class Brakes:
     def stand(self, q: np.ndarray) -> None:
         """Be commanded to stand at q (A,); nothing is under way and no clearance is remembered."""
         self.playback.hold(q)
-        self.floor, self.accepted_ns, self._owed = None, 0, None
+        self.floor, self.accepted_ns, self.begun_ns, self._owed = None, 0, 0, None
 
     def seed(self, q: np.ndarray, slack: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
         """Be commanded to stand where the robot stands; what it was last told to hold is kept if that is near."""
@@ -71,7 +72,7 @@ class Brakes:
 
     def play(self, trajectory: SafeTrajectory, accepted_s: float) -> None:
         """Execute a trajectory whose stop begins `accepted_s` after its start."""
-        self.playback.play(trajectory)
+        self._begin(trajectory)
         self.accepted_ns, self._owed = trajectory.start_ns + round(accepted_s * NS), None
 
     def brake(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
@@ -217,8 +218,12 @@ class Brakes:
         self._owed = plan
         return None
 
+    def _begin(self, trajectory: SafeTrajectory) -> None:
+        self.playback.play(trajectory)
+        self.begun_ns = max(self.begun_ns, trajectory.start_ns)
+
     def _stop(self, stop: SafeTrajectory, plan: Plan) -> None:
-        self.playback.play(stop)
+        self._begin(stop)
         self.accepted_ns, self._sent, self._plan, self._owed = stop.start_ns, stop, plan, None
 
     def _prove(

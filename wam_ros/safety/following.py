@@ -95,12 +95,27 @@ class Following:
                 return less
         return 0
 
-    def foreign(self, playback: Playback, now_ns: int) -> bool:
-        """Whether the bridge commands motion that was not emitted here, by a safety node that is gone perhaps."""
+    def unsettled(self, playback: Playback, begun_ns: int, now_ns: int) -> str:
+        """Why what the bridge commands may be motion that is not known here; empty while it is known.
+
+        Args:
+            playback: what was emitted.
+            begun_ns: when the last of it has begun, perhaps one that a stop was to replace and did not.
+            now_ns: the present.
+        """
         told = self._told(now_ns)
-        if told is None or now_ns - told.stamp_ns > self._patience_ns or not (np.abs(told.velocities) > 0).any():
-            return False
-        return playback.current is None or bool(self._difference(playback, now_ns))
+        if self.void(playback, now_ns) or told is None or now_ns - told.stamp_ns > self._patience_ns:
+            return ""
+        if playback.current is not None and told.stamp_ns < begun_ns + TAKEN_NS:
+            return "what was emitted may still begin"
+        if not (np.abs(told.velocities) > 0).any():
+            return ""
+        if playback.current is not None:
+            here = playback.at(told.stamp_ns)
+            same = (np.abs(told.positions - here.q) <= SAME * self._tolerance).all()
+            if same and here.dq.any():
+                return ""
+        return "the bridge commands another motion, not begun here"
 
     def rest(self, playback: Playback, measured: np.ndarray, now_ns: int) -> np.ndarray | None:
         """(A,) where the arm is commanded to stand, by the bridge's word, else as measured.
@@ -163,8 +178,8 @@ class Rejoining:
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
         begins = on and self._machine.state == SafetyState.HOLD
-        foreign = begins and self._following.foreign(self._machine.brakes.playback, now_ns)
-        refusal = self._refusal or ("the bridge commands a motion that was not begun here" if foreign else "")
+        brakes = self._machine.brakes
+        refusal = self._refusal or self._following.unsettled(brakes.playback, brakes.begun_ns, now_ns)
         if begins and refusal:
             answer = Answer(False, f"not armed: {refusal}")
         else:
