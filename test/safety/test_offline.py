@@ -184,9 +184,18 @@ def test_joints_of_another_robot_are_named(arrays, tmp_path, capsys):
     assert "joint 'panda_joint1' is missing" in capsys.readouterr().err
 
 
-def test_an_answer_that_cannot_be_written_is_one_line(file, tmp_path, capsys):
-    assert run("filter", file, tmp_path / "nowhere" / "out.npz") == 2
-    assert "cannot be written" in capsys.readouterr().err
+def test_an_answer_or_a_picture_that_cannot_be_written_is_told_before_the_work(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("wam_ros.safety.command.read_batch", lambda path: pytest.fail("the work has begun"))
+    nowhere = tmp_path / "no" / "out.npz"
+    assert run("filter", file, nowhere) == 2
+    assert capsys.readouterr().err == f"wam: OUT.npz {nowhere}: folder '{nowhere.parent}' does not exist\n"
+    assert run("filter", file, tmp_path / "out.npz", "--picture", tmp_path) == 2
+    assert capsys.readouterr().err == f"wam: --picture {tmp_path} is a folder; name a file in it\n"
+
+
+def test_chunks_that_are_not_there_are_named(tmp_path, capsys):
+    assert run("filter", tmp_path / "in.npz", tmp_path / "out.npz") == 2
+    assert capsys.readouterr().err == f"wam: {tmp_path / 'in.npz'} does not exist\n"
 
 
 def test_the_pairs_that_are_not_watched_can_be_reviewed(tmp_path, model, capsys):

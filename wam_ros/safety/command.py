@@ -15,6 +15,7 @@ import tyro
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_writable
 from wam_ros.core.types import Decision
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.model import load_safety_model
@@ -59,7 +60,7 @@ class Filter:
 class Pairs:
     """List which links are not watched for collisions and why, as an SRDF to be reviewed.
 
-    Give the reviewed file as `srdf` in the embodiment; then it decides instead of sampling.
+    Give the reviewed file as `srdf` in the embodiment: links that always overlap are then an error unless named in it.
     """
 
     embodiment: str = "panda"  # robot: a name in config/embodiments or the path of a YAML file
@@ -106,6 +107,8 @@ def filter_file(args: Filter) -> None:
 
     if args.picture is not None and importlib.util.find_spec("PIL") is None:
         raise WamError("--picture needs the Python module 'pillow'; install it with `pip install 'wam-ros[view]'`")
+    for option, file in (("OUT.npz", args.out), ("--picture", args.picture)):
+        require_writable(option, file)
     batch = read_batch(args.chunks)
     safety = SafetyFilter(load_safety_model(load_embodiment(args.embodiment), args.world or None), args.params)
     try:

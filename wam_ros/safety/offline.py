@@ -49,6 +49,8 @@ def read_batch(path: Path) -> Batch:
             if unknown:
                 raise UnknownNameError("array", unknown[0], KEYS)
             data = {k: file[k] for k in KEYS if k in file.files}
+    except FileNotFoundError as error:
+        raise WamError(f"{path} does not exist") from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
         raise WamError(f"{path}: not an .npz file of plain arrays: {' '.join(str(error).split())[:120]}") from error
     except UnknownNameError as error:
