@@ -109,6 +109,30 @@ def test_the_simulator_sees_position_velocity_effort_and_contact_violations(worl
     assert all(count > 0 for count in seen.values())
 
 
+def test_a_finger_that_is_let_go_closes_no_faster_than_its_limit(world):
+    world.reset(0)
+    closed, rest = world.q, np.zeros(8)
+    closed[7] = 0.0
+    world.servo(closed, rest)
+    fingers = [world.model.joint(f"panda_finger_joint{i}").dofadr[0] for i in (1, 2)]
+    world.data.qfrc_applied[fingers] = 30.0  # N outwards, as a block wedged between them
+    world.step(300)
+    assert world.q[7] > 0.03
+    world.data.qfrc_applied[fingers] = 0.0
+    world.step(300)
+    assert world.q[7] < 0.002
+    assert "velocity" not in world.episode().violations
+
+
+def test_a_finger_told_to_move_faster_than_its_limit_is_counted_though_its_drive_does_not_obey(world):
+    world.reset(0)
+    rate = np.zeros(8)
+    rate[7] = -0.21
+    world.servo(world.q, rate)
+    world.step(1)
+    assert world.episode().violations == {"velocity": 1}
+
+
 def test_joint_state_and_camera_info_describe_the_arm(world):
     world.reset(0)
     state = world.joint_state(5)

@@ -72,18 +72,21 @@ class World:
         self._qadr = self.model.jnt_qposadr[joints]
         self._vadr = self.model.jnt_dofadr[joints]
         self._range = self.model.jnt_range[joints]
-        self._actuators = np.array([self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, n) for n in self.joint_names])
-        self._followers = [
-            (self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, follower), self.joint_names.index(leader))
-            for follower, leader in followers_of(self.model, self.joint_names)
-        ]
+        driven = {n: i for i, n in enumerate(self.joint_names)}  # joint -> column of its target; followers come last
+        driven |= {follower: driven[leader] for follower, leader in followers_of(self.model, self.joint_names)}
+        self._actuators = np.array([self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, n) for n in driven])
+        self._column = np.array(list(driven.values()))
+        self._driven_qadr = self.model.jnt_qposadr[self.model.actuator_trnid[self._actuators, 0]]
         self._effort = self.model.jnt_actfrcrange[joints][:, 1]
         self._velocity_limit = velocity_limits(embodiment)
         self._tool = self._id(mujoco.mjtObj.mjOBJ_BODY, embodiment.tool_frame)
         self._robot_geoms, self._finger_geoms, self._table_geom = self._geom_sets()
-        gains = self.model.actuator_gainprm[self._actuators, 0]
-        damping = -self.model.actuator_biasprm[self._actuators, 2]
+        own = self._actuators[: len(joints)]
+        gains, damping = self.model.actuator_gainprm[own, 0], -self.model.actuator_biasprm[own, 2]
         self._lead = damping / gains  # s: feeding the target velocity forward cancels the servo's lag
+        self._is_gripper = np.isin(self.joint_names, embodiment.gripper_joints)
+        resistance = damping + self.model.dof_damping[self._vadr]  # N per m/s, of a finger that nothing touches
+        self._longest_error = np.where(self._is_gripper, resistance * self._velocity_limit / gains, np.inf)
         self._renderer: mujoco.Renderer | None = _make_renderer(self.model, camera_size) if render else None
         self.seed, self.instruction = -1, ""
         self._violations: dict[str, int] = {}
@@ -126,9 +129,7 @@ class World:
         mujoco.mj_resetData(self.model, self.data)
         self.seed, self._violations = seed, {}
         q0 = self.task.place(self, self._rng, colour, nudge)
-        self.data.qpos[self._qadr] = q0
-        for actuator, leader in self._followers:
-            self.data.qpos[self.model.jnt_qposadr[self.model.actuator_trnid[actuator, 0]]] = q0[leader]
+        self.data.qpos[self._driven_qadr] = q0[self._column]
         self.servo(q0, np.zeros_like(q0))
         mujoco.mj_forward(self.model, self.data)
         self.instruction = self.task.instruction
@@ -136,26 +137,33 @@ class World:
 
     def servo(self, q: np.ndarray, dq: np.ndarray) -> None:
         """Set joint targets, (A,) rad or m and their rates; they hold until the next call."""
-        ctrl = q + self._lead * dq
-        self.data.ctrl[self._actuators] = ctrl
-        for actuator, leader in self._followers:
-            self.data.ctrl[actuator] = ctrl[leader]
+        self._target, self._target_rate = q + self._lead * dq, np.array(dq)
 
     def step(self, n: int = 1) -> None:
         """Advance the physics by `n` time steps, checking every one against the robot's limits."""
         for _ in range(n):
+            self._drive()
             mujoco.mj_step(self.model, self.data)
             self._check_limits()
         self.task.update(self, self._rng)
+
+    def _drive(self) -> None:
+        """Hand the targets to the servos; a gripper's drive limits its own speed, as a real one's does.
+
+        Without that limit a finger that an object held back shoots off when it lets go. The arm's servos have none:
+        a target that leaps shall be seen as the motion that it would cause.
+        """
+        q, error = self.data.qpos[self._driven_qadr], self._longest_error[self._column]
+        self.data.ctrl[self._actuators] = np.clip(self._target[self._column], q - error, q + error)
 
     def _check_limits(self) -> None:
         q, dq = self.data.qpos[self._qadr], self.data.qvel[self._vadr]
         tolerance = 1e-3  # rad or m: MuJoCo's joint stops are soft springs
         self._count("position", bool(np.any((q < self._range[:, 0] - tolerance) | (q > self._range[:, 1] + tolerance))))
-        self._count("velocity", bool(np.any(np.abs(dq) > self._velocity_limit)))
-        arm = [i for i, n in enumerate(self.joint_names) if n not in self.embodiment.gripper_joints]
-        effort = np.abs(self.data.qfrc_actuator[self._vadr])[arm]
-        self._count("effort", bool(np.any(effort >= self._effort[arm] - 1e-9)))
+        told = np.where(self._is_gripper, self._target_rate, 0.0)  # else a limited drive hid what was asked for
+        self._count("velocity", bool(np.any(np.maximum(np.abs(dq), np.abs(told) - 1e-9) > self._velocity_limit)))
+        effort = np.abs(self.data.qfrc_actuator[self._vadr])
+        self._count("effort", bool(np.any((effort >= self._effort - 1e-9) & ~self._is_gripper)))
         for contact in self.data.contact[: self.data.ncon]:
             pair = {int(contact.geom1), int(contact.geom2)}
             if self._table_geom in pair and pair & self._robot_geoms and contact.dist < 0:
