@@ -1,5 +1,7 @@
 """bridge_node over DDS: what it lets through, and what happens when the safety node dies."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,27 @@ def test_a_safe_trajectory_reaches_the_controller_and_is_told_as_commanded(arena
     q = np.array([m.position for m in rig.commanded])
     stamps = np.array([convert.time_to_ns(m.header.stamp) for m in rig.commanded]) / NS
     assert (np.abs(np.diff(q, axis=0)).max(axis=1) <= 0.5 * np.diff(stamps) + 1e-6).all()
+
+
+@pytest.mark.parametrize(("due_ns", "behind"), [(10**12, True), (-(10**12), False)])
+def test_what_comes_when_a_tick_is_due_is_looked_at_just_behind_it(arena, monkeypatch, due_ns, behind):
+    monkeypatch.setattr("wam_ros.nodes.bridge_node.ADMIT_NS", due_ns)
+    seen = []
+    for name, work in (("_tick", BridgeNode._tick), ("_admit", BridgeNode._admit)):
+
+        def noted(self, *args, name=name, work=work):
+            seen.append((name, sys._getframe(1).f_code.co_name))
+            return work(self, *args)
+
+        monkeypatch.setattr(BridgeNode, name, noted)
+    rig = Rig(arena)
+    rig.offer_until(lambda: len(rig.sent) > 3)
+    admitted = [k for k, (name, _) in enumerate(seen) if name == "_admit"]
+    assert len(admitted) > 3
+    callers = {seen[k][1] for k in admitted}
+    assert callers == ({"_on_tick"} if behind else {"_on_trajectory"})
+    if behind:
+        assert all(seen[k - 1] in (("_tick", "_on_tick"), ("_admit", "_on_tick")) for k in admitted)
 
 
 def test_nothing_passes_before_the_safety_node_was_heard(arena):

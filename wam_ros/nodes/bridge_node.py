@@ -5,13 +5,11 @@ from __future__ import annotations
 import gc
 import time
 
-import numpy as np
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import ActionChunk, SafetyReport
@@ -26,7 +24,7 @@ from wam_ros.ros.outputs import Outputs
 from wam_ros.ros.running import run_node
 
 POLL_S = 0.2  # between two looks for controllers that have appeared
-COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy
+ADMIT_NS = 1_500_000  # about what it takes to admit a trajectory
 
 
 class BridgeNode(WamNode):
@@ -39,14 +37,12 @@ class BridgeNode(WamNode):
         """Read limits and choose the controllers by name."""
         p: BridgeParams = self.params
         robot = load_embodiment(p.embodiment)
-        self._joint_names = robot.joint_names
         self._outputs = Outputs(self, robot, (p.controller, p.gripper), (p.controller_name, p.gripper_name), p.rate_hz)
         self._bridge = make_bridge(robot, p, self._outputs.streams)
         self._gate = self._bridge.gate
-        self._telling = Telling(self, p.embodiment, p.rate_hz, self._figures)
+        self._telling = Telling(self, p.embodiment, robot.joint_names, p.rate_hz, self._figures)
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
-        self._commanded_pub = self.create_publisher(JointState, "commanded_state", qos.JOINTS)
         self.create_subscription(JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY, raw=True)
         self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
         self._joints = Latest(self, JointState, "joint_states")  # looked at every tick: they need not wake the process
@@ -60,6 +56,7 @@ class BridgeNode(WamNode):
     def activate(self) -> None:
         """Open the gate and start telling what is commanded."""
         self._bridge.pause(False)
+        self._arrived: list[bytes] = []  # trajectories that wait for a tick
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # the ROS clock may be what fails
         self._timer = self.create_timer(1 / self.params.rate_hz, self._on_tick, clock=steady)
 
@@ -83,8 +80,13 @@ class BridgeNode(WamNode):
         return self.get_clock().now().nanoseconds
 
     def _on_trajectory(self, data: bytes) -> None:
-        if not self.active:
-            return
+        """Look at it now, or just after the tick that it would hold up: a stream of commands keeps its rhythm."""
+        if self.active and (self._arrived or self._timer.time_until_next_call() < ADMIT_NS):
+            self._arrived.append(data)
+        elif self.active:
+            self._admit(data)
+
+    def _admit(self, data: bytes) -> None:
         now_ns = self._now_ns()
         try:
             proposed = convert.trajectory_from_wire(data)
@@ -94,9 +96,8 @@ class BridgeNode(WamNode):
             trajectory, reason = None, f"malformed trajectory: {error}"
         if trajectory is None:
             self._refused += 1
-            rest_s = self._gate.rest_in_s(now_ns)
-            self._telling.complain(reason, f"refused: {reason}; the arm is at rest in {rest_s:.2f} s")
-            return
+            words = f"refused: {reason}; the arm is at rest in {self._gate.rest_in_s(now_ns):.2f} s"
+            return self._telling.complain(reason, words)
         self._passed += 1
         self._telling.cause = ""
         self._outputs.send(trajectory)
@@ -113,7 +114,7 @@ class BridgeNode(WamNode):
 
     def _on_joints(self, msg: JointState) -> None:
         try:
-            self._bridge.on_joints(convert.joint_state_from_msg(msg, self._joint_names))
+            self._bridge.on_joints(convert.joint_state_from_msg(msg, self._gate.limits.joint_names))
         except WamError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
         self._telling.trace.lag_s = self._bridge.lag.servo.lag_s
@@ -126,6 +127,8 @@ class BridgeNode(WamNode):
             self._outputs.poll()
         if self._ticks % round(self.params.rate_hz) == 0:
             self._telling.tell(self._bridge.closed or self._telling.cause, self._outputs.warnings)
+        while self._arrived:
+            self._admit(self._arrived.pop(0))
 
     def _tick(self) -> None:
         """One look at clocks, controllers and the safety node, and one command where one is streamed."""
@@ -135,10 +138,8 @@ class BridgeNode(WamNode):
         before = self._bridge.closed
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)
         self._outputs.stream(now_ns, commanded, self._gate.measured)
-        if commanded is not None and self._ticks % max(1, round(self.params.rate_hz / COMMANDED_HZ)) == 0:
-            unknown = np.full(len(self._joint_names), np.nan)
-            state = types.JointState(now_ns, self._joint_names, commanded.q, commanded.dq, unknown)
-            self._commanded_pub.publish(convert.joint_state_to_msg(state))
+        if commanded is not None:
+            self._telling.command(now_ns, commanded)
         arm, gripper = self._outputs.failures()
         if arm:  # a gripper that fails stops nothing
             self._bridge.on_failure()

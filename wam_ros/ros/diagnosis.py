@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros.core.trace import Trace
-from wam_ros.core.types import NS, BridgeState
+from wam_ros.core.types import NS, BridgeState, JointState
 from wam_ros.msg import ActionChunk
 from wam_ros.ros import convert, qos
 from wam_ros.safety.bridge import Bridge
+from wam_ros.safety.player import Commanded
 
+COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy
 KEPT = 2000
 STATE_NS = 200_000_000  # longest time between two words about the state
 TOLD_NS = 200_000_000  # least time between two diagnostics that complaints ask for
@@ -49,21 +52,32 @@ class Periods:
 
 
 class Telling:
-    """What the bridge complains of and what it publishes on `bridge_state` and on /diagnostics.
+    """What the bridge complains of and what it publishes on `commanded_state`, `bridge_state` and /diagnostics.
 
     Args:
         node: that publishes.
         hardware: name of the robot.
+        joint_names: of what is commanded.
         rate_hz: ticks per second.
         figures: the node's own numbers, asked when they are published.
     """
 
-    def __init__(self, node: Node, hardware: str, rate_hz: float, figures: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        hardware: str,
+        joint_names: Sequence[str],
+        rate_hz: float,
+        figures: Callable[[], Mapping[str, Any]],
+    ) -> None:
         self._node, self._hardware, self._figures = node, hardware, figures
+        self._joint_names, self._unknown = tuple(joint_names), np.full(len(joint_names), np.nan)
+        self._every, self._ticks = max(1, round(rate_hz / COMMANDED_HZ)), 0
         self.periods, self.trace = Periods(rate_hz), Trace(1000)
         self.cause = ""  # of the newest refusal or failure; empty after a trajectory that passed
         self._told_ns = 0
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
+        self._commanded_pub = node.create_publisher(JointStateMsg, "commanded_state", qos.JOINTS)
         self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
         self._state: tuple[BridgeState, bool, tuple[int, int] | None] | None = None  # as it was told
         self._state_ns = 0
@@ -72,6 +86,13 @@ class Telling:
         """The model answered the observation that the chunk names."""
         now_ns = self._node.get_clock().now().nanoseconds
         self.trace.on_chunk(msg.seq, convert.time_to_ns(msg.observation_stamp), now_ns, unseen=True)
+
+    def command(self, now_ns: int, commanded: Commanded) -> None:
+        """Publish what is commanded; call it at every tick, of which some are left out."""
+        self._ticks += 1
+        if self._ticks % self._every == 0:
+            state = JointState(now_ns, self._joint_names, commanded.q, commanded.dq, self._unknown)
+            self._commanded_pub.publish(convert.joint_state_to_msg(state))
 
     def say(self, bridge: Bridge) -> None:
         """Publish the state of the bridge, where it is another one or was not told for a while; call it often."""
