@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, JointState, SafeTrajectory
 from wam_ros.safety.gate import Gate, load_gate_limits
@@ -16,6 +17,12 @@ HOME = np.array(PANDA.home)
 ARM = np.array([1.0] * 7 + [0.0])
 NOW = 1_000 * NS
 DIRECTION = np.array([0.3, 0.2, -0.3, 0.2, 0.1, 0.2, 0.3, -0.01])
+
+
+def test_a_home_beyond_a_limit_is_refused_by_name():
+    home = (*PANDA.home[:3], 0.5, *PANDA.home[4:])
+    with pytest.raises(WamError, match="home of joint 'panda_joint4' is 0.5, beyond its limits -3.0"):
+        load_gate_limits(dataclasses.replace(PANDA, home=home), start_rad=0.02, start_m=0.005)
 
 
 def move(start_ns=NOW, q0=HOME, duration=1.0, direction=DIRECTION):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import require_known
+from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, JointState, SafeTrajectory
 from wam_ros.safety.urdf import read_urdf
@@ -40,10 +40,14 @@ def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -
     """Limits from the URDF (position, velocity) and the embodiment (acceleration).
 
     Raises:
-        WamError: a joint is not in the URDF or lacks a limit.
+        WamError: a joint is not in the URDF, lacks a limit, or has its home beyond it.
     """
     joints = read_urdf(embodiment.urdf_path)
     chosen = [joints[require_known("joint", name, joints)] for name in embodiment.joint_names]
+    for name, joint, home in zip(embodiment.joint_names, chosen, embodiment.home, strict=True):
+        if not joint.lower <= home <= joint.upper:
+            limits = f"{joint.lower:g} to {joint.upper:g}"
+            raise WamError(f"{embodiment.name}: home of joint '{name}' is {home:g}, beyond its limits {limits}")
     return GateLimits(
         embodiment.joint_names,
         np.array([j.lower for j in chosen]),
