@@ -104,6 +104,17 @@ def test_a_picture_of_the_worst(file, tmp_path):
     assert {(46, 158, 79), (214, 40, 40), (42, 111, 219)} <= colours, "green, red and blue"
 
 
+def test_the_sentence_of_a_long_named_pair_is_whole_in_the_picture():
+    picture = pytest.importorskip("wam_ros.safety.picture")
+    pair = "left_robotiq_85_left_finger_tip_link to right_robotiq_85_right_finger_tip_link 0.006 m"
+    sentence = f"chunk 12: cut after 10 of 16 steps, slowed 1.26 times: {'joint ' * 15}; then stops, nearest {pair}"
+    lines = picture.in_lines(sentence).split("\n")
+    assert " ".join(lines) == sentence
+    assert len(lines) == 2
+    assert max(picture._font(14).getlength(line) for line in lines) < picture.WIDTH - 2 * picture.EDGE
+    assert picture.in_lines(4 * sentence).endswith("...")
+
+
 def test_the_worst_come_first(panda, file):
     batch = read_batch(file)
     verdicts = list(judge(panda, batch))
@@ -158,6 +169,17 @@ def test_an_array_that_makes_no_sense_is_named(arrays, tmp_path, changes, words)
         read_batch(tmp_path / "in.npz")
 
 
+@pytest.mark.parametrize(("offset", "value"), [(6, 0xB0), (8, 0x01), (10, 0x63), (-90, 0xFF)])
+def test_damage_is_one_line_whatever_it_does_to_who_reads_the_file(arrays, tmp_path, offset, value):
+    """A version that no zip file has, a password, a way to compress that nobody knows, data that do not unpack."""
+    np.savez_compressed(tmp_path / "in.npz", **arrays)
+    raw = bytearray((tmp_path / "in.npz").read_bytes())
+    raw[raw.index(b"PK\x01\x02") + offset] = value  # of the list of what is in the file
+    (tmp_path / "in.npz").write_bytes(raw)
+    with pytest.raises(WamError, match="not an .npz file of plain arrays"):
+        read_batch(tmp_path / "in.npz")
+
+
 @pytest.mark.parametrize("content", [b"", b"not a file of arrays", b"PK\x03\x04 cut short"])
 def test_a_file_that_is_none_is_one_line(tmp_path, content, capsys):
     (tmp_path / "in.npz").write_bytes(content)
@@ -191,6 +213,31 @@ def test_an_answer_or_a_picture_that_cannot_be_written_is_told_before_the_work(f
     assert capsys.readouterr().err == f"wam: OUT.npz {nowhere}: folder '{nowhere.parent}' does not exist\n"
     assert run("filter", file, tmp_path / "out.npz", "--picture", tmp_path) == 2
     assert capsys.readouterr().err == f"wam: --picture {tmp_path} is a folder; name a file in it\n"
+
+
+def test_a_picture_of_another_kind_is_told_before_the_work(file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("wam_ros.safety.command.read_batch", lambda path: pytest.fail("the work has begun"))
+    assert run("filter", file, tmp_path / "out.npz", "--picture", tmp_path / "worst.xyz") == 2
+    assert capsys.readouterr().err == f"wam: --picture writes .png files, found '{tmp_path / 'worst.xyz'}'\n"
+
+
+@pytest.mark.parametrize(
+    ("out", "picture", "words"),
+    [
+        ("in.png", "worst.png", "OUT.npz in.png is IN.npz"),
+        ("sub/../in.png", "worst.png", "OUT.npz sub/../in.png is IN.npz"),
+        ("out.npz", "in.png", "--picture in.png is IN.npz"),
+        ("out.png", "out.png", "--picture out.png is OUT.npz"),
+    ],
+)
+def test_nothing_is_written_over_the_chunks_or_the_answers(file, tmp_path, capsys, monkeypatch, out, picture, words):
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    before = file.read_bytes()
+    file.rename("in.png")
+    assert run("filter", "in.png", out, "--picture", picture) == 2
+    assert capsys.readouterr().err == f"wam: {words}; name another file\n"
+    assert (tmp_path / "in.png").read_bytes() == before
 
 
 def test_chunks_that_are_not_there_are_named(tmp_path, capsys):

@@ -101,14 +101,13 @@ def filter_file(args: Filter) -> None:
     """Judge a file of chunks, write the answers, say what was found.
 
     Raises:
-        WamError: a file, robot or joint that makes no sense.
+        WamError: a file, robot or joint that makes no sense; an output that is one of the other files.
     """
     from rich.progress import track
 
     if args.picture is not None and importlib.util.find_spec("PIL") is None:
         raise WamError("--picture needs the Python module 'pillow'; install it with `pip install 'wam-ros[view]'`")
-    for option, file in (("OUT.npz", args.out), ("--picture", args.picture)):
-        require_writable(option, file)
+    _require_files(args)
     batch = read_batch(args.chunks)
     safety = SafetyFilter(load_safety_model(load_embodiment(args.embodiment), args.world or None), args.params)
     try:
@@ -123,6 +122,20 @@ def filter_file(args: Filter) -> None:
 
         picture, path = draw(safety.model, batch, verdicts, worst_first(verdicts)), args.picture
         _write(path, lambda: picture.save(path))
+
+
+def _require_files(args: Filter) -> None:
+    """Raise unless what is to be written can be, and nothing is written over the chunks or the answers."""
+    known = {args.chunks.resolve(): "IN.npz"}
+    for option, file in (("OUT.npz", args.out), ("--picture", args.picture)):
+        require_writable(option, file)
+        if file is None:
+            continue
+        if file.resolve() in known:
+            raise WamError(f"{option} {file} is {known[file.resolve()]}; name another file")
+        known[file.resolve()] = option
+    if args.picture is not None and args.picture.suffix.lower() != ".png":
+        raise WamError(f"--picture writes .png files, found '{args.picture}'")
 
 
 def _save(path: Path, data: dict[str, np.ndarray]) -> None:

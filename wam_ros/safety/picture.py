@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +15,7 @@ from wam_ros.safety.verdict import Verdict
 
 MOST = 6  # chunks in one picture
 WIDTH, HEAD, STRIP, NAMES, VIEW, EDGE = 1180, 32, 24, 150, 300, 14  # px
+TITLE, COLUMNS = 38, 165  # px and characters of the sentence of a chunk
 ACCEPTED, CUT, STOP, ARM, BODY, INK = "#2e9e4f", "#d62828", "#2a6fdb", "#8a8f98", "#e6dccb", "#22252a"
 PLANES = (("from above", 0, 1), ("from the side", 0, 2))  # name, horizontal and vertical axis
 LEGEND = (
@@ -28,7 +30,7 @@ Point = tuple[float, float]
 
 def draw(model: SafetyModel, batch: Batch, verdicts: list[Verdict], order: list[int]) -> Image.Image:
     """One row for each of the first chunks of `order`: its joints over time, and the tool seen from two sides."""
-    height = max(len(model.joint_names) * STRIP, VIEW) + 3 * EDGE + 20
+    height = max(len(model.joint_names) * STRIP, VIEW) + 3 * EDGE + TITLE
     shown = order[:MOST]
     image = Image.new("RGB", (WIDTH, HEAD + len(shown) * height), "white")
     pen = ImageDraw.Draw(image)
@@ -38,14 +40,14 @@ def draw(model: SafetyModel, batch: Batch, verdicts: list[Verdict], order: list[
         left += pen.textlength(words, _font(13)) + 2 * EDGE
     for row, i in enumerate(shown):
         top = HEAD + row * height
-        pen.text((EDGE, top + EDGE / 2), _shorten(f"chunk {i}: {verdicts[i].sentence}"), INK, _font(14))
+        pen.text((EDGE, top + EDGE / 2), in_lines(f"chunk {i}: {verdicts[i].sentence}"), INK, _font(14))
         columns = model.order(batch.joint_names)
         q, q0 = batch.positions[i][:, columns], batch.q0[i][columns]
-        joints = (EDGE, top + EDGE + 20, WIDTH - 2 * VIEW - 3 * EDGE, top + EDGE + 20 + len(q0) * STRIP)
+        joints = (EDGE, top + EDGE + TITLE, WIDTH - 2 * VIEW - 3 * EDGE, top + EDGE + TITLE + len(q0) * STRIP)
         _joints(pen, joints, model, q, batch.step_period, verdicts[i])
         for k, plane in enumerate(PLANES):
             left = WIDTH - (2 - k) * (VIEW + EDGE)
-            view = (left, top + EDGE + 20, left + VIEW, top + EDGE + 20 + VIEW)
+            view = (left, top + EDGE + TITLE, left + VIEW, top + EDGE + TITLE + VIEW)
             _tool(pen, view, plane, model, q, q0, verdicts[i])
     return image
 
@@ -170,8 +172,9 @@ def _line(pen: ImageDraw.ImageDraw, points: list[Point], colour: str, width: int
         pen.line(points, fill=colour, width=width)
 
 
-def _shorten(text: str, most: int = 150) -> str:
-    return text if len(text) <= most else text[: most - 3] + "..."
+def in_lines(sentence: str) -> str:
+    """The sentence of a chunk on two lines at most."""
+    return "\n".join(textwrap.wrap(sentence, COLUMNS, max_lines=2, placeholder=" ..."))
 
 
 _font: Callable[[int], ImageFont.ImageFont | ImageFont.FreeTypeFont] = ImageFont.load_default
