@@ -88,9 +88,12 @@ def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> Mark
         t, q = verdict.trajectory.t, verdict.trajectory.q
         accepted, stop = q[t <= verdict.accepted_s + 1e-9], q[t >= verdict.accepted_s - 1e-9]
         nearest = nearest_points(model, q, verdict.nearest_pair)
+    accepted_line, cut_line = tool_path(model, accepted), tool_path(model, verdict.refused)
+    if len(cut_line):  # from where it is left, so that a single step is a line too
+        cut_line = np.concatenate((accepted_line[-1:], cut_line))
     lines = (
-        ("accepted", GREEN, tool_path(model, accepted)),
-        ("cut", RED, tool_path(model, verdict.refused)),
+        ("accepted", GREEN, accepted_line),
+        ("cut", RED, cut_line),
         ("stop", BLUE, tool_path(model, stop)),
         ("nearest", ORANGE, nearest),
     )
