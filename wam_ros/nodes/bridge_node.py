@@ -64,6 +64,7 @@ class BridgeNode(WamNode):
         """Close the gate; what a controller plays comes to its rest, what is streamed is led there."""
         self.destroy_timer(self._timer)
         self._bridge.shut()
+        self._admit_waiting()  # it may be what stops the arm sooner; nothing else passes any more
         while self._bridge.moving:
             self._tick()
             time.sleep(1 / self.params.rate_hz)
@@ -81,10 +82,14 @@ class BridgeNode(WamNode):
 
     def _on_trajectory(self, data: bytes) -> None:
         """Look at it now, or just after the tick that it would hold up: a stream of commands keeps its rhythm."""
-        if self.active and (self._arrived or self._timer.time_until_next_call() < ADMIT_NS):
+        if self.active:
             self._arrived.append(data)
-        elif self.active:
-            self._admit(data)
+            if self._timer.time_until_next_call() >= ADMIT_NS:
+                self._admit_waiting()
+
+    def _admit_waiting(self) -> None:
+        while self._arrived:
+            self._admit(self._arrived.pop(0))
 
     def _admit(self, data: bytes) -> None:
         now_ns = self._now_ns()
@@ -122,20 +127,18 @@ class BridgeNode(WamNode):
     def _on_tick(self) -> None:
         self._telling.periods.on_tick(time.monotonic_ns())
         self._tick()
+        self._admit_waiting()
         self._ticks += 1
         if self._ticks % max(1, round(self.params.rate_hz * POLL_S)) == 0:
             self._outputs.poll()
         if self._ticks % round(self.params.rate_hz) == 0:
             self._telling.tell(self._bridge.closed or self._telling.cause, self._outputs.warnings)
-        while self._arrived:
-            self._admit(self._arrived.pop(0))
 
     def _tick(self) -> None:
         """One look at clocks, controllers and the safety node, and one command where one is streamed."""
         if (joints := self._joints.take()) is not None:
             self._on_joints(joints)
-        now_ns, steady_ns = self._now_ns(), time.monotonic_ns()
-        before = self._bridge.closed
+        now_ns, steady_ns, before = self._now_ns(), time.monotonic_ns(), self._bridge.closed
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)
         self._outputs.stream(now_ns, commanded, self._gate.measured)
         if commanded is not None:
@@ -156,18 +159,16 @@ class BridgeNode(WamNode):
             return
         self._heard = not silence
         if silence:
-            self._telling.complain(silence, f"{silence}: nothing more is forwarded")
-        else:
-            self._telling.cause = ""
-            self.get_logger().info("the safety node is heard")
+            return self._telling.complain(silence, f"{silence}: nothing more is forwarded")
+        self._telling.cause = ""
+        self.get_logger().info("the safety node is heard")
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if not self.active:
             return self._answer(response, False, "the bridge is not active")
         self._bridge.pause(request.data)
-        rest_s = self._gate.rest_in_s(self._now_ns())
-        words = f"paused; the arm is at rest in {rest_s:.2f} s" if request.data else "forwarding again"
-        return self._answer(response, True, words)
+        paused = f"paused; the arm is at rest in {self._gate.rest_in_s(self._now_ns()):.2f} s"
+        return self._answer(response, True, paused if request.data else "forwarding again")
 
     def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         return self._answer(response, *self._homing.start())
@@ -178,11 +179,11 @@ class BridgeNode(WamNode):
         return response
 
     def _figures(self) -> dict[str, object]:
-        player = self._bridge.player
+        player, late = self._bridge.player, self._telling.periods.late
         return {
             "passed": self._passed,
             "refused": self._refused,
-            "overruns": player.overruns if player else self._telling.periods.late(self.params.deadline_s),
+            "overruns": player.overruns if player else late(self.params.deadline_s),
             "controllers": self._outputs.listeners(),
             "rest_in_s": f"{self._gate.rest_in_s(self._now_ns()):.2f}",
             "home": self._homing.step.value,
