@@ -201,8 +201,34 @@ def test_the_arm_is_bound_to_its_plan_until_the_next_one_is_followed():
     s = able(150, lead_s=0.08)
     s.observe(observation(0))
     s.chunk(result(0), T0 + 150 * MS)
-    assert s.timing.delay_steps == 2
+    assert s.timing.delay_steps == 3
     assert s.observe(observation(400)).committed == 3
+
+
+@pytest.mark.parametrize("chunking", ["auto", "replace"])
+@pytest.mark.parametrize("lead_ms", [0, 80, 150])
+@pytest.mark.parametrize("latency_ms", [50, 190, 250, 310, 330, 370, 400, 450, 700])
+def test_what_is_called_feasible_never_runs_out_of_plan_and_all_else_stops_and_thinks(latency_ms, lead_ms, chunking):
+    """A loop at 10 looks a second whose model always takes as long."""
+    given = Abilities(guided=True, prefix=True)
+    s = InferenceSession(
+        PANDA, "m", "ab" * 8, bytes(16), LatencyWindow(20, 0), 0.02, 4, given, chunking, lead_s=lead_ms / 1e3
+    )
+    waits, settled, modes = None, 0, set()
+    for ms in range(0, 30_000, 10):
+        if waits is not None and waits[0] <= ms:
+            (at, seen), waits = waits, None
+            chunk, _ = s.chunk(dataclasses.replace(result(0), observation=seen), T0 + at * MS)
+            modes.add(chunk.chunking_mode) if ms > 10_000 else None
+            if (look := s.next_look()) is not None:
+                waits = at + latency_ms, look[0]
+        if ms % 100 == 0 and (request := s.observe(observation(ms))) is not None and request.predict:
+            waits = ms + latency_ms, observation(ms)
+        settled = s.underruns if ms == 10_000 else settled
+    timing = s.timing
+    assert timing.feasible == (2 * timing.delay_steps <= 8)
+    assert (modes == {ChunkingMode.SYNCHRONOUS}) == (not timing.feasible)
+    assert s.underruns == settled  # none after the delay was known
 
 
 def test_a_look_that_was_given_up_makes_no_chunk_that_begins_now():

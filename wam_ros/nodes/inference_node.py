@@ -141,7 +141,7 @@ class InferenceNode(WamNode):
         if time.monotonic() > self._quiet_until:
             self._say(status.error)
         timing = self._session.timing
-        if timing.delay_steps and str(timing.mode) != self._said_timing:
+        if status.latency_p95_s and str(timing.mode) != self._said_timing:
             self._said_timing = str(timing.mode)
             self.get_logger().info(str(timing))
 

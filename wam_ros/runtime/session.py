@@ -74,9 +74,9 @@ class InferenceSession:
 
     @property
     def timing(self) -> ChunkTiming:
-        """Delay, execution and horizon as measured so far, and the mode they allow."""
+        """Delay until a chunk is followed, execution and horizon as measured so far, and the mode they allow."""
         robot = self._robot
-        delay = self._latency.delay_steps(robot.step_period_s)
+        delay = self._latency.delay_steps(robot.step_period_s, self._lead_s)
         return choose_timing(delay, self._wanted_steps, robot.action_horizon, self.abilities, self._chunking)
 
     def observe(self, observation: Observation) -> Request | None:
@@ -142,8 +142,7 @@ class InferenceSession:
         if ahead is not None:
             return dataclasses.replace(request, ahead=ahead, plan=plan)
         if timing.mode in (ChunkingMode.GUIDED, ChunkingMode.PREFIX):
-            bound = self._latency.delay_steps(self._robot.step_period_s, self._lead_s)
-            committed, prefix = min(bound, len(plan)), timing.mode is ChunkingMode.PREFIX
+            committed, prefix = min(timing.delay_steps, len(plan)), timing.mode is ChunkingMode.PREFIX
             return dataclasses.replace(request, plan=plan, committed=committed, prefix=prefix)
         return request
 
