@@ -17,6 +17,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import TransitionCallbackReturn  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 from wam_ros.msg import Observation  # noqa: E402
 
@@ -180,6 +181,26 @@ def test_an_image_of_an_unknown_encoding_is_reported_not_fatal(make_rig, capfd):
         return any("yuv999" in s for s in said)
 
     rig.spin_until(complained, odd)
+    rig.spin_until(lambda: rig.seen, rig.feed)
+
+
+@pytest.mark.parametrize("tail", [0, 10])
+def test_bytes_that_are_no_image_are_reported_not_fatal(make_rig, capfd, tail):
+    rig = make_rig(grace_s=0.0)
+    rig.start()
+    said = []
+
+    def damaged():
+        rig.feed(views=("front",))
+        header = Image().header
+        header.stamp = rig.robot.get_clock().now().to_msg()
+        rig.cameras["wrist"].publish(serialize_message(header)[:12] + bytes(tail))
+
+    def complained():
+        said.append("".join(capfd.readouterr()))
+        return any(("no Image" if tail else "has no header") in s for s in said)
+
+    rig.spin_until(complained, damaged)
     rig.spin_until(lambda: rig.seen, rig.feed)
 
 

@@ -1,20 +1,25 @@
 """Camera images: the same pixels whatever the encoding, padding or library; hostile ones refused by field."""
 
 import array
+import contextlib
+import struct
 import sys
 import types
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("rclpy")
 
 import cv2
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from wam_ros.core.errors import WamError
 from wam_ros.ros import images
-from wam_ros.ros.convert import image_to_numpy, numpy_to_image
+from wam_ros.ros.convert import image_from_wire, image_to_numpy, numpy_to_image
 
 pytestmark = pytest.mark.ros
 RNG = np.random.default_rng(7)
@@ -115,6 +120,49 @@ def changed(**fields):
 def test_hostile_images_are_refused_by_field(msg, error):
     with pytest.raises(WamError, match=f"^{error}"):
         image_to_numpy(msg)
+
+
+@pytest.mark.parametrize("frame_id", ["", "a", "ab", "abc", "front_optical_frame"])
+@pytest.mark.parametrize("encoding", ["rgb8", "bgra8", "mono16"])
+def test_bytes_that_travelled_hold_the_image_that_was_sent(frame_id, encoding):
+    pixels = {"rgb8": PIXELS, "bgra8": ALPHA, "mono16": GRAY.astype(np.uint16)}[encoding]
+    msg = image(encoding, pixels, padding=3, bigendian=encoding == "mono16")
+    msg.header.frame_id = frame_id
+    found = image_from_wire(serialize_message(msg))
+    for name in ("height", "width", "encoding", "is_bigendian", "step"):
+        assert getattr(found, name) == getattr(msg, name)
+    assert bytes(found.data) == msg.data.tobytes()
+    np.testing.assert_array_equal(image_to_numpy(found), image_to_numpy(msg))
+
+
+def test_big_endian_bytes_are_read_as_such():
+    order = ">"
+    text = struct.pack(order + "I", 4) + b"cam\0"
+    encoding = struct.pack(order + "I", 5) + b"rgb8\0"
+    body = struct.pack(order + "iI", 1, 2) + text + struct.pack(order + "II", 6, 8) + encoding + b"\0" + b"\0\0"
+    body += struct.pack(order + "II", 24, PIXELS.size) + PIXELS.tobytes()
+    found = image_from_wire(b"\0\0\0\0" + body)
+    np.testing.assert_array_equal(image_to_numpy(found), PIXELS)
+
+
+def test_compressed_bytes_are_read_and_what_is_no_image_is_not():
+    msg = CompressedImage(format="png", data=array.array("B", cv2.imencode(".png", PIXELS)[1].tobytes()))
+    found = image_from_wire(serialize_message(msg), compressed=True)
+    np.testing.assert_array_equal(image_to_numpy(found), PIXELS[:, :, ::-1])
+    with pytest.raises(WamError, match="no CompressedImage"):
+        image_from_wire(b"\0\1\0\0" + bytes(3), compressed=True)
+
+
+@given(cut=st.integers(0, 300), noise=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4))
+def test_damaged_bytes_are_an_image_or_a_clear_error(cut, noise):
+    data = bytearray(serialize_message(image("rgb8", PIXELS))[:cut])
+    for at, value in noise:
+        if at < len(data):
+            data[at] = value
+    with contextlib.suppress(WamError):
+        pixels = image_to_numpy(image_from_wire(bytes(data)))
+        assert pixels.ndim == 3
+        assert pixels.dtype == np.uint8
 
 
 def test_a_frame_becomes_a_message_and_comes_back():

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CompressedImage, Image
 from sensor_msgs.msg import JointState as JointStateMsg
@@ -20,6 +21,7 @@ from wam_ros.core.notices import Notice
 from wam_ros.core.types import NS
 from wam_ros.msg import Observation as ObservationMsg
 from wam_ros.ros import convert, qos
+from wam_ros.ros.fields import read_header
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
 from wam_ros.ros.running import keep_memory, run_node
@@ -63,7 +65,7 @@ class CameraNode(WamNode):
             max_age_ns=round(p.max_age_s * NS),
             patience_ns=round(p.patience_s * NS),
             carry_ns=round(p.carry_s * NS),
-            decode=lambda msg: resize(convert.image_to_numpy(msg), robot.image_height, robot.image_width),
+            decode=self._decode,
         )
         suffix = "/compressed" if p.compressed else ""
         self._topics = {c.name: self.resolve_topic_name(c.image_topic + suffix) for c in robot.cameras}
@@ -88,7 +90,7 @@ class CameraNode(WamNode):
         kind = CompressedImage if p.compressed else Image
         for view in self._robot.view_names:
             on_image = functools.partial(self._on_image, view)
-            self._inputs.append(self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE))
+            self._inputs.append(self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE, raw=True))
         self._inputs.append(
             self.create_subscription(JointStateMsg, self._topics[JOINTS], self._on_joints, qos.JOINT_STATES)
         )
@@ -101,9 +103,17 @@ class CameraNode(WamNode):
         while self._inputs:
             self.destroy_subscription(self._inputs.pop())
 
-    def _on_image(self, view: str, msg: Image | CompressedImage) -> None:
-        self._aligner.add_frame(view, convert.time_to_ns(msg.header.stamp), msg)
+    def _on_image(self, view: str, data: bytes) -> None:
+        try:
+            self._aligner.add_frame(view, read_header(data)[0], data)
+        except WamError as error:
+            self._trouble = str(error)
         self._emit()
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        """(H, W, 3) uint8 RGB of the model's size; only frames that are used come this far."""
+        image = convert.image_to_numpy(convert.image_from_wire(data, self.params.compressed))
+        return resize(image, self._robot.image_height, self._robot.image_width)
 
     def _on_joints(self, msg: JointStateMsg) -> None:
         try:

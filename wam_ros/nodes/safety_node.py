@@ -16,7 +16,7 @@ from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
-from wam_ros.ros.fields import read_header
+from wam_ros.ros.fields import HEADER, read_header
 from wam_ros.ros.guarding import SafetyNodeParams, make_machine, make_sender
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
@@ -29,7 +29,6 @@ from wam_ros.safety.following import Rejoining
 from wam_ros.safety.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
 
-HEADER = 16  # bytes at least of a message that begins with one
 ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)  # so that a button is heard whatever it offers
 
 
@@ -97,7 +96,7 @@ class SafetyNode(WamNode):
             taken = self._joints.handle.take_message(JointState, False)
         if taken is not None:
             self._on_joints(taken[0])
-        if len(seen := self._seen.take() or b"") > HEADER:
+        if len(seen := self._seen.take() or b"") >= HEADER:
             self._machine.on_observation(read_header(seen)[0], self._now_ns())
 
     def _on_tick(self) -> None:

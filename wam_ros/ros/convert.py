@@ -37,7 +37,7 @@ from wam_ros.ros.fields import (
     require_size,
     time_to_ns,
 )
-from wam_ros.ros.images import image_to_numpy, numpy_to_image
+from wam_ros.ros.images import image_from_wire, image_to_numpy, numpy_to_image
 from wam_ros.ros.trajectories import (
     sender_from_wire,
     trajectory_from_msg,
@@ -53,6 +53,7 @@ __all__ = [
     "chunk_from_msg",
     "chunk_to_msg",
     "idle_from_msg",
+    "image_from_wire",
     "image_to_numpy",
     "imagined_from_msg",
     "imagined_to_msg",

@@ -15,6 +15,8 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 
 E = TypeVar("E", bound=enum.IntEnum)
+HEADER = 16  # bytes at least of a message that begins with one
+CDR_ORDER = {b"\0\0": ">", b"\0\1": "<"}  # what the first bytes of a plain CDR message say of all numbers in it
 _MAX_NS = 2**31 * NS
 
 
@@ -27,10 +29,35 @@ def read_header(data: bytes) -> tuple[int, str]:
     """Stamp [ns] and frame of a serialised message that begins with a header, without reading the rest of it.
 
     A trajectory of a hundred points takes a millisecond to deserialise; who only wants to know when, need not.
+
+    Raises:
+        WamError: it ends before the header does.
     """
+    if len(data) < HEADER:
+        raise WamError(f"a message of {len(data)} bytes has no header")
     order = "<" if data[1] & 1 else ">"
     sec, nanosec, length = struct.unpack_from(order + "iII", data, 4)
     return sec * NS + nanosec, data[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")
+
+
+def read_string(data: bytes, at: int, order: str) -> tuple[str, int]:
+    """A serialised string, and where it ends.
+
+    Args:
+        data: the whole message.
+        at: where what comes before it ends; the string begins at the next multiple of four.
+        order: of bytes, as `struct` writes it.
+
+    Raises:
+        ValueError: it does not end within the message, or is not UTF-8.
+        struct.error: the message ends before its length.
+    """
+    at += -at % 4
+    (length,) = struct.unpack_from(order + "I", data, at)
+    end = at + 4 + length
+    if end > len(data):
+        raise ValueError("a string that does not end")
+    return data[at + 4 : end - 1 if length else end].decode(), end
 
 
 def ns_to_time(ns: int) -> Time:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import array
 import functools
+import struct
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from wam_ros.core.errors import WamError
-from wam_ros.ros.fields import ns_to_time
+from wam_ros.ros.fields import CDR_ORDER, ns_to_time, read_string
 
 # Encodings that say which colour a number is: bytes per pixel. 16UC1, 32FC1 ... are depth, not pictures.
 PIXEL_BYTES = {
@@ -20,6 +23,18 @@ PIXEL_BYTES = {
     **{f"bayer_{pattern}8": 1 for pattern in ("rggb", "bggr", "gbrg", "grbg")},
     **{"uyvy": 2, "yuyv": 2, "yuv422": 2, "yuv422_yuy2": 2},
 }
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """A `sensor_msgs/Image` whose pixels still lie in the bytes that came; rclpy would copy them twice more."""
+
+    height: int
+    width: int
+    encoding: str
+    is_bigendian: int
+    step: int
+    data: memoryview
 
 
 @functools.cache
@@ -38,7 +53,35 @@ def _bridge() -> Any | None:
     return bridge
 
 
-def image_to_numpy(msg: Image | CompressedImage) -> np.ndarray:
+def image_from_wire(data: bytes, compressed: bool = False) -> ImageView | Image | CompressedImage:
+    """What a raw subscription to images heard.
+
+    Raises:
+        WamError: the bytes are no such message.
+    """
+    kind = CompressedImage if compressed else Image
+    try:
+        order = CDR_ORDER.get(data[:2])
+        return deserialize_message(data, kind) if compressed or order is None else _view(data, order)
+    except (struct.error, ValueError, RuntimeError) as error:
+        raise WamError(f"no {kind.__name__}: {' '.join(str(error).split())}") from error
+
+
+def _view(data: bytes, order: str) -> ImageView:
+    """The fields of a plain CDR message; behind the encoding of four bytes and the stamp of eight is the frame id."""
+    _, at = read_string(data, 12, order)
+    at += -at % 4
+    height, width = struct.unpack_from(order + "II", data, at)
+    encoding, at = read_string(data, at + 8, order)
+    (is_bigendian,) = struct.unpack_from("B", data, at)
+    at += 1 + -(at + 1) % 4
+    step, size = struct.unpack_from(order + "II", data, at)
+    if size > len(data) - at - 8:
+        raise ValueError("it ends before its pixels do")
+    return ImageView(height, width, encoding, is_bigendian, step, memoryview(data)[at + 8 : at + 8 + size])
+
+
+def image_to_numpy(msg: ImageView | Image | CompressedImage) -> np.ndarray:
     """Pixels of a raw or compressed image, (H, W, 3) uint8 RGB.
 
     Raises:
@@ -70,7 +113,7 @@ def numpy_to_image(frame: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
     return msg
 
 
-def _checked_rows(msg: Image) -> np.ndarray:
+def _checked_rows(msg: ImageView | Image) -> np.ndarray:
     """The bytes of the pixels, (H, bytes per row) uint8, without the padding at the end of each row."""
     if msg.encoding not in PIXEL_BYTES:
         raise WamError(f"Image.encoding: '{msg.encoding[:40]}' is not one of {', '.join(PIXEL_BYTES)}")
@@ -84,13 +127,13 @@ def _checked_rows(msg: Image) -> np.ndarray:
     return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)[:, :row]
 
 
-def _from_library(msg: Image, rows: np.ndarray) -> np.ndarray:
+def _from_library(msg: ImageView | Image, rows: np.ndarray) -> np.ndarray:
+    packed = Image(height=msg.height, width=msg.width, encoding=msg.encoding, is_bigendian=msg.is_bigendian)
+    packed.data, packed.step = array.array("B", rows.tobytes()), rows.shape[1]
     if bridge := _bridge():
-        return _guarded(msg.encoding, lambda: bridge.imgmsg_to_cv2(msg, "rgb8"))
+        return _guarded(msg.encoding, lambda: bridge.imgmsg_to_cv2(packed, "rgb8"))
     from rosbags.image import message_to_cvimage
 
-    packed = Image(height=msg.height, width=msg.width, encoding=msg.encoding, is_bigendian=msg.is_bigendian)
-    packed.data = array.array("B", rows.tobytes())
     if not msg.encoding.endswith("16"):
         return _guarded(msg.encoding, lambda: message_to_cvimage(packed, "rgb8"))
     wide = _guarded(msg.encoding, lambda: message_to_cvimage(packed, "rgb16"))

@@ -19,12 +19,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import chunk_number
 from wam_ros.core.types import NS, SafeTrajectory
-from wam_ros.ros.fields import doubles, ns_to_duration, ns_to_time, require_size, time_to_ns
+from wam_ros.ros.fields import CDR_ORDER, doubles, ns_to_duration, ns_to_time, read_string, require_size, time_to_ns
 
 _ROWS = ("positions", "velocities", "accelerations")
 _ENCODING = 4  # bytes in front of what alignment counts
 _Head = tuple[int, str, tuple[str, ...]]  # start [ns], frame id, joint names
-_ORDER = {b"\0\0": ">", b"\0\1": "<"}  # of plain CDR
 
 
 def trajectory_to_msg(trajectory: SafeTrajectory) -> JointTrajectory:
@@ -97,7 +96,7 @@ def trajectory_from_wire(data: bytes) -> SafeTrajectory:
 def sender_from_wire(data: bytes) -> str:
     """Who a trajectory is from, of the bytes that `trajectory_from_wire` has read; empty when it does not say."""
     begin = _ENCODING + 12
-    (length,) = struct.unpack_from(_ORDER.get(data[:2], "<") + "I", data, begin - 4)
+    (length,) = struct.unpack_from(CDR_ORDER.get(data[:2], "<") + "I", data, begin - 4)
     return data[begin : begin + max(0, length - 1)].decode("utf-8", "replace").partition(" of ")[2]
 
 
@@ -139,7 +138,7 @@ def _message(data: bytes) -> JointTrajectory:
 
 def _regular(data: bytes) -> tuple[_Head, np.ndarray, dict[str, np.ndarray]] | None:
     """Head, times [ns] and rows where every point holds positions, velocities and accelerations of all joints."""
-    if (order := _ORDER.get(data[:2])) is None:
+    if (order := CDR_ORDER.get(data[:2])) is None:
         return None
     head, at = _head_from_wire(data, order)
     (count,) = struct.unpack_from(order + "I", data, at)
@@ -160,22 +159,15 @@ def _regular(data: bytes) -> tuple[_Head, np.ndarray, dict[str, np.ndarray]] | N
 
 def _head_from_wire(data: bytes, order: str) -> tuple[_Head, int]:
     """What `_head_to_wire` has written, and where it ends."""
-
-    def string(at: int) -> tuple[str, int]:
-        (length,) = struct.unpack_from(order + "I", data, at)
-        end = at + 4 + length
-        if end > len(data):
-            raise ValueError("a string that does not end")
-        return data[at + 4 : end - 1 if length else end].decode(), end + -end % 4
-
     sec, nanosec = struct.unpack_from(order + "iI", data, _ENCODING)
-    frame, at = string(_ENCODING + 8)
+    frame, at = read_string(data, _ENCODING + 8, order)
+    at += -at % 4
     (count,) = struct.unpack_from(order + "I", data, at)
     names, at = [], at + 4
     for _ in range(count):
-        name, at = string(at)
+        name, at = read_string(data, at, order)
         names.append(name)
-    return (sec * NS + nanosec, frame, tuple(names)), at
+    return (sec * NS + nanosec, frame, tuple(names)), at + -at % 4
 
 
 def _layouts(at: int, sizes: Sequence[int], order: str) -> tuple[np.dtype, np.dtype]:
