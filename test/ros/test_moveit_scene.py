@@ -241,6 +241,7 @@ def test_moveit_that_does_not_start_says_what_it_needs(scene, monkeypatch):
     [
         ({"planes": [Plane(coef=[0.0, 0.0, 1.0, 0.05])]}, "MoveIt mirrors that"),
         ({"primitives": []}, "'odd' has no shape that MoveIt knows"),
+        ({"meshes": [Mesh(vertices=[Point(x=x, y=y, z=0.5) for x in (0.0, 0.1) for y in (0.0, 0.1)])]}, "no volume"),
     ],
 )
 def test_what_moveit_itself_gets_wrong_is_a_doubt(scene, rig, backend, shapes, words):

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wam_ros.core.embodiment import Load
+from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.safety.bounds import Commanded, make_bounds
 from wam_ros.safety.failsafe import Stopper
-from wam_ros.safety.live import ALL, Change
+from wam_ros.safety.live import ALL, Change, require_volume
+from wam_ros.safety.shapes import hull_of
 from wam_ros.safety.world import Cloud, Obstacle
 
 from .rig import MS, Rig
@@ -21,6 +23,8 @@ from .tools import tool_pose
 
 S = SafetyState
 SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s
+
+QUAD = 0.3 * np.array([[0, 0, 0], [1, 0, 0.7], [0, 1, 0.2], [1, 1, 0.9]])  # a plate without thickness
 
 AHEAD = 0.55  # rad; the hand needs about half of it to stop, and is wide
 
@@ -34,6 +38,10 @@ def rig(panda, home):
 
 def box(position, edge: float = 0.05, **more) -> Obstacle:
     return Obstacle("box", (edge,) * 3, tuple(float(x) for x in position), **more)
+
+
+def hull(points) -> Cloud:
+    return Cloud("hull", (), (-0.5, -0.5, 0.5), points=points)
 
 
 def told(rig, obstacle, name: str = "people/1", frame: str = "panda_link0", **more) -> Change:
@@ -146,6 +154,11 @@ def test_one_that_was_to_be_told_again_and_was_not_stops_the_arm_and_is_not_forg
         ({"obstacle": box((1, 0, 0), orientation=(0.0, 0.0, 0.0, np.nan))}, "quaternion"),
         ({"obstacle": Obstacle("sphere", (), (0.0, 0.0, 0.0))}, "1 positive sizes"),
         ({"obstacle": Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=np.full((4, 3), np.nan))}, "finite points"),
+        ({"obstacle": hull(QUAD)}, "no volume"),
+        ({"obstacle": hull(QUAD + 1e-10 * np.eye(4, 3))}, "no volume"),
+        ({"obstacle": hull(QUAD[[0, 1, 0, 1, 0]])}, "no volume"),
+        ({"obstacle": hull(np.ones((8, 3)))}, "no volume"),
+        ({"obstacle": hull(QUAD[:3])}, "no volume"),
         ({"obstacle": None, "refusal": "a marker of type 9"}, "type 9"),
         ({"lifetime_s": np.nan}, "lifetime"),
         ({"stamp_ns": 2 * 10**18}, "future"),
@@ -164,6 +177,19 @@ def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gon
     rig.machine.on_obstacles([Change(odd.name, None)], rig.now)
     assert rig.chunk().report.decision == Decision.PASS
     assert set(rig.machine.model.obstacles) == {"table"}, "the world file is not for others to change"
+
+
+@given(st.integers(0, 10**6), st.floats(-6, 0), st.floats(-3, 2))
+@settings(max_examples=60, deadline=None)
+def test_what_has_a_volume_however_thin_has_a_hull(seed, thin, size):
+    rng = np.random.default_rng(seed)
+    corners = rng.normal(size=(rng.integers(8, 40), 3)) * (1.0, 1.0, 10**thin)
+    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    points = 10**size * corners @ turn
+    require_volume(points, "it")
+    assert hull_of(points, "it").num_points >= 4
+    with pytest.raises(WamError, match="no volume"):
+        require_volume(10**size * (corners * (1, 1, 0)) @ turn, "it")
 
 
 def test_more_than_can_be_watched_are_refused(panda, home, rig):
