@@ -1,7 +1,8 @@
 """What the loop costs without its model: camera stamp -> safe trajectory, frames delivered, and the bridge's period.
 
-Two runs, each with the real camera_node, safety_node and bridge_node in processes of their own and a source of chunks
-in the place of inference_node: first with two VGA cameras and an exact robot, then with the simulated arm.
+Two runs, each with the real camera_node, safety_node and bridge_node in processes of their own and in the place of
+inference_node one that reads the observation and knows its answer: first with two VGA cameras and an exact robot, then
+with the simulated arm.
 
     python benchmark/pipeline.py --seconds 20
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import array
+import itertools
 import json
 import os
 import struct
@@ -89,6 +91,37 @@ def run_drivers(seconds: float) -> None:
         executor.spin_once(timeout_sec=max(0.0, min(task[0] for task in due) - time.monotonic()))
 
 
+def run_answers(seconds: float, embodiment: str, chunk_hz: float) -> None:
+    """Answer observations with chunks at once, until `seconds` have passed."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+    from rclpy.node import Node
+    from wam_ros.msg import ActionChunk as ActionChunkMsg
+    from wam_ros.msg import Observation as ObservationMsg
+
+    from wam_ros.ros import convert, qos
+
+    robot, session = load_embodiment(embodiment), os.urandom(16)
+    rclpy.init(args=[])
+    node, executor = Node("answers"), SingleThreadedExecutor()
+    executor.add_node(node)
+    chunks = node.create_publisher(ActionChunkMsg, "action_chunk", qos.CHUNK)
+    asked: list[Observation] = []  # the first and the newest one that was answered
+    numbers = itertools.count(1)
+
+    def on_observation(msg: Any) -> None:
+        observation = convert.observation_from_msg(msg)
+        if asked and observation.stamp_ns - asked[-1].stamp_ns < NS / chunk_hz * 3 / 4:
+            return
+        asked[1:] = [observation]
+        chunks.publish(convert.chunk_to_msg(sway(robot, next(numbers), asked[0], observation, session)))
+
+    node.create_subscription(ObservationMsg, "observation", on_observation, qos.OBSERVATION)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        executor.spin_once(timeout_sec=0.1)
+
+
 def sway(robot: Embodiment, seq: int, first: Observation, observation: Observation, session: bytes) -> ActionChunk:
     """Part of one endless calm motion about where the arm first stood: every chunk continues the one before."""
     since_s = (observation.stamp_ns - first.stamp_ns) / NS
@@ -108,69 +141,58 @@ def sway(robot: Embodiment, seq: int, first: Observation, observation: Observati
 
 
 class Loop:
-    """Listens to the loop and answers observations with chunks; belongs to one thread.
+    """Listens to the loop; belongs to one thread.
 
     Args:
-        robot: of the loop.
-        chunk_hz: answers per second.
         domain_id: ROS domain.
     """
 
-    def __init__(self, robot: Embodiment, chunk_hz: float, domain_id: int) -> None:
+    def __init__(self, domain_id: int) -> None:
         from diagnostic_msgs.msg import DiagnosticArray
-        from wam_ros.msg import ActionChunk as ActionChunkMsg
 
-        from wam_ros.ros import convert, qos
         from wam_ros.ros.link import Link
 
-        self._robot, self._period_ns = robot, round(NS / chunk_hz)
-        self._convert, self._session = convert, os.urandom(16)
         self.feed = Feed(Trace(), lambda: self.link.joints())
         handlers: dict[str, Callable[[Any, int], None]] = {
             **self.feed.handlers(),
             "observation": self._on_observation,
+            "action_chunk": self._on_chunk,
             "safe_trajectory": self._on_safe,
             "safety_report": self._on_report,
         }
         self.link = Link("pipeline", handlers, domain_id)
-        self._chunks = self.link.node.create_publisher(ActionChunkMsg, "action_chunk", qos.CHUNK)
         self.link.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
         self.bridge: dict[str, str] = {}
-        self._seq, self._first, self.said = 0, None, ""
+        self.said = ""
         self.clear()
 
     def clear(self) -> None:
         """Begin to measure."""
-        self._asked_ns = 0
-        self._camera_ns: dict[int, int] = {}
+        self._camera_ns: dict[int, int] = {}  # by stamp of the observation
+        self._observation_ns: dict[int, int] = {}  # by number of the chunk, like what follows
+        self._safe_ns: dict[int, int] = {}
         self.stamps: list[int] = []  # of the instants observed
         self.frames: set[tuple[int, int]] = set()  # (view, stamp)
-        self.to_safe_ms: list[float] = []
         self.filter_ms: list[float] = []  # the part of it in which the chunk is judged
 
     def _on_observation(self, observation: Observation, published_ns: int) -> None:
-        if observation.stamp_ns - self._asked_ns >= self._period_ns * 3 // 4:
-            self._answer(observation)
         self.stamps.append(observation.stamp_ns)
         self.frames.update(enumerate(observation.frame_stamps_ns))
+        self._camera_ns[observation.stamp_ns] = min(observation.frame_stamps_ns)
         self.feed.observation(observation, published_ns)
-        if observation.stamp_ns == self._asked_ns:
-            self.feed.trace.on_chunk(self._seq, observation.stamp_ns, self._answered_ns)
 
-    def _answer(self, observation: Observation) -> None:
-        self._asked_ns = observation.stamp_ns
-        self._seq += 1
-        self._first = self._first or observation
-        chunk = sway(self._robot, self._seq, self._first, observation, self._session)
-        self._camera_ns[self._seq] = min(observation.frame_stamps_ns)
-        self._chunks.publish(self._convert.chunk_to_msg(chunk))
-        self._answered_ns = time.time_ns()
+    def _on_chunk(self, chunk: ActionChunk, published_ns: int) -> None:
+        self._observation_ns[chunk.seq] = chunk.observation_ns
+        self.feed.chunk(chunk, published_ns)
 
     def _on_safe(self, header: tuple[int, str], published_ns: int) -> None:
+        self._safe_ns.setdefault(chunk_number(header[1]) or 0, published_ns)
         self.feed.safe(header, published_ns)
-        camera_ns = self._camera_ns.pop(chunk_number(header[1]) or 0, None)
-        if camera_ns is not None:
-            self.to_safe_ms.append((published_ns - camera_ns) / 1e6)
+
+    def to_safe_ms(self) -> list[float]:
+        """Camera stamp to safe trajectory, of each chunk; messages of different topics come in any order."""
+        asked = ((safe_ns, self._observation_ns.get(seq, 0)) for seq, safe_ns in self._safe_ns.items())
+        return [(safe_ns - self._camera_ns[ns]) / 1e6 for safe_ns, ns in asked if ns in self._camera_ns]
 
     def _on_report(self, report: SafetyReport, published_ns: int) -> None:
         self.said = report.sentence
@@ -214,14 +236,16 @@ def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dic
     if name == "sim":
         nodes = {"sim_node": {}, **nodes}
     commands = [node_command(node, {"embodiment": robot, **own}) for node, own in nodes.items()]
+    longest = str(seconds + READY_S + 60)
+    answers = (sys.executable, __file__, "--answers", longest, "--embodiment", robot, "--chunk-hz", str(chunk_hz))
+    commands.append(Command("answers", answers))
     if name == "vga":
-        argv = (sys.executable, __file__, "--drivers", str(seconds + READY_S + 60))
-        commands.insert(0, Command("drivers", argv))
+        commands.insert(0, Command("drivers", (sys.executable, __file__, "--drivers", longest)))
     supervisor = Supervisor(commands, folder, env)
     supervisor.start()
     try:
-        loop = Loop(load_embodiment(robot), chunk_hz, domain_id)
-        if not loop.spin(READY_S, lambda: len(loop.to_safe_ms) > 10):
+        loop = Loop(domain_id)
+        if not loop.spin(READY_S, lambda: len(loop.to_safe_ms()) > 10):
             dead = [d.cause for d in supervisor.deaths()]
             raise SystemExit(
                 f"{name}: no safe trajectories after {READY_S:.0f} s ({dead or loop.said}); logs in {folder}"
@@ -231,7 +255,7 @@ def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dic
         before = {c.name: cpu_s(supervisor.pid(c.name)) for c in commands}
         loop.spin(seconds)
         load = {c.name: (cpu_s(supervisor.pid(c.name)) - before[c.name]) / seconds for c in commands}
-        console.print(f"[bold]{name}[/]: {len(loop.to_safe_ms)} chunks answered, logs in {folder}", highlight=False)
+        console.print(f"[bold]{name}[/]: {len(loop.to_safe_ms())} chunks answered, logs in {folder}", highlight=False)
         console.print("processor: " + ", ".join(f"{k} {v:.0%}" for k, v in load.items()), highlight=False)
         stages = loop.feed.trace.summary() | {"of which the filter": percentiles_ms(loop.filter_ms)}
         print_summary(stages, console)
@@ -250,7 +274,7 @@ def figures(name: str, loop: Loop) -> dict[str, Any]:
     """The numbers that have goals."""
     found: dict[str, Any] = {"bridge period error p99 ms": float(loop.bridge.get("period_error_p99_ms", "nan"))}
     if name == "vga":
-        p50, p99 = np.percentile(loop.to_safe_ms, [50, 99])
+        p50, p99 = np.percentile(loop.to_safe_ms(), [50, 99])
         sent = 2 * (1 + round((loop.stamps[-1] - loop.stamps[0]) / NS * CAMERA_HZ))
         found |= {
             "camera to safe trajectory p50 ms": float(p50),
@@ -274,10 +298,14 @@ def main() -> None:
     parser.add_argument("--chunk-hz", type=float, default=10.0, help="chunks per second")
     parser.add_argument("--run", choices=("vga", "sim", "both"), default="both")
     parser.add_argument("--json", default="", help="file for the numbers")
-    parser.add_argument("--drivers", type=float, default=0.0, help=argparse.SUPPRESS)
+    for part in ("--drivers", "--answers"):
+        parser.add_argument(part, type=float, default=0.0, help=argparse.SUPPRESS)
+    parser.add_argument("--embodiment", default="panda", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.drivers:
         return run_drivers(args.drivers)
+    if args.answers:
+        return run_answers(args.answers, args.embodiment, args.chunk_hz)
     console = Console()
     runs = ("vga", "sim") if args.run == "both" else (args.run,)
     results = {name: measure(name, args.seconds, args.chunk_hz, console) for name in runs}
