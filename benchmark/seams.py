@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ from benchmark.seams_plot import plot
 from benchmark.ticks import POINTS, Controllers
 from wam_ros.core.chunks import State, Timeline
 from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow, offered
 from wam_ros.core.policy import Policy, Request, abilities_of
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation
@@ -41,7 +43,7 @@ from wam_ros.train.closed_loop import ENSEMBLE, make_observation
 
 MODES = {"synchronous": "synchronous", "naive": "replace", ENSEMBLE: "replace", "guided": "guided"}
 MODES |= {"trained prefix": "prefix", "look-ahead": "lookahead"}
-DELAYS_MS = (0, 100, 300, 600, 1000)
+DELAYS_MS = (0, 100, 200, 300, 600, 1000)
 START_NS = 10**15
 
 
@@ -256,6 +258,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    if args.plot and importlib.util.find_spec("matplotlib") is None:
+        parser.error("--plot needs matplotlib: pip install matplotlib")
     robot = load_embodiment(load_model_config(args.model).embodiment)
     policy = load_policy(args.model, args.checkpoint, robot)
     if args.demos:
@@ -275,4 +279,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WamError as problem:
+        raise SystemExit(f"error: {problem}") from None
