@@ -1,5 +1,7 @@
 """What the safety filter costs per chunk, per check, and beside the bare library calls of the same work.
 
+    python -m benchmark.safety --json safety.json
+
 Two sets of bare pinocchio and coal calls stand beside it, with nothing around them:
 
 - made: those that the filter itself made for the chunk (inverse dynamics, mass matrices, kinematics, distances),
@@ -19,9 +21,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import coal
@@ -157,8 +161,8 @@ def sampled(model: SafetyModel, t: SafeTrajectory) -> float:
     return float(times_ms(calls, ())[0])
 
 
-def measure(name: str, steps: int, period: float, bodies: str, obstacles: str, repeats: int) -> None:
-    """Print one line, and the checks one by one for hulls."""
+def measure(name: str, steps: int, period: float, bodies: str, obstacles: str, repeats: int) -> dict[str, Any]:
+    """Figures of one setting, the checks one by one for hulls; times in ms."""
     model = load_safety_model(load_embodiment(name))
     remake(model, bodies)
     add_obstacles(model, obstacles)
@@ -174,43 +178,70 @@ def measure(name: str, steps: int, period: float, bodies: str, obstacles: str, r
         made.append(times_ms(replay, (calls,))[0])
     emitted = [v.trajectory for v in verdicts if v.trajectory is not None]
     all_pairs = [sampled(model, t) for t in emitted[: 2 if bodies == "meshes" or obstacles == "points" else 10]]
-    p50, p99, few, many = (np.percentile(took, 50), np.percentile(took, 99), np.median(made), np.median(all_pairs))
-    counts = " ".join(f"{k}:{v}" for k, v in Counter(v.decision.name for v in verdicts).items())
+    return {
+        "embodiment": name,
+        "steps": steps,
+        "joints": len(home),
+        "bodies": bodies,
+        "obstacles": obstacles,
+        "pairs": len(model.pairs.names),
+        "p50_ms": float(np.percentile(took, 50)),
+        "p99_ms": float(np.percentile(took, 99)),
+        "made_ms": float(np.median(made)),
+        "sampled_ms": float(np.median(all_pairs)),
+        "decisions": dict(Counter(v.decision.name.lower() for v in verdicts)),
+        "checks_ms": checks_ms(safety, emitted[0]) if bodies == "hulls" and emitted else {},
+    }
+
+
+def show(found: dict[str, Any]) -> None:
+    """One line, and one for each check."""
+    p50, p99, few, many = (found[f"{key}_ms"] for key in ("p50", "p99", "made", "sampled"))
+    counts = " ".join(f"{k}:{v}" for k, v in found["decisions"].items())
     print(
-        f"{name:9s} {steps}x{len(home):<3d} {bodies:8s} {obstacles:6s} {len(model.pairs.names):4d} pairs"
-        f"  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {p50 / few:5.1f} x made {few:6.2f} ms"
+        f"{found['embodiment']:9s} {found['steps']}x{found['joints']:<3d} {found['bodies']:8s} {found['obstacles']:6s}"
+        f" {found['pairs']:4d} pairs  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {p50 / few:5.1f} x made {few:6.2f} ms"
         f"  {p50 / many:5.2f} x sampled {many:7.1f} ms  {counts}",
         flush=True,
     )
-    if bodies == "hulls" and emitted:
-        print_checks(safety, emitted[0])
+    for name, ms in found["checks_ms"].items():
+        print(f"    {name:16s} {ms:6.3f} ms")
 
 
-def print_checks(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> None:
+def checks_ms(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> dict[str, float]:
     """What each check costs for one trajectory, in the order of the filter: what one works out, the next ones find."""
     checks, took = load_checks("motion"), []
     bounds = make_bounds(safety.model, safety.params, Commanded(t.q[0], t.dq[0], t.ddq[0]))
     for _ in range(repeats):
         motion = Motion(safety.params.sample_s, t.q, t.dq, t.ddq)
         took.append([times_ms(check.check, (motion, bounds))[0] for check in checks])
-    for check, ms in zip(checks, np.median(took, axis=0), strict=True):
-        print(f"    {check.__name__.rsplit('.', 1)[1]:16s} {ms:6.3f} ms for {len(t.t)} samples")
+    names = (check.__name__.rsplit(".", 1)[1] for check in checks)
+    return dict(zip(names, np.median(took, axis=0).tolist(), strict=True))
 
 
 def main() -> None:
+    """Measure every setting that is asked for."""
     global clock
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--embodiment", help="only this one")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embodiment", choices=sorted({name for name, *_ in SETTINGS}), help="only this one")
     parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES), help="only these")
-    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=200, help="chunks of each setting")
     parser.add_argument("--wall", action="store_true", help="time on the wall instead of the processor's")
+    parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args()
+    if args.repeats < 1:
+        parser.error("--repeats must be at least 1")
     clock = time.perf_counter if args.wall else time.process_time
     gc.freeze()
+    facts, found = {"clock": "wall" if args.wall else "processor", "repeats": args.repeats}, []
     for name, steps, period in SETTINGS:
         for bodies in args.bodies if args.embodiment in (None, name) else ():
             for obstacles in BODIES[bodies]:
-                measure(name, steps, period, bodies, obstacles, args.repeats if bodies != "meshes" else 20)
+                repeats = args.repeats if bodies != "meshes" else min(20, args.repeats)
+                found.append(measure(name, steps, period, bodies, obstacles, repeats))
+                show(found[-1])
+                if args.json:  # after every setting: a long run that is ended leaves what it has
+                    args.json.write_text(json.dumps(facts | {"settings": found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
