@@ -281,6 +281,24 @@ def test_frames_are_decoded_while_the_joints_are_awaited_and_only_once():
     assert decoded == [1, 2]
 
 
+def test_a_frame_is_decoded_while_a_later_view_is_awaited_and_only_once():
+    a, decoded = decoding_aligner()
+    a.add_joints(joints(0))
+    a.add_joints(joints(100))
+    for view, value in (("front", 1), ("wrist", 2)):
+        a.add_frame(view, T0 + 90 * MS, value)
+    assert a.poll(T0 + 100 * MS) is not None
+    a.add_frame("front", T0 + 120 * MS, 3)  # before the next instant is due
+    assert a.poll(T0 + 121 * MS) is None
+    a.add_frame("front", T0 + 190 * MS, 4)
+    assert a.poll(T0 + 191 * MS) is None
+    assert decoded == [1, 2, 4]
+    a.add_frame("wrist", T0 + 190 * MS, 5)
+    a.add_joints(joints(200))
+    assert (a.poll(T0 + 200 * MS).frames[:, 0, 0, 0] == [4, 5]).all()
+    assert decoded == [1, 2, 4, 5]
+
+
 def test_a_frame_that_cannot_be_decoded_is_reported_and_the_next_instant_works():
     def decode(value: int) -> np.ndarray:
         if value == 1:

@@ -196,11 +196,14 @@ class ObservationAligner:
         if len(newest) < len(usable):
             return None
         reached = min(newest)
-        if reached >= due:
-            if now_ns >= reached + self._patience_ns or self._joints_reached(reached):
-                return reached
-            for view, stream in self._views.items():  # the joints are awaited anyway
-                self._decoded(view, stream.newest_before(reached))
+        complete = reached >= due
+        if complete and (now_ns >= reached + self._patience_ns or self._joints_reached(reached)):
+            return reached
+        for view, stream in self._views.items():  # something else is awaited anyway
+            i = stream.newest_before(reached if complete else now_ns)
+            if complete or stream.stamps[i] >= due:
+                self._decoded(view, i)
+        if complete:
             return None
         fresh = [t for s in self._views.values() for t in s.stamps if due <= t <= now_ns]
         return max(newest) if fresh and now_ns >= min(fresh) + self._patience_ns else None
