@@ -213,6 +213,8 @@ def test_a_refused_instruction_is_the_users_error_with_the_models_words(session)
 def test_rest_is_known_only_from_joint_states(session, speed, rest):
     session.link.speed = speed
     assert session.at_rest is rest
+    assert session.moving is (rest is False)
+    assert session.joints_ns == (NS if speed is not None else 0)
 
 
 def test_an_arm_that_is_seen_before_its_last_command_has_ended_is_not_at_rest(session):

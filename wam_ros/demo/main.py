@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
 from wam_ros.demo.args import DemoArgs, check_args, free_domain_id, make_log_folder
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.plan import commands, environment
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 READY_S = 120.0  # a cold start on a slow machine
 _REST_FOR_S = 0.2  # a joint that only passes through zero speed does not rest
-_REST_S = 3.0  # longest wait for the arm to rest before the processes are ended
+_REST_S = 3.0  # longest wait for the arm to rest before the processes are ended; longer in slow motion
 
 
 def main(args: DemoArgs) -> int:
@@ -88,16 +89,16 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
     except KeyboardInterrupt:
         code, failure = 130, "stopped by the person"
         console.print("\nstopping")
-        _bring_to_rest(session, supervisor, "", console)
+        _bring_to_rest(session, args.rate, "", console)
     except ProcessDiedError as died:
         if not ready and died.death.returncode > 0:
             raise WamError(f"{died.death.name}: {died.death.error}") from died
         code, failure = 1, str(died)
-        _bring_to_rest(session, supervisor, died.death.name, console)
+        _bring_to_rest(session, args.rate, died.death.name, console)
         _print_death(died.death, supervisor)
     except LoopError as error:
         code, failure = 1, str(error)
-        _bring_to_rest(session, supervisor, "", console)
+        _bring_to_rest(session, args.rate, "", console)
         print(f"wam demo: {error}; logs in {supervisor.folder}", file=sys.stderr)
     finally:
         session.close()
@@ -109,8 +110,8 @@ def _where(args: DemoArgs) -> str:
     return "" if args.headless else f"; open http://localhost:{args.port}"
 
 
-def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console: Console) -> None:
-    """Stop the arm while the processes that can do it still run, and say how long it took."""
+def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -> None:
+    """Stop the arm while the processes that can do it still run, and say how long it took of its own time."""
     if dead == "sim_node":
         console.print("the simulated arm is gone with its process")
         return
@@ -121,26 +122,36 @@ def _bring_to_rest(session: Session, supervisor: Supervisor, dead: str, console:
                 session.link.call("safety_node/estop")
             else:
                 session.link.call("safety_node/arm", data=False)
-        took_s = _wait_for_rest(session)
+        limit_s = _REST_S / min(rate, 1.0)
+        took_s = _wait_for_rest(session, limit_s)
     except KeyboardInterrupt:
         return  # a second Ctrl-C: end the processes now
     if took_s is None:
-        console.print(f"[red]the arm still moves after {_REST_S:.0f} s[/]")
+        console.print(f"[red]the arm still moves after {limit_s:.0f} s[/]")
     else:
         console.print(f"arm at rest after {took_s:.2f} s (safety reported {promised_s:.2f} s)", highlight=False)
 
 
-def _wait_for_rest(session: Session) -> float | None:
-    """Time until the joints began to rest for good, s; None when they do not. At once when nothing is known of them."""
-    started = time.monotonic()
+def _wait_for_rest(session: Session, limit_s: float) -> float | None:
+    """Wait until the arm rests for good; None when it does not within `limit_s` of wall time.
+
+    Returns:
+        The time until its joints stood still, s of the stamps of the joint states. 0 when nothing is known of them.
+    """
+    started, began_ns = time.monotonic(), session.joints_ns
     rested_since: float | None = None
-    while (now := time.monotonic()) - started < _REST_S:
+    still_ns: int | None = None
+    while (now := time.monotonic()) - started < limit_s:
+        if session.moving:
+            still_ns = None
+        elif still_ns is None:
+            still_ns = session.joints_ns
         if session.at_rest is False:
             rested_since = None
         elif rested_since is None:
             rested_since = now
-        elif now - rested_since > _REST_FOR_S:
-            return rested_since - started
+        elif still_ns is not None and now - rested_since > _REST_FOR_S:
+            return (still_ns - began_ns) / NS
         session.link.spin(0.02)
     return None
 

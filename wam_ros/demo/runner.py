@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _SETTLE_S = 10.0  # wall time for the arm to come to rest, in a simulator that may be seconds behind
 _ARM_S = 5.0  # wall time until safety must accept to be armed
+_SCENE_S = 30.0  # wall time until a new scene must have been seen: on a busy machine frames come too old for seconds
 _RETRY_S = 0.1
 _SHOW_S = 1.5  # pause after an episode while somebody watches
 _LATCHED = (SafetyState.FAULT, SafetyState.ESTOP)
@@ -126,10 +127,10 @@ class Runner:
             raise WamError(answer.message)
         # Frames of the scene before may still be on their way: the model must not remember them.
         self._s.sim = None
-        new_scene = self._s.spin_until(lambda: self._s.sim is not None and self._s.sim.seed == seed, _ARM_S)
+        new_scene = self._s.spin_until(lambda: self._s.sim is not None and self._s.sim.seed == seed, _SCENE_S)
         placed_ns = self._s.sim.stamp_ns if self._s.sim else 0
-        if not new_scene or not self._s.spin_until(lambda: self._s.observation_ns > placed_ns, _ARM_S):
-            raise LoopError(f"no camera frame within {_ARM_S:.0f} s of placing the scene of seed {seed}")
+        if not new_scene or not self._s.spin_until(lambda: self._s.observation_ns > placed_ns, _SCENE_S):
+            raise LoopError(f"no camera frame within {_SCENE_S:.0f} s of placing the scene of seed {seed}")
         return str(answer.instruction)
 
     def _arm(self) -> None:

@@ -189,10 +189,20 @@ class Session:
         None before the first joint state. A simulator that is behind tells of an arm at rest before it has moved:
         whoever places the arm then is taken for an arm that does not follow.
         """
-        speed, joints = self.link.joint_speed(), self.link.joints()
-        if speed is None:
+        if self.link.joint_speed() is None:
             return None
-        return speed < AT_REST and time_ns(joints.header.stamp) > self._moving_ns + SETTLED_S * NS
+        return not self.moving and self.joints_ns > self._moving_ns + SETTLED_S * NS
+
+    @property
+    def moving(self) -> bool:
+        """Whether a joint of the newest joint state is not slower than `AT_REST`."""
+        return (self.link.joint_speed() or 0.0) >= AT_REST
+
+    @property
+    def joints_ns(self) -> int:
+        """The arm's own time: stamp of the newest joint state [ns], 0 before the first."""
+        joints = self.link.joints()
+        return 0 if joints is None else time_ns(joints.header.stamp)
 
     def wait_ready(self, timeout_s: float) -> None:
         """Wait until every service is there and every stream flows.
