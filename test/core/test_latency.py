@@ -34,6 +34,11 @@ def test_a_slow_spell_is_forgotten():
     assert window([5.0] * 20 + [0.1] * 20, size=20).percentile(95) == 0.1
 
 
+def test_a_window_in_words_has_percentiles_in_ms():
+    assert str(window(np.arange(1, 101) / 1e3)) == "p50 50.0 p95 95.0 p99 99.0 n 100"
+    assert str(window([])) == "p50 0.0 p95 0.0 p99 0.0 n 0"
+
+
 def test_nothing_measured_is_no_delay():
     assert window([]).percentile(95) == 0.0
     assert window([]).delay_steps(0.1) == 0

@@ -89,6 +89,8 @@ def test_times_of_nothing_can_be_drawn(tmp_path):
     [
         (Latency(seconds=0.0), "--seconds"),
         (Latency(seconds=float("nan")), "--seconds"),
+        (Latency(domain_id=500), "--domain-id must be between 0 and 232"),
+        (Latency(domain_id=-3), "--domain-id"),
         (Latency(plot="latency.png"), r"\.svg"),
         (Latency(bag="/nowhere"), "does not exist"),
         (Latency(command="observation"), "ends in /joint_trajectory, found observation"),

@@ -137,7 +137,7 @@ class Rig:
         joints = JointState(now, PANDA.joint_names, np.linspace(0, 1, n), np.zeros(n), np.zeros(n))
         frames = np.full((2, PANDA.image_height, PANDA.image_width, 3), self.value, np.uint8)
         self.observations.publish(
-            convert.observation_to_msg(Observation(now, PANDA.view_names, frames, (now, now), joints))
+            convert.observation_to_msg(Observation(now, PANDA.view_names, frames, (now, now - 30_000_000), joints))
         )
 
     @property
@@ -336,8 +336,13 @@ def test_diagnostics_say_where_the_time_goes(make_rig):
     heard = []
     rig.peer.create_subscription(DiagnosticArray, "/diagnostics", lambda m: heard.extend(m.status), 10)
     rig.start()
-    rig.spin_until(lambda: heard and rig.chunks and any(v.key == "denoise [ms]" for v in heard[-1].values))
+    values = lambda: {v.key: v.value for v in heard[-1].values} if heard else {}  # noqa: E731
+    stages = ("camera to observation [ms]", "observation to chunk [ms]")
+    rig.spin_until(lambda: "denoise [ms]" in values() and all(int(values()[s].split()[-1]) > 3 for s in stages))
     assert heard[-1].name == "inference_node: colours"
+    camera, model = (float(values()[s].split()[1]) for s in stages)
+    assert 30 < camera < 30_000  # what waits before it comes counts
+    assert 0 < model < 30_000
 
 
 def test_without_observations_the_status_says_so(make_rig):

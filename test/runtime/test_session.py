@@ -85,12 +85,13 @@ def test_surprise_is_the_error_of_the_frame_imagined_for_now():
 
 def test_the_figures_say_where_the_time_goes_and_how_well_the_future_was_imagined():
     s = session()
-    assert set(s.figures()) == {"timing", "underruns"}
+    assert set(s.figures()) == {"timing", "underruns", "observation to chunk [ms]"}
     s.chunk(result(0, imagined=51), T0 + 50 * MS)
     s.observe(observation(400, value=102))
     assert s.figures() == {
         "timing": "mode=REPLACE d=1 s=1 H=8",
         "underruns": "0",
+        "observation to chunk [ms]": "p50 50.0 p95 50.0 p99 50.0 n 1",
         "denoise [ms]": "32.1",
         "imagined frame: squared error": "0.04000",
         "last frame copied: squared error": "0.16000",

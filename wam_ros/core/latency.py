@@ -54,6 +54,11 @@ class LatencyWindow:
         ordered = sorted(self._kept)
         return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
+    def __str__(self) -> str:
+        """Percentiles in ms and how many latencies they are of, as the bridge tells its stages."""
+        figures = (f"p{p} {1e3 * self.percentile(p):.1f}" for p in (50, 95, 99))
+        return f"{' '.join(figures)} n {len(self)}"
+
     def delay_steps(self, step_period_s: float, lead_s: float = 0.0) -> int:
         """Chunk steps that pass, whole or in part, before a chunk arrives: the 95th percentile in steps, rounded up.
 

@@ -106,6 +106,7 @@ def main(args: Latency) -> int:
         WamError: an argument is wrong, or the recording cannot be read.
     """
     require_within("--seconds", args.seconds, 0.1, 86_400)
+    require_within("--domain-id", args.domain_id or 0, 0, 232)  # beyond, DDS ends the process
     if args.plot and not args.plot.endswith(".svg"):
         raise WamError(f"--plot must end in .svg, found {args.plot}")
     if not re.fullmatch(r"/?([A-Za-z]\w*/)+joint_trajectory", args.command, re.ASCII):
@@ -119,7 +120,10 @@ def main(args: Latency) -> int:
     summary = trace.summary()
     console = Console()
     if not summary:
-        console.print("no chunk was followed to its command: does the loop run, armed, on this ROS domain and clock?")
+        console.print(
+            "no chunk was followed to its command: does the loop run, armed, on this ROS domain and clock, with a "
+            "trajectory controller heard on --command? Of streams and actions /diagnostics tells the same."
+        )
         return 1
     print_summary(summary, console)
     if args.plot:

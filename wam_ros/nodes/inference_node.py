@@ -13,9 +13,10 @@ from sensor_msgs.msg import Image
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.notices import Notice
 from wam_ros.core.policy import Policy, abilities_of
-from wam_ros.core.types import ImaginedFuture
+from wam_ros.core.types import NS, ImaginedFuture
 from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.ros import convert, qos
@@ -66,6 +67,7 @@ class InferenceNode(WamNode):
         assert policy is not None
         self._session = make_session(p, self._robot, policy)
         self._notice, self._said_timing = Notice(5.0), ""
+        self._ages = LatencyWindow(p.latency_window, 0)  # of the oldest frame when an observation comes
         self._quiet_until = time.monotonic() + 2.0
         self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
         self._timer = self.create_timer(
@@ -102,6 +104,8 @@ class InferenceNode(WamNode):
             return
         try:
             observation = convert.observation_from_msg(msg)
+            oldest_ns = min(observation.frame_stamps_ns, default=observation.stamp_ns)
+            self._ages.add((self._now_ns() - oldest_ns) / NS)
             request = self._session.observe(observation)
         except WamError as error:
             self._say(f"observation refused: {error}")
@@ -137,7 +141,8 @@ class InferenceNode(WamNode):
             return
         status = self._session.status(self._now_ns(), self._engine.status(), self.params.silence_s)
         self._status.publish(convert.status_to_msg(status))
-        self._diagnostics.publish(self._diagnosis(status.error, self._session.figures()))
+        figures = {"camera to observation [ms]": str(self._ages)} | self._session.figures()
+        self._diagnostics.publish(self._diagnosis(status.error, figures))
         if time.monotonic() > self._quiet_until:
             self._say(status.error)
         timing = self._session.timing

@@ -236,6 +236,7 @@ class InferenceSession:
     def figures(self) -> dict[str, str]:
         """What the newest chunk cost and how well the newest imagined frame came true, for diagnostics."""
         found = {"timing": str(self.timing), "underruns": str(self.underruns)}
+        found["observation to chunk [ms]"] = str(self._latency)
         found |= {f"{stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in self._stages_s.items()}
         if self.surprise is not None:
             found["imagined frame: squared error"] = f"{self.surprise.mse:.5f}"
