@@ -122,6 +122,35 @@ def test_what_is_wrong_is_refused_by_name(case):
     assert gate.commanded(NOW) is None
 
 
+def two_points(seconds, q, dq):
+    """One quintic; every joint but the first rests."""
+    knots = np.array([HOME, HOME]), np.zeros((2, 8)), np.zeros((2, 8))
+    knots[0][:, 0], knots[1][:, 0] = q, dq
+    return SafeTrajectory(NOW, PANDA.joint_names, np.array([0.0, seconds]), *knots)
+
+
+BETWEEN = {
+    "position of joint 'panda_joint1'": two_points(0.5, LIMITS.upper[0] - 0.01, (1.0, 0.0)),
+    "velocity of joint 'panda_joint1'": two_points(1.0, (0.0, 0.9 * LIMITS.velocity[0]), 0.0),
+}
+
+
+@pytest.mark.parametrize("words", BETWEEN)
+def test_limits_hold_between_points_that_lie_far_apart_too(words):
+    gate, wild = make_gate(), BETWEEN[words]
+    assert gate._limit_error(wild) == ""  # at the points all is well
+    sent, reason = gate.admit(wild, NOW, 0)
+    assert sent is None
+    assert words in reason
+    slow = dataclasses.replace(wild, t=4 * wild.t, q=HOME + 0.5 * (wild.q - HOME), dq=wild.dq / 8)
+    assert gate._between_error(slow) == ""
+
+
+def test_the_filters_own_points_are_close_enough_to_need_no_second_look(monkeypatch):
+    monkeypatch.setattr("wam_ros.safety.gate.evaluate", None)
+    assert make_gate().admit(move(), NOW, 0)[1] == ""
+
+
 def test_without_a_recent_joint_state_nothing_starts():
     gate = Gate(LIMITS)
     gate.on_heartbeat(0)

@@ -13,13 +13,15 @@ import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
-from wam_ros.core.interpolation import Curve
+from wam_ros.core.interpolation import Curve, evaluate, segment_coefficients
 from wam_ros.core.types import NS, JointState, SafeTrajectory
 from wam_ros.safety.urdf import read_urdf
 
 SLACK = 1e-3  # share by which a limit may be passed by rounding
 ROUNDING = 1e-5  # rad or m
 REST_SPEED = 1e-4  # rad/s or m/s
+LOOK_S = 0.011  # points closer than this, as the filter's are, leave no room to pass a limit in between
+MAX_LOOKS = 10_000
 MIN_SPACING_NS = 1_000_000  # knots closer than this are merged where two trajectories meet
 
 
@@ -140,8 +142,8 @@ class Gate:
         if reason:
             return None, reason
         trajectory = self._in_order(trajectory)
-        reason = self._limit_error(trajectory) or self._time_error(trajectory, now_ns)
-        reason = reason or self._seam_error(trajectory, now_ns)
+        reason = self._limit_error(trajectory) or self._between_error(trajectory)
+        reason = reason or self._time_error(trajectory, now_ns) or self._seam_error(trajectory, now_ns)
         if reason:
             return None, reason
         joined = self._join(trajectory, now_ns)
@@ -174,24 +176,43 @@ class Gate:
         )
 
     def _limit_error(self, trajectory: SafeTrajectory) -> str:
+        """At the points."""
         lim, names = self.limits, self.limits.joint_names
         if trajectory.dq[-1].any():
             return (
                 f"the trajectory does not end at rest: joint '{names[int(np.abs(trajectory.dq[-1]).argmax())]}' moves"
             )
         span = np.diff(trajectory.t)[:, None]
-        slew = np.abs(np.diff(trajectory.q, axis=0)) - lim.velocity * span * (1 + SLACK)
-        excess = {
-            "position": np.maximum(trajectory.q - lim.upper, lim.lower - trajectory.q) - ROUNDING,
-            "velocity": np.abs(trajectory.dq) - lim.velocity * (1 + SLACK),
-            "acceleration": np.abs(trajectory.ddq) - lim.acceleration * (1 + SLACK),
-            "slew": slew,
+        excess = self._excess(trajectory.q, trajectory.dq)
+        excess["acceleration"] = np.abs(trajectory.ddq) - lim.acceleration * (1 + SLACK)
+        excess["slew"] = np.abs(np.diff(trajectory.q, axis=0)) - lim.velocity * span * (1 + SLACK)
+        return self._passes(excess, trajectory.t)
+
+    def _between_error(self, trajectory: SafeTrajectory) -> str:
+        """On the way from point to point, where they lie far apart."""
+        t = trajectory.t
+        if np.diff(t).max(initial=0.0) <= LOOK_S:
+            return ""
+        at = np.linspace(t[0], t[-1], min(MAX_LOOKS, 2 + int((t[-1] - t[0]) / LOOK_S)))
+        segment = np.clip(np.searchsorted(t, at, side="right") - 1, 0, len(t) - 2)
+        c = segment_coefficients(t, trajectory.q, trajectory.dq, trajectory.ddq, 5)
+        q, dq, _ = evaluate(c[segment], at - t[segment])
+        return self._passes(self._excess(q, dq), at)
+
+    def _excess(self, q: np.ndarray, dq: np.ndarray) -> dict[str, np.ndarray]:
+        lim = self.limits
+        return {
+            "position": np.maximum(q - lim.upper, lim.lower - q) - ROUNDING,
+            "velocity": np.abs(dq) - lim.velocity * (1 + SLACK),
         }
+
+    def _passes(self, excess: dict[str, np.ndarray], t: np.ndarray) -> str:
+        """The first excess (N, A) above zero in words, at times (N,) s."""
         for name, beyond in excess.items():
             if beyond.size and beyond.max() > 0:
                 step, joint = np.unravel_index(int(beyond.argmax()), beyond.shape)
-                at_s = trajectory.t[step]
-                return f"{name} of joint '{names[joint]}' passes its limit by {beyond.max():.3g} at {at_s:.2f} s"
+                words = f"passes its limit by {beyond.max():.3g} at {t[step]:.2f} s"
+                return f"{name} of joint '{self.limits.joint_names[joint]}' {words}"
         return ""
 
     def _time_error(self, trajectory: SafeTrajectory, now_ns: int) -> str:
