@@ -9,13 +9,21 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.srv")
 from builtin_interfaces.msg import Duration, Time
 from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.srv import HoldObject
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.ros.obstacles import MOST_MARKERS, change_from_cloud, changes_from_markers, load_from_request
+from wam_ros.ros import obstacles
+from wam_ros.ros.obstacles import (
+    MOST_MARKERS,
+    change_from_cloud,
+    changes_from_bytes,
+    changes_from_markers,
+    load_from_request,
+)
 from wam_ros.safety.live import ALL, LiveWorld
 from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
@@ -107,6 +115,22 @@ def test_what_is_no_obstacle_is_refused_by_name(odd, word):
 def test_too_many_markers_are_refused_as_one():
     (change,) = changes_from_markers(MarkerArray(markers=[marker()] * (MOST_MARKERS + 1)))
     assert "at most" in change.refusal
+
+
+def test_markers_without_end_are_refused_before_their_reading_silences_who_watches_the_arm(monkeypatch):
+    most = serialize_message(MarkerArray(markers=[marker()] * MOST_MARKERS))
+    assert len(changes_from_bytes(most)) == MOST_MARKERS
+    lines = Marker(type=Marker.LINE_LIST, points=[Point()] * 50_000)
+    endless = serialize_message(MarkerArray(markers=[lines]))
+    monkeypatch.setattr(obstacles, "deserialize_message", lambda *_: pytest.fail("it was read"))
+    (change,) = changes_from_bytes(endless)
+    assert "bytes of markers, at most" in change.refusal
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"\0\1\0\0\xff\xff\xff\x7f"])
+def test_bytes_that_are_no_markers_are_refused(data):
+    (change,) = changes_from_bytes(data)
+    assert "no markers" in change.refusal
 
 
 @pytest.mark.parametrize("kind", [PointField.FLOAT32, PointField.FLOAT64])

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import PointCloud2, PointField
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -24,9 +25,20 @@ from wam_ros.srv import HoldObject
 CLOUD = "points"  # name of the obstacle that a point cloud is
 TOPIC = "obstacle_points"  # where it is heard
 MOST_MARKERS = 1000
+MOST_BYTES = 500_000  # of one message of markers: an emergency stop waits while it is read
 MOST_POINTS = 300_000  # of one message: 50 ms of work for the thread that watches the arm
 FAR = 50.0  # m; points farther from the origin of their frame are not in reach of any arm
 IDENTITY = (1.0, 0.0, 0.0, 0.0)
+
+
+def changes_from_bytes(data: bytes) -> list[Change]:
+    """Those of a serialised `MarkerArray`, which is not read when it is too large to be one of obstacles."""
+    if len(data) > MOST_BYTES:
+        return [Change("markers", None, refusal=f"{len(data)} bytes of markers, at most {MOST_BYTES} are read")]
+    try:
+        return changes_from_markers(deserialize_message(data, MarkerArray))
+    except Exception as error:  # bytes of anybody must not end the process that watches the arm
+        return [Change("markers", None, refusal=f"no markers: {type(error).__name__} {str(error)[:80]}")]
 
 
 def changes_from_markers(msg: MarkerArray) -> list[Change]:
@@ -185,13 +197,15 @@ class ObstacleTopics:
     ) -> None:
         self._node, self._machine, self._emit, self._serve = node, machine, emit, serve
         self._voxel_m, self._lifetime_s = voxel_m, lifetime_s
-        node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.STATUS)
-        node.create_subscription(MarkerArray, "obstacles", self._on_markers, qos.LATCHED, event_callbacks=qos.quiet())
+        for profile, events in ((qos.STATUS, None), (qos.LATCHED, qos.quiet())):
+            node.create_subscription(
+                MarkerArray, "obstacles", self._on_markers, profile, event_callbacks=events, raw=True
+            )
         node.create_subscription(PointCloud2, TOPIC, self._on_cloud, qos.JOINT_STATES)
         node.create_service(HoldObject, "~/hold", self._on_hold)
 
-    def _on_markers(self, msg: MarkerArray) -> None:
-        self._tell(changes_from_markers(msg))
+    def _on_markers(self, data: bytes) -> None:
+        self._tell(changes_from_bytes(data))
 
     def _on_cloud(self, msg: PointCloud2) -> None:
         self._tell([change_from_cloud(msg, self._voxel_m, self._lifetime_s)])
