@@ -11,7 +11,7 @@ pytest.importorskip("wam_ros.msg")
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import JointState
-from std_srvs.srv import SetBool
+from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from wam_ros.msg import SafetyReport as SafetyReportMsg
 
@@ -238,6 +238,8 @@ def test_it_tells_its_state_at_every_change_and_to_whoever_comes_late(arena, rig
     arena.until(lambda: states[-1].forwarding == Forwarding.UNHEARD)
     rig.node.trigger_deactivate()
     assert not arena.call(SetBool, "bridge_node/pause", data=False).success
+    home = arena.call(Trigger, "bridge_node/home")
+    assert (home.success, home.message) == (False, "the bridge is not active")
     late = []
     hear = lambda m: late.append(convert.bridge_state_from_msg(m))  # noqa: E731
     arena.observer.create_subscription(DiagnosticStatus, "bridge_state", hear, qos.LATCHED)

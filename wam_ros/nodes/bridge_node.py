@@ -24,6 +24,7 @@ from wam_ros.ros.outputs import Outputs
 from wam_ros.ros.running import run_node
 
 POLL_S = 0.2  # between two looks for controllers that have appeared
+INACTIVE = False, "the bridge is not active"
 ADMIT_NS = 1_500_000  # about what it takes to admit a trajectory
 
 
@@ -94,8 +95,7 @@ class BridgeNode(WamNode):
     def _admit(self, data: bytes) -> None:
         now_ns = self._now_ns()
         try:
-            proposed = convert.trajectory_from_wire(data)
-            sender = convert.sender_from_wire(data)
+            proposed, sender = convert.trajectory_from_wire(data), convert.sender_from_wire(data)
             trajectory, reason = self._bridge.admit(proposed, now_ns, time.monotonic_ns(), sender)
         except WamError as error:
             trajectory, reason = None, f"malformed trajectory: {error}"
@@ -165,13 +165,13 @@ class BridgeNode(WamNode):
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         if not self.active:
-            return self._answer(response, False, "the bridge is not active")
+            return self._answer(response, *INACTIVE)
         self._bridge.pause(request.data)
         paused = f"paused; the arm is at rest in {self._gate.rest_in_s(self._now_ns()):.2f} s"
         return self._answer(response, True, paused if request.data else "forwarding again")
 
     def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, *self._homing.start())
+        return self._answer(response, *(self._homing.start() if self.active else INACTIVE))
 
     def _answer(self, response, success: bool, message: str):
         response.success, response.message = success, message
