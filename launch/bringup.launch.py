@@ -91,8 +91,26 @@ def declare_arguments() -> list[DeclareLaunchArgument]:
 
 
 def end_together(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
-    """When one node of the loop ends, all end: what the arm was last told brings it to rest."""
-    return None if context.is_shutdown else Shutdown(reason=f"{event.process_name} ended")
+    """When one node of the loop ends, all end: what the arm was last told brings it to rest.
+
+    Raises:
+        RuntimeError: it failed or was killed. The launch then ends all as well, and itself with exit code 1.
+    """
+    if context.is_shutdown:
+        return None
+    if event.returncode:
+        raise RuntimeError(f"{event.process_name} ended with exit code {event.returncode} (see above)")
+    return Shutdown(reason=f"{event.process_name} ended")
+
+
+def require_file(name: str, path: str) -> None:
+    """Refuse a file that is not there: what a launch leaves out with a warning may be somebody's limits.
+
+    Raises:
+        RuntimeError: naming argument and path.
+    """
+    if path and not Path(path).is_file():
+        raise RuntimeError(f"{name} '{path}' does not exist")
 
 
 def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -> LifecycleNode:
@@ -170,6 +188,8 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """What the argument values mean; an unknown embodiment fails here with the names there are."""
     values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
     load_embodiment(values["embodiment"])
+    for name in ("params_file", "controllers_file"):
+        require_file(name, values[name])
     robot_keys = ["embodiment", "namespace", "tf_prefix", "robot_state_publisher", "robot_ip", "sim"]
     robot_keys += ["use_mock_hardware", "controller", "controllers_file"]
     entities: list[LaunchDescriptionEntity] = [

@@ -10,7 +10,8 @@ pytest.importorskip("launch_ros", reason="launch and launch_ros are not installe
 
 import itertools
 
-from launch.actions import ExecuteProcess, IncludeLaunchDescription, LogInfo, SetEnvironmentVariable
+from launch.actions import ExecuteProcess, IncludeLaunchDescription, LogInfo, SetEnvironmentVariable, Shutdown
+from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
@@ -164,6 +165,12 @@ def test_the_users_parameters_come_last(prefix, tmp_path):
     assert Bringup(params_file=str(mine)).parameters("bridge_node")["embodiment"] == "other"
 
 
+@pytest.mark.parametrize("name", ["params_file", "controllers_file"])
+def test_a_file_of_parameters_that_is_not_there_is_refused_and_not_left_out(prefix, name):
+    with pytest.raises(RuntimeError, match=f"{name} '/nowhere/mine.yaml' does not exist"):
+        Bringup(**{name: "/nowhere/mine.yaml"})
+
+
 def test_camera_images_get_a_transport_unless_the_user_chose_one(prefix, monkeypatch):
     Bringup()
     assert os.environ.pop(profile_variable()).endswith("config/fastdds.xml")
@@ -265,6 +272,18 @@ def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix
     b = Bringup(view="true")
     ending = {name for name, node in b.nodes().items() if node._ExecuteLocal__on_exit is not None}
     assert ending == {"sim_node", "camera_node", "inference_node", "safety_node", "bridge_node"}
+
+
+def test_a_node_that_fails_or_is_killed_makes_the_launch_fail_and_one_that_was_asked_to_end_does_not(prefix):
+    b = Bringup()
+    on_exit = b.nodes()["camera_node"]._ExecuteLocal__on_exit
+    ended = {"action": None, "name": "camera_node-2", "cmd": [], "cwd": None, "env": None, "pid": 1}
+    for code in (1, -9):
+        with pytest.raises(RuntimeError, match=f"camera_node-2 ended with exit code {code}"):
+            on_exit(ProcessExited(**ended, returncode=code), b.context)
+    assert isinstance(on_exit(ProcessExited(**ended, returncode=0), b.context), Shutdown)
+    b.context._set_is_shutdown(True)
+    assert on_exit(ProcessExited(**ended, returncode=1), b.context) is None
 
 
 def test_python_of_the_checkout_is_not_hidden_by_the_launch_folder():
