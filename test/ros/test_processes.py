@@ -133,7 +133,8 @@ class Loop:
         self.arena.processes[name].send_signal(number)
         self.arena.until(self.arm.at_rest, seconds=20.0)
         self.arena.spin(0.3)
-        by_s = max(r.stamp_ns / NS + r.stop_time_s for r in self.reports[max(0, before - 20) :])
+        told = [r for r in self.reports[max(0, before - 20) :] if r.stop_time_s > 0]  # of motion, not of rest since
+        by_s = max(r.stamp_ns / NS + r.stop_time_s for r in told)
         q, t = self.arm.path()
         moved = t[1:][np.abs(np.diff(q, axis=0)).max(axis=1) > 3e-4]
         assert moved.max() < by_s + LAG_S
