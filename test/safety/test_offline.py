@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from wam_ros import cli
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision
 from wam_ros.safety.bounds import Commanded
@@ -113,6 +114,15 @@ def test_the_sentence_of_a_long_named_pair_is_whole_in_the_picture():
     assert len(lines) == 2
     assert max(picture._font(14).getlength(line) for line in lines) < picture.WIDTH - 2 * picture.EDGE
     assert picture.in_lines(4 * sentence).endswith("...")
+
+
+def test_the_name_of_a_joint_is_whole_beside_its_strip_and_a_longer_one_keeps_its_end():
+    picture = pytest.importorskip("wam_ros.safety.picture")
+    for name in load_embodiment("bimanual").joint_names:
+        assert picture.label(name) == name
+    long = "right_gripper_right_inner_knuckle_joint"
+    assert long.endswith(picture.label(long))
+    assert 0.8 * picture.NAMES < picture._font(11).getlength(picture.label(long)) < picture.NAMES
 
 
 def test_the_worst_come_first(panda, file):

@@ -65,7 +65,7 @@ def _joints(
         y0 = top + k * STRIP
         pen.rectangle((left, y0, right, y0 + STRIP - 3), outline="#d5d8dd")
         offends = verdict.first is not None and verdict.first.joint == name
-        pen.text((box[0], y0 + 3), name[-22:], CUT if offends else INK, _font(11))
+        pen.text((box[0], y0 + 3), label(name), CUT if offends else INK, _font(11))
 
         def at(s: float, value: float, k: int = k, y0: int = y0) -> Point:
             share = np.clip((value - low[k]) / (high[k] - low[k]), 0, 1)
@@ -170,6 +170,11 @@ def _dot(pen: ImageDraw.ImageDraw, at: Point, colour: str) -> None:
 def _line(pen: ImageDraw.ImageDraw, points: list[Point], colour: str, width: int = 2) -> None:
     if len(points) > 1:
         pen.line(points, fill=colour, width=width)
+
+
+def label(name: str) -> str:
+    """As much of a joint's name, from its end, as has room beside its strip."""
+    return next(name[k:] for k in range(len(name) + 1) if _font(11).getlength(name[k:]) <= NAMES - 6)
 
 
 def in_lines(sentence: str) -> str:
