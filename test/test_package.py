@@ -71,18 +71,24 @@ def test_the_manifest_is_an_interface_package_under_the_licence_of_the_file():
     assert "Apache License" in (ROOT / "LICENSE").read_text()
 
 
+def imports(*paths):
+    """Top-level modules that the files import."""
+    found = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+            found |= {n.partition(".")[0] for n in names}
+    return found
+
+
 def ros_imports():
     """Top-level modules that wam_ros.ros, wam_ros.nodes and the launch files import and that ROS brings."""
     known = {
         *("rclpy", "cv_bridge", "launch", "launch_ros", "moveit", "tf2_ros"),
         *("ament_index_python", "rcl_interfaces", "builtin_interfaces"),
     }
-    found = set()
-    for path in [*(ROOT / "wam_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
-            names += [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
-            found |= {n.partition(".")[0] for n in names}
+    found = imports(*(ROOT / "wam_ros").rglob("*.py"), *(ROOT / "launch").glob("*.py"))
     return {n for n in found if n in known or re.search(r"_(msgs|srvs)$", n)}
 
 
@@ -91,6 +97,12 @@ def test_every_ros_package_that_is_imported_is_a_dependency():
     declared = {e.text for tag in tags for e in manifest().iter(tag)}
     renamed = {"moveit": "moveit_py"}
     assert {renamed.get(n, n) for n in ros_imports()} - declared == set()
+
+
+def test_what_only_the_tests_import_comes_with_the_manifest_too():
+    tools = imports(*(ROOT / "test").rglob("*.py")) & {"pytest", "hypothesis", "pytest_rerunfailures"}
+    assert "pytest" in tools
+    assert {f"python3-{name}" for name in tools} <= {e.text for e in manifest().iter("test_depend")}
 
 
 def test_cmake_depends_on_what_the_messages_use():
