@@ -16,7 +16,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.srv import HoldObject
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.ros import obstacles
+from wam_ros.ros.guarding import SafetyNodeParams, make_machine
 from wam_ros.ros.obstacles import (
     MOST_MARKERS,
     change_from_cloud,
@@ -206,3 +208,11 @@ def test_a_request_to_hold_says_what_a_load_is():
     )
     request.release = True
     assert load_from_request(request) is None
+
+
+def test_a_world_with_a_plate_that_has_no_hull_does_not_configure_the_safety_node(tmp_path):
+    (tmp_path / "plate.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nf 1 2 3\nf 2 3 4\n")
+    world = tmp_path / "world.yaml"
+    world.write_text("obstacles: {plate: {shape: mesh, mesh: plate.obj, size: [1, 1, 1], position: [2, 0, 0]}}")
+    with pytest.raises(WamError, match="'plate'.*no volume"):
+        make_machine(SafetyNodeParams(world=str(world)), SafetyParams())

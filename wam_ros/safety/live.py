@@ -14,9 +14,9 @@ from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.pose import make_pose, placed
 from wam_ros.safety.shapes import hull_of
+from wam_ros.safety.solid import require_volume
 from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
 
-FLAT = 1e-7  # of the largest coordinate; the hull of what is thinner ends the process in qhull
 ALL = "*"  # name of everything that one source has told; `a/*` is all of it that is called `a/` and a last part
 
 
@@ -148,16 +148,6 @@ def _means(change: Change, name: str) -> bool:
     """Whether a removal is about an obstacle."""
     folder, _, last = change.name.rpartition("/")
     return change.name in (ALL, name) or (last == ALL and name.rpartition("/")[0] == folder)
-
-
-def require_volume(points: np.ndarray, where: str) -> None:
-    """Raise `WamError` unless finite points (N, 3) m lie in more than a plane: what is flat has no hull."""
-    if len(points) > 3:
-        centred = points - points.mean(axis=0)
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        if np.ptp(centred @ axes, axis=0).min() > FLAT * np.abs(points).max():
-            return
-    raise WamError(f"{where}: its points have no volume; give it a thickness")
 
 
 def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:
