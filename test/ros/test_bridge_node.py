@@ -262,6 +262,17 @@ def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
     assert "panda_finger_joint1" in capfd.readouterr().err
 
 
+def test_every_cause_is_told_at_once_also_just_after_another_and_a_flood_is_not(arena, rig, capfd, monkeypatch):
+    monkeypatch.setattr("wam_ros.ros.diagnosis.AGAIN_NS", 1000 * NS)
+    for cause in ("the arm is 1.0 s late", "the gripper's goal was refused", "the arm is 2.0 s late"):
+        rig.node._telling.complain(cause)
+    arena.until(lambda: rig.complained("gripper") and rig.complained("1.0 s late"))
+    assert capfd.readouterr().err.count("late") == 1
+    for k in range(100):
+        rig.node._telling.complain(f"joint '{'x' * k}' is unknown")
+    assert capfd.readouterr().err.count("is unknown") < 10
+
+
 def test_a_second_bridge_is_told_by_the_names_of_both_topics_and_so_is_a_stranger_at_the_controller(arena, rig, capfd):
     def warnings():
         return [v.value for d in rig.diagnostics for v in d.status[0].values if v.key.startswith("warning")]

@@ -22,7 +22,9 @@ from wam_ros.safety.player import Commanded
 COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy
 KEPT = 2000
 STATE_NS = 200_000_000  # longest time between two words about the state
-TOLD_NS = 200_000_000  # least time between two diagnostics that complaints ask for
+AGAIN_NS = 1_000_000_000  # least time between two complaints that differ in numbers only
+MOST = 10  # different ones in that time
+NO_DIGITS = str.maketrans("", "", "0123456789")
 
 
 class Periods:
@@ -75,7 +77,7 @@ class Telling:
         self._every, self._ticks = max(1, round(rate_hz / COMMANDED_HZ)), 0
         self.periods, self.trace = Periods(rate_hz), Trace(1000)
         self.cause = ""  # of the newest refusal or failure; empty after a trajectory that passed
-        self._told_ns = 0
+        self._said_ns: dict[str, int] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._commanded_pub = node.create_publisher(JointStateMsg, "commanded_state", qos.JOINTS)
         self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
@@ -106,15 +108,18 @@ class Telling:
         self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware, idle))
 
     def complain(self, cause: str, words: str = "") -> None:
-        """Say what is wrong, in the log and at once on /diagnostics, both not more often than anybody can read."""
+        """Say what is wrong in the log and on /diagnostics: at once, then not more often than anybody can read."""
         self.cause = cause
-        self._node.get_logger().error(words or cause, throttle_duration_sec=1.0)
-        if time.monotonic_ns() - self._told_ns > TOLD_NS:
-            self.tell(cause)
+        subject, steady_ns = cause.translate(NO_DIGITS), time.monotonic_ns()
+        recent = {said: ns for said, ns in self._said_ns.items() if steady_ns - ns < AGAIN_NS}
+        if subject in recent or len(recent) >= MOST:
+            return
+        self._said_ns = {**recent, subject: steady_ns}
+        self._node.get_logger().error(words or cause)
+        self.tell(cause)
 
     def tell(self, cause: str, warnings: Sequence[str] = ()) -> None:
         """Publish; `cause` is why nothing is forwarded."""
-        self._told_ns = time.monotonic_ns()
         name, msg = self._node.get_name(), DiagnosticArray()
         msg.header.stamp = self._node.get_clock().now().to_msg()
         values = {**self._figures(), **self.periods.figures()}
