@@ -73,3 +73,15 @@ def test_rate_delay_and_imagination_in_the_readme_are_what_was_measured():
         f"by {unseen[0]:.1f} and {unseen[1]:.1f} dB",
     ):
         assert words in text, words
+
+
+def test_the_table_of_delays_is_what_was_measured():
+    still, nudged = results("delays")["scenes"].values()
+    text = (ROOT / "docs" / "timing.md").read_text()
+    for mode, row in still.items():
+        cells = (
+            f"{c['success']}, {nudged[mode][k]['success']}" if c["possible"] else "stops and thinks"
+            for k, c in row.items()
+        )
+        assert f"| {mode} | {' | '.join(cells)} |" in text
+        assert {c["episodes"] for c in (*row.values(), *nudged[mode].values()) if c["possible"]} == {20}
