@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +34,7 @@ class FakeLoop:
         self.refusals = self.cooling = 0
         self.fault_at_s = None
         self.stuck = False
+        self.braking_violates = 0  # steps beyond the velocity limit between disarming and rest
         self.latency, self.imagination, self.chunk_rate = Trace(), ImaginationTracker(), RateMeter()
 
     def instruct(self, text):
@@ -56,6 +58,8 @@ class FakeLoop:
             return SimpleNamespace(success=False, message="not reset: wait")
         elif (name == "arm" and self.safety == SafetyState.ARMED) or name == "reset":
             self.safety = SafetyState.HOLD
+            if self.braking_violates:
+                self.sim = replace(self.sim, violations={"velocity": self.braking_violates})
         elif name == "reset_episode":
             colour = fields["colour"] or "red"
             self.scene, self.t_s = (fields["seed"], colour), 0.0
@@ -110,6 +114,13 @@ def test_each_seed_is_placed_instructed_and_only_then_armed_and_disarmed_again()
         )
     ] + [("arm", False)]  # fmt: skip
     assert loop.safety == SafetyState.HOLD
+
+
+def test_limits_exceeded_on_the_way_to_rest_count_for_the_episode_that_ended():
+    loop = FakeLoop()
+    loop.braking_violates = 3
+    results = run(loop, episodes=2, seed=7)
+    assert [r.violations for r in results] == [{"velocity": 3}, {"velocity": 3}]
 
 
 def test_swapping_names_another_block_on_the_same_scene():

@@ -39,7 +39,7 @@ class EpisodeResult:
     chunks: int
     decisions: dict[str, int]  # safety's decision -> chunks
     stops: dict[str, int]  # reason -> times the arm was stopped
-    violations: dict[str, int]  # limit -> simulated steps beyond it
+    violations: dict[str, int]  # limit -> simulated steps beyond it, until the arm was at rest again
     note: str = ""  # why it was stopped
 
 

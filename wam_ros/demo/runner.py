@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,9 @@ class Runner:
         self._s.call("safety_node/arm", data=False)
         if not self._s.spin_until(self._at_rest, _SETTLE_S):
             raise LoopError(f"the arm did not come to rest within {_SETTLE_S:.0f} s of disarming")
+        sim = self._s.sim
+        if self.results and sim is not None and sim.seed == self.results[-1].seed:  # its way to rest is measured, too
+            self.results[-1] = replace(self.results[-1], violations=dict(sorted(sim.violations.items())))
 
     def _at_rest(self) -> bool:
         return self._s.safety != SafetyState.ARMED and self._s.at_rest is True
