@@ -338,6 +338,8 @@ WRONG = {
     "unknown controller 'joint_trajectori'": {"controller": "joint_trajectori"},
     "unknown controller 'gripper_comand'": {"gripper": "gripper_comand"},
     "drives a gripper": {"controller": "gripper_command"},
+    "'my arm' is no name": {"controller_name": "my arm"},
+    "'2nd' is no name": {"gripper": "joint_trajectory", "gripper_name": "2nd"},
     "unknown embodiment 'pamda'": {"embodiment": "pamda"},
     "rate_hz is 50": {"controller": "forward_position", "rate_hz": 50.0},
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 from rclpy.node import Node
 
@@ -32,7 +34,7 @@ class Outputs:
         rate_hz: ticks per second.
 
     Raises:
-        WamError: an unknown kind, one that does not fit, or a rate too low for a stream.
+        WamError: an unknown kind, one that does not fit, a name that is none, or a rate too low for a stream.
     """
 
     def __init__(
@@ -44,6 +46,9 @@ class Outputs:
         fingers = np.isin(embodiment.joint_names, embodiment.gripper_joints)
         if arm in GRIPPERS:
             raise WamError(f"controller '{arm}' drives a gripper: give it as gripper:={arm}")
+        for name in filter(None, (*names, options.gripper_action)):
+            if not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", name, re.ASCII):
+                raise WamError(f"controller '{name}' is no name in ROS: letters, digits, _ and / only")
         if gripper and not fingers.any():
             raise WamError(f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints")
         driven = everything[~fingers] if gripper else everything
