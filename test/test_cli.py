@@ -102,8 +102,8 @@ def test_a_missing_library_is_one_line_with_the_remedy(run, capsys, monkeypatch)
     monkeypatch.setattr(sys.modules["fake_command_module"], "run", lambda _: importlib.import_module("mujoco"))
     monkeypatch.setitem(cli.COMMANDS, "fake", cli.Command("a fake", "fake_command_module:Args", run, "torch,sim"))
     assert cli.main(["fake"]) == 2
-    said = "wam: `wam fake` needs the Python module 'mujoco'; install it with `pip install 'wam-ros[torch,sim]'`"
-    assert capsys.readouterr().err == said + ", or run `make setup`\n"
+    said = "wam: `wam fake` needs the Python module 'mujoco'; in the repository run `pip install '.[torch,sim]'`"
+    assert capsys.readouterr().err == said + " or `make setup`\n"
 
 
 def test_a_missing_part_of_the_package_itself_is_no_matter_of_installing(monkeypatch):

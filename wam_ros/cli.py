@@ -122,7 +122,7 @@ def _remedy(missing: str, extras: str) -> str:
         return "source a ROS 2 workspace that has wam_ros, or run `make setup`"
     if missing.split(".")[0] == "wam_ros" or not extras:
         return ""
-    return f"install it with `pip install 'wam-ros[{extras}]'`, or run `make setup`"
+    return f"in the repository run `pip install '.[{extras}]'` or `make setup`"
 
 
 if __name__ == "__main__":

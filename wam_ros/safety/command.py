@@ -106,7 +106,7 @@ def filter_file(args: Filter) -> None:
     from rich.progress import track
 
     if args.picture is not None and importlib.util.find_spec("PIL") is None:
-        raise WamError("--picture needs the Python module 'pillow'; install it with `pip install 'wam-ros[view]'`")
+        raise WamError("--picture needs the Python module 'pillow'; in the repository run `pip install '.[view]'`")
     _require_files(args)
     batch = read_batch(args.chunks)
     safety = SafetyFilter(load_solid_model(load_embodiment(args.embodiment), args.world or None), args.params)

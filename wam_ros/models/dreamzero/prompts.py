@@ -47,7 +47,7 @@ def clean(text: str) -> str:
     try:
         import ftfy
     except ImportError as error:
-        raise WamError("prompts need the library ftfy: pip install 'wam-ros[dreamzero]'") from error
+        raise WamError("prompts need the library ftfy: pip install ftfy") from error
     return re.sub(r"\s+", " ", html.unescape(html.unescape(ftfy.fix_text(text)))).strip()
 
 
@@ -68,7 +68,7 @@ class PromptTokenizer:
         try:
             self._encode = _from_json(path) if library == "tokenizers" else _from_model(path)
         except ImportError as error:
-            raise WamError(f"'{path}' needs the library {library}: pip install 'wam-ros[dreamzero]'") from error
+            raise WamError(f"'{path}' needs the library {library}: pip install {library}") from error
         except Exception as error:  # both libraries raise bare exceptions
             raise WamError(f"'{path}' is not a vocabulary: {' '.join(str(error).split())[:200]}") from error
 
