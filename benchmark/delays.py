@@ -18,6 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_writable
 from wam_ros.core.latency import CHUNKING, choose_timing
 from wam_ros.core.policy import Policy, abilities_of
 from wam_ros.core.types import ChunkingMode
@@ -62,6 +64,7 @@ def main() -> None:
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    require_writable("--json", args.json)
     embodiment = load_embodiment(load_model_config(args.model).embodiment)
     policy = load_policy(args.model, args.checkpoint, embodiment)
     world, console = World(embodiment), Console()
@@ -88,4 +91,7 @@ def words(c: dict) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WamError as problem:
+        raise SystemExit(f"error: {problem}") from None

@@ -27,6 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_writable
 from wam_ros.core.resources import share_dir
 from wam_ros.core.trace import Trace, chunk_number, percentiles_ms
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation, SafetyReport
@@ -306,6 +308,10 @@ def main() -> None:
         return run_drivers(args.drivers)
     if args.answers:
         return run_answers(args.answers, args.embodiment, args.chunk_hz)
+    try:
+        require_writable("--json", args.json)
+    except WamError as problem:
+        parser.error(str(problem))
     console = Console()
     runs = ("vga", "sim") if args.run == "both" else (args.run,)
     results = {name: measure(name, args.seconds, args.chunk_hz, console) for name in runs}

@@ -27,6 +27,7 @@ from benchmark.ticks import POINTS, Controllers
 from wam_ros.core.chunks import State, Timeline
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_writable
 from wam_ros.core.latency import LatencyWindow, offered
 from wam_ros.core.policy import Policy, Request, abilities_of
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation
@@ -258,6 +259,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
+    for option in ("plot", "json"):
+        require_writable(f"--{option}", getattr(args, option))
     if args.plot and importlib.util.find_spec("matplotlib") is None:
         parser.error("--plot needs matplotlib: pip install matplotlib")
     robot = load_embodiment(load_model_config(args.model).embodiment)
