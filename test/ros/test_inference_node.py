@@ -289,6 +289,18 @@ def test_a_model_is_swapped_between_two_chunks_and_a_bad_one_leaves_it_in_place(
     assert {c.epoch for c in rig.chunks[1:]} == {rig.chunks[-1].epoch}
 
 
+def test_an_empty_model_is_the_running_one_also_after_another_was_swapped_in(make_rig, monkeypatch):
+    asked = []
+    make = ColourNode.make_policy
+    monkeypatch.setattr(ColourNode, "make_policy", lambda self, r, m, c: asked.append(m) or make(self, r, m, c))
+    rig = make_rig()
+    rig.start()
+    assert not rig.call(rig.load, model="broken", checkpoint="nowhere").ok
+    assert rig.call(rig.load, model="other", checkpoint="new").ok
+    assert rig.call(rig.load, checkpoint="new").ok
+    assert asked == ["tiny", "broken", "other", "other"]
+
+
 def test_a_failing_model_is_a_status_and_recovers(make_rig):
     rig = make_rig()
     rig.start()

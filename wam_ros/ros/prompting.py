@@ -41,6 +41,7 @@ class Prompting:
     ) -> None:
         self._p, self._engine, self._logger = p, engine, node.get_logger()
         self._load, self._forget, self._on_swap = load, on_reset, on_swap
+        self._model = p.model  # the running one
         node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         node.create_service(LoadModel, "~/load_model", self._on_load_model)
         node.create_service(Trigger, "~/reset", self._on_reset)
@@ -74,7 +75,7 @@ class Prompting:
 
     async def _on_load_model(self, request: Any, response: Any) -> Any:
         """Swap the model; the executor goes on publishing chunks of the present one meanwhile."""
-        model, done = request.model or self._p.model, Future()
+        model, done = request.model or self._model, Future()
         swapped = self._engine.swap(lambda: self._load(model, request.checkpoint))
         swapped.add_done_callback(lambda f: done.set_result(f.result()))
         outcome = await done
@@ -82,6 +83,7 @@ class Prompting:
         response.ok, response.message = outcome.ok, outcome.message
         response.checkpoint_hash = "" if policy is None else policy.checkpoint_hash
         if outcome.ok and policy is not None:
+            self._model = model
             self._on_swap(policy)
         self._logger.info(f"model '{model}': {response.checkpoint_hash if outcome.ok else outcome.message}")
         return response
