@@ -189,6 +189,22 @@ def test_a_simulation_that_was_held_up_follows_all_it_was_sent_meanwhile(arena, 
     assert max(off) < 6e-3
 
 
+def test_whoever_lives_by_its_clock_is_followed_by_that_clock_however_far_it_is_behind(arena, arm):
+    """What a trajectory begins with is then where the arm stands on /clock, not where it should stand by now."""
+    sim = arena.add(SimNode, camera_hz=0.5, rate=0.5)
+    publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
+    arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
+    arena.executor.remove_node(sim)
+    arena.spin(1.6)  # 0.8 s of its time, longer than the motion
+    q0 = arm.state.positions
+    publisher.publish(move(q0, sim._stepper.now_ns, seconds=0.5))
+    arena.spin(0.2)
+    arena.executor.add_node(sim)
+    arena.until(lambda: np.abs(arm.state.positions - q0 - STEP).max() < 5e-3)
+    q, t = arm.path()
+    assert np.abs(np.diff(q, axis=0) / np.diff(t)[:, None]).max() < 2 * np.abs(STEP).max() / 0.5  # a quintic: 15 / 8
+
+
 def test_what_a_simulation_has_not_heard_yet_is_not_meant_for_the_next_episode(arena, arm):
     sim = arena.add(SimNode, camera_hz=0.5)
     publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)

@@ -104,9 +104,14 @@ class SimNode(WamNode):
         return self._stepper.now_ns if self.active else None
 
     def _when_reached(self, action: Callable[[], None], sent_ns: int) -> None:
-        """Let `action` wait until the physics has come to where it should have been when the message was sent."""
+        """Let `action` wait until the physics has come to where it should have been when the message was sent.
+
+        At another rate senders live by /clock, which tells what the physics has reached: nothing has to wait.
+        """
+        if self.params.rate != 1.0:
+            return self._stepper.at(self._stepper.now_ns, action)
         late_ns = max(0, time.time_ns() - sent_ns)
-        self._stepper.at(self._target_ns() - round(late_ns * self.params.rate), action)
+        return self._stepper.at(self._target_ns() - late_ns, action)
 
     def _target_ns(self) -> int:
         """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""
