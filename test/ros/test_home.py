@@ -13,7 +13,9 @@ from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.core.types import Decision, SafetyState
+from wam_ros.core.types import SafetyReport as Report
 from wam_ros.ros import convert, qos
+from wam_ros.ros.homing import Homing, Step
 
 pytestmark = pytest.mark.ros
 HOME = np.array(load_embodiment("panda").home)
@@ -85,6 +87,47 @@ def test_a_home_inside_the_table_is_not_reached_and_the_reason_is_told(arena, ar
     arena.until(lambda: "home: " in arena.log("bridge_node").partition("ends disarmed")[2])
     assert "panda" in arena.log("bridge_node").rpartition("home: ")[2]
     assert abs(arm.state.positions[1] - 0.9) > 0.05
+
+
+class Asked:
+    """A way home that waits for the safety node, whose reports the test writes and whose services nobody offers."""
+
+    def __init__(self, arena):
+        self.now_s = 0.0
+        robot, still = load_embodiment("panda"), np.ones(len(HOME))
+        self.homing = Homing(arena.observer, robot, still, 0.2, lambda: HOME, lambda: self.now_s)
+        self.told = []
+        self.homing._call = lambda arm, then: (self.told.append(arm), self.homing._go(then))
+        self.report(SafetyState.ARMED)
+        assert self.homing.start()[0]
+
+    def report(self, state, sender="safety_node 1"):
+        msg = convert.report_to_msg(Report(0, 0, state, Decision.UNKNOWN))
+        msg.header.frame_id = sender
+        self.homing.on_report(msg, 0.0)
+        return self.homing.step
+
+
+def test_a_safety_node_that_was_started_anew_is_not_armed_for_a_way_home_that_was_asked_of_another(arena):
+    same, other = Asked(arena), Asked(arena)
+    assert same.report(SafetyState.HOLD) == Step.ARM
+    assert other.report(SafetyState.HOLD, "safety_node 2") == Step.IDLE
+    assert (same.told, other.told) == ([False, True], [False, False])
+    assert same.report(SafetyState.ARMED, "safety_node 2") == Step.IDLE  # a person has armed it, for something else
+
+
+@pytest.mark.parametrize("states", [[], [SafetyState.HOLD], [SafetyState.HOLD, SafetyState.ARMED]])
+def test_a_way_home_that_cannot_begin_is_given_up_and_ends_disarmed(arena, states):
+    asked = Asked(arena)
+    for state in states:
+        asked.report(state)
+    step = asked.homing.step
+    asked.now_s = 9.0
+    assert asked.report(SafetyState.BRAKING) == step
+    asked.now_s = 11.0
+    assert asked.report(SafetyState.BRAKING) == Step.IDLE
+    assert asked.told[-1] is False
+    assert asked.homing.start()[0]
 
 
 @pytest.mark.parametrize("controller", ["forward_position", "forward_velocity"])

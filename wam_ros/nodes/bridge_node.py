@@ -113,7 +113,7 @@ class BridgeNode(WamNode):
         if not self._bridge.on_report(msg.header.frame_id, time.monotonic_ns()):
             self._telling.complain(self._bridge.closed)
         try:
-            self._homing.on_report(convert.report_from_msg(msg), self._gate.rest_in_s(self._now_ns()))
+            self._homing.on_report(msg, self._gate.rest_in_s(self._now_ns()))
         except WamError as error:  # of another version: a sign of life all the same, and no reason to drop the arm
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
 

@@ -7,6 +7,7 @@ the filter like any other; disarm when home. The model's chunks are of another s
 from __future__ import annotations
 
 import enum
+import time
 import uuid
 from collections.abc import Callable
 
@@ -17,11 +18,13 @@ from std_srvs.srv import SetBool
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.types import Decision, Reason, SafetyReport, SafetyState
 from wam_ros.msg import ActionChunk
+from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
 from wam_ros.safety.home import make_home_chunk
 
 TRIES = 8  # of arming: the arm trails its commands, and another session's chunk may slip in before ours
 FIRST = 1 << 40  # far from the numbers of a model's chunks, whose reports come in between
+STEP_S = 10.0  # longest step but the way itself
 NEAR = 0.02  # rad or m from home that counts as home
 
 
@@ -44,6 +47,7 @@ class Homing:
         velocity: (A,) rad/s or m/s, limits.
         speed: share of the limits that is used.
         measured: gives the measured joints (A,), None before the first.
+        clock: steady time in s.
     """
 
     def __init__(
@@ -53,9 +57,12 @@ class Homing:
         velocity: np.ndarray,
         speed: float,
         measured: Callable[[], np.ndarray | None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node, self._embodiment, self._velocity, self._speed = node, embodiment, velocity, speed
-        self._measured = measured
+        self._measured, self._clock = measured, clock
+        self._since_s = clock()
+        self._sender = self._asked = ""  # the safety node that speaks, and the one that spoke when home was asked for
         self._publisher = node.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
         self._arm = node.create_client(SetBool, "safety_node/arm")
         self.step = Step.IDLE
@@ -70,18 +77,26 @@ class Homing:
             return False, f"not going home: safety_node is in {self._state.name}; arm it first"
         if self._measured() is None:
             return False, "not going home: no joint state yet"
-        self._tries = 0
+        self._tries, self._asked = 0, self._sender
         self._stop()
         return True, "going home: stopping, then one chunk through the safety node; it ends disarmed"
 
-    def on_report(self, report: SafetyReport, rest_in_s: float) -> None:
-        """Step on; `rest_in_s` is how long the forwarded motion still lasts."""
+    def on_report(self, msg: SafetyReportMsg, rest_in_s: float) -> None:
+        """Step on; `rest_in_s` is how long the forwarded motion still lasts.
+
+        Raises:
+            WamError: the report is of another version.
+        """
+        report, self._sender = convert.report_from_msg(msg), msg.header.frame_id
         self._state = report.state
         still = rest_in_s == 0.0 and report.stop_time_s == 0.0
         if self.step == Step.IDLE:
             return
         if report.state in (SafetyState.FAULT, SafetyState.ESTOP):
             self._end(f"not home: {report.sentence}")
+        elif self.step != Step.MOVE and (over := self._over()):
+            self._call(False, Step.IDLE)
+            self._end(over)
         elif self.step == Step.STOP and report.state == SafetyState.HOLD and still:
             self._call(True, Step.ARM)
         elif self.step == Step.ARM and report.state == SafetyState.ARMED:
@@ -92,6 +107,12 @@ class Homing:
             self._call(False, Step.IDLE)
             self._end("home" if self._is_home() else f"stopped on the way home: {self._words}")
 
+    def _over(self) -> str:
+        """Why what was asked for is not begun any more; empty while it may be."""
+        if self._sender != self._asked:  # nobody has armed that one
+            return "not home: the safety node is another one"
+        return f"not home: {self.step.value} took too long" if self._clock() - self._since_s > STEP_S else ""
+
     def _judged(self, report: SafetyReport) -> None:
         if report.reasons & Reason.SESSION and self._tries < TRIES:
             self._stop()
@@ -100,7 +121,7 @@ class Homing:
             self._end(f"not home: {report.sentence}")
         else:
             self._words = report.sentence
-            self.step = Step.MOVE
+            self._go(Step.MOVE)
 
     def _is_home(self) -> bool:
         q = self._measured()
@@ -118,11 +139,11 @@ class Homing:
         chunk = make_home_chunk(
             self._embodiment, self._velocity, q0, self._speed, now_ns, uuid.uuid4().bytes, self._seq
         )
-        self.step = Step.JUDGE
+        self._go(Step.JUDGE)
         self._publisher.publish(convert.chunk_to_msg(chunk))
 
     def _call(self, arm: bool, then: Step) -> None:
-        self.step = then
+        self._go(then)
         future = self._arm.call_async(SetBool.Request(data=arm))
         future.add_done_callback(lambda done: self._on_answer(arm, done.result()))
 
@@ -131,10 +152,13 @@ class Homing:
             return
         if self._tries < TRIES and self._state == SafetyState.HOLD:
             self._tries += 1
-            self.step = Step.STOP  # the next report asks again
+            self._go(Step.STOP)  # the next report asks again
         else:
             self._end(f"not home: {answer.message}")
 
+    def _go(self, step: Step) -> None:
+        self.step, self._since_s = step, self._clock()
+
     def _end(self, words: str) -> None:
-        self.step = Step.IDLE
+        self._go(Step.IDLE)
         self._node.get_logger().info(words)
