@@ -13,15 +13,17 @@ pytest.importorskip("pinocchio")
 pytest.importorskip("wam_ros.sim.world")
 
 from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Point, Pose
 from nav_msgs.msg import Path
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState, PointCloud2, PointField
+from shape_msgs.msg import SolidPrimitive
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
-from wam_ros.msg import ActionChunk, SafetyReport
+from wam_ros.msg import ActionChunk, SafetyReport, SolidObstacles
 from wam_ros.srv import HoldObject
 
 from wam_ros.core.embodiment import load_embodiment
@@ -340,6 +342,19 @@ def test_an_obstacle_that_appears_ends_the_motion_and_its_removal_lets_it_go_on(
         arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
         cell.arm_it()
     arena.until(arm.moving, cell.feed(-0.03))
+
+
+def test_a_solid_that_appears_ends_the_motion_and_is_named(arena, arm, cell):
+    publisher = arena.observer.create_publisher(SolidObstacles, "obstacle_shapes", qos.LATCHED)
+    cell.arm_it()
+    cell.drive()
+    header = obstacle(arena, (0.45, 0.0, 0.55)).markers[0].header
+    pose = Pose(position=Point(x=0.45, z=0.55))
+    box = SolidPrimitive(type=SolidPrimitive.BOX, dimensions=[0.1, 0.1, 0.1])
+    told = {"operation": SolidObstacles.OPERATION_ADD, "ids": ["crate"], "shapes": [box], "poses": [pose]}
+    publisher.publish(SolidObstacles(header=header, **told))
+    arena.until(lambda: any("crate" in r.sentence for r in cell.reports), cell.feed())
+    arena.until(arm.at_rest, cell.feed(), seconds=5.0)
 
 
 def test_an_obstacle_in_an_unknown_frame_stops_the_arm_by_name(arena, arm, cell, capfd):

@@ -26,6 +26,7 @@ from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import share_dir
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.ros.move_group import MONITORED, WHOLE, MoveGroup
+from wam_ros.ros.solids import shape_of
 from wam_ros.safety.answers import Output
 from wam_ros.safety.live import Change
 from wam_ros.safety.machine import SafetyMachine
@@ -38,7 +39,6 @@ SOURCE = "moveit"
 PREFIX = SOURCE + "/"
 SCENE = PREFIX + "scene"  # name of the doubt when the scene cannot be read
 OCTOMAP = "<octomap>"  # what MoveIt calls it in its allowed-collision matrix
-BOX, SPHERE, CYLINDER, CONE = 1, 2, 3, 4  # shape_msgs/SolidPrimitive
 EVERY = 5  # samples between the states of a second opinion
 NODE = "safety_moveit"  # whose parameters MoveIt reads
 
@@ -232,7 +232,7 @@ def _shapes(body: Any, pose: Pose, ignore: tuple[str, ...]) -> list[Obstacle]:
     """Everything that a collision object consists of; MoveIt keeps one of which it could build nothing as empty."""
     out: list[Obstacle] = []
     for primitive, at in zip(body.primitives, body.primitive_poses, strict=True):
-        shape, size = _primitive(primitive)
+        shape, size = shape_of(primitive)
         out.append(Obstacle(shape, size, *placed(pose * _pose(at)), ignore=ignore))
     for mesh, at in zip(body.meshes, body.mesh_poses, strict=True):
         out.append(Cloud("hull", (), *placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh)))
@@ -241,17 +241,6 @@ def _shapes(body: Any, pose: Pose, ignore: tuple[str, ...]) -> list[Obstacle]:
     if not out:
         raise WamError(f"'{body.id}' has no shape that MoveIt knows")
     return out
-
-
-def _primitive(primitive: Any) -> tuple[str, tuple[float, ...]]:
-    size = tuple(float(x) for x in primitive.dimensions)
-    if primitive.type == BOX:
-        return "box", size
-    if primitive.type == SPHERE:
-        return "sphere", size
-    if primitive.type in (CYLINDER, CONE):  # height, radius; a cone stands in its cylinder
-        return "cylinder", (size[1], size[0])
-    raise WamError(f"a primitive of type {primitive.type}; box, sphere, cylinder and cone can be read")
 
 
 def _plane(pose: Pose, coefficients: Any) -> Pose:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
+from wam_ros.msg import SolidObstacles
 from wam_ros.ros import qos
 from wam_ros.ros.fields import time_to_ns
+from wam_ros.ros.solids import IDENTITY, SHAPES, changes_from_solids
 from wam_ros.safety.answers import Answer, Output
 from wam_ros.safety.live import ALL, Change
 from wam_ros.safety.machine import SafetyMachine
@@ -28,17 +31,18 @@ MOST_MARKERS = 1000
 MOST_BYTES = 500_000  # of one message of markers: an emergency stop waits while it is read
 MOST_POINTS = 300_000  # of one message: 50 ms of work for the thread that watches the arm
 FAR = 50.0  # m; points farther from the origin of their frame are not in reach of any arm
-IDENTITY = (1.0, 0.0, 0.0, 0.0)
 
 
-def changes_from_bytes(data: bytes) -> list[Change]:
-    """Those of a serialised `MarkerArray`, which is not read when it is too large to be one of obstacles."""
-    if len(data) > MOST_BYTES:
-        return [Change("markers", None, refusal=f"{len(data)} bytes of markers, at most {MOST_BYTES} are read")]
+def changes_from_bytes(data: bytes, kind: type = MarkerArray) -> list[Change]:
+    """Those of a serialised `MarkerArray` or `SolidObstacles`, which is not read when it is too large to be one."""
+    source, changes = _READERS[kind]
+    refusal = f"{len(data)} bytes of {source}, at most {MOST_BYTES} are read" if len(data) > MOST_BYTES else ""
     try:
-        return changes_from_markers(deserialize_message(data, MarkerArray))
+        if not refusal:
+            return changes(deserialize_message(data, kind))
     except Exception as error:  # bytes of anybody must not end the process that watches the arm
-        return [Change("markers", None, refusal=f"no markers: {type(error).__name__} {str(error)[:80]}")]
+        refusal = f"no {source}: {type(error).__name__} {str(error)[:80]}"
+    return [Change(source, None, refusal=refusal, source=source)]
 
 
 def changes_from_markers(msg: MarkerArray) -> list[Change]:
@@ -51,6 +55,12 @@ def changes_from_markers(msg: MarkerArray) -> list[Change]:
     if len(msg.markers) > MOST_MARKERS:
         return [Change("markers", None, refusal=f"{len(msg.markers)} markers, at most {MOST_MARKERS} are read")]
     return [_change(marker) for marker in msg.markers]
+
+
+_READERS: dict[type, tuple[str, Callable[[Any], list[Change]]]] = {
+    MarkerArray: ("markers", changes_from_markers),
+    SolidObstacles: (SHAPES, changes_from_solids),
+}
 
 
 def _change(marker: Marker) -> Change:
@@ -172,10 +182,10 @@ def _three(values: Iterable[float]) -> tuple[float, float, float]:
 
 
 class ObstacleTopics:
-    """Feeds a safety machine from the topics `obstacles` and `obstacle_points` and the service `~/hold`.
+    """Feeds a safety machine from `obstacles`, `obstacle_shapes` and `obstacle_points` and the service `~/hold`.
 
-    `obstacles` is heard twice, because a latched publisher must be heard by who comes later, and one that is not
-    latched offers nothing to who asks for that; a marker that is told twice changes nothing.
+    The first two are heard twice, because a latched publisher must be heard by who comes later, and one that is not
+    latched offers nothing to who asks for that; what is told twice changes nothing.
 
     Args:
         node: that hears.
@@ -197,15 +207,15 @@ class ObstacleTopics:
     ) -> None:
         self._node, self._machine, self._emit, self._serve = node, machine, emit, serve
         self._voxel_m, self._lifetime_s = voxel_m, lifetime_s
-        for profile, events in ((qos.STATUS, None), (qos.LATCHED, qos.quiet())):
-            node.create_subscription(
-                MarkerArray, "obstacles", self._on_markers, profile, event_callbacks=events, raw=True
-            )
+        for topic, kind in (("obstacles", MarkerArray), (SHAPES, SolidObstacles)):
+            hear = partial(self._on_bytes, kind)
+            for profile, events in ((qos.STATUS, None), (qos.LATCHED, qos.quiet())):
+                node.create_subscription(kind, topic, hear, profile, event_callbacks=events, raw=True)
         node.create_subscription(PointCloud2, TOPIC, self._on_cloud, qos.JOINT_STATES)
         node.create_service(HoldObject, "~/hold", self._on_hold)
 
-    def _on_markers(self, data: bytes) -> None:
-        self._tell(changes_from_bytes(data))
+    def _on_bytes(self, kind: type, data: bytes) -> None:
+        self._tell(changes_from_bytes(data, kind))
 
     def _on_cloud(self, msg: PointCloud2) -> None:
         self._tell([change_from_cloud(msg, self._voxel_m, self._lifetime_s)])
