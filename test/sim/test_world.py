@@ -1,5 +1,9 @@
 """The simulated robot: limits, tasks and the expert that demonstrates them."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -161,6 +165,13 @@ def test_cameras_see_the_blocks_in_their_colours():
         coloured = (image[..., channel] > 90) & (image[..., others].max(-1) < 0.55 * image[..., channel])
         assert 20 < coloured.sum() < 600
     world.close()
+
+
+def test_an_unknown_back_end_is_refused_with_the_choices():
+    env = {**os.environ, "MUJOCO_GL": "egll"}
+    ran = subprocess.run([sys.executable, "-c", "import wam_ros.sim"], env=env, capture_output=True, text=True)
+    assert ran.returncode != 0
+    assert "unknown MUJOCO_GL 'egll'. Did you mean 'egl'? Choices: egl, glfw, glx, osmesa" in ran.stderr
 
 
 def test_without_a_working_gl_the_error_names_the_packages(monkeypatch):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 
+from wam_ros.core.errors import require_known
+
+OTHERS = ("glfw", "glx")  # taken when asked for; they need a display
 BACKENDS = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}  # first found wins: a GPU or llvmpipe, then software only
 
 
@@ -19,3 +22,4 @@ def _first_available() -> str:
 
 
 BACKEND = os.environ.setdefault("MUJOCO_GL", _first_available())
+require_known("MUJOCO_GL", BACKEND.lower(), (*BACKENDS, *OTHERS))
