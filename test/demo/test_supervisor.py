@@ -79,6 +79,11 @@ def test_one_that_is_killed_is_named_with_the_signal_before_those_that_exited(su
     assert s.deaths()[0].cause == "victim was killed by SIGKILL"
 
 
+def test_a_bus_error_hints_at_the_memory_that_processes_share():
+    assert Death("safety_node", -signal.SIGBUS, ()).cause == "safety_node was killed by SIGBUS (is /dev/shm full?)"
+    assert "shm" not in Death("safety_node", -signal.SIGSEGV, ()).cause
+
+
 def test_one_that_ignores_the_request_is_killed(supervise):
     s = supervise(python("deaf", DEAF), python("polite", FOREVER))
     poll(lambda: s.tail("deaf") == ("up",) and s.tail("polite") == ("up",))

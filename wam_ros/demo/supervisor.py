@@ -42,7 +42,8 @@ class Death:
     def cause(self) -> str:
         """How it ended, in words."""
         if self.returncode < 0:
-            return f"{self.name} was killed by {signal_name(-self.returncode)}"
+            hint = " (is /dev/shm full?)" if self.returncode == -signal.SIGBUS else ""  # DDS writes to memory files
+            return f"{self.name} was killed by {signal_name(-self.returncode)}{hint}"
         return f"{self.name} exited with code {self.returncode}"
 
     @property
