@@ -24,6 +24,26 @@ def test_percentiles_are_those_of_the_sorted_values(latencies, percent):
     assert window(latencies).percentile(percent) == expected
 
 
+def test_a_slow_spell_is_forgotten_in_seconds_even_where_answers_are_few():
+    w = LatencyWindow(100, 0, span_s=5.0)
+    for k in range(90):
+        w.add(0.5 if 80 <= k < 88 else 0.1, at_s=k / 10)
+    assert w.percentile(95) == 0.5
+    for at_s in (10.0, 11.5, 13.0):  # one look in 1.5 s, as an arm that stops and thinks
+        w.add(0.1, at_s)
+    assert w.percentile(95) == 0.5  # of 8.0 to 8.7 s
+    w.add(0.1, 13.85)
+    assert w.percentile(95) == 0.1
+    assert len(w) == 5  # 8.9, 10.0, 11.5, 13.0, 13.85
+
+
+def test_the_newest_latency_stays_however_long_ago_the_one_before_was():
+    w = LatencyWindow(100, 0, span_s=5.0)
+    w.add(0.3, 1.0)
+    w.add(0.2, 1000.0)
+    assert (w.percentile(95), len(w)) == (0.2, 1)
+
+
 def test_the_first_latencies_after_a_cold_start_do_not_count():
     w = window([9.0, 8.0, 0.05, 0.06], warmup=2)
     assert w.percentile(100) == 0.06

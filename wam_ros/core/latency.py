@@ -27,31 +27,35 @@ class LatencyWindow:
     Args:
         size: latencies kept, so that a slow spell is forgotten.
         warmup: how many first latencies to leave out; compilation and caches make them exceptional.
+        span_s: those that are older than the newest by more than this are forgotten, too: an arm that stops and thinks
+            looks so rarely that a spell of half a second would keep it at that for a minute.
     """
 
-    def __init__(self, size: int = 100, warmup: int = 2) -> None:
-        self._kept: deque[float] = deque(maxlen=size)
-        self._to_skip = warmup
+    def __init__(self, size: int = 100, warmup: int = 2, span_s: float = 5.0) -> None:
+        self._kept: deque[tuple[float, float]] = deque(maxlen=size)  # when, how long
+        self._to_skip, self._span_s = warmup, span_s
         self.last_s = 0.0
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def add(self, latency_s: float) -> None:
-        """Take one latency [s]; a negative or non-finite one is not a latency and is ignored."""
+    def add(self, latency_s: float, at_s: float = 0.0) -> None:
+        """Take one latency [s] that was known at `at_s`; a negative or non-finite one is none and is ignored."""
         if not math.isfinite(latency_s) or latency_s < 0:
             return
         self.last_s = latency_s
         if self._to_skip > 0:
             self._to_skip -= 1
         else:
-            self._kept.append(latency_s)
+            self._kept.append((at_s, latency_s))
+            while self._kept[0][0] < at_s - self._span_s:
+                self._kept.popleft()
 
     def percentile(self, percent: float) -> float:
         """Smallest kept latency [s] that at least `percent` % of the kept ones do not exceed; 0 when none is kept."""
         if not self._kept:
             return 0.0
-        ordered = sorted(self._kept)
+        ordered = sorted(latency_s for _, latency_s in self._kept)
         return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
     def __str__(self) -> str:

@@ -52,7 +52,8 @@ class InferenceParams:
         1.0, unit="s", low=0.05, high=60.0, doc="Gap between observations after which the model forgets"
     )
     lead_s: float = param(0.08, unit="s", low=0.0, high=0.5, doc="lead_s of safety_node: until a chunk is followed")
-    latency_window: int = param(100, low=1, high=100000, doc="Latencies from which the delay is forecast")
+    latency_window: int = param(100, low=1, high=100000, doc="Latencies from which the delay is forecast, at most")
+    latency_span_s: float = param(5.0, unit="s", low=0.1, high=3600.0, doc="Older latencies are forgotten")
     latency_warmup: int = param(2, low=0, high=1000, doc="First latencies of a session that do not count")
     status_rate_hz: float = param(2.0, unit="Hz", low=0.1, high=50.0, doc="Rate of wam_status")
     silence_s: float = param(
@@ -99,7 +100,7 @@ def make_session(p: InferenceParams, robot: Embodiment, policy: Policy) -> Infer
         policy.name,
         policy.checkpoint_hash,
         uuid.uuid4().bytes,
-        LatencyWindow(p.latency_window, p.latency_warmup),
+        LatencyWindow(p.latency_window, p.latency_warmup, p.latency_span_s),
         execute_steps=p.execute_steps,
         abilities=abilities_of(policy),
         chunking=p.chunking,

@@ -268,7 +268,7 @@ class InferenceSession:
         moving = before is not None and before.epoch == result.epoch and before.chunking_mode is not sync
         if moving and now_ns + round(self._lead_s * NS) > self.timeline.end_ns:
             self.underruns += 1
-        self._latency.add((now_ns - result.observation.stamp_ns) / NS)
+        self._latency.add((now_ns - result.observation.stamp_ns) / NS, now_ns / NS)
 
     def _at_rest(self, observation: Observation) -> bool:
         """Whether the plan has been executed and the arm stands still."""
