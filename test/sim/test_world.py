@@ -113,13 +113,14 @@ def test_the_simulator_sees_position_velocity_effort_and_contact_violations(worl
     assert all(count > 0 for count in seen.values())
 
 
-def test_a_finger_that_is_let_go_closes_no_faster_than_its_limit(world):
+@pytest.mark.parametrize("held", [(30.0, 30.0), (30.0, 0.0), (0.0, 30.0), (60.0, -10.0)])
+def test_a_finger_that_is_let_go_closes_no_faster_than_its_limit(world, held):
     world.reset(0)
     closed, rest = world.q, np.zeros(8)
     closed[7] = 0.0
     world.servo(closed, rest)
     fingers = [world.model.joint(f"panda_finger_joint{i}").dofadr[0] for i in (1, 2)]
-    world.data.qfrc_applied[fingers] = 30.0  # N outwards, as a block wedged between them
+    world.data.qfrc_applied[fingers] = held  # N outwards, as a block wedged between them
     world.step(300)
     assert world.q[7] > 0.03
     world.data.qfrc_applied[fingers] = 0.0

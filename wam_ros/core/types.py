@@ -243,7 +243,7 @@ class WamStatus:
     latency_last_s: float = 0.0  # from observation to chunk
     latency_p50_s: float = 0.0
     latency_p95_s: float = 0.0
-    delay_steps: int = 0  # d: steps executed until the chunk that answers an observation is followed
+    delay_steps: int = 0  # d: steps executed until the chunk that answers an observation comes
     execute_steps: int = 0  # s: steps executed of each chunk
     horizon_steps: int = 0  # H: steps of a chunk
     feasible: bool = False  # d <= s <= H - d

@@ -74,9 +74,13 @@ class InferenceSession:
 
     @property
     def timing(self) -> ChunkTiming:
-        """Delay until a chunk is followed, execution and horizon as measured so far, and the mode they allow."""
+        """Delay until a chunk comes, execution and horizon as measured so far, and the mode they allow.
+
+        `lead_s` is not counted: a plan that ends within it, once in a while, costs the beginning of a stop that is
+        proven (`underruns` counts these); to stop and think at every chunk costs more than half of the speed.
+        """
         robot = self._robot
-        delay = self._latency.delay_steps(robot.step_period_s, self._lead_s)
+        delay = self._latency.delay_steps(robot.step_period_s)
         return choose_timing(delay, self._wanted_steps, robot.action_horizon, self.abilities, self._chunking)
 
     def observe(self, observation: Observation) -> Request | None:
@@ -142,7 +146,8 @@ class InferenceSession:
         if ahead is not None:
             return dataclasses.replace(request, ahead=ahead, plan=plan)
         if timing.mode in (ChunkingMode.GUIDED, ChunkingMode.PREFIX):
-            committed, prefix = min(timing.delay_steps, len(plan)), timing.mode is ChunkingMode.PREFIX
+            bound = self._latency.delay_steps(self._robot.step_period_s, self._lead_s)
+            committed, prefix = min(bound, len(plan)), timing.mode is ChunkingMode.PREFIX
             return dataclasses.replace(request, plan=plan, committed=committed, prefix=prefix)
         return request
 

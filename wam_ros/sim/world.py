@@ -14,6 +14,8 @@ from wam_ros.sim.gl import BACKEND
 from wam_ros.sim.scene import build_spec
 from wam_ros.sim.tasks import make_task
 
+GRIPPER_SPEED = 0.9  # of the limit, which its drive allows itself: the other finger pulls, too, through the mimic joint
+
 
 @dataclass(frozen=True)
 class EpisodeState:
@@ -86,7 +88,9 @@ class World:
         self._lead = damping / gains  # s: feeding the target velocity forward cancels the servo's lag
         self._is_gripper = np.isin(self.joint_names, embodiment.gripper_joints)
         resistance = damping + self.model.dof_damping[self._vadr]  # N per m/s, of a finger that nothing touches
-        self._longest_error = np.where(self._is_gripper, resistance * self._velocity_limit / gains, np.inf)
+        self._longest_error = np.where(
+            self._is_gripper, resistance * GRIPPER_SPEED * self._velocity_limit / gains, np.inf
+        )
         self._renderer: mujoco.Renderer | None = _make_renderer(self.model, camera_size) if render else None
         self.seed, self.instruction = -1, ""
         self._violations: dict[str, int] = {}
