@@ -74,11 +74,7 @@ class InferenceSession:
 
     @property
     def timing(self) -> ChunkTiming:
-        """Delay until a chunk comes, execution and horizon as measured so far, and the mode they allow.
-
-        `lead_s` is not counted: a plan that ends within it, once in a while, costs the beginning of a stop that is
-        proven (`underruns` counts these); to stop and think at every chunk costs more than half of the speed.
-        """
+        """Delay until a chunk comes, without `lead_s`; execution and horizon so far, and the mode that they allow."""
         robot = self._robot
         delay = self._latency.delay_steps(robot.step_period_s)
         return choose_timing(delay, self._wanted_steps, robot.action_horizon, self.abilities, self._chunking)
