@@ -28,7 +28,7 @@ from wam_ros.srv import HoldObject
 CLOUD = "points"  # name of the obstacle that a point cloud is
 TOPIC = "obstacle_points"  # where it is heard
 MOST_MARKERS = 1000
-MOST_BYTES = 500_000  # of one message of markers: an emergency stop waits while it is read
+MOST_BYTES = 500_000  # of one message of markers or solids: an emergency stop waits while it is read
 MOST_POINTS = 300_000  # of one message: 50 ms of work for the thread that watches the arm
 FAR = 50.0  # m; points farther from the origin of their frame are not in reach of any arm
 
