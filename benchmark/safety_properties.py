@@ -245,13 +245,13 @@ def run(args: argparse.Namespace, tallies: dict[str, Tally], save: Callable[[], 
 
 def main() -> None:
     """Run all robots, or go on with them; write the result after every round."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--chunks", type=int, default=1_000_000, help="of all robots together")
-    parser.add_argument("--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS, help="default all of them")
+    parser.add_argument("--seed", type=int, default=0, help="of the first chain")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
-    parser.add_argument("--json", type=Path, default=Path("safety_properties.json"))
+    parser.add_argument("--json", type=Path, default=Path("safety_properties.json"), help="results, default %(default)s")
     args = parser.parse_args()
     code = digest()
     tallies = {name: Tally() for name in args.robots} | _read(args.json, code, args.seed)

@@ -45,6 +45,12 @@ def test_efforts_computed_at_once_are_those_computed_one_by_one(monkeypatch, tmp
             assert np.array_equal(model.torque(q, dq, ddq), alone)
 
 
+@pytest.mark.parametrize("loss", ["damping", "friction"])
+def test_a_negative_loss_that_would_hide_effort_is_refused_by_joint(tmp_path, loss):
+    with pytest.raises(WamError, match=f'\'hinge\': {loss}="-3" in <dynamics> must not be negative'):
+        load_safety_model(pendulum(tmp_path, joint=LIMIT + f'<dynamics {loss}="-3"/>'))
+
+
 def test_damping_of_the_joint_costs_effort(tmp_path):
     model = load_safety_model(pendulum(tmp_path, joint=LIMIT + '<dynamics damping="3" friction="0"/>'))
     q, v = np.zeros((1, 1)), np.full((1, 1), 0.5)

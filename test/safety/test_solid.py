@@ -8,7 +8,7 @@ import pytest
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.safety.solid import load_solid_model
+from wam_ros.safety.model import load_safety_model
 
 from .tools import BODY, pendulum
 
@@ -35,7 +35,7 @@ ODD = [
 def test_a_mesh_of_which_no_hull_can_be_made_is_refused_by_link_and_file(tmp_path, corners, words):
     odd = written(tmp_path / "odd.obj", corners)
     with pytest.raises(WamError, match=rf"'arm'.*odd\.obj.*{words}"):
-        load_solid_model(robot(tmp_path, f'<mesh filename="{odd}"/>'))
+        load_safety_model(robot(tmp_path, f'<mesh filename="{odd}"/>'))
 
 
 @pytest.mark.parametrize(("corners", "words"), ODD)
@@ -43,7 +43,7 @@ def test_a_mesh_obstacle_of_which_no_hull_can_be_made_is_refused_by_name(tmp_pat
     odd, world = written(tmp_path / "odd.obj", corners), tmp_path / "world.yaml"
     world.write_text(f"obstacles: {{plate: {{shape: mesh, mesh: {odd}, size: [1, 1, 1], position: [2, 0, 0]}}}}")
     with pytest.raises(WamError, match=f"'plate'.*{words}"):
-        load_solid_model(pendulum(tmp_path), str(world))
+        load_safety_model(pendulum(tmp_path), str(world))
 
 
 @pytest.mark.parametrize("geometry", ['<capsule radius="0.05" length="0.2"/>', '<spere radius="0.05"/>'])
@@ -51,16 +51,16 @@ def test_a_collision_body_that_a_parser_drops_is_refused_by_link_and_kind(tmp_pa
     more = f"<collision><geometry>{geometry}</geometry></collision></link>"
     body = BODY.format(name="arm", x=0.5).replace("</link>", more)
     with pytest.raises(WamError, match=rf"'arm'.*<{geometry[1:6]}.*use one of box"):
-        load_solid_model(pendulum(tmp_path, body=body))
+        load_safety_model(pendulum(tmp_path, body=body))
 
 
 def test_a_mesh_with_volume_and_a_robot_that_is_wrong_elsewhere_are_for_the_loader(tmp_path):
     cube = written(tmp_path / "cube.obj", CUBE)
-    assert load_solid_model(robot(tmp_path, f'<mesh filename="{cube}"/>')).links == ["arm"]
-    with pytest.raises(WamError, match=r"gone\.stl"):
-        load_solid_model(robot(tmp_path, '<mesh filename="gone.stl"/>'))
+    assert load_safety_model(robot(tmp_path, f'<mesh filename="{cube}"/>')).links == ["arm"]
+    with pytest.raises(WamError, match=r"link 'arm': mesh gone\.stl cannot be read; put it into"):
+        load_safety_model(robot(tmp_path, '<mesh filename="gone.stl"/>'))
     with pytest.raises(WamError, match="no velocity limit"):
-        load_solid_model(pendulum(tmp_path, joint='<limit lower="-1" upper="1" effort="5"/>'))
+        load_safety_model(pendulum(tmp_path, joint='<limit lower="-1" upper="1" effort="5"/>'))
 
 
 def test_the_command_says_so_in_one_line(tmp_path, capsys):

@@ -15,8 +15,7 @@ from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.safety.bounds import Commanded, make_bounds
 from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.live import ALL, Change
-from wam_ros.safety.shapes import hull_of
-from wam_ros.safety.solid import require_volume
+from wam_ros.safety.shapes import hull_of, require_volume
 from wam_ros.safety.world import Cloud, Obstacle
 
 from .rig import MS, Rig

@@ -201,13 +201,13 @@ class SafetyReport:
     scale: float = 1.0  # time scale, >= 1 slows
     steps_accepted: int = 0
     steps_total: int = 0
-    first_joint: str = ""  # of the first offence; empty: none
+    first_joint: str = ""  # of the offence that decided: what cut the chunk, else what slowed it; empty: none
     first_step: int = -1  # from 0; -1: none
-    measured: float = float("nan")  # at the first offence, in `unit`
+    measured: float = float("nan")  # there, in `unit`
     allowed: float = float("nan")
     unit: str = ""
     nearest_pair: tuple[str, str] = ("", "")
-    nearest_distance: float = float("nan")  # m
+    nearest_distance: float = float("nan")  # m, smallest that was computed along what is executed
     stop_time_s: float = 0.0  # time from now to rest if nothing more arrives
     compute_s: float = 0.0  # time the check took
     sentence: str = ""

@@ -13,8 +13,8 @@ from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.following import Following
 from wam_ros.safety.machine import SafetyMachine
+from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.solid import load_solid_model
 
 BACKENDS = ("builtin", "moveit")
 
@@ -48,7 +48,7 @@ def make_machine(p: SafetyNodeParams, margins: SafetyParams) -> tuple[SafetyMach
     Raises:
         WamError: a limit is missing or a name is unknown; says which.
     """
-    model = load_solid_model(load_embodiment(p.embodiment), p.world or None)
+    model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
     following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
     return SafetyMachine(SafetyFilter(model, margins), p.dry_run), following
 

@@ -60,19 +60,6 @@ class Floor:
         return Floor(np.array([known.get(k, -np.inf) for k in after.keys]), self.outside)
 
 
-@dataclass
-class Nearest:
-    """Smallest distance that was computed."""
-
-    distance: float = float("inf")  # m
-    pair: tuple[str, str] = ("", "")
-
-    def offer(self, distance: float, pair: tuple[str, str]) -> None:
-        """Take a distance if it is the smallest one so far."""
-        if distance < self.distance:
-            self.distance, self.pair = distance, pair
-
-
 @dataclass(frozen=True)
 class Bounds:
     """Allowed values for one chunk; arrays (A,) unless noted."""
@@ -91,7 +78,6 @@ class Bounds:
     distance: np.ndarray  # (P,) m, there
     model: SafetyModel
     params: SafetyParams
-    nearest: Nearest = field(default_factory=Nearest)
     proofs: list[Proof] = field(default_factory=list)  # of the newest path and the newest stops
 
 

@@ -32,12 +32,26 @@ class _March:
 
 
 @dataclass(frozen=True)
+class Nearest:
+    """Two bodies and how near they come."""
+
+    distance: float = float("nan")  # m; NaN where none was computed
+    pair: tuple[str, str] = ("", "")
+
+    def or_nearer(self, other: Nearest) -> Nearest:
+        """The smaller of two."""
+        return other if other.distance < self.distance or np.isnan(self.distance) else self
+
+
+@dataclass(frozen=True)
 class Proof:
     """What was found out about the distances along one motion."""
 
     motion: Motion
     reach: np.ndarray  # (P, A) of the pairs
     known: np.ndarray  # (P, N) m, distances at samples; NaN where none was computed
+    between: list[tuple[float, int, int]]  # m, the interval and the pair of distances computed between samples
+    names: tuple[tuple[str, str], ...]  # (P,) of the pairs
     measures: dict[Reason, Measure]  # for pairs of links and for pairs with obstacles
 
     def least_at(self, samples: np.ndarray) -> np.ndarray:
@@ -48,15 +62,30 @@ class Proof:
         least = self.known[pair, sample][:, None] - np.abs(self.reach[pair] @ travelled[samples].T - here[:, None])
         return np.maximum.reduceat(least, np.flatnonzero(np.diff(pair, prepend=-1)), axis=0)
 
+    def nearest(self, first: int, last: int) -> Nearest:
+        """The smallest distance that was computed from one sample to another."""
+        part = self.known[:, first : last + 1]
+        least = float(np.fmin.reduce(part, axis=None, initial=np.inf))
+        inside = [(d, pair) for d, interval, pair in self.between if first <= interval < last]
+        d, pair = min(inside, default=(np.inf, -1))
+        if least < d:
+            d, pair = least, int((part == least).any(axis=1).argmax())
+        return Nearest(d, self.names[pair]) if pair >= 0 else Nearest()
+
+
+def proof_of(motion: Motion, bounds: Bounds) -> Proof | None:
+    """What is kept with the bounds about a motion; None where no check asked for its distances."""
+    return next((p for p in bounds.proofs if p.motion is motion), None)
+
 
 def prove_clearance(motion: Motion, bounds: Bounds) -> dict[Reason, Measure]:
     """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not looked at.
 
     It is done once for a motion and kept with the bounds. Stops begin with what is known of the path they leave.
     """
-    for proof in bounds.proofs:
-        if proof.motion is motion:
-            return proof.measures
+    known = proof_of(motion, bounds)
+    if known is not None:
+        return known.measures
     proof = _Prover(motion, bounds).prove()
     bounds.proofs[:] = [p for p in bounds.proofs if motion.stopping and not p.motion.stopping] + [proof]
     return proof.measures
@@ -71,6 +100,7 @@ class _Prover:
         self.at_end = bounds.rest if motion.stopping else bounds.clearance
         self.full = self.model.full_q(motion.q)
         self.known = np.full((len(self.clearance), len(motion)), np.nan)  # m
+        self.between: list[tuple[float, int, int]] = []
         self.kind = bounds.model.pairs.world.astype(int)  # (P,) index of the measure
         self.found = (_nothing(motion, Reason.SELF_COLLISION), _nothing(motion, Reason.ENV_COLLISION))
         self.end = np.full((2, len(motion.starts)), len(motion))  # first unproven sample of each piece, by kind
@@ -79,11 +109,12 @@ class _Prover:
         """Carry every proof to the end of its piece, or to its first sample that is not proven."""
         if len(self.clearance):
             if np.array_equal(self.motion.q[0], self.bounds.start):
-                self._note(np.arange(len(self.clearance)), 0, self.bounds.distance)
+                self.known[:, 0] = self.bounds.distance
             march = self._unproven()
             while len(march.pair):
                 march = self._advance(march)
-        return Proof(self.motion, self.reach, self.known, {m.reason: m for m in self.found})
+        measures = {m.reason: m for m in self.found}
+        return Proof(self.motion, self.reach, self.known, self.between, self.model.pairs.names, measures)
 
     def _unproven(self) -> _March:
         """All pairs on all pieces, but for those that the distance at the first sample proves apart until the last."""
@@ -133,13 +164,8 @@ class _Prover:
                 self.model.place(self.full[sample])
                 placed = sample
             found[k] = self.model.distance(pair)
-        self._note(pairs, samples, found)
-        return found
-
-    def _note(self, pairs: np.ndarray, samples: np.ndarray | int, found: np.ndarray) -> None:
         self.known[pairs, samples] = found
-        least = int(found.argmin())
-        self.bounds.nearest.offer(float(found[least]), self.model.pairs.names[pairs[least]])
+        return found
 
     def _step(self, march: _March, k: int) -> int:
         """The next sample, after the interval before it was proven by halving."""
@@ -180,7 +206,7 @@ class _Prover:
     def _between(self, pair: int, interval: int, u: float) -> float:
         self.model.place(self.model.full_q(self.motion.at(interval, u)[None])[0])
         distance = self.model.distance(pair)
-        self.bounds.nearest.offer(distance, self.model.pairs.names[pair])
+        self.between.append((distance, interval, pair))
         return distance
 
     def _motion(self, pair: int, interval: int, whole: float, share: float) -> float:

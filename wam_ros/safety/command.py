@@ -18,10 +18,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_writable
 from wam_ros.core.types import Decision
 from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.offline import answers, judge, read_batch, worst_first
 from wam_ros.safety.pairs import as_srdf
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.solid import load_solid_model
 from wam_ros.safety.verdict import Verdict
 
 SHOWN = 5  # sentences of the worst answers in the table
@@ -87,7 +87,7 @@ def main(args: Safety) -> None:
 
 def list_pairs(args: Pairs) -> None:
     """Print or write the SRDF of a robot."""
-    model = load_solid_model(load_embodiment(args.embodiment))
+    model = load_safety_model(load_embodiment(args.embodiment))
     text = as_srdf(model.embodiment.name, model.judged)
     if args.out is None:
         print(text, end="")
@@ -109,7 +109,7 @@ def filter_file(args: Filter) -> None:
         raise WamError("--picture needs the Python module 'pillow'; in the repository run `pip install '.[view]'`")
     _require_files(args)
     batch = read_batch(args.chunks)
-    safety = SafetyFilter(load_solid_model(load_embodiment(args.embodiment), args.world or None), args.params)
+    safety = SafetyFilter(load_safety_model(load_embodiment(args.embodiment), args.world or None), args.params)
     try:
         verdicts = list(track(judge(safety, batch), "judging", len(batch), transient=True))
     except WamError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from wam_ros.core.types import NS, ActionChunk, Decision, Reason, SafeTrajectory
 from wam_ros.safety import CHECKS, load_checks
 from wam_ros.safety.bounds import Bounds, Commanded, Floor, make_bounds
+from wam_ros.safety.clearance import Nearest, proof_of
 from wam_ros.safety.message import Finding, Message, Stream
 from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.motion import Motion
@@ -117,7 +118,7 @@ class SafetyFilter:
         if overloaded:
             bounds = dataclasses.replace(bounds, torque=1e9 * bounds.torque)
         found, _ = self._stops.prove_one(commanded, bounds, floor)
-        return None if isinstance(found, Finding) else self._trajectory(found, start_ns, chunk_seq)
+        return None if isinstance(found, Finding) else self._trajectory(found.rows, start_ns, chunk_seq)
 
     def recheck(self, trajectory: SafeTrajectory, commanded: Commanded, floor: Floor | None = None) -> Finding | None:
         """What is wrong with a trajectory from `commanded` as a whole; None when it may leave as it is.
@@ -181,19 +182,21 @@ class SafetyFilter:
             if finding is not None:
                 return rejected(finding, len(way.q))
         plan = make_plan(way, first_due, start, bounds, self._scalable, max(1.0, least_scale))
-        accepted, rows = self._accept(plan, first_due, bounds)
+        accepted, rows, nearest = self._accept(plan, first_due, bounds)
         if rows is None:
             found, bounds = self._stops.prove_one(start, bounds, floor)
             if isinstance(found, Finding):
-                plan.note(Finding(Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"))
+                plan.reasons |= Reason.NO_BRAKE
+                plan.cut = plan.cut or Finding(Reason.NO_BRAKE, f"no stop from here is proven: {found.words}")
             else:
-                rows = found
-        return self._verdict(chunk, start_ns, bounds, plan, (way, first_due), accepted, rows, clamped)
+                rows, nearest = found.rows, found.nearest
+        trajectory = None if rows is None else self._trajectory(rows, start_ns, chunk.seq)
+        return _verdict(plan, (way, first_due), accepted, trajectory, nearest, clamped, bounds)
 
-    def _accept(self, plan: Plan, first_due: int, bounds: Bounds) -> tuple[int, np.ndarray | None]:
-        """How many steps are accepted, and the motion (3, N, A) through them and their stop."""
+    def _accept(self, plan: Plan, first_due: int, bounds: Bounds) -> tuple[int, np.ndarray | None, Nearest]:
+        """How many steps are accepted, the motion (3, N, A) through them and their stop, and what is nearest to it."""
         if plan.motion is None:
-            return 0, None
+            return 0, None, Nearest()
         end = self._first_bad(plan, self._fixed, bounds)
         steps = [k for k in range(first_due, plan.n_steps) if plan.samples[k] < end]
         spacing, most = (s / self.params.sample_s for s in (self.params.stop_spacing_s, STOP_WITHIN_S))
@@ -212,13 +215,15 @@ class SafetyFilter:
             there = row == plan.samples[k]
             if isinstance(found, Finding):
                 where = "from" if there else "before"
-                plan.note(Finding(Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", "", k))
+                plan.drop(Finding(Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", "", k))
                 plan.reasons |= found.reason
                 break
             proven, stop = (k + 1, found) if there else (proven, stop)
         if stop is None:
-            return 0, None
-        return proven, np.concatenate((path[:, : plan.samples[proven - 1]], stop), axis=1)
+            return 0, None, Nearest()
+        end, proof = int(plan.samples[proven - 1]), proof_of(plan.motion, bounds)
+        nearest = stop.nearest.or_nearer(proof.nearest(0, end) if proof else Nearest())
+        return proven, np.concatenate((path[:, :end], stop.rows), axis=1), nearest
 
     def _first_bad(self, plan: Plan, checks: list[ModuleType], bounds: Bounds) -> int:
         """First sample of the plan that a check refuses, noted; the number of samples if none."""
@@ -230,52 +235,49 @@ class SafetyFilter:
             if measure.bad.any():
                 sample = int(measure.bad.argmax())
                 found.append((sample, describe_step(measure, sample, plan.samples, bounds)))
-        for sample, finding in sorted(found, key=lambda f: f[0]):
-            plan.note(finding)
-            end = min(end, sample)
+        for sample, finding in sorted(found, key=lambda f: f[0], reverse=True):
+            plan.drop(finding)
+            end = sample
         return end
 
     def _trajectory(self, rows: np.ndarray, start_ns: int, seq: int) -> SafeTrajectory:
         t = np.arange(rows.shape[1]) * self.params.sample_s
         return SafeTrajectory(start_ns, self.model.joint_names, t, rows[0], rows[1], rows[2], seq)
 
-    def _verdict(
-        self,
-        chunk: ActionChunk,
-        start_ns: int,
-        bounds: Bounds,
-        plan: Plan,
-        due: tuple[Waypoints, int],
-        accepted: int,
-        rows: np.ndarray | None,
-        clamped: Finding | None,
-    ) -> Verdict:
-        way, first_due = due
-        total = len(way.q)
-        if accepted == 0:
-            decision = Decision.BRAKE
-        elif accepted < total:
-            decision = Decision.TRUNCATED
-        else:
-            decision = Decision.SCALED if plan.scale > 1.0 + 1e-9 else Decision.PASS
-        first = plan.first or clamped
-        reasons = plan.reasons | (clamped.reason if clamped else Reason.NONE)
-        at = float(plan.samples[accepted - 1]) * self.params.sample_s if accepted else 0.0
-        trajectory = None if rows is None else self._trajectory(rows, start_ns, chunk.seq)
-        return Verdict(
-            decision=decision,
-            reasons=reasons,
-            trajectory=trajectory,
-            scale=plan.scale if accepted else 1.0,
-            steps_accepted=accepted,
-            steps_total=total,
-            first=first,
-            nearest_pair=bounds.nearest.pair,
-            nearest_distance=bounds.nearest.distance,
-            accepted_s=at,
-            refused=way.q[max(accepted, first_due) :],
-            floor=bounds.floor,
-        )
+
+def _verdict(
+    plan: Plan,
+    due: tuple[Waypoints, int],
+    accepted: int,
+    trajectory: SafeTrajectory | None,
+    nearest: Nearest,
+    clamped: Finding | None,
+    bounds: Bounds,
+) -> Verdict:
+    way, first_due = due
+    total = len(way.q)
+    if accepted == 0:
+        decision = Decision.BRAKE
+    elif accepted < total:
+        decision = Decision.TRUNCATED
+    else:
+        decision = Decision.SCALED if plan.scale > 1.0 + 1e-9 else Decision.PASS
+    decisive = plan.slowed if accepted == total else plan.cut or plan.slowed
+    return Verdict(
+        decision=decision,
+        reasons=plan.reasons | (clamped.reason if clamped else Reason.NONE),
+        trajectory=trajectory,
+        scale=plan.scale if accepted else 1.0,
+        steps_accepted=accepted,
+        steps_total=total,
+        first=decisive or clamped,
+        slowed=plan.slowed if accepted else None,
+        nearest_pair=nearest.pair,
+        nearest_distance=nearest.distance,
+        accepted_s=float(plan.samples[accepted - 1]) * bounds.params.sample_s if accepted else 0.0,
+        refused=way.q[max(accepted, first_due) :],
+        floor=bounds.floor,
+    )
 
 
 def _state(motion: Motion, sample: int) -> Commanded:

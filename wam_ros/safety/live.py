@@ -14,7 +14,6 @@ from wam_ros.safety.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.pose import make_pose, placed
 from wam_ros.safety.shapes import hull_of
-from wam_ros.safety.solid import require_volume
 from wam_ros.safety.world import Cloud, Obstacle, require_obstacle, require_points
 
 ALL = "*"  # name of everything that one source has told; `a/*` is all of it that is called `a/` and a last part
@@ -125,7 +124,6 @@ class LiveWorld:
         if isinstance(obstacle, Cloud):
             require_points(obstacle.points, obstacle.size[0] if obstacle.size else 1.0, "it")
             if obstacle.shape == "hull":
-                require_volume(obstacle.points, "it")
                 hull_of(obstacle.points, "it")
         elif obstacle.shape in ("mesh", "points", "hull"):
             raise WamError(f"a {obstacle.shape} needs its points")

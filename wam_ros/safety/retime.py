@@ -25,13 +25,19 @@ class Plan:
     scale: float
     n_steps: int  # of the waypoints, from the first
     reasons: Reason = Reason.NONE
-    first: Finding | None = None
+    slowed: Finding | None = None  # the first offence that was met by slowing
+    cut: Finding | None = None  # the last one by which steps were dropped: it decided how many are left
     samples: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (n_steps,) sample at or after each step
 
-    def note(self, finding: Finding) -> None:
-        """Remember an offence; the first one is reported."""
+    def slow(self, finding: Finding) -> None:
+        """Remember what is met by slowing."""
         self.reasons |= finding.reason
-        self.first = self.first or finding
+        self.slowed = self.slowed or finding
+
+    def drop(self, finding: Finding) -> None:
+        """Remember why the chunk ends before its last step."""
+        self.reasons |= finding.reason
+        self.cut = finding
 
 
 def make_plan(
@@ -49,7 +55,7 @@ def make_plan(
     """
     plan = Plan(None, least_scale, _possible(way, first_due, start, bounds))
     if plan.n_steps < len(way.q):
-        plan.note(_jump(way, plan.n_steps, start, bounds, first_due))
+        plan.drop(_jump(way, plan.n_steps, start, bounds, first_due))
     for _ in range(BUILDS):
         if plan.n_steps <= first_due:
             break
@@ -60,13 +66,16 @@ def make_plan(
             plan.motion = motion
             return plan
         finding = describe_step(worst, int(worst.bad.argmax()), plan.samples, bounds)
-        plan.note(finding)
         factor = max(float(worst.ratio.max()) ** (1.0 / worst.power) * 1.01, STEP)
         if plan.scale * factor <= bounds.params.max_time_scale:
+            plan.slow(finding)
             plan.scale *= factor
         elif plan.scale < bounds.params.max_time_scale and np.isfinite(factor):
+            plan.slow(finding)
             plan.scale = bounds.params.max_time_scale
         else:
+            plan.drop(finding)
+            plan.slowed = None
             step = int(np.searchsorted(plan.samples, int(worst.bad.argmax())))
             plan.n_steps = min(step, plan.n_steps - 1)
             plan.scale = least_scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import coal
@@ -13,6 +14,7 @@ from wam_ros.core.errors import WamError, require_known
 from wam_ros.safety.world import Cloud, Obstacle, read_points, require_obstacle
 
 HELD = ("box", "sphere", "cylinder", "capsule")  # shapes of loads: what has an inside and an end
+FLAT = 1e-7  # of the largest coordinate; the hull of what is thinner ends the process in qhull
 CONVEX = (coal.Box, coal.Sphere, coal.Cylinder, coal.Capsule, coal.Cone, coal.Ellipsoid, coal.ConvexBase)
 
 
@@ -26,7 +28,7 @@ def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
     try:
         raw = pin.buildGeomFromUrdf(model, str(urdf), pin.GeometryType.COLLISION, package_dirs=folders)
     except (ValueError, RuntimeError) as error:
-        raise WamError(f"{urdf}: {' '.join(str(error).split())}") from error
+        raise WamError(f"{urdf}: {_blamed(urdf, ' '.join(str(error).split()))}") from error
     if raw.ngeoms == 0:
         raise WamError(f"{urdf}: no link has a <collision> body; add them")
     by_link: dict[str, list[pin.GeometryObject]] = {}
@@ -55,8 +57,12 @@ def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -
     size = obstacle.size
     path = folder / obstacle.mesh if (folder / obstacle.mesh).is_file() else Path(obstacle.mesh)
     if obstacle.shape == "mesh":
-        geometry = coal.MeshLoader().load(str(path), np.array(size))
-        geometry = _hull(geometry, str(path))
+        where = f"obstacle '{name}': {path}"
+        try:
+            geometry = coal.MeshLoader().load(str(path), np.array(size))
+        except (ValueError, RuntimeError) as error:
+            raise WamError(f"{where}: {' '.join(str(error).split())[:160]}") from error
+        geometry = _hull(geometry, where)
     elif obstacle.shape == "points":
         points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path, size[0])
         geometry = coal.makeOctree(np.ascontiguousarray(points), size[0])
@@ -76,8 +82,9 @@ def hull_of(points: np.ndarray, where: str) -> coal.ConvexBase:
     """Convex hull of points (N, 3) m.
 
     Raises:
-        WamError: they have no volume.
+        WamError: they have no volume, or one is not finite.
     """
+    require_volume(points, where)
     corners = coal.StdVec_Vec3s()
     corners.extend(list(np.asarray(points, dtype=float)))
     try:
@@ -86,13 +93,40 @@ def hull_of(points: np.ndarray, where: str) -> coal.ConvexBase:
         raise WamError(f"{where}: its points have no volume") from error
 
 
+def require_volume(points: np.ndarray, where: str) -> None:
+    """Raise `WamError` unless points (N, 3) m are finite and lie in more than a plane: what is flat has no hull."""
+    if not np.isfinite(points).all():
+        raise WamError(f"{where}: a corner of it is not finite; export it again")
+    if len(points) > 3:
+        centred = points - points.mean(axis=0)
+        _, axes = np.linalg.eigh(centred.T @ centred)
+        if np.ptp(centred @ axes, axis=0).min() > FLAT * np.abs(points).max():
+            return
+    raise WamError(f"{where}: its points have no volume; give it a thickness")
+
+
+def _blamed(urdf: Path, error: str) -> str:
+    """What a parser says about a mesh, with the link that has it."""
+    for link in ET.parse(urdf).getroot().findall("link"):
+        for mesh in link.findall("collision/geometry/mesh"):
+            name = mesh.get("filename", "")
+            if name and name in error:
+                place = f"put it into {urdf.parent} or correct its filename"
+                return f"link '{link.get('name')}': mesh {name} cannot be read; {place} ({error})"
+    return error
+
+
 def _convex(body: pin.GeometryObject, where: str) -> pin.GeometryObject:
     """A copy, because the original dies with the geometry model it was read into."""
+    if body.meshPath:
+        where = f"{where}: mesh {body.meshPath}"
     geometry = body.geometry if isinstance(body.geometry, CONVEX) else _hull(body.geometry, where)
     return pin.GeometryObject(body.name, body.parentJoint, body.parentFrame, body.placement, geometry)
 
 
 def _hull(geometry: coal.CollisionGeometry, where: str) -> coal.ConvexBase:
+    if isinstance(geometry, coal.BVHModelBase):
+        require_volume(np.array(geometry.vertices()).reshape(-1, 3), where)
     if not isinstance(geometry, coal.BVHModelBase) or not geometry.buildConvexHull(True, "Qt"):
         raise WamError(f"{where}: a {type(geometry).__name__} has no hull; use a mesh with volume or a primitive")
     return geometry.convex

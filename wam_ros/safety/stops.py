@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
 
 from wam_ros.core.types import Reason, SafeTrajectory
 from wam_ros.safety.bounds import Bounds, Commanded, Floor, give_way
+from wam_ros.safety.clearance import Nearest, Proof, proof_of
 from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.message import Finding
 from wam_ros.safety.motion import Motion
 from wam_ros.safety.retime import describe
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A proven stop and the proof that its bodies stay apart, of which it is a part."""
+
+    rows: np.ndarray  # (3, N, A) position, velocity and acceleration
+    proof: Proof | None  # None where no check looks at distances
+    first: int  # its first sample in the proof
+
+    @property
+    def nearest(self) -> Nearest:
+        """The smallest distance that was computed along it."""
+        return self.proof.nearest(self.first, self.first + self.rows.shape[1] - 1) if self.proof else Nearest()
+
 
 ENDLESS = Finding(Reason.NO_BRAKE, "no stop can be planned from this state")
 
@@ -27,10 +44,8 @@ class ProvenStops:
     def __init__(self, n_joints: int, checks: list[ModuleType]) -> None:
         self._stopper, self._checks = Stopper(n_joints), checks
 
-    def prove_one(
-        self, state: Commanded, bounds: Bounds, floor: Floor | None = None
-    ) -> tuple[np.ndarray | Finding, Bounds]:
-        """A proven stop (3, N, A) from one state, or why there is none, and the bounds that it keeps.
+    def prove_one(self, state: Commanded, bounds: Bounds, floor: Floor | None = None) -> tuple[Stop | Finding, Bounds]:
+        """A proven stop from one state, or why there is none, and the bounds that it keeps.
 
         Args:
             state: where the stop begins.
@@ -46,10 +61,8 @@ class ProvenStops:
                 return second, again
         return found, bounds
 
-    def prove(
-        self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None
-    ) -> list[np.ndarray | Finding]:
-        """For each state a proven stop (3, N, A), or why there is none. Joints stop together where that is proven.
+    def prove(self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None) -> list[Stop | Finding]:
+        """For each state a proven stop, or why there is none. Joints stop together where that is proven.
 
         Args:
             states: (L, 3, A) position, velocity and acceleration where the stops begin.
@@ -94,7 +107,7 @@ class ProvenStops:
 
     def _try(
         self, states: np.ndarray, bounds: Bounds, synchronised: bool, parents: np.ndarray | None
-    ) -> list[np.ndarray | Finding]:
+    ) -> list[Stop | Finding]:
         rows, counts = self._stopper.stops(states, bounds, synchronised)
         ends = counts.cumsum()
         starts, planned, dt = ends - counts, counts > 0, bounds.params.sample_s
@@ -104,9 +117,10 @@ class ProvenStops:
         q, dq, ddq = rows
         motion = Motion(dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves)
         measures = [m for m in (c.check(motion, bounds) for c in self._checks) if m.bad.any()]
-        answers: list[np.ndarray | Finding] = []
+        answers: list[Stop | Finding] = []
+        proof = proof_of(motion, bounds)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            answer: np.ndarray | Finding = rows[:, start:end] if end > start else ENDLESS
+            answer: Stop | Finding = Stop(rows[:, start:end], proof, start) if end > start else ENDLESS
             for measure in measures:
                 bad = measure.bad[start:end]
                 if bad.any():

@@ -14,6 +14,8 @@ from wam_ros.core.errors import UnknownNameError, WamError
 
 MOVING = ("revolute", "continuous", "prismatic")
 NUMBERS = {"xyz": 3, "rpy": 3, "size": 3, "scale": 3, "radius": 1, "length": 1, "damping": 1, "friction": 1}
+KINDS = ("box", "cylinder", "sphere", "mesh")  # of bodies; a parser drops others, and the link would be unguarded
+LOSSES = ("damping", "friction")  # a negative one would hide effort
 SIZES = ("size", "scale", "radius", "length")
 
 
@@ -56,6 +58,7 @@ def read_urdf(path: Path) -> dict[str, UrdfJoint]:
             raise WamError(f"{path}: joint '{joint.get('name')}' has the unknown type '{joint.get('type')}'")
     _require_tree(path, root)
     _require_numbers(path, root)
+    _require_bodies(path, root)
     _require_inertias(path, root)
     return {j.name: j for j in (_joint(path, e) for e in root.findall("joint") if e.get("type") in MOVING)}
 
@@ -98,6 +101,16 @@ def _require_numbers(path: Path, root: ET.Element) -> None:
                     raise WamError(f"{where}: its axis is zero; give it a direction")
                 if key in SIZES and min(values) <= 0:
                     raise WamError(f'{where}: {key}="{text[:60]}" in <{element.tag}> must be positive')
+                if key in LOSSES and min(values) < 0:
+                    raise WamError(f'{where}: {key}="{text[:60]}" in <{element.tag}> must not be negative')
+
+
+def _require_bodies(path: Path, root: ET.Element) -> None:
+    for link in root.findall("link"):
+        for body in link.findall("collision/geometry/*"):
+            if body.tag not in KINDS:
+                where = f"{path}: link '{link.get('name')}'"
+                raise WamError(f"{where}: a collision body cannot be a <{body.tag}>; use one of {', '.join(KINDS)}")
 
 
 def _joint(path: Path, element: ET.Element) -> UrdfJoint:

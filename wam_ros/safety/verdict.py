@@ -26,9 +26,10 @@ class Verdict:
     scale: float = 1.0
     steps_accepted: int = 0  # number of steps from the first that are executed or were already due
     steps_total: int = 0
-    first: Finding | None = None
+    first: Finding | None = None  # the offence that decided: what cut the chunk, else what slowed it
+    slowed: Finding | None = None  # the first one that was met by slowing
     nearest_pair: tuple[str, str] = ("", "")
-    nearest_distance: float = float("nan")  # m, smallest that was computed
+    nearest_distance: float = float("nan")  # m, smallest that was computed along the trajectory
     accepted_s: float = 0.0  # s after the start at which the stop begins
     seam: float = 0.0  # largest difference of the commanded state to the chunk's path at the start; rad or m
     compute_s: float = 0.0
@@ -80,9 +81,10 @@ def in_words(verdict: Verdict) -> str:
     near = f", nearest {a} to {b} {verdict.nearest_distance:.3f} m" if a else ""
     if verdict.decision == Decision.BRAKE:
         end = f"stops in {verdict.stop_s:.2f} s" if verdict.trajectory else "the former motion plays out to its rest"
-        return f"no step can be accepted: {why}; {end}"
+        return f"no step can be accepted: {why}; {end}{near}"
     if verdict.decision == Decision.TRUNCATED:
-        slow = f", slowed {scale:.2f} times" if scale > 1 else ""
+        cause = f" ({verdict.slowed.words})" if verdict.slowed else ""
+        slow = f", slowed {scale:.2f} times{cause}" if scale > 1 else ""
         return f"cut after {accepted} of {total} steps{slow}: {why}; then stops in {verdict.stop_s:.2f} s{near}"
     if verdict.decision == Decision.SCALED:
         return f"all {total} steps, slowed {scale:.2f} times: {why}{near}"
