@@ -15,7 +15,7 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
-from wam_ros.msg import ActionChunk
+from wam_ros.msg import ActionChunk, StageLatency
 
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.nodes.bridge_node import BridgeNode
@@ -408,6 +408,7 @@ def test_where_the_time_went_is_on_diagnostics(arena):
     chunk.observation_stamp = convert.ns_to_time(arena.now_ns() - NS // 10)
     chunks.publish(chunk)
     arena.spin(0.1, rig.robot.live)
+    told = arena.listen(StageLatency, "stage_latency", qos.STATUS)
     rig.until(rig.moved)
 
     def stages():
@@ -418,3 +419,8 @@ def test_where_the_time_went_is_on_diagnostics(arena):
     assert set(stages()) >= {"camera to chunk [ms]", "safe trajectory to command [ms]"}
     p50 = float(stages()["camera to command [ms]"].split()[1])
     assert 100 < p50 < 30_000
+    rig.until(lambda: any(m.stage == "camera to command" for m in told), offer=False)
+    newest = {m.stage: m for m in told}
+    assert set(stages()) == {f"{name} [ms]" for name in newest}
+    assert newest["camera to command"].p50_s == pytest.approx(p50 / 1e3, abs=1e-4)
+    assert newest["camera to command"].samples == 1

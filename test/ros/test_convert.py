@@ -120,6 +120,7 @@ reports = scalars(
 )
 statuses = scalars(
     types.WamStatus,
+    stages=st.dictionaries(texts, scalars(types.StageLatency, n=st.integers(0, 2**32 - 1)), max_size=3),
     stamp_ns=stamps,
     session_id=st.binary(min_size=16, max_size=16),
     mode=st.sampled_from(types.ChunkingMode),
@@ -157,6 +158,10 @@ def assert_same(a, b, where=""):
         np.testing.assert_array_equal(a, b, where)
     elif isinstance(a, float):
         np.testing.assert_array_equal(a, b, where)
+    elif isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}[{key!r}]")
     else:
         assert a == b, where
 

@@ -18,7 +18,7 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
-from wam_ros.msg import ActionChunk, ImaginedFuture, WamStatus  # noqa: E402
+from wam_ros.msg import ActionChunk, ImaginedFuture, StageLatency, WamStatus  # noqa: E402
 from wam_ros.msg import Observation as ObservationMsg  # noqa: E402
 from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
 
@@ -27,10 +27,12 @@ from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import PolicyOutput  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
+from wam_ros.core.types import StageLatency as StageTime  # noqa: E402
 from wam_ros.nodes.inference_node import InferenceNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.inferring import InferenceParams, make_policy  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
+from wam_ros.ros.stages import stages_to_msgs  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -355,6 +357,26 @@ def test_diagnostics_say_where_the_time_goes(make_rig):
     camera, model = (float(values()[s].split()[1]) for s in stages)
     assert 30 < camera < 30_000  # what waits before it comes counts
     assert 0 < model < 30_000
+
+
+def test_the_status_holds_every_stage_in_the_order_of_the_loop_its_own_and_the_bridges(make_rig):
+    rig = make_rig(instruction="red")
+    rig.start()
+    bridge = rig.peer.create_publisher(StageLatency, "stage_latency", qos.STATUS)
+    rig.spin_until(bridge.get_subscription_count)
+    told = {
+        "camera to command": StageTime(9, 0.08, 0.09, 0.1),
+        "chunk to safe trajectory": StageTime(9, 0.006, 0.007, 0.008),
+        "camera to chunk": StageTime(9, 0.07, 0.08, 0.09),  # in two parts here
+    }
+    for msg in stages_to_msgs(told):
+        bridge.publish(msg)
+    every = ["camera to observation", "observation to chunk", "chunk to safe trajectory", "camera to command"]
+    rig.spin_until(lambda: rig.statuses and list(rig.statuses[-1].stages) == every)
+    newest = rig.statuses[-1]
+    assert {name: newest.stages[name] for name in every[2:]} == {name: told[name] for name in every[2:]}
+    assert newest.stages["observation to chunk"].p95_s == newest.latency_p95_s > 0
+    assert newest.stages["camera to observation"].p50_s > 0.03  # what waits before it comes counts
 
 
 def test_without_observations_the_status_says_so(make_rig):

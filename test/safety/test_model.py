@@ -47,7 +47,7 @@ def test_efforts_computed_at_once_are_those_computed_one_by_one(monkeypatch, tmp
 
 @pytest.mark.parametrize("loss", ["damping", "friction"])
 def test_a_negative_loss_that_would_hide_effort_is_refused_by_joint(tmp_path, loss):
-    with pytest.raises(WamError, match=f'\'hinge\': {loss}="-3" in <dynamics> must not be negative'):
+    with pytest.raises(WamError, match=f"'hinge': {loss}=\"-3\" in <dynamics> must not be negative"):
         load_safety_model(pendulum(tmp_path, joint=LIMIT + f'<dynamics {loss}="-3"/>'))
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.policy import Abilities
-from wam_ros.core.types import ChunkingMode
+from wam_ros.core.types import ChunkingMode, StageLatency
 
 AUTO = "auto"
 CHUNKING = {
@@ -58,9 +58,15 @@ class LatencyWindow:
         ordered = sorted(latency_s for _, latency_s in self._kept)
         return ordered[max(0, math.ceil(percent / 100 * len(ordered)) - 1)]
 
+    @property
+    def stage(self) -> StageLatency:
+        """How many are kept, and their percentiles."""
+        return StageLatency(len(self), *(self.percentile(p) for p in (50, 95, 99)))
+
     def __str__(self) -> str:
         """Percentiles in ms and how many latencies they are of, as the bridge tells its stages."""
-        figures = (f"p{p} {1e3 * self.percentile(p):.1f}" for p in (50, 95, 99))
+        found = self.stage
+        figures = (f"p{p} {1e3 * s:.1f}" for p, s in ((50, found.p50_s), (95, found.p95_s), (99, found.p99_s)))
         return f"{' '.join(figures)} n {len(self)}"
 
     def delay_steps(self, step_period_s: float, lead_s: float = 0.0) -> int:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from wam_ros.core.types import NS
+from wam_ros.core.types import NS, StageLatency
 
 EVENTS = ("camera", "observation", "chunk", "safe trajectory", "command", "motion")
 STAGES = tuple(f"{a} to {b}" for a, b in pairwise(EVENTS))
@@ -127,6 +127,13 @@ class Trace:
         rank = {name: k for k, name in enumerate((*STAGES, *TOTALS))}
         order = sorted(self._samples, key=lambda name: rank.get(name, 0))
         return {name: list(self._samples[name]) for name in order}
+
+    def stages(self) -> dict[str, StageLatency]:
+        """Count and percentiles of every stage that has samples."""
+        every = self.summary().items()
+        return {
+            name: StageLatency(int(s["n"]), *(s[p] / 1e3 for p in ("p50_ms", "p95_ms", "p99_ms"))) for name, s in every
+        }
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Per stage the count `n` and p50, p95, p99 in ms; stages without samples are left out."""

@@ -7,7 +7,7 @@ between threads after construction. A: joints of the chunk, T: chunk steps, V: c
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -232,6 +232,16 @@ class BridgeState:
 
 
 @dataclass(frozen=True)
+class StageLatency:
+    """How long one stage of the loop took, over its newest samples."""
+
+    n: int  # samples
+    p50_s: float
+    p95_s: float
+    p99_s: float
+
+
+@dataclass(frozen=True)
 class WamStatus:
     """Health of the inference side, published at a few hertz."""
 
@@ -252,3 +262,4 @@ class WamStatus:
     chunks: int = 0
     dropped: int = 0  # observations never predicted from, and results that came too late
     error: str = ""  # why inference stands still; empty: it runs
+    stages: dict[str, StageLatency] = field(default_factory=dict)  # by name, as "camera to observation", in their order

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,14 +17,16 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.notices import Notice
 from wam_ros.core.policy import Policy, abilities_of
-from wam_ros.core.types import NS, ImaginedFuture
+from wam_ros.core.types import NS, ImaginedFuture, StageLatency
 from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
+from wam_ros.msg import StageLatency as StageLatencyMsg
 from wam_ros.ros import convert, qos
 from wam_ros.ros.inferring import InferenceParams, make_engine, make_policy, make_session
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.prompting import Prompting
 from wam_ros.ros.running import run_node
+from wam_ros.ros.stages import in_order, stages_from_msgs
 from wam_ros.runtime.engine import InferenceEngine
 from wam_ros.runtime.prediction import keyframes
 from wam_ros.runtime.session import InferenceSession
@@ -68,8 +71,10 @@ class InferenceNode(WamNode):
         self._session = make_session(p, self._robot, policy)
         self._notice, self._said_timing = Notice(5.0), ""
         self._ages = LatencyWindow(p.latency_window, 0)  # of the oldest frame when an observation comes
+        self._stages: dict[str, StageLatency] = {}  # those that the bridge measures
         self._quiet_until = time.monotonic() + 2.0
         self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
+        self._later = self.create_subscription(StageLatencyMsg, "stage_latency", self._on_stage, qos.STATUS)
         self._timer = self.create_timer(
             1.0 / p.status_rate_hz, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -78,6 +83,7 @@ class InferenceNode(WamNode):
         """End the session; what the model still computes is thrown away."""
         self.destroy_timer(self._timer)
         self.destroy_subscription(self._input)
+        self.destroy_subscription(self._later)
         self._session = None
 
     def cleanup(self) -> None:
@@ -136,11 +142,15 @@ class InferenceNode(WamNode):
             image = convert.numpy_to_image(np.ascontiguousarray(frame), future.instants_ns[-1], view)
             self._images[view].publish(image)
 
+    def _on_stage(self, msg: StageLatencyMsg) -> None:
+        self._stages |= stages_from_msgs([msg])
+
     def _on_timer(self) -> None:
         if self._engine is None or self._session is None:
             return
         status = self._session.status(self._now_ns(), self._engine.status(), self.params.silence_s)
-        self._status.publish(convert.status_to_msg(status))
+        stages = in_order({**self._stages, **status.stages, "camera to observation": self._ages.stage})
+        self._status.publish(convert.status_to_msg(replace(status, stages=stages)))
         figures = {"camera to observation [ms]": str(self._ages)} | self._session.figures()
         self._diagnostics.publish(self._diagnosis(status.error, figures))
         if time.monotonic() > self._quiet_until:

@@ -38,6 +38,7 @@ from wam_ros.ros.fields import (
     time_to_ns,
 )
 from wam_ros.ros.images import image_from_wire, image_to_numpy, numpy_to_image
+from wam_ros.ros.stages import stages_from_msgs, stages_to_msgs
 from wam_ros.ros.trajectories import (
     sender_from_wire,
     trajectory_from_msg,
@@ -254,7 +255,7 @@ def status_to_msg(s: WamStatus) -> wam_msg.WamStatus:
     msg = wam_msg.WamStatus(**{name: getattr(s, name) for name in _STATUS})
     msg.header.stamp = ns_to_time(s.stamp_ns)
     msg.session_id = np.frombuffer(s.session_id, np.uint8)
-    msg.mode = int(s.mode)
+    msg.mode, msg.stages = int(s.mode), stages_to_msgs(s.stages)
     return msg
 
 
@@ -264,6 +265,7 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
         stamp_ns=time_to_ns(msg.header.stamp),
         session_id=bytes(msg.session_id),
         mode=enum_member("WamStatus.mode", ChunkingMode, msg.mode),
+        stages=stages_from_msgs(msg.stages),
         **{name: getattr(msg, name) for name in _STATUS},
     )
 

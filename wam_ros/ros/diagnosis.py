@@ -14,8 +14,9 @@ from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import NS, BridgeState, JointState
-from wam_ros.msg import ActionChunk
+from wam_ros.msg import ActionChunk, StageLatency
 from wam_ros.ros import convert, qos
+from wam_ros.ros.stages import stages_to_msgs
 from wam_ros.safety.bridge import Bridge
 from wam_ros.safety.player import Commanded
 
@@ -54,7 +55,7 @@ class Periods:
 
 
 class Telling:
-    """What the bridge complains of and what it publishes on `commanded_state`, `bridge_state` and /diagnostics.
+    """What the bridge complains of, and publishes: `commanded_state`, `bridge_state`, `stage_latency`, /diagnostics.
 
     Args:
         node: that publishes.
@@ -81,6 +82,7 @@ class Telling:
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._commanded_pub = node.create_publisher(JointStateMsg, "commanded_state", qos.JOINTS)
         self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
+        self._stages_pub = node.create_publisher(StageLatency, "stage_latency", qos.STATUS)
         self._state: tuple[BridgeState, bool, tuple[int, int] | None] | None = None  # as it was told
         self._state_ns = 0
 
@@ -128,6 +130,8 @@ class Telling:
             latency_status(f"{name}: latency", self._hardware, self.trace.summary()),
         ]
         self._publisher.publish(msg)
+        for stage in stages_to_msgs(self.trace.stages()):
+            self._stages_pub.publish(stage)
 
 
 def diagnose(

@@ -232,6 +232,7 @@ class InferenceSession:
             chunks=0 if self._chunk is None else self._chunk.seq + 1,
             dropped=engine.dropped,
             error=engine.error or self._standstill(now_ns, engine, silence_s),
+            stages={"observation to chunk": self._latency.stage},
         )
 
     def figures(self) -> dict[str, str]:
