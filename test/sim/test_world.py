@@ -13,6 +13,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.expert import Expert
+from wam_ros.sim.ik import solve_ik
 from wam_ros.sim.tasks.pick_block import COLOURS, MIN_GAP
 from wam_ros.sim.world import World
 
@@ -99,6 +100,27 @@ def test_a_nudge_moves_the_named_block_once(world):
         assert world.task.nudged == (distance > 0.05)
         moved += world.task.nudged
     assert moved == 10  # an idle arm never protects a block
+
+
+def test_a_nudged_block_is_never_put_into_the_hand(world):
+    """A block between or inside the fingers shoots off and takes them along, which no arm could help."""
+    nudged = 0
+    for seed in range(60):
+        world.reset(seed, nudge=True)
+        block = world.task.block_position(world, world.task.colour)
+        beside = block + [0.07 if block[0] < 0.5 else -0.07, 0.0, 0.01]  # lowered next to it, fingers open
+        q = solve_ik(world.model, EMBODIMENT, world.q, beside, iterations=100)
+        q[-1] = 0.04
+        world.data.qpos[world._driven_qadr] = [*q, 0.04]
+        world.servo(q, np.zeros(8))
+        world.task._nudge_at = 0.0
+        world.step()
+        nudged += world.task.nudged
+        world.step()
+        pairs = {frozenset(map(int, c.geom)) for c in world.data.contact[: world.data.ncon]}
+        geom = world.model.geom(f"{world.task.colour}_block").id
+        assert not [p for p in pairs if geom in p and p & world._robot_geoms], f"seed {seed}"
+    assert nudged > 50
 
 
 def test_the_simulator_sees_position_velocity_effort_and_contact_violations(world):

@@ -22,6 +22,8 @@ MIN_GAP = 0.10  # m between block centres
 LIFTED, WRONG_LIFTED = 0.10, 0.05  # m above the table rest height
 NUDGE_TIME = (0.4, 1.6)  # s
 NUDGE_DISTANCE = (0.06, 0.20)  # m
+LOWERED = 0.12  # m: below it the hand stands where blocks do
+TRIES = 10_000  # of finding a place for a nudged block
 
 
 class PickBlock:
@@ -100,9 +102,11 @@ class PickBlock:
         if here[2] > HALF + 0.01 or np.linalg.norm(world.tool_position - here) < 0.05:
             return  # in the hand already: a teleport would not be a disturbance but a theft
         others = [self.block_position(world, n)[:2] for n in COLOURS if n != self.colour]
-        while True:
+        if world.tool_position[2] < LOWERED:
+            others.append(world.tool_position[:2])  # between or into the fingers nobody could push a block
+        for _ in range(TRIES):
             xy = self._free_spot(rng, others)
             if NUDGE_DISTANCE[0] <= np.linalg.norm(xy - here[:2]) <= NUDGE_DISTANCE[1]:
-                break
-        self._put(world, self.colour, xy, rng.uniform(-0.25, 0.25))
-        self.nudged = True
+                self._put(world, self.colour, xy, rng.uniform(-0.25, 0.25))
+                self.nudged = True
+                return
