@@ -85,3 +85,18 @@ def test_the_table_of_delays_is_what_was_measured():
         )
         assert f"| {mode} | {' | '.join(cells)} |" in text
         assert {c["episodes"] for c in (*row.values(), *nudged[mode].values()) if c["possible"]} == {20}
+
+
+def test_the_table_of_what_the_filter_costs_is_what_was_measured():
+    text = (ROOT / "docs" / "offline.md").read_text()
+    for found in results("safety")["settings"]:
+        if found["obstacles"] == "boxes":
+            cost = (
+                found["p50_ms"],
+                found["p99_ms"],
+                found["p50_ms"] / found["sampled_ms"],
+                found["p50_ms"] / found["made_ms"],
+            )
+            cells = " | ".join((*(f"{ms:.1f} ms" for ms in cost[:2]), f"{cost[2]:.2f}", f"{cost[3]:.1f}"))
+            row = f"| {found['embodiment']}, {found['steps']}x{found['joints']} | {found['bodies']} | {cells} |"
+            assert row in text, row

@@ -51,9 +51,10 @@ class Arena:
         self.executor.add_node(node)
         return node
 
-    def spawn(self, name, **parameters):
-        """Start a node in a process of its own, with its shipped parameter file."""
-        argv = [sys.executable, "-m", f"wam_ros.nodes.{name}", "--ros-args", "--params-file"]
+    def spawn(self, name, file=None, **parameters):
+        """Start a node in a process of its own, with its shipped parameter file; `file` runs instead of its module."""
+        program = [str(file)] if file else ["-m", f"wam_ros.nodes.{name}"]
+        argv = [sys.executable, *program, "--ros-args", "--params-file"]
         argv.append(str(share_dir() / "config" / f"{name.removesuffix('_node')}.yaml"))
         for key, value in parameters.items():
             argv += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]

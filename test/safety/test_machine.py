@@ -387,6 +387,44 @@ def test_the_first_chunk_after_arming_names_the_session(rig):
     assert rig.chunk(session_id=b"b" * 16).report.decision == Decision.PASS
 
 
+def test_handed_over_the_arm_stops_stays_armed_and_takes_that_session_only(rig):
+    rig.moving()
+    answer = rig.machine.hand_over(b"b" * 16, rig.now)
+    assert answer.ok
+    assert answer.trajectory is not None
+    assert rig.state == S.BRAKING
+    assert rig.machine.tick(rig.now).report.chunk_seq == 0
+    assert rig.chunk(session_id=b"a" * 16).report.reasons == Reason.SESSION
+    rig.run(0.5)
+    assert rig.state == S.ARMED
+    assert rig.at_rest
+    assert rig.chunk(session_id=b"a" * 16).report.reasons == Reason.SESSION
+    assert rig.chunk(session_id=b"b" * 16).report.decision == Decision.PASS
+    assert rig.machine.hand_over(b"c" * 16, rig.now).ok
+    rig.machine.arm(False, rig.now)
+    rig.run(0.5)
+    assert rig.state == S.HOLD, "whoever disarms meanwhile is obeyed"
+
+
+@pytest.mark.parametrize("state", [S.DISABLED, S.HOLD, S.FAULT, S.ESTOP])
+def test_an_arm_that_is_not_armed_is_not_handed_over(panda, home, state):
+    rig = bring(Rig(panda, home), state)
+    answer = rig.machine.hand_over(b"b" * 16, rig.now)
+    assert not answer.ok
+    assert "arm it first" in answer.message
+    assert answer.trajectory is None
+    assert rig.state == state
+
+
+def test_a_stop_that_leads_to_a_fault_or_to_holding_is_not_handed_over(rig):
+    rig.moving()
+    rig.machine.arm(False, rig.now)
+    assert rig.state == S.BRAKING
+    assert not rig.machine.hand_over(b"b" * 16, rig.now).ok
+    rig.run(0.5)
+    assert rig.state == S.HOLD
+
+
 def test_a_new_epoch_starts_its_own_count_and_the_old_one_is_over(rig):
     rig.armed()
     rig.chunk(epoch=3, seq=50)

@@ -108,7 +108,7 @@ def test_a_nudged_block_is_never_put_into_the_hand(world):
     for seed in range(60):
         world.reset(seed, nudge=True)
         block = world.task.block_position(world, world.task.colour)
-        beside = block + [0.07 if block[0] < 0.5 else -0.07, 0.0, 0.01]  # lowered next to it, fingers open
+        beside = block + np.array([0.07 if block[0] < 0.5 else -0.07, 0.0, 0.01])  # lowered next to it, fingers open
         q = solve_ik(world.model, EMBODIMENT, world.q, beside, iterations=100)
         q[-1] = 0.04
         world.data.qpos[world._driven_qadr] = [*q, 0.04]

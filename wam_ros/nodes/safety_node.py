@@ -28,6 +28,7 @@ from wam_ros.ros.running import run_node
 from wam_ros.safety.following import Rejoining
 from wam_ros.safety.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
+from wam_ros.srv import HandOver
 
 ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)  # so that a button is heard whatever it offers
 
@@ -66,6 +67,7 @@ class SafetyNode(WamNode):
             heard = partial(self._on_estop, way)
             self.create_subscription(Bool, "estop", heard, profile, event_callbacks=qos.quiet())
         self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())))
+        self.create_service(HandOver, "~/hand_over", self._on_hand_over)
         self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
         self.create_service(Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns())))
         gc.collect()
@@ -148,6 +150,9 @@ class SafetyNode(WamNode):
         self._machine.pressed = any(self._pressed)
         if msg.data and not again:  # also before activation: a latched one must not be missed
             self._tell(self._machine.estop(self._now_ns(), "the topic estop"))
+
+    def _on_hand_over(self, request: HandOver.Request, response: HandOver.Response) -> HandOver.Response:
+        return self._serve(response, self._machine.hand_over(bytes(request.session_id), self._now_ns()))
 
     def _serve(self, response, answer: Answer):
         self._tell(answer)

@@ -1,7 +1,8 @@
 """`~/home`: leads the arm home through the safety node, as a session of chunks of its own.
 
-Disarm, so that the arm rests; arm again, which binds the safety node to the next session it hears; one chunk, judged by
-the filter like any other; disarm when home. The model's chunks are of another session and are refused meanwhile.
+The safety node is asked to stop the arm, still armed, and to take one session's chunks only: one chunk, judged by the
+filter like any other; disarmed when home. The model's chunks are of another session and are refused meanwhile. Nothing
+in here arms: whoever disarms meanwhile has ended the way home.
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from wam_ros.msg import ActionChunk
 from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
 from wam_ros.safety.home import make_home_chunk
+from wam_ros.srv import HandOver
 
-TRIES = 8  # of arming: the arm trails its commands, and another session's chunk may slip in before ours
+TRIES = 3  # chunks: the arm may still have crept when the first one was made
 FIRST = 1 << 40  # far from the numbers of a model's chunks, whose reports come in between
+LIVE = (SafetyState.ARMED, SafetyState.BRAKING)
 STEP_S = 10.0  # longest step but the way itself
 NEAR = 0.02  # rad or m from home that counts as home
 
@@ -32,8 +35,8 @@ class Step(enum.Enum):
     """What is waited for."""
 
     IDLE = "idle"
+    ASK = "waiting for the safety node's answer"
     STOP = "waiting for the arm to rest"
-    ARM = "waiting for the safety node to arm"
     JUDGE = "waiting for the safety node's judgement"
     MOVE = "on the way"
 
@@ -65,6 +68,7 @@ class Homing:
         self._sender = self._asked = ""  # the safety node that speaks, and the one that spoke when home was asked for
         self._publisher = node.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
         self._arm = node.create_client(SetBool, "safety_node/arm")
+        self._hand_over = node.create_client(HandOver, "safety_node/hand_over")
         self.step = Step.IDLE
         self._state = SafetyState.UNKNOWN
         self._seq = FIRST
@@ -73,12 +77,15 @@ class Homing:
         """Begin, or say why not."""
         if self.step != Step.IDLE:
             return False, f"already going home: {self.step.value}"
-        if self._state not in (SafetyState.ARMED, SafetyState.BRAKING):
+        if self._state not in LIVE:
             return False, f"not going home: safety_node is in {self._state.name}; arm it first"
         if self._measured() is None:
             return False, "not going home: no joint state yet"
-        self._tries, self._asked = 0, self._sender
-        self._stop()
+        self._tries, self._asked, self._session = 0, self._sender, uuid.uuid4().bytes
+        self._go(Step.ASK)
+        request = HandOver.Request(session_id=np.frombuffer(self._session, np.uint8))
+        asked = self._hand_over.call_async(request)
+        asked.add_done_callback(lambda done, session=self._session: self._on_answer(session, done.result()))
         return True, "going home: stopping, then one chunk through the safety node; it ends disarmed"
 
     def on_report(self, msg: SafetyReportMsg, rest_in_s: float) -> None:
@@ -92,20 +99,16 @@ class Homing:
         still = rest_in_s == 0.0 and report.stop_time_s == 0.0
         if self.step == Step.IDLE:
             return
-        if report.state in (SafetyState.FAULT, SafetyState.ESTOP):
+        if report.state not in LIVE:
             self._end(f"not home: {report.sentence}")
         elif self.step != Step.MOVE and (over := self._over()):
-            self._call(False, Step.IDLE)
-            self._end(over)
-        elif self.step == Step.STOP and report.state == SafetyState.HOLD and still:
-            self._call(True, Step.ARM)
-        elif self.step == Step.ARM and report.state == SafetyState.ARMED:
+            self._disarm(over)
+        elif self.step == Step.STOP and report.state == SafetyState.ARMED and still:
             self._send()
         elif self.step == Step.JUDGE and report.chunk_seq == self._seq and report.decision != Decision.UNKNOWN:
             self._judged(report)
         elif self.step == Step.MOVE and still:
-            self._call(False, Step.IDLE)
-            self._end("home" if self._is_home() else f"stopped on the way home: {self._words}")
+            self._disarm("home" if self._is_home() else f"stopped on the way home: {self._words}")
 
     def _over(self) -> str:
         """Why what was asked for is not begun any more; empty while it may be."""
@@ -114,47 +117,38 @@ class Homing:
         return f"not home: {self.step.value} took too long" if self._clock() - self._since_s > STEP_S else ""
 
     def _judged(self, report: SafetyReport) -> None:
-        if report.reasons & Reason.SESSION and self._tries < TRIES:
-            self._stop()
-        elif report.decision == Decision.REJECT:
-            self._call(False, Step.IDLE)
-            self._end(f"not home: {report.sentence}")
-        else:
+        if report.decision != Decision.REJECT:
             self._words = report.sentence
             self._go(Step.MOVE)
+        elif report.reasons & Reason.DISCONTINUITY and self._tries < TRIES:
+            self._go(Step.STOP)
+        else:
+            self._disarm(f"not home: {report.sentence}")
 
     def _is_home(self) -> bool:
         q = self._measured()
         return q is not None and bool((np.abs(q - np.array(self._embodiment.home)) < NEAR).all())
 
-    def _stop(self) -> None:
-        self._tries += 1
-        self._call(False, Step.STOP)
-
     def _send(self) -> None:
         q0 = self._measured()
         assert q0 is not None
-        self._seq += 1
+        self._seq, self._tries = self._seq + 1, self._tries + 1
         now_ns = self._node.get_clock().now().nanoseconds
-        chunk = make_home_chunk(
-            self._embodiment, self._velocity, q0, self._speed, now_ns, uuid.uuid4().bytes, self._seq
-        )
+        chunk = make_home_chunk(self._embodiment, self._velocity, q0, self._speed, now_ns, self._session, self._seq)
         self._go(Step.JUDGE)
         self._publisher.publish(convert.chunk_to_msg(chunk))
 
-    def _call(self, arm: bool, then: Step) -> None:
-        self._go(then)
-        future = self._arm.call_async(SetBool.Request(data=arm))
-        future.add_done_callback(lambda done: self._on_answer(arm, done.result()))
-
-    def _on_answer(self, arm: bool, answer: SetBool.Response) -> None:
-        if not arm or answer.success or self.step != Step.ARM:
+    def _on_answer(self, session: bytes, answer: HandOver.Response) -> None:
+        if self.step != Step.ASK or session != self._session:
             return
-        if self._tries < TRIES and self._state == SafetyState.HOLD:
-            self._tries += 1
-            self._go(Step.STOP)  # the next report asks again
+        if answer.success:
+            self._go(Step.STOP)
         else:
             self._end(f"not home: {answer.message}")
+
+    def _disarm(self, words: str) -> None:
+        self._arm.call_async(SetBool.Request(data=False))
+        self._end(words)
 
     def _go(self, step: Step) -> None:
         self.step, self._since_s = step, self._clock()

@@ -10,8 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
-import numpy as np
-
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, ActionChunk, Decision, JointState, Reason, SafeTrajectory, SafetyReport, SafetyState
@@ -23,6 +21,7 @@ from wam_ros.safety.inputs import Inputs
 from wam_ros.safety.live import Change
 from wam_ros.safety.message import Finding, Stream
 from wam_ros.safety.surroundings import Surroundings
+from wam_ros.safety.tracking import Tracking
 from wam_ros.safety.verdict import Verdict, rejected
 
 S = SafetyState
@@ -54,7 +53,8 @@ class SafetyMachine:
         self._now_ns: int | None = None
         self._stream: Stream | None = None
         self._used_ns = 0  # when it was armed or took its newest chunk
-        self._overruns = self._off_path = 0
+        self._overruns = 0
+        self._tracking = Tracking(self.model, self.params)
 
     @property
     def state(self) -> SafetyState:
@@ -94,11 +94,20 @@ class SafetyMachine:
         refusal = moving or self.inputs.unfit(now_ns) or self.inputs.bad_pose()
         if refusal:
             return Answer(False, f"not armed: {refusal}")
-        self._stream, self._used_ns, self._overruns, self._off_path = None, now_ns, 0, 0
+        self._stream, self._used_ns, self._overruns = None, now_ns, 0
+        self._tracking.clear()
         limits = self.model.limits
         self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
         self.brakes.settle(S.ARMED)
         return Answer(True, "armed")
+
+    def hand_over(self, session_id: bytes, now_ns: int) -> Answer:
+        """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends that, too."""
+        if self.state != S.ARMED and not (self.state == S.BRAKING and self.brakes.after == S.ARMED):
+            return Answer(False, f"not handed over: safety_node is in {self.state.name}; arm it first")
+        self._stream, self._used_ns = Stream(session_id, -1, 0), now_ns  # before its first epoch
+        words = "another session takes over"
+        return Answer(True, words, self.brakes.brake(now_ns, S.ARMED, Reason.NONE, words))
 
     def estop(self, now_ns: int, cause: str = "pressed") -> Answer:
         """Stop as soon as is proven, whatever the state, and latch."""
@@ -246,8 +255,7 @@ class SafetyMachine:
 
     def _measured(self) -> Commanded:
         assert self.inputs.q is not None
-        zero = np.zeros_like(self.inputs.q)
-        return Commanded(self.inputs.q, zero, zero)
+        return Commanded(self.inputs.q, 0 * self.inputs.q, 0 * self.inputs.q)
 
     def _clock(self, now_ns: int) -> SafeTrajectory | None:
         """Notice a clock that went back: stop, and forget all stamps."""
@@ -262,19 +270,9 @@ class SafetyMachine:
 
     def _track(self, now_ns: int) -> SafeTrajectory | None:
         """Compare the newest measured joints with the commanded path."""
-        assert self.inputs.q is not None
-        assert self.inputs.joints_ns is not None
-        window = round(self.params.tracking_window_s * NS)
-        off = self.brakes.playback.deviation(self.inputs.joints_ns, self.inputs.q, window)
-        allowed = np.where(self.model.sliding, self.params.tracking_m, self.params.tracking_rad)
-        excess = np.where(self.model.gripper, 0.0, off / allowed)  # fingers close on things
-        joint = int(excess.argmax())
-        self._off_path = self._off_path + 1 if excess[joint] > 1 else 0
-        if self._off_path < self.params.tracking_samples:
-            return None
-        name, unit = self.model.joint_names[joint], self.model.units[joint]
-        words = f"{name} is {off[joint]:.3f} {unit} off the commanded path, allowed {allowed[joint]:.3f} {unit}"
-        return self.brakes.escalate(now_ns, S.FAULT, Reason.WATCHDOG, words)
+        assert self.inputs.q is not None and self.inputs.joints_ns is not None
+        words = self._tracking.lost(self.brakes.playback, self.inputs.joints_ns, self.inputs.q)
+        return self.brakes.escalate(now_ns, S.FAULT, Reason.WATCHDOG, words) if words else None
 
     def _watch(self, now_ns: int) -> SafeTrajectory | None:
         """Everything that must keep coming, and what follows when time passes."""

@@ -83,6 +83,7 @@ class World:
         self._velocity_limit = velocity_limits(embodiment)
         self._tool = self._id(mujoco.mjtObj.mjOBJ_BODY, embodiment.tool_frame)
         self._robot_geoms, self._finger_geoms, self._table_geom = self._geom_sets()
+        self._is_robot = np.isin(np.arange(self.model.ngeom), list(self._robot_geoms))
         own = self._actuators[: len(joints)]
         gains, damping = self.model.actuator_gainprm[own, 0], -self.model.actuator_biasprm[own, 2]
         self._lead = damping / gains  # s: feeding the target velocity forward cancels the servo's lag
@@ -168,11 +169,9 @@ class World:
         self._count("velocity", bool(np.any(np.maximum(np.abs(dq), np.abs(told) - 1e-9) > self._velocity_limit)))
         effort = np.abs(self.data.qfrc_actuator[self._vadr])
         self._count("effort", bool(np.any((effort >= self._effort - 1e-9) & ~self._is_gripper)))
-        for contact in self.data.contact[: self.data.ncon]:
-            pair = {int(contact.geom1), int(contact.geom2)}
-            if self._table_geom in pair and pair & self._robot_geoms and contact.dist < 0:
-                self._count("table contact", True)
-                break
+        pairs, inside = self.data.contact.geom, self.data.contact.dist < 0
+        on_table = (pairs == self._table_geom).any(axis=1) & self._is_robot[pairs].any(axis=1)
+        self._count("table contact", bool(np.any(on_table & inside)))
 
     def _count(self, name: str, violated: bool) -> None:
         if violated:
