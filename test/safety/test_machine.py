@@ -219,6 +219,20 @@ def test_observations_that_stop_coming_stop_the_arm(panda, home):
     assert rig.chunk().report.decision == Decision.PASS
 
 
+def test_an_arm_that_stands_says_what_keeps_its_chunks_away(panda, home):
+    """A model without images sends none: the plan is used up before the images are too old."""
+    rig = Rig(panda, home, observation_timeout_s=2.0).armed()
+    rig.machine.on_observation(rig.now, rig.now)
+    rig.chunk()
+    assert "no new chunk" in rig.run(1.9)[-1].sentence
+    late = rig.run(0.3)[-1]
+    assert late.sentence == "armed, waiting for a chunk: the newest observation is too old"
+    assert (late.state, late.reasons) == (S.ARMED, Reason.CAMERA_STALE)
+    rig.machine.on_observation(rig.now, rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+    assert not rig.run(0.1)[-1].reasons
+
+
 def test_a_robot_that_leaves_its_path_is_a_fault(rig):
     rig.moving()
     rig.follow = False

@@ -284,6 +284,8 @@ class SafetyMachine:
             blind = finding is not None and finding.reason == Reason.STATE_STALE  # a fault even of an arm that stands
             if finding is not None and (blind or brakes.moving(now_ns)):
                 trajectory = brakes.escalate(now_ns, S.FAULT if blind else S.ARMED, finding.reason, finding.words)
+            elif finding is not None and self.state == S.ARMED:  # it stands, and no chunk could move it
+                brakes.settle(S.ARMED, finding.reason, finding.words)
         trajectory = trajectory or brakes.owed(now_ns)
         brakes.pass_time(now_ns)
         idle = (now_ns - max(self._used_ns, brakes.playback.end_ns())) / NS
