@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision
 from wam_ros.safety.bounds import Commanded
+from wam_ros.safety.command import JUDGING
+from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.offline import KEYS, START_NS, answers, judge, read_batch, worst_first
 from wam_ros.safety.params import SafetyParams
 
-from .tools import make_chunk
+from .tools import START, at_rest, make_chunk
 
 
 def chunks(home: np.ndarray) -> dict[str, np.ndarray]:
@@ -263,12 +266,33 @@ def test_the_pairs_that_are_not_watched_can_be_reviewed(tmp_path, model, capsys)
     assert (tmp_path / "panda.srdf").read_text() == printed
 
 
-def test_help_says_of_every_margin_what_it_means_and_in_which_unit(capsys):
+class Seen(SafetyParams):
+    """Parameters that remember which of them were read."""
+
+    read: ClassVar[set[str]] = set()
+
+    def __getattribute__(self, name):
+        type(self).read.add(name)
+        return super().__getattribute__(name)
+
+
+def test_help_says_of_every_margin_that_a_chunk_is_judged_by_what_it_means_and_in_which_unit(model, capsys):
+    seen = Seen(workspace=(-2.0, -2.0, -2.0, 2.0, 2.0, 2.0), tcp_speed=0.5, singularity=1e-3)
+    seen.read.clear()  # making them has read all
+    names, home = model.joint_names, np.array(model.embodiment.home)
+    for bend in (0.02, 0.3):
+        chunk = make_chunk(names, home + bend * np.arange(1, 9)[:, None] ** 2 * np.eye(len(home))[0])
+        SafetyFilter(model, seen).filter(chunk, at_rest(home), START)
+    fields = {f.name: f for f in dataclasses.fields(SafetyParams)}
+    assert seen.read & set(fields) == JUDGING
     with pytest.raises(SystemExit):
         run("filter", "--help")
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for field in dataclasses.fields(SafetyParams):
-        option = f"--{field.name.replace('_', '-')} "
+    for name, field in fields.items():
+        option = f"--{name.replace('_', '-')} "
+        if name not in JUDGING:
+            assert option not in text
+            continue
         unit = field.metadata["unit"]
         meaning = field.metadata["doc"] + (f" [{unit}]" if unit != "1" else "")
         assert meaning in text.split(option, 1)[1].split(" --", 1)[0], option

@@ -25,15 +25,23 @@ from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.verdict import Verdict
 
 SHOWN = 5  # sentences of the worst answers in the table
+JUDGING = frozenset(  # parameters that a chunk is judged by; the others are of what a node hears and remembers
+    "position_margin_rad position_margin_m clamp_rad clamp_m velocity_fraction acceleration_fraction jerk_fraction"
+    " torque_fraction self_clearance_m distance_error_m tcp_speed workspace planes singularity max_time_scale sample_s"
+    " lead_s blend_s seam_rad seam_m stop_fraction stop_jerk_s stop_spacing_s max_steps min_step_s max_step_s"
+    " max_chunk_s future_s stale_s".split()
+)
 COLOURS = {"pass": "green", "scaled": "yellow", "truncated": "dark_orange", "brake": "red", "reject": "red"}
 
 
 def _with_help() -> type:
-    """`SafetyParams` whose fields tell the command line what they mean."""
+    """`SafetyParams` whose fields tell the command line what they mean; those of a running node are no options here."""
     types, told = get_type_hints(SafetyParams), []
     for f in dataclasses.fields(SafetyParams):
         unit = "" if f.metadata["unit"] == "1" else f" [{f.metadata['unit']}]"
         kind: Any = Annotated[types[f.name], tyro.conf.arg(help=f.metadata["doc"] + unit)]
+        if f.name not in JUDGING:
+            kind = Annotated[types[f.name], tyro.conf.Suppress]
         told.append((f.name, kind, field(default=f.default, metadata=f.metadata)))
     return dataclasses.make_dataclass("Margins", told, bases=(SafetyParams,), frozen=True)
 
