@@ -251,7 +251,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first chain")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
-    parser.add_argument("--json", type=Path, default=Path("safety_properties.json"), help="results, default %(default)s")
+    parser.add_argument(
+        "--json", type=Path, default=Path("safety_properties.json"), help="results, default %(default)s"
+    )
     args = parser.parse_args()
     code = digest()
     tallies = {name: Tally() for name in args.robots} | _read(args.json, code, args.seed)
