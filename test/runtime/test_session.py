@@ -11,8 +11,8 @@ from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import Abilities, PolicyOutput
 from wam_ros.core.types import NS, ChunkingMode, Conditioning, JointState, Observation
 from wam_ros.runtime.engine import EngineResult, EngineStatus
-from wam_ros.runtime.prediction import keyframes, require_instruction
-from wam_ros.runtime.session import InferenceSession, example_observation
+from wam_ros.runtime.prediction import example_observation, keyframes, require_instruction
+from wam_ros.runtime.session import InferenceSession
 
 MS = 1_000_000
 T0 = 1_000_000 * MS
@@ -52,6 +52,22 @@ def test_a_chunk_is_anchored_at_its_observation_and_carries_where_it_comes_from(
     assert future.instants_ns == (T0 + 500 * MS, T0 + 900 * MS)
     assert np.isnan(future.surprise)
     assert future.joint_path is chunk.positions
+
+
+def test_frames_that_come_after_their_chunk_are_expected_like_others_unless_another_chunk_has_come():
+    s, whole = session(), result(100, imagined=51)
+    early = dataclasses.replace(
+        whole, output=dataclasses.replace(whole.output, frames=whole.output.frames[:0], frame_offsets_ns=())
+    )
+    chunk, nothing = s.chunk(early, T0 + 150 * MS)
+    assert (len(nothing.frames), nothing.instants_ns) == (0, ())
+    future = s.imagined(whole)
+    assert (future.chunk_seq, future.instants_ns) == (chunk.seq, (T0 + 500 * MS, T0 + 900 * MS))
+    assert future.joint_path is chunk.positions
+    s.observe(observation(500, value=102))
+    assert s.surprise.mse == pytest.approx((51 / 255) ** 2)
+    s.chunk(result(600), T0 + 650 * MS)
+    assert s.imagined(whole) is None
 
 
 def test_chunks_are_numbered_without_a_gap():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -32,6 +33,7 @@ class Request:
     prefix: bool = False  # keep the committed rows as trained, instead of guiding
     ahead: int = 0  # begin so many steps after the observation, from what was imagined for that instant
     candidates: int = 1  # chunks to choose from
+    early: Callable[[PolicyOutput], None] | None = None  # may be told the only candidate before its frames are there
 
 
 @dataclass(frozen=True)

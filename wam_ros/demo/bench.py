@@ -44,7 +44,7 @@ def main(args: Bench) -> None:
     embodiment = load_embodiment(args.embodiment)
     policy = load_policy(args.model, args.checkpoint, embodiment, threads=args.threads, steps=args.steps)
     policy.reset(args.instruction)
-    from wam_ros.runtime.session import example_observation
+    from wam_ros.runtime.prediction import example_observation
 
     times = measure(policy, example_observation(embodiment), round(NS / embodiment.frame_rate_hz), args)
     table = Table("part", "p50 ms", "p95 ms", "p99 ms")

@@ -29,6 +29,7 @@ from wam_ros.ros.running import run_node
 from wam_ros.ros.stages import in_order, stages_from_msgs
 from wam_ros.runtime.engine import InferenceEngine
 from wam_ros.runtime.prediction import keyframes
+from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.session import InferenceSession
 
 
@@ -74,7 +75,8 @@ class InferenceNode(WamNode):
         self._stages: dict[str, StageLatency] = {}  # those that the bridge measures
         self._quiet_until = time.monotonic() + 2.0
         self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
-        self._later = self.create_subscription(StageLatencyMsg, "stage_latency", self._on_stage, qos.STATUS)
+        heard = lambda m: self._stages.update(stages_from_msgs([m]))  # noqa: E731
+        self._later = self.create_subscription(StageLatencyMsg, "stage_latency", heard, qos.STATUS)
         self._timer = self.create_timer(
             1.0 / p.status_rate_hz, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -120,18 +122,25 @@ class InferenceNode(WamNode):
             self._engine.submit(observation, request)
 
     def _on_result(self) -> None:
-        if self._engine is None or self._session is None or (result := self._engine.take()) is None:
+        if self._engine is None or self._session is None:
             return
+        if (result := self._engine.take()) is not None:
+            self._on_chunk(self._engine, self._session, result)
+        result = self._engine.take_imagined()
+        if result is not None and (future := self._session.imagined(result)) is not None:
+            self._publish_imagined(future)
+
+    def _on_chunk(self, engine: InferenceEngine, session: InferenceSession, result: EngineResult) -> None:
         if result.output is None:
-            self._session.answered(result.observation.stamp_ns)
+            session.answered(result.observation.stamp_ns)
             if result.error:
                 self._say(f"no chunk: {result.error}")
         else:
-            chunk, future = self._session.chunk(result, self._now_ns())
+            chunk, future = session.chunk(result, self._now_ns())
             self._chunks.publish(convert.chunk_to_msg(chunk))
             self._publish_imagined(future)
-        if (look := self._session.next_look()) is not None:
-            self._engine.submit(*look)
+        if (look := session.next_look()) is not None:
+            engine.submit(*look)
 
     def _publish_imagined(self, future: ImaginedFuture) -> None:
         if self.params.imagination == "off" or not len(future.frames):
@@ -141,9 +150,6 @@ class InferenceNode(WamNode):
         for view, frame in zip(future.view_names, future.frames[-1], strict=True):
             image = convert.numpy_to_image(np.ascontiguousarray(frame), future.instants_ns[-1], view)
             self._images[view].publish(image)
-
-    def _on_stage(self, msg: StageLatencyMsg) -> None:
-        self._stages |= stages_from_msgs([msg])
 
     def _on_timer(self) -> None:
         if self._engine is None or self._session is None:

@@ -13,7 +13,8 @@ from wam_ros.core.policy import Policy, abilities_of
 from wam_ros.core.types import NS
 from wam_ros.ros.params import param
 from wam_ros.runtime.engine import InferenceEngine
-from wam_ros.runtime.session import InferenceSession, example_observation
+from wam_ros.runtime.prediction import example_observation
+from wam_ros.runtime.session import InferenceSession
 from wam_ros.runtime.values import VALUES, load_goal, make_value
 
 

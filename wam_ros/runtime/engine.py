@@ -15,12 +15,15 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from dataclasses import replace
+from functools import partial
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.policy import Policy, Request
+from wam_ros.core.policy import Policy, PolicyOutput, Request
 from wam_ros.core.types import Observation
+from wam_ros.runtime.continuity import Continuity, Follows
 from wam_ros.runtime.prediction import best, describe, predict, warm_up
-from wam_ros.runtime.results import EngineResult, EngineStatus, Outcome
+from wam_ros.runtime.results import EngineResult, EngineStatus, Outcome, Results
 from wam_ros.runtime.slot import LatestSlot
 from wam_ros.runtime.values import Value
 
@@ -56,23 +59,18 @@ class InferenceEngine:
         value: Value | None = None,
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
-        self._policy, self._max_gap_ns, self._on_event = policy, max_gap_ns, on_event
-        self._step_ns, self._value = step_period_ns, value
+        self._policy, self._value, self._on_event = policy, value, on_event
         self._example, self._warmups, self._warm = example, warmups, example is None
         self._looks: LatestSlot[tuple[Observation, Request]] = LatestSlot()
         self._notes: deque[tuple[Observation, Request]] = deque(maxlen=NOTES)
-        self._results: LatestSlot[EngineResult] = LatestSlot()
+        self._results = Results()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[Outcome]]] = queue.SimpleQueue()
         self._wake, self._closing, self._loading = threading.Event(), threading.Event(), threading.Lock()
-        self._lock = threading.Lock()  # guards the six below, written by the engine thread
-        self._epoch = 0
-        self._instruction = ""
-        self._error = ""
-        self._predictions = 0
-        self._late = 0
+        self._lock = threading.Lock()  # guards the five below, written by the engine thread
+        self._epoch, self._predictions = 0, 0
+        self._instruction = self._error = ""
         self._busy_since: float | None = None
-        self._last: tuple[int, int | None] | None = None  # engine thread only: stamp and step; None: nothing remembered
-        self._memory_broken = False  # engine thread only: a failure may have left it half written
+        self._memory = Continuity(step_period_ns, max_gap_ns)  # engine thread only
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
         self._thread.start()
 
@@ -84,12 +82,13 @@ class InferenceEngine:
 
     def take(self) -> EngineResult | None:
         """Owner: the newest result not taken yet; None if there is none of the current epoch."""
-        result = self._results.take()
         with self._lock:
-            if result is not None and result.epoch != self._epoch:
-                self._late += 1
-                return None
-        return result
+            return self._results.take(self._epoch)
+
+    def take_imagined(self) -> EngineResult | None:
+        """Owner: the same for what was imagined with a result that was told before its frames were there."""
+        with self._lock:
+            return self._results.take_imagined(self._epoch)
 
     def reset(self, instruction: str | None) -> Future[Outcome]:
         """Owner: forget the memory and take a new instruction, or keep the present one (None).
@@ -130,7 +129,7 @@ class InferenceEngine:
         """Any thread: how the engine is doing."""
         with self._lock:
             busy = 0.0 if self._busy_since is None else time.perf_counter() - self._busy_since
-            dropped = self._late + self._looks.replaced + self._results.replaced
+            dropped = self._looks.replaced + self._results.lost
             facts = (self._epoch, self._instruction, self._error, self._predictions, dropped, busy)
             return EngineStatus(*facts, self._thread.is_alive(), self._policy)
 
@@ -189,7 +188,7 @@ class InferenceEngine:
             message = self._begin(instruction)
             if message:
                 return message
-            self._last, self._memory_broken = None, False
+            self._memory.clear()
         with self._lock:
             self._epoch += 1
             self._instruction = instruction
@@ -210,7 +209,7 @@ class InferenceEngine:
             self._warm = True
         except Exception as error:  # whatever a model raises must not end the thread
             if not isinstance(error, WamError):
-                self._memory_broken = True  # not a refusal: the policy may be half reset
+                self._memory.broken = True  # not a refusal: the policy may be half reset
             return describe(error)
         return ""
 
@@ -237,56 +236,56 @@ class InferenceEngine:
             return describe(error)
         with self._lock:
             self._policy, self._error = policy, ""
-        self._last, self._memory_broken, self._warm = None, False, True
+        self._memory.clear()
+        self._warm = True
         return ""
 
     def _predict(self, observation: Observation, request: Request) -> None:
         self._set_busy()
-        started = time.perf_counter()
+        tell = partial(self._tell, observation, request, time.perf_counter())
         output, value, error = None, math.nan, ""
         try:
             if self._refresh_memory(observation.stamp_ns, request.step):
-                output, value = best(predict(self._policy, observation, request), self._value)
+                asked = request if self._value else replace(request, early=tell)
+                output, value = best(predict(self._policy, observation, asked), self._value)
         except Exception as caught:  # whatever a model raises must not end the thread
             error = describe(caught)
             if error != self._error:
                 _LOG.error("prediction failed: %s", error, exc_info=not isinstance(caught, WamError))
-            self._memory_broken = True
-        took = time.perf_counter() - started
+            self._memory.broken = True
         with self._lock:
             self._busy_since = None
             if not request.predict and not error:
                 return
             self._error = error
             self._predictions += output is not None
-            facts = (observation, self._instruction, self._epoch, output, took, error, request, value)
-        self._results.put(EngineResult(*facts, self._policy.name, self._policy.checkpoint_hash))
+        tell(output, error, value)
+
+    def _tell(
+        self,
+        observation: Observation,
+        request: Request,
+        began: float,
+        output: PolicyOutput | None,
+        error: str = "",
+        value: float = math.nan,
+    ) -> None:
+        """Give the owner a result."""
+        facts = (self._instruction, self._epoch, output, time.perf_counter() - began, error, request, value)
+        self._results.put(EngineResult(observation, *facts, self._policy.name, self._policy.checkpoint_hash))
         self._notify()
 
     def _refresh_memory(self, stamp_ns: int, step: int | None) -> bool:
         """Drop the memory when it does not lead up to this instant; False for one already seen."""
-        last, self._last = self._last, (stamp_ns, step)
-        if last is None and not self._memory_broken:
-            return True
-        if last is not None and stamp_ns == last[0]:
-            return False
-        if last is not None and not self._memory_broken and self._leads_up(last, stamp_ns, step):
-            return True
+        follows = self._memory.follow(stamp_ns, step)
+        if follows in (Follows.ON, Follows.SEEN):
+            return follows is Follows.ON
         self._policy.reset(self._instruction)
-        self._memory_broken = False
-        if last is not None and stamp_ns < last[0]:
-            # The clock was set back: whatever was predicted before lies in another time.
+        self._memory.broken = False
+        if follows is Follows.BACK:  # whatever was predicted before lies in another time
             with self._lock:
                 self._epoch += 1
         return True
-
-    def _leads_up(self, last: tuple[int, int | None], stamp_ns: int, step: int | None) -> bool:
-        """Whether the scene was watched closely enough since `last`; what happens while the arm stands is no gap."""
-        if stamp_ns < last[0]:
-            return False
-        if step is None or last[1] is None:
-            return stamp_ns - last[0] <= self._max_gap_ns
-        return 0 <= (step - last[1]) * self._step_ns <= self._max_gap_ns
 
     def _notify(self) -> None:
         try:

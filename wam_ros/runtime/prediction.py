@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 
+from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Policy, PolicyOutput, Request
-from wam_ros.core.types import ImaginedFuture, Observation
+from wam_ros.core.types import ImaginedFuture, JointState, Observation
 from wam_ros.runtime.values import Value
 
 
@@ -19,6 +20,13 @@ def predict(policy: Policy, observation: Observation, request: Request) -> Polic
     Raises:
         WamError: a prediction does not fit its observation.
     """
+    if (tell := request.early) is not None:
+
+        def early(chunk: PolicyOutput) -> None:
+            check_output(chunk, observation)
+            tell(chunk)
+
+        request = dataclasses.replace(request, early=early)
     output = policy.predict(observation, request) if hasattr(policy, "abilities") else policy.predict(observation)
     if output is not None:
         for one in (output, *output.others):
@@ -46,6 +54,14 @@ def warm_up(policy: Policy, instruction: str, example: Observation, times: int) 
     for _ in range(times):
         predict(policy, example, Request())
         policy.reset(instruction)
+
+
+def example_observation(embodiment: Embodiment) -> Observation:
+    """Grey views and the home position, to warm a model up with."""
+    robot, n = embodiment, len(embodiment.joint_names)
+    joints = JointState(0, robot.joint_names, np.array(robot.home), np.zeros(n), np.zeros(n))
+    frames = np.full((len(robot.cameras), robot.image_height, robot.image_width, 3), 128, np.uint8)
+    return Observation(0, robot.view_names, frames, (0,) * len(robot.cameras), joints)
 
 
 def check_output(output: PolicyOutput, observation: Observation) -> None:

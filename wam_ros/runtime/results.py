@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from wam_ros.core.policy import Policy, PolicyOutput, Request
 from wam_ros.core.types import Observation
+from wam_ros.runtime.slot import LatestSlot
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,39 @@ class EngineResult:
     value: float = math.nan  # of the chosen candidate
     model: str = ""
     checkpoint_hash: str = ""
+
+
+class Results:
+    """What waits for the owner: the newest result, and the newest one whose frames came after it."""
+
+    def __init__(self) -> None:
+        self._slot: LatestSlot[EngineResult] = LatestSlot()
+        self._imagined: LatestSlot[EngineResult] = LatestSlot()
+        self._late = 0
+        self._told: Observation | None = None  # what the newest result was predicted from
+
+    def put(self, result: EngineResult) -> None:
+        """Let a result wait; a second one from the same observation holds the frames of the first."""
+        is_second = result.observation is self._told and not result.error
+        self._told = result.observation
+        (self._imagined if is_second else self._slot).put(result)
+
+    def take(self, epoch: int) -> EngineResult | None:
+        """The newest result not taken yet; None if there is none of this epoch."""
+        result = self._slot.take()
+        late = result is not None and result.epoch != epoch
+        self._late += late
+        return None if late else result
+
+    def take_imagined(self, epoch: int) -> EngineResult | None:
+        """The same for a result whose frames came after it."""
+        result = self._imagined.take()
+        return None if result is None or result.epoch != epoch else result
+
+    @property
+    def lost(self) -> int:
+        """Results that nobody took, or that came too late."""
+        return self._late + self._slot.replaced
 
 
 @dataclass(frozen=True)

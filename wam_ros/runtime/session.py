@@ -15,7 +15,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.latency import AUTO, ChunkTiming, LatencyWindow, choose_timing
 from wam_ros.core.policy import Abilities, Request
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
-from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, JointState, Observation, WamStatus
+from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, Observation, WamStatus
 from wam_ros.runtime.results import EngineResult, EngineStatus
 
 
@@ -171,10 +171,8 @@ class InferenceSession:
         at_rest = self._asked_at_rest and seen.stamp_ns == self._asked_ns
         self.answered(seen.stamp_ns)
         anchor = now_ns if at_rest else seen.stamp_ns
-        lead = (
-            np.zeros((0, out.positions.shape[1])) if result.request.plan is None else result.request.plan[: out.ahead]
-        )
-        positions = np.concatenate((lead, out.positions))
+        plan = np.zeros((0, out.positions.shape[1])) if result.request.plan is None else result.request.plan
+        positions = np.concatenate((plan[: out.ahead], out.positions))
         self._imagined_from_ns = anchor + out.ahead * self._step_ns
         chunk = ActionChunk(
             anchor_ns=anchor,
@@ -198,13 +196,23 @@ class InferenceSession:
             value=result.value,
             trace_id=seen.stamp_ns,
         )
-        self._chunk, self._stages_s = chunk, out.timing_s
+        self._chunk = chunk
         self._void &= not self.timeline.insert(chunk, now_ns).taken
+        return chunk, self._imagine(chunk, result)
+
+    def imagined(self, result: EngineResult) -> ImaginedFuture | None:
+        """The imagined future that came after its chunk; None where another chunk has come since."""
+        chunk = self._chunk
+        return self._imagine(chunk, result) if chunk and chunk.observation_ns == result.observation.stamp_ns else None
+
+    def _imagine(self, chunk: ActionChunk, result: EngineResult) -> ImaginedFuture:
+        out, seen = result.output, result.observation
+        assert out is not None
+        self._stages_s = out.timing_s or self._stages_s
         instants = tuple(self._imagined_from_ns + offset for offset in out.frame_offsets_ns)
-        self._monitor.expect(anchor, seen.frames, instants, out.frames)
-        error = math.nan if self.surprise is None else self.surprise.mse
-        future = ImaginedFuture(chunk.seq, seen.view_names, out.frames, instants, chunk.joint_names, positions, error)
-        return chunk, future
+        self._monitor.expect(chunk.anchor_ns, seen.frames, instants, out.frames)
+        facts = chunk.joint_names, chunk.positions, math.nan if self.surprise is None else self.surprise.mse
+        return ImaginedFuture(chunk.seq, seen.view_names, out.frames, instants, *facts)
 
     def answered(self, observed_ns: int) -> None:
         """The prediction from the observation of `observed_ns` is over, with or without a chunk."""
@@ -288,11 +296,3 @@ def mode_of(result: EngineResult) -> ChunkingMode:
     if result.output.ahead:
         return ChunkingMode.LOOKAHEAD
     return ChunkingMode.PREFIX if result.request.prefix else ChunkingMode.GUIDED
-
-
-def example_observation(embodiment: Embodiment) -> Observation:
-    """Grey views and the home position, to warm a model up with."""
-    robot, n = embodiment, len(embodiment.joint_names)
-    joints = JointState(0, robot.joint_names, np.array(robot.home), np.zeros(n), np.zeros(n))
-    frames = np.full((len(robot.cameras), robot.image_height, robot.image_width, 3), 128, np.uint8)
-    return Observation(0, robot.view_names, frames, (0,) * len(robot.cameras), joints)

@@ -48,6 +48,19 @@ def test_the_same_history_gives_the_same_chunk_and_another_history_another(polic
     assert np.abs(run([1, 2, 3]) - run([7, 2, 3])).max() > 1e-9
 
 
+def test_the_chunk_is_told_before_its_frames_are_decoded_and_is_the_same(policy, embodiment):
+    policy.reset("pick up the red block")
+    told = []
+    output = policy.predict(observe(embodiment, 0), Request(early=told.append))
+    (early,) = told
+    np.testing.assert_array_equal(early.positions, output.positions)
+    assert (len(early.frames), early.frame_offsets_ns) == (0, ())
+    assert (early.conditioning, early.evaluations) == (output.conditioning, output.evaluations)
+    assert len(output.frames) == 2
+    policy.predict(observe(embodiment, 4), Request(candidates=2, early=told.append))
+    assert len(told) == 1, "candidates are chosen by their frames"
+
+
 def test_fingers_never_move_faster_than_demonstrated(policy, embodiment, config):
     output = policy.predict(observe(embodiment, 0))
     finger = np.concatenate([[observe(embodiment, 0).joints.positions[7]], output.positions[:, 7]])

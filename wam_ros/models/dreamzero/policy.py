@@ -149,12 +149,14 @@ class DreamZeroPolicy:
         denoised = time.perf_counter()
         video = video.to(latent.dtype)
         self._keep(step + ahead, video, positions)
+        if request.early is not None and request.candidates == 1:
+            unseen = np.zeros((0, *observation.frames.shape), np.uint8)
+            request.early(self._output(positions[0, 0].double().numpy(), unseen, observation, plan, request, ahead))
         shown = None if ahead else observation
+        pictures = [self._decode(frames, latent[0], shown) for frames in video[:, 0]]
         found = [
-            self._output(
-                own.double().numpy(), self._decode(frames, latent[0], shown), observation, plan, request, ahead
-            )
-            for own, frames in zip(positions[:, 0], video[:, 0], strict=True)
+            self._output(own.double().numpy(), frames, observation, plan, request, ahead)
+            for own, frames in zip(positions[:, 0], pictures, strict=True)
         ]
         timing = {"denoise": denoised - began, "decode": time.perf_counter() - denoised}
         return dataclasses.replace(found[0], timing_s=timing, others=tuple(found[1:]))
@@ -247,7 +249,6 @@ class DreamZeroPolicy:
         assert context is not None
         dtype = model.dtype
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
-
         d = given.shape[2]
         video, action = (torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True))
         action = torch.cat([given.expand(n, -1, -1, -1), action[:, :, d:]], 2)
