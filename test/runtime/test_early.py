@@ -90,6 +90,22 @@ def test_frames_that_fail_are_an_error_after_a_chunk_that_is_good(make_engine):
     assert engine.take_imagined() is None
 
 
+def test_an_observation_that_was_seen_before_is_answered_without_a_chunk_or_frames(make_engine):
+    policy, engine, heard = make_engine()
+    same = observation(100)
+    policy.paint.release()
+    engine.submit(same)
+    assert heard()
+    assert heard()
+    assert engine.take_imagined() is not None
+    assert engine.take() is not None
+    engine.submit(same)
+    assert heard()
+    again = engine.take()
+    assert (again.output, again.error) == (None, "")
+    assert engine.take_imagined() is None
+
+
 def test_frames_of_an_older_instruction_are_not_given_out(make_engine):
     policy, engine, heard = make_engine()
     engine.submit(observation(100))

@@ -33,12 +33,13 @@ class Results:
         self._slot: LatestSlot[EngineResult] = LatestSlot()
         self._imagined: LatestSlot[EngineResult] = LatestSlot()
         self._late = 0
-        self._told: Observation | None = None  # what the newest result was predicted from
+        self._unseen: Observation | None = None  # of the newest result, when its frames are still to come
 
     def put(self, result: EngineResult) -> None:
         """Let a result wait; a second one from the same observation holds the frames of the first."""
-        is_second = result.observation is self._told and not result.error
-        self._told = result.observation
+        out = result.output
+        is_second = out is not None and result.observation is self._unseen
+        self._unseen = result.observation if out is not None and not len(out.frames) else None
         (self._imagined if is_second else self._slot).put(result)
 
     def take(self, epoch: int) -> EngineResult | None:
