@@ -26,8 +26,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from wam_ros.core.errors import WamError
 from wam_ros.models import bench
 from wam_ros.models.cache import KvCache
-from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
-from wam_ros.models.dreamzero.float8 import Float8Linear
+from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig, load_dit_config
+from wam_ros.models.dreamzero.shared.float8 import Float8Linear
 
 KERNELS = "single kernels"
 WAYS = {

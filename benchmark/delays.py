@@ -24,7 +24,7 @@ from wam_ros.core.latency import CHUNKING, choose_timing
 from wam_ros.core.policy import Policy, abilities_of
 from wam_ros.core.types import ChunkingMode
 from wam_ros.models import load_policy
-from wam_ros.models.dreamzero.config import load_model_config
+from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.sim.world import World
 from wam_ros.train.closed_loop import ENSEMBLE
 from wam_ros.train.evaluate import Eval, run_episode

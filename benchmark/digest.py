@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from wam_ros.core.resources import share_dir
-from wam_ros.safety import load_checks
+from wam_ros.safety.checks import load_checks
 
 
 def digest() -> str:

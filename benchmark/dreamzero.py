@@ -17,12 +17,12 @@ import time
 
 import torch
 
-from wam_ros.models.dreamzero.dit_config import load_dit_config
-from wam_ros.models.dreamzero.inference import PRECISIONS, Inference
-from wam_ros.models.dreamzero.rehearsal import Noise, random_model
-from wam_ros.models.dreamzero.rollout import Rollout, Sampling
-from wam_ros.models.dreamzero.speedups import SpeedUps
-from wam_ros.models.dreamzero.umt5 import PromptEncoder, TextEncoderConfig
+from wam_ros.models.dreamzero.released.dit_config import load_dit_config
+from wam_ros.models.dreamzero.released.inference import PRECISIONS, Inference
+from wam_ros.models.dreamzero.released.rehearsal import Noise, random_model
+from wam_ros.models.dreamzero.released.rollout import Rollout, Sampling
+from wam_ros.models.dreamzero.released.speedups import SpeedUps
+from wam_ros.models.dreamzero.released.umt5 import PromptEncoder, TextEncoderConfig
 
 PROMPT_TOKENS = 128  # of a real prompt paragraph
 

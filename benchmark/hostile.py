@@ -6,10 +6,9 @@ import dataclasses
 
 import numpy as np
 
-from wam_ros.core.types import ActionChunk, ControlMode, SafeTrajectory
-from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.model import SafetyModel
-from wam_ros.safety.playback import sample_trajectory
+from wam_ros.core.types import ActionChunk, Commanded, ControlMode, SafeTrajectory
+from wam_ros.robot.model import SafetyModel
+from wam_ros.safety.machine.playback import sample_trajectory
 
 
 def random_pose(model: SafetyModel, rng: np.random.Generator, clear: float = 0.01) -> np.ndarray:

@@ -33,9 +33,9 @@ from wam_ros.core.resources import share_dir
 from wam_ros.core.trace import Trace, chunk_number, percentiles_ms
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation, SafetyReport
 from wam_ros.demo.args import free_domain_id
-from wam_ros.demo.latency import Feed, print_summary
 from wam_ros.demo.plan import environment, node_command
 from wam_ros.demo.supervisor import Command, Supervisor
+from wam_ros.tools.latency import Feed, print_summary
 
 HEIGHT, WIDTH, JOINTS_HZ, BRIDGE_HZ = 480, 640, 100.0, 250.0
 CAMERA_HZ = 29.97  # as cameras keep 30: in step with the joint states and the bridge, a run would see one phase only
@@ -54,7 +54,7 @@ def run_drivers(seconds: float) -> None:
     from sensor_msgs.msg import JointState as JointStateMsg
 
     from wam_ros.ros import convert, qos
-    from wam_ros.ros.controller_server import ControllerServer, make_sim_controller
+    from wam_ros.ros.sim_node.controller_server import ControllerServer, make_sim_controller
 
     robot = load_embodiment("panda")
     rclpy.init(args=[])
@@ -98,9 +98,9 @@ def run_answers(seconds: float, embodiment: str, chunk_hz: float) -> None:
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
+
     from wam_ros.msg import ActionChunk as ActionChunkMsg
     from wam_ros.msg import Observation as ObservationMsg
-
     from wam_ros.ros import convert, qos
 
     robot, session = load_embodiment(embodiment), os.urandom(16)

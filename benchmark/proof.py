@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.types import SafeTrajectory
-from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.model import SafetyModel
+from wam_ros.core.types import Commanded, SafeTrajectory
+from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.params import SafetyParams
 
 FINER = 10

@@ -33,14 +33,14 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import ActionChunk, SafeTrajectory
-from wam_ros.safety import load_checks
-from wam_ros.safety.bounds import Commanded, make_bounds
+from wam_ros.core.types import ActionChunk, Commanded, SafeTrajectory
+from wam_ros.robot.model import SafetyModel, load_safety_model
+from wam_ros.robot.obstacles import Cloud, Obstacle
+from wam_ros.robot.shapes import hull_of
+from wam_ros.safety.checks import load_checks
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import SafetyModel, load_safety_model
-from wam_ros.safety.motion import Motion
-from wam_ros.safety.shapes import hull_of
-from wam_ros.safety.world import Cloud, Obstacle
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.motion import Motion
 
 START = 10**18
 RECORDED = (

@@ -24,11 +24,11 @@ from benchmark.hostile import moving_states, random_path, random_pose, spoiled
 from benchmark.proof import beyond, fine, offences
 from benchmark.second_engine import SecondEngine
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import ActionChunk, Decision, Reason, SafeTrajectory
-from wam_ros.safety import CHECKS
-from wam_ros.safety.bounds import Commanded, Floor
+from wam_ros.core.types import ActionChunk, Commanded, Decision, Reason, SafeTrajectory
+from wam_ros.robot.model import SafetyModel, load_safety_model
+from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import SafetyModel, load_safety_model
+from wam_ros.safety.motion.bounds import Floor
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.verdict import Verdict
 

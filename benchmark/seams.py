@@ -33,13 +33,13 @@ from wam_ros.core.policy import Policy, Request, abilities_of
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation
 from wam_ros.data.episodes import load_episodes
 from wam_ros.models import load_policy
-from wam_ros.models.dreamzero.config import load_model_config
+from wam_ros.models.dreamzero.small.config import load_model_config
+from wam_ros.robot.model import load_safety_model
 from wam_ros.runtime.prediction import predict
 from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import load_safety_model
-from wam_ros.safety.playback import Playback
+from wam_ros.safety.machine.playback import Playback
 from wam_ros.train.closed_loop import ENSEMBLE, make_observation
 
 MODES = {"synchronous": "synchronous", "naive": "replace", ENSEMBLE: "replace", "guided": "guided"}

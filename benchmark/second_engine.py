@@ -9,9 +9,9 @@ import numpy as np
 
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, SafeTrajectory
-from wam_ros.safety.model import SafetyModel
+from wam_ros.robot.model import SafetyModel
+from wam_ros.robot.obstacles import load_world
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.world import load_world
 
 WATCHED = 0.06  # m; pairs nearer than this are measured
 ACCURACY = 1e-5  # m, of its distances

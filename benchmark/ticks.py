@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.types import NS, JointState, SafeTrajectory
-from wam_ros.safety.gate import Gate, load_gate_limits
-from wam_ros.safety.model import SafetyModel
+from wam_ros.robot.model import SafetyModel
 from wam_ros.sim.trajectory_controller import TrajectoryController
 
 TICK_NS = NS // 1000

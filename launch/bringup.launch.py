@@ -7,6 +7,9 @@ camera images under the embodiment's names; then `dry_run` is true unless said o
 import os
 from pathlib import Path
 
+from launch_ros.actions import LifecycleNode
+
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     ExecuteProcess,
@@ -20,9 +23,6 @@ from launch.events.process import ProcessExited
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
-
-from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.ros.environment import transport_environment

@@ -14,7 +14,9 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # layer: the layers it may import. What is not listed may not be imported.
 ARROWS = {
     "core": set(),
-    "safety": {"core"},
+    "robot": {"core"},
+    "bridge": {"core", "robot"},
+    "safety": {"core", "robot"},
     "models": {"core"},
     "runtime": {"core"},
     "sim": {"core"},
@@ -22,10 +24,11 @@ ARROWS = {
     "view": {"core"},
     "train": {"core", "models", "runtime", "data", "sim"},
     "serve": {"core", "models", "runtime"},
-    "ros": {"core", "safety", "models", "runtime", "sim", "data", "view"},
-    "nodes": {"core", "safety", "models", "runtime", "sim", "data", "view", "ros"},
-    "demo": {"core", "models", "runtime", "view", "ros"},
-    "cli": {"core", "models", "data", "sim", "train", "serve", "demo", "safety"},
+    "ros": {"core", "robot", "bridge", "safety", "models", "runtime", "sim", "data", "view"},
+    "nodes": {"core", "robot", "bridge", "safety", "models", "runtime", "sim", "data", "view", "ros"},
+    "tools": {"core", "models", "ros"},
+    "demo": {"core", "models", "runtime", "view", "tools", "ros"},
+    "cli": {"core", "models", "data", "sim", "train", "serve", "tools", "demo", "safety"},
 }
 GENERATED = {"msg", "srv", "action"}
 ROS = {"ros", "nodes"}
@@ -34,8 +37,8 @@ OWNERS = {
     "torch": {"models", "train", "serve"},
     "safetensors": {"models", "train", "serve"},
     "mujoco": {"sim"},
-    "coal": {"safety"},
-    "pinocchio": {"safety", "sim", "view"},
+    "coal": {"robot", "safety"},
+    "pinocchio": {"robot", "safety", "sim", "view"},
     "ruckig": {"safety"},
     "viser": {"view"},
     "rclpy": ROS,
@@ -96,7 +99,7 @@ def dictionary(path, name):
 @pytest.mark.parametrize(
     ("name", "home", "folder", "bases"),
     [
-        ("CHECKS", "safety/__init__.py", "safety/checks", set()),
+        ("CHECKS", "safety/checks/__init__.py", "safety/checks", set()),
         ("CONTROLLERS", "ros/controllers/__init__.py", "ros/controllers", {"base"}),
         ("TASKS", "sim/tasks/__init__.py", "sim/tasks", {"base"}),
         ("MODELS", "models/__init__.py", "models", set()),
@@ -140,7 +143,9 @@ def test_core_needs_neither_torch_nor_ros():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("layer", "needs"), [("runtime", "numpy"), ("safety", "pinocchio")])
+@pytest.mark.parametrize(
+    ("layer", "needs"), [("runtime", "numpy"), ("robot", "pinocchio"), ("bridge", "numpy"), ("safety", "pinocchio")]
+)
 def test_safety_and_runtime_need_neither_torch_nor_ros(layer, needs):
     pytest.importorskip(needs)
     done = loads(f"import {', '.join(modules(layer))}", "torch", "rclpy", "mujoco", "sensor_msgs")

@@ -31,7 +31,9 @@ COMMANDS = {
         "torch,sim,view",
     ),
     "safety": Command(
-        "the safety filter on files, without a robot", "wam_ros.safety.command:Safety", "wam_ros.safety.command:main"
+        "the safety filter on files, without a robot",
+        "wam_ros.safety.offline.cli:Safety",
+        "wam_ros.safety.offline.cli:main",
     ),
     "record-sim": Command(
         "record demonstrations of the scripted expert",
@@ -49,9 +51,9 @@ COMMANDS = {
         "train",
     ),
     "latency": Command(
-        "measure where the running loop's time goes", "wam_ros.demo.latency:Latency", "wam_ros.demo.latency:main"
+        "measure where the running loop's time goes", "wam_ros.tools.latency:Latency", "wam_ros.tools.latency:main"
     ),
-    "bench": Command("time a model on this machine", "wam_ros.demo.bench:Bench", "wam_ros.demo.bench:main", "torch"),
+    "bench": Command("time a model on this machine", "wam_ros.tools.bench:Bench", "wam_ros.tools.bench:main", "torch"),
     "bench model": Command(
         "cost of a released model's sizes, random weights",
         "wam_ros.models.bench:BenchModel",

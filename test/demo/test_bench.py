@@ -4,7 +4,7 @@ import pytest
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import PolicyOutput
 from wam_ros.core.types import NS, Conditioning, JointState, Observation
-from wam_ros.demo.bench import WHOLE, Bench, main, measure
+from wam_ros.tools.bench import WHOLE, Bench, main, measure
 
 JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
 EXAMPLE = Observation(5, ("front",), np.zeros((1, 4, 4, 3), np.uint8), (5,), JOINTS)

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import STAGES, TOTALS, Trace
-from wam_ros.demo.latency import Feed, Latency, main, print_summary
-from wam_ros.demo.latency_plot import write_plot
+from wam_ros.tools.latency import Feed, Latency, main, print_summary
+from wam_ros.tools.latency_plot import write_plot
 
 MS = 1_000_000
 
@@ -114,9 +114,9 @@ def recording(tmp_path):
     from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     from sensor_msgs.msg import JointState
     from trajectory_msgs.msg import JointTrajectory
-    from wam_ros.msg import ActionChunk, Observation
 
     from wam_ros.core.resources import share_dir
+    from wam_ros.msg import ActionChunk, Observation
     from wam_ros.ros.convert import ns_to_time
 
     store, folder = get_typestore(Stores.ROS2_JAZZY), tmp_path / "bag"
@@ -199,6 +199,6 @@ def test_a_loop_on_another_clock_is_refused_instead_of_measured(monkeypatch):
         for k in (1, 2, 3, 4):
             feed.observation(SimpleNamespace(stamp_ns=k * 300 * MS, frame_stamps_ns=()), k * 1000 * MS)
 
-    monkeypatch.setattr("wam_ros.demo.latency.listen", listen)
+    monkeypatch.setattr("wam_ros.tools.latency.listen", listen)
     with pytest.raises(WamError, match="another clock"):
         main(Latency(seconds=1.0))

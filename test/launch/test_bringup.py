@@ -10,12 +10,18 @@ pytest.importorskip("launch_ros", reason="launch and launch_ros are not installe
 
 import itertools
 
-from launch.actions import ExecuteProcess, IncludeLaunchDescription, LogInfo, SetEnvironmentVariable, Shutdown
-from launch.events.process import ProcessExited
-from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext
+from launch.actions import (
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    LogInfo,
+    SetEnvironmentVariable,
+    Shutdown,
+)
+from launch.events.process import ProcessExited
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from wam_ros.core.resources import config_names, share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 

@@ -15,13 +15,13 @@ from wam_ros import cli  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.models import bench  # noqa: E402
 from wam_ros.models.bench import SUITE, BenchModel, asked, measure  # noqa: E402
-from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
-from wam_ros.models.dreamzero.flop import chunk_flop, evaluation_flop  # noqa: E402
-from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
-from wam_ros.models.dreamzero.rehearsal import play, random_model  # noqa: E402
-from wam_ros.models.dreamzero.rollout import Chunk, Sampling  # noqa: E402
-from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
-from wam_ros.models.dreamzero.vae import WAN22  # noqa: E402
+from wam_ros.models.dreamzero.released.dit_config import load_dit_config  # noqa: E402
+from wam_ros.models.dreamzero.released.flop import chunk_flop, evaluation_flop  # noqa: E402
+from wam_ros.models.dreamzero.released.inference import Inference  # noqa: E402
+from wam_ros.models.dreamzero.released.rehearsal import play, random_model  # noqa: E402
+from wam_ros.models.dreamzero.released.rollout import Chunk, Sampling  # noqa: E402
+from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.released.vae import WAN22  # noqa: E402
 
 
 @pytest.mark.parametrize("guidance", [1.0, 5.0])

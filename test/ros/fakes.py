@@ -8,13 +8,17 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.task import Future
 from sensor_msgs.msg import JointState
-from wam_ros.msg import SafetyReport as SafetyReportMsg
 
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, Decision, SafetyReport, SafetyState
+from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
-from wam_ros.ros.controller_server import ControllerServer, make_sim_controller, read_trajectory
+from wam_ros.ros.sim_node.controller_server import (
+    ControllerServer,
+    make_sim_controller,
+    read_trajectory,
+)
 from wam_ros.sim.forward_controller import ForwardController
 from wam_ros.sim.trajectory_controller import TrajectoryController
 

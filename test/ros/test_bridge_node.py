@@ -13,15 +13,15 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
-from wam_ros.msg import SafetyReport as SafetyReportMsg
 
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, Decision, Forwarding, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.ros import convert, qos
+from wam_ros.ros.bridge_node.outputs import Outputs
 from wam_ros.ros.controllers.joint_trajectory import TOPIC
-from wam_ros.ros.outputs import Outputs
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
@@ -263,7 +263,7 @@ def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
 
 
 def test_every_cause_is_told_at_once_also_just_after_another_and_a_flood_is_not(arena, rig, capfd, monkeypatch):
-    monkeypatch.setattr("wam_ros.ros.diagnosis.AGAIN_NS", 1000 * NS)
+    monkeypatch.setattr("wam_ros.ros.bridge_node.diagnosis.AGAIN_NS", 1000 * NS)
     for cause in ("the arm is 1.0 s late", "the gripper's goal was refused", "the arm is 2.0 s late"):
         rig.node._telling.complain(cause)
     arena.until(lambda: rig.complained("gripper") and rig.complained("1.0 s late"))

@@ -19,10 +19,10 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
-from wam_ros.msg import Observation  # noqa: E402
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
+from wam_ros.msg import Observation  # noqa: E402
 from wam_ros.nodes.camera_node import CameraNode, CameraParams  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402

@@ -14,11 +14,11 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
-from wam_ros.msg import ActionChunk, SafetyReport
 
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, SafetyState
+from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
 
 from .conftest import Arm

@@ -9,10 +9,10 @@ pytest.importorskip("wam_ros.sim.world")
 
 from wam_ros.core.resources import share_dir
 from wam_ros.nodes.sim_node import SimParams
-from wam_ros.ros.bridging import BridgeParams
+from wam_ros.ros.bridge_node.parameters import BridgeParams
 from wam_ros.ros.controllers.base import ControllerParams
-from wam_ros.ros.guarding import SafetyNodeParams
 from wam_ros.ros.params import to_yaml
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.safety.params import SafetyParams
 
 CLASSES = {"safety": (SafetyNodeParams, SafetyParams), "bridge": (BridgeParams, ControllerParams), "sim": (SimParams,)}

@@ -15,9 +15,9 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
-from wam_ros.msg import ActionChunk, StageLatency
 
 from wam_ros.core.types import NS, SafeTrajectory
+from wam_ros.msg import ActionChunk, StageLatency
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.ros import convert, qos
 

@@ -19,8 +19,8 @@ from sensor_msgs.msg import JointState as JointStateMsg
 from wam_ros import msg as wam_msg
 from wam_ros.core import types
 from wam_ros.core.errors import WamError
+from wam_ros.core.idle import Idle
 from wam_ros.ros import convert
-from wam_ros.safety.idle import Idle
 
 pytestmark = pytest.mark.ros
 property_test = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

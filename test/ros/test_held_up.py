@@ -6,9 +6,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 pytest.importorskip("mujoco")
 
-from wam_ros.msg import SafetyReport
-
 from wam_ros.core.types import SafetyState
+from wam_ros.msg import SafetyReport
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.nodes.safety_node import SafetyNode
 from wam_ros.nodes.sim_node import SimNode

@@ -9,15 +9,15 @@ pytest.importorskip("mujoco")
 
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
-from wam_ros.msg import ActionChunk, SafetyReport
-from wam_ros.srv import HandOver
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.core.types import SafetyReport as Report
+from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
-from wam_ros.ros.homing import Homing, Step
+from wam_ros.ros.bridge_node.home import Homing, Step
+from wam_ros.srv import HandOver
 
 pytestmark = pytest.mark.ros
 HOME = np.array(load_embodiment("panda").home)

@@ -18,9 +18,6 @@ from rclpy.node import Node  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
-from wam_ros.msg import ActionChunk, ImaginedFuture, StageLatency, WamStatus  # noqa: E402
-from wam_ros.msg import Observation as ObservationMsg  # noqa: E402
-from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
@@ -28,12 +25,15 @@ from wam_ros.core.policy import PolicyOutput  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.core.types import StageLatency as StageTime  # noqa: E402
+from wam_ros.msg import ActionChunk, ImaginedFuture, StageLatency, WamStatus  # noqa: E402
+from wam_ros.msg import Observation as ObservationMsg  # noqa: E402
 from wam_ros.nodes.inference_node import InferenceNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
-from wam_ros.ros.inferring import InferenceParams, make_policy  # noqa: E402
+from wam_ros.ros.inference_node.parameters import InferenceParams, make_policy  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
 from wam_ros.ros.stages import stages_to_msgs  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
+from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")

@@ -10,9 +10,9 @@ from visualization_msgs.msg import Marker
 from test.safety.tools import START, at_rest, make_chunk
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision
-from wam_ros.ros.markers import safety_markers, tool_path
+from wam_ros.robot.model import load_safety_model
+from wam_ros.ros.safety_node.markers import safety_markers, tool_path
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import load_safety_model
 
 pytestmark = pytest.mark.ros
 STEPS = 8

@@ -15,7 +15,7 @@ from test.ros.moveit_fakes import (
     install,
     pose,
 )
-from wam_ros.ros.move_group import PATIENCE, MoveGroup
+from wam_ros.ros.safety_node.move_group import PATIENCE, MoveGroup
 
 pytestmark = pytest.mark.ros
 

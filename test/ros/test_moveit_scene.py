@@ -32,9 +32,9 @@ from test.safety.rig import Rig
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafetyState
-from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene, load_moveit
+from wam_ros.robot.model import load_safety_model
+from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene, load_moveit
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import load_safety_model
 
 pytestmark = pytest.mark.ros
 

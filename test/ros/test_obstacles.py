@@ -13,23 +13,23 @@ from rclpy.serialization import serialize_message
 from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
-from wam_ros.srv import HoldObject
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.ros import obstacles
-from wam_ros.ros.guarding import SafetyNodeParams, make_machine
-from wam_ros.ros.obstacles import (
+from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.obstacles import require_obstacle
+from wam_ros.ros.safety_node import obstacles
+from wam_ros.ros.safety_node.obstacles import (
     MOST_MARKERS,
     change_from_cloud,
     changes_from_bytes,
     changes_from_markers,
     load_from_request,
 )
-from wam_ros.safety.live import ALL, LiveWorld
-from wam_ros.safety.model import load_safety_model
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine
+from wam_ros.safety.machine.live import ALL, LiveWorld
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.world import require_obstacle
+from wam_ros.srv import HoldObject
 
 pytestmark = pytest.mark.ros
 

@@ -18,12 +18,12 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from std_srvs.srv import SetBool, Trigger
-from wam_ros.msg import SafetyReport
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, SafetyState
+from wam_ros.msg import SafetyReport
+from wam_ros.robot.urdf import read_urdf
 from wam_ros.ros import convert, qos
-from wam_ros.safety.urdf import read_urdf
 
 from .conftest import Arena, Arm
 

@@ -23,15 +23,15 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
-from wam_ros.msg import ActionChunk, SafetyReport, SolidObstacles
-from wam_ros.srv import HoldObject
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision, SafetyState
+from wam_ros.msg import ActionChunk, SafetyReport, SolidObstacles
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.nodes.safety_node import SafetyNode
 from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
+from wam_ros.srv import HoldObject
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")

@@ -15,17 +15,17 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
-from wam_ros.msg import EpisodeState
-from wam_ros.srv import ResetEpisode
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, SafeTrajectory
+from wam_ros.msg import EpisodeState
 from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
-from wam_ros.ros.controller_server import read_trajectory
 from wam_ros.ros.controllers.joint_trajectory import TOPIC
+from wam_ros.ros.sim_node.controller_server import read_trajectory
 from wam_ros.sim.trajectory_controller import TrajectoryController
+from wam_ros.srv import ResetEpisode
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")

@@ -10,16 +10,16 @@ from geometry_msgs.msg import Point, Pose, Quaternion
 from rclpy.serialization import serialize_message
 from shape_msgs.msg import SolidPrimitive
 from std_msgs.msg import Header
-from wam_ros.msg import SolidObstacles
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.ros.obstacles import changes_from_bytes
-from wam_ros.ros.solids import SHAPES, changes_from_solids, shape_of
-from wam_ros.safety.live import LiveWorld
-from wam_ros.safety.model import load_safety_model
+from wam_ros.msg import SolidObstacles
+from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.obstacles import require_obstacle
+from wam_ros.ros.safety_node.obstacles import changes_from_bytes
+from wam_ros.ros.safety_node.solids import SHAPES, changes_from_solids, shape_of
+from wam_ros.safety.machine.live import LiveWorld
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.world import require_obstacle
 
 pytestmark = pytest.mark.ros
 S = SolidPrimitive

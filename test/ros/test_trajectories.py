@@ -13,7 +13,12 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, SafeTrajectory
-from wam_ros.ros.convert import trajectory_from_msg, trajectory_from_wire, trajectory_to_msg, trajectory_to_wire
+from wam_ros.ros.convert import (
+    trajectory_from_msg,
+    trajectory_from_wire,
+    trajectory_to_msg,
+    trajectory_to_wire,
+)
 from wam_ros.ros.trajectories import sender_from_wire
 
 pytestmark = pytest.mark.ros

@@ -7,10 +7,10 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import Commanded
 from wam_ros.nodes.bridge_node import BridgeNode
+from wam_ros.robot.urdf import read_urdf
 from wam_ros.ros.controllers.forward_velocity import pulled
-from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.urdf import read_urdf
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")

@@ -15,13 +15,13 @@ from sensor_msgs.msg import JointState as JointStateMsg
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
-from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
-from wam_ros.srv import SetInstruction
 
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes import view_node
 from wam_ros.ros import convert, qos
+from wam_ros.srv import SetInstruction
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")

@@ -14,17 +14,17 @@ pytest.importorskip("wam_ros.msg")
 
 import yaml
 from sensor_msgs.msg import JointState as JointStateMsg
-from wam_ros.msg import Observation, SafetyReport
 
 from wam_ros import cli
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.msg import Observation, SafetyReport
 from wam_ros.nodes.safety_node import SafetyNode
 from wam_ros.ros import convert, qos
-from wam_ros.ros.bridging import BridgeParams
+from wam_ros.ros.bridge_node.parameters import BridgeParams
 from wam_ros.ros.controllers.base import ControllerParams
-from wam_ros.ros.guarding import SafetyNodeParams
 from wam_ros.ros.params import check_value
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.safety.params import SafetyParams
 
 from .conftest import DOMAIN

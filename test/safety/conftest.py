@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.robot.model import SafetyModel, load_safety_model
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import SafetyModel, load_safety_model
 
 
 @pytest.fixture(scope="session")

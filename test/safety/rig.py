@@ -8,7 +8,7 @@ import numpy as np
 
 from wam_ros.core.types import Decision, JointState
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.machine import SafetyMachine
+from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.params import SafetyParams
 
 from .tools import START, make_chunk

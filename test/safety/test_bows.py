@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wam_ros.safety.bounds import make_bounds
+from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.checks import workspace
-from wam_ros.safety.model import SafetyModel
-from wam_ros.safety.motion import Motion
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.params import SafetyParams
 
 from .tools import at_rest, one_robot

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from wam_ros.core.types import NS
-from wam_ros.safety.bounds import ESCAPE, make_bounds
-from wam_ros.safety.live import Change
-from wam_ros.safety.machine import SafetyMachine
-from wam_ros.safety.surroundings import GONE_NS
-from wam_ros.safety.world import Obstacle
+from wam_ros.robot.obstacles import Obstacle
+from wam_ros.safety.machine.live import Change
+from wam_ros.safety.machine.machine import SafetyMachine
+from wam_ros.safety.machine.surroundings import GONE_NS
+from wam_ros.safety.motion.bounds import ESCAPE, make_bounds
 
 from .tools import START, at_rest, tool_pose
 

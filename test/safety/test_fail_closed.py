@@ -7,17 +7,17 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
+from wam_ros.robot import urdf
+from wam_ros.robot.model import load_safety_model
 from wam_ros.safety import filter as filter_module
-from wam_ros.safety import urdf
 from wam_ros.safety.checks import finite, fresh, order, position, schema
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.gate import Gate, load_gate_limits
-from wam_ros.safety.inputs import Inputs
-from wam_ros.safety.machine import SafetyMachine
-from wam_ros.safety.model import load_safety_model
-from wam_ros.safety.motion import Measure
+from wam_ros.safety.machine.inputs import Inputs
+from wam_ros.safety.machine.machine import SafetyMachine
+from wam_ros.safety.motion.motion import Measure
 from wam_ros.safety.verdict import Verdict
 
 from .rig import MS, TURN, Rig

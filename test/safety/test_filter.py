@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from benchmark.hostile import moving_states, random_path, random_pose
 from benchmark.proof import offences
 from wam_ros.core.embodiment import Load
-from wam_ros.core.types import Decision, Reason
-from wam_ros.safety import CHECKS
-from wam_ros.safety.bounds import Commanded, make_bounds
+from wam_ros.core.types import Commanded, Decision, Reason
+from wam_ros.robot.model import load_safety_model
+from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.message import Finding
-from wam_ros.safety.model import load_safety_model
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.machine.playback import sample_trajectory
+from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.playback import sample_trajectory
 
 from .tools import AGE, START, at_rest, inverse_kinematics, make_chunk, tool_pose
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from wam_ros.bridge.bridge import Bridge
+from wam_ros.bridge.gate import Gate, load_gate_limits
+from wam_ros.bridge.lag import Lag
+from wam_ros.core.idle import TAKEN_NS, Idle
 from wam_ros.core.types import NS, Forwarding, JointState, SafeTrajectory, SafetyState
-from wam_ros.safety.bridge import Bridge
-from wam_ros.safety.following import Following, Rejoining
-from wam_ros.safety.gate import Gate, load_gate_limits
-from wam_ros.safety.idle import TAKEN_NS, Idle
-from wam_ros.safety.lag import Lag
-from wam_ros.safety.playback import Playback
+from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.playback import Playback
 
 from .rig import MS, Rig
 

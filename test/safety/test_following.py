@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from wam_ros.core.types import NS, JointState, SafeTrajectory
-from wam_ros.safety.following import Following
-from wam_ros.safety.playback import Playback
+from wam_ros.safety.machine.bridge_watch import Following
+from wam_ros.safety.machine.playback import Playback
 
 NOW = 1_000 * NS
 MS = 1_000_000

@@ -9,7 +9,7 @@ import pytest
 
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Decision, Reason
-from wam_ros.safety.model import load_safety_model
+from wam_ros.robot.model import load_safety_model
 
 from .tools import START, at_rest, make_chunk
 

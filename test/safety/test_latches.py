@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
-from wam_ros.safety.braking import LATE_S
+from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.following import Following, Rejoining
-from wam_ros.safety.live import Change
-from wam_ros.safety.world import Obstacle
+from wam_ros.safety.machine.braking import LATE_S
+from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.live import Change
 
 from .rig import MS, Rig
 from .tools import tool_pose

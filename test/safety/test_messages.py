@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wam_ros.core.types import ControlMode, Decision, Reason
-from wam_ros.safety import CHECKS, load_checks
-from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.message import Stream
+from wam_ros.core.types import Commanded, ControlMode, Decision, Reason
+from wam_ros.safety.checks import CHECKS, load_checks
+from wam_ros.safety.finding import Stream
 from wam_ros.safety.verdict import Verdict
 
 from .tools import START, at_rest, make_chunk

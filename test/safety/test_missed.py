@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.types import NS, Decision, JointState, SafetyState
-from wam_ros.safety.following import Following, Rejoining
-from wam_ros.safety.gate import Gate, load_gate_limits
-from wam_ros.safety.live import Change
-from wam_ros.safety.world import Obstacle
+from wam_ros.robot.obstacles import Obstacle
+from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.live import Change
 
 from .rig import LEAD_NS, MS, Rig
 from .tools import tool_pose

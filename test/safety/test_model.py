@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.safety.model import load_safety_model
-from wam_ros.safety.world import Obstacle
+from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.obstacles import Obstacle
 
 from .tools import BODY, JOINT, LIMIT, at_rest, one_robot, pendulum, tool_pose
 

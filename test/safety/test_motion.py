@@ -8,16 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import BPoly
 
-from wam_ros.core.types import Reason
-from wam_ros.safety.bounds import Commanded, make_bounds
+from wam_ros.core.types import Commanded, Reason
+from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.checks import environment, self_collision, tcp_speed, workspace
-from wam_ros.safety.clearance import prove_clearance
-from wam_ros.safety.failsafe import Stopper
-from wam_ros.safety.model import load_safety_model
-from wam_ros.safety.motion import Motion
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.clearance import prove_clearance
+from wam_ros.safety.motion.motion import Motion
+from wam_ros.safety.motion.path import Waypoints, make_motion
+from wam_ros.safety.motion.stopper import Stopper
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.path import Waypoints, make_motion
-from wam_ros.safety.world import Obstacle
 
 from .tools import at_rest, pendulum, tool_pose
 

@@ -7,10 +7,10 @@ import random
 import numpy as np
 import pytest
 
+from wam_ros.bridge.bridge import Bridge
+from wam_ros.bridge.gate import Gate, load_gate_limits
+from wam_ros.bridge.lag import Lag
 from wam_ros.core.types import JointState, SafetyState
-from wam_ros.safety.bridge import Bridge
-from wam_ros.safety.gate import Gate, load_gate_limits
-from wam_ros.safety.lag import Lag
 
 from .rig import MS
 from .test_first_refusal import STEP_NS, Loop

@@ -13,11 +13,10 @@ import pytest
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision
-from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.command import JUDGING
+from wam_ros.core.types import Commanded, Decision
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.offline import KEYS, START_NS, answers, judge, read_batch, worst_first
+from wam_ros.safety.offline.batch import KEYS, START_NS, answers, judge, read_batch, worst_first
+from wam_ros.safety.offline.cli import JUDGING
 from wam_ros.safety.params import SafetyParams
 
 from .tools import START, at_rest, make_chunk
@@ -109,7 +108,7 @@ def test_a_picture_of_the_worst(file, tmp_path):
 
 
 def test_the_sentence_of_a_long_named_pair_is_whole_in_the_picture():
-    picture = pytest.importorskip("wam_ros.safety.picture")
+    picture = pytest.importorskip("wam_ros.safety.offline.picture")
     pair = "left_robotiq_85_left_finger_tip_link to right_robotiq_85_right_finger_tip_link 0.006 m"
     sentence = f"chunk 12: cut after 10 of 16 steps, slowed 1.26 times: {'joint ' * 15}; then stops, nearest {pair}"
     lines = picture.in_lines(sentence).split("\n")
@@ -120,7 +119,7 @@ def test_the_sentence_of_a_long_named_pair_is_whole_in_the_picture():
 
 
 def test_the_name_of_a_joint_is_whole_beside_its_strip_and_a_longer_one_keeps_its_end():
-    picture = pytest.importorskip("wam_ros.safety.picture")
+    picture = pytest.importorskip("wam_ros.safety.offline.picture")
     for name in load_embodiment("bimanual").joint_names:
         assert picture.label(name) == name
     long = "right_gripper_right_inner_knuckle_joint"
@@ -220,7 +219,7 @@ def test_joints_of_another_robot_are_named(arrays, tmp_path, capsys):
 
 
 def test_an_answer_or_a_picture_that_cannot_be_written_is_told_before_the_work(file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wam_ros.safety.command.read_batch", lambda path: pytest.fail("the work has begun"))
+    monkeypatch.setattr("wam_ros.safety.offline.cli.read_batch", lambda path: pytest.fail("the work has begun"))
     nowhere = tmp_path / "no" / "out.npz"
     assert run("filter", file, nowhere) == 2
     assert capsys.readouterr().err == f"wam: OUT.npz {nowhere}: folder '{nowhere.parent}' does not exist\n"
@@ -229,7 +228,7 @@ def test_an_answer_or_a_picture_that_cannot_be_written_is_told_before_the_work(f
 
 
 def test_a_picture_of_another_kind_is_told_before_the_work(file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wam_ros.safety.command.read_batch", lambda path: pytest.fail("the work has begun"))
+    monkeypatch.setattr("wam_ros.safety.offline.cli.read_batch", lambda path: pytest.fail("the work has begun"))
     assert run("filter", file, tmp_path / "out.npz", "--picture", tmp_path / "worst.xyz") == 2
     assert capsys.readouterr().err == f"wam: --picture writes .png files, found '{tmp_path / 'worst.xyz'}'\n"
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from wam_ros.core.types import NS, Decision, SafeTrajectory
-from wam_ros.safety.playback import MEMORY_NS, Playback
+from wam_ros.safety.machine.playback import MEMORY_NS, Playback
 
 from .rig import LEAD_NS, MS, Rig
 

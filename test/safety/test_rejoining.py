@@ -5,7 +5,7 @@ import pytest
 
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
-from wam_ros.safety.following import SILENT_S, Following, Rejoining
+from wam_ros.safety.machine.bridge_watch import SILENT_S, Following, Rejoining
 
 from .rig import MS, Rig
 

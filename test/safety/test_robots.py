@@ -14,14 +14,14 @@ from benchmark.proof import fine
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, urdf_path
-from wam_ros.core.types import Decision, Reason, SafeTrajectory
-from wam_ros.safety.bounds import Commanded, make_bounds
+from wam_ros.core.types import Commanded, Decision, Reason, SafeTrajectory
+from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.pairs import as_srdf
 from wam_ros.safety.checks import torque
-from wam_ros.safety.failsafe import Stopper
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import load_safety_model
-from wam_ros.safety.motion import Motion
-from wam_ros.safety.pairs import as_srdf
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.motion import Motion
+from wam_ros.safety.motion.stopper import Stopper
 from wam_ros.safety.params import SafetyParams
 
 from .tools import BODY, JOINT, LIMIT, START, at_rest, make_chunk, one_robot, pendulum

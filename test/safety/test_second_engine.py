@@ -11,8 +11,8 @@ from benchmark.safety_properties import ROBOTS
 from benchmark.second_engine import ACCURACY, WATCHED, SecondEngine, between
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import SafeTrajectory
-from wam_ros.safety.model import SafetyModel, load_safety_model
-from wam_ros.safety.motion import Motion
+from wam_ros.robot.model import SafetyModel, load_safety_model
+from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.params import SafetyParams
 
 APART = 1e-4  # m

@@ -8,7 +8,7 @@ import pytest
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.safety.model import load_safety_model
+from wam_ros.robot.model import load_safety_model
 
 from .tools import BODY, pendulum
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.safety.bounds import Commanded, make_bounds
-from wam_ros.safety.failsafe import SAMPLED, Stopper
-from wam_ros.safety.live import Change, _longest_stop_s
-from wam_ros.safety.machine import SafetyMachine
+from wam_ros.core.types import Commanded
+from wam_ros.robot.obstacles import Obstacle
+from wam_ros.safety.machine.live import Change, _longest_stop_s
+from wam_ros.safety.machine.machine import SafetyMachine
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.stopper import SAMPLED, Stopper
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.world import Obstacle
 
 from .tools import START
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision, Reason, SafetyState
-from wam_ros.safety.bounds import Commanded, make_bounds
-from wam_ros.safety.failsafe import Stopper
-from wam_ros.safety.live import ALL, Change
-from wam_ros.safety.shapes import hull_of, require_volume
-from wam_ros.safety.world import Cloud, Obstacle
+from wam_ros.core.types import Commanded, Decision, Reason, SafetyState
+from wam_ros.robot.obstacles import Cloud, Obstacle
+from wam_ros.robot.shapes import hull_of, require_volume
+from wam_ros.safety.machine.live import ALL, Change
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.stopper import Stopper
 
 from .rig import MS, Rig
 from .tools import tool_pose

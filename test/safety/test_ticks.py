@@ -8,7 +8,7 @@ import pytest
 from benchmark.ticks import TICK_NS, Controllers, shares
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, ActionChunk
-from wam_ros.safety.playback import Playback
+from wam_ros.safety.machine.playback import Playback
 
 PANDA = load_embodiment("panda")
 LIMITS = np.array([[1.0], [10.0], [1000.0]])

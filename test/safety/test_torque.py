@@ -9,8 +9,8 @@ import pytest
 
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.interpolation import evaluate, segment_coefficients
+from wam_ros.robot.model import load_safety_model
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.model import load_safety_model
 from wam_ros.safety.params import SafetyParams
 
 from .tools import START, at_rest, make_chunk

@@ -8,9 +8,8 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import Camera, Embodiment
-from wam_ros.core.types import ActionChunk
-from wam_ros.safety.bounds import Commanded
-from wam_ros.safety.model import SafetyModel
+from wam_ros.core.types import ActionChunk, Commanded
+from wam_ros.robot.model import SafetyModel
 
 START = 10**18  # ns, when the answer's trajectory begins
 AGE = 110_000_000  # ns, how old a chunk is then

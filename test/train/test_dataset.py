@@ -9,10 +9,10 @@ pytest.importorskip("mujoco")
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.data.episodes import Episodes, load_episodes, save_shard  # noqa: E402
-from wam_ros.models.dreamzero.config import load_model_config  # noqa: E402
-from wam_ros.models.dreamzero.model import WorldActionModel  # noqa: E402
-from wam_ros.models.dreamzero.normalise import Normaliser  # noqa: E402
-from wam_ros.models.dreamzero.tokenizer import FrameTokenizer  # noqa: E402
+from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E402
+from wam_ros.models.dreamzero.small.model import WorldActionModel  # noqa: E402
+from wam_ros.models.dreamzero.small.normalise import Normaliser  # noqa: E402
+from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer  # noqa: E402
 from wam_ros.sim.world import World  # noqa: E402
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all, next_closing  # noqa: E402
 from wam_ros.train.record import RecordSim, record_episode  # noqa: E402

@@ -10,7 +10,13 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
-from wam_ros.view.words import MEANING, describe_bridge, describe_decision, describe_safety, describe_status
+from wam_ros.view.words import (
+    MEANING,
+    describe_bridge,
+    describe_decision,
+    describe_safety,
+    describe_status,
+)
 
 
 @pytest.mark.parametrize("state", SafetyState)

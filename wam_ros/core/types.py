@@ -172,6 +172,15 @@ class ImaginedFuture:
 
 
 @dataclass(frozen=True)
+class Commanded:
+    """State that the robot is commanded to have at one instant."""
+
+    q: np.ndarray  # (A,) rad or m
+    dq: np.ndarray  # (A,)
+    ddq: np.ndarray  # (A,)
+
+
+@dataclass(frozen=True)
 class SafeTrajectory:
     """A proven trajectory: every sample is checked and the last one is at rest."""
 

@@ -23,10 +23,10 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.imagination import ImaginationTracker
-from wam_ros.demo.latency import COMMAND, Feed, time_ns
 from wam_ros.demo.rate import RateMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor
+from wam_ros.tools.latency import COMMAND, Feed, time_ns
 from wam_ros.view.words import describe_decision, describe_safety
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from wam_ros.core.resources import config_path, share_dir
 from wam_ros.core.yamlfile import load_yaml
 
 MODELS = {
-    "dreamzero": "wam_ros.models.dreamzero.policy:load",
-    "dreamzero-released": "wam_ros.models.dreamzero.released:load",
+    "dreamzero": "wam_ros.models.dreamzero.small.policy:load",
+    "dreamzero-released": "wam_ros.models.dreamzero.released.policy:load",
 }
 MEMORIES = ("real", "imagined")
 

@@ -20,17 +20,17 @@ import torch
 from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError, require_known
-from wam_ros.models.dreamzero.causal_dit import CausalDiT
-from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config
-from wam_ros.models.dreamzero.float8 import Float8Linear
-from wam_ros.models.dreamzero.flop import chunk_flop
-from wam_ros.models.dreamzero.inference import PRECISIONS, Inference
-from wam_ros.models.dreamzero.packed import PackedLinear
-from wam_ros.models.dreamzero.rehearsal import Noise, in_place, play, random_model
-from wam_ros.models.dreamzero.rollout import Rollout, Sampling
-from wam_ros.models.dreamzero.speedups import SpeedUps
-from wam_ros.models.dreamzero.vae import WAN21, WAN22, WanVae
-from wam_ros.models.dreamzero.vae_layers import Memory
+from wam_ros.models.dreamzero.released.causal_dit import CausalDiT
+from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig, load_dit_config
+from wam_ros.models.dreamzero.released.flop import chunk_flop
+from wam_ros.models.dreamzero.released.inference import PRECISIONS, Inference
+from wam_ros.models.dreamzero.released.rehearsal import Noise, in_place, play, random_model
+from wam_ros.models.dreamzero.released.rollout import Rollout, Sampling
+from wam_ros.models.dreamzero.released.speedups import SpeedUps
+from wam_ros.models.dreamzero.released.vae import WAN21, WAN22, WanVae
+from wam_ros.models.dreamzero.released.vae_layers import Memory
+from wam_ros.models.dreamzero.shared.float8 import Float8Linear
+from wam_ros.models.dreamzero.shared.packed import PackedLinear
 from wam_ros.models.reuse import FirstStep
 
 PARTS = ("encode", "prefill", "denoise", "decode")

@@ -14,13 +14,13 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
-from wam_ros.ros.bridging import BridgeParams, make_bridge
+from wam_ros.ros.bridge_node.diagnosis import Telling
+from wam_ros.ros.bridge_node.home import Homing
+from wam_ros.ros.bridge_node.outputs import Outputs
+from wam_ros.ros.bridge_node.parameters import BridgeParams, make_bridge
 from wam_ros.ros.controllers.base import ControllerParams
-from wam_ros.ros.diagnosis import Telling
-from wam_ros.ros.homing import Homing
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
-from wam_ros.ros.outputs import Outputs
 from wam_ros.ros.running import run_node
 
 POLL_S = 0.2  # between two looks for controllers that have appeared

@@ -22,9 +22,14 @@ from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.msg import StageLatency as StageLatencyMsg
 from wam_ros.ros import convert, qos
-from wam_ros.ros.inferring import InferenceParams, make_engine, make_policy, make_session
+from wam_ros.ros.inference_node.instructions import Prompting
+from wam_ros.ros.inference_node.parameters import (
+    InferenceParams,
+    make_engine,
+    make_policy,
+    make_session,
+)
 from wam_ros.ros.lifecycle import WamNode
-from wam_ros.ros.prompting import Prompting
 from wam_ros.ros.running import run_node
 from wam_ros.ros.stages import in_order, stages_from_msgs
 from wam_ros.runtime.engine import InferenceEngine

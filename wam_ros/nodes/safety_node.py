@@ -17,16 +17,16 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.fields import HEADER, read_header
-from wam_ros.ros.guarding import SafetyNodeParams, make_machine, make_sender
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
-from wam_ros.ros.markers import Pictures
-from wam_ros.ros.moveit_scene import MoveItBackend, MoveItScene
-from wam_ros.ros.obstacles import ObstacleTopics
-from wam_ros.ros.rejoining import BridgeTopics
 from wam_ros.ros.running import run_node
-from wam_ros.safety.following import Rejoining
-from wam_ros.safety.machine import Answer, Output
+from wam_ros.ros.safety_node.bridge_listener import BridgeTopics
+from wam_ros.ros.safety_node.markers import Pictures
+from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene
+from wam_ros.ros.safety_node.obstacles import ObstacleTopics
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine, make_sender
+from wam_ros.safety.machine.bridge_watch import Rejoining
+from wam_ros.safety.machine.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HandOver
 

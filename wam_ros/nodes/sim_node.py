@@ -16,10 +16,10 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import EpisodeState
 from wam_ros.ros import convert, qos
-from wam_ros.ros.controller_server import KINDS, ControllerServer, make_sim_controller
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
+from wam_ros.ros.sim_node.controller_server import KINDS, ControllerServer, make_sim_controller
 from wam_ros.sim.stepper import Stepper
 from wam_ros.sim.world import SimObject, World
 from wam_ros.srv import ResetEpisode

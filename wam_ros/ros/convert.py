@@ -10,6 +10,7 @@ from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
+from wam_ros.core.idle import Idle
 from wam_ros.core.types import (
     ActionChunk,
     BridgeState,
@@ -46,7 +47,6 @@ from wam_ros.ros.trajectories import (
     trajectory_to_msg,
     trajectory_to_wire,
 )
-from wam_ros.safety.idle import Idle
 
 __all__ = [
     "bridge_state_from_msg",

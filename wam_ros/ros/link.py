@@ -19,7 +19,14 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.errors import WamError
-from wam_ros.msg import ActionChunk, EpisodeState, ImaginedFuture, Observation, SafetyReport, WamStatus
+from wam_ros.msg import (
+    ActionChunk,
+    EpisodeState,
+    ImaginedFuture,
+    Observation,
+    SafetyReport,
+    WamStatus,
+)
 from wam_ros.ros import convert
 from wam_ros.ros.fields import read_header
 from wam_ros.ros.latest import Latest

@@ -19,7 +19,15 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import chunk_number
 from wam_ros.core.types import NS, SafeTrajectory
-from wam_ros.ros.fields import CDR_ORDER, doubles, ns_to_duration, ns_to_time, read_string, require_size, time_to_ns
+from wam_ros.ros.fields import (
+    CDR_ORDER,
+    doubles,
+    ns_to_duration,
+    ns_to_time,
+    read_string,
+    require_size,
+    time_to_ns,
+)
 
 _ROWS = ("positions", "velocities", "accelerations")
 _ENCODING = 4  # bytes in front of what alignment counts

@@ -9,19 +9,19 @@ from types import ModuleType
 
 import numpy as np
 
-from wam_ros.core.types import NS, ActionChunk, Decision, Reason, SafeTrajectory
-from wam_ros.safety import CHECKS, load_checks
-from wam_ros.safety.bounds import Bounds, Commanded, Floor, make_bounds
-from wam_ros.safety.clearance import Nearest, proof_of
-from wam_ros.safety.message import Finding, Message, Stream
-from wam_ros.safety.model import SafetyModel
-from wam_ros.safety.motion import Motion
+from wam_ros.core.types import NS, ActionChunk, Commanded, Decision, Reason, SafeTrajectory
+from wam_ros.robot.model import SafetyModel
+from wam_ros.safety.checks import CHECKS, load_checks
+from wam_ros.safety.finding import Finding, Message, Stream
+from wam_ros.safety.motion.bounds import Bounds, Floor, make_bounds
+from wam_ros.safety.motion.clearance import Nearest, proof_of
+from wam_ros.safety.motion.motion import Motion
+from wam_ros.safety.motion.path import Waypoints
+from wam_ros.safety.motion.retime import Plan, describe, describe_step, make_plan
+from wam_ros.safety.motion.stops import ProvenStops
+from wam_ros.safety.motion.waypoints import waypoints
 from wam_ros.safety.params import SafetyParams
-from wam_ros.safety.path import Waypoints
-from wam_ros.safety.retime import Plan, describe, describe_step, make_plan
-from wam_ros.safety.stops import ProvenStops
 from wam_ros.safety.verdict import Verdict, in_words, rejected
-from wam_ros.safety.waypoints import waypoints
 
 AGAIN = ("torque", "self_collision", "environment")  # checks that depend on what stands around and what is held
 STOP_WITHIN_S = 0.25  # along a path a proven stop begins at least this often, however far apart its steps are

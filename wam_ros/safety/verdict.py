@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
-from wam_ros.safety.bounds import Floor
-from wam_ros.safety.message import Finding
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.motion.bounds import Floor
 
 
 @dataclass(frozen=True)

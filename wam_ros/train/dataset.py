@@ -10,10 +10,10 @@ from torch import Tensor
 
 from wam_ros.core.images import tile
 from wam_ros.data.episodes import Episodes
-from wam_ros.models.dreamzero.config import DreamZeroConfig
-from wam_ros.models.dreamzero.normalise import GOAL_CENTRE, GOAL_SCALE, Normaliser
-from wam_ros.models.dreamzero.text import TextEncoder
-from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
+from wam_ros.models.dreamzero.small.config import DreamZeroConfig
+from wam_ros.models.dreamzero.small.normalise import GOAL_CENTRE, GOAL_SCALE, Normaliser
+from wam_ros.models.dreamzero.small.text import TextEncoder
+from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 
 
 @dataclass(frozen=True)

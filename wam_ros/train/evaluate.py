@@ -20,7 +20,7 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.types import NS
 from wam_ros.data.episodes import Episodes, load_episodes
 from wam_ros.models import load_policy
-from wam_ros.models.dreamzero.config import load_model_config
+from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
 from wam_ros.train.closed_loop import ENSEMBLE, ClosedLoop, Delay, make_observation

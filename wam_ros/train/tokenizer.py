@@ -11,7 +11,7 @@ from rich.progress import Progress
 from torch import Tensor
 
 from wam_ros.core.images import psnr_db
-from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
+from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 
 BATCH = 32
 LATENT_NOISE = 0.05  # of a latent's own spread: neighbouring latents must decode to neighbouring pictures

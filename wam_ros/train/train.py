@@ -14,11 +14,11 @@ from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder
 from wam_ros.data.episodes import Episodes, load_episodes
-from wam_ros.models.dreamzero.config import load_model_config
-from wam_ros.models.dreamzero.load import Networks, load_checkpoint, save_checkpoint
-from wam_ros.models.dreamzero.model import WorldActionModel
-from wam_ros.models.dreamzero.normalise import Normaliser
-from wam_ros.models.dreamzero.tokenizer import FrameTokenizer
+from wam_ros.models.dreamzero.small.config import load_model_config
+from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint, save_checkpoint
+from wam_ros.models.dreamzero.small.model import WorldActionModel
+from wam_ros.models.dreamzero.small.normalise import Normaliser
+from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all
 from wam_ros.train.tokenizer import train_tokenizer
 from wam_ros.train.wam import train_grounding, train_wam

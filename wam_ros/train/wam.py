@@ -11,8 +11,8 @@ import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from wam_ros.models.dreamzero.config import ChunkConfig
-from wam_ros.models.dreamzero.model import WorldActionModel
+from wam_ros.models.dreamzero.small.config import ChunkConfig
+from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.sampling import noised
 from wam_ros.train.dataset import Batch, Demonstrations
 

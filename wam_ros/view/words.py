@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from wam_ros.core.types import BridgeState, Decision, Forwarding, SafetyReport, SafetyState, WamStatus
+from wam_ros.core.types import (
+    BridgeState,
+    Decision,
+    Forwarding,
+    SafetyReport,
+    SafetyState,
+    WamStatus,
+)
 
 MEANING = {
     SafetyState.UNKNOWN: "nothing heard from safety yet",

@@ -11,11 +11,15 @@ torch = pytest.importorskip("torch")
 torch.set_num_threads(1)  # small matrices: a second thread costs more than it brings
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
-from wam_ros.models.dreamzero.config import GroundingConfig, TokenizerConfig, load_model_config  # noqa: E402
-from wam_ros.models.dreamzero.load import Networks  # noqa: E402
-from wam_ros.models.dreamzero.model import WorldActionModel  # noqa: E402
-from wam_ros.models.dreamzero.normalise import Normaliser  # noqa: E402
-from wam_ros.models.dreamzero.tokenizer import FrameTokenizer  # noqa: E402
+from wam_ros.models.dreamzero.small.config import (  # noqa: E402
+    GroundingConfig,
+    TokenizerConfig,
+    load_model_config,
+)
+from wam_ros.models.dreamzero.small.load import Networks  # noqa: E402
+from wam_ros.models.dreamzero.small.model import WorldActionModel  # noqa: E402
+from wam_ros.models.dreamzero.small.normalise import Normaliser  # noqa: E402
+from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer  # noqa: E402
 
 from .golden import SHIPPED, load_golden  # noqa: E402
 

@@ -2,12 +2,12 @@
 
 import torch
 
-from wam_ros.models.dreamzero.checkpoint import ReleasedConfig, ReleasedModel
-from wam_ros.models.dreamzero.clip import ImageEncoderConfig
-from wam_ros.models.dreamzero.config import TransformerConfig
-from wam_ros.models.dreamzero.dit_config import CausalDiTConfig
-from wam_ros.models.dreamzero.umt5 import TextEncoderConfig
-from wam_ros.models.dreamzero.vae import VaeConfig
+from wam_ros.models.dreamzero.released.checkpoint import ReleasedConfig, ReleasedModel
+from wam_ros.models.dreamzero.released.clip import ImageEncoderConfig
+from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig
+from wam_ros.models.dreamzero.released.umt5 import TextEncoderConfig
+from wam_ros.models.dreamzero.released.vae import VaeConfig
+from wam_ros.models.dreamzero.small.config import TransformerConfig
 
 TINY = ReleasedConfig(
     CausalDiTConfig(

@@ -9,23 +9,23 @@ torch = pytest.importorskip("torch")
 from torch.fx.experimental.proxy_tensor import make_fx  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
-from wam_ros.models.dreamzero.compiled import (  # noqa: E402
+from wam_ros.models.dreamzero.released.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
+from wam_ros.models.dreamzero.released.compiled import (  # noqa: E402
     NEEDED,
     compile_blocks,
     compile_denoising,
     record_denoising,
 )
-from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
-from wam_ros.models.dreamzero.float8 import Float8Linear, to_float8  # noqa: E402
-from wam_ros.models.dreamzero.inference import Inference  # noqa: E402
-from wam_ros.models.dreamzero.packed import PackedLinear, pack  # noqa: E402
-from wam_ros.models.dreamzero.rehearsal import play as rehearsed  # noqa: E402
-from wam_ros.models.dreamzero.rehearsal import random_model  # noqa: E402
-from wam_ros.models.dreamzero.rollout import Sampling  # noqa: E402
-from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
-from wam_ros.models.dreamzero.umt5 import PromptEncoder, TextEncoderConfig  # noqa: E402
-from wam_ros.models.dreamzero.vae import WAN21, WanVae  # noqa: E402
+from wam_ros.models.dreamzero.released.dit_config import load_dit_config  # noqa: E402
+from wam_ros.models.dreamzero.released.inference import Inference  # noqa: E402
+from wam_ros.models.dreamzero.released.rehearsal import play as rehearsed  # noqa: E402
+from wam_ros.models.dreamzero.released.rehearsal import random_model  # noqa: E402
+from wam_ros.models.dreamzero.released.rollout import Sampling  # noqa: E402
+from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.released.umt5 import PromptEncoder, TextEncoderConfig  # noqa: E402
+from wam_ros.models.dreamzero.released.vae import WAN21, WanVae  # noqa: E402
+from wam_ros.models.dreamzero.shared.float8 import Float8Linear, to_float8  # noqa: E402
+from wam_ros.models.dreamzero.shared.packed import PackedLinear, pack  # noqa: E402
 
 from .test_causal_dit import CONFIG, make_model  # noqa: E402
 from .test_rollout import FEW, Towers, make_rollout, play  # noqa: E402

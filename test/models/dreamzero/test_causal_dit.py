@@ -7,11 +7,19 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.causal_dit import CausalDiT, NoisyBlock, merged_padding  # noqa: E402
-from wam_ros.models.dreamzero.config import TransformerConfig  # noqa: E402
-from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, load_dit_config, require_fitting  # noqa: E402
-from wam_ros.models.dreamzero.mask import training_mask  # noqa: E402
-from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.released.causal_dit import (  # noqa: E402
+    CausalDiT,
+    NoisyBlock,
+    merged_padding,
+)
+from wam_ros.models.dreamzero.released.dit_config import (  # noqa: E402
+    CausalDiTConfig,
+    load_dit_config,
+    require_fitting,
+)
+from wam_ros.models.dreamzero.released.mask import training_mask  # noqa: E402
+from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.small.config import TransformerConfig  # noqa: E402
 
 CONFIG = CausalDiTConfig(
     TransformerConfig(

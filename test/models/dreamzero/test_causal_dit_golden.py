@@ -6,10 +6,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.causal_dit import CausalDiT, NoisyBlock  # noqa: E402
-from wam_ros.models.dreamzero.dit_config import CausalDiTConfig, require_fitting  # noqa: E402
-from wam_ros.models.dreamzero.rope import cells, ladder, rope_angles  # noqa: E402
-from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.released.causal_dit import CausalDiT, NoisyBlock  # noqa: E402
+from wam_ros.models.dreamzero.released.dit_config import (  # noqa: E402
+    CausalDiTConfig,
+    require_fitting,
+)
+from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.shared.rope import cells, ladder, rope_angles  # noqa: E402
 
 PREFIX = "action_head.model."
 

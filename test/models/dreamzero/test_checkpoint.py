@@ -13,13 +13,13 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.checkpoint import (  # noqa: E402
+from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
     PREFIX,
     ReleasedModel,
     open_checkpoint,
     save_checkpoint,
 )
-from wam_ros.models.dreamzero.weight_files import open_weights  # noqa: E402
+from wam_ros.models.dreamzero.released.weight_files import open_weights  # noqa: E402
 
 from .released import TINY, same, tiny_network  # noqa: E402
 
@@ -221,8 +221,8 @@ MEASURE = """
 import sys, torch
 from pathlib import Path
 from torch import nn
-import wam_ros.models.dreamzero.fill as module
-from wam_ros.models.dreamzero.weight_files import find_weights
+import wam_ros.models.dreamzero.released.fill as module
+from wam_ros.models.dreamzero.released.weight_files import find_weights
 
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 files = find_weights(folder)

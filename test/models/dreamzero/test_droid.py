@@ -8,7 +8,7 @@ torch = pytest.importorskip("torch")
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.types import NS, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
-from wam_ros.models.dreamzero.views import crop_box  # noqa: E402
+from wam_ros.models.dreamzero.released.views import crop_box  # noqa: E402
 
 from .test_released import released  # noqa: E402, F401
 

@@ -4,8 +4,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
-from wam_ros.models.dreamzero.umt5 import PromptEncoder, TextEncoderConfig, relative_buckets  # noqa: E402
+from wam_ros.models.dreamzero.released.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
+from wam_ros.models.dreamzero.released.umt5 import (  # noqa: E402
+    PromptEncoder,
+    TextEncoderConfig,
+    relative_buckets,
+)
 
 TEXT, IMAGE = "action_head.text_encoder.", "action_head.image_encoder.model."
 

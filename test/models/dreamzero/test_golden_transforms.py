@@ -8,9 +8,17 @@ torch = pytest.importorskip("torch")
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.yamlfile import load_yaml  # noqa: E402
-from wam_ros.models.dreamzero import prompts, views  # noqa: E402
-from wam_ros.models.dreamzero.contract import Contract, JointGroup, load_contract  # noqa: E402
-from wam_ros.models.dreamzero.quantiles import JointScaling, Quantiles, relative_chunks  # noqa: E402
+from wam_ros.models.dreamzero.released import prompts, views  # noqa: E402
+from wam_ros.models.dreamzero.released.contract import (  # noqa: E402
+    Contract,
+    JointGroup,
+    load_contract,
+)
+from wam_ros.models.dreamzero.released.quantiles import (  # noqa: E402
+    JointScaling,
+    Quantiles,
+    relative_chunks,
+)
 
 from .released import make_vocabulary  # noqa: E402
 

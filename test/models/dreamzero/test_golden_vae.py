@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.vae import VaeConfig, WanVae  # noqa: E402
+from wam_ros.models.dreamzero.released.vae import VaeConfig, WanVae  # noqa: E402
 
 PREFIX = "action_head.vae.model."
 # Where a recorded intermediate is found; #k is the k-th piece of the stream.

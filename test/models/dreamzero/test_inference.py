@@ -11,12 +11,12 @@ torch = pytest.importorskip("torch")
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.resources import config_names, config_path  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
-from wam_ros.models.dreamzero import inference  # noqa: E402
-from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
-from wam_ros.models.dreamzero.float8 import Float8Linear, require_float8  # noqa: E402
-from wam_ros.models.dreamzero.inference import Inference, load_inference  # noqa: E402
-from wam_ros.models.dreamzero.packed import PackedLinear  # noqa: E402
-from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.released import inference  # noqa: E402
+from wam_ros.models.dreamzero.released.dit_config import load_dit_config  # noqa: E402
+from wam_ros.models.dreamzero.released.inference import Inference, load_inference  # noqa: E402
+from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.shared.float8 import Float8Linear, require_float8  # noqa: E402
+from wam_ros.models.dreamzero.shared.packed import PackedLinear  # noqa: E402
 
 from .released import TINY  # noqa: E402
 from .test_released import droid, observe, released, run  # noqa: E402, F401

@@ -11,7 +11,11 @@ from safetensors import safe_open  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.load import OLD_FORMAT, load_checkpoint, save_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.small.load import (  # noqa: E402
+    OLD_FORMAT,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 from . import old_format  # noqa: E402
 

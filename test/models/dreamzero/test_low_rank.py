@@ -9,7 +9,12 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.checkpoint import PREFIX, describe, load_base, open_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
+    PREFIX,
+    describe,
+    load_base,
+    open_checkpoint,
+)
 
 from .released import TINY, same, tiny_network  # noqa: E402
 

@@ -4,9 +4,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.layers import PatchEmbedding, attend, unpatch  # noqa: E402
-from wam_ros.models.dreamzero.memory import FrameMemory  # noqa: E402
-from wam_ros.models.dreamzero.rope import rope_angles, rotate, rotate_as_complex, rotate_as_halves  # noqa: E402
+from wam_ros.models.dreamzero.shared.layers import PatchEmbedding, attend, unpatch  # noqa: E402
+from wam_ros.models.dreamzero.shared.rope import (  # noqa: E402
+    rope_angles,
+    rotate,
+    rotate_as_complex,
+    rotate_as_halves,
+)
+from wam_ros.models.dreamzero.small.memory import FrameMemory  # noqa: E402
 
 INSTRUCTIONS = ["pick up the red block", "grab the green one"]
 

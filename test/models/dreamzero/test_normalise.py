@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.normalise import Normaliser  # noqa: E402
+from wam_ros.models.dreamzero.small.normalise import Normaliser  # noqa: E402
 
 RELATIVE = np.array([1.0, 1.0, 0.0])
 

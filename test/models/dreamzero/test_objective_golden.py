@@ -4,8 +4,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero import objective  # noqa: E402
-from wam_ros.models.dreamzero.transformer import Velocity  # noqa: E402
+from wam_ros.models.dreamzero.shared import objective  # noqa: E402
+from wam_ros.models.dreamzero.shared.transformer import Velocity  # noqa: E402
 
 from .test_causal_dit_golden import make_model  # noqa: E402
 

@@ -11,7 +11,7 @@ from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
-from wam_ros.models.dreamzero.policy import DreamZeroPolicy  # noqa: E402
+from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy  # noqa: E402
 
 
 def observe(embodiment, step, seed=0):

@@ -17,12 +17,16 @@ from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
-from wam_ros.models.dreamzero import views  # noqa: E402
-from wam_ros.models.dreamzero.checkpoint import PREFIX, open_checkpoint, save_checkpoint  # noqa: E402
-from wam_ros.models.dreamzero.contract import load_contract  # noqa: E402
-from wam_ros.models.dreamzero.released import ReleasedPolicy  # noqa: E402
-from wam_ros.models.dreamzero.rollout import Rollout  # noqa: E402
-from wam_ros.models.dreamzero.towers import Towers  # noqa: E402
+from wam_ros.models.dreamzero.released import views  # noqa: E402
+from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
+    PREFIX,
+    open_checkpoint,
+    save_checkpoint,
+)
+from wam_ros.models.dreamzero.released.contract import load_contract  # noqa: E402
+from wam_ros.models.dreamzero.released.policy import ReleasedPolicy  # noqa: E402
+from wam_ros.models.dreamzero.released.rollout import Rollout  # noqa: E402
+from wam_ros.models.dreamzero.released.towers import Towers  # noqa: E402
 
 from .released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
 from .test_low_rank import base_model, low_rank, write_lora  # noqa: E402

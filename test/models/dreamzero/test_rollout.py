@@ -7,9 +7,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.models.dreamzero.history import History  # noqa: E402
-from wam_ros.models.dreamzero.rollout import Anchor, Rollout, Sampling  # noqa: E402
-from wam_ros.models.dreamzero.speedups import SpeedUps  # noqa: E402
+from wam_ros.models.dreamzero.released.history import History  # noqa: E402
+from wam_ros.models.dreamzero.released.rollout import Anchor, Rollout, Sampling  # noqa: E402
+from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
 
 from .test_causal_dit import CONFIG, make_model  # noqa: E402
 

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.objective import FlowSchedule  # noqa: E402
+from wam_ros.models.dreamzero.shared.objective import FlowSchedule  # noqa: E402
 from wam_ros.models.reuse import FixedSteps, WhileTurning  # noqa: E402
 from wam_ros.models.sampling import UniPC, integrate, unipc_levels  # noqa: E402
 

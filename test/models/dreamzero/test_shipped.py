@@ -8,9 +8,9 @@ pytest.importorskip("mujoco")
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
-from wam_ros.models.dreamzero.config import load_model_config  # noqa: E402
-from wam_ros.models.dreamzero.load import load_checkpoint  # noqa: E402
-from wam_ros.models.dreamzero.policy import DreamZeroPolicy  # noqa: E402
+from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E402
+from wam_ros.models.dreamzero.small.load import load_checkpoint  # noqa: E402
+from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy  # noqa: E402
 from wam_ros.sim.world import World  # noqa: E402
 from wam_ros.train.evaluate import Eval, make_observation, run_episode  # noqa: E402
 from wam_ros.train.record import observe  # noqa: E402

@@ -6,10 +6,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.checkpoint import ReleasedConfig, ReleasedModel  # noqa: E402
-from wam_ros.models.dreamzero.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
-from wam_ros.models.dreamzero.dit_config import load_dit_config  # noqa: E402
-from wam_ros.models.dreamzero.vae import WAN21, WAN22, WanVae, fold, unfold  # noqa: E402
+from wam_ros.models.dreamzero.released.checkpoint import ReleasedConfig, ReleasedModel  # noqa: E402
+from wam_ros.models.dreamzero.released.clip import ImageEncoder, ImageEncoderConfig  # noqa: E402
+from wam_ros.models.dreamzero.released.dit_config import load_dit_config  # noqa: E402
+from wam_ros.models.dreamzero.released.vae import WAN21, WAN22, WanVae, fold, unfold  # noqa: E402
 
 
 @pytest.fixture(scope="module", params=[WAN21, WAN22], ids=["2.1", "2.2"])

@@ -12,9 +12,8 @@ import numpy as np
 from rclpy.node import Node
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import SafeTrajectory
+from wam_ros.core.types import Commanded, SafeTrajectory
 from wam_ros.ros.params import param
-from wam_ros.safety.bounds import Commanded
 
 MANAGER = "controller_manager"
 ONLOOKERS = ("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "wam_")  # begin the names of nodes that move nothing

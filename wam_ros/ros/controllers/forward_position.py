@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
+from wam_ros.core.types import Commanded
 from wam_ros.ros import qos
 from wam_ros.ros.controllers.base import LIMITS, Output, Setting
 from wam_ros.ros.fields import doubles
-from wam_ros.safety.bounds import Commanded
 
 
 class ForwardPositionOutput(Output):

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.types import Commanded
 from wam_ros.ros.controllers.base import Output, Setting
 from wam_ros.ros.controllers.forward_position import ForwardPositionOutput
-from wam_ros.safety.bounds import Commanded
 
 STILL = 2e-3  # rad or m; an arm at rest stays within this
 SETTLED_NS = 500_000_000  # for so long

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.types import Commanded
 from wam_ros.ros import convert, qos
 from wam_ros.ros.controllers.base import Output, Setting, messages
 from wam_ros.ros.controllers.forward_velocity import pulled
 from wam_ros.ros.fields import doubles
-from wam_ros.safety.bounds import Commanded
 
 
 class ServoOutput(Output):

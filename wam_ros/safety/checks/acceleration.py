@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.motion import Measure, Motion, joint_measure
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.motion import Measure, Motion, joint_measure
 
 STAGE = "motion"
 POWER = 2  # of the time scale

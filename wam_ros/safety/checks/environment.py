@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.clearance import prove_clearance
-from wam_ros.safety.motion import Measure, Motion
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.clearance import prove_clearance
+from wam_ros.safety.motion.motion import Measure, Motion
 
 STAGE = "motion"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.message import Finding, Message
+from wam_ros.safety.finding import Finding, Message
 
 STAGE = "message"
 HUGE = 1e6  # rad or m; beyond it squares lose their meaning long before they overflow

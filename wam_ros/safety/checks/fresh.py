@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wam_ros.core.types import NS, Reason
-from wam_ros.safety.message import Finding, Message
+from wam_ros.safety.finding import Finding, Message
 
 STAGE = "message"
 

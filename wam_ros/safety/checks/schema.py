@@ -6,7 +6,7 @@ import numpy as np
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import ControlMode, Reason
-from wam_ros.safety.message import Finding, Message
+from wam_ros.safety.finding import Finding, Message
 from wam_ros.safety.params import SafetyParams
 
 STAGE = "message"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.message import Finding
-from wam_ros.safety.path import Waypoints
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.path import Waypoints
 
 STAGE = "seam"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.bounds import Bounds
-from wam_ros.safety.motion import Measure, Motion, from_table
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.motion import Measure, Motion, from_table
 
 STAGE = "motion"
 POWER = 2  # of the time scale, for the part of the effort that is not weight

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.bounds import Bounds, beyond_workspace
-from wam_ros.safety.motion import Measure, Motion
+from wam_ros.safety.motion.bounds import Bounds, beyond_workspace
+from wam_ros.safety.motion.motion import Measure, Motion
 
 STAGE = "motion"
 

@@ -1,0 +1,1 @@
+"""Between a proven trajectory and a controller: the independent last look. Knows `core` and `robot.urdf` only."""

@@ -1,0 +1,175 @@
+"""What stands between the safety node and a controller: the gate, the player of a stream, and a look at the arm."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.bridge.gate import Gate
+from wam_ros.bridge.lag import Lag
+from wam_ros.bridge.masters import Masters
+from wam_ros.bridge.player import Player
+from wam_ros.core.idle import Idle
+from wam_ros.core.types import NS, BridgeState, Commanded, Forwarding, JointState, SafeTrajectory
+
+SETTLED_S = 0.1  # past its end a trajectory has had its last command
+AFTER_S = 1.0  # past its end a trajectory is still to blame when the arm is elsewhere
+RESUME = "`~/pause` with false lets motion begin again"
+
+
+class Bridge:
+    """Decides what the controller gets. Not thread-safe; the clocks come by argument.
+
+    Args:
+        gate: judges trajectories.
+        lag: compares the measured joints with the commanded ones.
+        player: samples what passed, for a controller that is streamed to; None for one that plays trajectories.
+    """
+
+    def __init__(self, gate: Gate, lag: Lag, player: Player | None = None) -> None:
+        self.gate, self.lag, self.player = gate, lag, player
+        self.paused = self._shut = False
+        self._missing = "no controller listens yet"
+        self._latched = ""  # a cause that a person must clear
+        self.masters = Masters(gate.heartbeat_s)
+        self._disputed = ""  # that more than one of them spoke, until a person clears it
+        self._measured_ns: int | None = None
+        self._now_ns = 0  # of the newest tick
+        self._refused: tuple[int, int] | None = None  # newest trajectory that did not pass, since one did
+
+    @property
+    def closed(self) -> str:
+        """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty while all is."""
+        return self._disputed or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
+
+    @property
+    def _held_back(self) -> str:
+        """Why nothing at all is forwarded; empty while something is."""
+        return self._latched or (self.player.cause if self.player else "") or self._missing
+
+    def state(self, steady_ns: int, error: str = "") -> BridgeState:
+        """What it says of itself; `error` is the newest refusal or failure."""
+        if self._shut:
+            return BridgeState(Forwarding.HELD_BACK, "the bridge is not active", error)
+        if self.closed:
+            return BridgeState(Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error)
+        if self.gate.silence(steady_ns):
+            return BridgeState(Forwarding.UNHEARD, "the bridge does not hear the safety node", error)
+        return BridgeState(Forwarding.FORWARDING, "forwarding", error)
+
+    @property
+    def idle(self) -> Idle | None:
+        """What there is to say while nothing is commanded; None while something is."""
+        return Idle(self._now_ns, self._refused) if self.gate.curve is None and not self.moving else None
+
+    def pause(self, on: bool) -> None:
+        """Forward nothing, or forward again; the latter also clears that the arm did not follow."""
+        self.paused = on
+        if not on:
+            self._shut = False
+            self._latched = self._disputed = ""
+            self.lag.clear()
+
+    def on_report(self, sender: str, steady_ns: int) -> bool:
+        """A safety node lives; whether it is the one that is followed."""
+        self.gate.on_heartbeat(steady_ns)
+        return self._hear(sender, steady_ns)
+
+    def _hear(self, sender: str, steady_ns: int) -> bool:
+        """Whether a sender is the one that is followed. A second one ends the motion."""
+        followed = self.masters.hear(sender, steady_ns)
+        if self.masters.dispute:
+            self._disputed = f"{self.masters.dispute}; then {RESUME}"
+        return followed
+
+    def shut(self) -> None:
+        """Forward nothing more; a stream slows down to rest on its path."""
+        self.paused = self._shut = True
+        if self.player:
+            self.player.brake("the bridge is being closed")
+
+    def on_joints(self, state: JointState) -> None:
+        """Measured joints, in the order of the gate's; what is not finite says nothing."""
+        if not np.isfinite(state.positions).all():
+            return
+        self.gate.on_joints(state)
+        self._measured_ns = state.stamp_ns
+        curve = self.gate.curve
+        if curve is None or (self.player and self.player.cause):
+            self.lag.clear()
+            return
+        if self.paused and not self.moving and state.stamp_ns > int(curve.t_ns[-1]) + SETTLED_S * NS:
+            self._give_up()  # nothing is commanded while paused at rest: the arm may be moved by others
+            return
+        q, dq, _ = curve.at(state.stamp_ns)
+        self.lag.on_measured(state.stamp_ns, state.positions, q, dq)
+        if not self.lag.lost:
+            return
+        if state.stamp_ns < int(curve.t_ns[-1]) + AFTER_S * NS:  # later it was moved by somebody else: no fault
+            self._latched = f"{self.lag.lost}; {RESUME}"
+        if self.moving and self.player:
+            self.player.brake(self._latched or self.lag.lost)
+        else:
+            self._give_up()
+
+    def admit(
+        self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int, sender: str = ""
+    ) -> tuple[SafeTrajectory | None, str]:
+        """What to send to the controller, or None and one sentence that says why not.
+
+        Args:
+            trajectory: proven by a safety node.
+            now_ns: ROS time.
+            steady_ns: a clock that never jumps.
+            sender: name of the safety node.
+        """
+        followed = self._hear(sender, steady_ns)
+        self.gate.closed = "" if followed and self._is_stop(trajectory, now_ns) else self.closed
+        admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
+        self._refused = None if admitted is not None else (trajectory.start_ns, trajectory.chunk_seq)
+        if admitted is not None and self.player and self.gate.curve is not None:
+            self.player.play(self.gate.curve, self.gate.measured)
+        return admitted, reason
+
+    def _is_stop(self, trajectory: SafeTrajectory, now_ns: int) -> bool:
+        """Whether it brings the arm to rest sooner than it comes by itself: no pause or dispute holds that back."""
+        curve, t = self.gate.curve, trajectory.t
+        held_back = self._held_back or not (self.paused or self._disputed)
+        if held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
+            return False
+        return now_ns < trajectory.start_ns + float(t[-1]) * NS < int(curve.t_ns[-1])
+
+    def on_failure(self) -> None:
+        """The controller did not take or finish what it was sent: nothing is commanded any more."""
+        self._give_up()
+
+    def tick(self, now_ns: int, steady_ns: int, missing: str) -> Commanded | None:
+        """What is commanded now; None while nothing is.
+
+        Args:
+            now_ns: ROS time.
+            steady_ns: a clock that never jumps.
+            missing: why the controller cannot be driven; empty while it can.
+        """
+        if missing and not self._missing:
+            self._give_up()
+        self._missing, self._now_ns = missing, now_ns
+        found = self.gate.commanded(now_ns)
+        if self.player is None:
+            return None if found is None else Commanded(*found)
+        if self._measured_ns is None or abs(now_ns - self._measured_ns) > self.gate.heartbeat_s * NS:
+            self.player.brake("no recent joint state says where the arm is")
+        state = self.player.tick(now_ns, steady_ns)
+        if self.player.cause and self.player.resting:
+            self._give_up()
+        return state
+
+    @property
+    def moving(self) -> bool:
+        """Whether a streamed controller must still be led to rest."""
+        return self.player is not None and not self.player.resting
+
+    def _give_up(self) -> None:
+        self.gate.forget()
+        self.lag.clear()
+        if self.player:
+            self.player.release()

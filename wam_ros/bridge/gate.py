@@ -1,0 +1,274 @@
+"""The last look at a trajectory before the controller, independent of the filter that proved it.
+
+It knows only the joint limits and what it let through before: a fault of the filter, a late or foreign message or a
+silent safety node must not reach the arm. It never makes motion; what it let through ends at rest by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.interpolation import Curve, evaluate, segment_coefficients
+from wam_ros.core.types import NS, JointState, SafeTrajectory
+from wam_ros.robot.urdf import read_urdf
+
+SLACK = 1e-3  # share by which a limit may be passed by rounding
+ROUNDING = 1e-5  # rad or m
+REST_SPEED = 1e-4  # rad/s or m/s
+LOOK_S = 0.011  # points closer than this, as the filter's are, leave no room to pass a limit in between
+MAX_LOOKS = 10_000
+MIN_SPACING_NS = 1_000_000  # knots closer than this are merged where two trajectories meet
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """Limits of the commanded joints, each (A,), and how far a start may lie from the measured joints."""
+
+    joint_names: tuple[str, ...]
+    lower: np.ndarray  # rad or m
+    upper: np.ndarray
+    velocity: np.ndarray  # rad/s or m/s
+    acceleration: np.ndarray  # rad/s^2 or m/s^2
+    start_tolerance: np.ndarray  # rad or m
+    sliding: np.ndarray  # bool: in m instead of rad
+
+
+def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -> GateLimits:
+    """Limits from the URDF (position, velocity) and the embodiment (acceleration).
+
+    Raises:
+        WamError: a joint is not in the URDF, lacks a limit, or has its home beyond it.
+    """
+    joints = read_urdf(embodiment.urdf_path)
+    chosen = [joints[require_known("joint", name, joints)] for name in embodiment.joint_names]
+    for name, joint, home in zip(embodiment.joint_names, chosen, embodiment.home, strict=True):
+        if not joint.lower <= home <= joint.upper:
+            limits = f"{joint.lower:g} to {joint.upper:g}"
+            raise WamError(f"{embodiment.name}: home of joint '{name}' is {home:g}, beyond its limits {limits}")
+    return GateLimits(
+        embodiment.joint_names,
+        np.array([j.lower for j in chosen]),
+        np.array([j.upper for j in chosen]),
+        np.array([j.velocity for j in chosen]),
+        np.array(embodiment.max_acceleration),
+        np.array([start_m if j.sliding else start_rad for j in chosen]),
+        np.array([j.sliding for j in chosen]),
+    )
+
+
+class Gate:
+    """Lets trajectories through or says why not. The clock comes by argument; not thread-safe.
+
+    Args:
+        limits: of the joints it lets move.
+        deadline_s: a trajectory may arrive this long after its start; beyond, the arm is elsewhere already.
+        seam_s: what passes may differ from the running motion by what full acceleration changes in this time: a
+            controller leaps onto what it gets late.
+        heartbeat_s: without a sign of life of the safety node for this long nothing more passes.
+        stop_seam_s: the same for what ends sooner than the running motion: to stop is worth a jolt.
+    """
+
+    def __init__(
+        self,
+        limits: GateLimits,
+        deadline_s: float = 0.05,
+        seam_s: float = 0.005,
+        heartbeat_s: float = 0.3,
+        stop_seam_s: float = 0.02,
+    ) -> None:
+        self.limits, self.deadline_s, self.heartbeat_s = limits, deadline_s, heartbeat_s
+        self.seam_s, self.stop_seam_s = seam_s, stop_seam_s
+        self.closed = ""  # why nothing passes at all
+        self._curve: Curve | None = None
+        self._measured: JointState | None = None
+        self._heard_ns: int | None = None
+        self._now_ns = 0
+
+    def on_heartbeat(self, steady_ns: int) -> None:
+        """The safety node lives; `steady_ns` is of a clock that never jumps."""
+        self._heard_ns = steady_ns
+
+    def on_joints(self, measured: JointState) -> None:
+        """Take the measured joints, in the order of the limits."""
+        self._measured = measured
+
+    def silence(self, steady_ns: int) -> str:
+        """Why nothing may pass for lack of the safety node; empty while it lives."""
+        if self._heard_ns is None:
+            return "the safety node has not been heard yet"
+        silent_s = (steady_ns - self._heard_ns) / NS
+        return f"the safety node has been silent for {silent_s:.2f} s" if silent_s > self.heartbeat_s else ""
+
+    def commanded(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """What the controller is commanded to do at `now_ns`: (q, dq, ddq), or None before the first trajectory."""
+        if now_ns < self._now_ns - round(self.deadline_s * NS):
+            self._curve = None  # the clock was set back: stamps of before mean nothing now
+        self._now_ns = now_ns
+        return None if self._curve is None else self._curve.at(now_ns)
+
+    @property
+    def curve(self) -> Curve | None:
+        """What the controller follows; None while nothing is commanded."""
+        return self._curve
+
+    @property
+    def measured(self) -> np.ndarray | None:
+        """(A,) newest measured joints, None before the first."""
+        return None if self._measured is None else self._measured.positions
+
+    def forget(self) -> None:
+        """Nothing is commanded any more: the next trajectory must begin at rest where the arm is measured."""
+        self._curve = None
+
+    def rest_in_s(self, now_ns: int) -> float:
+        """Time until the last trajectory let through is at rest."""
+        return 0.0 if self._curve is None else max(0.0, (int(self._curve.t_ns[-1]) - now_ns) / NS)
+
+    def admit(self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int) -> tuple[SafeTrajectory | None, str]:
+        """What to send to the controller, or None and one sentence that says why not.
+
+        What is sent begins now: the rest of the running trajectory up to the new start is put in front, so that a
+        controller that replaces on every message still follows exactly what was proven.
+        """
+        self.commanded(now_ns)  # a clock that was set back
+        if self.closed:
+            return None, self.closed
+        reason = self.silence(steady_ns) or self._form_error(trajectory)
+        if reason:
+            return None, reason
+        trajectory = self._in_order(trajectory)
+        reason = self._limit_error(trajectory) or self._between_error(trajectory)
+        reason = reason or self._time_error(trajectory, now_ns) or self._seam_error(trajectory, now_ns)
+        if reason:
+            return None, reason
+        joined = self._join(trajectory, now_ns)
+        self._curve = Curve.from_trajectory(joined)
+        return joined, ""
+
+    def _form_error(self, trajectory: SafeTrajectory) -> str:
+        names = self.limits.joint_names
+        if sorted(trajectory.joint_names) != sorted(names):
+            odd = sorted(set(names) ^ set(trajectory.joint_names)) or ["a name twice"]
+            return f"the trajectory's joints are not the arm's: {', '.join(odd)}"
+        n = len(trajectory.t)
+        arrays = (trajectory.q, trajectory.dq, trajectory.ddq)
+        if n == 0 or any(a.shape != (n, len(names)) for a in arrays):
+            return "the trajectory is empty or its arrays differ in length"
+        if not all(np.isfinite(a).all() for a in (trajectory.t, *arrays)):
+            return "the trajectory holds a value that is not finite"
+        if trajectory.t[0] < 0 or (np.diff(trajectory.t) <= 0).any():
+            return "the trajectory's times do not rise"
+        return ""
+
+    def _in_order(self, trajectory: SafeTrajectory) -> SafeTrajectory:
+        pick = [trajectory.joint_names.index(n) for n in self.limits.joint_names]
+        q, dq, ddq = (a[:, pick].copy() for a in (trajectory.q, trajectory.dq, trajectory.ddq))
+        if np.abs(dq[-1]).max() <= REST_SPEED:
+            dq[-1] = 0.0  # controllers take only an exact rest
+            ddq[-1] = 0.0
+        return SafeTrajectory(
+            trajectory.start_ns, self.limits.joint_names, trajectory.t, q, dq, ddq, trajectory.chunk_seq
+        )
+
+    def _limit_error(self, trajectory: SafeTrajectory) -> str:
+        """At the points."""
+        lim, names = self.limits, self.limits.joint_names
+        if trajectory.dq[-1].any():
+            return (
+                f"the trajectory does not end at rest: joint '{names[int(np.abs(trajectory.dq[-1]).argmax())]}' moves"
+            )
+        span = np.diff(trajectory.t)[:, None]
+        excess = self._excess(trajectory.q, trajectory.dq)
+        excess["acceleration"] = np.abs(trajectory.ddq) - lim.acceleration * (1 + SLACK)
+        excess["slew"] = np.abs(np.diff(trajectory.q, axis=0)) - lim.velocity * span * (1 + SLACK)
+        return self._passes(excess, trajectory.t)
+
+    def _between_error(self, trajectory: SafeTrajectory) -> str:
+        """On the way from point to point, where they lie far apart."""
+        t = trajectory.t
+        if np.diff(t).max(initial=0.0) <= LOOK_S:
+            return ""
+        at = np.linspace(t[0], t[-1], min(MAX_LOOKS, 2 + int((t[-1] - t[0]) / LOOK_S)))
+        segment = np.clip(np.searchsorted(t, at, side="right") - 1, 0, len(t) - 2)
+        c = segment_coefficients(t, trajectory.q, trajectory.dq, trajectory.ddq, 5)
+        q, dq, _ = evaluate(c[segment], at - t[segment])
+        return self._passes(self._excess(q, dq), at)
+
+    def _excess(self, q: np.ndarray, dq: np.ndarray) -> dict[str, np.ndarray]:
+        lim = self.limits
+        return {
+            "position": np.maximum(q - lim.upper, lim.lower - q) - ROUNDING,
+            "velocity": np.abs(dq) - lim.velocity * (1 + SLACK),
+        }
+
+    def _passes(self, excess: dict[str, np.ndarray], t: np.ndarray) -> str:
+        """The first excess (N, A) above zero in words, at times (N,) s."""
+        for name, beyond in excess.items():
+            if beyond.size and beyond.max() > 0:
+                step, joint = np.unravel_index(int(beyond.argmax()), beyond.shape)
+                words = f"passes its limit by {beyond.max():.3g} at {t[step]:.2f} s"
+                return f"{name} of joint '{self.limits.joint_names[joint]}' {words}"
+        return ""
+
+    def _time_error(self, trajectory: SafeTrajectory, now_ns: int) -> str:
+        late_s = (now_ns - trajectory.start_ns) / NS
+        if late_s > self.deadline_s:
+            return f"the trajectory arrived {late_s:.3f} s after its start; at most {self.deadline_s:.3f} s are allowed"
+        if late_s < -1.0:
+            return f"the trajectory starts {-late_s:.1f} s in the future"
+        return ""
+
+    def _seam_error(self, new: SafeTrajectory, now_ns: int) -> str:
+        """The new start must be where the arm is commanded to be then, or, from rest, where it is measured."""
+        late, resting = Curve.from_trajectory(new), (new.q[0], np.zeros(len(self.limits.joint_names)))
+        at_ns = max(new.start_ns, now_ns)
+        if self._curve is None:
+            gap = "nothing is commanded yet"
+        else:
+            sooner = now_ns < int(late.t_ns[-1]) < int(self._curve.t_ns[-1])
+            gap = self._leap(late, self._curve.at(at_ns), at_ns, self.stop_seam_s if sooner else self.seam_s)
+            if not gap:
+                return ""
+        start = self._start_error(new, now_ns) or self._leap(late, resting, at_ns, self.seam_s)
+        return f"{gap}; {start}" if start else ""
+
+    def _leap(self, to: Curve, state: Sequence[np.ndarray], at_ns: int, seam_s: float) -> str:
+        """How a controller in `state` (q, dq, ...) at `at_ns` would leap onto a curve; empty when by little."""
+        reach_dq = self.limits.acceleration * seam_s
+        q, dq, _ = to.at(at_ns)
+        off = np.maximum(np.abs(q - state[0]) / (reach_dq * seam_s / 2), np.abs(dq - state[1]) / reach_dq)
+        joint = int(off.argmax())
+        if off[joint] <= 1:
+            return ""
+        name, by = self.limits.joint_names[joint], f"by {dq[joint] - state[1][joint]:.3f} per s in speed"
+        late = f", {(at_ns - int(to.t_ns[0])) / NS:.3f} s after its start" if at_ns > to.t_ns[0] else ""
+        return f"joint '{name}' is commanded {state[0][joint]:.4f} and would jump to {q[joint]:.4f}, {by}{late}"
+
+    def _start_error(self, new: SafeTrajectory, now_ns: int) -> str:
+        if self._curve is not None and now_ns < self._curve.t_ns[-1]:
+            return "the arm is in motion"
+        if np.abs(new.dq[0]).max() > REST_SPEED:
+            return "a first trajectory must start at rest"
+        if self._measured is None or abs(now_ns - self._measured.stamp_ns) > self.heartbeat_s * NS:
+            return "no recent joint state says where the arm is"
+        off = np.abs(new.q[0] - self._measured.positions)
+        joint = int((off / self.limits.start_tolerance).argmax())
+        if not off[joint] <= self.limits.start_tolerance[joint]:
+            return f"joint '{self.limits.joint_names[joint]}' is measured {off[joint]:.3f} away from the start"
+        return ""
+
+    def _join(self, new: SafeTrajectory, now_ns: int) -> SafeTrajectory:
+        if self._curve is None or new.start_ns <= now_ns + MIN_SPACING_NS or now_ns >= self._curve.t_ns[-1]:
+            return new
+        knots = self._curve.t_ns
+        between = knots[(knots > now_ns + MIN_SPACING_NS) & (knots < new.start_ns - MIN_SPACING_NS)]
+        head_ns = [now_ns, *map(int, between)]
+        head = [np.array(rows) for rows in zip(*(self._curve.at(ns) for ns in head_ns), strict=True)]
+        t = np.concatenate(([(ns - now_ns) / NS for ns in head_ns], new.t + (new.start_ns - now_ns) / NS))
+        q, dq, ddq = (np.vstack((a, b)) for a, b in zip(head, (new.q, new.dq, new.ddq), strict=True))
+        return SafeTrajectory(now_ns, new.joint_names, t, q, dq, ddq, new.chunk_seq)

@@ -1,0 +1,145 @@
+"""What a streamed controller is sent at each tick: the admitted path on a clock that never jumps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.bridge.gate import GateLimits
+from wam_ros.core.interpolation import Curve
+from wam_ros.core.types import NS, Commanded
+
+FADE_S = 0.5  # in which the arm's small offset from the first path's start is taken up
+BRAKE_FRACTION = 0.5  # share of the acceleration limit that slowing down on the path may add to the path's own
+MOVING = 1e-6  # rad/s or m/s
+
+
+class Player:
+    """Samples a curve once per tick. Not thread-safe; both clocks come by argument.
+
+    When ticks or clocks fail it slows down along the curve, whose every state was proven free, until it rests.
+
+    Args:
+        limits: of the joints.
+        deadline_s: a tick later than this after the one before it is an overrun.
+        stall_s: the clock may stand still for this long (a coarse simulated one does between two messages).
+        seam_s: a new curve may differ by what full acceleration changes in this time.
+    """
+
+    def __init__(
+        self, limits: GateLimits, deadline_s: float = 0.05, stall_s: float = 0.3, seam_s: float = 0.02
+    ) -> None:
+        self.limits = limits
+        self._deadline_ns, self._stall_ns = round(deadline_s * NS), round(stall_s * NS)
+        self._seam = limits.acceleration * seam_s**2 / 2
+        self.overruns = 0
+        self._now_ns = self._steady_ns = self._ran_ns = 0
+        self.release()
+
+    def release(self) -> None:
+        """Forget the path; a new one may begin."""
+        self.cause = ""  # why it slows down or stands
+        self._curve: Curve | None = None
+        self._former: Curve | None = None  # until a command of the new one was sent
+        self._at_ns, self._rate = 0, 1.0
+        self._last: np.ndarray | None = None
+        self._offset: np.ndarray | None = None
+        self._began_ns = 0
+
+    @property
+    def resting(self) -> bool:
+        """Whether it has no path, or has come to rest on it after a failure."""
+        return self._curve is None or (bool(self.cause) and self._rate == 0.0)
+
+    def play(self, curve: Curve, standing: np.ndarray | None = None) -> None:
+        """Follow a curve from the next tick on; one that slows down is followed to its rest first.
+
+        Args:
+            curve: where to be when.
+            standing: (A,) where the arm stands when this is the first curve; the way from there to it is faded in.
+        """
+        if self.cause:
+            return
+        if self._curve is None and standing is not None:
+            self._offset, self._began_ns = standing - curve.knots[0][0], int(curve.t_ns[0])
+        self._former, self._curve = self._curve, curve
+
+    def brake(self, cause: str) -> None:
+        """Slow down along the path; the first cause is kept."""
+        self.cause = self.cause or cause
+
+    def tick(self, now_ns: int, steady_ns: int) -> Commanded | None:
+        """What to command now, or None before the first path.
+
+        Args:
+            now_ns: the clock of the curve.
+            steady_ns: a clock that never jumps.
+        """
+        passed, really = now_ns - self._now_ns, steady_ns - self._steady_ns
+        first = self._last is None
+        self._ran_ns = steady_ns if passed or first else self._ran_ns
+        self._now_ns, self._steady_ns = now_ns, steady_ns
+        if self._curve is None:
+            return None
+        if not self.cause:
+            self.cause = "" if first else self._clock_fault(passed, really, steady_ns)
+        if not self.cause:
+            state = self._state(now_ns)
+            self.cause = self._jump(state.q, passed)
+            if not self.cause:
+                self._at_ns, self._last, self._former = now_ns, state.q, None
+                return state
+            self._curve = self._former or self._curve
+            if self._last is None:
+                return None
+        return self._slow_down(min(max(really, 0), self._deadline_ns) / NS)
+
+    def _state(self, at_ns: int) -> Commanded:
+        """The curve, less what is left of the offset at its start."""
+        assert self._curve is not None
+        q, dq, ddq = self._curve.at(at_ns)
+        s = (at_ns - self._began_ns) / (FADE_S * NS)
+        if self._offset is None or s >= 1:
+            return Commanded(q, dq, ddq)
+        s = max(0.0, s)
+        left = (1 - 10 * s**3 + 15 * s**4 - 6 * s**5, -30 * (s * (1 - s)) ** 2, -60 * s * (1 - s) * (1 - 2 * s))
+        parts = zip((q, dq, ddq), left, strict=True)
+        return Commanded(*(x + f * self._offset / FADE_S**k for k, (x, f) in enumerate(parts)))
+
+    def _clock_fault(self, passed: int, really: int, steady_ns: int) -> str:
+        if max(passed, really) > self._deadline_ns:
+            self.overruns += 1
+            return f"a tick came {max(passed, really) / NS:.3f} s after the one before it"
+        if passed < -self._deadline_ns:
+            return f"the clock went back by {-passed / NS:.3f} s"
+        stood_ns = steady_ns - self._ran_ns
+        return f"the clock has stood still for {stood_ns / NS:.2f} s" if stood_ns > self._stall_ns else ""
+
+    def _jump(self, q: np.ndarray, passed: int) -> str:
+        """A command may not be farther from the one before it than the joint can go meanwhile."""
+        lim = self.limits
+        if not np.isfinite(q).all():
+            return "a command is not finite"
+        if self._last is None:
+            return ""
+        reach = lim.velocity * max(passed, 0) / NS + self._seam
+        off = np.abs(q - self._last) / reach
+        joint = int(off.argmax())
+        if off[joint] <= 1:
+            return ""
+        return f"joint '{lim.joint_names[joint]}' would jump by {abs(q[joint] - self._last[joint]):.4f} in one tick"
+
+    def _slow_down(self, dt: float) -> Commanded:
+        """One tick on, at a path speed that falls to 0 as fast as the joints bear."""
+        assert self._curve is not None
+        dq = self._state(self._at_ns).dq
+        fast = np.abs(dq) > MOVING
+        fall = float((BRAKE_FRACTION * self.limits.acceleration[fast] / np.abs(dq[fast])).min()) if fast.any() else 1e9
+        before, self._rate = self._rate, max(0.0, self._rate - fall * dt)
+        self._at_ns += round((before + self._rate) / 2 * dt * NS)
+        if self._at_ns >= self._curve.t_ns[-1]:
+            self._rate = 0.0  # the path's own end at rest
+        here = self._state(self._at_ns)
+        self._last = here.q
+        if self._rate == 0.0:
+            return Commanded(here.q, np.zeros_like(here.q), np.zeros_like(here.q))
+        return Commanded(here.q, here.dq * self._rate, here.ddq * self._rate**2 - here.dq * fall)

@@ -1,0 +1,1 @@
+"""Parts that the small and the released models have in common."""

@@ -1,0 +1,1 @@
+"""The small models that are trained here and run on a CPU."""

@@ -1,0 +1,123 @@
+"""Checkpoints of the small models: one safetensors file holds both networks, statistics and the model card's facts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from wam_ros.core.errors import WamError
+from wam_ros.models.dreamzero.small.config import DreamZeroConfig
+from wam_ros.models.dreamzero.small.model import WorldActionModel
+from wam_ros.models.dreamzero.small.normalise import Normaliser
+from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
+
+FORMAT = "wam_ros/2"
+OLD_FORMAT = "wam_ros/1"  # same numbers under other names
+
+
+@dataclass
+class Networks:
+    """What a checkpoint restores."""
+
+    model: WorldActionModel
+    tokenizer: FrameTokenizer
+    normaliser: Normaliser
+    digest: str = ""  # sha256 of the file, first 16 hex digits
+
+
+def save_checkpoint(path: Path, networks: Networks, config: DreamZeroConfig, facts: dict) -> None:
+    """Write both networks in fp16 with everything needed to use them."""
+    tensors = {
+        f"{prefix}.{name}": value.detach().half().contiguous()
+        for prefix, module in _modules(networks)
+        for name, value in module.state_dict().items()
+    }
+    metadata = {
+        "format": FORMAT,
+        "config": json.dumps(asdict(config)),
+        "statistics": json.dumps(networks.normaliser.to_lists()),
+        "facts": json.dumps(facts),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path, metadata)
+
+
+def _modules(networks: Networks) -> list[tuple[str, nn.Module]]:
+    return [("model", networks.model), ("tokenizer", networks.tokenizer)]
+
+
+def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
+    """Read a checkpoint into fresh networks (fp32, evaluation mode).
+
+    Raises:
+        WamError: missing, truncated or foreign file; a missing, extra or misshapen tensor, by name.
+    """
+    if not path.is_file():
+        raise WamError(f"checkpoint '{path}' does not exist")
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WamError(f"checkpoint '{path}' is not a whole safetensors file: {error}") from error
+    if metadata.get("format") == OLD_FORMAT:
+        try:
+            tensors = renamed(tensors)
+        except (RuntimeError, IndexError) as error:
+            raise WamError(
+                f"checkpoint '{path}' has tensors of another shape or name than its format: {error}"
+            ) from error
+    elif metadata.get("format") != FORMAT:
+        raise WamError(f"checkpoint '{path}' was not written by wam_ros (format '{metadata.get('format', 'none')}')")
+    networks = Networks(
+        WorldActionModel(config),
+        FrameTokenizer(config.tokenizer),
+        Normaliser.from_lists(json.loads(metadata.get("statistics", "{}")), config.action_dim),
+        hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+    )
+    expected = {f"{p}.{n}": v for p, m in _modules(networks) for n, v in m.state_dict().items()}
+    _require_same_keys(path, expected, tensors)
+    for prefix, module in _modules(networks):
+        part = {n.removeprefix(f"{prefix}."): v.float() for n, v in tensors.items() if n.startswith(f"{prefix}.")}
+        module.load_state_dict(part)
+        module.eval().requires_grad_(False)
+    return networks
+
+
+def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors of the old format under the released models' names and in their layout."""
+    found = {}
+    for name, value in tensors.items():
+        words = name.split(".")
+        if name == "model.patch_embedding.weight":
+            value = value.view(len(value), -1, 1, 2, 2)
+        elif words[1] == "head_modulation":
+            name = "model.head.modulation"
+        elif words[:2] == ["model", "head"]:  # channel, row, column -> row, column, channel
+            name = f"model.head.head.{words[2]}"
+            value = value.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1).contiguous()
+        elif words[1] in ("action_encoder", "action_decoder", "state_encoder"):
+            layer = words[2].upper() if words[2].startswith("w") else words[2]
+            name = f"model.{words[1]}.{layer}.{'W' if words[3] == 'weight' else 'b'}"
+            value = (value.T if value.dim() == 2 else value)[None].contiguous()
+        found[name] = value
+    return found
+
+
+def _require_same_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+    for name, value in expected.items():
+        if name not in found:
+            raise WamError(f"checkpoint '{path}' lacks tensor '{name}' {list(value.shape)}")
+        if found[name].shape != value.shape:
+            raise WamError(f"checkpoint '{path}': '{name}' is {list(found[name].shape)}, expected {list(value.shape)}")
+        if not bool(found[name].isfinite().all()):
+            raise WamError(f"checkpoint '{path}': '{name}' holds numbers that are not finite")
+    if extra := sorted(set(found) - set(expected)):
+        raise WamError(f"checkpoint '{path}' has tensor '{extra[0]}' that the model '{path.stem}' does not know")

@@ -1,0 +1,298 @@
+"""The closed loop's model: observed frames in, a chunk of joint targets and imagined frames out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.images import tile, untile
+from wam_ros.core.policy import Abilities, PolicyOutput, Request
+from wam_ros.core.types import NS, Conditioning, Observation
+from wam_ros.models.cache import KvCache
+from wam_ros.models.dreamzero.released.bound import require_observed_by
+from wam_ros.models.dreamzero.shared.packed import pack
+from wam_ros.models.dreamzero.shared.rope import Rope
+from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_config
+from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint
+from wam_ros.models.dreamzero.small.memory import FrameMemory
+from wam_ros.models.dreamzero.small.model import Context
+from wam_ros.models.guidance import Guided, soft_mask
+from wam_ros.models.sampling import Euler, Solver, integrate, schedule
+
+STILL = 0.1  # of full brightness: an imagined change beyond this is motion
+NOISE_SEED = 1140  # one noise for every chunk, as in the reference server: successive chunks then agree
+
+PLAIN = Request()
+CANDIDATES = 16  # most chunks in one batch
+
+
+def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str) -> DreamZeroPolicy:
+    """Build the policy; raises `WamError` when weights, model and robot do not fit."""
+    config = load_model_config(name)
+    if config.embodiment != embodiment.name:
+        raise WamError(f"model '{config.name}' was trained for '{config.embodiment}', not for '{embodiment.name}'")
+    wanted = (config.image_height, config.image_width, config.views, config.action_dim, config.chunk.action_horizon)
+    e = embodiment
+    found = (e.image_height, e.image_width, len(e.cameras), len(e.joint_names), e.action_horizon)
+    if wanted != found:
+        raise WamError(
+            f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, {e.name} has {found}"
+        )
+    torch.set_num_threads(threads)
+    networks = load_checkpoint(weights, config)
+    networks.model.to(arithmetic())
+    pack(networks.model)
+    networks.tokenizer.to(arithmetic()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
+
+
+def arithmetic() -> torch.dtype:
+    """bf16, the precision of training, where the processor multiplies it natively; else fp32."""
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+class DreamZeroPolicy:
+    """Implements `core.policy.Policy`. One thread owns it."""
+
+    def __init__(
+        self, config: DreamZeroConfig, embodiment: Embodiment, networks: Networks, steps: int, memory: str = "real"
+    ) -> None:
+        self.name, self.checkpoint_hash = config.name, networks.digest
+        self.config, self.embodiment, self.networks = config, embodiment, networks
+        self.solver: Solver = Euler(schedule(steps, config.shift))
+        self._refresh = memory == "real"
+        self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
+        stride = config.chunk.frame_stride
+        ahead = tuple(stride * (i + 1) for i in range(config.chunk.imagined_frames))
+        self.abilities = Abilities(frame_stride=stride, candidates=CANDIDATES)
+        if self._refresh:
+            prefix = config.chunk.committed_steps > 0
+            self.abilities = dataclasses.replace(self.abilities, prefix=prefix, guided=True, ahead=ahead)
+        self.example_instruction = " ".join(config.text.choose_one[:1] or config.text.vocabulary[:1])
+        generator = torch.Generator().manual_seed(NOISE_SEED)
+        chunk, (h, w) = config.chunk, config.latent_size
+        channels = config.tokenizer.latent_channels
+        self._video_noise = torch.randn(1, 1, chunk.imagined_frames, channels, h, w, generator=generator)
+        self._action_noise = torch.randn(1, 1, chunk.action_horizon, config.action_dim, generator=generator)
+        self._noise = (self._video_noise, self._action_noise)
+        self._more_noise = [torch.randn(CANDIDATES - 1, *x.shape[1:], generator=generator) for x in self._noise]
+        self._context: Context | None = None
+
+    @torch.inference_mode()
+    def reset(self, instruction: str) -> None:
+        """Forget everything and take a new instruction; see `core.policy.Policy.reset`."""
+        model = self.networks.model
+        self._context = model.encode_text(model.text_encoder.tokenize([instruction]))
+        self._memory = FrameMemory(model, self._context)
+        self._first: tuple[int, int] | None = None  # stamp and executed steps of the first observation
+        self._seen: dict[int, Tensor] = {}  # newest observed latents by control step
+        self._imagined: dict[int, Tensor] = {}  # newest imagined ones
+        self._due = 0  # control step at which an unrefreshed memory takes its own imagination for the next frame
+        self._own: tuple[Tensor, Tensor] | None = None
+
+    @torch.inference_mode()
+    def predict(self, observation: Observation, request: Request = PLAIN) -> PolicyOutput | None:
+        """Refresh the memory with the observed frame and predict from it, as `request` wishes.
+
+        Raises:
+            WamError: no instruction was set, the observation has other views or joints than the model, or the request
+                asks for what the model was not trained for.
+        """
+        if self._context is None:
+            raise WamError("no instruction was set")
+        if request.prefix and not self.abilities.prefix:
+            raise WamError(f"the weights of '{self.name}' were not trained to continue a prefix")
+        step = self._step(observation, request)
+        if not self._refresh and step < self._due:
+            return None
+        began = time.perf_counter()
+        latent, state = self._see(observation)
+        encoded = time.perf_counter()
+        if not self._refresh:
+            step, self._due = self._due, self._due + self.config.chunk.frame_stride
+        cache, rope = self._memory.observe(step, latent)
+        self._seen = _newest({**self._seen, step: latent})
+        if not request.predict:
+            return None
+        remembered = time.perf_counter()
+        output = self._predict(observation, request, step, (latent, state, cache, rope))
+        timing = {"encode": encoded - began, "prefill": remembered - encoded, **output.timing_s}
+        return dataclasses.replace(output, timing_s=timing)
+
+    def _predict(
+        self, observation: Observation, request: Request, step: int, seen: tuple[Tensor, Tensor, KvCache, Rope]
+    ) -> PolicyOutput:
+        """Chunk and frames from what is remembered at a control step; `seen`: latent, state, memory, rotation."""
+        latent, state, cache, rope = seen
+        plan = np.zeros((0, self.config.action_dim)) if request.plan is None else request.plan
+        ahead = request.ahead if step + request.ahead in self._imagined and len(plan) >= request.ahead else 0
+        if ahead:
+            latent, state, cache, rope = self._look_ahead(step, step + ahead, plan[ahead - 1])
+        began = time.perf_counter()
+        given = self._normalised(plan, state)
+        n = min(request.committed, len(plan))
+        if request.prefix and not ahead and n <= self.config.chunk.committed_steps:
+            given, solver = given[:, :, :n], self.solver
+        else:
+            solver = self.solver if ahead else self._towards(given, request.committed)
+            given = given[:, :, :0]
+        video, action = self._denoise(latent, state, cache, rope, solver, request.candidates, given)
+        positions = self.networks.normaliser.to_joints(action, state)
+        denoised = time.perf_counter()
+        video = video.to(latent.dtype)
+        self._keep(step + ahead, video, positions)
+        if request.early is not None and request.candidates == 1:
+            unseen = np.zeros((0, *observation.frames.shape), np.uint8)
+            request.early(self._output(positions[0, 0].double().numpy(), unseen, observation, plan, request, ahead))
+        shown = None if ahead else observation
+        pictures = [self._decode(frames, latent[0], shown) for frames in video[:, 0]]
+        found = [
+            self._output(own.double().numpy(), frames, observation, plan, request, ahead)
+            for own, frames in zip(positions[:, 0], pictures, strict=True)
+        ]
+        timing = {"denoise": denoised - began, "decode": time.perf_counter() - denoised}
+        return dataclasses.replace(found[0], timing_s=timing, others=tuple(found[1:]))
+
+    def _keep(self, anchor: int, video: Tensor, positions: Tensor) -> None:
+        """Keep the imagination of a chunk anchored at a control step: later chunks may begin from it."""
+        stride = self.config.chunk.frame_stride
+        self._own = (video[:1, :, 0], positions[:1, :, stride - 1])
+        later = {anchor + stride * (i + 1): video[:1, :, i] for i in range(video.shape[2])}
+        self._imagined = _newest({**self._imagined, **later})
+
+    def _output(
+        self,
+        positions: np.ndarray,
+        frames: np.ndarray,
+        observation: Observation,
+        plan: np.ndarray,
+        request: Request,
+        ahead: int,
+    ) -> PolicyOutput:
+        """One candidate as the loop wants it."""
+        committed = 0 if ahead else min(request.committed, len(plan))
+        fixed = plan[ahead - 1 : ahead] if ahead else plan[:committed]
+        stride_ns = round(self.config.chunk.frame_stride * self.embodiment.step_period_s * NS)
+        imagined = Conditioning.REAL if self._looks_at_reality() else Conditioning.IMAGINED
+        return PolicyOutput(
+            positions=self._feasible(positions, observation, fixed, ahead > 0),
+            frames=frames,
+            frame_offsets_ns=tuple(stride_ns * (i + 1) for i in range(len(frames))),
+            conditioning=Conditioning.MIXED if ahead else imagined,
+            evaluations=len(self.solver.times),
+            committed=committed,
+            guided=not ahead and len(plan) > 0,
+            ahead=ahead,
+        )
+
+    def _looks_at_reality(self) -> bool:
+        """Whether the newest frame in memory was observed."""
+        return self._refresh or self._due == self.config.chunk.frame_stride
+
+    def _step(self, observation: Observation, request: Request) -> int:
+        """Control steps executed since the memory began."""
+        if self._first is None:
+            self._first = (observation.stamp_ns, request.step or 0)
+        if request.step is not None:
+            return request.step - self._first[1]
+        return round((observation.stamp_ns - self._first[0]) / NS / self.embodiment.step_period_s)
+
+    def _look_ahead(self, step: int, target: int, joints: np.ndarray) -> tuple[Tensor, Tensor, KvCache, Rope]:
+        """What the model would see at step `target`: imagined frames after `step`, observed ones before."""
+        assert self._context is not None
+        memory, stride = FrameMemory(self.networks.model, self._context), self.config.chunk.frame_stride
+        for s in range(target - stride * (self.config.chunk.window - 1), target + 1, stride):
+            frame = (self._imagined if s > step else self._seen).get(s)
+            if frame is not None:
+                cache, rope = memory.observe(s, frame)
+        state = torch.from_numpy(np.asarray(joints, np.float32))[None, None]
+        return self._imagined[target], state, cache, rope
+
+    def _normalised(self, plan: np.ndarray, state: Tensor) -> Tensor:
+        """(1, 1, n, A) normalised actions of a plan (n, A)."""
+        return self.networks.normaliser.actions(torch.from_numpy(plan.astype(np.float32))[None, None], state)
+
+    def _towards(self, plan: Tensor, committed: int) -> Solver:
+        """The solver of the actions, drawn towards a plan (1, 1, n, A) where there is one."""
+        horizon, known = self.config.chunk.action_horizon, plan.shape[2]
+        if not known:
+            return self.solver
+        target = torch.cat([plan, plan[:, :, -1:].expand(-1, -1, horizon - known, -1)], 2)
+        return Guided(self.solver, target, soft_mask(min(committed, known), known, horizon))
+
+    def _see(self, observation: Observation) -> tuple[Tensor, Tensor]:
+        """Latent (1, 1, C, h, w) and state (1, 1, A) rad, m; an unrefreshed memory sees its own imagination instead."""
+        if not self._refresh and self._own is not None:
+            return self._own
+        require_observed_by(self.embodiment, observation)
+        canvas = torch.from_numpy(tile(observation.frames))
+        latent = self.networks.tokenizer.encode(canvas[None])[None]
+        state = torch.from_numpy(np.asarray(observation.joints.positions, np.float32))[None, None]
+        return latent, state
+
+    def _denoise(
+        self, latent: Tensor, state: Tensor, cache: KvCache, rope: Rope, of_action: Solver, n: int, given: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates in one batch.
+
+        `given` (1, 1, d, A) are the first actions, clean, where they are committed; they come back as they are.
+        """
+        model, context = self.networks.model, self._context
+        assert context is not None
+        dtype = model.dtype
+        cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
+        d = given.shape[2]
+        video, action = (torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True))
+        action = torch.cat([given.expand(n, -1, -1, -1), action[:, :, d:]], 2)
+        if n > 1:
+            cache = cache.repeated(n)
+            cond, latent = (x.expand(n, *x.shape[1:]) for x in (cond, latent))
+
+        def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
+            v = model.denoise(
+                video.to(dtype), action.to(dtype), t_video, t_action, cond, latent, rope, context, cache, d
+            )
+            still = torch.zeros_like(v.action[:, :, :d])
+            return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
+
+        return integrate(velocity, video, action, self.solver, of_action)
+
+    def _decode(self, video: Tensor, latent: Tensor, observation: Observation | None) -> np.ndarray:
+        """(F, V, H, W, 3) uint8 imagined frames.
+
+        What the tokenizer loses of the observed frame is added back where the picture is imagined to stay as it is.
+        """
+        decoded = self.networks.tokenizer.decode(torch.cat([latent, video])).float()
+        if observation is not None and self._looks_at_reality():
+            seen = torch.from_numpy(tile(observation.frames)).float() / 255
+            change = (decoded - decoded[:1]).abs().amax(-1, keepdim=True)
+            decoded = decoded + (1 - change / STILL).clamp_min(0) * (seen - decoded[:1])
+        canvas = (decoded[1:].clamp(0, 1) * 255).round().byte().numpy()
+        return np.stack([untile(c, self.config.views) for c in canvas])
+
+    def _feasible(
+        self, positions: np.ndarray, observation: Observation, fixed: np.ndarray, is_before: bool
+    ) -> np.ndarray:
+        """Fingers no faster than demonstrated: their open-or-closed targets are the one thing that may jump.
+
+        `fixed` (n, A) are the steps that lead up to these, or their first ones, taken over as they are.
+        """
+        n, reach = (0 if is_before else len(fixed)), self.config.gripper_step
+        positions[:n] = fixed[:n]
+        before = np.asarray(fixed[-1] if len(fixed) else observation.joints.positions)[self._grip]
+        for row in positions[n:]:
+            before = row[self._grip] = np.clip(row[self._grip], before - reach, before + reach)
+        return positions
+
+
+def _newest(latents: dict[int, Tensor], n: int = 16) -> dict[int, Tensor]:
+    """Those of the `n` newest control steps."""
+    return {step: latents[step] for step in sorted(latents)[-n:]}

@@ -1,0 +1,140 @@
+"""The controllers of one arm together: that of the arm and, where it has its own, that of the gripper."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from rclpy.node import Node
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.types import Commanded, SafeTrajectory
+from wam_ros.robot.urdf import read_urdf
+from wam_ros.ros.bridge_node.activity import Activity
+from wam_ros.ros.bridge_node.settings import SettingsReader
+from wam_ros.ros.controllers import make_controller
+from wam_ros.ros.controllers.base import ControllerParams, Output, rivals
+
+GRIPPERS = ("gripper_command", "parallel_gripper_command")
+GRIPPER_NAME = "gripper_controller"
+MIN_STREAM_HZ = 100.0
+COMMANDED = "commanded_state"  # topic on which a bridge says what it commands
+
+
+class Outputs:
+    """Splits what is commanded between controllers, and notices who else commands them.
+
+    Args:
+        node: that publishes.
+        embodiment: whose joints they are.
+        kinds: controller of the arm and of the gripper; empty: the embodiment's, and the arm's drives the gripper too.
+        names: node names of the two; empty: their usual ones.
+        rate_hz: ticks per second.
+
+    Raises:
+        WamError: an unknown kind, one that does not fit, a name that is none, or a rate too low for a stream.
+    """
+
+    def __init__(
+        self, node: Node, embodiment: Embodiment, kinds: tuple[str, str], names: tuple[str, str], rate_hz: float
+    ) -> None:
+        arm, gripper = kinds[0] or embodiment.controller, kinds[1]
+        options = node.params_of(ControllerParams)  # type: ignore[attr-defined]
+        everything = np.arange(len(embodiment.joint_names))
+        fingers = np.isin(embodiment.joint_names, embodiment.gripper_joints)
+        if arm in GRIPPERS:
+            raise WamError(f"controller '{arm}' drives a gripper: give it as gripper:={arm}")
+        for name in filter(None, (*names, options.gripper_action)):
+            if not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", name, re.ASCII):
+                raise WamError(f"controller '{name}' is no name in ROS: letters, digits, _ and / only")
+        if gripper and not fingers.any():
+            raise WamError(f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints")
+        driven = everything[~fingers] if gripper else everything
+        self._all = [make_controller(arm, node, _pick(embodiment, driven), driven, names[0], options)]
+        if gripper:
+            columns = everything[fingers]
+            name = names[1] or GRIPPER_NAME
+            self._all.append(make_controller(gripper, node, _pick(embodiment, columns), columns, name, options))
+        joints = read_urdf(embodiment.urdf_path)
+        for output in self._all:
+            found = [joints[require_known("joint", name, joints)] for name in output.joint_names]
+            output.velocity = np.array([joint.velocity for joint in found])
+        self.arm: Output = self._all[0]
+        for output in self._all:
+            if output.STREAMS and rate_hz < MIN_STREAM_HZ:
+                raise WamError(f"rate_hz is {rate_hz:g}: '{output.name}' is streamed to, which takes 100 to 500 Hz")
+        self._node = node
+        self._activity = Activity(node)
+        self._rivals: list[str] = []
+        self._readers = [SettingsReader(node, output) for output in self._all]
+
+    @property
+    def streams(self) -> bool:
+        """Whether any of them is sent one command per tick."""
+        return any(output.STREAMS for output in self._all)
+
+    def send(self, trajectory: SafeTrajectory) -> None:
+        """Hand a trajectory to those that play them."""
+        for output in self._all:
+            if not output.STREAMS:
+                output.send(trajectory)
+
+    def stream(self, now_ns: int, commanded: Commanded | None, measured: np.ndarray | None) -> None:
+        """Hand the command of this tick, None where nothing is commanded, to those that are streamed to."""
+        for output in self._all:
+            if output.STREAMS and commanded is not None:
+                output.stream(now_ns, commanded, measured)
+            elif commanded is None and not self.missing:
+                output.settle(now_ns, measured)
+
+    def stop(self) -> None:
+        """Last word, at rest."""
+        for output in self._all:
+            output.stop()
+
+    def close(self) -> None:
+        """Give back what the node does not destroy by itself."""
+        for output in self._all:
+            output.close()
+
+    def poll(self) -> None:
+        """Ask controllers that have appeared how they are set; call a few times per second."""
+        for output, reader in zip(self._all, self._readers, strict=True):
+            output.poll()
+            reader.poll()
+        before, bridges = self._rivals, rivals(self._node, self._node.resolve_topic_name(COMMANDED))
+        self._rivals = [w for w in (bridges, *(output.rivals for output in self._all)) if w]
+        for words in self._rivals:
+            if words not in before:
+                self._node.get_logger().warning(words)
+
+    @property
+    def missing(self) -> str:
+        """Why not every controller can be driven; empty when all can."""
+        for output in self._all:
+            if not output.listeners():
+                return f"no controller listens: {output.name}"
+            if output.blocked:
+                return output.blocked
+            if idle := self._activity.idle(output.name):
+                return idle
+        return ""
+
+    def failures(self) -> tuple[str, str]:
+        """What the arm's controller and what the gripper's did not take or finish, each said once."""
+        words = [output.failure() for output in self._all]
+        return words[0], "; ".join(w for w in words[1:] if w)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is not set as it should be, and who else speaks to the controllers or is a bridge like this one."""
+        return self._rivals + [words for reader in self._readers for words in reader.warnings]
+
+    def listeners(self) -> int:
+        """Controllers that listen."""
+        return sum(output.listeners() for output in self._all)
+
+
+def _pick(embodiment: Embodiment, columns: np.ndarray) -> list[str]:
+    return [embodiment.joint_names[i] for i in columns]

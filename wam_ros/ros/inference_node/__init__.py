@@ -1,0 +1,1 @@
+"""The back room of inference_node: its parameters and services."""

@@ -1,0 +1,1 @@
+"""The back room of safety_node: its parameters, and what it hears and shows."""

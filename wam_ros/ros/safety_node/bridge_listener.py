@@ -1,0 +1,59 @@
+"""What the bridge says, heard: what it commands and whether it forwards. What follows for the motion is published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from sensor_msgs.msg import JointState
+
+from wam_ros.core.errors import WamError
+from wam_ros.ros import convert, qos
+from wam_ros.ros.lifecycle import WamNode
+from wam_ros.safety.machine.answers import Output
+from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+
+
+class BridgeTopics:
+    """Subscribes to the words of the bridge.
+
+    Args:
+        node: that subscribes.
+        joint_names: order of the joints.
+        following: what the bridge commands.
+        rejoining: what follows.
+        emit: publishes it.
+    """
+
+    def __init__(
+        self,
+        node: WamNode,
+        joint_names: tuple[str, ...],
+        following: Following,
+        rejoining: Rejoining,
+        emit: Callable[[Output], None],
+    ) -> None:
+        self._node, self._joint_names, self._emit = node, joint_names, emit
+        self._following, self._rejoining = following, rejoining
+        node.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
+        node.create_subscription(DiagnosticStatus, "bridge_state", self._on_state, qos.LATCHED)
+
+    def _on_commanded(self, msg: JointState) -> None:
+        try:
+            self._following.on_commanded(convert.joint_state_from_msg(msg, self._joint_names))
+        except WamError as error:
+            self._node.get_logger().error(f"commanded_state: {error}", throttle_duration_sec=2.0)
+
+    def _on_state(self, msg: DiagnosticStatus) -> None:
+        self._rejoining.hear(convert.bridge_state_from_msg(msg), convert.idle_from_msg(msg))
+        if self._node.active:  # at once: until then what is emitted would not be taken
+            self.look(self._node.get_clock().now().nanoseconds)
+
+    def look(self, now_ns: int) -> None:
+        """End what the bridge does not take, or take up again what ended so; call it often."""
+        words, ended = self._rejoining.lost(now_ns)
+        if ended is not None:
+            self._node.get_logger().error(words, throttle_duration_sec=1.0)
+            self._emit(ended)
+        if self._rejoining.arm_by_itself(now_ns):
+            self._node.get_logger().info("armed")

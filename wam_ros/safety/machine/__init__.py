@@ -1,0 +1,1 @@
+"""Who may move the arm, and what follows when something stops coming."""

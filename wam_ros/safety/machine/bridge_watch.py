@@ -1,0 +1,246 @@
+"""Does the bridge command what it was given? A trajectory it refused must not be continued in thought only."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wam_ros.core.idle import TAKEN_NS, Idle
+from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
+from wam_ros.safety.machine.answers import Answer, Output
+from wam_ros.safety.machine.machine import SafetyMachine
+from wam_ros.safety.machine.playback import Playback
+
+MISSED = 16  # trajectories that may have been missed one after another
+SILENT_S = 1.0  # a bridge that spoke of itself and then not for this long is not known to forward
+SAME = 0.1  # share of the tolerance; the bridge follows to rounding
+
+
+class Following:
+    """Compares what the safety node emitted with what the bridge says it commands. Not thread-safe.
+
+    Args:
+        tolerance: (A,) rad or m; the two agree to rounding except while a message is under way.
+        patience_s: how long they may differ, or the bridge be silent.
+    """
+
+    def __init__(self, tolerance: np.ndarray, patience_s: float) -> None:
+        self._tolerance, self._patience_ns = tolerance, round(patience_s * NS)
+        self.told: JointState | None = None  # newest word of the bridge
+        self.idle: Idle | None = None  # its newest word that nothing is commanded, until something is
+        self.begin()
+
+    def begin(self) -> None:
+        """Motion begins anew: the patience with the former one is over."""
+        self._off_since_ns: int | None = None
+
+    def on_commanded(self, told: JointState) -> None:
+        """Take what the bridge says it commands, joints in model order."""
+        if self.idle is not None and told.stamp_ns <= self.idle.at_ns:
+            return  # it was overtaken
+        self.told, self.idle = told, None
+
+    def on_idle(self, idle: Idle | None) -> None:
+        """Take that the bridge commands nothing; None: it commands something."""
+        self.idle = idle
+        if idle is not None and self.told is not None and self.told.stamp_ns <= idle.at_ns:
+            self.told = None
+
+    def void(self, playback: Playback, now_ns: int) -> bool:
+        """Whether by the bridge's word nothing that was emitted is executed, now or later."""
+        newest = playback.current
+        if self.idle is None or self._told(now_ns) is not None:
+            return False
+        return newest is None or self.idle.voids(newest, now_ns)
+
+    def _told(self, now_ns: int) -> JointState | None:
+        """What it commands; a word of the future was said before the clock went back."""
+        told = self.told
+        return None if told is None or told.stamp_ns > now_ns + self._patience_ns else told
+
+    def lost(self, playback: Playback, now_ns: int) -> str:
+        """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it often.
+
+        That nothing is commanded need not last.
+        """
+        if playback.current is not None and self.void(playback, now_ns):
+            return "the bridge commands nothing"
+        reason = self._difference(playback, now_ns)
+        if not reason:
+            self._off_since_ns = None
+            return ""
+        if self._off_since_ns is None or self._off_since_ns > now_ns:
+            self._off_since_ns = now_ns
+        return reason if now_ns - self._off_since_ns > self._patience_ns else ""
+
+    def _difference(self, playback: Playback, now_ns: int) -> str:
+        told = self.told
+        if playback.current is None:
+            return ""
+        if told is None or abs(now_ns - told.stamp_ns) > self._patience_ns:  # one of the future says nothing of now
+            return "the bridge does not say what it commands"
+        off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
+        if off.max() <= 1:
+            return ""
+        joint = told.joint_names[int(off.argmax())]
+        return f"the bridge did not take the motion: it commands joint '{joint}' elsewhere"
+
+    def missed(self, playback: Playback, now_ns: int) -> int:
+        """How many of the newest trajectories the bridge did not take and can take no more; it goes on without them."""
+        told, newest = self.told, playback.current
+        if told is None or newest is None or not newest.start_ns + TAKEN_NS <= told.stamp_ns <= now_ns:
+            return 0
+        for less in range(1 + MISSED):
+            off = np.abs(told.positions - playback.at(told.stamp_ns, less).q) / self._tolerance
+            if off.max() <= SAME:
+                return less
+        return 0
+
+    def unsettled(self, playback: Playback, begun_ns: int, now_ns: int) -> str:
+        """Why what the bridge commands may be motion that is not known here; empty while it is known.
+
+        Args:
+            playback: what was emitted.
+            begun_ns: when the last of it has begun, perhaps one that a stop was to replace and did not.
+            now_ns: the present.
+        """
+        told = self._told(now_ns)
+        if self.void(playback, now_ns) or told is None or now_ns - told.stamp_ns > self._patience_ns:
+            return ""
+        if playback.current is not None and told.stamp_ns < begun_ns + TAKEN_NS:
+            return "what was emitted may still begin"
+        if not (np.abs(told.velocities) > 0).any():
+            return ""
+        if playback.current is not None:
+            here = playback.at(told.stamp_ns)
+            same = (np.abs(told.positions - here.q) <= SAME * self._tolerance).all()
+            if same and here.dq.any():
+                return ""
+        return "the bridge commands another motion, not begun here"
+
+    def rest(self, playback: Playback, measured: np.ndarray, now_ns: int) -> np.ndarray | None:
+        """(A,) where the arm is commanded to stand, by the bridge's word, else as measured.
+
+        None while it moves, or while what was emitted may still be executed.
+        """
+        if self.void(playback, now_ns):
+            return measured
+        told, newest, over = self._told(now_ns), playback.current, playback.end_ns() <= now_ns
+        if told is None:
+            return measured if over else None
+        early = newest is not None and told.stamp_ns < newest.start_ns + TAKEN_NS
+        if early or not (over or self._difference(playback, now_ns)):
+            return None
+        return told.positions if (told.velocities == 0).all() else None  # NaN is not known to rest
+
+
+class Rejoining:
+    """Arms by itself where that was asked for: once in simulation, and after the bridge missed a motion.
+
+    A reset takes that back: after a fault or an emergency stop arming is a person's deliberate act.
+
+    Nothing is armed while a bridge that speaks of itself says that it does not forward; what is armed then stops. That
+    it does not hear the safety node stops nothing: when that is read it may be over, and motion that it misses is
+    noticed.
+
+    Args:
+        machine: to arm.
+        following: what the bridge commands.
+        wants_arm: arm as soon as it is possible.
+    """
+
+    def __init__(self, machine: SafetyMachine, following: Following, wants_arm: bool) -> None:
+        self._machine, self._following = machine, following
+        self._wants_arm, self._resets = wants_arm, machine.resets
+        self._bridge: BridgeState | None = None  # its newest word of itself
+        self._heard_s = 0.0  # when that came, by the stopwatch
+
+    def hear(self, bridge: BridgeState, idle: Idle | None = None) -> None:
+        """Take what the bridge says of itself, and of commanding nothing; `lost` then tells what follows."""
+        self._bridge, self._heard_s = bridge, self._machine.filter.stopwatch()
+        self._following.on_idle(idle)
+
+    @property
+    def _refusal(self) -> str:
+        """Why nothing may be armed, in the bridge's words; empty also for a bridge that never spoke of itself."""
+        if self._bridge is None:
+            return ""
+        if self._bridge.forwarding != Forwarding.FORWARDING:
+            return self._bridge.words
+        silent = self._machine.filter.stopwatch() - self._heard_s > SILENT_S
+        return f"the bridge has not told its state for {SILENT_S:g} s" if silent else ""
+
+    @property
+    def _closed(self) -> str:
+        """Why the bridge, by its own words, forwards nothing to an arm that is armed already."""
+        held = self._bridge is not None and self._bridge.forwarding in (Forwarding.PAUSED, Forwarding.HELD_BACK)
+        return self._refusal if held else ""
+
+    def arm(self, on: bool, now_ns: int) -> Answer:
+        """Arm or disarm as an operator says; disarming is the last word."""
+        begins = on and self._machine.state == SafetyState.HOLD
+        brakes = self._machine.brakes
+        refusal = self._refusal or self._following.unsettled(brakes.playback, brakes.begun_ns, now_ns)
+        if begins and refusal:
+            answer = Answer(False, f"not armed: {refusal}")
+        else:
+            if begins:
+                self._stand(now_ns)
+            answer = self._machine.arm(on, now_ns)
+        self._wants_arm = self._wants_arm and on and not answer.ok
+        return answer
+
+    def disable(self, now_ns: int) -> Answer:
+        """Stop, and arm no more by itself: enabled again, it waits for an operator."""
+        self._wants_arm = False
+        return self._machine.disable(now_ns)
+
+    def lost(self, now_ns: int) -> tuple[str, Output | None]:
+        """Motion that the bridge did not take is ended here too, to begin anew from where the arm really stands.
+
+        A stop that it did not take is sent again, whatever the state.
+        """
+        machine = self._machine
+        playback = machine.brakes.playback
+        missed = self._following.missed(playback, now_ns) if playback.seeded else 0
+        stop = machine.brakes.again(now_ns, missed) if missed else None
+        if stop is not None:
+            output = machine.tick(now_ns)
+            return "the bridge missed a stop; sent again", Output(output.trajectory or stop, output.report)
+        if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
+            return "", None
+        off, brakes = self._following.lost(playback, now_ns), machine.brakes
+        again = machine.state == SafetyState.ARMED or brakes.after == SafetyState.ARMED
+        closed = self._closed
+        if not (off or (closed and again)) or (machine.state, brakes.after) == (SafetyState.BRAKING, SafetyState.FAULT):
+            return "", None  # a fault stays one, whoever executes its stop
+        self._wants_arm, self._resets = self._wants_arm or again, machine.resets
+        playback.drop(missed)
+        if off:
+            cause = closed or (f"{off}: {error}" if (error := self._bridge.error if self._bridge else "") else off)
+            words = f"{cause}; waiting for the arm to rest, then going on"
+            brakes.settle(SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, cause)
+        else:  # a paused bridge takes what brings the arm to rest sooner
+            words, stop = closed, brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
+        output = machine.tick(now_ns)
+        return words, Output(output.trajectory or stop, output.report)
+
+    def arm_by_itself(self, now_ns: int) -> bool:
+        """Whether it has just armed from where the arm is told to stand."""
+        self._wants_arm = self._wants_arm and self._resets == self._machine.resets
+        if not self._wants_arm or self._machine.state != SafetyState.HOLD:
+            return False
+        if refusal := self._refusal:
+            brakes = self._machine.brakes
+            brakes.reason, brakes.cause = brakes.reason | Reason.WATCHDOG, refusal
+            return False
+        return self.arm(True, now_ns).ok
+
+    def _stand(self, now_ns: int) -> None:
+        """Be commanded to stand where the arm is told to, if it is known to stand; motion begins anew from there."""
+        inputs, brakes = self._machine.inputs, self._machine.brakes
+        if inputs.q is None or inputs.unfit(now_ns):
+            return
+        rest = self._following.rest(brakes.playback, inputs.q, now_ns)
+        if rest is not None:
+            brakes.stand(rest)
+            self._following.begin()

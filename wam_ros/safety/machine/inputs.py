@@ -1,0 +1,161 @@
+"""What the state machine knows of the outside: joints, observations, surprise, and how old each of them is."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS, JointState, Reason
+from wam_ros.robot.model import SafetyModel
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.params import SafetyParams
+
+STILL_S = 0.1  # over which a joint must not have moved to count as still
+PARTS = 8  # positions remembered in that time
+
+
+class Inputs:
+    """Newest of every input; nothing that arrives is believed before it was looked at."""
+
+    def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
+        self.model, self.params = model, params
+        self.clear(None)
+
+    def clear(self, now_ns: int | None) -> None:
+        """Forget everything; ages count from `now_ns`, when the clock went back, or are infinite."""
+        watched = now_ns is not None and self.observation_ns is not None
+        self._since_ns = now_ns
+        self.q: np.ndarray | None = None
+        self.dq: np.ndarray | None = None
+        self.joints_ns: int | None = None  # stamp of the newest
+        self._heard_ns: int | None = None  # the same, or when it came if it was stamped later
+        self._lately: deque[tuple[int, np.ndarray]] = deque(maxlen=2 * PARTS)
+        self.observation_ns: int | None = now_ns if watched else None
+        self._surprise: tuple[float, int] | None = None
+        self.refusal = ""
+
+    def take_joints(self, state: JointState, now_ns: int) -> bool:
+        """Take a joint state if it is whole, finite and newer; say why not in `refusal`."""
+        try:
+            columns = self.model.order(tuple(state.joint_names))
+            q = np.asarray(state.positions, dtype=float)[columns]
+            dq = np.asarray(state.velocities, dtype=float)[columns]
+        except (WamError, ValueError, TypeError, IndexError) as error:
+            self.refusal = f"joint state refused: {str(error)[:120]}"
+            return False
+        if not np.isfinite(q).all():
+            self.refusal = (
+                f"joint state refused: {self.model.joint_names[int((~np.isfinite(q)).argmax())]} is not finite"
+            )
+            return False
+        if state.stamp_ns > now_ns + self.params.future_s * NS:
+            self.refusal = "joint state refused: its stamp is in the future"
+            return False
+        if self.joints_ns is not None and state.stamp_ns <= self.joints_ns:
+            return False
+        if not np.isfinite(dq).all():
+            dq = self._differences(q, state.stamp_ns)
+        self.q, self.dq, self.joints_ns, self.refusal = q, dq, state.stamp_ns, ""
+        self._heard_ns = min(state.stamp_ns, now_ns)
+        if not self._lately or state.stamp_ns - self._lately[-1][0] >= STILL_S * NS / PARTS:
+            self._lately.append((state.stamp_ns, q))
+        return True
+
+    def take_observation(self, stamp_ns: int, now_ns: int) -> None:
+        """Note that the cameras saw something at `stamp_ns`; one of the future must be followed by one of now."""
+        believed = stamp_ns <= now_ns + self.params.future_s * NS
+        self.observation_ns = max(min(stamp_ns, now_ns) if believed else 0, self.observation_ns or 0)
+
+    def take_surprise(self, value: float, now_ns: int) -> None:
+        """Note how much the newest frame differs from what was imagined; NaN says nothing."""
+        if not math.isnan(value):
+            self._surprise = (float(value), now_ns)
+
+    def joints_age_s(self, now_ns: int) -> float:
+        """Age of the newest joint state; infinite before the first."""
+        newest = self._since_ns if self._heard_ns is None else self._heard_ns
+        return math.inf if newest is None else (now_ns - newest) / NS
+
+    def age_in_words(self, now_ns: int) -> str:
+        """Why the joint state may not be relied on."""
+        if self.refusal:
+            return self.refusal
+        return f"joint state is {self.joints_age_s(now_ns):.2f} s old, allowed {self.params.joint_timeout_s} s"
+
+    def joints_fresh(self, now_ns: int) -> bool:
+        """Whether the joint state may be relied on, or was not yet due after the clock went back."""
+        return self.joints_age_s(now_ns) <= self.params.joint_timeout_s
+
+    def observation_stale(self, now_ns: int) -> bool:
+        """Whether observations came once and no longer do."""
+        if self.observation_ns is None:
+            return False
+        return (now_ns - self.observation_ns) / NS > self.params.observation_timeout_s
+
+    def surprise(self, now_ns: int) -> float:
+        """Newest surprise; 0 when there is none or it is old."""
+        if self._surprise is None or now_ns - self._surprise[1] > self.params.surprise_memory_s * NS:
+            return 0.0
+        return self._surprise[0]
+
+    def mistrust(self, now_ns: int) -> Finding | None:
+        """Which input may not be relied on, if any."""
+        if not self.joints_fresh(now_ns):
+            age, allowed = self.joints_age_s(now_ns), self.params.joint_timeout_s
+            return Finding(Reason.STATE_STALE, self.age_in_words(now_ns), "", -1, age, allowed, "s")
+        if self.observation_stale(now_ns):
+            return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
+        surprise, allowed = self.surprise(now_ns), self.params.surprise_stop
+        if surprise > allowed:
+            words = f"surprise {surprise:.4g}, allowed {allowed:.4g}"
+            return Finding(Reason.SURPRISE, words, "", -1, surprise, allowed)
+        return None
+
+    def moving(self) -> str:
+        """Name of a joint that is not still, or ''."""
+        if self.dq is None:
+            return "every joint (none was measured)"
+        slow = np.where(self.model.sliding, self.params.still_m_s, self.params.still_rad_s)
+        fast = ~(np.maximum(np.abs(self.dq), self._drift()) <= slow)
+        return self.model.joint_names[int(fast.argmax())] if fast.any() else ""
+
+    @property
+    def slack(self) -> np.ndarray:
+        """(A,) rad or m that a joint at rest may be beside where it should be."""
+        return np.where(self.model.sliding, self.params.clamp_m, self.params.clamp_rad)
+
+    def unfit(self, now_ns: int) -> str:
+        """Why nothing may begin now, or ''."""
+        if not self.joints_fresh(now_ns):
+            return self.age_in_words(now_ns)
+        moving = self.moving()
+        return f"{moving} moves" if moving else ""
+
+    def bad_pose(self) -> str:
+        """Why no motion could be proven from where the robot stands, or ''."""
+        assert self.q is not None
+        q, limits, model = self.q, self.model.limits, self.model
+        off = (q < limits.lower - self.slack) | (q > limits.upper + self.slack)
+        if off.any():
+            k = int(off.argmax())
+            return f"{model.joint_names[k]} is at {q[k]:.3f} {model.units[k]}, outside its limits; move it back"
+        distances = model.distances(np.clip(q, limits.lower, limits.upper))
+        if len(distances) and distances.min() <= 0:
+            a, b = model.pairs.names[int(distances.argmin())]
+            return f"{a} overlaps {b} by {-distances.min():.3f} m; move it away or correct the world"
+        return ""
+
+    def _drift(self) -> np.ndarray:
+        """(A,) rad/s or m/s by which the joints came here lately: some drivers say 0 whatever the arm does."""
+        assert self.q is not None
+        assert self.joints_ns is not None
+        since = [(ns, q) for ns, q in self._lately if self.joints_ns - ns <= 2 * STILL_S * NS]
+        return np.max([np.abs(self.q - q) / max((self.joints_ns - ns) / NS, STILL_S) for ns, q in since], axis=0)
+
+    def _differences(self, q: np.ndarray, stamp_ns: int) -> np.ndarray:
+        if self.q is None or self.joints_ns is None:
+            return np.full_like(q, np.nan)
+        return (q - self.q) * (NS / (stamp_ns - self.joints_ns))

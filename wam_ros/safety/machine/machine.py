@@ -1,0 +1,308 @@
+"""The safety state machine: who may move, and what happens when something stops coming. The clock is an argument.
+
+DISABLED -> SHADOW (everything is computed, nothing is emitted) -> HOLD -> ARMED <-> BRAKING -> HOLD | FAULT | ESTOP.
+FAULT and ESTOP latch until `reset`; `arm` is a second, separate call. A plan that runs out is no fault: its verified
+stop plays out and the next valid chunk moves the arm again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from wam_ros.core.embodiment import Load
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import (
+    NS,
+    ActionChunk,
+    Commanded,
+    Decision,
+    JointState,
+    Reason,
+    SafeTrajectory,
+    SafetyReport,
+    SafetyState,
+)
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.finding import Finding, Stream
+from wam_ros.safety.machine.answers import Answer, Output, state_in_words
+from wam_ros.safety.machine.braking import LAST_TRIES, Brakes
+from wam_ros.safety.machine.inputs import Inputs
+from wam_ros.safety.machine.live import Change
+from wam_ros.safety.machine.surroundings import Surroundings
+from wam_ros.safety.machine.tracking import Tracking
+from wam_ros.safety.verdict import Verdict, rejected
+
+S = SafetyState
+ADVICE = {
+    S.DISABLED: "enable first",
+    S.SHADOW: "a dry run, or no joint state yet",
+    S.BRAKING: "wait until it stands",
+}
+
+
+class SafetyMachine:
+    """Not thread-safe: one thread owns it. It begins DISABLED; call `enable`.
+
+    Args:
+        safety_filter: judges chunks and plans stops.
+        dry_run: stay in SHADOW; nothing is ever emitted.
+    """
+
+    def __init__(self, safety_filter: SafetyFilter, dry_run: bool = False) -> None:
+        self.filter, self.model, self.params = safety_filter, safety_filter.model, safety_filter.params
+        self.dry_run = dry_run
+        self.pressed = False  # an emergency stop that is held down forbids the reset
+        self.resets = 0
+        self._enabled = False
+        self.inputs = Inputs(self.model, self.params)
+        self.brakes = Brakes(safety_filter)
+        self.surroundings = Surroundings(self.brakes)
+        self.verdict: Verdict | None = None  # newest one
+        self._now_ns: int | None = None
+        self._stream: Stream | None = None
+        self._used_ns = 0  # when it was armed or took its newest chunk
+        self._overruns = 0
+        self._tracking = Tracking(self.model, self.params)
+
+    @property
+    def state(self) -> SafetyState:
+        """Where it is."""
+        return self.brakes.state
+
+    def commanded(self, at_ns: int) -> Commanded | None:
+        """What the robot is commanded to do at an instant; None before it was first armed."""
+        return self.brakes.playback.at(at_ns) if self.brakes.playback.seeded else None
+
+    def enable(self, now_ns: int) -> Answer:
+        """Leave DISABLED."""
+        self._enabled = True
+        if self.state == S.DISABLED:
+            self.brakes.settle(S.SHADOW)
+        return Answer(True, self.state.name.lower())
+
+    def disable(self, now_ns: int) -> Answer:
+        """Stop, then do nothing until enabled: a stop that is not possible yet is planned ahead. A latch stays one."""
+        self._enabled = False
+        trajectory = self.arm(False, now_ns).trajectory or self.brakes.owed(now_ns, LAST_TRIES)
+        if not self.brakes.latched(now_ns):
+            self.brakes.settle(S.DISABLED)
+        return Answer(True, self.state.name.lower(), trajectory)
+
+    def arm(self, on: bool, now_ns: int) -> Answer:
+        """Let chunks move the arm, or stop and hold."""
+        if not on:
+            live = self.state in (S.ARMED, S.BRAKING)
+            trajectory = self.brakes.brake(now_ns, S.HOLD, Reason.NONE, "disarmed") if live else None
+            return Answer(True, self.state.name.lower(), trajectory)
+        if self.state == S.ARMED:
+            return Answer(True, "already armed")
+        if self.state != S.HOLD:
+            return Answer(False, f"not armed: {self.state.name.lower()}, {ADVICE.get(self.state, 'reset first')}")
+        moving = "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
+        refusal = moving or self.inputs.unfit(now_ns) or self.inputs.bad_pose()
+        if refusal:
+            return Answer(False, f"not armed: {refusal}")
+        self._stream, self._used_ns, self._overruns = None, now_ns, 0
+        self._tracking.clear()
+        limits = self.model.limits
+        self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
+        self.brakes.settle(S.ARMED)
+        return Answer(True, "armed")
+
+    def hand_over(self, session_id: bytes, now_ns: int) -> Answer:
+        """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends that, too."""
+        if self.state != S.ARMED and not (self.state == S.BRAKING and self.brakes.after == S.ARMED):
+            return Answer(False, f"not handed over: safety_node is in {self.state.name}; arm it first")
+        self._stream, self._used_ns = Stream(session_id, -1, 0), now_ns  # before its first epoch
+        words = "another session takes over"
+        return Answer(True, words, self.brakes.brake(now_ns, S.ARMED, Reason.NONE, words))
+
+    def estop(self, now_ns: int, cause: str = "pressed") -> Answer:
+        """Stop as soon as is proven, whatever the state, and latch."""
+        trajectory = self.brakes.brake(now_ns, S.ESTOP, Reason.ESTOP, cause)
+        self.brakes.settle(S.ESTOP, Reason.ESTOP, cause)
+        self.brakes.latched_ns = now_ns
+        return Answer(True, f"stopping, {self.brakes.stop_time(now_ns):.2f} s to rest", trajectory)
+
+    def reset(self, now_ns: int) -> Answer:
+        """Leave FAULT or ESTOP for HOLD, if nothing moves, nothing is pending and the inputs are healthy."""
+        if self.state not in (S.FAULT, S.ESTOP):
+            return Answer(False, f"nothing to reset: {self.state.name.lower()}")
+        if self.pressed:
+            return Answer(False, "not reset: the emergency stop is still pressed")
+        wait = self.params.reset_cooldown_s - (now_ns - self.brakes.latched_ns) / NS
+        if self.brakes.moving(now_ns):
+            return Answer(False, "not reset: still stopping")
+        if wait > 0:
+            return Answer(False, f"not reset: wait {wait:.1f} s")
+        refusal = self.inputs.unfit(now_ns)
+        if refusal:
+            return Answer(False, f"not reset: {refusal}")
+        self.resets += 1
+        ready = S.SHADOW if self.dry_run else S.HOLD
+        self.brakes.settle(ready if self._enabled else S.DISABLED)
+        return Answer(True, f"reset: {self.state.name.lower()}; arm to move")
+
+    def on_joints(self, state: JointState, now_ns: int) -> Output | None:
+        """Take a joint state; an output only when it is a reason to stop."""
+        trajectory = self._clock(now_ns)
+        taken = self.inputs.take_joints(state, now_ns)
+        if taken and self.brakes.playback.seeded and self.state in (S.ARMED, S.BRAKING):
+            trajectory = self._track(now_ns) or trajectory
+        return None if trajectory is None else Output(trajectory, self._heartbeat(now_ns))
+
+    def on_observation(self, stamp_ns: int, now_ns: int) -> None:
+        """Note that an observation was made; once one was, their absence stops the arm."""
+        self.inputs.take_observation(stamp_ns, now_ns)
+
+    def on_surprise(self, value: float, now_ns: int) -> None:
+        """Note the surprise of the newest frame."""
+        self.inputs.take_surprise(value, now_ns)
+
+    def on_obstacles(self, changes: Iterable[Change], now_ns: int) -> Output | None:
+        """Take words about obstacles; an output only when they are a reason to stop."""
+        trajectory, was = self._clock(now_ns), self.state
+        trajectory = self.surroundings.take(changes, now_ns) or trajectory
+        if trajectory is None and self.state == was:
+            return None
+        return Output(trajectory, self._heartbeat(now_ns))
+
+    def hold(self, name: str, load: Load | None, now_ns: int) -> Answer:
+        """Count an object as part of the robot that holds it; None lets go of it."""
+        try:
+            trajectory = self.surroundings.hold(name, load, now_ns)
+        except WamError as error:
+            return Answer(False, f"not held: {error}")
+        held = ", ".join(self.model.held) or "nothing"
+        return Answer(True, f"holds {held}", trajectory)
+
+    def tick(self, now_ns: int) -> Output:
+        """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it returns."""
+        trajectory = self._clock(now_ns) or self._watch(now_ns)
+        return Output(trajectory, self._heartbeat(now_ns))
+
+    def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Output:
+        """Judge a chunk; its trajectory leaves only when armed."""
+        early = self._clock(now_ns) or self._watch(now_ns)
+        live = self.state == S.ARMED or (self.state == S.BRAKING and self.brakes.after == S.ARMED)
+        refusal = self._refusal(now_ns, early is not None)
+        if refusal is not None:
+            self.verdict = rejected(refusal, 0)
+        else:
+            self.verdict = self._judge(chunk, now_ns, live)
+            if live:
+                self._take(chunk, self.verdict)
+        trajectory = self.verdict.trajectory if live else None
+        seq = chunk.seq if isinstance(chunk.seq, int) else 0
+        report = self.verdict.report(now_ns, seq, self.state, self.brakes.stop_time(now_ns))
+        return Output(trajectory if trajectory is not None else early, report)
+
+    def _judge(self, chunk: ActionChunk, now_ns: int, live: bool) -> Verdict:
+        """From the commanded state when armed, else as if the robot stood where it was measured."""
+        start_ns = now_ns + round(self.params.lead_s * NS)
+        slow = self.inputs.surprise(now_ns) > self.params.surprise_slow
+        verdict = self.filter.filter(
+            chunk,
+            self.brakes.playback.at(start_ns) if live else self._measured(),
+            start_ns,
+            now_ns=now_ns,
+            stream=self._stream if live else None,
+            floor=self.brakes.floor if live else None,
+            least_scale=self.params.surprise_scale if slow else 1.0,
+        )
+        if slow and verdict.decision in (Decision.SCALED, Decision.TRUNCATED):
+            verdict = dataclasses.replace(verdict, reasons=verdict.reasons | Reason.SURPRISE)
+        return self._overrun(verdict, now_ns) if live else verdict
+
+    def _overrun(self, verdict: Verdict, now_ns: int) -> Verdict:
+        """A chunk whose check took longer than the lead would begin in the past: it is refused."""
+        if verdict.compute_s <= self.params.lead_s:
+            self._overruns = 0
+            return verdict
+        self._overruns += 1
+        words = f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s"
+        finding = Finding(Reason.OVERRUN, words, "", -1, verdict.compute_s, self.params.lead_s, "s")
+        refused = dataclasses.replace(rejected(finding, verdict.steps_total), compute_s=verdict.compute_s)
+        if self._overruns < self.params.overruns:
+            return refused
+        late_ns = now_ns + round(verdict.compute_s * NS)  # so late it is already
+        return dataclasses.replace(refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words))
+
+    def _take(self, chunk: ActionChunk, verdict: Verdict) -> None:
+        """Execute what was accepted."""
+        if verdict.decision == Decision.REJECT:
+            return
+        self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq)
+        if verdict.trajectory is None:
+            return
+        self.brakes.floor = verdict.floor
+        self.brakes.play(verdict.trajectory, verdict.accepted_s)
+        self._used_ns = verdict.trajectory.start_ns
+        if verdict.decision == Decision.BRAKE:
+            self.brakes.settle(S.BRAKING, verdict.reasons, verdict.sentence)
+            self.brakes.after = S.ARMED
+        else:
+            self.brakes.settle(S.ARMED)
+
+    def _refusal(self, now_ns: int, stopping: bool) -> Finding | None:
+        """Why no chunk is judged now; a stop that is about to leave must not be replaced by what continues it."""
+        brakes = self.brakes
+        if self.state == S.DISABLED:
+            return Finding(Reason.WATCHDOG, "disabled")
+        if self.state in (S.FAULT, S.ESTOP) or (self.state == S.BRAKING and brakes.after != S.ARMED):
+            return Finding(brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}")
+        if self.inputs.q is None:
+            return Finding(Reason.STATE_STALE, self.inputs.age_in_words(now_ns))
+        begun = Finding(brakes.reason or Reason.WATCHDOG, f"stopping: {brakes.cause}") if stopping else None
+        return self._mistrust(now_ns) or begun
+
+    def _mistrust(self, now_ns: int) -> Finding | None:
+        """What is not known well enough to move."""
+        doubt = self.surroundings.live.doubt(now_ns)
+        return self.inputs.mistrust(now_ns) or (Finding(Reason.ENV_COLLISION, doubt) if doubt else None)
+
+    def _measured(self) -> Commanded:
+        assert self.inputs.q is not None
+        return Commanded(self.inputs.q, 0 * self.inputs.q, 0 * self.inputs.q)
+
+    def _clock(self, now_ns: int) -> SafeTrajectory | None:
+        """Notice a clock that went back: stop, and forget all stamps."""
+        before, self._now_ns = self._now_ns, now_ns
+        if before is None or before - now_ns <= self.params.clock_jump_s * NS:
+            self._now_ns = max(before or now_ns, now_ns)
+            return None
+        self.inputs.clear(now_ns)
+        self.surroundings.live.clock_went_back(now_ns)
+        self._stream, self._used_ns, self.brakes.latched_ns = None, now_ns, now_ns
+        return self.brakes.clock_went_back(before, now_ns)
+
+    def _track(self, now_ns: int) -> SafeTrajectory | None:
+        """Compare the newest measured joints with the commanded path."""
+        assert self.inputs.q is not None and self.inputs.joints_ns is not None
+        words = self._tracking.lost(self.brakes.playback, self.inputs.joints_ns, self.inputs.q)
+        return self.brakes.escalate(now_ns, S.FAULT, Reason.WATCHDOG, words) if words else None
+
+    def _watch(self, now_ns: int) -> SafeTrajectory | None:
+        """Everything that must keep coming, and what follows when time passes."""
+        inputs, brakes, trajectory = self.inputs, self.brakes, None
+        if self.state == S.SHADOW and not self.dry_run and inputs.joints_fresh(now_ns):
+            brakes.settle(S.HOLD)
+        if self.state in (S.ARMED, S.BRAKING):
+            finding = self._mistrust(now_ns)
+            blind = finding is not None and finding.reason == Reason.STATE_STALE  # a fault even of an arm that stands
+            if finding is not None and (blind or brakes.moving(now_ns)):
+                trajectory = brakes.escalate(now_ns, S.FAULT if blind else S.ARMED, finding.reason, finding.words)
+            elif finding is not None and self.state == S.ARMED:  # it stands, and no chunk could move it
+                brakes.settle(S.ARMED, finding.reason, finding.words)
+        trajectory = trajectory or brakes.owed(now_ns)
+        brakes.pass_time(now_ns)
+        idle = (now_ns - max(self._used_ns, brakes.playback.end_ns())) / NS
+        if self.state == S.ARMED and 0 < self.params.idle_disarm_s < idle:
+            brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
+        return trajectory
+
+    def _heartbeat(self, now_ns: int) -> SafetyReport:
+        seq, stop = self._stream.seq if self._stream else 0, self.brakes.stop_time(now_ns)
+        words, reason = state_in_words(self.brakes, self.dry_run, now_ns), self.brakes.reason
+        return SafetyReport(now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words)

@@ -1,0 +1,97 @@
+"""What the robot is commanded to do: emitted trajectories on the clock, read as the controller reads them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from wam_ros.core.interpolation import evaluate, segment_coefficients
+from wam_ros.core.types import NS, Commanded, SafeTrajectory
+
+MEMORY_NS = 3 * NS  # what was followed this long before the newest trajectory begins is forgotten; longer than any lead
+
+
+def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
+    """State at an instant: the quintic between the samples around it; before the first and after the last, at these."""
+    t = (at_ns - trajectory.start_ns) / NS
+    last = len(trajectory.t) - 1
+    if t >= trajectory.t[-1] or last == 0:
+        return Commanded(trajectory.q[last].copy(), np.zeros_like(trajectory.q[0]), np.zeros_like(trajectory.q[0]))
+    i = int(np.clip(np.searchsorted(trajectory.t, t, side="right") - 1, 0, last - 1))
+    rows = slice(i, i + 2)
+    ends = (trajectory.t[rows], trajectory.q[rows], trajectory.dq[rows], trajectory.ddq[rows])
+    return Commanded(*evaluate(segment_coefficients(*ends, 5)[0], max(0.0, t - float(trajectory.t[i]))))
+
+
+class Playback:
+    """The commanded state over time and whether the measured one follows it."""
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing is commanded."""
+        self._plans: list[SafeTrajectory] = []  # as they were sent; each is followed until a later one begins
+        self._held: np.ndarray | None = None
+        self._history: deque[tuple[int, np.ndarray]] = deque(maxlen=512)
+
+    @property
+    def seeded(self) -> bool:
+        """Whether anything is commanded."""
+        return self._held is not None
+
+    def hold(self, q: np.ndarray) -> None:
+        """Be commanded to stand at q (A,)."""
+        self.clear()
+        self._held = np.array(q, dtype=float)
+
+    def play(self, trajectory: SafeTrajectory) -> None:
+        """Follow a trajectory from its start on instead of everything that was sent before."""
+        begun = [k for k, p in enumerate(self._plans) if p.start_ns < trajectory.start_ns - MEMORY_NS]
+        self._plans = [*self._plans[begun[-1] if begun else 0 :], trajectory]
+
+    @property
+    def current(self) -> SafeTrajectory | None:
+        """The newest trajectory."""
+        return self._plans[-1] if self._plans else None
+
+    def drop(self, n: int) -> None:
+        """The `n` newest trajectories were not taken: what they replaced goes on."""
+        self._plans = self._plans[: len(self._plans) - n]
+
+    def at(self, at_ns: int, less: int = 0) -> Commanded:
+        """Commanded state at an instant, as it were without the `less` newest trajectories; only when `seeded`."""
+        assert self._held is not None
+        for trajectory in reversed(self._plans[: len(self._plans) - less]):
+            if at_ns >= trajectory.start_ns:
+                return sample_trajectory(trajectory, at_ns)
+        zero = np.zeros_like(self._held)
+        return Commanded(self._held.copy(), zero, zero.copy())
+
+    def ahead(self, now_ns: int) -> list[np.ndarray]:
+        """What is still to be followed, as one (3, N, A) of q, dq, ddq for each trajectory or part of one."""
+        pieces = []
+        for k, plan in enumerate(self._plans):
+            until_ns = min((later.start_ns for later in self._plans[k + 1 :]), default=None)
+            if until_ns is not None and until_ns <= max(now_ns, plan.start_ns):
+                continue
+            first = int(np.searchsorted(plan.t, (now_ns - plan.start_ns) / NS, side="right")) - 1
+            last = len(plan.t) - 1
+            if until_ns is not None:
+                last = min(last, int(np.searchsorted(plan.t, (until_ns - plan.start_ns) / NS)))
+            if max(first, 0) < last:
+                rows = slice(max(first, 0), last + 1)
+                pieces.append(np.stack((plan.q[rows], plan.dq[rows], plan.ddq[rows])))
+        return pieces
+
+    def end_ns(self) -> int:
+        """When everything commanded is at rest; 0 if it always was."""
+        newest = self.current
+        return 0 if newest is None else newest.start_ns + int(np.ceil(newest.t[-1] * NS))
+
+    def deviation(self, stamp_ns: int, q: np.ndarray, window_ns: int) -> np.ndarray:
+        """(A,) how far q measured at `stamp_ns` is from everything commanded within the window before it."""
+        self._history.append((stamp_ns, self.at(stamp_ns).q))
+        recent = np.array([h for s, h in self._history if stamp_ns - window_ns <= s <= stamp_ns])
+        return np.maximum(np.maximum(recent.min(axis=0) - q, q - recent.max(axis=0)), 0.0)

@@ -1,0 +1,163 @@
+"""What is allowed from where the robot stands: limits with margins, never tighter than the state it starts in."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wam_ros.core.types import Commanded
+from wam_ros.robot.model import SafetyModel
+from wam_ros.robot.pairs import Pairs
+from wam_ros.safety.params import SafetyParams
+
+if TYPE_CHECKING:
+    from wam_ros.safety.motion.clearance import Proof
+
+ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this on its way out, so that leaving can be proven
+REST = 1e-3  # m: rest is this much farther than the clearance; from the very edge no way out could be proven
+ROUNDING = 2e-6  # m: a start this much below a clearance that was proven is the rounding of that proof
+
+Gaps = dict[tuple[str, str], float]  # m, by bodies
+
+
+@dataclass(frozen=True)
+class Floor:
+    """What the bounds of one chunk gave way to; those of the next one do not give way further.
+
+    Without it many chunks, each allowed to come a little nearer on its way out, could creep into a body.
+    """
+
+    clearance: np.ndarray  # (P,) m
+    outside: np.ndarray  # (K,) m, of every tool
+
+    def carried(self, before: Pairs, after: Pairs, was: Gaps, now: Gaps) -> Floor:
+        """The same for other pairs.
+
+        Where an obstacle is another one now, the floor moves with it while the arm stands on it: else the noise of a
+        tracker would let the arm creep. It is forgotten where the arm is farther away, or has none to stand on.
+
+        Args:
+            before: of this floor.
+            after: of the answer.
+            was: m, distances of pairs with what has changed, before.
+            now: m, the same at the same pose, after.
+        """
+        known = dict(zip(before.keys, self.clearance.tolist(), strict=True))
+        for key in was.keys() | now.keys():
+            moved = known.get(key, -np.inf) + now.get(key, np.inf) - was.get(key, np.inf)
+            known[key] = moved if moved >= max(now.get(key, np.inf) - ESCAPE, 0.0) else -np.inf
+        return Floor(np.array([known.get(k, -np.inf) for k in after.keys]), self.outside)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Allowed values for one chunk; arrays (A,) unless noted."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    velocity: np.ndarray
+    acceleration: np.ndarray
+    jerk: np.ndarray
+    torque: np.ndarray
+    clearance: np.ndarray  # (P,) m, in motion
+    rest: np.ndarray  # (P,) m, at the end of a stop
+    outside: np.ndarray  # (K,) m, how far outside the workspace each tool may be; below zero inside
+    floor: Floor  # for the bounds of the next chunk
+    start: np.ndarray  # where the motion begins
+    distance: np.ndarray  # (P,) m, there
+    model: SafetyModel
+    params: SafetyParams
+    proofs: list[Proof] = field(default_factory=list)  # of the newest path and the newest stops
+
+
+def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarray, np.ndarray]:
+    """Position limits (A,) with their margins."""
+    margin = np.where(model.sliding, params.position_margin_m, params.position_margin_rad)
+    return model.limits.lower + margin, model.limits.upper - margin
+
+
+def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None = None) -> Bounds:
+    """Allowed values for motion from `start`.
+
+    A start inside a margin, or nearer to a body than its clearance, must be free to leave: the bound gives way to the
+    start, but never beyond the robot's own limit.
+
+    Args:
+        model: the robot.
+        params: margins.
+        start: where the motion begins.
+        floor: of the answer before.
+    """
+    limits = model.limits
+    lower, upper = position_bounds(model, params)
+    lower = np.minimum(lower, np.clip(start.q, limits.lower, None))
+    upper = np.maximum(upper, np.clip(start.q, None, limits.upper))
+    wanted = np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m) + params.distance_error_m
+    distance = model.distances(start.q)
+    kept = np.where((distance < wanted) & (distance > 0), np.maximum(distance - ESCAPE, 0.0), wanted)
+    if floor is not None and len(floor.clearance) == len(kept):
+        kept = np.maximum(kept, np.minimum(floor.clearance, wanted))
+    outside = _outside(model, params, start, floor)
+    rounded = (distance < kept) & (distance > kept - ROUNDING)
+    clearance = np.where(rounded, distance - ROUNDING, kept)
+    rest = np.where(distance > 0, np.maximum(clearance, np.minimum(distance - ROUNDING, wanted + REST)), wanted + REST)
+    return Bounds(
+        lower,
+        upper,
+        limits.velocity * params.velocity_fraction,
+        limits.acceleration * params.acceleration_fraction,
+        limits.jerk * params.jerk_fraction,
+        limits.effort * params.torque_fraction,
+        clearance,
+        rest,
+        outside,
+        Floor(kept, outside),
+        start.q,
+        distance,
+        model,
+        params,
+    )
+
+
+def give_way(bounds: Bounds, floor: Floor) -> Bounds:
+    """The same bounds, but where they are tighter than those of the motion under way, the latter.
+
+    On its way out of a clearance or back into the workspace a robot earns tighter bounds as it goes. Its stop was
+    proven inside those that it began with, and may need them.
+    """
+    clearance = bounds.clearance
+    if len(floor.clearance) == len(clearance):
+        known = np.isfinite(floor.clearance)  # not those of obstacles that have come since
+        clearance = np.where(known, np.minimum(clearance, floor.clearance), clearance)
+    rest = np.where(clearance < bounds.clearance, clearance, bounds.rest)
+    outside = np.maximum(bounds.outside, floor.outside)
+    return dataclasses.replace(bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, proofs=[])
+
+
+def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:
+    """(B, N) m that points (N, 3) lie outside each allowed box, or behind a plane; negative inside. B is at least 1."""
+    if params.workspace:
+        boxes = np.reshape(params.workspace, (-1, 6))[:, None]
+        beyond = np.maximum(boxes[..., :3] - points, points - boxes[..., 3:]).max(axis=2)
+    else:
+        beyond = np.full((1, len(points)), -np.inf)
+    if params.planes:
+        planes = np.reshape(params.planes, (-1, 4))
+        length = np.linalg.norm(planes[:, :3], axis=1)
+        behind = (planes[:, 3] / length)[:, None] - (planes[:, :3] / length[:, None]) @ points.T
+        beyond = np.maximum(beyond, behind.max(axis=0))
+    return beyond
+
+
+def _outside(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None) -> np.ndarray:
+    """(K,) how far outside the workspace each tool may be."""
+    if not params.workspace and not params.planes:
+        return np.zeros(len(model.tools))
+    tools = np.vstack([model.tool_motion(start.q[None], start.dq[None], k)[0] for k in range(len(model.tools))])
+    beyond = beyond_workspace(params, tools).min(axis=0)
+    allowed = np.maximum(-REST, beyond + ESCAPE)
+    before = np.inf if floor is None else np.maximum(-REST, floor.outside)
+    return np.where(beyond <= 0, np.minimum(allowed, 0.0), np.minimum(allowed, before))

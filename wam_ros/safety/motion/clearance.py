@@ -1,0 +1,220 @@
+"""Proof that bodies stay apart, between samples too.
+
+A pair at distance d stays farther apart than c until its joints have travelled enough to move any point of one body by
+d - c relative to the other. The proof marches from one computed distance to the next one that is needed; how densely
+the motion is sampled never enters it. All pairs march side by side, so that little is left but the distances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.types import Reason
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.motion import Measure, Motion
+
+DEPTH = 8  # halvings of one interval before it counts as not proven
+
+
+@dataclass
+class _March:
+    """Proofs under way, M of them: a pair on a piece of motion, proven until `sample`."""
+
+    pair: np.ndarray  # (M,)
+    piece: np.ndarray  # (M,)
+    sample: np.ndarray  # (M,)
+    last: np.ndarray  # (M,) sample that ends the piece
+
+    def keep(self, which: np.ndarray) -> _March:
+        return _March(self.pair[which], self.piece[which], self.sample[which], self.last[which])
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """Two bodies and how near they come."""
+
+    distance: float = float("nan")  # m; NaN where none was computed
+    pair: tuple[str, str] = ("", "")
+
+    def or_nearer(self, other: Nearest) -> Nearest:
+        """The smaller of two."""
+        return other if other.distance < self.distance or np.isnan(self.distance) else self
+
+
+@dataclass(frozen=True)
+class Proof:
+    """What was found out about the distances along one motion."""
+
+    motion: Motion
+    reach: np.ndarray  # (P, A) of the pairs
+    known: np.ndarray  # (P, N) m, distances at samples; NaN where none was computed
+    between: list[tuple[float, int, int]]  # m, the interval and the pair of distances computed between samples
+    names: tuple[tuple[str, str], ...]  # (P,) of the pairs
+    measures: dict[Reason, Measure]  # for pairs of links and for pairs with obstacles
+
+    def least_at(self, samples: np.ndarray) -> np.ndarray:
+        """(P, L) m, lower bounds of the distances at samples (L,), from those that were computed: one or more each."""
+        pair, sample = np.divmod(np.flatnonzero(~np.isnan(self.known)), self.known.shape[1])
+        travelled = self.motion.travelled
+        here = (self.reach[pair] * travelled[sample]).sum(axis=1)
+        least = self.known[pair, sample][:, None] - np.abs(self.reach[pair] @ travelled[samples].T - here[:, None])
+        return np.maximum.reduceat(least, np.flatnonzero(np.diff(pair, prepend=-1)), axis=0)
+
+    def nearest(self, first: int, last: int) -> Nearest:
+        """The smallest distance that was computed from one sample to another."""
+        part = self.known[:, first : last + 1]
+        least = float(np.fmin.reduce(part, axis=None, initial=np.inf))
+        inside = [(d, pair) for d, interval, pair in self.between if first <= interval < last]
+        d, pair = min(inside, default=(np.inf, -1))
+        if least < d:
+            d, pair = least, int((part == least).any(axis=1).argmax())
+        return Nearest(d, self.names[pair]) if pair >= 0 else Nearest()
+
+
+def proof_of(motion: Motion, bounds: Bounds) -> Proof | None:
+    """What is kept with the bounds about a motion; None where no check asked for its distances."""
+    return next((p for p in bounds.proofs if p.motion is motion), None)
+
+
+def prove_clearance(motion: Motion, bounds: Bounds) -> dict[Reason, Measure]:
+    """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not looked at.
+
+    It is done once for a motion and kept with the bounds. Stops begin with what is known of the path they leave.
+    """
+    known = proof_of(motion, bounds)
+    if known is not None:
+        return known.measures
+    proof = _Prover(motion, bounds).prove()
+    bounds.proofs[:] = [p for p in bounds.proofs if motion.stopping and not p.motion.stopping] + [proof]
+    return proof.measures
+
+
+class _Prover:
+    """Distances of all pairs along one motion, computed when asked for."""
+
+    def __init__(self, motion: Motion, bounds: Bounds) -> None:
+        self.motion, self.bounds, self.model = motion, bounds, bounds.model
+        self.reach, self.clearance = bounds.model.pairs.reach, bounds.clearance
+        self.at_end = bounds.rest if motion.stopping else bounds.clearance
+        self.full = self.model.full_q(motion.q)
+        self.known = np.full((len(self.clearance), len(motion)), np.nan)  # m
+        self.between: list[tuple[float, int, int]] = []
+        self.kind = bounds.model.pairs.world.astype(int)  # (P,) index of the measure
+        self.found = (_nothing(motion, Reason.SELF_COLLISION), _nothing(motion, Reason.ENV_COLLISION))
+        self.end = np.full((2, len(motion.starts)), len(motion))  # first unproven sample of each piece, by kind
+
+    def prove(self) -> Proof:
+        """Carry every proof to the end of its piece, or to its first sample that is not proven."""
+        if len(self.clearance):
+            if np.array_equal(self.motion.q[0], self.bounds.start):
+                self.known[:, 0] = self.bounds.distance
+            march = self._unproven()
+            while len(march.pair):
+                march = self._advance(march)
+        measures = {m.reason: m for m in self.found}
+        return Proof(self.motion, self.reach, self.known, self.between, self.model.pairs.names, measures)
+
+    def _unproven(self) -> _March:
+        """All pairs on all pieces, but for those that the distance at the first sample proves apart until the last."""
+        first, last = np.array(self.motion.piece_ends()).T  # (L,) of every piece
+        path = next((p for p in self.bounds.proofs if not p.motion.stopping), None)
+        if self.motion.parents and path is not None:
+            least = path.least_at(np.array(self.motion.parents))
+        else:
+            n = len(self.clearance)
+            least = self._at(np.tile(np.arange(n), len(first)), np.repeat(first, n)).reshape(-1, n).T
+        moves = self.reach @ (self.motion.travelled[last] - self.motion.travelled[first]).T
+        pair, piece = np.nonzero(~(least - self.at_end[:, None] >= moves))
+        return _March(pair, piece, first[piece], last[piece])
+
+    def _advance(self, march: _March) -> _March:
+        """The proofs that are left to do when each was carried as far as the distance at its sample reaches."""
+        march = march.keep(march.sample < self.end[self.kind[march.pair], march.piece])
+        distance, clearance, at_end = (
+            self._at(march.pair, march.sample),
+            self.clearance[march.pair],
+            self.at_end[march.pair],
+        )
+        apart = distance >= np.where(march.sample == march.last, at_end, clearance)
+        for k in np.flatnonzero(~apart):
+            self._refuse(march, int(k), int(march.sample[k]), float(distance[k]))
+        moved, each = self.reach[march.pair] @ self.motion.travelled.T, np.arange(len(march.pair))
+        moved -= moved[each, march.sample, None]
+        whole = moved[each, march.last] <= distance - np.maximum(clearance, at_end)
+        left = apart & (march.sample < march.last) & ~whole
+        reached = (moved[left] <= (distance - clearance)[left, None]).sum(axis=1) - 1
+        march = march.keep(left)
+        reached = np.minimum(reached, march.last)
+        for k in np.flatnonzero(reached <= march.sample):
+            reached[k] = self._step(march, int(k))
+        march.sample = reached
+        return march
+
+    def _at(self, pairs: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """(M,) distances of pairs at samples."""
+        found = self.known[pairs, samples]
+        todo = np.flatnonzero(np.isnan(found))
+        if len(todo) == 0:
+            return found
+        placed, order = -1, todo[np.argsort(samples[todo], kind="stable")]
+        for k, pair, sample in zip(order.tolist(), pairs[order].tolist(), samples[order].tolist(), strict=True):
+            if sample != placed:
+                self.model.place(self.full[sample])
+                placed = sample
+            found[k] = self.model.distance(pair)
+        self.known[pairs, samples] = found
+        return found
+
+    def _step(self, march: _March, k: int) -> int:
+        """The next sample, after the interval before it was proven by halving."""
+        pair, sample = int(march.pair[k]), int(march.sample[k])
+        d0 = self.known[pair, sample]
+        d1 = float(self._at(march.pair[k : k + 1], march.sample[k : k + 1] + 1)[0])
+        whole = float(self.reach[pair] @ (self.motion.travelled[sample + 1] - self.motion.travelled[sample]))
+        if not self._interval(pair, sample, whole, 0.0, 1.0, d0, d1, DEPTH):
+            self._refuse(march, k, sample + 1, d1)
+        return sample + 1
+
+    def _refuse(self, march: _March, k: int, sample: int, distance: float) -> None:
+        piece, pair = int(march.piece[k]), int(march.pair[k])
+        kind = self.kind[pair]
+        if sample < self.end[kind, piece]:
+            self.end[kind, piece], found = sample, self.found[kind]
+            found.ratio[sample], found.measured[sample] = 2.0, distance
+            found.allowed[sample] = (self.at_end if sample == march.last[k] else self.clearance)[pair]
+            found.subject[sample] = pair
+
+    def _interval(
+        self, pair: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
+    ) -> bool:
+        """Whether the pair stays apart on [u0, u1] of an interval, with distances d0 and d1 at its ends."""
+        clearance = self.clearance[pair]
+        if d1 < clearance:
+            return False
+        if (d0 + d1 - self._motion(pair, interval, whole, u1 - u0)) / 2 >= clearance:
+            return True
+        if depth == 0:
+            return False
+        middle = (u0 + u1) / 2
+        d = self._between(pair, interval, middle)
+        return self._interval(pair, interval, whole, u0, middle, d0, d, depth - 1) and self._interval(
+            pair, interval, whole, middle, u1, d, d1, depth - 1
+        )
+
+    def _between(self, pair: int, interval: int, u: float) -> float:
+        self.model.place(self.model.full_q(self.motion.at(interval, u)[None])[0])
+        distance = self.model.distance(pair)
+        self.between.append((distance, interval, pair))
+        return distance
+
+    def _motion(self, pair: int, interval: int, whole: float, share: float) -> float:
+        """Bound on the relative motion in a share of an interval, from the highest speeds in it."""
+        most = self.motion.peaks[0][interval] * self.motion.dt
+        return min(whole, float(self.reach[pair] @ most) * share)
+
+
+def _nothing(motion: Motion, reason: Reason) -> Measure:
+    n = len(motion)
+    return Measure(reason, np.zeros(n), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, int), ("m",), 0, True)

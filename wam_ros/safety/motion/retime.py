@@ -1,0 +1,142 @@
+"""How slow, and how far: one time scale for all joints before anything is cut."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+
+from wam_ros.core.types import Commanded, Reason
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.motion import Measure, Motion
+from wam_ros.safety.motion.path import Waypoints, make_motion
+
+BUILDS = 12  # paths that are tried before the rest of a chunk is given up
+STEP = 1.02  # least growth of the time scale
+
+
+@dataclass
+class Plan:
+    """A path inside every limit that slowing can meet; None where not even the first step can be."""
+
+    motion: Motion | None
+    scale: float
+    n_steps: int  # of the waypoints, from the first
+    reasons: Reason = Reason.NONE
+    slowed: Finding | None = None  # the first offence that was met by slowing
+    cut: Finding | None = None  # the last one by which steps were dropped: it decided how many are left
+    samples: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (n_steps,) sample at or after each step
+
+    def slow(self, finding: Finding) -> None:
+        """Remember what is met by slowing."""
+        self.reasons |= finding.reason
+        self.slowed = self.slowed or finding
+
+    def drop(self, finding: Finding) -> None:
+        """Remember why the chunk ends before its last step."""
+        self.reasons |= finding.reason
+        self.cut = finding
+
+
+def make_plan(
+    way: Waypoints, first_due: int, start: Commanded, bounds: Bounds, checks: list[ModuleType], least_scale: float
+) -> Plan:
+    """Slow the chunk as much as `checks` ask, up to the largest scale; beyond it drop steps from the end.
+
+    Args:
+        way: the steps.
+        first_due: index of the first one that is not already due.
+        start: state at time 0.
+        bounds: what is allowed.
+        checks: motion checks whose ratio falls with the time scale.
+        least_scale: scale to begin with.
+    """
+    plan = Plan(None, least_scale, _possible(way, first_due, start, bounds))
+    if plan.n_steps < len(way.q):
+        plan.drop(_jump(way, plan.n_steps, start, bounds, first_due))
+    for _ in range(BUILDS):
+        if plan.n_steps <= first_due:
+            break
+        motion = make_motion(way.head(plan.n_steps), start, bounds, plan.scale)
+        plan.samples = step_samples(way, plan.n_steps, plan.scale, bounds.params.sample_s)
+        worst = _worst(motion, bounds, checks)
+        if worst is None:
+            plan.motion = motion
+            return plan
+        finding = describe_step(worst, int(worst.bad.argmax()), plan.samples, bounds)
+        factor = max(float(worst.ratio.max()) ** (1.0 / worst.power) * 1.01, STEP)
+        if plan.scale * factor <= bounds.params.max_time_scale:
+            plan.slow(finding)
+            plan.scale *= factor
+        elif plan.scale < bounds.params.max_time_scale and np.isfinite(factor):
+            plan.slow(finding)
+            plan.scale = bounds.params.max_time_scale
+        else:
+            plan.drop(finding)
+            plan.slowed = None
+            step = int(np.searchsorted(plan.samples, int(worst.bad.argmax())))
+            plan.n_steps = min(step, plan.n_steps - 1)
+            plan.scale = least_scale
+    return plan
+
+
+def step_samples(way: Waypoints, n: int, scale: float, dt: float) -> np.ndarray:
+    """(n,) index of the sample at or after each step; 0 for steps already due."""
+    return np.maximum(np.ceil(way.times()[:n] * scale / dt - 1e-6), 0).astype(int)
+
+
+def describe_step(measure: Measure, sample: int, samples: np.ndarray, bounds: Bounds) -> Finding:
+    """Words for what a measure found at a sample; `samples` are those of the steps."""
+    step = min(int(np.searchsorted(samples, sample)), max(len(samples) - 1, 0))
+    return describe(measure, sample, bounds, f"at step {step}", step)
+
+
+def describe(measure: Measure, sample: int, bounds: Bounds, when: str, step: int = -1) -> Finding:
+    """Words for what a measure found at a sample."""
+    subject, unit = int(measure.subject[sample]), measure.unit(sample)
+    value, allowed = float(measure.measured[sample]), float(measure.allowed[sample])
+    what = " ".join(measure.reason.names()).replace("_", " ")
+    if measure.pairs:
+        a, b = bounds.model.pairs.names[subject]
+        words = f"{a} comes within {value:.4f} m of {b} {when}, allowed {allowed:.4f} m"
+        return Finding(measure.reason, words, "", step, value, allowed, unit)
+    joint = bounds.model.joint_names[subject] if len(measure.units) > 1 else ""
+    words = f"{joint or 'tool'} {what} {value:.4g} {unit} {when}, allowed {allowed:.4g} {unit}"
+    return Finding(measure.reason, words, joint, step, value, allowed, unit)
+
+
+def _worst(motion: Motion, bounds: Bounds, checks: list[ModuleType]) -> Measure | None:
+    """The first measure, in the order of the checks, that is violated."""
+    for check in checks:
+        measure = check.check(motion, bounds)
+        if measure.bad.any():
+            return measure
+    return None
+
+
+def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) -> int:
+    """Steps before the first one that no allowed time scale could reach from the one before it."""
+    q = np.vstack((start.q, way.q[first_due:]))
+    reach = bounds.velocity * way.period_s * bounds.params.max_time_scale
+    ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
+    ratio[0] = 0.0  # the seam has its own check
+    over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
+    bend = np.abs(np.diff(way.q[first_due:], n=2, axis=0)) / (way.period_s * bounds.params.max_time_scale) ** 2
+    over[3:] |= ~((bend[1:] / bounds.acceleration).max(axis=1, initial=0.0) <= 1.2)
+    return first_due + int(over.argmax()) if over.any() else len(way.q)
+
+
+def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due: int) -> Finding:
+    """Words for a step that cannot be reached: its speed, or the bend at it where the speed is allowed."""
+    rows = np.vstack((start.q, way.q[first_due : step + 1]))
+    model, unit, reason = bounds.model, "/s", Reason.VELOCITY
+    value, allowed = np.abs(rows[-1] - rows[-2]) / way.period_s, bounds.velocity
+    if (value <= allowed * bounds.params.max_time_scale).all():
+        unit, reason = "/s^2", Reason.ACCELERATION
+        value, allowed = np.abs(rows[-1] - 2 * rows[-2] + rows[-3]) / way.period_s**2, bounds.acceleration
+    k = int((value / allowed).argmax())
+    name, unit, measured, most = model.joint_names[k], model.units[k] + unit, float(value[k]), float(allowed[k])
+    words = f"{name} {reason.names()[0]} {measured:.4g} {unit} at step {step}, allowed {most:.4g} {unit}"
+    return Finding(reason, words, name, step, measured, most, unit)

@@ -1,0 +1,87 @@
+"""The jerk-limited stop from any state, as fast as the joints may."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import numpy as np
+from ruckig import (
+    ControlInterface,
+    InputParameter,
+    Result,
+    Ruckig,
+    RuckigError,
+    Synchronization,
+    Trajectory,
+)
+
+from wam_ros.core.types import Commanded
+from wam_ros.safety.motion.bounds import Bounds
+
+SAMPLED = 0.29  # share of the jerk that is planned: quintics through samples of a step in jerk reach 3.3 times the step
+
+
+class Stopper:
+    """Plans stops. `synchronised` lets all joints come to rest together, else each as soon as it can."""
+
+    def __init__(self, n_joints: int) -> None:
+        self._n = n_joints
+        self._ruckig = Ruckig(n_joints)
+        self._input = InputParameter(n_joints)
+        self._input.control_interface = ControlInterface.Velocity
+        self._trajectory = Trajectory(n_joints)
+        self._bounds: Bounds | None = None  # whose limits are set
+        self._input.target_velocity = [0.0] * n_joints
+        self._input.target_acceleration = [0.0] * n_joints
+
+    def stop(self, state: Commanded, bounds: Bounds, synchronised: bool = True) -> np.ndarray | None:
+        """(3, N, A) position, velocity and acceleration every sample until rest; the first row is `state`.
+
+        None where none can be planned: a state that is not finite, or joints that would stop within rounding of each
+        other, which defeats their synchronisation.
+        """
+        rows, counts = self.stops(np.stack((state.q, state.dq, state.ddq))[None], bounds, synchronised)
+        return rows if counts[0] else None
+
+    def stops(self, states: np.ndarray, bounds: Bounds, synchronised: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        """The same from many states (L, 3, A): all stops (3, N, A) one after another, and (L,) the samples of each.
+
+        0 samples where none can be planned.
+        """
+        given, trajectory, dt = self._input, self._trajectory, bounds.params.sample_s
+        if bounds is not self._bounds:
+            self._limit(bounds)
+        given.synchronization = Synchronization.Time if synchronised else Synchronization.No
+        counts = np.zeros(len(states), int)
+        found: list[Sequence[list[float]]] = []
+        finite = np.isfinite(states).all(axis=(1, 2))
+        for k in np.flatnonzero(finite).tolist():
+            begin = states[k].tolist()
+            given.current_position, given.current_velocity, given.current_acceleration = begin
+            try:
+                planned = self._ruckig.calculate(given, trajectory) in (Result.Working, Result.Finished)
+            except RuckigError:
+                planned = False
+            if not planned:
+                continue
+            duration, at_time = trajectory.duration, trajectory.at_time
+            steps = max(1, int(np.ceil(duration / dt - 1e-9)))
+            found += [begin, *(at_time(i * dt) for i in range(1, steps)), at_time(duration)]
+            counts[k] = steps + 1
+        rows = _table(found, self._n)
+        rows[1:, counts.cumsum()[counts > 0] - 1] = 0.0  # at rest, to the last bit
+        return rows, counts
+
+    def _limit(self, bounds: Bounds) -> None:
+        acceleration = bounds.acceleration * bounds.params.stop_fraction
+        jerk = np.minimum(bounds.jerk * SAMPLED, acceleration / bounds.params.stop_jerk_s)
+        self._input.max_acceleration, self._input.max_jerk = acceleration.tolist(), jerk.tolist()
+        self._bounds = bounds
+
+
+def _table(rows: list[Sequence[list[float]]], n_joints: int) -> np.ndarray:
+    """(3, N, A) of N rows of three lists each."""
+    numbers = chain.from_iterable(chain.from_iterable(rows))
+    table = np.fromiter(numbers, float, len(rows) * 3 * n_joints).reshape(-1, 3, n_joints)
+    return np.ascontiguousarray(table.swapaxes(0, 1))

@@ -1,0 +1,131 @@
+"""Motion that ends at rest and was checked from its first instant to its last."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from wam_ros.core.types import Commanded, Reason, SafeTrajectory
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.motion.bounds import Bounds, Floor, give_way
+from wam_ros.safety.motion.clearance import Nearest, Proof, proof_of
+from wam_ros.safety.motion.motion import Motion
+from wam_ros.safety.motion.retime import describe
+from wam_ros.safety.motion.stopper import Stopper
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A proven stop and the proof that its bodies stay apart, of which it is a part."""
+
+    rows: np.ndarray  # (3, N, A) position, velocity and acceleration
+    proof: Proof | None  # None where no check looks at distances
+    first: int  # its first sample in the proof
+
+    @property
+    def nearest(self) -> Nearest:
+        """The smallest distance that was computed along it."""
+        return self.proof.nearest(self.first, self.first + self.rows.shape[1] - 1) if self.proof else Nearest()
+
+
+ENDLESS = Finding(Reason.NO_BRAKE, "no stop can be planned from this state")
+
+
+class ProvenStops:
+    """Plans stops and checks them. Not thread-safe.
+
+    Args:
+        n_joints: A.
+        checks: motion checks that a stop must pass.
+    """
+
+    def __init__(self, n_joints: int, checks: list[ModuleType]) -> None:
+        self._stopper, self._checks = Stopper(n_joints), checks
+
+    def prove_one(self, state: Commanded, bounds: Bounds, floor: Floor | None = None) -> tuple[Stop | Finding, Bounds]:
+        """A proven stop from one state, or why there is none, and the bounds that it keeps.
+
+        Args:
+            state: where the stop begins.
+            bounds: what is allowed.
+            floor: what the motion under way was allowed, if any; where nothing else does, its stop is.
+        """
+        states = np.stack((state.q, state.dq, state.ddq))[None]
+        found = self.prove(states, bounds)[0]
+        if isinstance(found, Finding) and floor is not None:
+            again = give_way(bounds, floor)
+            second = self.prove(states, again)[0]
+            if not isinstance(second, Finding):
+                return second, again
+        return found, bounds
+
+    def prove(self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None) -> list[Stop | Finding]:
+        """For each state a proven stop, or why there is none. Joints stop together where that is proven.
+
+        Args:
+            states: (L, 3, A) position, velocity and acceleration where the stops begin.
+            bounds: what is allowed.
+            parents: (L,) samples of the newest path that the states are, if they are.
+        """
+        if len(states) == 0:
+            return []
+        answers = self._try(states, bounds, True, parents)
+        again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
+        if again:
+            retry = self._try(states[again], bounds, False, None if parents is None else parents[again])
+            for k, answer in zip(again, retry, strict=True):
+                answers[k] = answer
+        return answers
+
+    def recheck(
+        self, t: SafeTrajectory, commanded: Commanded, bounds: Bounds, floor: Floor | None = None
+    ) -> Finding | None:
+        """What is wrong with a whole trajectory from `commanded`; None where it may leave as it is."""
+        names, dt = bounds.model.joint_names, bounds.params.sample_s
+        rows = np.stack((t.q, t.dq, t.ddq))
+        if t.joint_names != names or rows.shape != (3, len(t.t), len(names)) or not np.isfinite(rows).all():
+            return Finding(Reason.SCHEMA, "not a trajectory of this robot")
+        if len(t.t) < 2 or not np.allclose(t.t, np.arange(len(t.t)) * dt, rtol=0, atol=1e-9):
+            return Finding(Reason.SCHEMA, f"not sampled every {dt} s")
+        if not np.array_equal(rows[:, 0], np.stack((commanded.q, commanded.dq, commanded.ddq))):
+            return Finding(Reason.DISCONTINUITY, "does not begin in the commanded state")
+        if rows[1:, -1].any():
+            return Finding(Reason.NO_BRAKE, "does not end at rest")
+        motion = Motion(dt, t.q, t.dq, t.ddq, stopping=True)
+        found = self._refute(motion, bounds)
+        return found if floor is None or found is None else self._refute(motion, give_way(bounds, floor))
+
+    def _refute(self, motion: Motion, bounds: Bounds) -> Finding | None:
+        for check in self._checks:
+            measure = check.check(motion, bounds)
+            if measure.bad.any():
+                sample = int(measure.bad.argmax())
+                return describe(measure, sample, bounds, f"after {sample * motion.dt:.2f} s")
+        return None
+
+    def _try(
+        self, states: np.ndarray, bounds: Bounds, synchronised: bool, parents: np.ndarray | None
+    ) -> list[Stop | Finding]:
+        rows, counts = self._stopper.stops(states, bounds, synchronised)
+        ends = counts.cumsum()
+        starts, planned, dt = ends - counts, counts > 0, bounds.params.sample_s
+        if not planned.any():
+            return [ENDLESS] * len(states)
+        leaves = () if parents is None else tuple(parents[planned].tolist())
+        q, dq, ddq = rows
+        motion = Motion(dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves)
+        measures = [m for m in (c.check(motion, bounds) for c in self._checks) if m.bad.any()]
+        answers: list[Stop | Finding] = []
+        proof = proof_of(motion, bounds)
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            answer: Stop | Finding = Stop(rows[:, start:end], proof, start) if end > start else ENDLESS
+            for measure in measures:
+                bad = measure.bad[start:end]
+                if bad.any():
+                    k = int(bad.argmax())
+                    answer = describe(measure, start + k, bounds, f"{k * dt:.2f} s after it begins")
+                    break
+            answers.append(answer)
+        return answers

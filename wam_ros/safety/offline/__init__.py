@@ -1,0 +1,1 @@
+"""The filter on files, without a robot."""

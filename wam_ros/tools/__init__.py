@@ -1,0 +1,1 @@
+"""Looks at any running loop: `wam latency`, `wam bench`."""
