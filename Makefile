@@ -3,7 +3,7 @@
 ROS_DISTRO ?= jazzy
 VENV ?= $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
 BIN = $(VENV)/bin
-SOURCES = $(wildcard wam_ros test launch benchmark setup.py)
+SOURCES = $(wildcard wam_ros test launch benchmark tools setup.py)
 
 export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
@@ -20,6 +20,8 @@ test: lint  ## everything that finishes in minutes; ARGS="-k chunk", ARGS="-m lo
 lint: setup
 	@$(BIN)/ruff check $(SOURCES)
 	@$(BIN)/ruff format --check $(SOURCES)
+	@$(BIN)/mypy
+	@$(BIN)/python tools/sizes.py
 
 format: setup
 	@$(BIN)/ruff check --fix $(SOURCES)

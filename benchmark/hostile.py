@@ -12,20 +12,30 @@ from wam_ros.safety.machine.playback import sample_trajectory
 
 
 def random_pose(model: SafetyModel, rng: np.random.Generator, clear: float = 0.01) -> np.ndarray:
-    """A pose inside the margins with every pair farther apart than `clear` m beyond its clearance."""
+    """A pose inside the margins with every pair farther apart than `clear` m beyond its
+    clearance.
+    """
     low, high = np.maximum(model.limits.lower, -3), np.minimum(model.limits.upper, 3)
     while True:
         q = low + (high - low) * rng.uniform(0.03, 0.97, len(low))
         if rng.uniform() < 0.5:
             home = np.array(model.embodiment.home)
-            q = np.clip(home + rng.normal(size=len(low)) * np.where(model.sliding, 0.01, 0.4), low + 0.03, high - 0.03)
+            q = np.clip(
+                home + rng.normal(size=len(low)) * np.where(model.sliding, 0.01, 0.4),
+                low + 0.03,
+                high - 0.03,
+            )
             q = np.where(model.sliding, np.clip(q, model.limits.lower, model.limits.upper), q)
         if (model.distances(q) - np.maximum(model.pairs.clearance, 0.005)).min() > clear:
             return q
 
 
-def random_path(model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, steps: int) -> np.ndarray:
-    """(steps, A) of one of several kinds: smooth, noisy, jumping, leaving, heading somewhere or into a body."""
+def random_path(
+    model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, steps: int
+) -> np.ndarray:
+    """(steps, A) of one of several kinds: smooth, noisy, jumping, leaving, heading somewhere or
+    into a body.
+    """
     n = len(q0)
     size = np.where(model.sliding, 0.01, 0.1) * 10 ** rng.uniform(-1.5, 0.8)
     kind = rng.integers(10)
@@ -38,7 +48,9 @@ def random_path(model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, st
     if kind == 2:
         return q0 + rng.normal(size=(steps, n)) * size
     if kind == 3:
-        goal = rng.uniform(np.maximum(model.limits.lower, -3) - 0.2, np.minimum(model.limits.upper, 3) + 0.2)
+        goal = rng.uniform(
+            np.maximum(model.limits.lower, -3) - 0.2, np.minimum(model.limits.upper, 3) + 0.2
+        )
         return q0 + np.outer(np.linspace(0, 1, steps) ** 2, goal - q0) * rng.uniform(0.01, 1)
     if kind == 4:
         path = q0 + np.outer(np.arange(1, steps + 1), rng.normal(size=n) * size * 0.3)
@@ -52,7 +64,9 @@ def random_path(model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, st
     return path
 
 
-def _into_a_body(model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, steps: int) -> np.ndarray:
+def _into_a_body(
+    model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, steps: int
+) -> np.ndarray:
     """Straight and not too fast towards a pose in which bodies overlap, mostly a near one."""
     low, high = np.maximum(model.limits.lower, -3), np.minimum(model.limits.upper, 3)
     spread = rng.choice([0.3, 0.6, 1.0])
@@ -65,7 +79,9 @@ def _into_a_body(model: SafetyModel, rng: np.random.Generator, q0: np.ndarray, s
     return q0 + np.outer(np.arange(1, steps + 1), (goal - q0) / max(share.max(), 1e-9))
 
 
-def moving_states(trajectory: SafeTrajectory, rng: np.random.Generator, count: int) -> list[tuple[int, Commanded]]:
+def moving_states(
+    trajectory: SafeTrajectory, rng: np.random.Generator, count: int
+) -> list[tuple[int, Commanded]]:
     """Instants on a trajectory (ns) and the states there."""
     at = trajectory.start_ns + (rng.uniform(0, trajectory.t[-1], count) * 1e9).astype(np.int64)
     return [(int(a), sample_trajectory(trajectory, int(a))) for a in at]
@@ -75,7 +91,9 @@ def spoiled(chunk: ActionChunk, rng: np.random.Generator) -> ActionChunk:
     """The chunk as a message that must be refused, in one of many ways."""
     names, q = chunk.joint_names, chunk.positions
     holed = q.copy()
-    holed[rng.integers(len(q)), rng.integers(len(names))] = rng.choice([np.nan, np.inf, -np.inf, 1e300])
+    holed[rng.integers(len(q)), rng.integers(len(names))] = rng.choice(
+        [np.nan, np.inf, -np.inf, 1e300]
+    )
     silent = q.copy()
     silent[rng.integers(len(q))] = 0.0
     changes: list[dict[str, object]] = [

@@ -1,8 +1,9 @@
-"""What the loop costs without its model: camera stamp -> safe trajectory, frames delivered, and the bridge's period.
+"""What the loop costs without its model: camera stamp -> safe trajectory, frames delivered, and the
+bridge's period.
 
-Two runs, each with the real camera_node, safety_node and bridge_node in processes of their own and in the place of
-inference_node one that reads the observation and knows its answer: first with two VGA cameras and an exact robot, then
-with the simulated arm.
+Two runs, each with the real camera_node, safety_node and bridge_node in processes of their own and
+in the place of inference_node one that reads the observation and knows its answer: first with two
+VGA cameras and an exact robot, then with the simulated arm.
 
     python benchmark/pipeline.py --seconds 20
 """
@@ -38,14 +39,17 @@ from wam_ros.demo.supervisor import Command, Supervisor
 from wam_ros.tools.latency import Feed, print_summary
 
 HEIGHT, WIDTH, JOINTS_HZ, BRIDGE_HZ = 480, 640, 100.0, 250.0
-CAMERA_HZ = 29.97  # as cameras keep 30: in step with the joint states and the bridge, a run would see one phase only
+# as cameras keep 30: in step with the joint states and the bridge, a run would see one phase only
+CAMERA_HZ = 29.97
 READY_S = 60.0
 CDR_HEADER = 4  # bytes before the first field of a serialised message, here the stamp
 SWAY, SWAY_HZ = 0.08, 0.15  # rad, 1/s: what the chunks make the arm do
 
 
 def run_drivers(seconds: float) -> None:
-    """Two VGA cameras and a robot that does at once what its controller says, until `seconds` have passed."""
+    """Two VGA cameras and a robot that does at once what its controller says, until `seconds` have
+    passed.
+    """
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
     from rclpy.node import Node
@@ -68,8 +72,15 @@ def run_drivers(seconds: float) -> None:
     ControllerServer(node, "joint_trajectory", controller, now_ns)
     joints = node.create_publisher(JointStateMsg, "joint_states", qos.JOINTS)
     noise = np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
-    image = Image(height=HEIGHT, width=WIDTH, encoding="rgb8", step=3 * WIDTH, data=array.array("B", noise.tobytes()))
-    wire = bytearray(serialize_message(image))  # a driver is no Python program: it does not take 1 ms to serialise
+    image = Image(
+        height=HEIGHT,
+        width=WIDTH,
+        encoding="rgb8",
+        step=3 * WIDTH,
+        data=array.array("B", noise.tobytes()),
+    )
+    # a driver is no Python program: it does not take 1 ms to serialise
+    wire = bytearray(serialize_message(image))
     cameras = [node.create_publisher(Image, c.image_topic, qos.IMAGE) for c in robot.cameras]
 
     def see() -> None:
@@ -81,7 +92,11 @@ def run_drivers(seconds: float) -> None:
     def feel() -> None:
         t = now_ns()
         q, dq, _ = controller.sample(t)
-        joints.publish(convert.joint_state_to_msg(JointState(t, robot.joint_names, q, dq, np.full(len(q), np.nan))))
+        joints.publish(
+            convert.joint_state_to_msg(
+                JointState(t, robot.joint_names, q, dq, np.full(len(q), np.nan))
+            )
+        )
 
     due = [[time.monotonic(), 1 / CAMERA_HZ, see], [time.monotonic(), 1 / JOINTS_HZ, feel]]
     end = time.monotonic() + seconds
@@ -116,7 +131,9 @@ def run_answers(seconds: float, embodiment: str, chunk_hz: float) -> None:
         if asked and observation.stamp_ns - asked[-1].stamp_ns < NS / chunk_hz * 3 / 4:
             return
         asked[1:] = [observation]
-        chunks.publish(convert.chunk_to_msg(sway(robot, next(numbers), asked[0], observation, session)))
+        chunks.publish(
+            convert.chunk_to_msg(sway(robot, next(numbers), asked[0], observation, session))
+        )
 
     node.create_subscription(ObservationMsg, "observation", on_observation, qos.OBSERVATION)
     end = time.monotonic() + seconds
@@ -124,10 +141,19 @@ def run_answers(seconds: float, embodiment: str, chunk_hz: float) -> None:
         executor.spin_once(timeout_sec=0.1)
 
 
-def sway(robot: Embodiment, seq: int, first: Observation, observation: Observation, session: bytes) -> ActionChunk:
-    """Part of one endless calm motion about where the arm first stood: every chunk continues the one before."""
+def sway(
+    robot: Embodiment, seq: int, first: Observation, observation: Observation, session: bytes
+) -> ActionChunk:
+    """Part of one endless calm motion about where the arm first stood: every chunk continues the
+    one before.
+    """
     since_s = (observation.stamp_ns - first.stamp_ns) / NS
-    phase = 2 * np.pi * SWAY_HZ * (since_s + np.arange(1, robot.action_horizon + 1) * robot.step_period_s)
+    phase = (
+        2
+        * np.pi
+        * SWAY_HZ
+        * (since_s + np.arange(1, robot.action_horizon + 1) * robot.step_period_s)
+    )
     arm = np.array([name not in robot.gripper_joints for name in robot.joint_names])
     q = first.joints.positions + SWAY * np.sin(phase)[:, None] * arm
     return ActionChunk(
@@ -163,7 +189,9 @@ class Loop:
             "safety_report": self._on_report,
         }
         self.link = Link("pipeline", handlers, domain_id)
-        self.link.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self.link.node.create_subscription(
+            DiagnosticArray, "/diagnostics", self._on_diagnostics, 10
+        )
         self.bridge: dict[str, str] = {}
         self.said = ""
         self.clear()
@@ -192,9 +220,15 @@ class Loop:
         self.feed.safe(header, published_ns)
 
     def to_safe_ms(self) -> list[float]:
-        """Camera stamp to safe trajectory, of each chunk; messages of different topics come in any order."""
-        asked = ((safe_ns, self._observation_ns.get(seq, 0)) for seq, safe_ns in self._safe_ns.items())
-        return [(safe_ns - self._camera_ns[ns]) / 1e6 for safe_ns, ns in asked if ns in self._camera_ns]
+        """Camera stamp to safe trajectory, of each chunk; messages of different topics come in any
+        order.
+        """
+        asked = (
+            (safe_ns, self._observation_ns.get(seq, 0)) for seq, safe_ns in self._safe_ns.items()
+        )
+        return [
+            (safe_ns - self._camera_ns[ns]) / 1e6 for safe_ns, ns in asked if ns in self._camera_ns
+        ]
 
     def _on_report(self, report: SafetyReport, published_ns: int) -> None:
         self.said = report.sentence
@@ -217,7 +251,10 @@ class Loop:
 def embodiment_file(folder: Path, rate_hz: float) -> Path:
     """The Panda with as many observations per second as the cameras give frames."""
     text = (share_dir() / "config" / "embodiments" / "panda.yaml").read_text(encoding="utf-8")
-    lines = [f"frame_rate_hz: {rate_hz}" if line.startswith("frame_rate_hz:") else line for line in text.splitlines()]
+    lines = [
+        f"frame_rate_hz: {rate_hz}" if line.startswith("frame_rate_hz:") else line
+        for line in text.splitlines()
+    ]
     file = folder / "panda_fast.yaml"
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return file
@@ -232,14 +269,24 @@ def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dic
     robot = str(embodiment_file(folder, CAMERA_HZ)) if name == "vga" else "panda"
     nodes: dict[str, dict[str, Any]] = {
         "camera_node": {},
-        "safety_node": {"arm_on_start": True, "joint_timeout_s": 2.0},  # a robot on this machine may be late
+        # a robot on this machine may be late
+        "safety_node": {"arm_on_start": True, "joint_timeout_s": 2.0},
         "bridge_node": {"rate_hz": BRIDGE_HZ},
     }
     if name == "sim":
         nodes = {"sim_node": {}, **nodes}
     commands = [node_command(node, {"embodiment": robot, **own}) for node, own in nodes.items()]
     longest = str(seconds + READY_S + 60)
-    answers = (sys.executable, __file__, "--answers", longest, "--embodiment", robot, "--chunk-hz", str(chunk_hz))
+    answers = (
+        sys.executable,
+        __file__,
+        "--answers",
+        longest,
+        "--embodiment",
+        robot,
+        "--chunk-hz",
+        str(chunk_hz),
+    )
     commands.append(Command("answers", answers))
     if name == "vga":
         commands.insert(0, Command("drivers", (sys.executable, __file__, "--drivers", longest)))
@@ -250,18 +297,31 @@ def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dic
         if not loop.spin(READY_S, lambda: len(loop.to_safe_ms()) > 10):
             dead = [d.cause for d in supervisor.deaths()]
             raise SystemExit(
-                f"{name}: no safe trajectories after {READY_S:.0f} s ({dead or loop.said}); logs in {folder}"
+                f"{name}: no safe trajectories after {READY_S:.0f} s ({dead or loop.said}); logs "
+                f"in {folder}"
             )
         loop.feed.trace = loop.feed.trace.__class__()
         loop.clear()
         before = {c.name: cpu_s(supervisor.pid(c.name)) for c in commands}
         loop.spin(seconds)
-        load = {c.name: (cpu_s(supervisor.pid(c.name)) - before[c.name]) / seconds for c in commands}
-        console.print(f"[bold]{name}[/]: {len(loop.to_safe_ms())} chunks answered, logs in {folder}", highlight=False)
-        console.print("processor: " + ", ".join(f"{k} {v:.0%}" for k, v in load.items()), highlight=False)
+        load = {
+            c.name: (cpu_s(supervisor.pid(c.name)) - before[c.name]) / seconds for c in commands
+        }
+        console.print(
+            f"[bold]{name}[/]: {len(loop.to_safe_ms())} chunks answered, logs in {folder}",
+            highlight=False,
+        )
+        console.print(
+            "processor: " + ", ".join(f"{k} {v:.0%}" for k, v in load.items()), highlight=False
+        )
         stages = loop.feed.trace.summary() | {"of which the filter": percentiles_ms(loop.filter_ms)}
         print_summary(stages, console)
-        return {"figures": figures(name, loop), "stages": stages, "processor": load, "bridge": loop.bridge}
+        return {
+            "figures": figures(name, loop),
+            "stages": stages,
+            "processor": load,
+            "bridge": loop.bridge,
+        }
     finally:
         supervisor.stop()
 
@@ -274,7 +334,9 @@ def cpu_s(pid: int) -> float:
 
 def figures(name: str, loop: Loop) -> dict[str, Any]:
     """The numbers that have goals."""
-    found: dict[str, Any] = {"bridge period error p99 ms": float(loop.bridge.get("period_error_p99_ms", "nan"))}
+    found: dict[str, Any] = {
+        "bridge period error p99 ms": float(loop.bridge.get("period_error_p99_ms", "nan"))
+    }
     if name == "vga":
         p50, p99 = np.percentile(loop.to_safe_ms(), [50, 99])
         sent = 2 * (1 + round((loop.stamps[-1] - loop.stamps[0]) / NS * CAMERA_HZ))
@@ -295,7 +357,9 @@ GOALS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=float, default=20.0, help="length of each run")
     parser.add_argument("--chunk-hz", type=float, default=10.0, help="chunks per second")
     parser.add_argument("--run", choices=("vga", "sim", "both"), default="both")
@@ -317,8 +381,16 @@ def main() -> None:
     results = {name: measure(name, args.seconds, args.chunk_hz, console) for name in runs}
     show(results, console)
     if args.json:
-        setting = {"seconds": args.seconds, "chunk_hz": args.chunk_hz, "cpus": os.cpu_count(), "load": os.getloadavg()}
-        goals = {figure: f"{'>=' if at_least else '<='} {goal:g}" for figure, (goal, at_least) in GOALS.items()}
+        setting = {
+            "seconds": args.seconds,
+            "chunk_hz": args.chunk_hz,
+            "cpus": os.cpu_count(),
+            "load": os.getloadavg(),
+        }
+        goals = {
+            figure: f"{'>=' if at_least else '<='} {goal:g}"
+            for figure, (goal, at_least) in GOALS.items()
+        }
         text = json.dumps({"setting": setting, "goals": goals, "runs": results}, indent=1)
         Path(args.json).write_text(text + "\n", encoding="utf-8")
 

@@ -13,7 +13,8 @@ FINER = 10
 SHARES = np.linspace(0.0, 1.0, FINER + 1)
 TOLERANCE = 1e-5  # share of a limit
 _MONOMIALS = np.vander(SHARES, 6, increasing=True)
-_SLOPE = np.diag(np.arange(1.0, 6.0), 1)  # coefficients of a polynomial -> of its derivative, lowest power first
+# coefficients of a polynomial -> of its derivative, lowest power first
+_SLOPE = np.diag(np.arange(1.0, 6.0), 1)
 
 
 def _rows_at(u: float) -> list[np.ndarray]:
@@ -25,11 +26,14 @@ _FROM_ENDS = np.linalg.inv(np.array(_rows_at(0.0) + _rows_at(1.0)))
 
 
 def fine(trajectory: SafeTrajectory) -> tuple[np.ndarray, ...]:
-    """q, dq, ddq, dddq (M, A) of the quintic interpolation, both ends of each interval and FINER - 1 between them."""
+    """q, dq, ddq, dddq (M, A) of the quintic interpolation, both ends of each interval and FINER -
+    1 between them.
+    """
     h = np.diff(trajectory.t)[:, None]
     derivatives = (trajectory.q, trajectory.dq * _one(h), trajectory.ddq * _one(h) ** 2)
     ends = np.stack([d[:-1] for d in derivatives] + [d[1:] for d in derivatives])
-    coefficients = np.tensordot(_FROM_ENDS, ends, axes=1)  # (6, N - 1, A), in shares of the interval
+    # (6, N - 1, A), in shares of the interval
+    coefficients = np.tensordot(_FROM_ENDS, ends, axes=1)
     out = []
     for order in range(4):
         values = np.tensordot(_MONOMIALS, coefficients, axes=1) / h[None] ** order
@@ -46,7 +50,11 @@ def _one(h: np.ndarray) -> float:
 
 
 def offences(
-    model: SafetyModel, params: SafetyParams, trajectory: SafeTrajectory, start: Commanded, distances: bool = True
+    model: SafetyModel,
+    params: SafetyParams,
+    trajectory: SafeTrajectory,
+    start: Commanded,
+    distances: bool = True,
 ) -> list[str]:
     """What is wrong with a trajectory; empty when it may leave."""
     bad = []
@@ -55,16 +63,26 @@ def offences(
     if np.any(trajectory.dq[-1] != 0) or np.any(trajectory.ddq[-1] != 0):
         bad.append("does not end at rest")
     for name, found, wanted in zip(
-        ("q", "dq", "ddq"), (trajectory.q, trajectory.dq, trajectory.ddq), start_rows(start), strict=True
+        ("q", "dq", "ddq"),
+        (trajectory.q, trajectory.dq, trajectory.ddq),
+        start_rows(start),
+        strict=True,
     ):
         if not np.array_equal(found[0], wanted):
             bad.append(f"{name} does not begin in the commanded state")
     q, dq, ddq, dddq = fine(trajectory)
     limits = model.limits
     margin = np.where(model.sliding, params.position_margin_m, params.position_margin_rad)
-    low, high = np.minimum(limits.lower + margin, start.q), np.maximum(limits.upper - margin, start.q)
+    low, high = (
+        np.minimum(limits.lower + margin, start.q),
+        np.maximum(limits.upper - margin, start.q),
+    )
     worst = np.max(np.maximum(low - q, q - high), axis=0)
-    bad += [f"{n} leaves its range by {w:.2e}" for n, w in zip(model.joint_names, worst, strict=True) if w > 1e-8]
+    bad += [
+        f"{n} leaves its range by {w:.2e}"
+        for n, w in zip(model.joint_names, worst, strict=True)
+        if w > 1e-8
+    ]
     for name, value, allowed in (
         ("velocity", dq, limits.velocity * params.velocity_fraction),
         ("acceleration", ddq, limits.acceleration * params.acceleration_fraction),
@@ -93,7 +111,9 @@ def start_rows(start: Commanded) -> tuple[np.ndarray, ...]:
     return start.q, start.dq, start.ddq
 
 
-def too_near(model: SafetyModel, params: SafetyParams, q: np.ndarray, q0: np.ndarray, every: int = 1) -> list[str]:
+def too_near(
+    model: SafetyModel, params: SafetyParams, q: np.ndarray, q0: np.ndarray, every: int = 1
+) -> list[str]:
     """Pairs that come nearer than their clearance, or nearer than at a start that was inside it."""
     wanted = np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m)
     wanted = np.minimum(wanted, np.maximum(model.distances(q0) - 2e-4, 0.0))
@@ -107,12 +127,17 @@ def too_near(model: SafetyModel, params: SafetyParams, q: np.ndarray, q0: np.nda
 
 
 def _torque(model: SafetyModel, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-    """(N, A) by M(q) ddq + C dq + g + damping: by the mass matrix instead of the recursion the filter uses."""
+    """(N, A) by M(q) ddq + C dq + g + damping: by the mass matrix instead of the recursion the
+    filter uses.
+    """
     full, v, a = model.full_q(q), model.full_v(dq), model.full_v(ddq)
     data, tau = model.pin.createData(), model.damping * v
     for k in range(len(q)):
         upper = np.triu(pin.crba(model.pin, data, full[k]))
         tau[k] += (
-            upper @ a[k] + a[k] @ upper - upper.diagonal() * a[k] + pin.nonLinearEffects(model.pin, data, full[k], v[k])
+            upper @ a[k]
+            + a[k] @ upper
+            - upper.diagonal() * a[k]
+            + pin.nonLinearEffects(model.pin, data, full[k], v[k])
         )
     return tau @ model._spread

@@ -1,19 +1,22 @@
-"""What the safety filter costs per chunk, per check, and beside the bare library calls of the same work.
+"""What the safety filter costs per chunk, per check, and beside the bare library calls of the same
+work.
 
     python -m benchmark.safety --json safety.json
 
 Two sets of bare pinocchio and coal calls stand beside it, with nothing around them:
 
-- made: those that the filter itself made for the chunk (inverse dynamics, mass matrices, kinematics, distances),
-  recorded with their arguments and replayed. They are few: a bound on how far links move spares most distances.
-- sampled: inverse dynamics, kinematics and the distances of all pairs at every sample of the trajectory that is
-  emitted, as a filter without such bounds has to. It proves less: nothing between samples, and one stop, not one for
-  every step.
+- made: those that the filter itself made for the chunk (inverse dynamics, mass matrices,
+  kinematics, distances), recorded with their arguments and replayed. They are few: a bound on how
+  far links move spares most distances.
+- sampled: inverse dynamics, kinematics and the distances of all pairs at every sample of the
+  trajectory that is emitted, as a filter without such bounds has to. It proves less: nothing
+  between samples, and one stop, not one for every step.
 
-The path, its limits and the planning of stops are in neither. Times are of the processor, so that what else the machine
-does is not counted; `--wall` is the clock on the wall. The robots come as capsules and boxes; as hulls they are convex
-hulls of points on these, as meshes triangles of those hulls. The filter takes the hull of a mesh when it is loaded, so
-its meshes cost what hulls do; the last kind shows what they would cost if they were kept.
+The path, its limits and the planning of stops are in neither. Times are of the processor, so that
+what else the machine does is not counted; `--wall` is the clock on the wall. The robots come as
+capsules and boxes; as hulls they are convex hulls of points on these, as meshes triangles of those
+hulls. The filter takes the hull of a mesh when it is loaded, so its meshes cost what hulls do; the
+last kind shows what they would cost if they were kept.
 """
 
 from __future__ import annotations
@@ -53,8 +56,14 @@ RECORDED = (
     "updateFramePlacement",
     "getFrameVelocity",
 )
-SETTINGS = (("panda", 24, 0.066), ("panda", 48, 0.033), ("ur5e", 24, 0.066), ("bimanual", 24, 0.066))
-BODIES = {"capsules": ("none", "boxes", "points"), "hulls": ("boxes",), "meshes": ("boxes",)}  # and among what
+SETTINGS = (
+    ("panda", 24, 0.066),
+    ("panda", 48, 0.033),
+    ("ur5e", 24, 0.066),
+    ("bimanual", 24, 0.066),
+)
+# and among what
+BODIES = {"capsules": ("none", "boxes", "points"), "hulls": ("boxes",), "meshes": ("boxes",)}
 clock = time.process_time
 
 
@@ -73,7 +82,11 @@ def smooth_chunk(model: SafetyModel, steps: int, period: float, seed: int) -> Ac
     rng, home = np.random.default_rng(seed), np.array(model.embodiment.home)
     t = np.arange(1, steps + 1)[:, None] * period
     size = np.where(model.gripper, 0.0, 0.2)
-    q = home + size * np.sin(t * rng.uniform(0.5, 1.2, len(home))) + rng.normal(size=(steps, len(home))) * size * 0.005
+    q = (
+        home
+        + size * np.sin(t * rng.uniform(0.5, 1.2, len(home)))
+        + rng.normal(size=(steps, len(home))) * size * 0.005
+    )
     return ActionChunk(START - round(1.2 * period * 1e9), round(period * 1e9), model.joint_names, q)
 
 
@@ -93,13 +106,17 @@ def add_obstacles(model: SafetyModel, kind: str, count: int = 10) -> None:
 
 
 def remake(model: SafetyModel, bodies: str, points: int = 120) -> None:
-    """Replace the robot's capsules and boxes by hulls of points on them, or by meshes of the triangles of those."""
+    """Replace the robot's capsules and boxes by hulls of points on them, or by meshes of the
+    triangles of those.
+    """
     turns = np.random.default_rng(0).normal(size=(points, 3))
     turns /= np.linalg.norm(turns, axis=1)[:, None]
     for body in model._robot_bodies if bodies != "capsules" else []:
         shape = body.geometry
         if isinstance(shape, coal.Capsule):
-            surface = turns * shape.radius + np.sign(turns[:, 2:]) * np.array([0, 0, shape.halfLength])
+            surface = turns * shape.radius + np.sign(turns[:, 2:]) * np.array(
+                [0, 0, shape.halfLength]
+            )
         elif isinstance(shape, coal.Box):
             surface = np.array(np.meshgrid(*([-1, 1],) * 3)).reshape(3, -1).T * shape.halfSide
         else:
@@ -161,7 +178,9 @@ def sampled(model: SafetyModel, t: SafeTrajectory) -> float:
     return float(times_ms(calls, ())[0])
 
 
-def measure(name: str, steps: int, period: float, bodies: str, obstacles: str, repeats: int) -> dict[str, Any]:
+def measure(
+    name: str, steps: int, period: float, bodies: str, obstacles: str, repeats: int
+) -> dict[str, Any]:
     """Figures of one setting, the checks one by one for hulls; times in ms."""
     model = load_safety_model(load_embodiment(name))
     remake(model, bodies)
@@ -177,7 +196,10 @@ def measure(name: str, steps: int, period: float, bodies: str, obstacles: str, r
             safety.filter(*row)
         made.append(times_ms(replay, (calls,))[0])
     emitted = [v.trajectory for v in verdicts if v.trajectory is not None]
-    all_pairs = [sampled(model, t) for t in emitted[: 2 if bodies == "meshes" or obstacles == "points" else 10]]
+    all_pairs = [
+        sampled(model, t)
+        for t in emitted[: 2 if bodies == "meshes" or obstacles == "points" else 10]
+    ]
     return {
         "embodiment": name,
         "steps": steps,
@@ -199,8 +221,10 @@ def show(found: dict[str, Any]) -> None:
     p50, p99, few, many = (found[f"{key}_ms"] for key in ("p50", "p99", "made", "sampled"))
     counts = " ".join(f"{k}:{v}" for k, v in found["decisions"].items())
     print(
-        f"{found['embodiment']:9s} {found['steps']}x{found['joints']:<3d} {found['bodies']:8s} {found['obstacles']:6s}"
-        f" {found['pairs']:4d} pairs  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {p50 / few:5.1f} x made {few:6.2f} ms"
+        f"{found['embodiment']:9s} {found['steps']}x{found['joints']:<3d} {found['bodies']:8s} "
+        f"{found['obstacles']:6s}"
+        f" {found['pairs']:4d} pairs  p50 {p50:6.2f} ms  p99 {p99:6.2f} ms  {p50 / few:5.1f} x "
+        f"made {few:6.2f} ms"
         f"  {p50 / many:5.2f} x sampled {many:7.1f} ms  {counts}",
         flush=True,
     )
@@ -209,7 +233,9 @@ def show(found: dict[str, Any]) -> None:
 
 
 def checks_ms(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> dict[str, float]:
-    """What each check costs for one trajectory, in the order of the filter: what one works out, the next ones find."""
+    """What each check costs for one trajectory, in the order of the filter: what one works out, the
+    next ones find.
+    """
     checks, took = load_checks("motion"), []
     bounds = make_bounds(safety.model, safety.params, Commanded(t.q[0], t.dq[0], t.ddq[0]))
     for _ in range(repeats):
@@ -222,11 +248,19 @@ def checks_ms(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> dic
 def main() -> None:
     """Measure every setting that is asked for."""
     global clock
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--embodiment", choices=sorted({name for name, *_ in SETTINGS}), help="only this one")
-    parser.add_argument("--bodies", nargs="+", choices=BODIES, default=list(BODIES), help="only these")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--embodiment", choices=sorted({name for name, *_ in SETTINGS}), help="only this one"
+    )
+    parser.add_argument(
+        "--bodies", nargs="+", choices=BODIES, default=list(BODIES), help="only these"
+    )
     parser.add_argument("--repeats", type=int, default=200, help="chunks of each setting")
-    parser.add_argument("--wall", action="store_true", help="time on the wall instead of the processor's")
+    parser.add_argument(
+        "--wall", action="store_true", help="time on the wall instead of the processor's"
+    )
     parser.add_argument("--json", type=Path, help="file for the figures")
     args = parser.parse_args()
     if args.repeats < 1:

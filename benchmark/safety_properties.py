@@ -1,7 +1,8 @@
 """Random and hostile chunks against the filter on every robot; a second engine judges what leaves.
 
-`python -m benchmark.safety_properties --chunks 1000000 --jobs 8` writes what ran and what was violated as JSON. It can
-be interrupted: the same command goes on where it was, as long as the filter and the robots are the same.
+`python -m benchmark.safety_properties --chunks 1000000 --jobs 8` writes what ran and what was
+violated as JSON. It can be interrupted: the same command goes on where it was, as long as the
+filter and the robots are the same.
 """
 
 from __future__ import annotations
@@ -75,16 +76,24 @@ class Tally:
 
 
 class Robot:
-    """A robot, its filters with ordinary and with narrow parameters, and the engine that judges them."""
+    """A robot, its filters with ordinary and with narrow parameters, and the engine that judges
+    them.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.model: SafetyModel = load_safety_model(load_embodiment(name))
         self.engine = SecondEngine(self.model)
         home = np.array(self.model.embodiment.home)
-        tools = [self.model.tool_motion(home[None], 0 * home[None], k)[0][0] for k in range(len(self.model.tools))]
+        tools = [
+            self.model.tool_motion(home[None], 0 * home[None], k)[0][0]
+            for k in range(len(self.model.tools))
+        ]
         low, high = np.min(tools, axis=0) - 0.15, np.max(tools, axis=0) + 0.15
-        hold = np.abs(self.model.torque(home[None], 0 * home[None], 0 * home[None]))[0] / self.model.limits.effort
+        hold = (
+            np.abs(self.model.torque(home[None], 0 * home[None], 0 * home[None]))[0]
+            / self.model.limits.effort
+        )
         narrow = SafetyParams(
             workspace=(*low, *high),
             planes=(0.3, 0.1, 1.0, float(low[2])),
@@ -101,9 +110,14 @@ class Robot:
         q0 = random_pose(self.model, rng, clear=10 ** rng.uniform(-3.3, -2.05))
         state, at_ns, floor = Commanded(q0, 0 * q0, 0 * q0), START, None
         if rng.uniform() < 0.1:
-            state = Commanded(q0, rng.normal(size=len(q0)) * used.model.limits.velocity * 0.4, 0 * q0)
+            state = Commanded(
+                q0, rng.normal(size=len(q0)) * used.model.limits.velocity * 0.4, 0 * q0
+            )
         for _ in range(HOPS):
-            n, period = int(rng.choice([1, 2, 8, 8, 24])), float(rng.choice([0.02, 0.066, 0.1, 0.1, 0.25]))
+            n, period = (
+                int(rng.choice([1, 2, 8, 8, 24])),
+                float(rng.choice([0.02, 0.066, 0.1, 0.1, 0.25])),
+            )
             path = random_path(self.model, rng, state.q, n)
             age = rng.uniform(-0.05, rng.choice([period, n * period * 0.9]))
             anchor = at_ns - round(age * 1e9)
@@ -111,7 +125,17 @@ class Robot:
             bad = rng.uniform() < 0.05
             chunk = spoiled(chunk, rng) if bad else chunk
             verdict = used.filter(chunk, state, at_ns, floor=floor)
-            yield used, Case(chunk, state, at_ns, floor, verdict, bad)
+            yield (
+                used,
+                Case(
+                    chunk=chunk,
+                    start=state,
+                    start_ns=at_ns,
+                    floor=floor,
+                    verdict=verdict,
+                    spoiled=bad,
+                ),
+            )
             if verdict.trajectory is None:
                 return
             floor = verdict.floor
@@ -131,7 +155,12 @@ class Robot:
             return bad
         bad += offences(self.model, used.params, t, case.start, distances=False)
         tau = self.engine.torque(t.q, t.dq, t.ddq)
-        bad += beyond(self.model, "effort (second engine)", tau, self.model.limits.effort * used.params.torque_fraction)
+        bad += beyond(
+            self.model,
+            "effort (second engine)",
+            tau,
+            self.model.limits.effort * used.params.torque_fraction,
+        )
         near = self.engine.too_near(t, used.params)
         if near and not self._began_inside(case, used.params):
             bad.append(f"too near (second engine): {near}")
@@ -149,25 +178,41 @@ class Robot:
         if t is not None:
             q, dq, ddq, _ = fine(t)
             allowed = model.limits.effort * used.params.torque_fraction
-            bad += beyond(model, "effort between samples (second engine)", self.engine.torque(q, dq, ddq), allowed)
+            bad += beyond(
+                model,
+                "effort between samples (second engine)",
+                self.engine.torque(q, dq, ddq),
+                allowed,
+            )
         order = rng.permutation(len(model.joint_names))
         names = tuple(model.joint_names[k] for k in order)
-        shuffled = dataclasses.replace(case.chunk, joint_names=names, positions=case.chunk.positions[:, order])
+        shuffled = dataclasses.replace(
+            case.chunk, joint_names=names, positions=case.chunk.positions[:, order]
+        )
         other = used.filter(shuffled, case.start, case.start_ns, floor=case.floor)
         if not _same(case.verdict, other):
             bad.append("another order of the joints gives another answer")
         kept = [n for n in CHECKS if n not in REFUSING or rng.uniform() < 0.5]
         fewer = SafetyFilter(model, used.params, tuple(kept))
-        if fewer.filter(case.chunk, case.start, case.start_ns, floor=case.floor).decision > case.verdict.decision:
+        if (
+            fewer.filter(case.chunk, case.start, case.start_ns, floor=case.floor).decision
+            > case.verdict.decision
+        ):
             bad.append(f"without {sorted(set(CHECKS) - set(kept))} the answer is more severe")
         return bad
 
     def _began_inside(self, case: Case, params: SafetyParams) -> bool:
-        wanted = np.where(self.model.pairs.world, self.model.pairs.clearance, params.self_clearance_m)
+        wanted = np.where(
+            self.model.pairs.world, self.model.pairs.clearance, params.self_clearance_m
+        )
         return bool((self.model.distances(case.start.q) < wanted).any())
 
-    def _tool_faults(self, t: SafeTrajectory, floor: Floor | None, params: SafetyParams) -> list[str]:
-        """Tool outside its box or plane, or too fast, unless it or the motion before it began so."""
+    def _tool_faults(
+        self, t: SafeTrajectory, floor: Floor | None, params: SafetyParams
+    ) -> list[str]:
+        """Tool outside its box or plane, or too fast, unless it or the motion before it began
+        so.
+        """
         bad = []
         low, high = np.array(params.workspace[:3]), np.array(params.workspace[3:6])
         normal = np.array(params.planes[:3])
@@ -181,7 +226,9 @@ class Robot:
                 bad.append(f"tool {tool} is {out.max():.5f} m outside, began {out[0]:.5f} m")
             speed = np.linalg.norm(rate, axis=1)
             if speed.max() > max(params.tcp_speed, speed[0]) * (1 + 1e-3):
-                bad.append(f"tool {tool} moves at {speed.max():.4f} m/s, allowed {params.tcp_speed} m/s")
+                bad.append(
+                    f"tool {tool} moves at {speed.max():.4f} m/s, allowed {params.tcp_speed} m/s"
+                )
         return bad
 
 
@@ -190,7 +237,10 @@ def _same(a: Verdict, b: Verdict) -> bool:
         return False
     if a.trajectory is None or b.trajectory is None:
         return a.trajectory is b.trajectory
-    return all(np.array_equal(getattr(a.trajectory, k), getattr(b.trajectory, k)) for k in ("t", "q", "dq", "ddq"))
+    return all(
+        np.array_equal(getattr(a.trajectory, k), getattr(b.trajectory, k))
+        for k in ("t", "q", "dq", "ddq")
+    )
 
 
 def attack(robot: Robot, seeds: range) -> Tally:
@@ -235,7 +285,11 @@ def run(args: argparse.Namespace, tallies: dict[str, Tally], save: Callable[[], 
             left = [name for name in args.robots if tallies[name].chunks < share]
             if not left:
                 break
-            tasks = [(name, args.seed + UNIT * (tallies[name].units + k)) for name in left for k in range(args.jobs)]
+            tasks = [
+                (name, args.seed + UNIT * (tallies[name].units + k))
+                for name in left
+                for k in range(args.jobs)
+            ]
             for (name, _), part in zip(tasks, pool.imap(run_unit, tasks), strict=True):
                 tallies[name].add(part)
                 words = f"{name} {len(tallies[name].violations)} bad"
@@ -245,14 +299,26 @@ def run(args: argparse.Namespace, tallies: dict[str, Tally], save: Callable[[], 
 
 def main() -> None:
     """Run all robots, or go on with them; write the result after every round."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--chunks", type=int, default=1_000_000, help="of all robots together")
-    parser.add_argument("--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS, help="default all of them")
+    parser.add_argument(
+        "--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS, help="default all of them"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the first chain")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="stop after this long; run again to go on")
     parser.add_argument(
-        "--json", type=Path, default=Path("safety_properties.json"), help="results, default %(default)s"
+        "--seconds",
+        type=float,
+        default=float("inf"),
+        help="stop after this long; run again to go on",
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("safety_properties.json"),
+        help="results, default %(default)s",
     )
     args = parser.parse_args()
     code = digest()
@@ -261,12 +327,17 @@ def main() -> None:
     def save() -> None:
         robots = {name: dataclasses.asdict(t) for name, t in tallies.items()}
         half = args.json.with_suffix(".part")  # so that whoever kills it leaves a whole file
-        half.write_text(json.dumps({"digest": code, "seed": args.seed, "robots": robots}, indent=1) + "\n")
+        half.write_text(
+            json.dumps({"digest": code, "seed": args.seed, "robots": robots}, indent=1) + "\n"
+        )
         half.replace(args.json)
 
     run(args, tallies, save)
     for name, t in tallies.items():
-        print(f"{name}: {t.chunks} chunks in {t.seconds:.0f} s, {len(t.violations)} violations, {t.decisions}")
+        print(
+            f"{name}: {t.chunks} chunks in {t.seconds:.0f} s, {len(t.violations)} violations, "
+            f"{t.decisions}"
+        )
 
 
 def _read(path: Path, code: str, seed: int) -> dict[str, Tally]:

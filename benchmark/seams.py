@@ -1,12 +1,14 @@
-"""What happens where one chunk follows another, by inference delay and chunking mode, on the same observations.
+"""What happens where one chunk follows another, by inference delay and chunking mode, on the same
+observations.
 
     python -m benchmark.seams --plot docs/seams.png --json docs/results/seams.json
 
-Two things are measured at every seam. *Wanted*: how far the new plan is from the one under way at the instant from
-which it is followed; the arm would jump by that without joining. *Commanded*: what is left of it for a controller
-behind safety filter and gate, tick by tick (`benchmark/ticks.py`), and the largest acceleration that joining needed.
-Frames are those of the step that has been executed, so an arm that stands and thinks goes on seeing the same; joints
-are where the plan has brought them.
+Two things are measured at every seam. *Wanted*: how far the new plan is from the one under way at
+the instant from which it is followed; the arm would jump by that without joining. *Commanded*: what
+is left of it for a controller behind safety filter and gate, tick by tick (`benchmark/ticks.py`),
+and the largest acceleration that joining needed. Frames are those of the step that has been
+executed, so an arm that stands and thinks goes on seeing the same; joints are where the plan has
+brought them.
 """
 
 from __future__ import annotations
@@ -54,7 +56,8 @@ class Seams:
 
     wanted: list[np.ndarray] = field(default_factory=list)
     ticks: dict[str, list[np.ndarray]] = field(default_factory=lambda: {p: [] for p in POINTS})
-    acceleration: list[float] = field(default_factory=list)  # largest within half a second of each seam
+    # largest within half a second of each seam
+    acceleration: list[float] = field(default_factory=list)
     decisions: dict[str, int] = field(default_factory=dict)
     timing: str = ""
 
@@ -63,14 +66,19 @@ class Seams:
         self.decisions[what] = self.decisions.get(what, 0) + 1
 
     def figures(self) -> dict:
-        """Largest and median wanted jump, largest share of a tick's limits, largest acceleration."""
+        """Largest and median wanted jump, largest share of a tick's limits, largest
+        acceleration.
+        """
         wanted = np.array(self.wanted or [[0.0] * 3])
         return {
             "timing": self.timing,
             "seams": len(self.wanted),
             "wanted_max": wanted.max(axis=0).round(5).tolist(),
             "wanted_median": np.median(wanted, axis=0).round(5).tolist(),
-            "ticks_max": {p: np.max(rows or [[0.0] * 3], axis=0).round(4).tolist() for p, rows in self.ticks.items()},
+            "ticks_max": {
+                p: np.max(rows or [[0.0] * 3], axis=0).round(4).tolist()
+                for p, rows in self.ticks.items()
+            },
             "acceleration_max": round(max(self.acceleration, default=0.0), 3),
             "decisions": self.decisions,
         }
@@ -92,7 +100,9 @@ class Late:
 class Replay:
     """Plays one recording to a policy whose answers come late."""
 
-    def __init__(self, policy: Policy, robot: Embodiment, guard: SafetyFilter, mode: str, late: Late) -> None:
+    def __init__(
+        self, policy: Policy, robot: Embodiment, guard: SafetyFilter, mode: str, late: Late
+    ) -> None:
         self.policy, self.robot, self.guard, self.late = policy, robot, guard, late
         window = LatencyWindow(100, 0)
         window.add(late.delay_ms / 1e3 * (1 + late.jitter))
@@ -111,7 +121,9 @@ class Replay:
         self.arm = np.array([j not in robot.gripper_joints for j in robot.joint_names])
         self._answer: tuple[int, EngineResult] | None = None  # due in ns
 
-    def run(self, frames: np.ndarray, states: np.ndarray, rng: np.random.Generator, seams: Seams) -> None:
+    def run(
+        self, frames: np.ndarray, states: np.ndarray, rng: np.random.Generator, seams: Seams
+    ) -> None:
         """One recording (K + 1, V, H, W, 3), (K + 1, A)."""
         step_ns, line = round(self.robot.step_period_s * NS), self.session.timeline
         playback, controllers = Playback(), Controllers(self.guard.model, states[0])
@@ -138,10 +150,18 @@ class Replay:
     def _ask(self, seen: Observation, request: Request, now: int, rng: np.random.Generator) -> None:
         output = predict(self.policy, seen, request)
         if output is not None:
-            self._answer = (now + self.late.draw_ns(rng), EngineResult(seen, "", 1, output, request=request))
+            self._answer = (
+                now + self.late.draw_ns(rng),
+                EngineResult(seen, "", 1, output, request=request),
+            )
 
     def _insert(
-        self, result: EngineResult, at: int, playback: Playback, controllers: Controllers, seams: Seams
+        self,
+        result: EngineResult,
+        at: int,
+        playback: Playback,
+        controllers: Controllers,
+        seams: Seams,
     ) -> None:
         line, follow = self.session.timeline, at + round(self.guard.params.lead_s * NS)
         before = line.sample(follow)
@@ -152,8 +172,18 @@ class Replay:
         chunk = dataclasses.replace(chunk, positions=line.upcoming(chunk.anchor_ns, chunk.n_steps))
         if before is not None:
             wanted = zip(plan_at(chunk, follow), before, strict=True)
-            seams.wanted.append(np.array([np.abs(new - old)[self.arm].max() for new, old in wanted]))
-        self._command(chunk, at, follow, playback, controllers, seams, before is not None)
+            seams.wanted.append(
+                np.array([np.abs(new - old)[self.arm].max() for new, old in wanted])
+            )
+        self._command(
+            chunk=chunk,
+            now=at,
+            start=follow,
+            playback=playback,
+            controllers=controllers,
+            seams=seams,
+            counts=before is not None,
+        )
 
     def _command(
         self,
@@ -197,24 +227,36 @@ def record(embodiment: Embodiment, n: int) -> list[tuple[np.ndarray, np.ndarray,
     from wam_ros.train.record import RecordSim, record_episode
 
     world = World(embodiment)
-    rows = [record_episode(world, 960_000 + i, RecordSim(Path(), burst=0.0, nudge=0.0)) for i in range(n)]
+    rows = [
+        record_episode(world, 960_000 + i, RecordSim(Path(), burst=0.0, nudge=0.0))
+        for i in range(n)
+    ]
     world.close()
     return [(r["frames"], r["states"], str(r["instructions"])) for r in rows]
 
 
-def study(policy: Policy, robot: Embodiment, recordings: list, jitter: float, every: int) -> dict[str, dict]:
-    """Figures by mode and delay in ms; a mode that the model cannot do is left out, with the reason."""
+def study(
+    policy: Policy, robot: Embodiment, recordings: list, jitter: float, every: int
+) -> dict[str, dict]:
+    """Figures by mode and delay in ms; a mode that the model cannot do is left out, with the
+    reason.
+    """
     guard, found = SafetyFilter(load_safety_model(robot)), {}
     for mode, name in MODES.items():
         if not offered(name, abilities_of(policy)):
-            found[mode] = {"refused": f"'{policy.name}' cannot do '{name}': its weights were not trained for it"}
+            found[mode] = {
+                "refused": f"'{policy.name}' cannot do '{name}': its weights were not trained "
+                "for it"
+            }
             continue
         found[mode] = {}
         for delay in DELAYS_MS:
             seams, rng = Seams(), np.random.default_rng(0)
             for frames, states, instruction in recordings:
                 policy.reset(instruction)
-                Replay(policy, robot, guard, mode, Late(delay, jitter, every)).run(frames, states, rng, seams)
+                Replay(policy, robot, guard, mode, Late(delay, jitter, every)).run(
+                    frames, states, rng, seams
+                )
             found[mode][delay] = seams.figures()
     return found
 
@@ -227,8 +269,19 @@ def worst_ticks(found: dict[str, dict]) -> dict[str, np.ndarray]:
 
 def show(found: dict[str, dict]) -> None:
     """Print the tables."""
-    table = Table(title="largest jump at a seam, arm joints: position rad, velocity rad/s, acceleration rad/s²")
-    for column in ("mode", "delay ms", "runs as", "seams", "wanted", "commanded: largest acceleration", "decisions"):
+    table = Table(
+        title="largest jump at a seam, arm joints: position rad, velocity rad/s, acceleration "
+        "rad/s²"
+    )
+    for column in (
+        "mode",
+        "delay ms",
+        "runs as",
+        "seams",
+        "wanted",
+        "commanded: largest acceleration",
+        "decisions",
+    ):
         table.add_column(column)
     for mode, cells in found.items():
         for delay, c in cells.items():
@@ -238,24 +291,49 @@ def show(found: dict[str, dict]) -> None:
             wanted = "  ".join(f"{v:.2g}" for v in c["wanted_max"])
             said = ", ".join(f"{n} {w}" for w, n in c["decisions"].items())
             timing = c["timing"].removeprefix("mode=")
-            table.add_row(mode, str(delay), timing, str(c["seams"]), wanted, f"{c['acceleration_max']:.2f}", said)
+            table.add_row(
+                mode,
+                str(delay),
+                timing,
+                str(c["seams"]),
+                wanted,
+                f"{c['acceleration_max']:.2f}",
+                said,
+            )
     console = Console(width=170)
     console.print(table)
-    ticks = Table("points carry", "position", "velocity", "acceleration", title="commanded: largest change per tick")
+    ticks = Table(
+        "points carry",
+        "position",
+        "velocity",
+        "acceleration",
+        title="commanded: largest change per tick",
+    )
     for points, row in worst_ticks(found).items():
         ticks.add_row(points, *(f"{v:.2f} of the limit" for v in row))
     console.print(ticks)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", default="tiny")
     parser.add_argument("--checkpoint", default="")
-    parser.add_argument("--demos", type=Path, help="folder of wam record-sim; without it a few are recorded first")
+    parser.add_argument(
+        "--demos", type=Path, help="folder of wam record-sim; without it a few are recorded first"
+    )
     parser.add_argument("--episodes", type=int, default=3)
     parser.add_argument("--steps", type=int, default=32, help="control steps of each recording")
-    parser.add_argument("--every", type=int, default=4, help="control steps between two predictions, at least")
-    parser.add_argument("--jitter", type=float, default=0.15, help="answers are up to this share later than the delay")
+    parser.add_argument(
+        "--every", type=int, default=4, help="control steps between two predictions, at least"
+    )
+    parser.add_argument(
+        "--jitter",
+        type=float,
+        default=0.15,
+        help="answers are up to this share later than the delay",
+    )
     parser.add_argument("--plot", type=Path)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
@@ -275,8 +353,14 @@ def main() -> None:
     found = study(policy, robot, recordings, args.jitter, args.every)
     show(found)
     if args.json:
-        facts = {"checkpoint": policy.checkpoint_hash, "episodes": len(recordings), "jitter": args.jitter}
-        args.json.write_text(json.dumps(facts | {"every": args.every, "modes": found}, indent=1) + "\n")
+        facts = {
+            "checkpoint": policy.checkpoint_hash,
+            "episodes": len(recordings),
+            "jitter": args.jitter,
+        }
+        args.json.write_text(
+            json.dumps(facts | {"every": args.every, "modes": found}, indent=1) + "\n"
+        )
     if args.plot:
         plot(found, worst_ticks(found), args.plot)
 

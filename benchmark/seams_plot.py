@@ -55,13 +55,17 @@ def plot(found: dict[str, dict], ticks: dict[str, np.ndarray], path: Path) -> No
     _ticks(axes[1, 1], ticks)
     axes[1, 2].axis("off")
     handles = axes[0, 0].get_legend_handles_labels()
-    axes[1, 2].legend(*handles, loc="upper left", title="how a chunk follows the one before", fontsize=10)
+    axes[1, 2].legend(
+        *handles, loc="upper left", title="how a chunk follows the one before", fontsize=10
+    )
     axes[1, 2].text(0.02, 0.02, NOTE, transform=axes[1, 2].transAxes, fontsize=10)
     figure.savefig(path, dpi=90)
 
 
 def _bars(axis, ran: dict[str, dict], row: int, title: str) -> None:
-    """One figure of every mode and delay: 0 to 2 the wanted jumps, 3 the acceleration that is commanded."""
+    """One figure of every mode and delay: 0 to 2 the wanted jumps, 3 the acceleration that is
+    commanded.
+    """
     delays = list(next(iter(ran.values())))
     width = 0.85 / len(ran)
     for i, (mode, cells) in enumerate(ran.items()):
@@ -70,7 +74,14 @@ def _bars(axis, ran: dict[str, dict], row: int, title: str) -> None:
             instead = c["timing"].startswith("mode=SYNC") and mode != "synchronous"
             style = {"hatch": "////", "alpha": 0.3} if instead else {}
             label = mode if x == 0 else None
-            axis.bar(x + (i - (len(ran) - 1) / 2) * width, value, 0.92 * width, color=f"C{i}", label=label, **style)
+            axis.bar(
+                x + (i - (len(ran) - 1) / 2) * width,
+                value,
+                0.92 * width,
+                color=f"C{i}",
+                label=label,
+                **style,
+            )
     axis.set_title(title, fontsize=11)
     axis.set_xticks(range(len(delays)), [str(d) for d in delays])
     axis.set_xlabel("inference delay [ms]")
@@ -81,7 +92,9 @@ def _ticks(axis, ticks: dict[str, np.ndarray]) -> None:
     """Largest changes from tick to tick over all modes and delays."""
     for k, (name, colour) in enumerate({"velocity": "0.35", "acceleration": "0.7"}.items()):
         values = [row[k + 1] for row in ticks.values()]
-        bars = axis.bar(np.arange(len(ticks)) + 0.4 * k - 0.2, values, 0.37, color=colour, label=name)
+        bars = axis.bar(
+            np.arange(len(ticks)) + 0.4 * k - 0.2, values, 0.37, color=colour, label=name
+        )
         box = {"facecolor": "white", "edgecolor": "none", "pad": 1}
         axis.bar_label(bars, fmt="%.2g", fontsize=9, padding=4, bbox=box)
     axis.axhline(1.0, color="C3", linewidth=1)

@@ -1,4 +1,6 @@
-"""MuJoCo looks at what the filter emitted: other geometry, other dynamics, its own idea of which links may meet."""
+"""MuJoCo looks at what the filter emitted: other geometry, other dynamics, its own idea of which
+links may meet.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,9 @@ KINDS = {
 class SecondEngine:
     """One robot and its world as MuJoCo reads them from the same files.
 
-    Every two links that are not neighbours are watched, also those that the filter leaves out. Contacts within WATCHED
-    are found but make no force, so that inverse dynamics is that of the robot alone.
+    Every two links that are not neighbours are watched, also those that the filter leaves out.
+    Contacts within WATCHED are found but make no force, so that inverse dynamics is that of the
+    robot alone.
     """
 
     def __init__(self, model: SafetyModel) -> None:
@@ -38,18 +41,31 @@ class SecondEngine:
         spec.compiler.discardvisual = True
         self.obstacles = load_world(model.embodiment.world).obstacles
         for name, o in self.obstacles.items():
-            size = [s / 2 for s in o.size] if o.shape == "box" else [o.size[0], *(s / 2 for s in o.size[1:])]
+            size = (
+                [s / 2 for s in o.size]
+                if o.shape == "box"
+                else [o.size[0], *(s / 2 for s in o.size[1:])]
+            )
             spec.worldbody.add_geom(
-                name=name, type=KINDS[o.shape], size=size + [0.0] * (3 - len(size)), pos=o.position, quat=o.orientation
+                name=name,
+                type=KINDS[o.shape],
+                size=size + [0.0] * (3 - len(size)),
+                pos=o.position,
+                quat=o.orientation,
             )
         for k, geom in enumerate(spec.geoms):
             geom.name = geom.name or f"geom{k}"
             geom.contype, geom.conaffinity = 1, 0  # no pairs but those named below
         for a, b in self._free_pairs(spec):
             spec.add_pair(geomname1=a, geomname2=b, margin=0.0, gap=WATCHED)
-        spec.option.timestep, spec.option.integrator = 0.001, mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+        spec.option.timestep, spec.option.integrator = (
+            0.001,
+            mujoco.mjtIntegrator.mjINT_IMPLICITFAST,
+        )
         self.mj = spec.compile()
-        self.mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_LIMIT | mujoco.mjtDisableBit.mjDSBL_FRICTIONLOSS
+        self.mj.opt.disableflags |= (
+            mujoco.mjtDisableBit.mjDSBL_LIMIT | mujoco.mjtDisableBit.mjDSBL_FRICTIONLOSS
+        )
         self.data = mujoco.MjData(self.mj)
         self.spread, self.offset = _followers(self.mj, model)
         self.link = [self.mj.body(int(b)).name for b in self.mj.geom_bodyid]
@@ -61,7 +77,8 @@ class SecondEngine:
             ]
         )
         self.is_world, self.is_box = np.array(world), self.mj.geom_type == mujoco.mjtGeom.mjGEOM_BOX
-        self.reach = np.array([_reach(self.mj, j) for j in range(self.mj.njnt)])  # m per rad or m per m
+        # m per rad or m per m
+        self.reach = np.array([_reach(self.mj, j) for j in range(self.mj.njnt)])
 
     def _free_pairs(self, spec: mujoco.MjSpec) -> list[tuple[str, str]]:
         """Names of the pairs of geoms that some joint can bring together."""
@@ -71,7 +88,9 @@ class SecondEngine:
         weld = mj.body_weldid[mj.geom_bodyid]
         parent = mj.body_weldid[mj.body_parentid[weld]]
         gripper = {
-            int(mj.body_weldid[mj.jnt_bodyid[j]]) for j in range(mj.njnt) if np.abs(spread[j]) @ self.model.gripper > 0
+            int(mj.body_weldid[mj.jnt_bodyid[j]])
+            for j in range(mj.njnt)
+            if np.abs(spread[j]) @ self.model.gripper > 0
         }
         judged = zip(self.model.judged.names, self.model.judged.reasons, strict=True)
         told = {frozenset(names) for names, reason in judged if reason == "Told"}
@@ -91,7 +110,11 @@ class SecondEngine:
             mujoco.mj_kinematics(mj, data)
             rows.append([mujoco.mj_geomDistance(mj, data, a, b, 10.0, None) for a, b in candidates])
         varies = np.ptp(np.array(rows), axis=0) > CONSTANT
-        return [(mj.geom(a).name, mj.geom(b).name) for (a, b), v in zip(candidates, varies, strict=True) if v]
+        return [
+            (mj.geom(a).name, mj.geom(b).name)
+            for (a, b), v in zip(candidates, varies, strict=True)
+            if v
+        ]
 
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
         """(N, A) efforts [Nm or N] of a motion (N, A)."""
@@ -107,7 +130,9 @@ class SecondEngine:
         return tau @ spread
 
     def distances(self, q: np.ndarray) -> list[tuple[float, float, str]]:
-        """(distance m, clearance m or 0 for a pair of links, words) of every pair within WATCHED at q (A,)."""
+        """(distance m, clearance m or 0 for a pair of links, words) of every pair within WATCHED at
+        q (A,).
+        """
         self.pose(q)
         mujoco.mj_comPos(self.mj, self.data)
         mujoco.mj_collision(self.mj, self.data)
@@ -120,20 +145,29 @@ class SecondEngine:
         return self.data.geom_xpos.copy()
 
     def too_near(self, t: SafeTrajectory, params: SafetyParams, finer: int = 10) -> str:
-        """Words for the worst pair below its clearance at the samples or between them, `finer` times as many; or ''.
+        """Words for the worst pair below its clearance at the samples or between them, `finer`
+        times as many; or ''.
 
-        Where all pairs are farther apart than the joints can bring them until a later sample, it goes on from that one
-        (conservative advancement): those left out are proven, not skipped.
+        Where all pairs are farther apart than the joints can bring them until a later sample, it
+        goes on from that one (conservative advancement): those left out are proven, not skipped.
         """
         q = np.vstack(
-            [np.stack([between(t, u) for u in np.arange(finer) / finer], 1).reshape(-1, t.q.shape[1]), t.q[-1:]]
+            [
+                np.stack([between(t, u) for u in np.arange(finer) / finer], 1).reshape(
+                    -1, t.q.shape[1]
+                ),
+                t.q[-1:],
+            ]
         )
-        gone = np.cumsum(np.abs(np.diff(q @ self.spread.T, axis=0)) @ self.reach)  # m, at most, since the first sample
+        # m, at most, since the first sample
+        gone = np.cumsum(np.abs(np.diff(q @ self.spread.T, axis=0)) @ self.reach)
         gone = np.concatenate([[0.0], gone])
         unseen = WATCHED - max(params.self_clearance_m, self.wanted.max())
         worst, k = (0.0, ""), 0
         while k < len(q):
-            found = [(d - (w or params.self_clearance_m), words) for d, w, words in self.distances(q[k])]
+            found = [
+                (d - (w or params.self_clearance_m), words) for d, w, words in self.distances(q[k])
+            ]
             spare, words = min(found, default=(unseen, ""))
             worst = min(worst, (spare + ACCURACY, f"{words}: {-spare:.6f} m too near"))
             k = max(k + 1, int(np.searchsorted(gone, gone[k] + min(spare, unseen))))
@@ -142,14 +176,16 @@ class SecondEngine:
     def replay(self, t: SafeTrajectory, strength: float = 1.0) -> tuple[float, float]:
         """Drive the arm along a trajectory with motors that have no more than their effort limits.
 
-        A computed-torque servo (feedforward of the wanted motion, 20 rad/s), clipped at the limits, in steps of 1 ms.
+        A computed-torque servo (feedforward of the wanted motion, 20 rad/s), clipped at the limits,
+        in steps of 1 ms.
 
         Args:
             t: what to follow.
             strength: share of the effort limits that the motors have.
 
         Returns:
-            Largest error of a joint (rad or m), and the largest effort asked for as a share of what the motors have.
+            Largest error of a joint (rad or m), and the largest effort asked for as a share of what
+            the motors have.
         """
         mj, data, curve = self.mj, self.data, Curve.from_trajectory(t)
         efforts = [self.model.urdf[mj.joint(j).name].effort for j in range(mj.njnt)]
@@ -175,9 +211,12 @@ class SecondEngine:
 
     def _contacts(self) -> list[tuple[float, float, str]]:
         contact, mj, out, seen = self.data.contact, self.mj, [], set()
-        for d, pair in zip(contact.dist[: self.data.ncon], contact.geom[: self.data.ncon], strict=True):
+        for d, pair in zip(
+            contact.dist[: self.data.ncon], contact.geom[: self.data.ncon], strict=True
+        ):
             a, b = int(pair[0]), int(pair[1])
-            if self.is_box[a] and self.is_box[b]:  # its contacts of boxes that do not touch are no distances
+            # its contacts of boxes that do not touch are no distances
+            if self.is_box[a] and self.is_box[b]:
                 if (a, b) in seen:
                     continue
                 seen.add((a, b))
@@ -202,7 +241,9 @@ def between(t: SafeTrajectory, u: float) -> np.ndarray:
 
 
 def _followers(mj: mujoco.MjModel, model: SafetyModel) -> tuple[np.ndarray, np.ndarray]:
-    """(nq, A) and (nq,): joint positions of MuJoCo from commanded ones, read from the description again."""
+    """(nq, A) and (nq,): joint positions of MuJoCo from commanded ones, read from the description
+    again.
+    """
     spread, offset = np.zeros((mj.nq, len(model.joint_names))), np.zeros(mj.nq)
     for j in range(mj.njnt):
         joint, factor, shift = model.urdf[mj.joint(j).name], 1.0, 0.0
@@ -215,17 +256,29 @@ def _followers(mj: mujoco.MjModel, model: SafetyModel) -> tuple[np.ndarray, np.n
 
 
 def _reach(mj: mujoco.MjModel, joint: int) -> float:
-    """How far a unit of a joint moves any point of what it carries: 1 for a slide, else the farthest such point [m]."""
+    """How far a unit of a joint moves any point of what it carries: 1 for a slide, else the
+    farthest such point [m].
+    """
     if mj.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE:
         return 1.0
     farthest = 0.0
     for geom in range(mj.ngeom):
-        far, body = float(np.linalg.norm(mj.geom_pos[geom]) + mj.geom_rbound[geom]), int(mj.geom_bodyid[geom])
+        far, body = (
+            float(np.linalg.norm(mj.geom_pos[geom]) + mj.geom_rbound[geom]),
+            int(mj.geom_bodyid[geom]),
+        )
         while body and body != mj.jnt_bodyid[joint]:
             slides = [
-                j for j in range(mj.njnt) if mj.jnt_bodyid[j] == body and mj.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE
+                j
+                for j in range(mj.njnt)
+                if mj.jnt_bodyid[j] == body and mj.jnt_type[j] == mujoco.mjtJoint.mjJNT_SLIDE
             ]
-            far += float(np.linalg.norm(mj.body_pos[body]) + sum(np.abs(mj.jnt_range[j]).max() for j in slides))
+            far += float(
+                np.linalg.norm(mj.body_pos[body])
+                + sum(np.abs(mj.jnt_range[j]).max() for j in slides)
+            )
             body = int(mj.body_parentid[body])
-        farthest = max(farthest, far + float(np.linalg.norm(mj.jnt_pos[joint]))) if body else farthest
+        farthest = (
+            max(farthest, far + float(np.linalg.norm(mj.jnt_pos[joint]))) if body else farthest
+        )
     return farthest

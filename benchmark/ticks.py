@@ -1,9 +1,11 @@
-"""What controllers make of trajectories, tick by tick: how smooth the motion is where one follows another.
+"""What controllers make of trajectories, tick by tick: how smooth the motion is where one follows
+another.
 
-A trajectory goes through the bridge's gate to simulated trajectory controllers that are sent accelerations, velocities
-or positions only. Nothing but their positions is read, at the rate of a controller: velocity and acceleration are
-differences of what the arm is told. A change between two ticks is given as share of what the limit of the joint allows
-in one (velocity, acceleration and jerk times the tick): above 1 is a jump that the limit does not explain.
+A trajectory goes through the bridge's gate to simulated trajectory controllers that are sent
+accelerations, velocities or positions only. Nothing but their positions is read, at the rate of a
+controller: velocity and acceleration are differences of what the arm is told. A change between two
+ticks is given as share of what the limit of the joint allows in one (velocity, acceleration and
+jerk times the tick): above 1 is a jump that the limit does not explain.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from wam_ros.sim.trajectory_controller import TrajectoryController
 
 TICK_NS = NS // 1000
 MARGIN = 20  # ticks before a trajectory comes and after it begins
-POINTS = {"quintic": 5, "cubic": 3, "linear": 1}  # what points carry: all, no accelerations, positions only
+# what points carry: all, no accelerations, positions only
+POINTS = {"quintic": 5, "cubic": 3, "linear": 1}
 
 
 def shares(q: np.ndarray, limits: np.ndarray, tick_s: float) -> np.ndarray:
-    """(3,) largest change of position, velocity and acceleration between ticks, as share of what limits allow in one.
+    """(3,) largest change of position, velocity and acceleration between ticks, as share of what
+    limits allow in one.
 
     Args:
         q: (N, A) positions at neighbouring ticks, rad or m.
@@ -47,7 +51,9 @@ class Controllers:
         self.gate = Gate(load_gate_limits(model.embodiment, 0.05, 0.01))
         self.outputs = {points: TrajectoryController(self.names, q0) for points in POINTS}
 
-    def take(self, trajectory: SafeTrajectory, now_ns: int, arm: np.ndarray) -> tuple[str, dict[str, np.ndarray]]:
+    def take(
+        self, trajectory: SafeTrajectory, now_ns: int, arm: np.ndarray
+    ) -> tuple[str, dict[str, np.ndarray]]:
         """Send a trajectory and watch it begin.
 
         Args:
@@ -69,9 +75,22 @@ class Controllers:
             return refusal, {}
         found = {}
         for points, controller in self.outputs.items():
-            dq, ddq = (sent.dq if POINTS[points] > 1 else None), (sent.ddq if POINTS[points] > 3 else None)
-            error = controller.set_trajectory(sent.start_ns, sent.joint_names, sent.t, sent.q, dq, ddq, now_ns)
+            dq, ddq = (
+                (sent.dq if POINTS[points] > 1 else None),
+                (sent.ddq if POINTS[points] > 3 else None),
+            )
+            error = controller.set_trajectory(
+                start_ns=sent.start_ns,
+                joint_names=sent.joint_names,
+                t=sent.t,
+                q=sent.q,
+                dq=dq,
+                ddq=ddq,
+                now_ns=now_ns,
+            )
             assert error is None, error
-            path = np.array([*before[points], *(controller.sample(int(t))[0] for t in ticks[MARGIN:])])
+            path = np.array(
+                [*before[points], *(controller.sample(int(t))[0] for t in ticks[MARGIN:])]
+            )
             found[points] = shares(path[:, arm], self.limits[:, arm], TICK_NS / NS)
         return "", found

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
+from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.launch_description_entity import LaunchDescriptionEntity
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
-from launch.launch_description_entity import LaunchDescriptionEntity
-from launch.substitutions import LaunchConfiguration
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.resources import share_dir
 
@@ -18,16 +18,23 @@ ARGUMENTS = {
     "embodiment": ("panda", "Robot: a name in config/embodiments or the path of a YAML file."),
     "namespace": ("", "Namespace of the nodes."),
     "tf_prefix": ("", "In front of every frame of the robot."),
-    "robot_state_publisher": ("true", "Publish the description and frames of a real arm; false where its driver does."),
+    "robot_state_publisher": (
+        "true",
+        "Publish the description and frames of a real arm; false where its driver does.",
+    ),
     "robot_ip": ("", "Address of the robot; replaces $(robot_ip) in its description."),
     "sim": ("true", "The simulated arm runs; no hardware is touched."),
     "use_mock_hardware": ("false", "Run ros2_control with mock hardware."),
     "controller": ("", "Kind of controller that moves the arm; empty: the embodiment's."),
-    "controllers_file": ("", "Controllers of the mock hardware; empty: config/ros2_controllers.yaml."),
+    "controllers_file": (
+        "",
+        "Controllers of the mock hardware; empty: config/ros2_controllers.yaml.",
+    ),
     "use_sim_time": ("false", "Take the time from /clock."),
 }
 
-# Kinds of controller, the ones of config/ros2_controllers.yaml that understand them, and the packages of those.
+# Kinds of controller, the ones of config/ros2_controllers.yaml that understand them, and the
+# packages of those.
 CONTROLLERS = {
     "joint_trajectory": ("joint_trajectory_controller", "joint_trajectory_controller"),
     "follow_joint_trajectory": ("joint_trajectory_controller", "joint_trajectory_controller"),
@@ -38,9 +45,13 @@ INTERFACES = (
     '<command_interface name="position"/><command_interface name="velocity"/>'
     '<state_interface name="position"><param name="initial_value">{q}</param>'
 )
-JOINT = f'<joint name="{{name}}">{INTERFACES}</state_interface><state_interface name="velocity"/></joint>'
+JOINT = (
+    f'<joint name="{{name}}">{INTERFACES}</state_interface><state_interface '
+    'name="velocity"/></joint>'
+)
 MOCK = (
-    '<ros2_control name="mock" type="system"><hardware><plugin>mock_components/GenericSystem</plugin>'
+    '<ros2_control name="mock" '
+    'type="system"><hardware><plugin>mock_components/GenericSystem</plugin>'
     '<param name="calculate_dynamics">true</param></hardware>{joints}</ros2_control></robot>'
 )
 
@@ -60,7 +71,8 @@ def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
     if not mock:
         return text
     joints = "".join(
-        JOINT.format(name=name, q=q) for name, q in zip(embodiment.joint_names, embodiment.home, strict=True)
+        JOINT.format(name=name, q=q)
+        for name, q in zip(embodiment.joint_names, embodiment.home, strict=True)
     )
     return re.sub(r"</robot>\s*$", lambda _: MOCK.format(joints=joints), text)
 
@@ -68,19 +80,27 @@ def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
 def mock_hardware(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
     """Controller manager with mock hardware and the two controllers the loop speaks to.
 
-    It takes the description from the topic of robot_state_publisher, the only place where Jazzy and Kilted look.
+    It takes the description from the topic of robot_state_publisher, the only place where Jazzy and
+    Kilted look.
     """
     kind = values["controller"] or load_embodiment(values["embodiment"]).controller
     if kind not in CONTROLLERS:
-        raise RuntimeError(f"controller '{kind}' has no mock hardware; choices: {', '.join(CONTROLLERS)}")
+        raise RuntimeError(
+            f"controller '{kind}' has no mock hardware; choices: {', '.join(CONTROLLERS)}"
+        )
     if not has_package("robot_state_publisher"):
         words = "robot_state_publisher: install ros-$ROS_DISTRO-robot-state-publisher"
         raise RuntimeError(f"use_mock_hardware:=true needs {words}")
     for package in ("controller_manager", "joint_state_broadcaster", CONTROLLERS[kind][1]):
         if not has_package(package):
-            words = "ros2_control: install ros-$ROS_DISTRO-ros2-control and ros-$ROS_DISTRO-ros2-controllers"
+            words = (
+                "ros2_control: install ros-$ROS_DISTRO-ros2-control and "
+                "ros-$ROS_DISTRO-ros2-controllers"
+            )
             raise RuntimeError(f"use_mock_hardware:=true needs {words} ({package} is missing)")
-    controllers = values["controllers_file"] or str(share_dir() / "config" / "ros2_controllers.yaml")
+    controllers = values["controllers_file"] or str(
+        share_dir() / "config" / "ros2_controllers.yaml"
+    )
     if not Path(controllers).is_file():
         raise RuntimeError(f"controllers_file '{controllers}' does not exist")
     manager = Node(
@@ -114,7 +134,10 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     description = ParameterValue(text, value_type=str)
     entities: list[LaunchDescriptionEntity] = []
     if has_package("robot_state_publisher"):
-        prefix = {"frame_prefix": values["tf_prefix"], "use_sim_time": values["use_sim_time"] == "true"}
+        prefix = {
+            "frame_prefix": values["tf_prefix"],
+            "use_sim_time": values["use_sim_time"] == "true",
+        }
         entities.append(
             Node(
                 package="robot_state_publisher",
@@ -131,5 +154,7 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` runs."""
-    arguments = [DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in ARGUMENTS.items()]
+    arguments = [
+        DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in ARGUMENTS.items()
+    ]
     return LaunchDescription([*arguments, OpaqueFunction(function=launch_setup)])

@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch_ros.actions import Node
-
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 
@@ -24,11 +24,17 @@ ARGUMENTS = {
 
 
 def with_prefix(config: str, prefix: str) -> str:
-    """A copy of a configuration whose robot has prefixed links; RViz puts a slash between the two."""
+    """A copy of a configuration whose robot has prefixed links; RViz puts a slash between the
+    two.
+    """
     if not prefix.endswith("/"):
         raise RuntimeError(f"tf_prefix '{prefix}': RViz wants '{prefix}/', or launch_rviz:=false")
     with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="wam_", delete=False) as file:
-        file.write(Path(config).read_text(encoding="utf-8").replace('TF Prefix: ""', f"TF Prefix: {prefix[:-1]}"))
+        file.write(
+            Path(config)
+            .read_text(encoding="utf-8")
+            .replace('TF Prefix: ""', f"TF Prefix: {prefix[:-1]}")
+        )
     return file.name
 
 
@@ -41,10 +47,18 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     try:
         get_package_prefix("rviz2")
     except PackageNotFoundError:
-        return [LogInfo(msg="RViz is not installed (package rviz2): going on without it; view:=true opens a web view")]
+        return [
+            LogInfo(
+                msg="RViz is not installed (package rviz2): going on without it; view:=true "
+                "opens a web view"
+            )
+        ]
     if os.name == "posix" and not {"DISPLAY", "WAYLAND_DISPLAY"} & {*os.environ}:
         return [
-            LogInfo(msg="no screen for RViz (DISPLAY is not set): going on without it; view:=true opens a web view")
+            LogInfo(
+                msg="no screen for RViz (DISPLAY is not set): going on without it; view:=true "
+                "opens a web view"
+            )
         ]
     prefix = values["tf_prefix"]
     if prefix and not values["rviz_config_file"]:
@@ -64,5 +78,7 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` runs."""
-    arguments = [DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in ARGUMENTS.items()]
+    arguments = [
+        DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in ARGUMENTS.items()
+    ]
     return LaunchDescription([*arguments, OpaqueFunction(function=launch_setup)])

@@ -11,9 +11,11 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
-os.environ.setdefault("MUJOCO_GL", "egl")  # MuJoCo chooses its GL when it is first imported, by whichever test
+# MuJoCo chooses its GL when it is first imported, by whichever test
+os.environ.setdefault("MUJOCO_GL", "egl")
 # One domain per session: sessions beside each other and robots on the network must not meet.
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 99))  # 102 to 231 have ports that Linux gives away
+# 102 to 231 have ports that Linux gives away
+os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 99))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="wam_ros_log_"))
 if HAS_ROS:
@@ -24,7 +26,9 @@ if HAS_ROS:
 
 def pytest_addoption(parser):
     """Options of the whole suite; pytest takes them only from this first conftest."""
-    parser.addoption("--golden", type=Path, metavar="DIR", help="reference numbers of the DreamZero family")
+    parser.addoption(
+        "--golden", type=Path, metavar="DIR", help="reference numbers of the DreamZero family"
+    )
 
 
 def pytest_configure(config):
@@ -37,7 +41,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Tests marked `ros` are skipped where there is no ROS.
 
-    They run in real time over DDS, where a processor busy with something else proves nothing: then they run again.
+    They run in real time over DDS, where a processor busy with something else proves nothing: then
+    they run again.
     """
     skipped = pytest.mark.skip(reason="rclpy is not installed")
     for item in items:

@@ -32,7 +32,9 @@ def fake_command(monkeypatch):
     module.Args, module.run = Args, run_fake
     monkeypatch.setitem(sys.modules, "fake_command_module", module)
     monkeypatch.setitem(
-        cli.COMMANDS, "fake", cli.Command("a fake", "fake_command_module:Args", "fake_command_module:run")
+        cli.COMMANDS,
+        "fake",
+        cli.Command("a fake", "fake_command_module:Args", "fake_command_module:run"),
     )
 
 
@@ -41,7 +43,9 @@ def test_help_names_every_command_and_imports_nothing_heavy():
         "import sys; from wam_ros import cli; cli.main(['--help'])\n"
         "sys.exit(any(m in sys.modules for m in ('torch', 'rclpy', 'mujoco', 'tyro', 'numpy')))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=None, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=None, check=True
+    )
     for name in ("demo", "record-sim", "train", "eval", "bench"):
         assert name in done.stdout
 
@@ -51,7 +55,18 @@ def test_help_of_the_demo_explains_every_option_without_ros_or_torch(capsys):
         cli.main(["demo", "--help"])
     assert left.value.code == 0
     text = capsys.readouterr().out
-    for option in ("headless", "episodes", "seed", "nudge", "swap", "instruction", "json", "record", "strip", "port"):
+    for option in (
+        "headless",
+        "episodes",
+        "seed",
+        "nudge",
+        "swap",
+        "instruction",
+        "json",
+        "record",
+        "strip",
+        "port",
+    ):
         assert f"--{option}" in text
 
 
@@ -78,7 +93,9 @@ def test_no_command_is_an_error_and_help_is_not(capsys):
     assert "usage: wam" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("words", "code"), [([], 0), (["--count", "7", "--loud"], 7), (["--count", "14"], 130)])
+@pytest.mark.parametrize(
+    ("words", "code"), [([], 0), (["--count", "7", "--loud"], 7), (["--count", "14"], 130)]
+)
 def test_the_exit_code_is_the_commands(words, code):
     assert cli.main(["fake", *words]) == code
 
@@ -96,19 +113,30 @@ def test_a_wrong_option_is_code_2(words, capsys):
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize("run", ["mujoco:run", "fake_command_module:run"], ids=["loading", "running"])
+@pytest.mark.parametrize(
+    "run", ["mujoco:run", "fake_command_module:run"], ids=["loading", "running"]
+)
 def test_a_missing_library_is_one_line_with_the_remedy(run, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "mujoco", None)
-    monkeypatch.setattr(sys.modules["fake_command_module"], "run", lambda _: importlib.import_module("mujoco"))
-    monkeypatch.setitem(cli.COMMANDS, "fake", cli.Command("a fake", "fake_command_module:Args", run, "torch,sim"))
+    monkeypatch.setattr(
+        sys.modules["fake_command_module"], "run", lambda _: importlib.import_module("mujoco")
+    )
+    monkeypatch.setitem(
+        cli.COMMANDS, "fake", cli.Command("a fake", "fake_command_module:Args", run, "torch,sim")
+    )
     assert cli.main(["fake"]) == 2
-    said = "wam: `wam fake` needs the Python module 'mujoco'; in the repository run `pip install '.[torch,sim]'`"
+    said = (
+        "wam: `wam fake` needs the Python module 'mujoco'; in the repository run `pip install "
+        "'.[torch,sim]'`"
+    )
     assert capsys.readouterr().err == said + " or `make setup`\n"
 
 
 def test_a_missing_part_of_the_package_itself_is_no_matter_of_installing(monkeypatch):
     monkeypatch.setitem(
-        cli.COMMANDS, "fake", cli.Command("a fake", "wam_ros.nothing:Args", "wam_ros.nothing:run", "sim")
+        cli.COMMANDS,
+        "fake",
+        cli.Command("a fake", "wam_ros.nothing:Args", "wam_ros.nothing:run", "sim"),
     )
     with pytest.raises(ModuleNotFoundError):
         cli.main(["fake"])

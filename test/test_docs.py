@@ -43,7 +43,11 @@ def typed(text):
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_launch_argument_is_one(page):
     source = (ROOT / "launch" / "bringup.launch.py").read_text()
-    lines = [line for line in page.read_text().replace("\\\n", " ").splitlines() if "bringup.launch.py" in line]
+    lines = [
+        line
+        for line in page.read_text().replace("\\\n", " ").splitlines()
+        if "bringup.launch.py" in line
+    ]
     for name in re.findall(r"(\w+):=", " ".join(lines)):
         assert f'"{name}": (' in source, name
 
@@ -63,7 +67,10 @@ def test_rate_delay_and_imagination_in_the_readme_are_what_was_measured():
     run, heldout = results("static"), results("heldout")["imagination"]
     delay = run["latency"]["camera to command"]
     front, wrist = (run["imagination"][view]["+0.4 s"]["gain_db"] for view in ("front", "wrist"))
-    unseen = [heldout[f"{view} +0.4s imagined"] - heldout[f"{view} +0.4s copy"] for view in ("front", "wrist")]
+    unseen = [
+        heldout[f"{view} +0.4s imagined"] - heldout[f"{view} +0.4s copy"]
+        for view in ("front", "wrist")
+    ]
     text = (ROOT / "README.md").read_text()
     for words in (
         f"{run['summary']['chunk_rate_hz']:.1f} times a second",
@@ -84,7 +91,9 @@ def test_the_table_of_delays_is_what_was_measured():
             for k, c in row.items()
         )
         assert f"| {mode} | {' | '.join(cells)} |" in text
-        assert {c["episodes"] for c in (*row.values(), *nudged[mode].values()) if c["possible"]} == {20}
+        assert {
+            c["episodes"] for c in (*row.values(), *nudged[mode].values()) if c["possible"]
+        } == {20}
 
 
 def test_the_table_of_what_the_filter_costs_is_what_was_measured():
@@ -97,6 +106,11 @@ def test_the_table_of_what_the_filter_costs_is_what_was_measured():
                 found["p50_ms"] / found["sampled_ms"],
                 found["p50_ms"] / found["made_ms"],
             )
-            cells = " | ".join((*(f"{ms:.1f} ms" for ms in cost[:2]), f"{cost[2]:.2f}", f"{cost[3]:.1f}"))
-            row = f"| {found['embodiment']}, {found['steps']}x{found['joints']} | {found['bodies']} | {cells} |"
+            cells = " | ".join(
+                (*(f"{ms:.1f} ms" for ms in cost[:2]), f"{cost[2]:.2f}", f"{cost[3]:.1f}")
+            )
+            row = (
+                f"| {found['embodiment']}, {found['steps']}x{found['joints']} | "
+                f"{found['bodies']} | {cells} |"
+            )
             assert row in text, row

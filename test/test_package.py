@@ -20,7 +20,9 @@ def manifest():
 
 
 def test_every_interface_file_is_in_the_list_of_cmake():
-    listed = re.findall(r"^\s+((?:msg|srv|action)/\S+)$", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE)
+    listed = re.findall(
+        r"^\s+((?:msg|srv|action)/\S+)$", (ROOT / "CMakeLists.txt").read_text(), re.MULTILINE
+    )
     assert sorted(listed) == sorted(str(p.relative_to(ROOT)) for p in INTERFACES)
 
 
@@ -30,7 +32,9 @@ def test_every_field_has_a_comment_and_every_number_a_unit(path):
     for line in path.read_text().splitlines():
         if match := FIELD.match(line):
             comment = match["comment"] or ""
-            if len(comment) < 4 or ("float" in match["type"] and not re.search(r"\[[^\]]+\]", comment)):
+            if len(comment) < 4 or (
+                "float" in match["type"] and not re.search(r"\[[^\]]+\]", comment)
+            ):
                 bare.append(line)
     assert bare == []
 
@@ -59,7 +63,9 @@ def test_one_version_everywhere():
     version = re.search(r'^__version__ = "(.+)"$', source, re.MULTILINE)[1]
     assert manifest().findtext("version") == version
     changelog = (ROOT / "CHANGELOG.rst").read_text()
-    assert re.search(rf"^({re.escape(version)} \(\d{{4}}-\d\d-\d\d\)|Forthcoming)\n-+\n", changelog, re.MULTILINE)
+    assert re.search(
+        rf"^({re.escape(version)} \(\d{{4}}-\d\d-\d\d\)|Forthcoming)\n-+\n", changelog, re.MULTILINE
+    )
 
 
 def test_the_manifest_is_an_interface_package_under_the_licence_of_the_file():
@@ -83,7 +89,9 @@ def imports(*paths):
 
 
 def ros_imports():
-    """Top-level modules that wam_ros.ros, wam_ros.nodes and the launch files import and that ROS brings."""
+    """Top-level modules that wam_ros.ros, wam_ros.nodes and the launch files import and that ROS
+    brings.
+    """
     known = {
         *("rclpy", "cv_bridge", "launch", "launch_ros", "moveit", "tf2_ros"),
         *("ament_index_python", "rcl_interfaces", "builtin_interfaces"),
@@ -100,7 +108,11 @@ def test_every_ros_package_that_is_imported_is_a_dependency():
 
 
 def test_what_only_the_tests_import_comes_with_the_manifest_too():
-    tools = imports(*(ROOT / "test").rglob("*.py")) & {"pytest", "hypothesis", "pytest_rerunfailures"}
+    tools = imports(*(ROOT / "test").rglob("*.py")) & {
+        "pytest",
+        "hypothesis",
+        "pytest_rerunfailures",
+    }
     assert "pytest" in tools
     assert {f"python3-{name}" for name in tools} <= {e.text for e in manifest().iter("test_depend")}
 
@@ -137,9 +149,13 @@ def test_the_requirements_of_a_ros_machine_are_those_of_the_package():
     project = (ROOT / "pyproject.toml").read_text()
     wanted = set()
     for extra in ("torch", "sim", "view"):
-        wanted |= set(re.findall(r'"([^"]+)"', re.search(rf"^{extra} = \[(.*)\]", project, re.MULTILINE)[1]))
+        wanted |= set(
+            re.findall(r'"([^"]+)"', re.search(rf"^{extra} = \[(.*)\]", project, re.MULTILINE)[1])
+        )
     setup = (ROOT / "setup.py").read_text()
-    wanted |= set(re.findall(r'"([A-Za-z][\w.\[\]-]*>=[\d.]+)"', setup[setup.index("install_requires") :]))
+    wanted |= set(
+        re.findall(r'"([A-Za-z][\w.\[\]-]*>=[\d.]+)"', setup[setup.index("install_requires") :])
+    )
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert {line for line in lines if line and not line.startswith(("#", "-"))} == wanted
 
@@ -150,9 +166,16 @@ def test_a_normal_installation_has_messages_data_and_command(tmp_path):
     source = tmp_path / "source"
     subprocess.run(["git", "clone", "-q", str(ROOT), str(source)], check=True)
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, env=environment)
+    subprocess.run(
+        [sys.executable, "-m", "venv", str(tmp_path / "venv")], check=True, env=environment
+    )
     python = tmp_path / "venv" / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", str(source)], check=True, env=environment, timeout=900)
+    subprocess.run(
+        [python, "-m", "pip", "install", "-q", str(source)],
+        check=True,
+        env=environment,
+        timeout=900,
+    )
     code = (
         "from wam_ros.ros.environment import ensure; ensure()\n"
         "from wam_ros.msg import ActionChunk\n"
@@ -165,11 +188,15 @@ def test_a_normal_installation_has_messages_data_and_command(tmp_path):
         "rclpy.create_node('n').create_publisher(ActionChunk, 'c', 1).publish(ActionChunk())\n"
         "print(get_package_share_directory('wam_ros'))"
     )
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert done.returncode == 0, done.stderr
     share = Path(done.stdout.strip())
     assert share == tmp_path / "venv" / "share" / "wam_ros"
     assert (share / "launch" / "bringup.launch.py").is_file()
     assert (tmp_path / "venv" / "lib" / "wam_ros" / "safety_node").is_file()
-    done = subprocess.run([tmp_path / "venv" / "bin" / "wam", "--help"], capture_output=True, env=environment)
+    done = subprocess.run(
+        [tmp_path / "venv" / "bin" / "wam", "--help"], capture_output=True, env=environment
+    )
     assert done.returncode == 0, done.stderr

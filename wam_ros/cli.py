@@ -1,4 +1,6 @@
-"""The `wam` command: finds the subcommand, reads its arguments, turns errors into one line and an exit code."""
+"""The `wam` command: finds the subcommand, reads its arguments, turns errors into one line and an
+exit code.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ COMMANDS = {
         "sim",
     ),
     "train": Command(
-        "train a model on recorded episodes", "wam_ros.train.train:Train", "wam_ros.train.train:main", "train"
+        "train a model on recorded episodes",
+        "wam_ros.train.train:Train",
+        "wam_ros.train.train:main",
+        "train",
     ),
     "eval": Command(
         "measure a model in the simulator, without ROS",
@@ -51,9 +56,16 @@ COMMANDS = {
         "train",
     ),
     "latency": Command(
-        "measure where the running loop's time goes", "wam_ros.tools.latency:Latency", "wam_ros.tools.latency:main"
+        "measure where the running loop's time goes",
+        "wam_ros.tools.latency:Latency",
+        "wam_ros.tools.latency:main",
     ),
-    "bench": Command("time a model on this machine", "wam_ros.tools.bench:Bench", "wam_ros.tools.bench:main", "torch"),
+    "bench": Command(
+        "time a model on this machine",
+        "wam_ros.tools.bench:Bench",
+        "wam_ros.tools.bench:main",
+        "torch",
+    ),
     "bench model": Command(
         "cost of a released model's sizes, random weights",
         "wam_ros.models.bench:BenchModel",
@@ -99,7 +111,9 @@ def _dispatch(words: list[str]) -> int:
 
 
 def parse(command: Command, prog: str, words: Sequence[str]) -> object:
-    """Fill the command's dataclass; --help prints and exits 0, a wrong argument exits 2 with the closest choices."""
+    """Fill the command's dataclass; --help prints and exits 0, a wrong argument exits 2 with the
+    closest choices.
+    """
     import tyro
 
     cls = _load(command.args)
@@ -110,7 +124,10 @@ def usage() -> str:
     """Text of `wam --help`."""
     width = max(map(len, COMMANDS))
     listed = "\n".join(f"  {name:<{width}}  {c.summary}" for name, c in COMMANDS.items())
-    return f"usage: wam COMMAND [options]\n\n{listed}\n\n`wam COMMAND --help` lists the options of one command."
+    return (
+        f"usage: wam COMMAND [options]\n\n{listed}\n\n`wam COMMAND --help` lists the options "
+        "of one command."
+    )
 
 
 def _load(target: str) -> Any:
@@ -119,7 +136,9 @@ def _load(target: str) -> Any:
 
 
 def _remedy(missing: str, extras: str) -> str:
-    """What to do about a module that is not there; '' where it can only be a defect of this package."""
+    """What to do about a module that is not there; '' where it can only be a defect of this
+    package.
+    """
     if missing == "rclpy" or missing in ("wam_ros.msg", "wam_ros.srv", "wam_ros.action"):
         return "source a ROS 2 workspace that has wam_ros, or run `make setup`"
     if missing.split(".")[0] == "wam_ros" or not extras:

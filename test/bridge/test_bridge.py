@@ -1,4 +1,6 @@
-"""The bridge closes when the arm, its controller, a clock or a person says so, and forgets what it cannot know."""
+"""The bridge closes when the arm, its controller, a clock or a person says so, and forgets what it
+cannot know.
+"""
 
 import dataclasses
 
@@ -40,7 +42,9 @@ class Rig:
             q = HOME if self.commanded is None else self.commanded.q
             if live:
                 self.bridge.gate.on_heartbeat(self.k * TICK)
-                self.bridge.on_joints(JointState(self.now, PANDA.joint_names, self.follow(q), q * 0, q * 0))
+                self.bridge.on_joints(
+                    JointState(self.now, PANDA.joint_names, self.follow(q), q * 0, q * 0)
+                )
             found = self.bridge.tick(self.now, self.k * TICK, self.missing)
             self.told.append(found)
             self.commanded = found or self.commanded
@@ -92,10 +96,15 @@ def test_paused_it_lets_pass_what_brings_the_arm_to_rest_sooner_and_nothing_else
 
 def halt(start_ns, q, dq, ddq):
     """To rest within half a second, from a state of motion."""
-    rows, t = Curve(np.array([0, NS // 2]), *(np.stack(r) for r in halves(q, dq, ddq))), np.arange(0, 0.505, 0.01)
+    rows, t = (
+        Curve(np.array([0, NS // 2]), *(np.stack(r) for r in halves(q, dq, ddq))),
+        np.arange(0, 0.505, 0.01),
+    )
     q, dq, ddq = (np.array(r) for r in zip(*(rows.at(round(s * NS)) for s in t), strict=True))
     dq[-1] = ddq[-1] = 0
-    return SafeTrajectory(start_ns, PANDA.joint_names, t, q, dq, ddq)
+    return SafeTrajectory(
+        start_ns=start_ns, joint_names=PANDA.joint_names, t=t, q=q, dq=dq, ddq=ddq
+    )
 
 
 def halves(q, dq, ddq):
@@ -278,7 +287,9 @@ def test_times_far_apart_do_not_add_up_to_a_lag():
 
 @KINDS
 @pytest.mark.parametrize("by", ["report", "trajectory"])
-def test_a_second_safety_node_ends_the_motion_on_its_proven_path_until_a_person_lets_it_begin_again(streams, by):
+def test_a_second_safety_node_ends_the_motion_on_its_proven_path_until_a_person_lets_it_begin_again(
+    streams, by
+):
     rig = Rig(streams)
 
     def offer(sender):

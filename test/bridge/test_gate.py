@@ -21,7 +21,9 @@ DIRECTION = np.array([0.3, 0.2, -0.3, 0.2, 0.1, 0.2, 0.3, -0.01])
 
 def test_a_home_beyond_a_limit_is_refused_by_name():
     home = (*PANDA.home[:3], 0.5, *PANDA.home[4:])
-    with pytest.raises(WamError, match="home of joint 'panda_joint4' is 0.5, beyond its limits -3.0"):
+    with pytest.raises(
+        WamError, match="home of joint 'panda_joint4' is 0.5, beyond its limits -3.0"
+    ):
         load_gate_limits(dataclasses.replace(PANDA, home=home), start_rad=0.02, start_m=0.005)
 
 
@@ -29,9 +31,15 @@ def move(start_ns=NOW, q0=HOME, duration=1.0, direction=DIRECTION):
     """From rest to rest on the smoothest quintic, a sample each 10 ms."""
     t = np.arange(0, duration + 0.005, 0.01)
     s = t / duration
-    shape = [10 * s**3 - 15 * s**4 + 6 * s**5, 30 * s**2 - 60 * s**3 + 30 * s**4, 60 * s - 180 * s**2 + 120 * s**3]
+    shape = [
+        10 * s**3 - 15 * s**4 + 6 * s**5,
+        30 * s**2 - 60 * s**3 + 30 * s**4,
+        60 * s - 180 * s**2 + 120 * s**3,
+    ]
     q, dq, ddq = (np.outer(f / duration**k, direction) for k, f in enumerate(shape))
-    return SafeTrajectory(start_ns, PANDA.joint_names, t, q0 + q, dq, ddq)
+    return SafeTrajectory(
+        start_ns=start_ns, joint_names=PANDA.joint_names, t=t, q=q0 + q, dq=dq, ddq=ddq
+    )
 
 
 def sway(start_ns=NOW):
@@ -41,7 +49,9 @@ def sway(start_ns=NOW):
     shape = [t - np.sin(w * t) / w, 1 - np.cos(w * t), w * np.sin(w * t)]
     q, dq, ddq = (np.outer(f, DIRECTION) for f in shape)
     dq[-1], ddq[-1] = 0, 0
-    return SafeTrajectory(start_ns, PANDA.joint_names, t, HOME + q, dq, ddq)
+    return SafeTrajectory(
+        start_ns=start_ns, joint_names=PANDA.joint_names, t=t, q=HOME + q, dq=dq, ddq=ddq
+    )
 
 
 def make_gate(q=HOME, heard=True):
@@ -57,7 +67,14 @@ def tail(trajectory, start_ns):
     curve = Curve.from_trajectory(trajectory)
     knots = [start_ns, *(int(ns) for ns in curve.t_ns if ns > start_ns + 1_000_000)]
     q, dq, ddq = (np.array(rows) for rows in zip(*(curve.at(ns) for ns in knots), strict=True))
-    return SafeTrajectory(start_ns, PANDA.joint_names, np.array([(ns - start_ns) / NS for ns in knots]), q, dq, ddq)
+    return SafeTrajectory(
+        start_ns=start_ns,
+        joint_names=PANDA.joint_names,
+        t=np.array([(ns - start_ns) / NS for ns in knots]),
+        q=q,
+        dq=dq,
+        ddq=ddq,
+    )
 
 
 def test_a_first_trajectory_from_rest_at_the_measured_joints_passes():
@@ -71,7 +88,12 @@ def test_joints_in_another_order_come_out_in_the_arms_order():
     pick = [3, 1, 0, 2, 7, 6, 5, 4]
     m = move()
     shuffled = SafeTrajectory(
-        m.start_ns, tuple(m.joint_names[i] for i in pick), m.t, m.q[:, pick], m.dq[:, pick], m.ddq[:, pick]
+        start_ns=m.start_ns,
+        joint_names=tuple(m.joint_names[i] for i in pick),
+        t=m.t,
+        q=m.q[:, pick],
+        dq=m.dq[:, pick],
+        ddq=m.ddq[:, pick],
     )
     sent, _ = make_gate().admit(shuffled, NOW, 0)
     assert sent.joint_names == PANDA.joint_names
@@ -96,7 +118,10 @@ def spoiled(field, row, column, value):
 
 
 REFUSED = {
-    "foreign joint": (changed(joint_names=(*PANDA.joint_names[:-1], "x")), "joints are not the arm's"),
+    "foreign joint": (
+        changed(joint_names=(*PANDA.joint_names[:-1], "x")),
+        "joints are not the arm's",
+    ),
     "nan": (spoiled("q", 5, 1, np.nan), "not finite"),
     "short": (changed(q=move().q[:-1]), "differ in length"),
     "time stands": (changed(t=np.zeros(101)), "do not rise"),
@@ -203,7 +228,9 @@ def test_a_jump_in_motion_is_refused_and_the_old_motion_goes_on():
     assert sent is None
     assert "would jump" in reason
     assert "in motion" in reason
-    np.testing.assert_allclose(gate.commanded(now + NS // 4)[0], Curve.from_trajectory(first).at(now + NS // 4)[0])
+    np.testing.assert_allclose(
+        gate.commanded(now + NS // 4)[0], Curve.from_trajectory(first).at(now + NS // 4)[0]
+    )
 
 
 def test_a_jump_in_speed_is_refused():
@@ -232,29 +259,35 @@ def test_a_small_step_at_a_seam_passes_and_one_beyond_full_acceleration_does_not
 
 
 def turn(start_ns, q, dq, ddq, seconds, by):
-    """From a state to rest, `by` beyond where that speed alone would lead in half the time; one quintic."""
+    """From a state to rest, `by` beyond where that speed alone would lead in half the time; one
+    quintic.
+    """
     knots = [np.array(pair) for pair in ((q, q + dq * seconds / 2 + by), (dq, 0 * q), (ddq, 0 * q))]
     return SafeTrajectory(start_ns, PANDA.joint_names, np.array([0.0, seconds]), *knots)
 
 
 @pytest.mark.parametrize("late_ms", [0, 3, 8, 15, 20, 25, 30, 40])
 @pytest.mark.parametrize(("seconds", "by"), [(0.65, -DIRECTION), (0.2, 0 * DIRECTION)])
-def test_what_comes_after_its_start_passes_while_the_controller_leaps_by_little_and_a_stop_for_longer(
-    seconds, by, late_ms
-):
+def test_what_comes_late_passes_while_the_leap_is_small_and_a_stop_for_longer(seconds, by, late_ms):
     gate = make_gate()
     gate.admit(move(), NOW, 0)
     start_ns, now = NOW + NS // 2, NOW + NS // 2 + late_ms * 1_000_000
     running = Curve.from_trajectory(move())
     new = turn(start_ns, *running.at(start_ns), seconds, by)
-    leap = [abs(a - b) for a, b in zip(Curve.from_trajectory(new).at(now), running.at(now), strict=True)]
+    leap = [
+        abs(a - b) for a, b in zip(Curve.from_trajectory(new).at(now), running.at(now), strict=True)
+    ]
     seam_s = gate.stop_seam_s if seconds < 0.5 else gate.seam_s
-    little = (leap[1] <= LIMITS.acceleration * seam_s) & (leap[0] <= LIMITS.acceleration * seam_s**2 / 2)
+    little = (leap[1] <= LIMITS.acceleration * seam_s) & (
+        leap[0] <= LIMITS.acceleration * seam_s**2 / 2
+    )
     sent, reason = gate.admit(new, now, 0)
     assert (sent is not None) == little.all()
     if sent is None:
         assert "s after its start" in reason
-        np.testing.assert_array_equal(gate.commanded(now + NS // 4)[0], running.at(now + NS // 4)[0])
+        np.testing.assert_array_equal(
+            gate.commanded(now + NS // 4)[0], running.at(now + NS // 4)[0]
+        )
 
 
 @pytest.mark.parametrize(("late_ms", "passes"), [(0, True), (20, True), (45, False)])
@@ -268,7 +301,9 @@ def test_at_rest_a_start_where_the_arm_is_commanded_passes_even_if_measured_else
     gate = make_gate()
     gate.admit(move(), NOW, 0)
     now = NOW + 2 * NS
-    gate.on_joints(JointState(now, PANDA.joint_names, HOME + DIRECTION + 0.015 * ARM, np.zeros(8), np.zeros(8)))
+    gate.on_joints(
+        JointState(now, PANDA.joint_names, HOME + DIRECTION + 0.015 * ARM, np.zeros(8), np.zeros(8))
+    )
     assert gate.admit(move(now, HOME + DIRECTION), now, 0)[1] == ""
 
 

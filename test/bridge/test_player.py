@@ -20,9 +20,17 @@ def curve(start_ns=NOW, seconds=1.0, way=WAY):
     """From rest at home to rest on the smoothest quintic."""
     t = np.linspace(0, seconds, 101)
     s = t / seconds
-    shape = [10 * s**3 - 15 * s**4 + 6 * s**5, 30 * s**2 - 60 * s**3 + 30 * s**4, 60 * s - 180 * s**2 + 120 * s**3]
+    shape = [
+        10 * s**3 - 15 * s**4 + 6 * s**5,
+        30 * s**2 - 60 * s**3 + 30 * s**4,
+        60 * s - 180 * s**2 + 120 * s**3,
+    ]
     q, dq, ddq = (np.outer(f / seconds**k, way) for k, f in enumerate(shape))
-    return Curve.from_trajectory(SafeTrajectory(start_ns, PANDA.joint_names, t, HOME + q, dq, ddq))
+    return Curve.from_trajectory(
+        SafeTrajectory(
+            start_ns=start_ns, joint_names=PANDA.joint_names, t=t, q=HOME + q, dq=dq, ddq=ddq
+        )
+    )
 
 
 def playing(at_ms=0, **options):
@@ -40,9 +48,13 @@ def run_out(player, k, now_ns=lambda k: NOW + k * TICK, n=500):
 
 
 def on_the_path(states):
-    """Whether every position lies on the curve between its ends (the quintic of one way is a straight line)."""
+    """Whether every position lies on the curve between its ends (the quintic of one way is a
+    straight line).
+    """
     share = np.array([(s.q - HOME)[0] / WAY[0] for s in states])
-    straight = np.array([np.abs(s.q - HOME - f * WAY).max() for s, f in zip(states, share, strict=True)])
+    straight = np.array(
+        [np.abs(s.q - HOME - f * WAY).max() for s, f in zip(states, share, strict=True)]
+    )
     return bool((straight < 1e-9).all() and (share >= -1e-9).all() and (share <= 1 + 1e-9).all())
 
 
@@ -50,7 +62,9 @@ def test_in_time_it_is_the_curve():
     player, k = playing()
     expected = curve()
     for i, state in enumerate(run_out(player, k, n=300), k + 1):
-        np.testing.assert_allclose((state.q, state.dq, state.ddq), expected.at(NOW + i * TICK), atol=1e-12)
+        np.testing.assert_allclose(
+            (state.q, state.dq, state.ddq), expected.at(NOW + i * TICK), atol=1e-12
+        )
     assert player.cause == ""
 
 

@@ -14,7 +14,12 @@ T0 = 1_000_000 * MS
 
 
 def aligner(**kwargs) -> ObservationAligner:
-    settings = {"frame_period_ns": 100 * MS, "max_age_ns": 250 * MS, "patience_ns": 30 * MS, **kwargs}
+    settings = {
+        "frame_period_ns": 100 * MS,
+        "max_age_ns": 250 * MS,
+        "patience_ns": 30 * MS,
+        **kwargs,
+    }
     return ObservationAligner(("front", "wrist"), ("a", "b"), **settings)
 
 
@@ -24,7 +29,9 @@ def frame(value: int) -> np.ndarray:
 
 def joints(stamp_ms: float, position: float = 0.0) -> JointState:
     one = np.array([1.0, 2.0])
-    return JointState(T0 + int(stamp_ms * MS), ("a", "b"), position * one, one.copy(), np.full(2, np.nan))
+    return JointState(
+        T0 + int(stamp_ms * MS), ("a", "b"), position * one, one.copy(), np.full(2, np.nan)
+    )
 
 
 def feed(a: ObservationAligner, front: float, wrist: float, joint: float) -> None:
@@ -38,7 +45,9 @@ def feed_frames(a: ObservationAligner, at: float) -> None:
         a.add_frame(view, T0 + int(at * MS), frame(0))
 
 
-def run(a: ObservationAligner, streams: dict[str, list[float]], until_ms: int, delay_ms: float = 0.0):
+def run(
+    a: ObservationAligner, streams: dict[str, list[float]], until_ms: int, delay_ms: float = 0.0
+):
     """Play stamped streams, each sample arriving `delay_ms` late; poll every 5 ms."""
     events = sorted((t + delay_ms, name, t) for name, stamps in streams.items() for t in stamps)
     observations = []
@@ -157,7 +166,9 @@ def test_jitter_does_not_raise_the_rate():
 
 def test_the_rate_follows_cameras_that_are_slightly_off():
     for period in (98.0, 103.0):
-        streams = {v: every(period, 30_000) for v in ("front", "wrist")} | {JOINTS: every(10, 30_000)}
+        streams = {v: every(period, 30_000) for v in ("front", "wrist")} | {
+            JOINTS: every(10, 30_000)
+        }
         gaps = np.diff([o.stamp_ns for _, o in run(aligner(), streams, 30_000)]) / MS
         assert gaps.min() == pytest.approx(period)
         assert gaps.max() == pytest.approx(period)
@@ -190,7 +201,11 @@ def test_the_stream_that_holds_back_is_named():
     a = aligner()
     a.add_frame("front", T0, frame(0))
     faults = a.faults(T0 + 800 * MS)
-    assert [(f.stream, f.kind) for f in faults] == [("front", "stale"), ("wrist", "missing"), (JOINTS, "missing")]
+    assert [(f.stream, f.kind) for f in faults] == [
+        ("front", "stale"),
+        ("wrist", "missing"),
+        (JOINTS, "missing"),
+    ]
     assert str(faults[0]) == "newest is 0.80 s old"
     assert str(faults[1]) == "nothing has arrived"
 
@@ -323,7 +338,8 @@ def test_a_view_that_never_comes_does_not_pile_up_the_others():
     for k, image in enumerate(images):
         a.add_frame("front", T0 + k * 10 * MS, image)
         assert a.poll(T0 + k * 10 * MS) is None
-    kept = sum(len(gc.get_referrers(image)) > 1 for image in images)  # `images` itself refers to each
+    # `images` itself refers to each
+    kept = sum(len(gc.get_referrers(image)) > 1 for image in images)
     assert 0 < kept < 60
 
 

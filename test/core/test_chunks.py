@@ -1,4 +1,6 @@
-"""Chunks on the clock: nothing jumps, nothing due is executed late, and steps are counted as they are executed."""
+"""Chunks on the clock: nothing jumps, nothing due is executed late, and steps are counted as they
+are executed.
+"""
 
 import dataclasses
 
@@ -18,7 +20,9 @@ T0 = 7 * NS
 def chunk(anchor_steps=0.0, start=0.0, slope=1.0, n=8, seq=0, **kwargs):
     """Steps on a straight line that is `start` at the anchor."""
     q = start + slope * np.arange(1, n + 1)[:, None] * np.ones((1, 2))
-    return ActionChunk(T0 + round(anchor_steps * STEP), STEP, ("a", "b"), q, seq=seq, epoch=1, **kwargs)
+    return ActionChunk(
+        T0 + round(anchor_steps * STEP), STEP, ("a", "b"), q, seq=seq, epoch=1, **kwargs
+    )
 
 
 def random_chunk(rng, anchor_steps, seq, n=8):
@@ -184,7 +188,15 @@ def test_an_ensemble_weighs_the_oldest_most_and_only_those_that_know_a_step():
 
 
 def test_steps_due_never_exceed_the_chunk():
-    assert [steps_due(chunk(n=3), T0 + round(k * STEP)) for k in (-5, 0, 0.99, 1, 2.5, 3, 40)] == [0, 0, 0, 1, 2, 3, 3]
+    assert [steps_due(chunk(n=3), T0 + round(k * STEP)) for k in (-5, 0, 0.99, 1, 2.5, 3, 40)] == [
+        0,
+        0,
+        0,
+        1,
+        2,
+        3,
+        3,
+    ]
 
 
 def test_an_unknown_merge_is_refused_with_the_choices():

@@ -72,11 +72,15 @@ def test_a_contradiction_is_named(tmp_path, changes, error):
 
 
 def test_an_unknown_robot_is_answered_with_the_choices():
-    with pytest.raises(WamError, match=r"^unknown embodiment 'pandda'. Did you mean 'panda'\? Choices: .*panda"):
+    with pytest.raises(
+        WamError, match=r"^unknown embodiment 'pandda'. Did you mean 'panda'\? Choices: .*panda"
+    ):
         load_embodiment("pandda")
 
 
 def test_a_missing_description_is_named(tmp_path):
     e = load_embodiment(changed(tmp_path, urdf="none.urdf"))
-    with pytest.raises(WamError, match="^robot description 'none.urdf' is neither in .* nor a file$"):
+    with pytest.raises(
+        WamError, match="^robot description 'none.urdf' is neither in .* nor a file$"
+    ):
         _ = e.urdf_path

@@ -19,9 +19,13 @@ def test_only_a_choice_is_returned(name):
         assert str(caught.value).endswith("Choices: panda, so100, ur5")
 
 
-@pytest.mark.parametrize(("name", "hint"), [("pandda", "panda"), ("so101", "so100"), ("5ur", "ur5")])
+@pytest.mark.parametrize(
+    ("name", "hint"), [("pandda", "panda"), ("so101", "so100"), ("5ur", "ur5")]
+)
 def test_a_slip_is_recognised(name, hint):
-    with pytest.raises(WamError, match=f"^unknown robot '{name}'. Did you mean '{hint}'[?] Choices"):
+    with pytest.raises(
+        WamError, match=f"^unknown robot '{name}'. Did you mean '{hint}'[?] Choices"
+    ):
         require_known("robot", name, CHOICES)
 
 
@@ -38,7 +42,11 @@ def test_a_value_within_its_bounds_passes(value):
 
 @pytest.mark.parametrize(
     ("value", "high", "words"),
-    [(0, 2, "between 1 and 2, found 0"), (3, 2, "between 1 and 2, found 3"), (0, float("inf"), "at least 1, found 0")],
+    [
+        (0, 2, "between 1 and 2, found 0"),
+        (3, 2, "between 1 and 2, found 3"),
+        (0, float("inf"), "at least 1, found 0"),
+    ],
 )
 def test_a_value_out_of_its_bounds_is_named_with_them(value, high, words):
     with pytest.raises(WamError, match=f"^--speed must be {words}$"):

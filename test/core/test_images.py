@@ -20,7 +20,13 @@ def test_a_whole_factor_averages_its_block_and_rounds_half_up():
     assert resize(image, 1, 2).tolist() == [[[1, 0, 0], [0, 25, 0]]]
 
 
-@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(1, 40), st.integers(0, 255))
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(1, 40),
+    st.integers(0, 255),
+)
 def test_a_plain_image_stays_plain_at_every_size(h, w, height, width, value):
     out = resize(np.full((h, w, 3), value, np.uint8), height, width)
     assert out.shape == (height, width, 3)
@@ -31,7 +37,8 @@ def test_a_plain_image_stays_plain_at_every_size(h, w, height, width, value):
 def test_mirroring_before_or_after_is_the_same(h, w, height, width):
     image = noise(h, w, 3, seed=h * 31 + w)
     mirrored = resize(image[::-1, ::-1], height, width)[::-1, ::-1]
-    assert np.abs(mirrored.astype(int) - resize(image, height, width)).max() <= 1  # half-way values round up
+    # half-way values round up
+    assert np.abs(mirrored.astype(int) - resize(image, height, width)).max() <= 1
 
 
 def test_many_frames_at_once_give_what_each_gives_alone():
@@ -49,7 +56,9 @@ def test_shrinking_by_a_broken_factor_does_not_alias():
 
 
 def test_a_ramp_is_kept_when_enlarged():
-    ramp = np.repeat(np.arange(0, 240, 8, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(4, axis=0)
+    ramp = np.repeat(np.arange(0, 240, 8, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(
+        4, axis=0
+    )
     out = resize(ramp, 4, 75).astype(float)
     expected = ((np.arange(75) + 0.5) * 30 / 75 - 0.5) * 8
     assert np.abs(out[0, 3:-3, 0] - expected[3:-3]).max() <= 0.51
@@ -63,7 +72,13 @@ def test_the_result_is_contiguous_and_never_shares_memory():
 
 
 @pytest.mark.parametrize(
-    "image", [np.zeros((4, 4, 3)), np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), "u1")]
+    "image",
+    [
+        np.zeros((4, 4, 3)),
+        np.zeros((4, 4), np.uint8),
+        np.zeros((4, 4, 4), np.uint8),
+        np.zeros((0, 4, 3), "u1"),
+    ],
 )
 def test_what_is_not_an_rgb_image_is_refused(image):
     with pytest.raises(WamError, match="uint8 image"):

@@ -30,15 +30,21 @@ def test_derivatives_agree_with_differences(power, s):
     (before, *_), (_, slope, bend), (after, *_) = (evaluate(c, s + d) for d in (-h, 0.0, h))
     middle = evaluate(c, s)[0]
     assert slope[0] == pytest.approx((after[0] - before[0]) / (2 * h), rel=1e-6, abs=1e-6)
-    assert bend[0] == pytest.approx((after[0] - 2 * middle[0] + before[0]) / h**2, rel=1e-3, abs=1e-3)
+    assert bend[0] == pytest.approx(
+        (after[0] - 2 * middle[0] + before[0]) / h**2, rel=1e-3, abs=1e-3
+    )
 
 
 def test_a_trajectory_is_held_at_both_ends_and_passes_its_samples():
     t = np.linspace(0, 1, 11)
     q = np.stack([np.sin(t), np.cos(t)], axis=1)
     dq = np.stack([np.cos(t), -np.sin(t)], axis=1)
-    curve = Curve.from_trajectory(SafeTrajectory(5 * NS, ("a", "b"), t, q, dq, -q))
+    curve = Curve.from_trajectory(
+        SafeTrajectory(start_ns=5 * NS, joint_names=("a", "b"), t=t, q=q, dq=dq, ddq=-q)
+    )
     np.testing.assert_array_equal(curve.at(0)[0], q[0])
     np.testing.assert_array_equal(curve.at(9 * NS)[0], q[-1])
     np.testing.assert_allclose(curve.at(5 * NS + 300_000_000), (q[3], dq[3], -q[3]), atol=1e-12)
-    np.testing.assert_allclose(curve.at(5 * NS + 350_000_000)[0], [np.sin(0.35), np.cos(0.35)], atol=1e-9)
+    np.testing.assert_allclose(
+        curve.at(5 * NS + 350_000_000)[0], [np.sin(0.35), np.cos(0.35)], atol=1e-9
+    )

@@ -93,11 +93,16 @@ def test_the_mode_is_said_in_one_line():
     assert str(choose_timing(6, 4, 8, guided, "lookahead")) == "mode=LOOKAHEAD d=6 s=8 H=8+6"
     assert str(choose_timing(6, 4, 8, guided)) == "mode=SYNC d=6 > H-s=2"
     assert str(choose_timing(45, 1, 24, guided)) == "mode=SYNC d=45 > H-s=-21"
-    assert str(choose_timing(6, 4, 8, guided, "guided")) == "mode=SYNC d=6 > H-s=2, guided is not possible"
+    assert (
+        str(choose_timing(6, 4, 8, guided, "guided"))
+        == "mode=SYNC d=6 > H-s=2, guided is not possible"
+    )
     assert str(choose_timing(1, 4, 8, guided, "synchronous")) == "mode=SYNC d=1 s=4 H=8"
 
 
-@pytest.mark.parametrize(("delay", "steps", "feasible"), [(1, 1, True), (4, 4, True), (5, 5, False)])
+@pytest.mark.parametrize(
+    ("delay", "steps", "feasible"), [(1, 1, True), (4, 4, True), (5, 5, False)]
+)
 def test_a_slow_model_executes_more_of_each_chunk_until_the_horizon_ends(delay, steps, feasible):
     timing = choose_timing(delay, 1, 8)
     assert (timing.execute_steps, timing.feasible) == (steps, feasible)
@@ -119,7 +124,11 @@ def test_the_best_mode_that_the_model_offers_is_taken_unless_another_is_asked_fo
 
 @pytest.mark.parametrize(
     ("name", "why"),
-    [("prefix", "not trained for it; choices: auto, guided"), ("lookahead", "cannot do"), ("gided", "mean 'guided'")],
+    [
+        ("prefix", "not trained for it; choices: auto, guided"),
+        ("lookahead", "cannot do"),
+        ("gided", "mean 'guided'"),
+    ],
 )
 def test_a_mode_that_the_model_cannot_do_is_refused_with_the_choices(name, why):
     with pytest.raises(WamError, match=why):

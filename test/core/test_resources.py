@@ -1,4 +1,6 @@
-"""Shipped data is found from a checkout, an environment and a ROS prefix, and told apart from paths."""
+"""Shipped data is found from a checkout, an environment and a ROS prefix, and told apart from
+paths.
+"""
 
 import pytest
 
@@ -9,7 +11,9 @@ from wam_ros.core.errors import WamError
 @pytest.fixture
 def installed(tmp_path, monkeypatch):
     """A package without a checkout around it."""
-    monkeypatch.setattr(resources, "__file__", str(tmp_path / "site" / "wam_ros" / "core" / "resources.py"))
+    monkeypatch.setattr(
+        resources, "__file__", str(tmp_path / "site" / "wam_ros" / "core" / "resources.py")
+    )
     monkeypatch.setattr(resources.sys, "prefix", str(tmp_path / "venv"))
     monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
     return tmp_path
@@ -42,7 +46,9 @@ def test_a_ros_prefix_comes_before_the_environment(installed, monkeypatch):
 
 
 def test_nothing_found_says_where_it_was_sought(installed):
-    with pytest.raises(WamError, match=f"no wam_ros data found in .*{installed / 'venv'}.*reinstall"):
+    with pytest.raises(
+        WamError, match=f"no wam_ros data found in .*{installed / 'venv'}.*reinstall"
+    ):
         resources.share_dir()
 
 

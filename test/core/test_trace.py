@@ -7,7 +7,9 @@ MS = 1_000_000
 
 
 def chain(trace, k, camera=0, obs=12, chunk=70, safe=76, command=79):
-    """One observation's way through the loop, at k seconds; times in ms; the trajectory begins at 110."""
+    """One observation's way through the loop, at k seconds; times in ms; the trajectory begins at
+    110.
+    """
     t = k * 1000 * MS
     trace.on_observation(t + 1 * MS, (t + camera * MS, t + 5 * MS), t + obs * MS)
     trace.on_chunk(k, t + 1 * MS, t + chunk * MS)
@@ -40,14 +42,17 @@ def test_stages_add_up_to_the_whole():
     for k in range(1, 20):
         chain(trace, k, obs=10 + k, chunk=60 + 2 * k, safe=120 + k, command=200 + 3 * k)
     medians = p50(trace)
-    assert sum(medians[s] for s in STAGES[:4]) == pytest.approx(medians[TOTALS[0]])  # every stage rises with k
+    # every stage rises with k
+    assert sum(medians[s] for s in STAGES[:4]) == pytest.approx(medians[TOTALS[0]])
 
 
 def test_percentiles_of_a_hundred_and_one_chains():
     trace = Trace()
     for k in range(101):
         chain(trace, k + 1, command=100 + k)
-    assert trace.summary()[TOTALS[0]] == pytest.approx({"n": 101, "p50_ms": 150, "p95_ms": 195, "p99_ms": 199})
+    assert trace.summary()[TOTALS[0]] == pytest.approx(
+        {"n": 101, "p50_ms": 150, "p95_ms": 195, "p99_ms": 199}
+    )
 
 
 def test_answers_without_a_question_are_ignored():
@@ -64,7 +69,12 @@ def test_who_sees_no_observations_knows_the_chunks_age_by_its_stamp():
     trace.on_safe(1, 90 * MS, 12 * MS)
     trace.on_command(1, 13 * MS)
     assert p50(trace) == pytest.approx(
-        {"camera to chunk": 5, "chunk to safe trajectory": 2, "safe trajectory to command": 1, TOTALS[0]: 8}
+        {
+            "camera to chunk": 5,
+            "chunk to safe trajectory": 2,
+            "safe trajectory to command": 1,
+            TOTALS[0]: 8,
+        }
     )
 
 
@@ -107,7 +117,9 @@ def test_the_lag_of_a_servo_is_found_from_its_errors(lag_s):
     servo, rng = ServoLag(), np.random.default_rng(0)
     for t in np.arange(0, 4, 0.01):
         w = np.array([1.0, 1.7, 0.4])
-        servo.on_error(np.sin(w * t) - np.sin(w * (t - lag_s)) + rng.normal(0, 1e-4, 3), w * np.cos(w * t))
+        servo.on_error(
+            np.sin(w * t) - np.sin(w * (t - lag_s)) + rng.normal(0, 1e-4, 3), w * np.cos(w * t)
+        )
     assert servo.lag_s == pytest.approx(lag_s, abs=0.02 * lag_s + 0.002)
 
 

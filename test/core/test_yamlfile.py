@@ -71,7 +71,10 @@ def test_what_is_written_is_read_back(value):
         ({"maybe": "x"}, r"^f.maybe: expected float"),
         ({"names": "abc"}, r"^f.names: expected a list, found 'abc'$"),
         ({"names": [1]}, r"^f.names\[0\]: expected str, found 1$"),
-        ({"parts": [{"name": "a", "size": [1, 2]}]}, r"^f.parts\[0\].size: expected 3 values, found 2$"),
+        (
+            {"parts": [{"name": "a", "size": [1, 2]}]},
+            r"^f.parts\[0\].size: expected 3 values, found 2$",
+        ),
         ({"parts": [{"name": "a"}]}, r"^f.parts\[0\]: missing key 'size'$"),
         ({"parts": ["a"]}, r"^f.parts\[0\]: expected a mapping for Inner, found str$"),
         ({"table": [1]}, r"^f.table: expected a mapping"),
@@ -93,7 +96,8 @@ def test_a_missing_key_and_another_type_are_named():
 
 
 @pytest.mark.parametrize(
-    "content", [b"a: [1", b"- 1", b"", b"\xff\xfe\x00", b"a: !!python/object/apply:os.system ['true']"]
+    "content",
+    [b"a: [1", b"- 1", b"", b"\xff\xfe\x00", b"a: !!python/object/apply:os.system ['true']"],
 )
 def test_a_file_that_is_no_mapping_is_one_line(tmp_path, content):
     path = tmp_path / "x.yaml"

@@ -45,7 +45,9 @@ def test_what_cannot_work_is_refused_in_one_line(given, message):
 
 
 def test_outputs_are_checked_before_the_start_and_leave_nothing(tmp_path):
-    check_args(DemoArgs(headless=True, json=str(tmp_path / "a.json"), record=str(tmp_path / "a.mp4")))
+    check_args(
+        DemoArgs(headless=True, json=str(tmp_path / "a.json"), record=str(tmp_path / "a.mp4"))
+    )
     assert list(tmp_path.iterdir()) == []
     refused("folder", json=str(tmp_path))
     refused(".mp4", record=str(tmp_path / "a.avi"))

@@ -11,7 +11,9 @@ EXAMPLE = Observation(5, ("front",), np.zeros((1, 4, 4, 3), np.uint8), (5,), JOI
 
 
 class Recording:
-    """A policy that remembers the stamps it was asked about and claims to take 3 ms + 1 ms per call."""
+    """A policy that remembers the stamps it was asked about and claims to take 3 ms + 1 ms per
+    call.
+    """
 
     def __init__(self):
         self.stamps = []
@@ -21,7 +23,14 @@ class Recording:
         assert observation.joints.stamp_ns == observation.stamp_ns
         self.stamps.append(observation.stamp_ns)
         timing = {"encode": 0.001 * len(self.stamps), "denoise": 0.003}
-        return PolicyOutput(np.zeros((8, 1)), np.zeros((0,)), (), Conditioning.REAL, 4, timing)
+        return PolicyOutput(
+            positions=np.zeros((8, 1)),
+            frames=np.zeros((0,)),
+            frame_offsets_ns=(),
+            conditioning=Conditioning.REAL,
+            evaluations=4,
+            timing_s=timing,
+        )
 
 
 def test_every_call_is_one_frame_later_and_warm_ups_are_not_timed():

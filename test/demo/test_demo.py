@@ -22,7 +22,8 @@ from wam_ros.ros.link import Link  # noqa: E402
 
 pytestmark = pytest.mark.ros
 PATIENCE_S = 240.0
-LAG_S = 0.3  # of the simulated servo behind its command, and of a report behind the trajectory that it tells of
+# of the simulated servo behind its command, and of a report behind the trajectory that it tells of
+LAG_S = 0.3
 
 
 @pytest.fixture
@@ -31,7 +32,16 @@ def start(tmp_path):
     started = []
 
     def run(*words):
-        argv = [sys.executable, "-m", "wam_ros.cli", "demo", "--headless", "--logs", str(tmp_path / "logs"), *words]
+        argv = [
+            sys.executable,
+            "-m",
+            "wam_ros.cli",
+            "demo",
+            "--headless",
+            "--logs",
+            str(tmp_path / "logs"),
+            *words,
+        ]
         env = os.environ | {"PYTHONPATH": str(share_dir())}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         started.append(subprocess.Popen(argv, cwd=tmp_path, env=env, **pipes))
@@ -46,8 +56,16 @@ def start(tmp_path):
 
 def test_a_run_that_completes_returns_0_and_writes_all_that_it_promised(start, tmp_path):
     files = {"--json": "run.json", "--strip": "run.png", "--record": "run.mp4"}
-    slowly = ("--rate", "0.3", "--time-limit", "3")  # a busy machine keeps up with a third of real time
-    demo = start("--episodes", "1", "--seed", "1003", *slowly, *(word for pair in files.items() for word in pair))
+    # a busy machine keeps up with a third of real time
+    slowly = ("--rate", "0.3", "--time-limit", "3")
+    demo = start(
+        "--episodes",
+        "1",
+        "--seed",
+        "1003",
+        *slowly,
+        *(word for pair in files.items() for word in pair),
+    )
     out, err = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 0, err
     result = json.loads((tmp_path / "run.json").read_text())
@@ -68,15 +86,20 @@ def test_a_truncated_checkpoint_ends_it_with_one_line_before_anything_moves(star
     _, said = demo.communicate(timeout=PATIENCE_S)
     assert demo.returncode == 2
     assert re.fullmatch(
-        r"wam: inference_node: checkpoint '.*cut\.safetensors' is not a whole safetensors file.*\n", said
+        r"wam: inference_node: checkpoint '.*cut\.safetensors' is not a whole safetensors file.*\n",
+        said,
     )
     assert "armed" not in (tmp_path / "logs" / "safety_node.log").read_text()
 
 
 def wait_for_motion(demo, domain_id):
-    """Return while the arm follows the model: it is fast, and safety has promised a time to rest."""
+    """Return while the arm follows the model: it is fast, and safety has promised a time to
+    rest.
+    """
     promises, deadline = [0.0], time.monotonic() + PATIENCE_S
-    watch = Link("watch", {"safety_report": lambda report, _: promises.append(report.stop_time_s)}, domain_id)
+    watch = Link(
+        "watch", {"safety_report": lambda report, _: promises.append(report.stop_time_s)}, domain_id
+    )
     try:
         while (watch.joint_speed() or 0.0) < 0.2 or promises[-1] < 0.2:
             watch.spin(0.05)
@@ -87,18 +110,27 @@ def wait_for_motion(demo, domain_id):
 
 
 @pytest.mark.parametrize(
-    "killed", ["camera_node", "inference_node", "safety_node", "bridge_node", ""], ids=lambda name: name or "Ctrl-C"
+    "killed",
+    ["camera_node", "inference_node", "safety_node", "bridge_node", ""],
+    ids=lambda name: name or "Ctrl-C",
 )
 def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp_path, killed):
     code, told = 130, "^$"
     if killed:
-        code, told = 1, rf"^wam demo: {killed} was killed by SIGKILL; last lines of .*{killed}\.log:\n"
+        code, told = (
+            1,
+            rf"^wam demo: {killed} was killed by SIGKILL; last lines of .*{killed}\.log:\n",
+        )
     domain_id = free_domain_id()
     # A busy machine keeps up with a third of real time.
-    demo = start("--episodes", "9", "--json", "run.json", "--rate", "0.3", "--domain-id", str(domain_id))
+    demo = start(
+        "--episodes", "9", "--json", "run.json", "--rate", "0.3", "--domain-id", str(domain_id)
+    )
     wait_for_motion(demo, domain_id)
     processes = psutil.Process(demo.pid).children()
-    children = {next(w for w in p.cmdline() if w.startswith("wam_ros.nodes.")): p for p in processes}
+    children = {
+        next(w for w in p.cmdline() if w.startswith("wam_ros.nodes.")): p for p in processes
+    }
     if killed:
         children[f"wam_ros.nodes.{killed}"].kill()
     else:

@@ -9,7 +9,16 @@ SEED = 1000
 
 
 def sim(t, seed=SEED, success=False, wrong=False, nudged=False, **violations):
-    return SimEpisode(0, seed, "pick up the red block", t, success, wrong, nudged, violations)
+    return SimEpisode(
+        stamp_ns=0,
+        seed=seed,
+        instruction="pick up the red block",
+        t_s=t,
+        success=success,
+        wrong=wrong,
+        nudged=nudged,
+        violations=violations,
+    )
 
 
 def report(state, decision=Decision.UNKNOWN, seq=0, reasons=Reason.NONE, sentence=""):
@@ -59,7 +68,12 @@ def test_states_of_the_scene_before_do_not_count():
 
 def test_every_chunk_is_counted_once_by_decision_although_heartbeats_repeat_it():
     e = episode()
-    for seq, decision in ((1, Decision.PASS), (2, Decision.SCALED), (2, Decision.SCALED), (3, Decision.PASS)):
+    for seq, decision in (
+        (1, Decision.PASS),
+        (2, Decision.SCALED),
+        (2, Decision.SCALED),
+        (3, Decision.PASS),
+    ):
         e.on_report(report(SafetyState.ARMED, decision, seq))
     e.on_report(report(SafetyState.ARMED, Decision.UNKNOWN, 4))
     assert e.result().decisions == {"pass": 2, "scaled": 1}

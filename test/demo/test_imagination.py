@@ -20,13 +20,25 @@ def observation(k, front, wrist, late_ns=0):
 def future(seq, k, *pairs):
     """Imagined from observation k for +0.4 s and +0.8 s."""
     stack = np.stack([frames(*p) for p in pairs])
-    return ImaginedFuture(seq, VIEWS, stack, tuple((k + 4 * (i + 1)) * STEP for i in range(len(pairs))), ("j",), stack)
+    return ImaginedFuture(
+        chunk_seq=seq,
+        view_names=VIEWS,
+        frames=stack,
+        instants_ns=tuple((k + 4 * (i + 1)) * STEP for i in range(len(pairs))),
+        joint_names=("j",),
+        joint_path=stack,
+    )
 
 
 def run(tracker, order="chunk first"):
-    """The scene brightens from 100 to 140 (front) and darkens from 100 to 90 (wrist); the model guessed 130 and 90."""
+    """The scene brightens from 100 to 140 (front) and darkens from 100 to 90 (wrist); the model
+    guessed 130 and 90.
+    """
     tracker.on_observation(observation(0, 100, 100))
-    steps = [lambda: tracker.on_chunk(7, 0, 0), lambda: tracker.on_imagined(future(7, 0, (130, 90), (200, 200)))]
+    steps = [
+        lambda: tracker.on_chunk(7, 0, 0),
+        lambda: tracker.on_imagined(future(7, 0, (130, 90), (200, 200))),
+    ]
     for step in steps if order == "chunk first" else steps[::-1]:
         step()
     return tracker.on_observation(observation(4, 140, 90))
@@ -84,9 +96,27 @@ def test_frames_of_another_size_or_other_views_are_left_out():
     tracker.on_observation(observation(0, 100, 100))
     tracker.on_chunk(7, 0, 0)
     wrong = np.zeros((1, 2, 8, 8, 3), np.uint8)
-    tracker.on_imagined(ImaginedFuture(7, VIEWS, wrong, (4 * STEP,), ("j",), np.zeros((1, 1))))
+    tracker.on_imagined(
+        ImaginedFuture(
+            chunk_seq=7,
+            view_names=VIEWS,
+            frames=wrong,
+            instants_ns=(4 * STEP,),
+            joint_names=("j",),
+            joint_path=np.zeros((1, 1)),
+        )
+    )
     right = np.zeros((1, 2, 4, 4, 3), np.uint8)
-    tracker.on_imagined(ImaginedFuture(7, VIEWS[::-1], right, (4 * STEP,), ("j",), np.zeros((1, 1))))
+    tracker.on_imagined(
+        ImaginedFuture(
+            chunk_seq=7,
+            view_names=VIEWS[::-1],
+            frames=right,
+            instants_ns=(4 * STEP,),
+            joint_names=("j",),
+            joint_path=np.zeros((1, 1)),
+        )
+    )
     assert tracker.on_observation(observation(4, 140, 90)) == []
 
 

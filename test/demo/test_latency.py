@@ -36,7 +36,9 @@ def test_the_topics_of_one_turn_give_every_stage():
     for k in range(1, 30):
         now = k * 10 * MS
         newest[0] = state(now, (2 * (k * 0.01 - 0.03), k * 0.01 - 0.03), names=("b", "a"))
-        feed.commanded(state(now - 2 * MS, (k * 0.01 - 0.002, 2 * (k * 0.01 - 0.002)), (1.0, 2.0)), now)
+        feed.commanded(
+            state(now - 2 * MS, (k * 0.01 - 0.002, 2 * (k * 0.01 - 0.002)), (1.0, 2.0)), now
+        )
     turn(feed, 1)
     p50 = {name: v["p50_ms"] for name, v in feed.trace.summary().items()}
     assert tuple(p50) == (*STAGES, *TOTALS)
@@ -66,14 +68,21 @@ def test_the_table_has_every_number_and_the_bar_shows_the_longest():
     text = console.export_text()
     rows = {line.split("│")[1].strip(): line for line in text.splitlines() if "│" in line}
     assert "13.0" in rows["camera to observation"]
-    assert rows["observation to chunk"].count("█") > 6 > rows["camera to observation"].count("█") > 0
+    assert (
+        rows["observation to chunk"].count("█") > 6 > rows["camera to observation"].count("█") > 0
+    )
     assert "71.0" in rows["camera to command"]
 
 
 def test_the_plot_is_a_picture_with_one_row_per_stage(tmp_path):
     file = tmp_path / "latency.svg"
-    write_plot({"a <to> b": [1.0, 2.0, 3.0], "b to c": list(np.linspace(0, 50, 5001)), TOTALS[0]: [52.0]}, file)
-    texts = [e.text for e in ElementTree.parse(file).getroot().iter("{http://www.w3.org/2000/svg}text")]
+    write_plot(
+        {"a <to> b": [1.0, 2.0, 3.0], "b to c": list(np.linspace(0, 50, 5001)), TOTALS[0]: [52.0]},
+        file,
+    )
+    texts = [
+        e.text for e in ElementTree.parse(file).getroot().iter("{http://www.w3.org/2000/svg}text")
+    ]
     assert {"a <to> b", "b to c", "50 ms", "47.5", "p95"} <= set(texts)
     assert "where the median goes: 27 ms in all stages together" in texts
     assert file.stat().st_size < 100_000
@@ -146,29 +155,44 @@ def recording(tmp_path):
 
     with writer.Writer(folder, version=9, storage_plugin=writer.StoragePlugin.MCAP) as bag:
         connections = {
-            topic: bag.add_connection(f"/cell/{topic}", name_of(kind), typestore=store) for topic, kind in kinds.items()
+            topic: bag.add_connection(f"/cell/{topic}", name_of(kind), typestore=store)
+            for topic, kind in kinds.items()
         }
 
         def write(topic, recorded_ns, stamp_ns, frame="", **fields):
             msg = kinds[topic](**fields)
             msg.header.stamp, msg.header.frame_id = ns_to_time(stamp_ns), frame
-            bag.write(connections[topic], recorded_ns, trimmed(serialize_message(msg), name_of(kinds[topic])))
+            bag.write(
+                connections[topic],
+                recorded_ns,
+                trimmed(serialize_message(msg), name_of(kinds[topic])),
+            )
 
         for k in range(1, 21):
             t = (1_700_000_000 + k) * 1000 * MS
-            write("observation", t + 10 * MS, t, frame_stamps=[ns_to_time(t), ns_to_time(t - 3 * MS)])
+            write(
+                "observation", t + 10 * MS, t, frame_stamps=[ns_to_time(t), ns_to_time(t - 3 * MS)]
+            )
             write("action_chunk", t + 60 * MS, t, seq=k, observation_stamp=ns_to_time(t))
             write("joint_states", t + 61 * MS, t, name=["a"], position=[0.98], velocity=[1.0])
             write("commanded_state", t + 62 * MS, t, name=["a"], position=[1.0], velocity=[1.0])
             write("safe_trajectory", t + 66 * MS, t + 100 * MS, f"chunk {k}")
-            write("joint_trajectory_controller/joint_trajectory", t + 68 * MS, t + 68 * MS, f"chunk {k}")
+            write(
+                "joint_trajectory_controller/joint_trajectory",
+                t + 68 * MS,
+                t + 68 * MS,
+                f"chunk {k}",
+            )
     return folder
 
 
 @pytest.mark.ros
 def test_a_recording_gives_what_its_topics_say_whatever_its_namespace(recording, tmp_path, capsys):
     numbers = tmp_path / "latency.json"
-    assert main(Latency(bag=str(recording), json=str(numbers), plot=str(tmp_path / "latency.svg"))) == 0
+    assert (
+        main(Latency(bag=str(recording), json=str(numbers), plot=str(tmp_path / "latency.svg")))
+        == 0
+    )
     found = {name: v["p50_ms"] for name, v in json.loads(numbers.read_text()).items()}
     assert tuple(found) == (*STAGES, *TOTALS)
     assert list(found.values()) == pytest.approx([13, 50, 6, 2, 32 + 20, 71, 123])
@@ -197,7 +221,9 @@ def test_a_loop_on_another_clock_is_refused_instead_of_measured(monkeypatch):
     def listen(args, trace):
         feed = Feed(trace, lambda: None)
         for k in (1, 2, 3, 4):
-            feed.observation(SimpleNamespace(stamp_ns=k * 300 * MS, frame_stamps_ns=()), k * 1000 * MS)
+            feed.observation(
+                SimpleNamespace(stamp_ns=k * 300 * MS, frame_stamps_ns=()), k * 1000 * MS
+            )
 
     monkeypatch.setattr("wam_ros.tools.latency.listen", listen)
     with pytest.raises(WamError, match="another clock"):

@@ -10,12 +10,16 @@ from wam_ros.demo.args import DemoArgs
 
 
 class FakeSession:
-    """Joints that follow a script: whether they move, one entry per turn of 0.02 s, `rate` times that of their own."""
+    """Joints that follow a script: whether they move, one entry per turn of 0.02 s, `rate` times
+    that of their own.
+    """
 
     def __init__(self, script, missing=(), settles=0, rate=1.0):
         self.report = SimpleNamespace(stop_time_s=0.4)
         self.now_s, self.calls = 0.0, []
-        self.link = SimpleNamespace(spin=self.turn, call=self.call, missing_services=lambda: list(missing))
+        self.link = SimpleNamespace(
+            spin=self.turn, call=self.call, missing_services=lambda: list(missing)
+        )
         self._script, self._settles, self._rate = list(script), settles, rate
 
     def turn(self, timeout_s):
@@ -70,7 +74,9 @@ def test_waiting_until_the_arm_is_let_alone_is_not_counted_as_motion(bring):
 
 def test_in_slow_motion_the_time_to_rest_is_the_arms_own_and_waited_for_longer(bring):
     session = FakeSession([True] * 200 + [False], rate=0.25)
-    assert "at rest after 1.00 s (safety reported 0.40 s)" in bring(session, "camera_node", rate=0.25)
+    assert "at rest after 1.00 s (safety reported 0.40 s)" in bring(
+        session, "camera_node", rate=0.25
+    )
 
 
 def test_an_arm_that_never_rests_is_said(bring):

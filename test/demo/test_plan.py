@@ -48,7 +48,8 @@ def test_another_rate_puts_everyone_but_the_clock_on_simulated_time():
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(True, "true"), (3, "3"), (1.0, "1.0"), ("8", '"8"'), ('a "b" \\', '"a \\"b\\" \\\\"')]
+    ("value", "text"),
+    [(True, "true"), (3, "3"), (1.0, "1.0"), ("8", '"8"'), ('a "b" \\', '"a \\"b\\" \\\\"')],
 )
 def test_parameters_keep_their_type(value, text):
     assert format_parameter(value) == text
@@ -56,7 +57,9 @@ def test_parameters_keep_their_type(value, text):
 
 
 def test_processes_reach_no_other_machine_and_no_other_robot(tmp_path):
-    env = environment(42, tmp_path, {"ROS_DOMAIN_ID": "0", "ROS_LOCALHOST_ONLY": "0", "ROS_STATIC_PEERS": "robot"})
+    env = environment(
+        42, tmp_path, {"ROS_DOMAIN_ID": "0", "ROS_LOCALHOST_ONLY": "0", "ROS_STATIC_PEERS": "robot"}
+    )
     assert env["ROS_DOMAIN_ID"] == "42"
     assert env["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
     assert "ROS_STATIC_PEERS" not in env
@@ -74,7 +77,12 @@ def test_neither_the_home_nor_the_current_folder_matters_to_the_processes(tmp_pa
     env = environment(1, tmp_path, os.environ | {"HOME": "/proc", "ROS_LOG_DIR": "/proc/log"})
     if sys.version_info >= (3, 11):
         (tmp_path / "types.py").write_text("raise RuntimeError('this shadows a module of Python')")
-    code = "import rclpy; rclpy.init(); rclpy.create_node('n').get_logger().info('here'); rclpy.shutdown()"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True)
+    code = (
+        "import rclpy; rclpy.init(); rclpy.create_node('n').get_logger().info('here'); "
+        "rclpy.shutdown()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.glob("*.log"))

@@ -20,7 +20,10 @@ def observation(value, stamp_ns=0):
 
 
 def surprises(*imagined):
-    return [Surprise(0, (i + 1) * 400_000_000, frames(v), frames(0), 0.0, 0.0) for i, v in enumerate(imagined)]
+    return [
+        Surprise(0, (i + 1) * 400_000_000, frames(v), frames(0), 0.0, 0.0)
+        for i, v in enumerate(imagined)
+    ]
 
 
 def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_path):
@@ -29,7 +32,13 @@ def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_p
     video = VideoRecorder(str(file), 10.0)
     video.add(observation(0), [], (), "", "")
     for k in range(12):
-        video.add(observation(200), surprises(40, 90) if k != 5 else [], HORIZONS, "pick up the red block", "armed")
+        video.add(
+            observation(200),
+            surprises(40, 90) if k != 5 else [],
+            HORIZONS,
+            "pick up the red block",
+            "armed",
+        )
     assert video.close()
     n, duration_s = ffmpeg.count_frames_and_secs(str(file))
     assert (n, duration_s) == (12, pytest.approx(1.2, abs=0.01))

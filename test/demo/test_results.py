@@ -13,9 +13,19 @@ from wam_ros.demo.results import RunResults, print_results, summarise, wilson_in
 def result(seed, outcome, steps=20, decisions=None, stops=None, violations=None):
     success, wrong = outcome == "success", outcome == "wrong"
     return EpisodeResult(
-        seed, "pick up the red block", outcome, success, wrong, False, steps / 10, steps, steps, decisions or {},
-        stops or {}, violations or {},
-    )  # fmt: skip
+        seed=seed,
+        instruction="pick up the red block",
+        outcome=outcome,
+        success=success,
+        wrong=wrong,
+        nudged=False,
+        duration_s=steps / 10,
+        steps=steps,
+        chunks=steps,
+        decisions=decisions or {},
+        stops=stops or {},
+        violations=violations or {},
+    )
 
 
 EPISODES = (
@@ -32,9 +42,20 @@ RUN = RunResults(
     {"front": {"+0.4 s": {"n": 3, "psnr_db": 23.5, "copy_last_psnr_db": 22.0, "gain_db": 1.5}}},
 )
 FIELDS = {
-    "seed": int, "instruction": str, "outcome": str, "success": bool, "wrong": bool, "nudged": bool, "steps": int,
-    "duration_s": float, "chunks": int, "decisions": dict, "stops": dict, "violations": dict, "note": str,
-}  # fmt: skip
+    "seed": int,
+    "instruction": str,
+    "outcome": str,
+    "success": bool,
+    "wrong": bool,
+    "nudged": bool,
+    "steps": int,
+    "duration_s": float,
+    "chunks": int,
+    "decisions": dict,
+    "stops": dict,
+    "violations": dict,
+    "note": str,
+}
 
 
 def test_summary_has_the_known_counts():
@@ -98,5 +119,14 @@ def test_tables_show_what_was_measured():
     out = io.StringIO()
     print_results(RUN, Console(file=out, width=200))
     text = out.getvalue()
-    for shown in ("2/4", "50%", "wrong block 1", "velocity 4", "stale 1, jerk 2", "9.5 chunks/s", "95.0", "1.50"):
+    for shown in (
+        "2/4",
+        "50%",
+        "wrong block 1",
+        "velocity 4",
+        "stale 1, jerk 2",
+        "9.5 chunks/s",
+        "95.0",
+        "1.50",
+    ):
         assert shown in text

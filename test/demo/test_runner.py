@@ -20,7 +20,9 @@ PANDA = load_embodiment("panda")
 
 
 class FakeLoop:
-    """Answers like the loop, on its own clock: one turn of `spin_until` is 0.1 s of the simulated scene."""
+    """Answers like the loop, on its own clock: one turn of `spin_until` is 0.1 s of the simulated
+    scene.
+    """
 
     def __init__(self, lifts_after_s=2.0, lifts="named", vocabulary=("red", "green", "blue")):
         self.lifts_after_s, self.lifts, self.vocabulary = lifts_after_s, lifts, vocabulary
@@ -82,18 +84,30 @@ class FakeLoop:
         self.t_s += 0.0 if self.stuck else 0.1
         up = self.episode is not None and self.t_s >= self.lifts_after_s
         named, other = up and self.lifts == "named", up and self.lifts == "other"
-        self.sim = SimEpisode(round(self.now_s * 1e9), self.scene[0], "", self.t_s, named, other, False)
+        self.sim = SimEpisode(
+            stamp_ns=round(self.now_s * 1e9),
+            seed=self.scene[0],
+            instruction="",
+            t_s=self.t_s,
+            success=named,
+            wrong=other,
+            nudged=False,
+        )
         if self.episode is None:
             return
         if self.fault_at_s is not None and self.t_s >= self.fault_at_s:
             self.safety, self.fault_at_s = SafetyState.FAULT, None
         self.episode.on_sim(self.sim)
-        self.episode.on_report(SafetyReport(0, 0, self.safety, Decision.UNKNOWN, sentence="a sentence"))
+        self.episode.on_report(
+            SafetyReport(0, 0, self.safety, Decision.UNKNOWN, sentence="a sentence")
+        )
 
 
 def run(loop, **given):
     out = io.StringIO()
-    runner = Runner(loop, DemoArgs(**({"headless": True} | given)), PANDA, Console(file=out, width=200))
+    runner = Runner(
+        loop, DemoArgs(**({"headless": True} | given)), PANDA, Console(file=out, width=200)
+    )
     try:
         runner.run()
     finally:
@@ -208,7 +222,9 @@ def test_a_pause_by_the_person_is_printed_once_and_the_next_scene_waits_for_its_
         def turn(self):
             super().turn()
             if self.episode is not None and self.scene[0] == 1000 and self.t_s > 1.0:
-                self.bridge = BridgeState(Forwarding.PAUSED, "the bridge is paused [by a test]", str(self.t_s))
+                self.bridge = BridgeState(
+                    Forwarding.PAUSED, "the bridge is paused [by a test]", str(self.t_s)
+                )
             if self.now_s > 150.0:
                 self.bridge = BridgeState(Forwarding.FORWARDING, "forwarding")
             if self.scene and self.scene[0] == 1001 and self.episode:

@@ -73,17 +73,28 @@ def session(supervisor):
 
 def joint_message(stamp_ns, speed):
     stamp = SimpleNamespace(sec=stamp_ns // NS, nanosec=stamp_ns % NS)
-    return SimpleNamespace(header=SimpleNamespace(stamp=stamp), name=["j"], position=[0.0], velocity=[speed])
+    return SimpleNamespace(
+        header=SimpleNamespace(stamp=stamp), name=["j"], position=[0.0], velocity=[speed]
+    )
 
 
 def observation(k, value):
     stamp_ns = k * STEP
-    return Observation(stamp_ns, VIEWS, np.full((2, 4, 4, 3), value, np.uint8), (stamp_ns - 5 * MS,) * 2, JOINTS)
+    return Observation(
+        stamp_ns, VIEWS, np.full((2, 4, 4, 3), value, np.uint8), (stamp_ns - 5 * MS,) * 2, JOINTS
+    )
 
 
 def chunk(seq, k, epoch=1, instruction="pick up the red block"):
     return ActionChunk(
-        k * STEP, STEP, ("j",), np.zeros((8, 1)), seq=seq, epoch=epoch, instruction=instruction, observation_ns=k * STEP
+        k * STEP,
+        STEP,
+        ("j",),
+        np.zeros((8, 1)),
+        seq=seq,
+        epoch=epoch,
+        instruction=instruction,
+        observation_ns=k * STEP,
     )
 
 
@@ -100,14 +111,28 @@ def begin(session):
 def sim_message(t, success=False):
     stamp = SimpleNamespace(sec=3, nanosec=5)
     return SimpleNamespace(
-        header=SimpleNamespace(stamp=stamp), seed=7, instruction="", t=t, success=success, wrong=False, nudged=False,
-        violation_names=["velocity"], violation_counts=[2],
-    )  # fmt: skip
+        header=SimpleNamespace(stamp=stamp),
+        seed=7,
+        instruction="",
+        t=t,
+        success=success,
+        wrong=False,
+        nudged=False,
+        violation_names=["velocity"],
+        violation_counts=[2],
+    )
 
 
 def test_one_turn_of_the_loop_reaches_every_measure(session):
     begin(session)
-    future = ImaginedFuture(3, VIEWS, np.full((1, 2, 4, 4, 3), 120, np.uint8), (STEP * 5,), ("j",), np.zeros((8, 1)))
+    future = ImaginedFuture(
+        chunk_seq=3,
+        view_names=VIEWS,
+        frames=np.full((1, 2, 4, 4, 3), 120, np.uint8),
+        instants_ns=(STEP * 5,),
+        joint_names=("j",),
+        joint_path=np.zeros((8, 1)),
+    )
     deliver(
         session,
         ("episode", sim_message(0.4), 0),
@@ -116,7 +141,11 @@ def test_one_turn_of_the_loop_reaches_every_measure(session):
         ("imagined_future", future, STEP + 60 * MS),
         ("safe_trajectory", (STEP + 90 * MS, "chunk 3"), STEP + 65 * MS),
         ("safety_report", SafetyReport(0, 3, SafetyState.ARMED, Decision.PASS), STEP + 65 * MS),
-        ("joint_trajectory_controller/joint_trajectory", (STEP + 90 * MS, "chunk 3"), STEP + 67 * MS),
+        (
+            "joint_trajectory_controller/joint_trajectory",
+            (STEP + 90 * MS, "chunk 3"),
+            STEP + 67 * MS,
+        ),
         ("observation", observation(5, 130), 5 * STEP + 10 * MS),
         ("episode", sim_message(1.4, success=True), 0),
     )
@@ -167,8 +196,12 @@ def test_somebody_elses_instruction_is_noticed_and_a_late_chunk_of_ours_is_not(s
     assert session.redirected == "lift the blue cube"
 
 
-def test_an_instruction_given_between_episodes_is_noticed_once_the_status_must_be_newer_than_ours(session):
-    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(ok=True, message="", epoch=4)
+def test_an_instruction_given_between_episodes_is_noticed_once_the_status_must_be_newer_than_ours(
+    session,
+):
+    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(
+        ok=True, message="", epoch=4
+    )
     session.instruct("red")
     other = WamStatus(0, bytes(16), "tiny", "lift the blue cube", ChunkingMode.REPLACE)
     deliver(session, ("wam_status", other, 0))
@@ -189,7 +222,9 @@ def test_what_is_missing_at_the_start_is_named(session):
     session.link.missing = ["safety_node/arm"]
     session.link.speed = 0.0
     deliver(session, ("observation", observation(1, 0), 0))
-    with pytest.raises(LoopError, match="no wam_status, safety_report, episode, safety_node/arm") as caught:
+    with pytest.raises(
+        LoopError, match="no wam_status, safety_report, episode, safety_node/arm"
+    ) as caught:
         session.wait_ready(0.0)
     assert "joint_states" not in str(caught.value)
     assert "observation" not in str(caught.value)
@@ -201,15 +236,21 @@ def test_a_service_without_an_answer_is_named(session):
 
 
 def test_a_refused_instruction_is_the_users_error_with_the_models_words(session):
-    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(ok=False, message="I know: red", epoch=0)
+    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(
+        ok=False, message="I know: red", epoch=0
+    )
     with pytest.raises(WamError, match="I know: red"):
         session.instruct("fly")
-    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(ok=True, message="", epoch=4)
+    session.link.answers["inference_node/set_instruction"] = SimpleNamespace(
+        ok=True, message="", epoch=4
+    )
     session.instruct("red")
     assert (session.instruction, session.epoch) == ("red", 4)
 
 
-@pytest.mark.parametrize(("speed", "rest"), [(None, None), (0.0, True), (0.019, True), (0.021, False)])
+@pytest.mark.parametrize(
+    ("speed", "rest"), [(None, None), (0.0, True), (0.019, True), (0.021, False)]
+)
 def test_rest_is_known_only_from_joint_states(session, speed, rest):
     session.link.speed = speed
     assert session.at_rest is rest

@@ -11,7 +11,8 @@ from wam_ros.demo.supervisor import Command, Death, Supervisor
 WAIT_S = 20.0
 FOREVER = "import signal, sys; print('up', flush=True); signal.pause()"
 DEAF = (
-    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True)\nwhile True: signal.pause()"
+    "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', "
+    "flush=True)\nwhile True: signal.pause()"
 )
 
 
@@ -62,7 +63,10 @@ def test_all_run_until_stopped_and_none_is_left(supervise):
 
 
 def test_one_that_exits_is_named_with_its_code_and_last_words(supervise):
-    s = supervise(python("good", FOREVER), python("bad", "import sys; print('first'); print('why'); sys.exit(3)"))
+    s = supervise(
+        python("good", FOREVER),
+        python("bad", "import sys; print('first'); print('why'); sys.exit(3)"),
+    )
     (death,) = poll(s.deaths)
     assert (death.name, death.returncode, death.tail) == ("bad", 3, ("first", "why"))
     assert "bad" in death.cause
@@ -80,7 +84,10 @@ def test_one_that_is_killed_is_named_with_the_signal_before_those_that_exited(su
 
 
 def test_a_bus_error_hints_at_the_memory_that_processes_share():
-    assert Death("safety_node", -signal.SIGBUS, ()).cause == "safety_node was killed by SIGBUS (is /dev/shm full?)"
+    assert (
+        Death("safety_node", -signal.SIGBUS, ()).cause
+        == "safety_node was killed by SIGBUS (is /dev/shm full?)"
+    )
     assert "shm" not in Death("safety_node", -signal.SIGSEGV, ()).cause
 
 
@@ -132,10 +139,23 @@ def running(pid):
 @pytest.mark.parametrize(
     ("tail", "error"),
     [
-        (("[INFO] [1.0] [inference_node]: loading", "[ERROR] [17.25] [x]: no such file", ""), "no such file"),
-        (("[ERROR] [17.25] [x]: no such file", "[WARN] [18.0] [x]: bye", "a library says goodbye"), "no such file"),
+        (
+            ("[INFO] [1.0] [inference_node]: loading", "[ERROR] [17.25] [x]: no such file", ""),
+            "no such file",
+        ),
+        (
+            (
+                "[ERROR] [17.25] [x]: no such file",
+                "[WARN] [18.0] [x]: bye",
+                "a library says goodbye",
+            ),
+            "no such file",
+        ),
         (("[FATAL] [view_node]: port 8080 cannot be used",), "port 8080 cannot be used"),
-        (("Traceback (most recent call last):", "ImportError: no module"), "ImportError: no module"),
+        (
+            ("Traceback (most recent call last):", "ImportError: no module"),
+            "ImportError: no module",
+        ),
         ((), "x exited with code 1"),
     ],
 )

@@ -1,4 +1,6 @@
-"""The launch description as the launch tool sees it; needs `launch` and `launch_ros`, which have no wheels."""
+"""The launch description as the launch tool sees it; needs `launch` and `launch_ros`, which have no
+wheels.
+"""
 
 import os
 import sys
@@ -6,13 +8,13 @@ import sys
 import pytest
 import yaml
 
-pytest.importorskip("launch_ros", reason="launch and launch_ros are not installed (they come with ROS, not from PyPI)")
+pytest.importorskip(
+    "launch_ros",
+    reason="launch and launch_ros are not installed (they come with ROS, not from PyPI)",
+)
 
 import itertools
 
-from launch_ros.actions import LifecycleNode, Node
-
-from launch import LaunchContext
 from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
@@ -22,6 +24,9 @@ from launch.actions import (
 )
 from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import LifecycleNode, Node
+
+from launch import LaunchContext
 from wam_ros.core.resources import config_names, share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 
@@ -52,7 +57,8 @@ def prefix(tmp_path, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     for name in (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"):
-        monkeypatch.setenv(name, "")  # remembered, so that what the launch sets is gone after the test
+        # remembered, so that what the launch sets is gone after the test
+        monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     return tmp_path
 
@@ -74,10 +80,10 @@ class Bringup:
 
     def _visit(self, entities):
         for entity in entities or []:
-            if isinstance(entity, (Node, ExecuteProcess, LogInfo)):
+            if isinstance(entity, Node | ExecuteProcess | LogInfo):
                 self.entities.append(entity)
                 continue
-            if isinstance(entity, (SetEnvironmentVariable, IncludeLaunchDescription)):
+            if isinstance(entity, SetEnvironmentVariable | IncludeLaunchDescription):
                 self.entities.append(entity)
             self._visit(entity.visit(self.context))
 
@@ -114,7 +120,13 @@ class Bringup:
 
 def test_the_default_is_the_simulated_loop_that_waits_for_an_instruction(prefix):
     b = Bringup()
-    assert set(b.nodes()) == {"sim_node", "camera_node", "inference_node", "safety_node", "bridge_node"}
+    assert set(b.nodes()) == {
+        "sim_node",
+        "camera_node",
+        "inference_node",
+        "safety_node",
+        "bridge_node",
+    }
     assert all(isinstance(n, LifecycleNode) for n in b.nodes().values())
     safety = b.parameters("safety_node")
     assert safety["dry_run"] is False
@@ -143,11 +155,15 @@ def test_a_real_arm_is_a_dry_run_and_never_arms_itself(prefix):
 def test_every_shipped_robot_can_be_launched(prefix, name):
     b = Bringup(embodiment=name, sim="false")
     assert set(b.nodes()) == {"camera_node", "inference_node", "safety_node", "bridge_node"}
-    assert all(b.parameters(n)["embodiment"] == name for n in ("camera_node", "safety_node", "bridge_node"))
+    assert all(
+        b.parameters(n)["embodiment"] == name for n in ("camera_node", "safety_node", "bridge_node")
+    )
 
 
 def test_an_unknown_embodiment_fails_with_the_choices(prefix):
-    with pytest.raises(Exception, match=r"unknown embodiment 'pamda'. Did you mean 'panda'\? Choices: .*panda"):
+    with pytest.raises(
+        Exception, match=r"unknown embodiment 'pamda'. Did you mean 'panda'\? Choices: .*panda"
+    ):
         Bringup(embodiment="pamda")
 
 
@@ -197,7 +213,11 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
     command = b.command("rviz2")
     assert command[command.index("-f") + 1] == "left/panda_link0"
     with open(command[command.index("-d") + 1]) as config:
-        (robot,) = (d for d in yaml.safe_load(config)["Visualization Manager"]["Displays"] if "TF Prefix" in d)
+        (robot,) = (
+            d
+            for d in yaml.safe_load(config)["Visualization Manager"]["Displays"]
+            if "TF Prefix" in d
+        )
     assert robot["TF Prefix"] == "left", "RViz puts the slash"
     assert b.parameters("safety_node")["tf_prefix"] == "left/"
     with pytest.raises(RuntimeError, match="RViz wants 'left_/'"):
@@ -221,8 +241,12 @@ def test_a_driver_that_publishes_its_robot_is_not_talked_over(prefix):
     for package in ("joint_state_broadcaster", "joint_trajectory_controller"):
         install(prefix, package, [])
     assert "robot_state_publisher" in Bringup(sim="false").nodes()
-    assert "robot_state_publisher" not in Bringup(sim="false", robot_state_publisher="false").nodes()
-    assert "robot_state_publisher" in Bringup(robot_state_publisher="false").nodes(), "the simulated arm has no driver"
+    assert (
+        "robot_state_publisher" not in Bringup(sim="false", robot_state_publisher="false").nodes()
+    )
+    assert "robot_state_publisher" in Bringup(robot_state_publisher="false").nodes(), (
+        "the simulated arm has no driver"
+    )
     mock = Bringup(sim="false", use_mock_hardware="true", robot_state_publisher="false")
     assert "robot_state_publisher" in mock.nodes(), "ros2_control takes the description from it"
 
@@ -255,23 +279,32 @@ def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
         b = Bringup(use_mock_hardware="true", sim="false", controller=kind)
         assert b.parameters("bridge_node")["controller"] == kind
         assert any(word.startswith(name) for word in b.command("spawner"))
-    with pytest.raises(RuntimeError, match="'servo' has no mock hardware; choices: joint_trajectory"):
+    with pytest.raises(
+        RuntimeError, match="'servo' has no mock hardware; choices: joint_trajectory"
+    ):
         Bringup(use_mock_hardware="true", sim="false", controller="servo")
     with pytest.raises(RuntimeError, match="does not exist"):
         Bringup(use_mock_hardware="true", sim="false", controllers_file="/nowhere.yaml")
 
 
 def test_recording_and_the_view_are_asked_for(prefix):
-    assert not [e for e in Bringup().entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
+    assert not [
+        e for e in Bringup().entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)
+    ]
     b = Bringup(record="/tmp/bag", view="true", namespace="left")
     assert "view_node" in b.nodes()
     (bag,) = [e for e in b.entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
     words = ["".join(part.perform(b.context) for part in word) for word in bag.cmd]
     assert "/left/action_chunk" in words
-    for command in ("joint_trajectory_controller/joint_trajectory", "forward_velocity_controller/commands"):
+    for command in (
+        "joint_trajectory_controller/joint_trajectory",
+        "forward_velocity_controller/commands",
+    ):
         assert f"/left/{command}" in words
     assert words[words.index("--output") + 1] == "/tmp/bag"
-    assert words[words.index("--topics") + 1].startswith("/left/"), "by position they are deprecated"
+    assert words[words.index("--topics") + 1].startswith("/left/"), (
+        "by position they are deprecated"
+    )
 
 
 def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix):
@@ -280,7 +313,9 @@ def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix
     assert ending == {"sim_node", "camera_node", "inference_node", "safety_node", "bridge_node"}
 
 
-def test_a_node_that_fails_or_is_killed_makes_the_launch_fail_and_one_that_was_asked_to_end_does_not(prefix):
+def test_a_node_that_fails_makes_the_launch_fail_and_one_asked_to_end_does_not(
+    prefix,
+):
     b = Bringup()
     on_exit = b.nodes()["camera_node"]._ExecuteLocal__on_exit
     ended = {"action": None, "name": "camera_node-2", "cmd": [], "cwd": None, "env": None, "pid": 1}

@@ -41,10 +41,15 @@ OURS = {
 def arguments_of(path):
     """The ARGUMENTS dictionary of a launch file, read without running it: {name: tuple}."""
     for statement in ast.parse(path.read_text()).body:
-        target = statement.target if isinstance(statement, ast.AnnAssign) else getattr(statement, "targets", [None])[0]
+        target = (
+            statement.target
+            if isinstance(statement, ast.AnnAssign)
+            else getattr(statement, "targets", [None])[0]
+        )
         if isinstance(target, ast.Name) and target.id == "ARGUMENTS":
             return {
-                key.value: value.elts for key, value in zip(statement.value.keys, statement.value.values, strict=False)
+                key.value: value.elts
+                for key, value in zip(statement.value.keys, statement.value.values, strict=False)
             }
     raise AssertionError(f"{path} has no ARGUMENTS")
 
@@ -68,14 +73,18 @@ def test_every_launch_file_offers_what_the_tool_calls(path):
 
 def displays():
     config = yaml.safe_load((ROOT / "config" / "rviz" / "wam.rviz").read_text())
-    return config["Visualization Manager"], {d["Name"]: d for d in config["Visualization Manager"]["Displays"]}
+    return config["Visualization Manager"], {
+        d["Name"]: d for d in config["Visualization Manager"]["Displays"]
+    }
 
 
 def test_rviz_shows_robot_cameras_imagination_and_safety():
     manager, shown = displays()
     panda = load_embodiment("panda")
     assert manager["Global Options"]["Fixed Frame"] == panda.base_frame
-    topics = {(d["Class"].split("/")[1], d["Topic"]["Value"]) for d in shown.values() if "Topic" in d}
+    topics = {
+        (d["Class"].split("/")[1], d["Topic"]["Value"]) for d in shown.values() if "Topic" in d
+    }
     for camera in panda.cameras:
         assert ("Image", camera.image_topic) in topics
         assert ("Image", f"imagined/{camera.name}/image") in topics

@@ -44,7 +44,9 @@ def test_counted_flop_are_those_that_torch_sees(guidance):
 @pytest.mark.parametrize("narrow", [False, True])
 def test_every_sampling_of_the_suite_fits_the_released_sizes(name, narrow):
     config = load_dit_config(name)
-    config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
+    config = dataclasses.replace(
+        config, transformer=dataclasses.replace(config.transformer, num_layers=1)
+    )
     model = random_model(config, "meta", torch.bfloat16, SpeedUps())
     assert Inference(float8=narrow).accelerate(model) == (12 if narrow else 0)
     for sampling in SUITE.values():
@@ -61,7 +63,9 @@ def test_speed_ups_are_switched_off_by_name(plain):
 
 
 def test_an_evaluation_of_the_14b_model_costs_what_its_sizes_say():
-    """47.7 TFLOP with one remembered frame; each further frame adds 880 keys to 1785 queries in 40 layers."""
+    """47.7 TFLOP with one remembered frame; each further frame adds 880 keys to 1785 queries in 40
+    layers.
+    """
     config = load_dit_config("dreamzero-14b")
     flop = [evaluation_flop(config, frames) for frames in (1, 3, 5, 7)]
     assert flop[0] == pytest.approx(47.7e12, rel=1e-3)
@@ -70,12 +74,19 @@ def test_an_evaluation_of_the_14b_model_costs_what_its_sizes_say():
 
 @pytest.mark.parametrize("device", ["meta", "cpu"])
 def test_the_table_names_what_was_measured(device, capsys, tmp_path):
-    text = (cli_config("dreamzero-100m")).replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    text = (
+        (cli_config("dreamzero-100m"))
+        .replace("num_layers: 8", "num_layers: 1")
+        .replace("dim: 768", "dim: 96")
+    )
     path = tmp_path / "little.yaml"
     path.write_text(text)
     model = random_model(load_dit_config(str(path)), "meta", torch.bfloat16, SpeedUps())
     expected = sum(p.numel() for p in model.parameters())
-    assert cli.main(["bench", "model", "--config", str(path), "--device", device, "--chunks", "1"]) == 0
+    assert (
+        cli.main(["bench", "model", "--config", str(path), "--device", device, "--chunks", "1"])
+        == 0
+    )
     out = capsys.readouterr().out
     assert "8/16 guided" in out and f"{expected:,} parameters, random" in out
     assert ("counted, not computed" in out) == (device == "meta")
@@ -84,10 +95,14 @@ def test_the_table_names_what_was_measured(device, capsys, tmp_path):
 def test_8_bits_say_what_they_change(capsys, tmp_path):
     path = tmp_path / "little.yaml"
     path.write_text(
-        cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+        cli_config("dreamzero-100m")
+        .replace("num_layers: 8", "num_layers: 1")
+        .replace("dim: 768", "dim: 96")
     )
     assert cli.main(["bench", "model", "--config", str(path), "--float8", "--chunks", "1"]) == 0
-    assert "matrices in e4m3; action velocities of one evaluation change by" in capsys.readouterr().out
+    assert (
+        "matrices in e4m3; action velocities of one evaluation change by" in capsys.readouterr().out
+    )
 
 
 def test_8_bits_take_half_the_memory_of_16():
@@ -105,7 +120,9 @@ def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("wam_ros.models.bench.WAN22", little)
     path = tmp_path / "little.yaml"
     path.write_text(
-        cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+        cli_config("dreamzero-100m")
+        .replace("num_layers: 8", "num_layers: 1")
+        .replace("dim: 768", "dim: 96")
     )
     assert cli.main(["bench", "model", "--config", str(path), "--vae", "--chunks", "1"]) == 0
     line = next(x for x in capsys.readouterr().out.splitlines() if "8/16 guided" in x)
@@ -115,11 +132,21 @@ def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
 @pytest.mark.parametrize("way", accelerator.WAYS)
 def test_every_way_of_the_accelerator_table_runs(way, capsys, monkeypatch, tmp_path):
     path = tmp_path / "little.yaml"
-    text = cli_config("dreamzero-100m").replace("num_layers: 8", "num_layers: 1").replace("dim: 768", "dim: 96")
+    text = (
+        cli_config("dreamzero-100m")
+        .replace("num_layers: 8", "num_layers: 1")
+        .replace("dim: 768", "dim: 96")
+    )
     path.write_text(text)
-    monkeypatch.setattr(sys, "argv", ["accelerator", "--way", way, "--config", str(path), "--device", "meta"])
+    monkeypatch.setattr(
+        sys, "argv", ["accelerator", "--way", way, "--config", str(path), "--device", "meta"]
+    )
     assert accelerator.main() == 0
-    rows = SUITE if "suite" in accelerator.WAYS[way] else ["torch" if way == accelerator.KERNELS else "8/16 guided"]
+    rows = (
+        SUITE
+        if "suite" in accelerator.WAYS[way]
+        else ["torch" if way == accelerator.KERNELS else "8/16 guided"]
+    )
     out = capsys.readouterr().out
     assert all(name in out for name in rows)
 
@@ -130,7 +157,9 @@ def test_single_kernels_are_measured_in_the_sizes_of_the_model(capsys):
     accelerator.kernels(dataclasses.replace(config, transformer=small), "cpu")
     out = capsys.readouterr().out
     assert f"{config.own_tokens} x 96 x 64: bfloat16" in out
-    keys = config.own_tokens + (config.window_frames - config.frames_per_block) * config.frame_tokens
+    keys = (
+        config.own_tokens + (config.window_frames - config.frames_per_block) * config.frame_tokens
+    )
     assert f"attention, 2 x {config.own_tokens} x {keys}: torch's choice" in out
     assert "cudnn_attention none" in out
 
@@ -151,7 +180,9 @@ def test_what_was_measured_is_on_disk_at_once_and_not_measured_again(capsys, mon
     monkeypatch.setattr(sys, "argv", ["accelerator", "--out", str(out)])
     with pytest.raises(KeyboardInterrupt):
         accelerator.main()
-    assert f"{first}: {accelerator.DONE}" in out.read_text() and out.read_text().endswith(f"\n{second}\n")
+    assert f"{first}: {accelerator.DONE}" in out.read_text() and out.read_text().endswith(
+        f"\n{second}\n"
+    )
     ran.append("again")
     assert accelerator.main() == 0
     assert ran == ["again", second, *others]
@@ -168,7 +199,9 @@ def test_a_row_that_fails_does_not_cost_the_others(capsys, monkeypatch):
     assert bench.main(BenchModel(device="meta", suite=True)) == 1
     out = capsys.readouterr().out
     assert all(name in out for name in SUITE)
-    assert "RuntimeError: out of memory" in out and "4/4 guided failed: RuntimeError" in " ".join(out.split())
+    assert "RuntimeError: out of memory" in out and "4/4 guided failed: RuntimeError" in " ".join(
+        out.split()
+    )
 
 
 def test_what_is_not_finite_is_no_result(monkeypatch):
@@ -210,7 +243,9 @@ def test_a_missing_accelerator_is_said(capsys):
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("more", [{}, {"compile": True}, {"compile": True, "float8": True}, {"plain": True}])
+@pytest.mark.parametrize(
+    "more", [{}, {"compile": True}, {"compile": True, "float8": True}, {"plain": True}]
+)
 def test_bench_runs_on_an_accelerator(more, capsys):
     assert bench.main(BenchModel(device="cuda", chunks=2, suite=True, **more)) == 0
     out = capsys.readouterr().out

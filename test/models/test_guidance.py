@@ -1,4 +1,6 @@
-"""Guided denoising: what is committed is met, what is not known is left alone, and nothing overshoots."""
+"""Guided denoising: what is committed is met, what is not known is left alone, and nothing
+overshoots.
+"""
 
 import itertools
 
@@ -46,4 +48,6 @@ def test_the_target_is_approached_where_it_binds_and_ignored_where_it_does_not()
 
 
 def test_without_a_mask_nothing_changes():
-    torch.testing.assert_close(run(torch.zeros(8, 1), torch.full((1, 8, 2), 5.0)), torch.zeros(1, 8, 2))
+    torch.testing.assert_close(
+        run(torch.zeros(8, 1), torch.full((1, 8, 2), 5.0)), torch.zeros(1, 8, 2)
+    )

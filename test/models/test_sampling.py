@@ -64,7 +64,14 @@ def test_skipped_steps_use_the_last_velocities_again():
         return torch.full_like(video, len(calls)), torch.zeros_like(action)
 
     solver = Euler(schedule(16, 1.0))
-    video, _ = integrate(velocity, torch.zeros(1), torch.zeros(1), solver, solver, FixedSteps(5))
+    video, _ = integrate(
+        velocity=velocity,
+        video=torch.zeros(1),
+        action=torch.zeros(1),
+        of_video=solver,
+        of_action=solver,
+        reuse=FixedSteps(5),
+    )
     assert len(calls) == 5
     # Steps 0, 1, 2-6, 7-11, 12-15 with velocities 1 .. 5.
     torch.testing.assert_close(video, torch.tensor([-(1 + 2 + 5 * 3 + 5 * 4 + 4 * 5) / 16]))

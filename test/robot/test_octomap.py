@@ -11,7 +11,9 @@ from wam_ros.robot.octomap import DEPTH, occupied_voxels
 
 def node(value: float, *children: tuple[int, bytes]) -> bytes:
     """One node and what is below it; children are (number, bytes) in rising order."""
-    return struct.pack("<fB", value, sum(1 << i for i, _ in children)) + b"".join(c for _, c in children)
+    return struct.pack("<fB", value, sum(1 << i for i, _ in children)) + b"".join(
+        c for _, c in children
+    )
 
 
 def chain(numbers: list[int], leaf: bytes) -> bytes:
@@ -24,7 +26,10 @@ def chain(numbers: list[int], leaf: bytes) -> bytes:
 def voxel(point: np.ndarray, edge: float) -> list[int]:
     """Numbers of the children on the way to a point."""
     cell = np.floor(point / edge).astype(int) + (1 << (DEPTH - 1))
-    return [sum((int(c) >> level & 1) << axis for axis, c in enumerate(cell)) for level in range(DEPTH - 1, -1, -1)]
+    return [
+        sum((int(c) >> level & 1) << axis for axis, c in enumerate(cell))
+        for level in range(DEPTH - 1, -1, -1)
+    ]
 
 
 @pytest.mark.parametrize("point", [(0.31, -0.22, 1.07), (-3.0, 2.0, -0.01), (0.0, 0.0, 0.0)])

@@ -12,7 +12,8 @@ import pytest
 from wam_ros.core.resources import share_dir
 
 DEADLINE_S = 30.0
-DOMAIN = 1 + (int(os.environ["ROS_DOMAIN_ID"]) + 49) % 99  # another than the session's, of whose range it is
+# another than the session's, of whose range it is
+DOMAIN = 1 + (int(os.environ["ROS_DOMAIN_ID"]) + 49) % 99
 
 
 class Arena:
@@ -52,15 +53,23 @@ class Arena:
         return node
 
     def spawn(self, name, file=None, **parameters):
-        """Start a node in a process of its own, with its shipped parameter file; `file` runs instead of its module."""
+        """Start a node in a process of its own, with its shipped parameter file; `file` runs
+        instead of its module.
+        """
         program = [str(file)] if file else ["-m", f"wam_ros.nodes.{name}"]
         argv = [sys.executable, *program, "--ros-args", "--params-file"]
         argv.append(str(share_dir() / "config" / f"{name.removesuffix('_node')}.yaml"))
         for key, value in parameters.items():
             argv += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
         log = (self._folder / f"{name}.log").open("w")
-        environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": os.pathsep.join(sys.path)}
-        self.processes[name] = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        environment = {
+            **os.environ,
+            "ROS_DOMAIN_ID": str(DOMAIN),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        self.processes[name] = subprocess.Popen(
+            argv, stdout=log, stderr=subprocess.STDOUT, env=environment
+        )
         return self.processes[name]
 
     def log(self, name):
@@ -138,9 +147,15 @@ class Arm:
 
     @property
     def state(self):
-        """Newest measured joints, None before the first; on a busy machine older ones still wait to be listed."""
+        """Newest measured joints, None before the first; on a busy machine older ones still wait to
+        be listed.
+        """
         self._newest = self._latest.take() or self._newest
-        return self._convert.joint_state_from_msg(self._newest, self.joint_names) if self._newest else None
+        return (
+            self._convert.joint_state_from_msg(self._newest, self.joint_names)
+            if self._newest
+            else None
+        )
 
     def path(self):
         """(N, A) every measured position so far, and (N,) stamps in s."""
@@ -159,7 +174,9 @@ class Arm:
         return self.state is not None and bool(np.abs(self.state.velocities).max() > 0.05)
 
     def chunk(self, step, n_steps=8, **fields):
-        """A chunk that moves every arm joint by `step` rad per 0.1 s from where it is measured, from now on."""
+        """A chunk that moves every arm joint by `step` rad per 0.1 s from where it is measured,
+        from now on.
+        """
         from wam_ros.core.types import ActionChunk
 
         self._seq += 1

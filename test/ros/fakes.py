@@ -1,4 +1,6 @@
-"""Controllers by the rules of the real ones, and an arm that follows them, behind real topics, actions and services."""
+"""Controllers by the rules of the real ones, and an arm that follows them, behind real topics,
+actions and services.
+"""
 
 from __future__ import annotations
 
@@ -71,14 +73,18 @@ class Robot:
         self.node.create_service(GetParameters, service, lambda q, r: answer(parameters, q, r))
 
     def tell_activity(self, **labels):
-        """A controller manager that says in what state its controllers are: active, inactive or unconfigured."""
+        """A controller manager that says in what state its controllers are: active, inactive or
+        unconfigured.
+        """
         from controller_manager_msgs.msg import ControllerManagerActivity, NamedLifecycleState
         from lifecycle_msgs.msg import State
 
         self._activity = self._activity or self.node.create_publisher(
             ControllerManagerActivity, "controller_manager/activity", qos.LATCHED
         )
-        states = {name: State(id=LABELS.index(label), label=label) for name, label in labels.items()}
+        states = {
+            name: State(id=LABELS.index(label), label=label) for name, label in labels.items()
+        }
         listed = [NamedLifecycleState(name=name, state=state) for name, state in states.items()]
         self._activity.publish(ControllerManagerActivity(controllers=listed))
 
@@ -102,7 +108,9 @@ class Robot:
         now_ns = self.arena.now_ns()
         unknown = np.full(len(HOME), np.nan)
         self._joints.publish(
-            convert.joint_state_to_msg(types.JointState(now_ns, PANDA.joint_names, self.q(), unknown, unknown))
+            convert.joint_state_to_msg(
+                types.JointState(now_ns, PANDA.joint_names, self.q(), unknown, unknown)
+            )
         )
         report = SafetyReport(now_ns, 0, self.state, Decision.UNKNOWN)
         self._reports.publish(convert.report_to_msg(report))
@@ -139,7 +147,9 @@ class Simple(Part):
     def __init__(self, node, kind, joint_names, name, now_ns):
         super().__init__(node, joint_names)
         self.controller = make_sim_controller(kind, joint_names, HOME[pick(joint_names)])
-        self.parameters = ControllerServer(node, kind, self.controller, self._clock, name).parameters
+        self.parameters = ControllerServer(
+            node, kind, self.controller, self._clock, name
+        ).parameters
         self._now_ns = now_ns
 
     def _clock(self):
@@ -159,9 +169,13 @@ class Goals(Part):
         super().__init__(node, joint_names)
         self._answers = GoalResponse
         self._kind = kind
-        self._server = ActionServer(node, kind, f"{name}/{topic}", self._execute, goal_callback=self._on_goal)
+        self._server = ActionServer(
+            node, kind, f"{name}/{topic}", self._execute, goal_callback=self._on_goal
+        )
         self.parameters = {"joints": joint_names}
-        node.create_service(GetParameters, f"{name}/get_parameters", lambda q, r: answer(self.parameters, q, r))
+        node.create_service(
+            GetParameters, f"{name}/get_parameters", lambda q, r: answer(self.parameters, q, r)
+        )
         self.goals, self._future = [], None
 
     def _on_goal(self, goal):
@@ -197,11 +211,17 @@ class FollowServer(Goals):
 
         name = name or "joint_trajectory_controller"
         super().__init__(node, joint_names, FollowJointTrajectory, "follow_joint_trajectory", name)
-        self.controller, self._now_ns = TrajectoryController(joint_names, HOME[pick(joint_names)]), now_ns
+        self.controller, self._now_ns = (
+            TrajectoryController(joint_names, HOME[pick(joint_names)]),
+            now_ns,
+        )
 
     def take(self, goal):
         self.goals.append(goal)
-        return self.controller.set_trajectory(*read_trajectory(goal.trajectory), self._now_ns()) is None
+        return (
+            self.controller.set_trajectory(*read_trajectory(goal.trajectory), self._now_ns())
+            is None
+        )
 
     def sample(self, now_ns):
         if self.controller.active and now_ns > self.controller.end_ns():
@@ -215,9 +235,14 @@ class GripperServer(Goals):
     def __init__(self, node, kind, joint_names, name, now_ns):
         import control_msgs.action
 
-        action = {"gripper_command": "GripperCommand", "parallel_gripper_command": "ParallelGripperCommand"}[kind]
+        action = {
+            "gripper_command": "GripperCommand",
+            "parallel_gripper_command": "ParallelGripperCommand",
+        }[kind]
         name, _, own = (name or "gripper_controller").partition("/")
-        super().__init__(node, joint_names, getattr(control_msgs.action, action), own or "gripper_cmd", name)
+        super().__init__(
+            node, joint_names, getattr(control_msgs.action, action), own or "gripper_cmd", name
+        )
         self.parameters = {"joint": joint_names[0], "allow_stalling": True}
         self.position, self.least = HOME[pick(joint_names)].copy(), 0.0
 
@@ -232,7 +257,9 @@ class GripperServer(Goals):
 
 
 class ServoServer(Part):
-    """MoveIt Servo: takes no command before it was told of what kind, integrates jogs, stops when they stop coming."""
+    """MoveIt Servo: takes no command before it was told of what kind, integrates jogs, stops when
+    they stop coming.
+    """
 
     TIMEOUT_NS = 100_000_000
 
@@ -241,12 +268,20 @@ class ServoServer(Part):
         from moveit_msgs.srv import ServoCommandType
 
         super().__init__(node, joint_names)
-        self._integral, self._now_ns = ForwardController(joint_names, HOME[pick(joint_names)], "velocity"), now_ns
+        self._integral, self._now_ns = (
+            ForwardController(joint_names, HOME[pick(joint_names)], "velocity"),
+            now_ns,
+        )
         self._heard_ns, self.kind, self.kinds = 0, None, (0, 1, 2)
-        self.parameters = {"moveit_servo.command_in_type": "speed_units", "moveit_servo.incoming_command_timeout": 0.1}
+        self.parameters = {
+            "moveit_servo.command_in_type": "speed_units",
+            "moveit_servo.incoming_command_timeout": 0.1,
+        }
         name = name or "servo_node"
         node.create_subscription(JointJog, f"{name}/delta_joint_cmds", self._on_jog, qos.STREAM)
-        node.create_service(GetParameters, f"{name}/get_parameters", lambda q, r: answer(self.parameters, q, r))
+        node.create_service(
+            GetParameters, f"{name}/get_parameters", lambda q, r: answer(self.parameters, q, r)
+        )
         node.create_service(ServoCommandType, f"{name}/switch_command_type", self._on_kind)
 
     def _on_kind(self, request, response):

@@ -1,4 +1,6 @@
-"""Stand-ins for `moveit_py` and moveit_msgs: names, arguments, copies and refusals of the bindings 2.12.3 to 2.15."""
+"""Stand-ins for `moveit_py` and moveit_msgs: names, arguments, copies and refusals of the bindings
+2.12.3 to 2.15.
+"""
 
 import copy
 import sys
@@ -83,11 +85,14 @@ class PlanningSceneMessage:
     is_diff: bool = False
 
 
-def collision_object(name, at=None, primitives=(), meshes=(), planes=(), frame="world") -> CollisionObject:
+def collision_object(
+    name, at=None, primitives=(), meshes=(), planes=(), frame="world"
+) -> CollisionObject:
     """An object as `planning_scene_message` holds it."""
     shapes = {"primitives": primitives, "meshes": meshes, "planes": planes}
     poses = {
-        f"{k}_poses": [pose()] * len(v) for k, v in (("primitive", primitives), ("mesh", meshes), ("plane", planes))
+        f"{k}_poses": [pose()] * len(v)
+        for k, v in (("primitive", primitives), ("mesh", meshes), ("plane", planes))
     }
     lists = {k: list(v) for k, v in shapes.items()}
     return CollisionObject(Header(frame_id=frame), at or pose(), name, **lists, **poses)
@@ -114,20 +119,29 @@ class PlanningScene:
     def is_path_valid(self, trajectory, joint_model_group_name, verbose=False, invalid_index=None):
         assert self.locked
         if not isinstance(invalid_index, list):
-            raise TypeError("is_path_valid(): incompatible function arguments")  # its own default, None, is none
+            # its own default, None, is none
+            raise TypeError("is_path_valid(): incompatible function arguments")
         self.asked.append((trajectory, joint_model_group_name))
         return self.valid
 
     def take(self, change):
-        """`setPlanningSceneDiffMsg`: attached objects, matrix, objects, octomap; whether all objects were taken."""
+        """`setPlanningSceneDiffMsg`: attached objects, matrix, objects, octomap; whether all
+        objects were taken.
+        """
         message = self.message
         for attached in change.robot_state.attached_collision_objects:
-            self._attach(attached, message.robot_state.attached_collision_objects, message.world.collision_objects)
+            self._attach(
+                attached,
+                message.robot_state.attached_collision_objects,
+                message.world.collision_objects,
+            )
         if change.allowed_collision_matrix.entry_names:
             message.allowed_collision_matrix = change.allowed_collision_matrix
         taken = [self._object(body) for body in change.world.collision_objects]
         if change.world.octomap.octomap.id:
-            message.world.octomap = change.world.octomap if change.world.octomap.octomap.data else OctomapWithPose()
+            message.world.octomap = (
+                change.world.octomap if change.world.octomap.octomap.data else OctomapWithPose()
+            )
         return all(taken)
 
     def _attach(self, attached, held, bodies):
@@ -147,7 +161,9 @@ class PlanningScene:
                 b.pose = body.pose
             return bool(same)
         shapes = [*body.primitives, *body.meshes, *body.planes]
-        if operation == CollisionObject.ADD and not (shapes and self.knows_frame_transform(body.header.frame_id)):
+        if operation == CollisionObject.ADD and not (
+            shapes and self.knows_frame_transform(body.header.frame_id)
+        ):
             return False
         bodies[:] = [b for b in bodies if b not in same]
         if operation == CollisionObject.ADD:
@@ -157,7 +173,9 @@ class PlanningScene:
 
 
 class PlanningSceneMonitor:
-    """moveit.planning.PlanningSceneMonitor: what it shows is a difference to what it last published."""
+    """moveit.planning.PlanningSceneMonitor: what it shows is a difference to what it last
+    published.
+    """
 
     def __init__(self, scene):
         self.scene, self._whole, self.told = scene, None, []
@@ -229,7 +247,12 @@ class MoveItPy:
         remappings=None,
     ):
         MoveItPy.count += 1
-        self.made.update(name=node_name, space=name_space, service=provide_planning_service, remappings=remappings)
+        self.made.update(
+            name=node_name,
+            space=name_space,
+            service=provide_planning_service,
+            remappings=remappings,
+        )
         self.made.update(files=list(launch_params_filepaths))
         self.monitor = PlanningSceneMonitor(PlanningScene())
 
@@ -281,7 +304,9 @@ class MoveGroupNode:
         pass
 
     def create_client(self, kind, name):
-        return SimpleNamespace(service_name=f"/{name}", service_is_ready=lambda: self.here, call_async=self._ask)
+        return SimpleNamespace(
+            service_name=f"/{name}", service_is_ready=lambda: self.here, call_async=self._ask
+        )
 
     def create_subscription(self, kind, topic, callback, profile):
         self.hear[topic] = callback

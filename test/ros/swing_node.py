@@ -1,4 +1,6 @@
-"""A process of the real inference node whose model swings the arm: what its death does needs no network."""
+"""A process of the real inference node whose model swings the arm: what its death does needs no
+network.
+"""
 
 import numpy as np
 
@@ -23,7 +25,14 @@ class SwingPolicy:
     def predict(self, observation):
         t = observation.stamp_ns / NS + PANDA.step_period_s * np.arange(1, PANDA.action_horizon + 1)
         path = np.array(PANDA.home) + np.outer(np.sin(t), SWING)
-        return PolicyOutput(path, observation.frames[None], (NS // 2,), Conditioning.REAL, 1, {"swing": 0.0})
+        return PolicyOutput(
+            positions=path,
+            frames=observation.frames[None],
+            frame_offsets_ns=(NS // 2,),
+            conditioning=Conditioning.REAL,
+            evaluations=1,
+            timing_s={"swing": 0.0},
+        )
 
 
 class SwingNode(InferenceNode):

@@ -59,18 +59,34 @@ class Rig:
         """A smooth motion from q0 by STEP that begins after `lead_s`."""
         t = np.arange(0, seconds + 0.005, 0.01)
         s = t / seconds
-        shape = [10 * s**3 - 15 * s**4 + 6 * s**5, 30 * s**2 - 60 * s**3 + 30 * s**4, 60 * s - 180 * s**2 + 120 * s**3]
+        shape = [
+            10 * s**3 - 15 * s**4 + 6 * s**5,
+            30 * s**2 - 60 * s**3 + 30 * s**4,
+            60 * s - 180 * s**2 + 120 * s**3,
+        ]
         q, dq, ddq = (np.outer(f / seconds**k, STEP) for k, f in enumerate(shape))
         start_ns = self.arena.now_ns() + round(lead_s * NS)
-        return SafeTrajectory(start_ns, PANDA.joint_names, t, q0 + q, dq, ddq, 5)
+        return SafeTrajectory(
+            start_ns=start_ns,
+            joint_names=PANDA.joint_names,
+            t=t,
+            q=q0 + q,
+            dq=dq,
+            ddq=ddq,
+            chunk_seq=5,
+        )
 
     def offer(self, trajectory):
         self._safe.publish(
-            trajectory if isinstance(trajectory, JointTrajectory) else convert.trajectory_to_msg(trajectory)
+            trajectory
+            if isinstance(trajectory, JointTrajectory)
+            else convert.trajectory_to_msg(trajectory)
         )
 
     def offer_until(self, condition, make=None, names=PANDA.joint_names):
-        """Offer a fresh trajectory each 0.1 s beside the signs of life: a busy machine may make one of them late."""
+        """Offer a fresh trajectory each 0.1 s beside the signs of life: a busy machine may make one
+        of them late.
+        """
         make, last = make or self.move, [0]
 
         def each():
@@ -87,7 +103,11 @@ class Rig:
 
     def causes(self):
         """What the bridge has complained about."""
-        return [d.status[0].message for d in self.diagnostics if d.status[0].level == DiagnosticStatus.ERROR]
+        return [
+            d.status[0].message
+            for d in self.diagnostics
+            if d.status[0].level == DiagnosticStatus.ERROR
+        ]
 
 
 @pytest.fixture
@@ -108,14 +128,19 @@ def test_a_safe_trajectory_reaches_the_controller_and_is_told_as_commanded(arena
     got = convert.trajectory_from_msg(rig.sent[0])
     assert got.start_ns in [m.start_ns for m in move]
     np.testing.assert_array_equal(got.q, move[0].q)
-    arena.until(lambda: rig.commanded and np.allclose(rig.commanded[-1].position, HOME + STEP, atol=1e-9), rig.live)
+    arena.until(
+        lambda: rig.commanded and np.allclose(rig.commanded[-1].position, HOME + STEP, atol=1e-9),
+        rig.live,
+    )
     q = np.array([m.position for m in rig.commanded])
     stamps = np.array([convert.time_to_ns(m.header.stamp) for m in rig.commanded]) / NS
     assert (np.abs(np.diff(q, axis=0)).max(axis=1) <= 0.5 * np.diff(stamps) + 1e-6).all()
 
 
 @pytest.mark.parametrize(("due_ns", "behind"), [(10**12, True), (-(10**12), False)])
-def test_what_comes_when_a_tick_is_due_is_looked_at_just_behind_it(arena, monkeypatch, due_ns, behind):
+def test_what_comes_when_a_tick_is_due_is_looked_at_just_behind_it(
+    arena, monkeypatch, due_ns, behind
+):
     monkeypatch.setattr("wam_ros.nodes.bridge_node.ADMIT_NS", due_ns)
     monkeypatch.setattr("wam_ros.nodes.bridge_node.POLL_S", 0.0)  # every tick has more to do
     seen = []
@@ -148,7 +173,13 @@ def test_what_waits_when_the_bridge_is_deactivated_passes_only_if_it_stops_the_a
     q, dq, _ = rig.node._gate.curve.at(now_ns)
     t, still = np.array([0.0, end_s]), np.zeros(len(q))
     rest = SafeTrajectory(
-        now_ns, PANDA.joint_names, t, np.array([q, q + dq * end_s / 2]), np.array([dq, still]), np.zeros((2, len(q))), 7
+        start_ns=now_ns,
+        joint_names=PANDA.joint_names,
+        t=t,
+        q=np.array([q, q + dq * end_s / 2]),
+        dq=np.array([dq, still]),
+        ddq=np.zeros((2, len(q))),
+        chunk_seq=7,
     )
     before = len(rig.sent)
     rig.node._on_trajectory(convert.trajectory_to_wire(rest))
@@ -262,9 +293,15 @@ def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
     assert "panda_finger_joint1" in capfd.readouterr().err
 
 
-def test_every_cause_is_told_at_once_also_just_after_another_and_a_flood_is_not(arena, rig, capfd, monkeypatch):
+def test_every_cause_is_told_at_once_also_just_after_another_and_a_flood_is_not(
+    arena, rig, capfd, monkeypatch
+):
     monkeypatch.setattr("wam_ros.ros.bridge_node.diagnosis.AGAIN_NS", 1000 * NS)
-    for cause in ("the arm is 1.0 s late", "the gripper's goal was refused", "the arm is 2.0 s late"):
+    for cause in (
+        "the arm is 1.0 s late",
+        "the gripper's goal was refused",
+        "the arm is 2.0 s late",
+    ):
         rig.node._telling.complain(cause)
     arena.until(lambda: rig.complained("gripper") and rig.complained("1.0 s late"))
     assert capfd.readouterr().err.count("late") == 1
@@ -273,14 +310,23 @@ def test_every_cause_is_told_at_once_also_just_after_another_and_a_flood_is_not(
     assert capfd.readouterr().err.count("is unknown") < 10
 
 
-def test_a_second_bridge_is_told_by_the_names_of_both_topics_and_so_is_a_stranger_at_the_controller(arena, rig, capfd):
+def test_a_second_bridge_is_told_by_the_names_of_both_topics_and_so_is_a_stranger_at_the_controller(
+    arena, rig, capfd
+):
     def warnings():
-        return [v.value for d in rig.diagnostics for v in d.status[0].values if v.key.startswith("warning")]
+        return [
+            v.value
+            for d in rig.diagnostics
+            for v in d.status[0].values
+            if v.key.startswith("warning")
+        ]
 
     arena.spin(0.5, rig.live)
     assert not any("publishers" in words for words in warnings())
     arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
     arena.until(lambda: f"/{TOPIC} has 2 publishers, also /observer" in warnings(), rig.live)
     arena.add(BridgeNode)
-    arena.until(lambda: "/commanded_state has 2 publishers, also /bridge_node" in warnings(), rig.live)
+    arena.until(
+        lambda: "/commanded_state has 2 publishers, also /bridge_node" in warnings(), rig.live
+    )
     assert "also /bridge_node" in capfd.readouterr().err

@@ -1,4 +1,6 @@
-"""camera_node over DDS: images and joints in, observations out, and what it says when something is missing."""
+"""camera_node over DDS: images and joints in, observations out, and what it says when something is
+missing.
+"""
 
 import array
 import io
@@ -44,14 +46,21 @@ class Rig:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.executor.add_node(self.robot)
-        self.cameras = {c.name: self.robot.create_publisher(Image, c.image_topic, qos.IMAGE) for c in PANDA.cameras}
+        self.cameras = {
+            c.name: self.robot.create_publisher(Image, c.image_topic, qos.IMAGE)
+            for c in PANDA.cameras
+        }
         self.compressed = {
-            c.name: self.robot.create_publisher(CompressedImage, c.image_topic + "/compressed", qos.IMAGE)
+            c.name: self.robot.create_publisher(
+                CompressedImage, c.image_topic + "/compressed", qos.IMAGE
+            )
             for c in PANDA.cameras
         }
         self.joints = self.robot.create_publisher(JointState, "joint_states", 10)
         self.seen, self.fed_s = [], 0.0
-        self.robot.create_subscription(Observation, "observation", self.seen.append, qos.OBSERVATION)
+        self.robot.create_subscription(
+            Observation, "observation", self.seen.append, qos.OBSERVATION
+        )
 
     def start(self, compressed=False):
         assert self.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
@@ -77,7 +86,9 @@ class Rig:
         for view in views:
             image = Image(height=height, width=width, encoding="rgb8", step=3 * width)
             image.header.stamp = stamp
-            image.data = array.array("B", np.full((height, width, 3), value + (view == "wrist"), np.uint8).tobytes())
+            image.data = array.array(
+                "B", np.full((height, width, 3), value + (view == "wrist"), np.uint8).tobytes()
+            )
             self.cameras[view].publish(image)
         if joints:
             state = JointState(name=list(joints), position=[0.1 * k for k in range(len(joints))])
@@ -160,7 +171,8 @@ def test_joint_states_that_lack_a_joint_are_named(make_rig, capfd):
     rig.spin_until(lambda: rig.seen, rig.feed)
     said.clear()
     rig.spin_until(
-        lambda: complained() or any("/wrist/image_raw" in s for s in said), lambda: rig.feed(views=("front",))
+        lambda: complained() or any("/wrist/image_raw" in s for s in said),
+        lambda: rig.feed(views=("front",)),
     )
     assert "panda_joint7" not in "".join(said)
 
@@ -227,7 +239,9 @@ def test_compressed_images_are_taken_when_asked_for(make_rig):
     def feed():
         rig.feed(views=())
         for publisher in rig.compressed.values():
-            msg = CompressedImage(format="rgb8; png compressed", data=array.array("B", png.getvalue()))
+            msg = CompressedImage(
+                format="rgb8; png compressed", data=array.array("B", png.getvalue())
+            )
             msg.header.stamp = rig.robot.get_clock().now().to_msg()
             publisher.publish(msg)
 
@@ -257,4 +271,6 @@ def test_an_unknown_embodiment_fails_to_configure_with_the_choices(make_rig, cap
 
 
 def test_the_shipped_parameter_file_holds_the_defaults():
-    assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml("/**/camera_node", CameraParams)
+    assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml(
+        "/**/camera_node", CameraParams
+    )

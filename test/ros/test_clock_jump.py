@@ -36,7 +36,9 @@ class Clocked:
         self.arena, self.now_ns, self.seq = arena, 100 * NS, 0
         create = arena.observer.create_publisher
         self._clock = create(Clock, "/clock", qos.STATUS)
-        self._joints, self._commanded = (create(JointState, t, qos.JOINTS) for t in ("joint_states", "commanded_state"))
+        self._joints, self._commanded = (
+            create(JointState, t, qos.JOINTS) for t in ("joint_states", "commanded_state")
+        )
         self._chunks = create(ActionChunk, "action_chunk", qos.CHUNK)
         self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         self.safe = arena.listen(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
@@ -61,7 +63,9 @@ class Clocked:
             t = convert.trajectory_from_msg(self.safe[-1])
             k = int(np.clip(np.searchsorted(t.t, (self.now_ns - t.start_ns) / NS), 0, len(t.t) - 1))
             q, dq = t.q[k], t.dq[k]
-        msg = convert.joint_state_to_msg(types.JointState(self.now_ns, PANDA.joint_names, q, dq, np.zeros(8)))
+        msg = convert.joint_state_to_msg(
+            types.JointState(self.now_ns, PANDA.joint_names, q, dq, np.zeros(8))
+        )
         self._joints.publish(msg)
         self._commanded.publish(msg)
 
@@ -144,7 +148,9 @@ class ClockedLoop:
         self.arena.until(condition, each or self.step, seconds=60.0)
 
     def until_moving(self):
-        """A person resets and arms until it moves; the bridge is told to go on where it asks for that."""
+        """A person resets and arms until it moves; the bridge is told to go on where it asks for
+        that.
+        """
 
         def moving():
             if self.state in (SafetyState.FAULT, SafetyState.HOLD):
@@ -174,7 +180,9 @@ def test_the_simulated_arm_rests_where_it_was_when_every_clock_jumps_and_goes_on
         stop_s = max(m.stop_time_s for m in loop._reports[-20:])
         loop.now_ns += jump_s * NS
         jumped_ns = loop.now_ns
-        loop.until(lambda ns=jumped_ns: loop.arm.at_rest() and 0 <= loop.arm.state.stamp_ns - ns < 10 * NS)
+        loop.until(
+            lambda ns=jumped_ns: loop.arm.at_rest() and 0 <= loop.arm.state.stamp_ns - ns < 10 * NS
+        )
         loop.until(lambda words=words, told=told: loop.reported(words, told))
         loop.until(lambda ns=jumped_ns + (stop_s + 0.5) * NS: loop.now_ns > ns)
         assert loop.arm.at_rest()

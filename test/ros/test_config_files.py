@@ -15,11 +15,17 @@ from wam_ros.ros.params import to_yaml
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.safety.params import SafetyParams
 
-CLASSES = {"safety": (SafetyNodeParams, SafetyParams), "bridge": (BridgeParams, ControllerParams), "sim": (SimParams,)}
+CLASSES = {
+    "safety": (SafetyNodeParams, SafetyParams),
+    "bridge": (BridgeParams, ControllerParams),
+    "sim": (SimParams,),
+}
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_the_file_is_derived_from_the_dataclasses(name):
     expected = to_yaml(f"/**/{name}_node", *CLASSES[name])
     found = (share_dir() / "config" / f"{name}.yaml").read_text()
-    assert found == expected, f"config/{name}.yaml differs from its dataclass: write to_yaml(...) into it"
+    assert found == expected, (
+        f"config/{name}.yaml differs from its dataclass: write to_yaml(...) into it"
+    )

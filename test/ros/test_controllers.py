@@ -1,4 +1,6 @@
-"""Every kind of controller over DDS: in another order of joints, incomplete, dying, refusing, lagging, badly set."""
+"""Every kind of controller over DDS: in another order of joints, incomplete, dying, refusing,
+lagging, badly set.
+"""
 
 import importlib.util
 
@@ -26,11 +28,16 @@ from .fakes import HOME, PANDA, PATH, Robot
 pytestmark = pytest.mark.ros
 WAY = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
 SHUFFLED = [PANDA.joint_names[i] for i in (3, 1, 7, 0, 2, 6, 5, 4)]
-NEED = pytest.mark.skipif(importlib.util.find_spec("control_msgs") is None, reason="control_msgs is not installed")
-NEED_MANAGER = pytest.mark.skipif(
-    importlib.util.find_spec("controller_manager_msgs") is None, reason="controller_manager_msgs is not installed"
+NEED = pytest.mark.skipif(
+    importlib.util.find_spec("control_msgs") is None, reason="control_msgs is not installed"
 )
-NEED_SERVO = pytest.mark.skipif(importlib.util.find_spec("moveit_msgs") is None, reason="moveit_msgs is not installed")
+NEED_MANAGER = pytest.mark.skipif(
+    importlib.util.find_spec("controller_manager_msgs") is None,
+    reason="controller_manager_msgs is not installed",
+)
+NEED_SERVO = pytest.mark.skipif(
+    importlib.util.find_spec("moveit_msgs") is None, reason="moveit_msgs is not installed"
+)
 SERVO = pytest.param("servo", marks=[NEED, NEED_SERVO])
 TOPICS = ["joint_trajectory", "forward_position", "forward_velocity"]
 ALL = [*TOPICS, pytest.param("follow_joint_trajectory", marks=NEED), SERVO]
@@ -42,14 +49,29 @@ PATIENT = {"deadline_s": 0.5, "heartbeat_s": 2.0}
 class Rig:
     """A bridge between a robot and a safety node that offers one motion."""
 
-    def __init__(self, arena, kind, names=PANDA.joint_names, lag_s=0.0, controller=None, process=False, **parameters):
+    def __init__(
+        self,
+        arena,
+        kind,
+        names=PANDA.joint_names,
+        lag_s=0.0,
+        controller=None,
+        process=False,
+        **parameters,
+    ):
         self.arena, self.robot = arena, Robot(arena, lag_s)
         self.part = self.robot.control(kind, names, **(controller or {}))
-        self._safe = arena.observer.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
+        self._safe = arena.observer.create_publisher(
+            JointTrajectory, "safe_trajectory", qos.TRAJECTORY
+        )
         self.commanded = arena.listen(JointState, "commanded_state", qos.JOINT_STATES)
         self.diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
         parameters = {"controller": kind, **PATIENT, **parameters}
-        self.node = arena.spawn("bridge_node", **parameters) if process else arena.add(BridgeNode, **parameters)
+        self.node = (
+            arena.spawn("bridge_node", **parameters)
+            if process
+            else arena.add(BridgeNode, **parameters)
+        )
         arena.until(lambda: self._safe.get_subscription_count() == 1, self.robot.live)
         self._offered_ns = 0
 
@@ -57,9 +79,21 @@ class Rig:
         """From rest to rest; begins a little later."""
         t = np.arange(0, seconds + 0.005, 0.01)
         s = t / seconds
-        shape = [10 * s**3 - 15 * s**4 + 6 * s**5, 30 * s**2 - 60 * s**3 + 30 * s**4, 60 * s - 180 * s**2 + 120 * s**3]
+        shape = [
+            10 * s**3 - 15 * s**4 + 6 * s**5,
+            30 * s**2 - 60 * s**3 + 30 * s**4,
+            60 * s - 180 * s**2 + 120 * s**3,
+        ]
         q, dq, ddq = (np.outer(f / seconds**k, way) for k, f in enumerate(shape))
-        return SafeTrajectory(self.arena.now_ns() + NS // 20, PANDA.joint_names, t, q0 + q, dq, ddq, 5)
+        return SafeTrajectory(
+            start_ns=self.arena.now_ns() + NS // 20,
+            joint_names=PANDA.joint_names,
+            t=t,
+            q=q0 + q,
+            dq=dq,
+            ddq=ddq,
+            chunk_seq=5,
+        )
 
     def offer(self, motion=None):
         self._safe.publish(convert.trajectory_to_msg(motion or self.motion()))
@@ -84,7 +118,10 @@ class Rig:
 
     def said(self, words, level=DiagnosticStatus.ERROR):
         """Whether the bridge told this on /diagnostics, as its state or among its values."""
-        return any(words in s.message or any(words in v.value for v in s.values) for s in self.statuses(level))
+        return any(
+            words in s.message or any(words in v.value for v in s.values)
+            for s in self.statuses(level)
+        )
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -93,7 +130,9 @@ def test_the_arm_goes_where_it_is_told_whatever_the_order_of_joints(arena, kind,
     rig = Rig(arena, kind, names)
     rig.until(rig.moved)
     rig.until(lambda: np.abs(rig.robot.q() - HOME - WAY).max() < 5e-3, offer=False)
-    rig.until(lambda: np.abs(np.array(rig.commanded[-1].position) - HOME - WAY).max() < 1e-6, offer=False)
+    rig.until(
+        lambda: np.abs(np.array(rig.commanded[-1].position) - HOME - WAY).max() < 1e-6, offer=False
+    )
 
 
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position", "forward_velocity"])
@@ -120,7 +159,9 @@ def test_a_controller_that_dies_in_motion_is_noticed_and_nothing_is_commanded_an
 
 @NEED_MANAGER
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position"])
-def test_a_controller_that_is_deactivated_is_named_and_motion_begins_anew_once_it_is_active(arena, kind):
+def test_a_controller_that_is_deactivated_is_named_and_motion_begins_anew_once_it_is_active(
+    arena, kind
+):
     rig, name = Rig(arena, kind), f"{kind}_controller"
     rig.robot.tell_activity(**{name: "active", "another": "inactive"})
     rig.until(lambda: rig.moved(0.2))
@@ -156,7 +197,9 @@ def test_who_records_what_is_sent_is_no_controller(arena, kind):
     )
     recorder = Node("rosbag2_recorder", context=arena.context)
     arena.nodes.append(recorder)
-    recorder.create_subscription(message, f"{kind}_controller/{topic}", lambda _: None, qos.TRAJECTORY)
+    recorder.create_subscription(
+        message, f"{kind}_controller/{topic}", lambda _: None, qos.TRAJECTORY
+    )
     rig = Rig(arena, kind)
     rig.until(lambda: rig.moved(0.2))
     rig.part.die()
@@ -165,7 +208,9 @@ def test_who_records_what_is_sent_is_no_controller(arena, kind):
 
 
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position", SERVO])
-def test_a_controller_that_ignores_its_commands_closes_the_bridge_until_a_person_opens_it(arena, kind):
+def test_a_controller_that_ignores_its_commands_closes_the_bridge_until_a_person_opens_it(
+    arena, kind
+):
     rig = Rig(arena, kind, follow_rad=0.12)
     rig.until(lambda: len(rig.diagnostics) > 2, offer=False)  # its joints are known
     rig.part.deaf = True
@@ -192,7 +237,8 @@ def test_an_aborted_goal_is_told_with_the_controllers_reason_and_a_replaced_one_
     rig = Rig(arena, "follow_joint_trajectory", goal_tolerance=0.01)
     rig.until(lambda: rig.moved(0.3))
     here = rig.commanded[-1]
-    rig.offer(rig.motion(way=np.zeros(8), q0=np.array(here.position)))  # refused by the gate: the arm is in motion
+    # refused by the gate: the arm is in motion
+    rig.offer(rig.motion(way=np.zeros(8), q0=np.array(here.position)))
     assert not rig.said("preempted")
     rig.part.end(PATH)
     rig.until(lambda: rig.said("path tolerance violation"), offer=False)
@@ -260,7 +306,11 @@ def test_a_stream_comes_at_its_rate_without_jumps(arena):
 
 
 SETTINGS = {
-    "interpolate_from_desired_state": ("joint_trajectory", {"interpolate_from_desired_state": False}, {}),
+    "interpolate_from_desired_state": (
+        "joint_trajectory",
+        {"interpolate_from_desired_state": False},
+        {},
+    ),
     "cmd_timeout": ("joint_trajectory", {"cmd_timeout": 1.0}, {}),
     "enforce_command_limits": ("joint_trajectory", {}, {"enforce_command_limits": False}),
     "positions_upsampling": ("joint_trajectory", {}, {}),
@@ -285,10 +335,14 @@ def test_a_controller_that_is_well_set_is_not_warned_of(arena):
     assert rig.node._outputs.warnings == []
 
 
-@pytest.mark.parametrize(("points", "sizes"), [("quintic", (8, 8)), ("cubic", (8, 0)), ("linear", (0, 0))])
+@pytest.mark.parametrize(
+    ("points", "sizes"), [("quintic", (8, 8)), ("cubic", (8, 0)), ("linear", (0, 0))]
+)
 def test_points_carry_what_is_asked_for(arena, points, sizes):
     rig = Rig(arena, "joint_trajectory", points=points)
-    sent = arena.listen(JointTrajectory, "joint_trajectory_controller/joint_trajectory", qos.TRAJECTORY)
+    sent = arena.listen(
+        JointTrajectory, "joint_trajectory_controller/joint_trajectory", qos.TRAJECTORY
+    )
     rig.until(lambda: sent)
     assert {(len(p.velocities), len(p.accelerations)) for p in sent[0].points} == {sizes}
     rig.until(rig.moved, offer=False)
@@ -297,7 +351,9 @@ def test_points_carry_what_is_asked_for(arena, points, sizes):
 def test_a_gripper_by_trajectory_has_a_controller_of_its_own(arena):
     arm = PANDA.joint_names[:7]
     rig = Rig(arena, "joint_trajectory", arm, gripper="joint_trajectory")
-    fingers = rig.robot.control("joint_trajectory", PANDA.joint_names[7:], name="gripper_controller")
+    fingers = rig.robot.control(
+        "joint_trajectory", PANDA.joint_names[7:], name="gripper_controller"
+    )
     close = np.array([0.1] * 7 + [-0.03])
     rig.until(lambda: np.abs(rig.robot.q() - HOME - close).max() < 2e-3, way=close)
     assert fingers.controller.active
@@ -319,9 +375,15 @@ def test_a_gripper_by_goal_gets_one_goal_per_change(arena, kind):
 
 @NEED
 def test_a_gripper_may_call_its_action_otherwise(arena):
-    own = {"gripper": "gripper_command", "gripper_name": "franka_gripper", "gripper_action": "gripper_action"}
+    own = {
+        "gripper": "gripper_command",
+        "gripper_name": "franka_gripper",
+        "gripper_action": "gripper_action",
+    }
     rig = Rig(arena, "joint_trajectory", PANDA.joint_names[:7], **own)
-    fingers = rig.robot.control("gripper_command", PANDA.joint_names[7:], name="franka_gripper/gripper_action")
+    fingers = rig.robot.control(
+        "gripper_command", PANDA.joint_names[7:], name="franka_gripper/gripper_action"
+    )
     rig.until(lambda: fingers.goals, way=np.array([0.1] * 7 + [-0.03]))
 
 
@@ -377,12 +439,16 @@ def test_absurd_values_are_refused_before_the_node_is(arena, name, value):
         arena.make(BridgeNode, **{name: value})
 
 
-def test_joints_that_the_robot_description_does_not_have_are_refused_with_its_own(arena, capfd, tmp_path):
+def test_joints_that_the_robot_description_does_not_have_are_refused_with_its_own(
+    arena, capfd, tmp_path
+):
     from wam_ros.core.resources import share_dir
 
     text = (share_dir() / "config" / "embodiments" / "panda.yaml").read_text()
     file = tmp_path / "odd.yaml"
-    file.write_text(text.replace("panda_joint3", "panda_elbow").replace("panda.urdf", str(PANDA.urdf_path)))
+    file.write_text(
+        text.replace("panda_joint3", "panda_elbow").replace("panda.urdf", str(PANDA.urdf_path))
+    )
     node = arena.make(BridgeNode, embodiment=str(file))
     assert node.trigger_configure() == TransitionCallbackReturn.FAILURE
     text = capfd.readouterr().err
@@ -390,7 +456,9 @@ def test_joints_that_the_robot_description_does_not_have_are_refused_with_its_ow
     assert "panda_joint3" in text
 
 
-@pytest.mark.skipif(importlib.util.find_spec("control_msgs") is not None, reason="control_msgs is installed")
+@pytest.mark.skipif(
+    importlib.util.find_spec("control_msgs") is not None, reason="control_msgs is installed"
+)
 @pytest.mark.parametrize("kind", ["follow_joint_trajectory", "servo"])
 def test_without_control_msgs_the_error_says_what_works(arena, capfd, kind):
     node = arena.make(BridgeNode, controller=kind)

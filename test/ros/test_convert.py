@@ -1,4 +1,6 @@
-"""Messages and types hold the same: any content survives both ways, any wrong size is refused by name."""
+"""Messages and types hold the same: any content survives both ways, any wrong size is refused by
+name.
+"""
 
 import array
 import dataclasses
@@ -23,7 +25,9 @@ from wam_ros.core.idle import Idle
 from wam_ros.ros import convert
 
 pytestmark = pytest.mark.ros
-property_test = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+property_test = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 
 stamps = st.integers(0, 2**31 * types.NS - 1)
 numbers = st.floats(allow_nan=True, allow_infinity=True)
@@ -40,7 +44,9 @@ def arrays(shape):
 
 def frames(shape):
     n = int(np.prod(shape))
-    return st.binary(min_size=n, max_size=n).map(lambda b: np.frombuffer(b, np.uint8).reshape(shape))
+    return st.binary(min_size=n, max_size=n).map(
+        lambda b: np.frombuffer(b, np.uint8).reshape(shape)
+    )
 
 
 @st.composite
@@ -56,7 +62,14 @@ def observations(draw):
     shape = (len(views), draw(st.integers(0, 4)), draw(st.integers(0, 4)), 3)
     stamped = tuple(draw(stamps) for _ in views)
     age = draw(st.integers(-types.NS, 10 * types.NS))
-    return types.Observation(draw(stamps), views, draw(frames(shape)), stamped, draw(joint_states()), age)
+    return types.Observation(
+        stamp_ns=draw(stamps),
+        view_names=views,
+        frames=draw(frames(shape)),
+        frame_stamps_ns=stamped,
+        joints=draw(joint_states()),
+        age_ns=age,
+    )
 
 
 @st.composite
@@ -99,13 +112,23 @@ def futures(draw):
     shape = (n_frames, len(views), draw(st.integers(0, 3)), draw(st.integers(0, 3)), 3)
     path = draw(arrays((draw(st.integers(0, 4)), len(joints))))
     seq = draw(st.integers(0, 2**64 - 1))
-    return types.ImaginedFuture(seq, views, draw(frames(shape)), instants, joints, path, draw(numbers))
+    return types.ImaginedFuture(
+        chunk_seq=seq,
+        view_names=views,
+        frames=draw(frames(shape)),
+        instants_ns=instants,
+        joint_names=joints,
+        joint_path=path,
+        surprise=draw(numbers),
+    )
 
 
 def scalars(cls, **special):
     """Instances of a dataclass of scalars, by the type of each field."""
     kinds = {"float": numbers, "str": texts, "bool": st.booleans()}
-    fields = {f.name: special.get(f.name, kinds.get(f.type, counts)) for f in dataclasses.fields(cls)}
+    fields = {
+        f.name: special.get(f.name, kinds.get(f.type, counts)) for f in dataclasses.fields(cls)
+    }
     return st.builds(cls, **fields)
 
 
@@ -120,7 +143,9 @@ reports = scalars(
 )
 statuses = scalars(
     types.WamStatus,
-    stages=st.dictionaries(texts, scalars(types.StageLatency, n=st.integers(0, 2**32 - 1)), max_size=3),
+    stages=st.dictionaries(
+        texts, scalars(types.StageLatency, n=st.integers(0, 2**32 - 1)), max_size=3
+    ),
     stamp_ns=stamps,
     session_id=st.binary(min_size=16, max_size=16),
     mode=st.sampled_from(types.ChunkingMode),
@@ -185,15 +210,28 @@ def test_joint_states_survive_and_absent_quantities_are_nan(state):
     np.testing.assert_array_equal(reordered.positions, state.positions[[2, 0]])
 
 
-@pytest.mark.parametrize("cls", [c for c in PAIRS if c is not types.SafeTrajectory], ids=lambda k: k.__name__)
+@pytest.mark.parametrize(
+    "cls", [c for c in PAIRS if c is not types.SafeTrajectory], ids=lambda k: k.__name__
+)
 def test_every_field_of_a_type_is_in_its_message(cls):
     renamed = {
-        **{"stamp_ns": "header", "anchor_ns": "header", "step_period_ns": "step_period", "age_ns": "age"},
-        **{"observation_ns": "observation_stamp", "valid_until_ns": "valid_until", "instants_ns": "instants"},
+        **{
+            "stamp_ns": "header",
+            "anchor_ns": "header",
+            "step_period_ns": "step_period",
+            "age_ns": "age",
+        },
+        **{
+            "observation_ns": "observation_stamp",
+            "valid_until_ns": "valid_until",
+            "instants_ns": "instants",
+        },
         **{"frame_stamps_ns": "frame_stamps", "joints": "joint_names"},
     }
     fields = getattr(wam_msg, cls.__name__).get_fields_and_field_types()
-    assert [f.name for f in dataclasses.fields(cls) if renamed.get(f.name, f.name) not in fields] == []
+    assert [
+        f.name for f in dataclasses.fields(cls) if renamed.get(f.name, f.name) not in fields
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -215,21 +253,38 @@ def test_constants_of_messages_are_the_enumerations(message, prefix, kind):
 
 def observation_msg():
     joints = types.JointState(5, ("a", "b"), np.zeros(2), np.zeros(2), np.zeros(2))
-    return convert.observation_to_msg(types.Observation(5, ("front",), np.zeros((1, 2, 2, 3), np.uint8), (5,), joints))
+    return convert.observation_to_msg(
+        types.Observation(5, ("front",), np.zeros((1, 2, 2, 3), np.uint8), (5,), joints)
+    )
 
 
 def chunk_msg():
-    return convert.chunk_to_msg(types.ActionChunk(5, 1, ("a", "b"), np.zeros((3, 2)), velocities=np.zeros((3, 2))))
+    return convert.chunk_to_msg(
+        types.ActionChunk(5, 1, ("a", "b"), np.zeros((3, 2)), velocities=np.zeros((3, 2)))
+    )
 
 
 def imagined_msg():
     frame = np.zeros((1, 1, 2, 2, 3), np.uint8)
-    return convert.imagined_to_msg(types.ImaginedFuture(1, ("front",), frame, (5,), ("a",), np.zeros((3, 1))))
+    return convert.imagined_to_msg(
+        types.ImaginedFuture(
+            chunk_seq=1,
+            view_names=("front",),
+            frames=frame,
+            instants_ns=(5,),
+            joint_names=("a",),
+            joint_path=np.zeros((3, 1)),
+        )
+    )
 
 
 def trajectory_msg():
     q = np.zeros((2, 2))
-    return convert.trajectory_to_msg(types.SafeTrajectory(5, ("a", "b"), np.array([0.0, 0.1]), q, q, q))
+    return convert.trajectory_to_msg(
+        types.SafeTrajectory(
+            start_ns=5, joint_names=("a", "b"), t=np.array([0.0, 0.1]), q=q, dq=q, ddq=q
+        )
+    )
 
 
 BIG = 2**32 - 1
@@ -238,13 +293,28 @@ HOSTILE = [
     (observation_msg, "height", BIG, "Observation.frames: expected 25769803770"),
     (observation_msg, "width", BIG, "Observation.frames"),
     (observation_msg, "view_names", ["a", "b"], "Observation.frame_stamps"),
-    (observation_msg, "frame_stamps", [Time()] * 3, "Observation.frame_stamps: expected 1 values, found 3"),
-    (observation_msg, "positions", array.array("d", [1.0]), "Observation.positions: expected 2 values, found 1"),
+    (
+        observation_msg,
+        "frame_stamps",
+        [Time()] * 3,
+        "Observation.frame_stamps: expected 1 values, found 3",
+    ),
+    (
+        observation_msg,
+        "positions",
+        array.array("d", [1.0]),
+        "Observation.positions: expected 2 values, found 1",
+    ),
     (observation_msg, "velocities", array.array("d"), "Observation.velocities"),
     (observation_msg, "efforts", array.array("d", [1.0] * 9), "Observation.efforts"),
     (chunk_msg, "n_steps", BIG, "ActionChunk.positions: expected 8589934590"),
     (chunk_msg, "n_dof", 3, "ActionChunk.joint_names: expected 3 values, found 2"),
-    (chunk_msg, "positions", array.array("d", [1.0] * 5), "ActionChunk.positions: expected 6 values"),
+    (
+        chunk_msg,
+        "positions",
+        array.array("d", [1.0] * 5),
+        "ActionChunk.positions: expected 6 values",
+    ),
     (chunk_msg, "velocities", array.array("d", [1.0]), "ActionChunk.velocities"),
     (chunk_msg, "efforts", array.array("d", [1.0]), "ActionChunk.efforts"),
     (chunk_msg, "joint_names", ["a"], "ActionChunk.joint_names"),
@@ -257,14 +327,23 @@ HOSTILE = [
     (imagined_msg, "joint_path", array.array("d"), "ImaginedFuture.joint_path"),
     (imagined_msg, "n_dof", BIG, "ImaginedFuture.joint_names"),
     (trajectory_msg, "points", [], "JointTrajectory.points is empty"),
-    (trajectory_msg, "joint_names", ["a"], r"JointTrajectory.points\[0\].positions: expected 1 values, found 2"),
+    (
+        trajectory_msg,
+        "joint_names",
+        ["a"],
+        r"JointTrajectory.points\[0\].positions: expected 1 values, found 2",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("make", "field", "value", "error"), HOSTILE, ids=lambda v: getattr(v, "__name__", None))
+@pytest.mark.parametrize(
+    ("make", "field", "value", "error"), HOSTILE, ids=lambda v: getattr(v, "__name__", None)
+)
 def test_a_wrong_size_is_refused_by_name(make, field, value, error):
     msg = make()
-    from_msg = next(f for _, _, f in PAIRS.values() if f.__name__.split("_")[0] == make.__name__.split("_")[0])
+    from_msg = next(
+        f for _, _, f in PAIRS.values() if f.__name__.split("_")[0] == make.__name__.split("_")[0]
+    )
     from_msg(msg)
     setattr(msg, field, value)
     with pytest.raises(WamError, match=f"^{error}"):
@@ -274,7 +353,9 @@ def test_a_wrong_size_is_refused_by_name(make, field, value, error):
 @pytest.mark.parametrize("times", [(0.1, 0.2), (0.0, 0.0), (0.0, -0.1)])
 def test_a_trajectory_whose_time_does_not_rise_from_zero_is_refused(times):
     q = np.zeros((2, 1))
-    msg = convert.trajectory_to_msg(types.SafeTrajectory(5, ("a",), np.array(times), q, q, q))
+    msg = convert.trajectory_to_msg(
+        types.SafeTrajectory(start_ns=5, joint_names=("a",), t=np.array(times), q=q, dq=q, ddq=q)
+    )
     with pytest.raises(WamError, match="must rise from 0"):
         convert.trajectory_from_msg(msg)
 
@@ -320,18 +401,25 @@ def test_a_stamp_that_no_message_can_hold_is_refused(ns):
 def test_the_state_of_the_bridge_survives_the_wire(forwarding):
     state = types.BridgeState(forwarding, "a sentence", "a refusal")
     msg = convert.bridge_state_to_msg(state, "bridge_node: state", "panda")
-    assert convert.bridge_state_from_msg(deserialize_message(serialize_message(msg), type(msg))) == state
+    assert (
+        convert.bridge_state_from_msg(deserialize_message(serialize_message(msg), type(msg)))
+        == state
+    )
     assert msg.level == [msg.OK, msg.WARN, msg.ERROR, msg.STALE][forwarding]
 
 
 @pytest.mark.parametrize("idle", [None, Idle(5 * types.NS + 1), Idle(0, (2**62, 3))])
 def test_that_the_bridge_commands_nothing_survives_the_wire(idle):
-    msg = convert.bridge_state_to_msg(types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", idle)
+    msg = convert.bridge_state_to_msg(
+        types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", idle
+    )
     assert convert.idle_from_msg(deserialize_message(serialize_message(msg), type(msg))) == idle
 
 
 def test_what_is_no_number_says_nothing_of_what_is_commanded():
-    msg = convert.bridge_state_to_msg(types.BridgeState(types.Forwarding.FORWARDING, ""), "", "", Idle(1, (2, 3)))
+    msg = convert.bridge_state_to_msg(
+        types.BridgeState(types.Forwarding.FORWARDING, ""), "", "", Idle(1, (2, 3))
+    )
     for text in ("", "1.5", "nan", "9" * 9999, "x" * 9999):
         msg.values[-2].value = text
         assert convert.idle_from_msg(msg) in (None, Idle(int("9" * 300), (2, 3)))
@@ -344,4 +432,7 @@ def test_what_is_no_number_says_nothing_of_what_is_commanded():
 def test_a_state_of_the_bridge_of_an_unknown_level_or_without_words_lets_nothing_begin():
     said = convert.bridge_state_from_msg(DiagnosticStatus(level=b"\x09", message="x" * 9999))
     assert (said.forwarding, len(said.words)) == (types.Forwarding.HELD_BACK, 300)
-    assert convert.bridge_state_from_msg(DiagnosticStatus(level=DiagnosticStatus.WARN)).words == "the bridge is paused"
+    assert (
+        convert.bridge_state_from_msg(DiagnosticStatus(level=DiagnosticStatus.WARN)).words
+        == "the bridge is paused"
+    )

@@ -15,12 +15,19 @@ def prefix(tmp_path):
 
 def test_the_environments_own_index_comes_first(prefix):
     assert ros_environment({}, prefix)["AMENT_PREFIX_PATH"] == prefix
-    assert ros_environment({"AMENT_PREFIX_PATH": "/opt/ros/x"}, prefix)["AMENT_PREFIX_PATH"] == f"{prefix}:/opt/ros/x"
-    assert "AMENT_PREFIX_PATH" not in ros_environment({"AMENT_PREFIX_PATH": f"/ws:{prefix}"}, prefix)
+    assert (
+        ros_environment({"AMENT_PREFIX_PATH": "/opt/ros/x"}, prefix)["AMENT_PREFIX_PATH"]
+        == f"{prefix}:/opt/ros/x"
+    )
+    assert "AMENT_PREFIX_PATH" not in ros_environment(
+        {"AMENT_PREFIX_PATH": f"/ws:{prefix}"}, prefix
+    )
 
 
 def test_an_environment_without_an_index_changes_nothing(tmp_path):
-    assert "AMENT_PREFIX_PATH" not in ros_environment({"AMENT_PREFIX_PATH": "/opt/ros/x"}, str(tmp_path))
+    assert "AMENT_PREFIX_PATH" not in ros_environment(
+        {"AMENT_PREFIX_PATH": "/opt/ros/x"}, str(tmp_path)
+    )
 
 
 @pytest.mark.parametrize("chosen", [*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"])
@@ -29,7 +36,9 @@ def test_a_transport_is_set_unless_one_was_chosen(prefix, chosen):
     assert not {*ros_environment({chosen: "mine"}, prefix)} & {*PROFILE_VARIABLES}
 
 
-@pytest.mark.parametrize(("version", "index"), [("7.1.5", 0), ("9.1.2", 1), ("10.0.0", 1), (None, 0)])
+@pytest.mark.parametrize(
+    ("version", "index"), [("7.1.5", 0), ("9.1.2", 1), ("10.0.0", 1), (None, 0)]
+)
 def test_the_variable_is_the_one_of_the_distribution(version, index, monkeypatch):
     def installed(name):
         if version is None:

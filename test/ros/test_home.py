@@ -60,8 +60,12 @@ def test_home_is_reached_through_the_filter_while_the_model_goes_on_talking(aren
     assert "already going home" in arena.call(Trigger, "bridge_node/home").message
     arena.until(lambda: np.abs(arm.state.positions - HOME)[:7].max() < 5e-3, cell.sway)
     arena.until(lambda: cell.state == SafetyState.HOLD, cell.sway)
-    assert any(r.chunk_seq >= 1 << 40 and r.decision in (Decision.PASS, Decision.SCALED) for r in cell.reports)
-    assert "another session" in " ".join(r.sentence for r in cell.reports)  # the model was refused meanwhile
+    assert any(
+        r.chunk_seq >= 1 << 40 and r.decision in (Decision.PASS, Decision.SCALED)
+        for r in cell.reports
+    )
+    # the model was refused meanwhile
+    assert "another session" in " ".join(r.sentence for r in cell.reports)
     arena.spin(0.5, cell.sway)
     np.testing.assert_allclose(arm.state.positions[:7], HOME[:7], atol=5e-3)
 
@@ -125,7 +129,14 @@ class Asked:
     def __init__(self, arena, answered=True):
         self.now_s = 0.0
         robot, still = load_embodiment("panda"), np.ones(len(HOME))
-        self.homing = Homing(arena.observer, robot, still, 0.2, lambda: HOME, lambda: self.now_s)
+        self.homing = Homing(
+            node=arena.observer,
+            embodiment=robot,
+            velocity=still,
+            speed=0.2,
+            measured=lambda: HOME,
+            clock=lambda: self.now_s,
+        )
         self.homing._arm, self.homing._hand_over = self.arm, self.hand_over = Client(), Client()
         self.report(SafetyState.ARMED)
         assert self.homing.start()[0]
@@ -136,7 +147,15 @@ class Asked:
         self.hand_over.answers[k].set_result(HandOver.Response(success=success, message="because"))
         return self.homing.step
 
-    def report(self, state, sender="safety_node 1", decision=Decision.UNKNOWN, seq=0, stop_s=0.0, reasons=Reason.NONE):
+    def report(
+        self,
+        state,
+        sender="safety_node 1",
+        decision=Decision.UNKNOWN,
+        seq=0,
+        stop_s=0.0,
+        reasons=Reason.NONE,
+    ):
         report = Report(0, seq, state, decision, reasons, stop_time_s=stop_s)
         msg = convert.report_to_msg(report)
         msg.header.frame_id = sender
@@ -164,7 +183,9 @@ def test_a_safety_node_that_was_started_anew_gets_no_way_home_that_was_asked_of_
     assert (same.disarmed, other.disarmed) == (0, 1)
 
 
-@pytest.mark.parametrize("state", [SafetyState.HOLD, SafetyState.FAULT, SafetyState.ESTOP, SafetyState.DISABLED])
+@pytest.mark.parametrize(
+    "state", [SafetyState.HOLD, SafetyState.FAULT, SafetyState.ESTOP, SafetyState.DISABLED]
+)
 @pytest.mark.parametrize("step", [Step.ASK, Step.STOP, Step.JUDGE, Step.MOVE])
 def test_whatever_disarms_ends_the_way_home_at_every_step(arena, step, state):
     asked = Asked(arena, answered=step != Step.ASK)
@@ -204,7 +225,9 @@ def test_a_chunk_that_the_arm_has_crept_away_from_is_made_anew_but_not_for_ever(
     for _ in range(3):
         asked.up_to(Step.JUDGE)
         sent.append(asked.homing._seq)
-        step = asked.report(SafetyState.ARMED, decision=Decision.REJECT, seq=sent[-1], reasons=Reason.DISCONTINUITY)
+        step = asked.report(
+            SafetyState.ARMED, decision=Decision.REJECT, seq=sent[-1], reasons=Reason.DISCONTINUITY
+        )
     assert step == Step.IDLE
     assert asked.disarmed == 1
     assert sent == sorted(set(sent))

@@ -1,4 +1,6 @@
-"""Camera images: the same pixels whatever the encoding, padding or library; hostile ones refused by field."""
+"""Camera images: the same pixels whatever the encoding, padding or library; hostile ones refused by
+field.
+"""
 
 import array
 import contextlib
@@ -34,7 +36,13 @@ def image(encoding, pixels, padding=0, bigendian=False):
     pixels = pixels.astype(pixels.dtype.newbyteorder(">" if bigendian else "<"))
     rows = np.frombuffer(pixels.tobytes(), np.uint8).reshape(height, -1)
     rows = np.hstack([rows, np.full((height, padding), 0xEE, np.uint8)])
-    msg = Image(height=height, width=width, encoding=encoding, step=rows.shape[1], is_bigendian=int(bigendian))
+    msg = Image(
+        height=height,
+        width=width,
+        encoding=encoding,
+        step=rows.shape[1],
+        is_bigendian=int(bigendian),
+    )
     msg.data = array.array("B", rows.tobytes())
     return msg
 
@@ -51,7 +59,9 @@ def image(encoding, pixels, padding=0, bigendian=False):
     ],
 )
 def test_eight_bit_images_keep_their_pixels(encoding, pixels, expected, padding):
-    np.testing.assert_array_equal(image_to_numpy(image(encoding, np.ascontiguousarray(pixels), padding)), expected)
+    np.testing.assert_array_equal(
+        image_to_numpy(image(encoding, np.ascontiguousarray(pixels), padding)), expected
+    )
 
 
 @pytest.mark.parametrize("bigendian", [False, True])
@@ -66,7 +76,12 @@ def test_sixteen_bits_are_rounded_to_eight(encoding, bigendian):
 
 def test_a_bayer_image_of_one_colour_is_that_colour():
     mosaic = np.zeros((6, 8), np.uint8)
-    mosaic[0::2, 0::2], mosaic[0::2, 1::2], mosaic[1::2, 0::2], mosaic[1::2, 1::2] = 200, 100, 100, 50
+    mosaic[0::2, 0::2], mosaic[0::2, 1::2], mosaic[1::2, 0::2], mosaic[1::2, 1::2] = (
+        200,
+        100,
+        100,
+        50,
+    )
     found = image_to_numpy(image("bayer_rggb8", mosaic))
     np.testing.assert_array_equal(found, np.broadcast_to([200, 100, 50], (6, 8, 3)))
 
@@ -85,8 +100,12 @@ def test_gray_in_yuv_is_gray(encoding):
 def test_compressed_images_come_out_in_rgb(suffix):
     colour = np.broadcast_to(np.array([250, 10, 60], np.uint8), (16, 16, 3))
     data = cv2.imencode(suffix, np.ascontiguousarray(colour[:, :, ::-1]))[1]
-    msg = CompressedImage(format=f"rgb8; {suffix[1:]} compressed", data=array.array("B", data.tobytes()))
-    np.testing.assert_allclose(image_to_numpy(msg).astype(int), colour, atol=0 if suffix == ".png" else 4)
+    msg = CompressedImage(
+        format=f"rgb8; {suffix[1:]} compressed", data=array.array("B", data.tobytes())
+    )
+    np.testing.assert_allclose(
+        image_to_numpy(msg).astype(int), colour, atol=0 if suffix == ".png" else 4
+    )
 
 
 def test_a_compressed_gray_image_has_three_equal_channels():
@@ -114,7 +133,10 @@ def changed(**fields):
         (changed(step=0), "Image.step"),
         (changed(data=array.array("B", bytes(143))), "Image.data: expected 144 bytes, found 143"),
         (CompressedImage(format="jpeg"), "CompressedImage.data is empty"),
-        (CompressedImage(format="jpeg", data=array.array("B", b"\xff\xd8 not a picture")), "image 'jpeg' cannot be"),
+        (
+            CompressedImage(format="jpeg", data=array.array("B", b"\xff\xd8 not a picture")),
+            "image 'jpeg' cannot be",
+        ),
     ],
 )
 def test_hostile_images_are_refused_by_field(msg, error):
@@ -139,21 +161,33 @@ def test_big_endian_bytes_are_read_as_such():
     order = ">"
     text = struct.pack(order + "I", 4) + b"cam\0"
     encoding = struct.pack(order + "I", 5) + b"rgb8\0"
-    body = struct.pack(order + "iI", 1, 2) + text + struct.pack(order + "II", 6, 8) + encoding + b"\0" + b"\0\0"
+    body = (
+        struct.pack(order + "iI", 1, 2)
+        + text
+        + struct.pack(order + "II", 6, 8)
+        + encoding
+        + b"\0"
+        + b"\0\0"
+    )
     body += struct.pack(order + "II", 24, PIXELS.size) + PIXELS.tobytes()
     found = image_from_wire(b"\0\0\0\0" + body)
     np.testing.assert_array_equal(image_to_numpy(found), PIXELS)
 
 
 def test_compressed_bytes_are_read_and_what_is_no_image_is_not():
-    msg = CompressedImage(format="png", data=array.array("B", cv2.imencode(".png", PIXELS)[1].tobytes()))
+    msg = CompressedImage(
+        format="png", data=array.array("B", cv2.imencode(".png", PIXELS)[1].tobytes())
+    )
     found = image_from_wire(serialize_message(msg), compressed=True)
     np.testing.assert_array_equal(image_to_numpy(found), PIXELS[:, :, ::-1])
     with pytest.raises(WamError, match="no CompressedImage"):
         image_from_wire(b"\0\1\0\0" + bytes(3), compressed=True)
 
 
-@given(cut=st.integers(0, 300), noise=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4))
+@given(
+    cut=st.integers(0, 300),
+    noise=st.lists(st.tuples(st.integers(0, 60), st.integers(0, 255)), max_size=4),
+)
 def test_damaged_bytes_are_an_image_or_a_clear_error(cut, noise):
     data = bytearray(serialize_message(image("rgb8", PIXELS))[:cut])
     for at, value in noise:
@@ -167,13 +201,21 @@ def test_damaged_bytes_are_an_image_or_a_clear_error(cut, noise):
 
 def test_a_frame_becomes_a_message_and_comes_back():
     msg = numpy_to_image(PIXELS, 1_500_000_000, "front")
-    assert (msg.header.stamp.sec, msg.header.stamp.nanosec, msg.header.frame_id) == (1, 500_000_000, "front")
+    assert (msg.header.stamp.sec, msg.header.stamp.nanosec, msg.header.frame_id) == (
+        1,
+        500_000_000,
+        "front",
+    )
     assert (msg.encoding, msg.step, msg.height, msg.width) == ("rgb8", 24, 6, 8)
     np.testing.assert_array_equal(image_to_numpy(msg), PIXELS)
-    np.testing.assert_array_equal(image_to_numpy(numpy_to_image(PIXELS[:, ::-1], 0, "")), PIXELS[:, ::-1])
+    np.testing.assert_array_equal(
+        image_to_numpy(numpy_to_image(PIXELS[:, ::-1], 0, "")), PIXELS[:, ::-1]
+    )
 
 
-@pytest.mark.parametrize("frame", [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3))])
+@pytest.mark.parametrize(
+    "frame", [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3))]
+)
 def test_another_kind_of_array_is_refused(frame):
     with pytest.raises(WamError, match=r"expected \(H, W, 3\) uint8"):
         numpy_to_image(frame, 0, "")

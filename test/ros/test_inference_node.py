@@ -64,7 +64,14 @@ class ColourPolicy:
             raise self.failure
         positions = np.tile(observation.joints.positions, (PANDA.action_horizon, 1))
         frames = np.stack([observation.frames + 10, observation.frames + 20])
-        return PolicyOutput(positions, frames, (100_000_000, 200_000_000), Conditioning.REAL, 4, {"denoise": 0.01})
+        return PolicyOutput(
+            positions=positions,
+            frames=frames,
+            frame_offsets_ns=(100_000_000, 200_000_000),
+            conditioning=Conditioning.REAL,
+            evaluations=4,
+            timing_s={"denoise": 0.01},
+        )
 
 
 class ColourNode(InferenceNode):
@@ -88,7 +95,9 @@ class Rig:
     def __init__(self, policy, **parameters):
         self.context = Context()
         rclpy.init(args=[], context=self.context, domain_id=100 + os.getpid() % 100)
-        overrides = [Parameter(k, value=v) for k, v in {"status_rate_hz": 20.0, **parameters}.items()]
+        overrides = [
+            Parameter(k, value=v) for k, v in {"status_rate_hz": 20.0, **parameters}.items()
+        ]
         self.policy = policy
         self.node = ColourNode(context=self.context, parameter_overrides=overrides)
         self.node.policy = policy
@@ -96,14 +105,33 @@ class Rig:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
         self.executor.add_node(self.peer)
-        self.observations = self.peer.create_publisher(ObservationMsg, "observation", qos.OBSERVATION)
+        self.observations = self.peer.create_publisher(
+            ObservationMsg, "observation", qos.OBSERVATION
+        )
         self.chunks, self.futures, self.images, self.statuses = [], [], [], []
         listen = self.peer.create_subscription
-        listen(ActionChunk, "action_chunk", lambda m: self.chunks.append(convert.chunk_from_msg(m)), qos.CHUNK)
-        listen(ImaginedFuture, "imagined_future", lambda m: self.futures.append(convert.imagined_from_msg(m)), 10)
+        listen(
+            ActionChunk,
+            "action_chunk",
+            lambda m: self.chunks.append(convert.chunk_from_msg(m)),
+            qos.CHUNK,
+        )
+        listen(
+            ImaginedFuture,
+            "imagined_future",
+            lambda m: self.futures.append(convert.imagined_from_msg(m)),
+            10,
+        )
         listen(Image, "imagined/wrist/image", self.images.append, qos.IMAGE)
-        listen(WamStatus, "wam_status", lambda m: self.statuses.append(convert.status_from_msg(m)), qos.STATUS)
-        self.set_instruction = self.peer.create_client(SetInstruction, "inference_node/set_instruction")
+        listen(
+            WamStatus,
+            "wam_status",
+            lambda m: self.statuses.append(convert.status_from_msg(m)),
+            qos.STATUS,
+        )
+        self.set_instruction = self.peer.create_client(
+            SetInstruction, "inference_node/set_instruction"
+        )
         self.reset = self.peer.create_client(Trigger, "inference_node/reset")
         self.load = self.peer.create_client(LoadModel, "inference_node/load_model")
         self.sent_ns, self.value = 0, 0
@@ -117,7 +145,10 @@ class Rig:
                 and self.set_instruction.service_is_ready()
                 and self.reset.service_is_ready()
                 and self.load.service_is_ready()
-                and all(self.peer.count_publishers(t) for t in ("action_chunk", "imagined_future", "wam_status"))
+                and all(
+                    self.peer.count_publishers(t)
+                    for t in ("action_chunk", "imagined_future", "wam_status")
+                )
             )
         )
 
@@ -139,7 +170,9 @@ class Rig:
         joints = JointState(now, PANDA.joint_names, np.linspace(0, 1, n), np.zeros(n), np.zeros(n))
         frames = np.full((2, PANDA.image_height, PANDA.image_width, 3), self.value, np.uint8)
         self.observations.publish(
-            convert.observation_to_msg(Observation(now, PANDA.view_names, frames, (now, now - 30_000_000), joints))
+            convert.observation_to_msg(
+                Observation(now, PANDA.view_names, frames, (now, now - 30_000_000), joints)
+            )
         )
 
     @property
@@ -216,7 +249,9 @@ def test_an_instruction_starts_chunks_with_their_origin(make_rig):
     assert chunk.chunking_mode is ChunkingMode.REPLACE
     assert len(chunk.session_id) == 16
     assert any(chunk.session_id)
-    assert [b.seq - a.seq for a, b in zip(rig.chunks, rig.chunks[1:], strict=False)] == [1] * (len(rig.chunks) - 1)
+    assert [b.seq - a.seq for a, b in zip(rig.chunks, rig.chunks[1:], strict=False)] == [1] * (
+        len(rig.chunks) - 1
+    )
     assert rig.futures[-1].frames.shape == (2, 2, 64, 64, 3)
     assert (convert.image_to_numpy(rig.images[-1]) == 20).all()
 
@@ -228,13 +263,16 @@ def test_surprise_is_published_when_the_instant_has_passed(make_rig):
     rig.spin_until(lambda: rig.futures and not np.isnan(rig.futures[-1].surprise))
     assert any(rig.futures[-1].surprise == pytest.approx((k / 255) ** 2) for k in (10, 20))
     epoch = rig.say("blue").epoch
-    rig.spin_until(lambda: rig.chunks[-1].epoch == epoch and rig.futures[-1].chunk_seq == rig.chunks[-1].seq)
+    rig.spin_until(
+        lambda: rig.chunks[-1].epoch == epoch and rig.futures[-1].chunk_seq == rig.chunks[-1].seq
+    )
     first = next(c.seq for c in rig.chunks if c.epoch == epoch)
     assert np.isnan(next(f.surprise for f in rig.futures if f.chunk_seq == first))
 
 
 @pytest.mark.parametrize(
-    ("instruction", "why"), [("the purple one", "known words: red, green, blue"), ("", "empty"), ("x" * 10240, "10240")]
+    ("instruction", "why"),
+    [("the purple one", "known words: red, green, blue"), ("", "empty"), ("x" * 10240, "10240")],
 )
 def test_a_refused_instruction_says_why_and_changes_nothing(make_rig, instruction, why):
     rig = make_rig()
@@ -280,7 +318,11 @@ def test_a_model_is_swapped_between_two_chunks_and_a_bad_one_leaves_it_in_place(
     rig.say("red")
     rig.spin_until(lambda: len(rig.chunks) >= 2)
     refused = rig.call(rig.load, checkpoint="nowhere")
-    assert not refused.ok and "does not exist" in refused.message and refused.checkpoint_hash == "ab" * 8
+    assert (
+        not refused.ok
+        and "does not exist" in refused.message
+        and refused.checkpoint_hash == "ab" * 8
+    )
     count = len(rig.chunks)
     rig.spin_until(lambda: len(rig.chunks) >= count + 2)
     assert rig.chunks[-1].checkpoint_hash == "ab" * 8
@@ -294,7 +336,9 @@ def test_a_model_is_swapped_between_two_chunks_and_a_bad_one_leaves_it_in_place(
 def test_an_empty_model_is_the_running_one_also_after_another_was_swapped_in(make_rig, monkeypatch):
     asked = []
     make = ColourNode.make_policy
-    monkeypatch.setattr(ColourNode, "make_policy", lambda self, r, m, c: asked.append(m) or make(self, r, m, c))
+    monkeypatch.setattr(
+        ColourNode, "make_policy", lambda self, r, m, c: asked.append(m) or make(self, r, m, c)
+    )
     rig = make_rig()
     rig.start()
     assert not rig.call(rig.load, model="broken", checkpoint="nowhere").ok
@@ -348,11 +392,15 @@ def test_a_model_too_slow_to_replace_its_chunks_looks_thinks_and_lets_them_end(m
 def test_diagnostics_say_where_the_time_goes(make_rig):
     rig = make_rig(instruction="red")
     heard = []
-    rig.peer.create_subscription(DiagnosticArray, "/diagnostics", lambda m: heard.extend(m.status), 10)
+    rig.peer.create_subscription(
+        DiagnosticArray, "/diagnostics", lambda m: heard.extend(m.status), 10
+    )
     rig.start()
     values = lambda: {v.key: v.value for v in heard[-1].values} if heard else {}  # noqa: E731
     stages = ("camera to observation [ms]", "observation to chunk [ms]")
-    rig.spin_until(lambda: "denoise [ms]" in values() and all(int(values()[s].split()[-1]) > 3 for s in stages))
+    rig.spin_until(
+        lambda: "denoise [ms]" in values() and all(int(values()[s].split()[-1]) > 3 for s in stages)
+    )
     assert heard[-1].name == "inference_node: colours"
     camera, model = (float(values()[s].split()[1]) for s in stages)
     assert 30 < camera < 30_000  # what waits before it comes counts
@@ -371,10 +419,17 @@ def test_the_status_holds_every_stage_in_the_order_of_the_loop_its_own_and_the_b
     }
     for msg in stages_to_msgs(told):
         bridge.publish(msg)
-    every = ["camera to observation", "observation to chunk", "chunk to safe trajectory", "camera to command"]
+    every = [
+        "camera to observation",
+        "observation to chunk",
+        "chunk to safe trajectory",
+        "camera to command",
+    ]
     rig.spin_until(lambda: rig.statuses and list(rig.statuses[-1].stages) == every)
     newest = rig.statuses[-1]
-    assert {name: newest.stages[name] for name in every[2:]} == {name: told[name] for name in every[2:]}
+    assert {name: newest.stages[name] for name in every[2:]} == {
+        name: told[name] for name in every[2:]
+    }
     assert newest.stages["observation to chunk"].p95_s == newest.latency_p95_s > 0
     assert newest.stages["camera to observation"].p50_s > 0.03  # what waits before it comes counts
 
@@ -427,7 +482,11 @@ def test_a_model_that_cannot_be_loaded_fails_to_configure_by_name(make_rig, capf
 
 @pytest.mark.parametrize(
     ("parameters", "why"),
-    [({"chunking": "sideways"}, "sideways"), ({"value": "beauty"}, "beauty"), ({"candidates": 0}, "candidates")],
+    [
+        ({"chunking": "sideways"}, "sideways"),
+        ({"value": "beauty"}, "beauty"),
+        ({"candidates": 0}, "candidates"),
+    ],
 )
 def test_absurd_chunking_parameters_are_refused_by_name(parameters, why, capfd):
     with pytest.raises(Exception, match=why):
@@ -447,4 +506,6 @@ def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig,
 
 
 def test_the_shipped_parameter_file_holds_the_defaults():
-    assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml("/**/inference_node", InferenceParams)
+    assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml(
+        "/**/inference_node", InferenceParams
+    )

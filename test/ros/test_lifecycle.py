@@ -38,7 +38,9 @@ SUCCESS, FAILURE, ERROR = (
 
 @dataclass(frozen=True)
 class CounterParams:
-    fail: str = param("", doc="hook that fails", choices=("", "configure", "activate", "deactivate", "cleanup"))
+    fail: str = param(
+        "", doc="hook that fails", choices=("", "configure", "activate", "deactivate", "cleanup")
+    )
     user: bool = param(True, doc="whether the failure is the user's")
 
 
@@ -78,7 +80,10 @@ class Counter(WamNode):
 
 
 def counted(node):
-    return [len(list(getattr(node, k))) for k in ("publishers", "subscriptions", "services", "timers", "clients")]
+    return [
+        len(list(getattr(node, k)))
+        for k in ("publishers", "subscriptions", "services", "timers", "clients")
+    ]
 
 
 def state_of(arena):
@@ -86,7 +91,9 @@ def state_of(arena):
 
 
 def change(arena, transition):
-    return arena.call(ChangeState, "counter/change_state", transition=Transition(id=transition)).success
+    return arena.call(
+        ChangeState, "counter/change_state", transition=Transition(id=transition)
+    ).success
 
 
 def test_a_full_round_over_the_services_leaves_nothing_behind(arena):
@@ -116,7 +123,9 @@ def test_a_failed_configure_says_why_cleans_up_and_can_be_repeated(arena, capfd,
     before = counted(node)
     assert node.trigger_configure() == result
     said = capfd.readouterr().err
-    assert ("no configure today" if user else "configure: ZeroDivisionError: a bug (test_lifecycle.py:") in said
+    assert (
+        "no configure today" if user else "configure: ZeroDivisionError: a bug (test_lifecycle.py:"
+    ) in said
     assert sum("[counter]" in line for line in said.splitlines()) == 1
     assert node.calls == ["configure", "cleanup"]
     assert counted(node) == before
@@ -127,7 +136,10 @@ def test_a_failed_configure_says_why_cleans_up_and_can_be_repeated(arena, capfd,
 
 @pytest.mark.parametrize(
     ("user", "result", "state"),
-    [(True, FAILURE, State.PRIMARY_STATE_INACTIVE), (False, ERROR, State.PRIMARY_STATE_UNCONFIGURED)],
+    [
+        (True, FAILURE, State.PRIMARY_STATE_INACTIVE),
+        (False, ERROR, State.PRIMARY_STATE_UNCONFIGURED),
+    ],
 )
 def test_a_failed_activate_leaves_a_silent_node(arena, user, result, state):
     node = arena.make(Counter, fail="activate", user=user)
@@ -159,7 +171,9 @@ def test_parameters_are_locked_while_configured(arena):
 
 def test_an_incompatible_profile_is_reported_with_both_ends(arena, capfd):
     arena.add(Counter)
-    arena.observer.create_publisher(Int32, "in", QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT))
+    arena.observer.create_publisher(
+        Int32, "in", QoSProfile(depth=3, reliability=ReliabilityPolicy.BEST_EFFORT)
+    )
     said = []
 
     def spoken():
@@ -219,7 +233,8 @@ PROGRAM = textwrap.dedent(
             self.pub.publish(Int32(data=99))
 
     run_node(Talker, sys.argv)
-    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # one that comes while Python ends does no harm
+    # one that comes while Python ends does no harm
+    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
     """
 )
 
@@ -236,24 +251,35 @@ def start(*arguments, **options):
 
 
 def drop_the_right_to_a_priority():
-    ctypes.CDLL(None).prctl(24, 23)  # PR_CAPBSET_DROP of CAP_SYS_NICE: root without it, as in a container
+    # PR_CAPBSET_DROP of CAP_SYS_NICE: root without it, as in a container
+    ctypes.CDLL(None).prctl(24, 23)
 
 
 def may_have_a_priority():
-    command = [sys.executable, "-c", "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))"]
-    return sys.platform == "linux" and not subprocess.run(command, capture_output=True, check=False).returncode
+    command = [
+        sys.executable,
+        "-c",
+        "import os; os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))",
+    ]
+    return (
+        sys.platform == "linux"
+        and not subprocess.run(command, capture_output=True, check=False).returncode
+    )
 
 
 @pytest.mark.parametrize("may", [True, False])
 def test_a_node_gets_the_priority_it_asks_for_or_says_once_why_not(may):
     if may and not may_have_a_priority():
         pytest.skip("this user may not have real-time priorities")
-    process = start("-p", "realtime_priority:=7", preexec_fn=None if may else drop_the_right_to_a_priority)
+    process = start(
+        "-p", "realtime_priority:=7", preexec_fn=None if may else drop_the_right_to_a_priority
+    )
     said = [process.stdout.readline() for _ in range(3)]
     process.terminate()
     _, err = process.communicate(timeout=10)
     ordinary = f"{os.SCHED_OTHER} 0\n"
-    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n" if may else ordinary, ordinary]  # a thread of its own has none
+    # a thread of its own has none
+    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n" if may else ordinary, ordinary]
     assert err.count("no real-time priority") == (not may), err
     assert process.returncode == 0
 
@@ -325,20 +351,29 @@ def test_a_node_that_hangs_ends_at_a_later_signal():
         os.kill(os.getpid(), signal.SIGTERM)
         """
     )
-    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 128 + signal.SIGTERM
+    assert (
+        subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode
+        == 128 + signal.SIGTERM
+    )
 
 
 def test_without_autostart_the_node_waits_for_its_transitions(arena):
     process = start("-p", "autostart:=false")
     try:
-        assert arena.call(GetState, "talker/get_state").current_state.id == State.PRIMARY_STATE_UNCONFIGURED
+        assert (
+            arena.call(GetState, "talker/get_state").current_state.id
+            == State.PRIMARY_STATE_UNCONFIGURED
+        )
         impossible = Transition(id=Transition.TRANSITION_ACTIVATE)
         client = arena.observer.create_client(ChangeState, "talker/change_state")
         arena.until(client.service_is_ready)
         client.call_async(ChangeState.Request(transition=impossible))
         configure = Transition(id=Transition.TRANSITION_CONFIGURE)
         assert arena.call(ChangeState, "talker/change_state", transition=configure).success
-        assert arena.call(GetState, "talker/get_state").current_state.id == State.PRIMARY_STATE_INACTIVE
+        assert (
+            arena.call(GetState, "talker/get_state").current_state.id
+            == State.PRIMARY_STATE_INACTIVE
+        )
         assert process.poll() is None
     finally:
         process.terminate()
@@ -356,7 +391,8 @@ def test_memory_in_which_images_came_is_used_again():
         def faults(rounds):
             before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
             for _ in range(rounds):
-                images = [bytearray(8 << 20) for _ in range(3)]  # freed together, as a message and what became of it
+                # freed together, as a message and what became of it
+                images = [bytearray(8 << 20) for _ in range(3)]
                 del images
             return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
@@ -365,5 +401,7 @@ def test_memory_in_which_images_came_is_used_again():
         print(faults(20))
         """
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
     assert int(done.stdout) < 20 * 8 * 256 // 10  # pages

@@ -27,7 +27,11 @@ def test_a_header_is_read_from_the_bytes_of_a_whole_message(frame, stamp):
 @pytest.fixture
 def two_links():
     heard = []
-    a = Link("listener", {"safe_trajectory": lambda header, when: heard.append((header, when))}, domain_id=77)
+    a = Link(
+        "listener",
+        {"safe_trajectory": lambda header, when: heard.append((header, when))},
+        domain_id=77,
+    )
     b = Link("talker", {}, domain_id=77)
     yield a, b, heard
     a.close()
@@ -57,7 +61,12 @@ def test_a_message_arrives_with_the_time_of_its_publication(two_links):
 
 def test_a_controller_of_any_name_is_heard_in_the_namespace_of_its_loop():
     topic, heard = "scaled_joint_trajectory_controller/joint_trajectory", []
-    a = Link("listener", {topic: lambda header, _: heard.append(header[1])}, domain_id=77, namespace="cell/left")
+    a = Link(
+        "listener",
+        {topic: lambda header, _: heard.append(header[1])},
+        domain_id=77,
+        namespace="cell/left",
+    )
     b = Link("talker", {}, domain_id=77)
     publisher = b.node.create_publisher(JointTrajectory, f"/cell/left/{topic}", 1)
     found = spin_until(b, lambda: publisher.get_subscription_count() == 1)

@@ -1,4 +1,6 @@
-"""What a person sees of a verdict: accepted green, cut red, the stop blue, the nearest pair by name."""
+"""What a person sees of a verdict: accepted green, cut red, the stop blue, the nearest pair by
+name.
+"""
 
 import numpy as np
 import pytest
@@ -24,12 +26,16 @@ def safety():
 
 
 def drawn(safety, beyond):
-    """A verdict on a path whose last `beyond` steps lie outside the limits of the first joint, and its markers."""
+    """A verdict on a path whose last `beyond` steps lie outside the limits of the first joint, and
+    its markers.
+    """
     start = np.array(safety.model.embodiment.home)
     start[0] = 2.68
     path = start + np.outer(np.arange(1, STEPS + 1), 0.02 * np.eye(len(start))[0])
     path[STEPS - beyond :, 0] = 2.91
-    verdict = safety.filter(make_chunk(safety.model.joint_names, path, age=0), at_rest(start), START)
+    verdict = safety.filter(
+        make_chunk(safety.model.joint_names, path, age=0), at_rest(start), START
+    )
     return verdict, {m.ns: m for m in safety_markers(safety.model, verdict, Header()).markers}
 
 

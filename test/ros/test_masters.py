@@ -1,4 +1,6 @@
-"""Somebody launches a second safety node: the arm stops, both are named, and neither can be armed."""
+"""Somebody launches a second safety node: the arm stops, both are named, and neither can be
+armed.
+"""
 
 import pytest
 
@@ -29,7 +31,9 @@ def configure_another(arena):
     return node
 
 
-def test_a_second_safety_node_stops_the_arm_and_neither_can_be_armed_until_a_person_says_so(arena, arm):
+def test_a_second_safety_node_stops_the_arm_and_neither_can_be_armed_until_a_person_says_so(
+    arena, arm
+):
     cell = Cell(arena, arm)
     second = configure_another(arena)
     told = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
@@ -40,14 +44,19 @@ def test_a_second_safety_node_stops_the_arm_and_neither_can_be_armed_until_a_per
     cell.arm_it()
     feed = cell.feed()
     arena.until(arm.moving, feed)
-    assert not any("at once" in s.message for d in told for s in d.status), "who is not active says nothing"
+    assert not any("at once" in s.message for d in told for s in d.status), (
+        "who is not active says nothing"
+    )
     assert second.trigger_activate() == TransitionCallbackReturn.SUCCESS
     arena.until(lambda: any("speak at once" in s.message for d in told for s in d.status), feed)
     words = next(s.message for d in told for s in d.status if "speak at once" in s.message)
     assert "/safety_node (process" in words and "/second_safety (process" in words
     arena.until(arm.at_rest, feed)
     for name in ("safety_node", "second_safety"):
-        arena.until(lambda name=name: "not armed: 2 safety nodes speak at once" in arming(name).message, feed)
+        arena.until(
+            lambda name=name: "not armed: 2 safety nodes speak at once" in arming(name).message,
+            feed,
+        )
     arena.spin(0.5, feed)
     assert arm.at_rest()
 

@@ -43,7 +43,9 @@ def group(node, monitor, monkeypatch):
 
 def message(*names, diff=False, operation=CollisionObject.ADD, frame="world"):
     made = PlanningSceneMessage(is_diff=diff)
-    made.world.collision_objects = [collision_object(n, primitives=[box(0.1, 0.1, 0.1)], frame=frame) for n in names]
+    made.world.collision_objects = [
+        collision_object(n, primitives=[box(0.1, 0.1, 0.1)], frame=frame) for n in names
+    ]
     for body in made.world.collision_objects:
         body.operation = operation
     return made
@@ -70,7 +72,9 @@ def test_a_whole_scene_is_seen_at_once_and_replaces_what_was(group, node, scene)
     ]
     whole = message("shelf", "cup")
     whole.robot_state.attached_collision_objects = [
-        AttachedCollisionObject("panda_hand", collision_object("pen", pose(), [box(0.01, 0.01, 0.1)]))
+        AttachedCollisionObject(
+            "panda_hand", collision_object("pen", pose(), [box(0.01, 0.01, 0.1)])
+        )
     ]
     node.here = True
     group.poll()
@@ -81,7 +85,9 @@ def test_a_whole_scene_is_seen_at_once_and_replaces_what_was(group, node, scene)
     assert seen(scene) == (["table"], [])
 
 
-def test_scenes_on_the_topic_of_everybody_are_heard_here_and_not_by_the_monitor_too(group, node, scene, monitor):
+def test_scenes_on_the_topic_of_everybody_are_heard_here_and_not_by_the_monitor_too(
+    group, node, scene, monitor
+):
     assert not monitor.hears_changes
     node.hear["planning_scene"](message("shelf"))
     assert seen(scene)[0] == ["shelf"]
@@ -98,7 +104,9 @@ def test_changes_between_question_and_answer_are_told_again_after_it(group, node
     assert seen(scene)[0] == ["cup", "shelf"]
 
 
-def test_a_move_group_that_came_back_is_asked_again_and_its_former_answer_is_late(group, node, scene):
+def test_a_move_group_that_came_back_is_asked_again_and_its_former_answer_is_late(
+    group, node, scene
+):
     node.here = True
     group.poll()
     node.here = False
@@ -121,7 +129,9 @@ def test_a_question_that_was_lost_is_asked_again(group, node):
 
 
 @pytest.mark.parametrize("what", ["/get_planning_scene", "/monitored_planning_scene"])
-def test_two_who_tell_the_scene_are_a_doubt_and_the_one_that_stays_is_asked_again(group, node, what):
+def test_two_who_tell_the_scene_are_a_doubt_and_the_one_that_stays_is_asked_again(
+    group, node, what
+):
     answered(group, node, "shelf")
     node.offers[what] = 2
     assert f"{what} comes from 2 nodes" in group.poll()
@@ -157,7 +167,9 @@ def test_whoever_does_not_take_the_whole_scene_is_asked_for_it_again_now_and_the
 def test_what_is_gone_already_may_be_removed_again_without_a_doubt(group, node, scene):
     answered(group, node)
     change = message("cup", diff=True)
-    change.world.collision_objects += message("gone", operation=CollisionObject.REMOVE).world.collision_objects
+    change.world.collision_objects += message(
+        "gone", operation=CollisionObject.REMOVE
+    ).world.collision_objects
     node.hear["monitored_planning_scene"](change)
     assert group.poll() == ""
     assert seen(scene)[0] == ["cup"]

@@ -1,4 +1,6 @@
-"""The planning scene of MoveIt in front of the safety filter. MoveIt itself does not run here: see `moveit_fakes`."""
+"""The planning scene of MoveIt in front of the safety filter. MoveIt itself does not run here: see
+`moveit_fakes`.
+"""
 
 import gc
 import struct
@@ -69,8 +71,13 @@ def test_objects_come_move_and_go_with_the_scene(scene, rig, backend):
     scene.base[:3, 3] = (0.0, 0.0, 0.5)
     backend.tell()
     assert obstacle(rig, "shelf/0").size == (0.1, 0.2, 0.3)
-    assert obstacle(rig, "shelf/0").position == pytest.approx((1.0, 0.2, -0.2)), "the base stands half a metre high"
-    assert (obstacle(rig, "shelf/1").shape, obstacle(rig, "shelf/1").size) == ("cylinder", (0.1, 0.4))
+    assert obstacle(rig, "shelf/0").position == pytest.approx((1.0, 0.2, -0.2)), (
+        "the base stands half a metre high"
+    )
+    assert (obstacle(rig, "shelf/1").shape, obstacle(rig, "shelf/1").size) == (
+        "cylinder",
+        (0.1, 0.4),
+    )
     bodies[0].pose = pose(1.5, 0.2, 0.3)
     backend.tell()
     assert obstacle(rig, "shelf/0").position[0] == pytest.approx(1.5)
@@ -88,8 +95,16 @@ def test_meshes_become_hulls_and_planes_are_solid_behind(scene, rig, backend):
     ]
     backend.tell()
     model, q = rig.machine.model, rig.home
-    hand = {b: d for (a, b), d in zip(model.pairs.names, model.distances(q), strict=True) if a == "panda_hand"}
-    link1 = {b: d for (a, b), d in zip(model.pairs.names, model.distances(q), strict=True) if a == "panda_link1"}
+    hand = {
+        b: d
+        for (a, b), d in zip(model.pairs.names, model.distances(q), strict=True)
+        if a == "panda_hand"
+    }
+    link1 = {
+        b: d
+        for (a, b), d in zip(model.pairs.names, model.distances(q), strict=True)
+        if a == "panda_link1"
+    }
     assert 0.1 < hand["moveit/cube/0"] < 0.5
     assert 1.0 < link1["moveit/wall/0"] < 1.2
 
@@ -99,7 +114,9 @@ def test_what_the_collision_matrix_forgives_may_touch_and_nothing_else(scene, ri
     matrix.entry_names = ["panda_hand", "panda_link5", "cup"]
     rows = ([0, 1, 1], [1, 0, 0], [1, 0, 0])
     matrix.entry_values = [SimpleNamespace(enabled=[bool(x) for x in row]) for row in rows]
-    scene.message.world.collision_objects.append(collision_object("cup", pose(0.0, 1.0, 0.5), [box(0.1, 0.1, 0.1)]))
+    scene.message.world.collision_objects.append(
+        collision_object("cup", pose(0.0, 1.0, 0.5), [box(0.1, 0.1, 0.1)])
+    )
     backend.tell()
     assert obstacle(rig, "cup/0").ignore == ("panda_hand",)
     matrix.default_entry_names, matrix.default_entry_values = ["panda_link6", "cup"], [True, True]
@@ -125,7 +142,9 @@ def test_occupied_voxels_of_the_octomap_are_points(scene, rig, backend):
 
 
 def test_attached_objects_are_held_and_let_go_of(scene, rig, backend):
-    attached = AttachedCollisionObject("panda_hand", collision_object("can", pose(z=0.15), [box(0.05, 0.05, 0.2)]))
+    attached = AttachedCollisionObject(
+        "panda_hand", collision_object("can", pose(z=0.15), [box(0.05, 0.05, 0.2)])
+    )
     scene.message.robot_state.attached_collision_objects.append(attached)
     backend.tell()
     assert rig.machine.model.held["moveit/can/0"].position == pytest.approx((0.0, 0.0, 0.15))
@@ -146,7 +165,9 @@ def test_what_is_picked_up_stops_being_an_obstacle_and_the_motion_goes_on(scene,
     rig.moving()
     can = collision_object("can", pose(z=0.15), [box(0.02, 0.02, 0.02)])
     bodies.clear()
-    scene.message.robot_state.attached_collision_objects.append(AttachedCollisionObject("panda_claw", can))
+    scene.message.robot_state.attached_collision_objects.append(
+        AttachedCollisionObject("panda_claw", can)
+    )
     backend.tell()
     assert "panda_claw" in rig.machine.surroundings.live.doubt(rig.now)
     scene.message.robot_state.attached_collision_objects[0].link_name = "panda_hand"
@@ -176,7 +197,10 @@ def test_moveit_may_veto_motion_but_not_a_stop(scene, rig, backend):
     assert list(path.msg.joint_trajectory.points[-1].positions) == list(rig.emitted[-1].q[-1])
     scene.valid = False
     refused = rig.chunk()
-    assert (refused.report.decision, refused.report.reasons) == (Decision.REJECT, Reason.ENV_COLLISION)
+    assert (refused.report.decision, refused.report.reasons) == (
+        Decision.REJECT,
+        Reason.ENV_COLLISION,
+    )
     assert "does not allow it" in refused.report.sentence
     assert refused.trajectory is None
     assert rig.machine.estop(rig.now + 10**8).trajectory is not None
@@ -205,17 +229,26 @@ def test_moveit_lives_as_long_as_its_scene_is_read(scene, rig):
     assert alive() is None
 
 
-def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_move_group(scene, rig, monkeypatch):
+def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_move_group(
+    scene, rig, monkeypatch
+):
     monkeypatch.setattr(sys, "argv", ["safety_node", "--ros-args", "--params-file", "/mine.yaml"])
     MoveItScene(rig.filter.model, namespace="/cell")
     aside = {"monitored_planning_scene": "safety_moveit/monitored_planning_scene"}
     shipped, mine = MoveItPy.made.pop("files")
     assert mine == "/mine.yaml"
     assert list(yaml.safe_load(Path(shipped).read_text())) == ["/**/safety_moveit"]
-    assert MoveItPy.made == {"name": "safety_moveit", "space": "/cell", "service": False, "remappings": aside}
+    assert MoveItPy.made == {
+        "name": "safety_moveit",
+        "space": "/cell",
+        "service": False,
+        "remappings": aside,
+    }
 
 
-def test_moveit_is_started_once_per_process_and_ends_with_it_but_is_never_taken_apart(scene, monkeypatch):
+def test_moveit_is_started_once_per_process_and_ends_with_it_but_is_never_taken_apart(
+    scene, monkeypatch
+):
     at_exit = []
     monkeypatch.setattr("atexit.register", at_exit.append)
     first, count = weakref.ref(load_moveit("/cell")), MoveItPy.count
@@ -232,7 +265,9 @@ def test_moveit_that_does_not_start_says_what_it_needs(scene, monkeypatch):
         raise RuntimeError("Unable to configure planning scene monitor")
 
     monkeypatch.setattr(sys.modules["moveit.planning"], "MoveItPy", refuse)
-    with pytest.raises(WamError, match=r"Unable to configure planning scene monitor; it needs robot_description"):
+    with pytest.raises(
+        WamError, match=r"Unable to configure planning scene monitor; it needs robot_description"
+    ):
         load_moveit()
 
 
@@ -241,7 +276,14 @@ def test_moveit_that_does_not_start_says_what_it_needs(scene, monkeypatch):
     [
         ({"planes": [Plane(coef=[0.0, 0.0, 1.0, 0.05])]}, "MoveIt mirrors that"),
         ({"primitives": []}, "'odd' has no shape that MoveIt knows"),
-        ({"meshes": [Mesh(vertices=[Point(x=x, y=y, z=0.5) for x in (0.0, 0.1) for y in (0.0, 0.1)])]}, "no volume"),
+        (
+            {
+                "meshes": [
+                    Mesh(vertices=[Point(x=x, y=y, z=0.5) for x in (0.0, 0.1) for y in (0.0, 0.1)])
+                ]
+            },
+            "no volume",
+        ),
     ],
 )
 def test_what_moveit_itself_gets_wrong_is_a_doubt(scene, rig, backend, shapes, words):
@@ -252,13 +294,17 @@ def test_what_moveit_itself_gets_wrong_is_a_doubt(scene, rig, backend, shapes, w
 
 def test_nothing_moves_before_move_group_has_told_its_whole_scene(scene, rig, backend):
     backend.tell()
-    assert rig.armed().chunk().report.decision == Decision.PASS, "without a move_group there is nothing to wait for"
+    assert rig.armed().chunk().report.decision == Decision.PASS, (
+        "without a move_group there is nothing to wait for"
+    )
     node = backend._node
     node.here = True
     backend.tell()
     assert "move_group has not answered" in rig.machine.surroundings.live.doubt(rig.now)
     whole = PlanningSceneMessage()
-    whole.world.collision_objects.append(collision_object("shelf", pose(1.0, 0.2, 0.3), [box(0.1, 0.2, 0.3)]))
+    whole.world.collision_objects.append(
+        collision_object("shelf", pose(1.0, 0.2, 0.3), [box(0.1, 0.2, 0.3)])
+    )
     node.asked[-1].answer(whole)
     backend.tell()
     assert rig.machine.surroundings.live.doubt(rig.now) == ""

@@ -1,4 +1,6 @@
-"""Markers and point clouds as words about the surroundings, and what the safety node makes of them."""
+"""Markers and point clouds as words about the surroundings, and what the safety node makes of
+them.
+"""
 
 import struct
 
@@ -44,9 +46,13 @@ def marker(kind=Marker.CUBE, **more) -> Marker:
 def cloud(points, fields="xyz", kind=PointField.FLOAT32) -> PointCloud2:
     data = np.asarray(points, np.float32 if kind == PointField.FLOAT32 else np.float64)
     size = data.itemsize
-    msg = PointCloud2(height=1, width=len(data), point_step=3 * size, row_step=3 * size * len(data), is_dense=True)
+    msg = PointCloud2(
+        height=1, width=len(data), point_step=3 * size, row_step=3 * size * len(data), is_dense=True
+    )
     msg.header = Header(stamp=Time(sec=5), frame_id="panda_link0")
-    msg.fields = [PointField(name=n, offset=k * size, datatype=kind, count=1) for k, n in enumerate(fields)]
+    msg.fields = [
+        PointField(name=n, offset=k * size, datatype=kind, count=1) for k, n in enumerate(fields)
+    ]
     msg.data = data.tobytes()
     return msg
 
@@ -60,7 +66,9 @@ def cloud(points, fields="xyz", kind=PointField.FLOAT32) -> PointCloud2:
     ],
 )
 def test_solid_markers_are_obstacles_at_least_their_size(kind, shape, size):
-    (change,) = changes_from_markers(MarkerArray(markers=[marker(kind, lifetime=Duration(nanosec=500_000_000))]))
+    (change,) = changes_from_markers(
+        MarkerArray(markers=[marker(kind, lifetime=Duration(nanosec=500_000_000))])
+    )
     assert (change.name, change.frame, change.stamp_ns, change.lifetime_s) == (
         "people/7",
         "panda_link0",
@@ -73,7 +81,11 @@ def test_solid_markers_are_obstacles_at_least_their_size(kind, shape, size):
 
 
 def test_deletions_are_changes():
-    removals = [marker(action=Marker.DELETE), marker(action=Marker.DELETEALL), Marker(action=Marker.DELETEALL)]
+    removals = [
+        marker(action=Marker.DELETE),
+        marker(action=Marker.DELETEALL),
+        Marker(action=Marker.DELETEALL),
+    ]
     changes = changes_from_markers(MarkerArray(markers=removals))
     assert [c.name for c in changes] == ["people/7", "people/*", ALL]
     assert not any(c.obstacle or c.refusal for c in changes)
@@ -92,7 +104,9 @@ def test_markers_of_long_namespaces_that_begin_alike_are_different_obstacles():
 @pytest.mark.parametrize("size", [np.nan, -5.0, 0.0])
 @pytest.mark.parametrize("kind", [Marker.CUBE, Marker.SPHERE, Marker.CYLINDER])
 @pytest.mark.parametrize("axis", "xyz")
-def test_a_size_that_is_none_in_any_direction_is_refused_and_not_outvoted_by_the_others(kind, axis, size):
+def test_a_size_that_is_none_in_any_direction_is_refused_and_not_outvoted_by_the_others(
+    kind, axis, size
+):
     odd = marker(kind)
     setattr(odd.scale, axis, size)
     (change,) = changes_from_markers(MarkerArray(markers=[odd]))
@@ -119,7 +133,9 @@ def test_too_many_markers_are_refused_as_one():
     assert "at most" in change.refusal
 
 
-def test_markers_without_end_are_refused_before_their_reading_silences_who_watches_the_arm(monkeypatch):
+def test_markers_without_end_are_refused_before_their_reading_silences_who_watches_the_arm(
+    monkeypatch,
+):
     most = serialize_message(MarkerArray(markers=[marker()] * MOST_MARKERS))
     assert len(changes_from_bytes(most)) == MOST_MARKERS
     lines = Marker(type=Marker.LINE_LIST, points=[Point()] * 50_000)
@@ -139,13 +155,17 @@ def test_bytes_that_are_no_markers_are_refused(data):
 def test_every_point_of_a_cloud_lies_in_a_voxel(kind):
     points = np.random.default_rng(0).uniform(-1, 1, (1000, 3))
     change = change_from_cloud(cloud(points, kind=kind), 0.1, 0.5)
-    assert len(change.obstacle.points) < 1000 or len(np.unique(change.obstacle.points, axis=0)) == 1000
+    assert (
+        len(change.obstacle.points) < 1000 or len(np.unique(change.obstacle.points, axis=0)) == 1000
+    )
     gap = np.abs(points[:, None] - change.obstacle.points).max(axis=2).min(axis=1)
     assert (gap <= 0.05 + 1e-6).all()
 
 
 def test_points_that_were_not_measured_or_are_far_away_are_left_out_and_an_empty_room_is_told_too():
-    change = change_from_cloud(cloud([[np.nan, 0, 0], [np.inf, 0, 0], [1e6, 0, 0], [0.5, 0, 0]]), 0.1, 0.5)
+    change = change_from_cloud(
+        cloud([[np.nan, 0, 0], [np.inf, 0, 0], [1e6, 0, 0], [0.5, 0, 0]]), 0.1, 0.5
+    )
     assert change.obstacle.points == pytest.approx(np.array([[0.55, 0.05, 0.05]]))
     change = change_from_cloud(cloud(np.zeros((0, 3))), 0.1, 0.5)
     assert np.abs(change.obstacle.points).min() > 40
@@ -155,13 +175,21 @@ NAN, INF = np.nan, np.inf
 
 
 @pytest.mark.parametrize(
-    "points", [[[NAN] * 3], [[NAN] * 3] * 1000, [[-INF] * 3], [[NAN, 0.1, 0.2], [0.1, NAN, INF], [0.1, 0.2, NAN]]]
+    "points",
+    [
+        [[NAN] * 3],
+        [[NAN] * 3] * 1000,
+        [[-INF] * 3],
+        [[NAN, 0.1, 0.2], [0.1, NAN, INF], [0.1, 0.2, NAN]],
+    ],
 )
 @pytest.mark.parametrize("kind", [PointField.FLOAT32, PointField.FLOAT64])
 def test_a_cloud_without_one_measured_point_is_a_blind_sensor_and_no_empty_room(points, kind):
     change = change_from_cloud(cloud(points, kind=kind), 0.1, 0.5)
     assert change.obstacle is None
-    assert change.refusal == f"obstacle_points is blind: none of its {len(points)} points was measured"
+    assert (
+        change.refusal == f"obstacle_points is blind: none of its {len(points)} points was measured"
+    )
 
 
 @pytest.mark.parametrize(
@@ -175,7 +203,9 @@ def test_no_points_at_all_or_rays_that_found_nothing_are_an_empty_room(points):
 
 def test_a_blind_sensor_is_in_doubt_by_name_until_it_sees_again():
     live = LiveWorld(load_safety_model(load_embodiment("panda")), SafetyParams())
-    seeing, blind = (change_from_cloud(cloud(p), 0.1, 0.5) for p in ([[2.0, 2.0, 2.0]], [[NAN] * 3] * 300))
+    seeing, blind = (
+        change_from_cloud(cloud(p), 0.1, 0.5) for p in ([[2.0, 2.0, 2.0]], [[NAN] * 3] * 300)
+    )
     now_ns = 5 * 10**9
     live.take(seeing, now_ns)
     assert not live.doubt(now_ns)
@@ -187,18 +217,30 @@ def test_a_blind_sensor_is_in_doubt_by_name_until_it_sees_again():
 
 
 def test_clouds_whose_sizes_contradict_each_other_are_refused():
-    short, missing, wide, odd = cloud([[0, 0, 0]]), cloud([[0, 0, 0]], "xyw"), cloud([[0, 0, 0]]), cloud([[0, 0, 0]])
+    short, missing, wide, odd = (
+        cloud([[0, 0, 0]]),
+        cloud([[0, 0, 0]], "xyw"),
+        cloud([[0, 0, 0]]),
+        cloud([[0, 0, 0]]),
+    )
     short.data = struct.pack("<f", 1.0)
     wide.width = 2**31
     odd.fields[0].offset = 100
-    for msg, word in ((short, "4 bytes"), (missing, "no floating point field z"), (wide, "at most"), (odd, "bytes")):
+    for msg, word in (
+        (short, "4 bytes"),
+        (missing, "no floating point field z"),
+        (wide, "at most"),
+        (odd, "bytes"),
+    ):
         change = change_from_cloud(msg, 0.1, 0.5)
         assert change.obstacle is None
         assert word in change.refusal
 
 
 def test_a_request_to_hold_says_what_a_load_is():
-    request = HoldObject.Request(name="can", frame="panda_hand", mass=0.5, shape="cylinder", size=[0.03, 0.1])
+    request = HoldObject.Request(
+        name="can", frame="panda_hand", mass=0.5, shape="cylinder", size=[0.03, 0.1]
+    )
     load = load_from_request(request)
     assert (load.frame, load.mass, load.size, load.orientation) == (
         "panda_hand",
@@ -213,6 +255,8 @@ def test_a_request_to_hold_says_what_a_load_is():
 def test_a_world_with_a_plate_that_has_no_hull_does_not_configure_the_safety_node(tmp_path):
     (tmp_path / "plate.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nf 1 2 3\nf 2 3 4\n")
     world = tmp_path / "world.yaml"
-    world.write_text("obstacles: {plate: {shape: mesh, mesh: plate.obj, size: [1, 1, 1], position: [2, 0, 0]}}")
+    world.write_text(
+        "obstacles: {plate: {shape: mesh, mesh: plate.obj, size: [1, 1, 1], position: [2, 0, 0]}}"
+    )
     with pytest.raises(WamError, match="'plate'.*no volume"):
         make_machine(SafetyNodeParams(world=str(world)), SafetyParams())

@@ -23,7 +23,9 @@ pytestmark = pytest.mark.ros
 
 @dataclass(frozen=True)
 class Speeds:
-    rate_hz: float = param(10.0, unit="Hz", low=1.0, high=100.0, doc="ticks per second", mutable=True)
+    rate_hz: float = param(
+        10.0, unit="Hz", low=1.0, high=100.0, doc="ticks per second", mutable=True
+    )
     count: int = param(3, low=0, high=9, doc="how many")
     mode: str = param("real", choices=("real", "imagined"), doc="what is remembered")
     name: str = param("", doc="anything")
@@ -117,19 +119,32 @@ def test_ros_shows_unit_sentence_and_range(make):
     node, _ = make(Speeds)
     d = node.describe_parameter("rate_hz")
     assert d.description == "ticks per second [Hz]"
-    assert (d.floating_point_range[0].from_value, d.floating_point_range[0].to_value) == (1.0, 100.0)
+    assert (d.floating_point_range[0].from_value, d.floating_point_range[0].to_value) == (
+        1.0,
+        100.0,
+    )
     assert node.describe_parameter("mode").additional_constraints == "one of real, imagined"
 
 
 def test_the_yaml_holds_the_defaults_and_is_taken_back(make):
     text = to_yaml("node", Speeds, Ordered)
     values = yaml.safe_load(text)["node"]["ros__parameters"]
-    assert {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()} == vars(Speeds()) | vars(Ordered())
+    assert {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()} == vars(
+        Speeds()
+    ) | vars(Ordered())
     assert "# ticks per second; [Hz] 1 to 100" in text
-    assert make(Speeds, Ordered, **{k: v for k, v in values.items() if v != []})[1][Speeds] == Speeds()
+    assert (
+        make(Speeds, Ordered, **{k: v for k, v in values.items() if v != []})[1][Speeds] == Speeds()
+    )
 
 
-@given(st.floats(allow_nan=True, allow_infinity=True) | st.integers() | st.text() | st.booleans() | st.none())
+@given(
+    st.floats(allow_nan=True, allow_infinity=True)
+    | st.integers()
+    | st.text()
+    | st.booleans()
+    | st.none()
+)
 def test_no_value_outside_the_bounds_gets_through(value):
     try:
         taken = check_value(Speeds, "rate_hz", value)

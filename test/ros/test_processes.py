@@ -1,6 +1,8 @@
-"""Processes over DDS. Whatever dies or hangs: the arm is at rest when the last report said, and somebody says why.
+"""Processes over DDS. Whatever dies or hangs: the arm is at rest when the last report said, and
+somebody says why.
 
-Every node is the real one; only the network of the inference node is a policy that swings the arm (`swing_node.py`).
+Every node is the real one; only the network of the inference node is a policy that swings the arm
+(`swing_node.py`).
 """
 
 import contextlib
@@ -29,13 +31,19 @@ from .conftest import Arena, Arm
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
-LIMITS = np.array([read_urdf(PANDA.urdf_path)[name].velocity for name in PANDA.joint_names])  # rad/s or m/s
+# rad/s or m/s
+LIMITS = np.array([read_urdf(PANDA.urdf_path)[name].velocity for name in PANDA.joint_names])
 LAG_S = 0.4  # of the simulated servo behind its command, and of a busy machine
 PATIENCE_S = 1.0  # for silence: longer than a busy machine holds a process up
 SWING = Path(__file__).with_name("swing_node.py")
 OWN = {  # parameters
     "sim_node": {"camera_hz": 10.0},
-    "safety_node": {"arm_on_start": True, "joint_timeout_s": PATIENCE_S, "tracking_rad": 0.4, "follow_s": 1.0},
+    "safety_node": {
+        "arm_on_start": True,
+        "joint_timeout_s": PATIENCE_S,
+        "tracking_rad": 0.4,
+        "follow_s": 1.0,
+    },
     "bridge_node": {"heartbeat_s": PATIENCE_S},
     "camera_node": {},
     "inference_node": {"instruction": "swing"},
@@ -69,7 +77,9 @@ class Loop:
         try:
             self.arena.until(lambda: self.recover() and self.arm.moving(), seconds=60.0)
         except AssertionError as error:
-            raise AssertionError(f"it does not move: {self.answer}; {self.reports[-1].sentence}") from error
+            raise AssertionError(
+                f"it does not move: {self.answer}; {self.reports[-1].sentence}"
+            ) from error
 
     def recover(self):
         """Whether it is armed for the model that runs now; a step on the way there if not."""
@@ -79,18 +89,22 @@ class Loop:
             self.answer = self.arena.call(SetBool, "safety_node/arm", data=True).message
             if "~/pause" in self.answer:  # an arm that was held up did not follow
                 self.arena.call(SetBool, "bridge_node/pause", data=False)
-        elif any("another session" in r.sentence for r in self.reports[-3:]):  # of a model that was started anew
+        # of a model that was started anew
+        elif any("another session" in r.sentence for r in self.reports[-3:]):
             self.answer = self.arena.call(SetBool, "safety_node/arm", data=False).message
         return self.state == SafetyState.ARMED
 
     def hit(self, name, number):
-        """Send a signal to a process while the arm moves; the arm rests by the time that was told. Returns when."""
+        """Send a signal to a process while the arm moves; the arm rests by the time that was told.
+        Returns when.
+        """
         self.until_moving()
         hit_ns, before = self.arena.now_ns(), len(self._reports)
         self.arena.processes[name].send_signal(number)
         self.arena.until(self.arm.at_rest, seconds=20.0)
         self.arena.spin(0.3)
-        told = [r for r in self.reports[max(0, before - 20) :] if r.stop_time_s > 0]  # of motion, not of rest since
+        # of motion, not of rest since
+        told = [r for r in self.reports[max(0, before - 20) :] if r.stop_time_s > 0]
         by_s = max(r.stamp_ns / NS + r.stop_time_s for r in told)
         q, t = self.arm.path()
         moved = t[1:][np.abs(np.diff(q, axis=0)).max(axis=1) > 3e-4]
@@ -121,7 +135,9 @@ class Loop:
         assert not self.arena.call(SetBool, "safety_node/arm", data=True).success
 
     def until_estop(self):
-        self.arena.until(lambda: self.state == SafetyState.ESTOP and "pressed" in self.reports[-1].sentence)
+        self.arena.until(
+            lambda: self.state == SafetyState.ESTOP and "pressed" in self.reports[-1].sentence
+        )
 
     def until_state(self, state):
         self.arena.until(lambda: self.state == state)
@@ -142,7 +158,9 @@ class Loop:
         try:
             self.arena.until(said)
         except AssertionError as error:
-            heard = dict.fromkeys(f"{r.state.name}: {r.sentence}" for r in self.reports if r.stamp_ns > since_ns)
+            heard = dict.fromkeys(
+                f"{r.state.name}: {r.sentence}" for r in self.reports if r.stamp_ns > since_ns
+            )
             raise AssertionError(f"nobody said {words!r}, but {list(heard)[:20]}") from error
 
 
@@ -208,7 +226,9 @@ def test_an_emergency_stop_of_what_moves_stops_and_of_what_holds_latches(loop):
     arena.until(loop.arm.at_rest)
 
 
-def test_an_emergency_stop_of_what_is_at_fault_blind_or_disabled_latches_until_the_robot_is_seen(loop):
+def test_an_emergency_stop_of_what_is_at_fault_blind_or_disabled_latches_until_the_robot_is_seen(
+    loop,
+):
     arena = loop.arena
     loop.until_moving()
     with loop.hung("sim_node"):
@@ -249,7 +269,9 @@ def test_a_process_that_dies_leaves_the_arm_at_rest_and_is_replaced(loop, name):
     loop.until_moving()
 
 
-def test_a_simulator_that_dies_is_a_robot_that_fell_silent_and_its_successor_is_moved_from_where_it_stands(loop):
+def test_a_simulator_that_dies_fell_silent_and_its_successor_moves_from_where_it_stands(
+    loop,
+):
     loop.until_moving()
     since = loop.arena.now_ns()
     loop.arena.processes["sim_node"].kill()

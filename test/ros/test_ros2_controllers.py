@@ -28,14 +28,18 @@ def test_every_controller_of_the_manager_is_configured_and_the_other_way_round()
     assert all(manager[name]["type"].count("/") == 1 for name in typed)
 
 
-@pytest.mark.parametrize("output", [JointTrajectoryOutput, ForwardPositionOutput, ForwardVelocityOutput])
+@pytest.mark.parametrize(
+    "output", [JointTrajectoryOutput, ForwardPositionOutput, ForwardVelocityOutput]
+)
 def test_the_usual_controllers_command_the_arms_joints(output):
     assert parameters(output.NAME)["joints"] == list(PANDA.joint_names)
 
 
 def test_it_is_set_as_the_bridge_wants_it():
     for setting in SETTINGS:
-        assert setting.fits(parameters(setting.node or "joint_trajectory_controller")[setting.name]), setting.advice
+        assert setting.fits(
+            parameters(setting.node or "joint_trajectory_controller")[setting.name]
+        ), setting.advice
     assert LIMITS in SETTINGS
     for output in (ForwardPositionOutput, ForwardVelocityOutput):
         assert parameters(output.NAME)["interface_name"] == output.INTERFACE

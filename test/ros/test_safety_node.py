@@ -51,7 +51,13 @@ class Cell:
             arena.spawn("safety_node", **safety)
         else:
             arena.add(SafetyNode, **safety)
-        arena.until(lambda: self._chunks.get_subscription_count() == 2 and self.arm.state is not None and self._reports)
+        arena.until(
+            lambda: (
+                self._chunks.get_subscription_count() == 2
+                and self.arm.state is not None
+                and self._reports
+            )
+        )
 
     @property
     def reports(self):
@@ -69,10 +75,14 @@ class Cell:
         self.arena.until(lambda: self.arena.call(SetBool, "safety_node/arm", data=True).success)
 
     def offer(self, chunk):
-        self._chunks.publish(chunk if isinstance(chunk, ActionChunk) else convert.chunk_to_msg(chunk))
+        self._chunks.publish(
+            chunk if isinstance(chunk, ActionChunk) else convert.chunk_to_msg(chunk)
+        )
 
     def feed(self, step=0.03, make=None):
-        """What offers a chunk each 0.1 s when called often: a busy machine may let one of them grow too old."""
+        """What offers a chunk each 0.1 s when called often: a busy machine may let one of them grow
+        too old.
+        """
         make, last = make or (lambda: self.arm.chunk(step)), [0]
 
         def feed():
@@ -102,7 +112,11 @@ def test_a_chunk_moves_the_armed_arm_which_ends_at_rest(arena, arm, cell):
     arena.until(arm.at_rest)
     travelled = arm.state.positions - q0
     assert (travelled[:7] > 0.02).all()
-    decided = [r for r in cell.reports if r.decision in (Decision.PASS, Decision.SCALED, Decision.TRUNCATED)]
+    decided = [
+        r
+        for r in cell.reports
+        if r.decision in (Decision.PASS, Decision.SCALED, Decision.TRUNCATED)
+    ]
     assert decided[0].chunk_seq >= 1
     assert decided[0].stop_time_s > 0
     for msg in cell.safe:
@@ -173,13 +187,17 @@ def test_malformed_chunks_are_refused_counted_and_move_nothing(arena, arm, cell)
 
 
 @pytest.mark.parametrize("profile", [qos.LATCHED, qos.STATUS, 10, qos_profile_sensor_data])
-def test_an_emergency_stop_is_heard_whatever_its_button_offers_and_holds_until_it_is_released(arena, profile):
+def test_an_emergency_stop_is_heard_whatever_its_button_offers_and_holds_until_it_is_released(
+    arena, profile
+):
     reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
     arena.add(SafetyNode)
     button = arena.observer.create_publisher(Bool, "estop", profile)
     arena.until(lambda: reports, lambda: button.publish(Bool(data=False)))
     assert reports[-1].state != SafetyState.ESTOP
-    arena.until(lambda: reports[-1].state == SafetyState.ESTOP, lambda: button.publish(Bool(data=True)))
+    arena.until(
+        lambda: reports[-1].state == SafetyState.ESTOP, lambda: button.publish(Bool(data=True))
+    )
     assert "still pressed" in arena.call(Trigger, "safety_node/reset").message
     released = lambda: "still pressed" not in arena.call(Trigger, "safety_node/reset").message  # noqa: E731
     arena.until(released, lambda: button.publish(Bool(data=False)))
@@ -242,7 +260,11 @@ def test_after_the_bridge_let_a_motion_pass_by_it_goes_on_from_rest(arena, arm, 
     assert "the bridge is paused" in answer.message
     arena.until(lambda: len(cell.reports) > paused + 10, cell.feed())
     assert {r.state for r in cell.reports[paused:]} == {SafetyState.HOLD}
-    assert all("the bridge is paused" in r.sentence for r in cell.reports[paused:] if r.decision == Decision.UNKNOWN)
+    assert all(
+        "the bridge is paused" in r.sentence
+        for r in cell.reports[paused:]
+        if r.decision == Decision.UNKNOWN
+    )
     assert arena.call(SetBool, "bridge_node/pause", data=False).success
     arena.until(arm.moving, cell.feed())
     assert arena.call(SetBool, "safety_node/arm", data=False).success
@@ -252,7 +274,9 @@ def test_after_the_bridge_let_a_motion_pass_by_it_goes_on_from_rest(arena, arm, 
     assert arm.at_rest()
 
 
-def test_killing_the_safety_process_in_motion_leaves_the_arm_at_rest_and_the_bridge_names_it(arena, arm):
+def test_killing_the_safety_process_in_motion_leaves_the_arm_at_rest_and_the_bridge_names_it(
+    arena, arm
+):
     diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
     cell = Cell(arena, arm, safety_process=True)
     cell.arm_it()
@@ -261,7 +285,9 @@ def test_killing_the_safety_process_in_motion_leaves_the_arm_at_rest_and_the_bri
     assert stop_s > 0
     arena.processes["safety_node"].kill()
     killed_ns = arena.now_ns()
-    arena.until(lambda: any("the safety node has been silent" in d.status[0].message for d in diagnostics))
+    arena.until(
+        lambda: any("the safety node has been silent" in d.status[0].message for d in diagnostics)
+    )
     arena.until(arm.at_rest)
     q, t = arm.path()
     last_moving = t[1:][np.abs(np.diff(q, axis=0)).max(axis=1) > 1e-4].max()
@@ -282,7 +308,9 @@ def test_what_it_thinks_is_drawn(arena, arm):
     assert set(drawn) == {"accepted", "cut", "stop", "nearest", "distance"}
     assert re.fullmatch(r"\S+ to \S+ -?\d+ mm", drawn["distance"].text)
     assert drawn["accepted"].action == Marker.ADD
-    assert {drawn["accepted"].header.frame_id, ghost[0].header.frame_id} == {"left/" + PANDA.base_frame}
+    assert {drawn["accepted"].header.frame_id, ghost[0].header.frame_id} == {
+        "left/" + PANDA.base_frame
+    }
     assert len(ghost[0].poses) == 8
     start, end = drawn["accepted"].points[0], drawn["stop"].points[-1]
     assert abs(start.x - end.x) + abs(start.y - end.y) + abs(start.z - end.z) > 0.005
@@ -290,7 +318,9 @@ def test_what_it_thinks_is_drawn(arena, arm):
 
 def test_unknown_robots_and_worlds_do_not_configure(arena, capfd):
     for wrong in ({"embodiment": "pamda"}, {"world": "tabel"}):
-        assert arena.make(SafetyNode, **wrong).trigger_configure() == TransitionCallbackReturn.FAILURE
+        assert (
+            arena.make(SafetyNode, **wrong).trigger_configure() == TransitionCallbackReturn.FAILURE
+        )
     text = capfd.readouterr().err
     assert "Did you mean 'panda'" in text
     assert "Did you mean 'table'" in text
@@ -301,7 +331,10 @@ def test_what_guards_much_less_than_as_shipped_is_said_when_it_is_configured(are
     assert "guards less" not in capfd.readouterr().err
     arena.make(SafetyNode, joint_timeout_s=10.0, self_clearance_m=0.0).trigger_configure()
     text = capfd.readouterr().err
-    assert "joint_timeout_s is 10 s, shipped with 0.3; self_clearance_m is 0 m, shipped with 0.005" in text
+    assert (
+        "joint_timeout_s is 10 s, shipped with 0.3; self_clearance_m is 0 m, shipped with 0.005"
+        in text
+    )
 
 
 def test_a_joint_state_without_a_joint_is_named_and_nothing_is_armed(arena, capfd):
@@ -315,8 +348,13 @@ def test_a_joint_state_without_a_joint_is_named_and_nothing_is_armed(arena, capf
 
 
 def test_the_safety_process_never_imports_torch():
-    code = "import sys, wam_ros.nodes.safety_node, wam_ros.nodes.bridge_node; print('torch' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    code = (
+        "import sys, wam_ros.nodes.safety_node, wam_ros.nodes.bridge_node; print('torch' in "
+        "sys.modules)"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
     assert ran.stdout.split() == ["False"]
 
 
@@ -330,7 +368,9 @@ def obstacle(arena, position, **more):
 
 
 @pytest.mark.parametrize("profile", [qos.STATUS, qos.LATCHED])
-def test_an_obstacle_that_appears_ends_the_motion_and_its_removal_lets_it_go_on(arena, arm, cell, profile):
+def test_an_obstacle_that_appears_ends_the_motion_and_its_removal_lets_it_go_on(
+    arena, arm, cell, profile
+):
     publisher = arena.observer.create_publisher(MarkerArray, "obstacles", profile)
     cell.arm_it()
     cell.drive()
@@ -351,7 +391,12 @@ def test_a_solid_that_appears_ends_the_motion_and_is_named(arena, arm, cell):
     header = obstacle(arena, (0.45, 0.0, 0.55)).markers[0].header
     pose = Pose(position=Point(x=0.45, z=0.55))
     box = SolidPrimitive(type=SolidPrimitive.BOX, dimensions=[0.1, 0.1, 0.1])
-    told = {"operation": SolidObstacles.OPERATION_ADD, "ids": ["crate"], "shapes": [box], "poses": [pose]}
+    told = {
+        "operation": SolidObstacles.OPERATION_ADD,
+        "ids": ["crate"],
+        "shapes": [box],
+        "poses": [pose],
+    }
     publisher.publish(SolidObstacles(header=header, **told))
     arena.until(lambda: any("crate" in r.sentence for r in cell.reports), cell.feed())
     arena.until(arm.at_rest, cell.feed(), seconds=5.0)
@@ -364,18 +409,27 @@ def test_an_obstacle_in_an_unknown_frame_stops_the_arm_by_name(arena, arm, cell,
     odd = obstacle(arena, (5.0, 0.0, 0.0))
     odd.markers[0].header.frame_id = "panda_lnk0"
     publisher.publish(odd)
-    arena.until(lambda: any("Did you mean 'panda_link0'" in r.sentence for r in cell.reports), cell.feed())
+    arena.until(
+        lambda: any("Did you mean 'panda_link0'" in r.sentence for r in cell.reports), cell.feed()
+    )
     arena.until(arm.at_rest, cell.feed(), seconds=5.0)
     assert "panda_lnk0" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize(("blind", "words"), [(False, "'points' was last seen"), (True, "obstacle_points is blind")])
+@pytest.mark.parametrize(
+    ("blind", "words"), [(False, "'points' was last seen"), (True, "obstacle_points is blind")]
+)
 def test_a_point_cloud_must_keep_coming_once_it_came_and_must_see(arena, arm, cell, blind, words):
     publisher = arena.observer.create_publisher(PointCloud2, "obstacle_points", qos.STATUS)
     arena.until(lambda: publisher.get_subscription_count() == 1)
-    fields = [PointField(name=n, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, n in enumerate("xyz")]
+    fields = [
+        PointField(name=n, offset=4 * k, datatype=PointField.FLOAT32, count=1)
+        for k, n in enumerate("xyz")
+    ]
     points = np.array([[-2.0, 0.0, 0.5]] * 50, np.float32)
-    cloud = PointCloud2(height=1, width=50, fields=fields, point_step=12, row_step=600, data=points.tobytes())
+    cloud = PointCloud2(
+        height=1, width=50, fields=fields, point_step=12, row_step=600, data=points.tobytes()
+    )
     cloud.header.frame_id = PANDA.base_frame
     feed = cell.feed()
 
@@ -392,8 +446,19 @@ def test_a_point_cloud_must_keep_coming_once_it_came_and_must_see(arena, arm, ce
 
 
 def test_what_is_held_is_said_and_nonsense_is_refused(arena, arm, cell):
-    can = {"name": "can", "frame": "panda_hand", "mass": 0.5, "shape": "cylinder", "size": [0.03, 0.1]}
+    can = {
+        "name": "can",
+        "frame": "panda_hand",
+        "mass": 0.5,
+        "shape": "cylinder",
+        "size": [0.03, 0.1],
+    }
     assert "holds can" in arena.call(HoldObject, "safety_node/hold", **can).message
-    refused = arena.call(HoldObject, "safety_node/hold", **{**can, "name": "box", "size": [0.03] * 5000})
+    refused = arena.call(
+        HoldObject, "safety_node/hold", **{**can, "name": "box", "size": [0.03] * 5000}
+    )
     assert not refused.success
-    assert "holds nothing" in arena.call(HoldObject, "safety_node/hold", name="can", release=True).message
+    assert (
+        "holds nothing"
+        in arena.call(HoldObject, "safety_node/hold", name="can", release=True).message
+    )

@@ -47,7 +47,16 @@ def move(q0, start_ns=0, seconds=0.6, names=PANDA.joint_names):
     pick = [PANDA.joint_names.index(n) for n in names]
     q = np.array([q0, q0 + STEP])[:, pick]
     zeros = np.zeros_like(q)
-    return convert.trajectory_to_msg(SafeTrajectory(start_ns, tuple(names), np.array([0.0, seconds]), q, zeros, zeros))
+    return convert.trajectory_to_msg(
+        SafeTrajectory(
+            start_ns=start_ns,
+            joint_names=tuple(names),
+            t=np.array([0.0, seconds]),
+            q=q,
+            dq=zeros,
+            ddq=zeros,
+        )
+    )
 
 
 def test_joint_states_come_at_their_rate_with_rising_stamps(arena, arm, robot):
@@ -56,7 +65,8 @@ def test_joint_states_come_at_their_rate_with_rising_stamps(arena, arm, robot):
     assert stamps[-1] - stamps[0] > 1.0
     periods = np.diff(stamps) / 0.01
     assert np.median(np.round(periods)) == 1
-    np.testing.assert_allclose(periods, np.round(periods), atol=1e-4)  # a busy machine may lose some
+    # a busy machine may lose some
+    np.testing.assert_allclose(periods, np.round(periods), atol=1e-4)
     assert periods.min() > 0.5
     assert abs(stamps[-1] - arena.now_ns() / NS) < 0.5
 
@@ -132,14 +142,18 @@ def test_faster_than_time_the_clock_is_published_and_runs_faster(arena, arm):
     first, then = convert.time_to_ns(clock[-1].clock), arena.now_ns()
     arena.spin(1.0)
     last = convert.time_to_ns(clock[-1].clock)
-    assert (last - convert.time_to_ns(clock[0].clock)) / (arena.now_ns() - began) < 4.1, "never ahead of its rate"
+    assert (last - convert.time_to_ns(clock[0].clock)) / (arena.now_ns() - began) < 4.1, (
+        "never ahead of its rate"
+    )
     assert (last - first) / (arena.now_ns() - then) > 1.5
     steps = np.diff([convert.time_to_ns(m.clock) for m in clock]) / NS
     assert steps.min() >= 0.01 - 1e-9  # more often would only keep every node busy
 
 
 class Path:
-    """Pieces that follow each other as a bridge sends them: each begins in the state of the one before it."""
+    """Pieces that follow each other as a bridge sends them: each begins in the state of the one
+    before it.
+    """
 
     def __init__(self, q0):
         self._controller = TrajectoryController(PANDA.joint_names, q0)
@@ -149,16 +163,27 @@ class Path:
         return self._controller.sample(at_ns)[0]
 
     def turn(self, start_ns, to, seconds):
-        """One smooth piece from where the path is at `start_ns` to rest at `to`; returns its message."""
+        """One smooth piece from where the path is at `start_ns` to rest at `to`; returns its
+        message.
+        """
         q, dq, ddq = self._controller.sample(start_ns)
         rest = np.zeros_like(q)
-        knots = np.array([0.0, seconds]), np.array([q, to]), np.array([dq, rest]), np.array([ddq, rest])
-        assert self._controller.set_trajectory(start_ns, PANDA.joint_names, *knots, start_ns) is None
+        knots = (
+            np.array([0.0, seconds]),
+            np.array([q, to]),
+            np.array([dq, rest]),
+            np.array([ddq, rest]),
+        )
+        assert (
+            self._controller.set_trajectory(start_ns, PANDA.joint_names, *knots, start_ns) is None
+        )
         return convert.trajectory_to_msg(SafeTrajectory(start_ns, PANDA.joint_names, *knots))
 
 
 def test_a_simulation_that_was_held_up_follows_all_it_was_sent_meanwhile(arena, arm):
-    """Neither what was replaced meanwhile is lost nor does the arm leap onto a path that it reaches too late."""
+    """Neither what was replaced meanwhile is lost nor does the arm leap onto a path that it reaches
+    too late.
+    """
     sim = arena.add(SimNode, camera_hz=0.5)
     publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
     arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
@@ -190,7 +215,9 @@ def test_a_simulation_that_was_held_up_follows_all_it_was_sent_meanwhile(arena, 
 
 
 def test_whoever_lives_by_its_clock_is_followed_by_that_clock_however_far_it_is_behind(arena, arm):
-    """What a trajectory begins with is then where the arm stands on /clock, not where it should stand by now."""
+    """What a trajectory begins with is then where the arm stands on /clock, not where it should
+    stand by now.
+    """
     sim = arena.add(SimNode, camera_hz=0.5, rate=0.5)
     publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
     arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
@@ -202,7 +229,8 @@ def test_whoever_lives_by_its_clock_is_followed_by_that_clock_however_far_it_is_
     arena.executor.add_node(sim)
     arena.until(lambda: np.abs(arm.state.positions - q0 - STEP).max() < 5e-3)
     q, t = arm.path()
-    assert np.abs(np.diff(q, axis=0) / np.diff(t)[:, None]).max() < 2 * np.abs(STEP).max() / 0.5  # a quintic: 15 / 8
+    # a quintic: 15 / 8
+    assert np.abs(np.diff(q, axis=0) / np.diff(t)[:, None]).max() < 2 * np.abs(STEP).max() / 0.5
 
 
 def test_what_a_simulation_has_not_heard_yet_is_not_meant_for_the_next_episode(arena, arm):
@@ -223,7 +251,9 @@ def test_what_a_simulation_has_not_heard_yet_is_not_meant_for_the_next_episode(a
 @pytest.mark.parametrize("kind", ["forward_position", "forward_velocity"])
 def test_a_forward_controller_moves_the_arm_by_its_topic(arena, arm, kind):
     arena.add(SimNode, camera_hz=0.5, controller=kind)
-    publisher = arena.observer.create_publisher(Float64MultiArray, f"{kind}_controller/commands", qos.STREAM)
+    publisher = arena.observer.create_publisher(
+        Float64MultiArray, f"{kind}_controller/commands", qos.STREAM
+    )
     arena.until(lambda: arm.state is not None and publisher.get_subscription_count() == 1)
     q0 = arm.state.positions
     if kind == "forward_position":
@@ -243,6 +273,9 @@ def test_an_unknown_robot_or_task_does_not_configure(arena):
 
 def test_points_that_carry_different_things_are_not_read():
     msg = JointTrajectory(joint_names=["a"])
-    msg.points = [JointTrajectoryPoint(positions=[0.0], velocities=[0.0]), JointTrajectoryPoint(positions=[0.0])]
+    msg.points = [
+        JointTrajectoryPoint(positions=[0.0], velocities=[0.0]),
+        JointTrajectoryPoint(positions=[0.0]),
+    ]
     with pytest.raises(WamError, match="velocities of different sizes"):
         read_trajectory(msg)

@@ -34,7 +34,9 @@ def told(*ids, shapes=None, poses=None, operation=SolidObstacles.OPERATION_ADD, 
     header = Header(stamp=Time(sec=5), frame_id="panda_link0")
     shapes = [solid() for _ in ids] if shapes is None else shapes
     poses = [POSE for _ in ids] if poses is None else poses
-    return SolidObstacles(header=header, operation=operation, ids=list(ids), shapes=shapes, poses=poses, **more)
+    return SolidObstacles(
+        header=header, operation=operation, ids=list(ids), shapes=shapes, poses=poses, **more
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,7 +51,14 @@ def told(*ids, shapes=None, poses=None, operation=SolidObstacles.OPERATION_ADD, 
 def test_a_solid_is_the_obstacle_of_its_kind_size_and_place(kind, dimensions, shape, size):
     msg = told("post", shapes=[solid(kind, dimensions)], lifetime=Duration(nanosec=500_000_000))
     (change,) = changes_from_bytes(serialize_message(msg), SolidObstacles)
-    assert (change.name, change.frame, change.stamp_ns, change.lifetime_s, change.source, change.refusal) == (
+    assert (
+        change.name,
+        change.frame,
+        change.stamp_ns,
+        change.lifetime_s,
+        change.source,
+        change.refusal,
+    ) == (
         "post",
         "panda_link0",
         5 * 10**9,
@@ -70,7 +79,9 @@ def test_another_number_of_dimensions_is_refused(kind, length):
     if length == {S.BOX: 3, S.SPHERE: 1}.get(kind, 2):
         shape_of(primitive)
         return
-    with pytest.raises(WamError, match=f"SolidPrimitive.dimensions: expected [123] values, found {length}"):
+    with pytest.raises(
+        WamError, match=f"SolidPrimitive.dimensions: expected [123] values, found {length}"
+    ):
         shape_of(primitive)
 
 
@@ -95,7 +106,9 @@ def test_what_cannot_be_read_is_refused_by_name(msg, name, word):
     assert change.obstacle is None
 
 
-@pytest.mark.parametrize("size", [(0.1, 0.2, 0.0), (-0.1, 0.2, 0.3), (np.nan, 0.2, 0.3), (np.inf, 0.2, 0.3)])
+@pytest.mark.parametrize(
+    "size", [(0.1, 0.2, 0.0), (-0.1, 0.2, 0.3), (np.nan, 0.2, 0.3), (np.inf, 0.2, 0.3)]
+)
 def test_a_size_that_is_none_counts_as_standing_anywhere_until_it_is_told_properly(size):
     world = LiveWorld(load_safety_model(load_embodiment("panda")), SafetyParams())
     for change in changes_from_solids(told("post", shapes=[solid(S.BOX, size)])):

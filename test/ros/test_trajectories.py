@@ -40,7 +40,10 @@ def assert_equal(a, b):
 
 # Names of every length shift where numbers are aligned.
 SHAPES = [
-    (points, ["x" * (1 + k + shift) for k in range(n)]) for points in (1, 2, 9) for n in (1, 2, 7) for shift in range(4)
+    (points, ["x" * (1 + k + shift) for k in range(n)])
+    for points in (1, 2, 9)
+    for n in (1, 2, 7)
+    for shift in range(4)
 ]
 
 
@@ -75,11 +78,26 @@ def test_who_a_trajectory_is_from_travels_with_it(name):
 
 
 def test_the_other_byte_order_is_read():
-    head = struct.pack(">iI", 5, 6) + struct.pack(">I8s", 8, b"chunk 3\0") + struct.pack(">II4s", 1, 2, b"a\0\0\0")
+    head = (
+        struct.pack(">iI", 5, 6)
+        + struct.pack(">I8s", 8, b"chunk 3\0")
+        + struct.pack(">II4s", 1, 2, b"a\0\0\0")
+    )
     point = struct.pack(">Id I4xd I4xd I iI", 1, 1.5, 1, -2.5, 1, 3.5, 0, 0, 0)
     found = trajectory_from_wire(b"\0\0\0\0" + head + struct.pack(">I", 1) + point)
     one = np.ones((1, 1))
-    assert_equal(found, SafeTrajectory(5 * NS + 6, ("a",), np.zeros(1), 1.5 * one, -2.5 * one, 3.5 * one, 3))
+    assert_equal(
+        found,
+        SafeTrajectory(
+            start_ns=5 * NS + 6,
+            joint_names=("a",),
+            t=np.zeros(1),
+            q=1.5 * one,
+            dq=-2.5 * one,
+            ddq=3.5 * one,
+            chunk_seq=3,
+        ),
+    )
 
 
 def test_what_is_wrong_is_named_as_in_a_message():
@@ -109,4 +127,9 @@ def test_no_bytes_do_harm():
         except WamError:
             continue
         assert isinstance(sender_from_wire(bytes(spoilt)), str)
-        assert found.q.shape == found.dq.shape == found.ddq.shape == (len(found.t), len(found.joint_names))
+        assert (
+            found.q.shape
+            == found.dq.shape
+            == found.ddq.shape
+            == (len(found.t), len(found.joint_names))
+        )

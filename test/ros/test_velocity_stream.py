@@ -1,4 +1,6 @@
-"""Velocities that are streamed: the pull back to the path never exceeds the limits of the joints."""
+"""Velocities that are streamed: the pull back to the path never exceeds the limits of the
+joints.
+"""
 
 import numpy as np
 import pytest

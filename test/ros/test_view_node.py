@@ -84,7 +84,9 @@ def report(state, **fields):
 
 def test_the_drawn_arm_follows_the_measured_one_by_joint_name(shown):
     arena, page = shown
-    message = JointStateMsg(name=list(PANDA.joint_names)[::-1], position=[float(k) for k in range(N)])
+    message = JointStateMsg(
+        name=list(PANDA.joint_names)[::-1], position=[float(k) for k in range(N)]
+    )
     say(arena, JointStateMsg, "joint_states", message, qos.JOINTS)
     arena.until(lambda: page.joints is not None)
     assert page.joints.tolist() == list(range(N))[::-1]
@@ -97,14 +99,26 @@ def test_frames_are_shown_beside_the_imagined_ones(shown):
     say(arena, Observation, "observation", convert.observation_to_msg(observation), qos.OBSERVATION)
     arena.until(lambda: page.board is not None)
     alone = page.board.shape
-    future = types.ImaginedFuture(1, PANDA.view_names, FRAMES[None], (5,), PANDA.joint_names, np.zeros((8, N)))
+    future = types.ImaginedFuture(
+        chunk_seq=1,
+        view_names=PANDA.view_names,
+        frames=FRAMES[None],
+        instants_ns=(5,),
+        joint_names=PANDA.joint_names,
+        joint_path=np.zeros((8, N)),
+    )
     say(arena, ImaginedFuture, "imagined_future", convert.imagined_to_msg(future), qos.OBSERVATION)
     arena.until(lambda: page.board.shape[1] > alone[1])
 
 
 def test_state_and_instruction_are_said(shown):
     arena, page = shown
-    say(arena, SafetyReport, "safety_report", report(types.SafetyState.FAULT, sentence="the camera is stale"))
+    say(
+        arena,
+        SafetyReport,
+        "safety_report",
+        report(types.SafetyState.FAULT, sentence="the camera is stale"),
+    )
     status = types.WamStatus(9, bytes(16), "tiny", "grab the red block", types.ChunkingMode.REPLACE)
     say(arena, WamStatus, "wam_status", convert.status_to_msg(status))
     arena.until(lambda: page.instruction == "grab the red block")
@@ -124,7 +138,14 @@ def test_the_plan_is_drawn_while_armed_from_where_it_starts_to_its_end_at_rest(s
     arena, page = shown
     t = np.linspace(0, 1, 50)
     q = np.outer(t, np.ones(N)) + np.array(PANDA.home)
-    plan = types.SafeTrajectory(0, PANDA.joint_names, t, q, np.zeros_like(q), np.zeros_like(q))
+    plan = types.SafeTrajectory(
+        start_ns=0,
+        joint_names=PANDA.joint_names,
+        t=t,
+        q=q,
+        dq=np.zeros_like(q),
+        ddq=np.zeros_like(q),
+    )
     say(arena, SafetyReport, "safety_report", report(types.SafetyState.ARMED))
     say(arena, JointTrajectory, "safe_trajectory", convert.trajectory_to_msg(plan), qos.TRAJECTORY)
     arena.until(lambda: page.path is not None)
@@ -157,7 +178,9 @@ def test_a_dry_run_draws_the_chunk_that_nothing_executes(shown):
         ("resume", SetBool, "bridge_node/pause", False),
     ],
 )
-def test_every_button_calls_its_service_and_the_answer_is_shown(shown, button, kind, service, asked):
+def test_every_button_calls_its_service_and_the_answer_is_shown(
+    shown, button, kind, service, asked
+):
     arena, page = shown
     requests = []
 
@@ -208,11 +231,17 @@ def test_boxes_of_the_simulated_task_are_drawn_and_other_markers_are_not(shown):
     cube = Marker(type=Marker.CUBE, ns="red_block", id=3)
     cube.pose.position.z, cube.pose.orientation.x, cube.pose.orientation.w = 0.1, 0.6, 0.8
     cube.scale.x, cube.color.r = 0.04, 0.5
-    markers = MarkerArray(markers=[Marker(type=Marker.SPHERE), cube, Marker(type=Marker.CUBE, action=Marker.DELETE)])
+    markers = MarkerArray(
+        markers=[Marker(type=Marker.SPHERE), cube, Marker(type=Marker.CUBE, action=Marker.DELETE)]
+    )
     say(arena, MarkerArray, "sim/objects", markers)
     arena.until(lambda: page.objects is not None)
     (box,) = page.objects
-    assert (box.name, box.position, box.wxyz) == ("red_block_3", (0.0, 0.0, 0.1), (0.8, 0.6, 0.0, 0.0))
+    assert (box.name, box.position, box.wxyz) == (
+        "red_block_3",
+        (0.0, 0.0, 0.1),
+        (0.8, 0.6, 0.0, 0.0),
+    )
     assert (box.size[0], box.rgb[0]) == (0.04, 0.5)
 
 

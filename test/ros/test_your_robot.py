@@ -50,8 +50,14 @@ def test_the_motion_in_a_file_passes_and_is_slowed_as_the_page_says(tmp_path, mo
 
 def test_a_process_of_ones_own_is_judged_like_any_model(arena, tmp_path):
     (tmp_path / "policy.py").write_text(POLICY + ASK)
-    environment = {**os.environ, "ROS_DOMAIN_ID": str(DOMAIN), "PYTHONPATH": os.pathsep.join(sys.path)}
-    arena.processes["policy"] = subprocess.Popen([sys.executable, str(tmp_path / "policy.py")], env=environment)
+    environment = {
+        **os.environ,
+        "ROS_DOMAIN_ID": str(DOMAIN),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    arena.processes["policy"] = subprocess.Popen(
+        [sys.executable, str(tmp_path / "policy.py")], env=environment
+    )
     arena.add(SafetyNode, embodiment="so101", dry_run=True)
     reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
     joints = arena.observer.create_publisher(JointStateMsg, "joint_states", qos.JOINTS)
@@ -65,15 +71,23 @@ def test_a_process_of_ones_own_is_judged_like_any_model(arena, tmp_path):
         observation = types.Observation(now_ns, ROBOT.view_names, frames, (now_ns, now_ns), state)
         seen.publish(convert.observation_to_msg(observation))
 
-    arena.until(lambda: any(r.decision == types.Decision.PASS and r.steps_accepted == 8 for r in reports), each=live)
+    arena.until(
+        lambda: any(r.decision == types.Decision.PASS and r.steps_accepted == 8 for r in reports),
+        each=live,
+    )
 
 
 def test_every_parameter_on_the_page_is_one_and_within_its_bounds():
-    classes = {"bridge_node": (BridgeParams, ControllerParams), "safety_node": (SafetyNodeParams, SafetyParams)}
+    classes = {
+        "bridge_node": (BridgeParams, ControllerParams),
+        "safety_node": (SafetyNodeParams, SafetyParams),
+    }
     blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
         for node, section in yaml.safe_load(block).items():
             for name, value in section["ros__parameters"].items():
-                cls = next(c for c in classes[node.removeprefix("/**/")] if name in c.__dataclass_fields__)
+                cls = next(
+                    c for c in classes[node.removeprefix("/**/")] if name in c.__dataclass_fields__
+                )
                 check_value(cls, name, value)

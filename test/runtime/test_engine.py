@@ -56,7 +56,9 @@ class Rig:
     def __init__(self, **kwargs):
         self.policy = ScriptedPolicy()
         self.events = threading.Semaphore(0)
-        self.engine = InferenceEngine(self.policy, max_gap_ns=300 * MS, on_event=self.events.release, **kwargs)
+        self.engine = InferenceEngine(
+            self.policy, max_gap_ns=300 * MS, on_event=self.events.release, **kwargs
+        )
 
     def reset(self, instruction="red"):
         outcome = self.engine.reset(instruction).result(WAIT_S)
@@ -157,7 +159,8 @@ def test_reset_without_instruction_forgets_and_keeps_the_instruction(rig):
 
 
 @pytest.mark.parametrize(
-    ("error", "text"), [(WamError("bad frame"), "bad frame"), (ValueError("x\ny"), "ValueError: x y")]
+    ("error", "text"),
+    [(WamError("bad frame"), "bad frame"), (ValueError("x\ny"), "ValueError: x y")],
 )
 def test_a_failure_is_data_and_the_memory_starts_afresh(rig, error, text):
     rig.reset("red")

@@ -17,7 +17,9 @@ def test_the_newest_value_is_taken_once():
 
 def test_every_value_is_either_taken_or_counted_as_replaced():
     slot: LatestSlot[int] = LatestSlot()
-    writers = [threading.Thread(target=lambda: [slot.put(i + 1) for i in range(2000)]) for _ in range(3)]
+    writers = [
+        threading.Thread(target=lambda: [slot.put(i + 1) for i in range(2000)]) for _ in range(3)
+    ]
     for w in writers:
         w.start()
     taken = 0

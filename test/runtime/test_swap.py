@@ -1,4 +1,6 @@
-"""Swapping the policy, warming it up early, frames to remember and candidates: the engine with real threads."""
+"""Swapping the policy, warming it up early, frames to remember and candidates: the engine with real
+threads.
+"""
 
 import dataclasses
 import threading
@@ -35,7 +37,9 @@ class Named:
 
     def predict(self, observation, request):
         assert self.hold.wait(WAIT_S)
-        self.log.append(("predict" if request.predict else "remember", observation.stamp_ns // MS, request.step))
+        self.log.append(
+            ("predict" if request.predict else "remember", observation.stamp_ns // MS, request.step)
+        )
         if not request.predict:
             return None
         q = np.zeros((4, 2))
@@ -53,7 +57,11 @@ def observation(ms):
 class Rig:
     def __init__(self, policy, **kwargs):
         self.policy, self.events = policy, threading.Semaphore(0)
-        given = {"max_gap_ns": 300 * MS, "step_period_ns": 100 * MS, "on_event": self.events.release} | kwargs
+        given = {
+            "max_gap_ns": 300 * MS,
+            "step_period_ns": 100 * MS,
+            "on_event": self.events.release,
+        } | kwargs
         self.engine = InferenceEngine(policy, **given)
 
     def ask(self, future):
@@ -142,7 +150,14 @@ def test_a_new_policy_is_warm_before_it_takes_over(rig):
     r.ask(r.engine.reset("red"))
     new = Named("new")
     r.ask(r.engine.swap(lambda: new))
-    assert [entry[0] for entry in new.log] == ["reset", "predict", "reset", "predict", "reset", "reset"]
+    assert [entry[0] for entry in new.log] == [
+        "reset",
+        "predict",
+        "reset",
+        "predict",
+        "reset",
+        "reset",
+    ]
 
 
 def test_a_policy_that_names_an_example_is_warmed_up_before_any_instruction(rig):

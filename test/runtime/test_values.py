@@ -53,7 +53,8 @@ def test_a_value_that_is_not_a_number_is_never_the_best():
 
 
 @pytest.mark.parametrize(
-    ("name", "goal", "why"), [("goal_image", None, "goal image"), ("smothness", None, "Did you mean 'smoothness'")]
+    ("name", "goal", "why"),
+    [("goal_image", None, "goal image"), ("smothness", None, "Did you mean 'smoothness'")],
 )
 def test_values_are_refused_by_name(name, goal, why):
     with pytest.raises(WamError, match=why):

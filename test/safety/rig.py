@@ -58,7 +58,11 @@ class Rig:
     def chunk(self, path=None, rate=TURN, **more):
         self.seq += 1
         if path is None:
-            q = self.machine.commanded(self.now).q if self.machine.commanded(self.now) else self.measured
+            q = (
+                self.machine.commanded(self.now).q
+                if self.machine.commanded(self.now)
+                else self.measured
+            )
             path = q + np.outer(np.arange(1, 9), rate)
         chunk = make_chunk(self.filter.model.joint_names, path, age=0, now=self.now, seq=self.seq)
         return self.keep(self.machine.on_chunk(dataclasses.replace(chunk, **more), self.now))

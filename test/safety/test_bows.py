@@ -1,4 +1,6 @@
-"""How far a tool may leave the line between two samples, where an arm extends and where joints follow others."""
+"""How far a tool may leave the line between two samples, where an arm extends and where joints
+follow others.
+"""
 
 from __future__ import annotations
 
@@ -16,15 +18,19 @@ from wam_ros.safety.params import SafetyParams
 from .tools import at_rest, one_robot
 
 LINK = (
-    '<inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial>'
+    '<inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" '
+    'iyz="0"/></inertial>'
     '<collision><geometry><sphere radius="0.01"/></geometry></collision>'
 )
 LIMIT = '<limit lower="-2" upper="2" velocity="50" effort="1000"/>'
 
 
-def joint(name: str, kind: str, parent: str, child: str, x: float, axis: str, more: str = "") -> str:
+def joint(
+    name: str, kind: str, parent: str, child: str, x: float, axis: str, more: str = ""
+) -> str:
     return (
-        f'<link name="{child}">{LINK}</link><joint name="{name}" type="{kind}"><parent link="{parent}"/>'
+        f'<link name="{child}">{LINK}</link><joint name="{name}" type="{kind}"><parent '
+        f'link="{parent}"/>'
         f'<child link="{child}"/><origin xyz="{x} 0 0"/><axis xyz="{axis}"/>{LIMIT}{more}</joint>'
     )
 
@@ -38,14 +44,19 @@ FOLLOWED = joint("turn", "revolute", "base", "arm", 0, "0 0 1") + joint(
 
 
 @pytest.mark.parametrize(
-    ("body", "joints"), [(EXTENDING, ("turn", "slide")), (FOLLOWED, ("turn",))], ids=["extending", "followed"]
+    ("body", "joints"),
+    [(EXTENDING, ("turn", "slide")), (FOLLOWED, ("turn",))],
+    ids=["extending", "followed"],
 )
 def test_no_tool_leaves_the_line_between_samples_farther_than_is_counted_on(tmp_path, body, joints):
     tool = (
-        '<link name="tool"/><joint name="fixed" type="fixed"><parent link="tip"/><child link="tool"/>'
+        '<link name="tool"/><joint name="fixed" type="fixed"><parent link="tip"/><child '
+        'link="tool"/>'
         '<origin xyz="0.3 0 0"/></joint>'
     )
-    robot = one_robot(tmp_path, f'<robot name="r"><link name="base"/>{body}{tool}</robot>', joints, "base", "tool")
+    robot = one_robot(
+        tmp_path, f'<robot name="r"><link name="base"/>{body}{tool}</robot>', joints, "base", "tool"
+    )
     model, dt, n = SafetyModel(robot, {}, tmp_path), 0.05, len(joints)
     for direction in np.random.default_rng(0).uniform(-1, 1, (50, n)):
         dq = 2.0 * direction

@@ -19,7 +19,9 @@ NOISE = 1e-3  # m
 
 @pytest.fixture
 def watched(panda, home):
-    """A machine that holds the arm, and how to tell it of a ball too near to the hand: with its noise in metres."""
+    """A machine that holds the arm, and how to tell it of a ball too near to the hand: with its
+    noise in metres.
+    """
     model, machine = panda.model, SafetyMachine(panda)
     at = model.base.inverse().act(tool_pose(model, home).translation) + np.array((0.09, 0, 0.1))
 
@@ -38,7 +40,10 @@ def watched(panda, home):
 def gap_and_floor(machine, home, floor):
     """Of the pair with the ball that is nearest."""
     bounds = make_bounds(machine.model, machine.params, at_rest(home), floor)
-    pair = min((k for k, n in enumerate(machine.model.pairs.names) if n[1] == "ball"), key=bounds.distance.__getitem__)
+    pair = min(
+        (k for k, n in enumerate(machine.model.pairs.names) if n[1] == "ball"),
+        key=bounds.distance.__getitem__,
+    )
     return bounds.distance[pair], bounds.floor.clearance[pair], bounds.floor
 
 
@@ -86,7 +91,9 @@ def test_an_obstacle_that_is_removed_and_told_again_is_not_approached_further(wa
         assert again == pytest.approx(allowed, abs=1e-6)
 
 
-def test_an_arm_that_went_nearer_while_an_obstacle_was_gone_is_not_locked_in_when_it_comes_again(watched, home):
+def test_an_arm_that_went_nearer_while_an_obstacle_was_gone_is_not_locked_in_when_it_comes_again(
+    watched, home
+):
     machine, tell = watched
     _, allowed, machine.brakes.floor = gap_and_floor(machine, home, None)
     tell(None)
@@ -108,7 +115,9 @@ def test_what_comes_again_by_the_same_name_much_later_is_another_one(watched, ho
     assert np.isneginf(machine.brakes.floor.clearance[ball]).all()
 
 
-def test_of_what_comes_again_elsewhere_and_of_what_stands_around_nothing_else_changes(watched, home):
+def test_of_what_comes_again_elsewhere_and_of_what_stands_around_nothing_else_changes(
+    watched, home
+):
     machine, tell = watched
     other = Change("other", Obstacle("sphere", (0.05,), (0.0, 0.9, 0.9)), "panda_link0")
     machine.on_obstacles([other], START)
@@ -119,4 +128,6 @@ def test_of_what_comes_again_elsewhere_and_of_what_stands_around_nothing_else_ch
     machine.on_obstacles([Change("other", None), other], START)
     tell(-0.05, 0.1)
     assert set(machine.model.obstacles) == {"table", "ball", "other"}
-    assert {k: v for k, v in known().items() if "ball" not in k} == {k: v for k, v in before.items() if "ball" not in k}
+    assert {k: v for k, v in known().items() if "ball" not in k} == {
+        k: v for k, v in before.items() if "ball" not in k
+    }

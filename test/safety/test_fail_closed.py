@@ -1,4 +1,6 @@
-"""When in doubt, nothing moves: every rule of that kind, and for each what takes its guard away and must be noticed."""
+"""When in doubt, nothing moves: every rule of that kind, and for each what takes its guard away and
+must be noticed.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def gone(module: object, name: str, answer: object = None) -> Guard:
 
 
 def refused(rig: Rig, reason: Reason, **changes: object) -> None:
-    """A chunk with these changes is refused for this reason, and what moves goes on to its proven rest."""
+    """A chunk with these changes is refused for this reason, and what moves goes on to its proven
+    rest.
+    """
     rig.moving()
     before, report = len(rig.emitted), rig.chunk(**changes).report
     assert report.decision == Decision.REJECT
@@ -107,7 +111,9 @@ def a_stale_stamp(rig, _):
 
 @rule(gone(Inputs, "observation_stale", False))
 def a_missing_camera(rig, _):
-    """Once observations came, their absence stops the arm and refuses chunks until they come again."""
+    """Once observations came, their absence stops the arm and refuses chunks until they come
+    again.
+    """
     rig.moving()
     rig.machine.on_observation(rig.now, rig.now)
     rig.run(1.05)
@@ -125,9 +131,15 @@ def zeros_of_a_model_that_predicted_nothing(rig, _):
     refused(rig, Reason.SCHEMA, positions=path)
 
 
-@rule(lambda patch: patch.setattr(SafetyMachine, "estop", lambda self, now, cause="": self.arm(False, now)))
+@rule(
+    lambda patch: patch.setattr(
+        SafetyMachine, "estop", lambda self, now, cause="": self.arm(False, now)
+    )
+)
 def an_emergency_stop_while_braking(rig, _):
-    """Pressed while it already brakes, it latches: at rest nothing moves again before reset and arm."""
+    """Pressed while it already brakes, it latches: at rest nothing moves again before reset and
+    arm.
+    """
     rig.moving()
     rig.machine.arm(False, rig.now)
     assert rig.state == SafetyState.BRAKING
@@ -141,7 +153,9 @@ def an_emergency_stop_while_braking(rig, _):
 
 @rule(gone(Gate, "silence", ""))
 def a_safety_process_that_is_gone(rig, _):
-    """When nothing is heard of the safety node any more, the bridge lets nothing pass and what passed ends at rest."""
+    """When nothing is heard of the safety node any more, the bridge lets nothing pass and what
+    passed ends at rest.
+    """
     limits = load_gate_limits(rig.filter.model.embodiment, 0.05, 0.01)
     gate = Gate(limits)
     trajectory = rig.armed().chunk().trajectory
@@ -156,10 +170,14 @@ def a_safety_process_that_is_gone(rig, _):
 
 
 @rule(
-    lambda patch: patch.setattr(filter_module, "rejected", lambda f, n: Verdict(Decision.PASS, first=f, steps_total=n))
+    lambda patch: patch.setattr(
+        filter_module, "rejected", lambda f, n: Verdict(Decision.PASS, first=f, steps_total=n)
+    )
 )
 def memory_that_ran_out(rig, patch):
-    """Where there is no memory for the check of a chunk, the chunk is refused and the process lives."""
+    """Where there is no memory for the check of a chunk, the chunk is refused and the process
+    lives.
+    """
     rig.moving()
 
     def exhausted(*_: object, **__: object) -> None:
@@ -189,7 +207,9 @@ def _generous(element, key: str, where: str, **_: object) -> float:
 
 @rule(lambda patch: patch.setattr(urdf, "_number", _generous))
 def a_robot_without_limits(rig, _, tmp_path):
-    """A description that leaves a limit out is refused at load, by the name of the joint; nothing is assumed."""
+    """A description that leaves a limit out is refused at load, by the name of the joint; nothing
+    is assumed.
+    """
     toy = pendulum(tmp_path, joint='<limit lower="-1" upper="1" effort="50"/>')
     with pytest.raises(WamError, match=r"hinge.*no velocity limit"):
         load_safety_model(toy)
@@ -197,12 +217,21 @@ def a_robot_without_limits(rig, _, tmp_path):
 
 def _no_measure(motion, bounds) -> Measure:
     zero = np.zeros(len(motion))
-    return Measure(Reason.POSITION, zero, zero, zero, zero.astype(int), bounds.model.units)
+    return Measure(
+        reason=Reason.POSITION,
+        ratio=zero,
+        measured=zero,
+        allowed=zero,
+        subject=zero.astype(int),
+        units=bounds.model.units,
+    )
 
 
 @rule(lambda patch: patch.setattr(position, "check", _no_measure))
 def a_gripper_out_of_range(rig, _):
-    """Fingers told to open wider than they can are cut at the step before; no command ever leaves the range."""
+    """Fingers told to open wider than they can are cut at the step before; no command ever leaves
+    the range.
+    """
     path = np.tile(rig.home, (8, 1))
     path[5:, 7] = 0.06
     report = rig.armed().chunk(path).report
@@ -223,7 +252,9 @@ def test_the_rule_holds(check, without, panda, home, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize(("check", "without"), RULES)
-def test_the_rule_is_seen_broken_without_its_guard(check, without, panda, home, monkeypatch, tmp_path):
+def test_the_rule_is_seen_broken_without_its_guard(
+    check, without, panda, home, monkeypatch, tmp_path
+):
     without(monkeypatch)
     with pytest.raises((AssertionError, pytest.fail.Exception)):
         run(check, panda, home, monkeypatch, tmp_path)

@@ -1,4 +1,6 @@
-"""Steps that lie far apart: a stop is proven between them too, and one that is not possible yet is not forgotten."""
+"""Steps that lie far apart: a stop is proven between them too, and one that is not possible yet is
+not forgotten.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def above_table(model, home, margin: float) -> np.ndarray:
 
 @pytest.fixture
 def dipping(panda, home):
-    """Turns from side to side; from step 1 to 2 it sinks and rises again within the last millimetre, for 3 s."""
+    """Turns from side to side; from step 1 to 2 it sinks and rises again within the last
+    millimetre, for 3 s.
+    """
     q0 = above_table(panda.model, home, 1.15e-3)
     rig = Rig(panda, q0, surprise_slow=1.0, surprise_scale=SLOW).armed()
     rig.machine.on_surprise(2.0, rig.now)
@@ -49,14 +53,17 @@ def test_between_steps_far_apart_stops_are_proven_too(dipping):
     while dipping.state == SafetyState.ARMED:
         dipping.run(0.1)
         start = dipping.now + 10_000_000
-        assert any(dipping.machine.brakes._prove(start + round(late * NS)) for late in (0, 0.1, 0.2, 0.3))
+        assert any(
+            dipping.machine.brakes._prove(start + round(late * NS)) for late in (0, 0.1, 0.2, 0.3)
+        )
 
 
 def test_a_stop_that_is_not_possible_yet_comes_as_soon_as_it_is(dipping, monkeypatch):
     monkeypatch.setattr(filter_module, "STOP_WITHIN_S", 1e9)
     assert dipping.chunk(**dipping.path).report.decision in (Decision.PASS, Decision.SCALED)
     dipping.run(6.0)
-    assert dipping.machine.estop(dipping.now).trajectory is None  # it sinks: any stop would end too near
+    # it sinks: any stop would end too near
+    assert dipping.machine.estop(dipping.now).trajectory is None
     dipping.run(1.0)
     assert dipping.emitted[-1].start_ns > dipping.now - NS
     assert dipping.at_rest

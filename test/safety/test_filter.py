@@ -1,4 +1,6 @@
-"""What the filter does with chunks that can be read: known answers, then properties of everything that leaves."""
+"""What the filter does with chunks that can be read: known answers, then properties of everything
+that leaves.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def sound(panda: SafetyFilter, verdict, start: Commanded) -> None:
 
 
 def test_standing_still_passes(panda, home):
-    verdict = panda.filter(make_chunk(panda.model.joint_names, np.tile(home, (8, 1))), at_rest(home), START)
+    verdict = panda.filter(
+        make_chunk(panda.model.joint_names, np.tile(home, (8, 1))), at_rest(home), START
+    )
     assert verdict.decision == Decision.PASS
     assert verdict.reasons == Reason.NONE
     assert (verdict.steps_accepted, verdict.steps_total) == (8, 8)
@@ -113,7 +117,9 @@ def test_a_joint_that_runs_into_its_limit_is_cut_where_it_can_still_stop(panda, 
     free = load_safety_model(model.embodiment, "empty")
     rate = joint(0, 0.15)
     q0 = home + joint(0, 2.0)  # limit 2.8973 rad, margin 0.02 rad
-    verdict = SafetyFilter(free).filter(make_chunk(free.joint_names, steps(q0, rate)), moving(q0, rate), START)
+    verdict = SafetyFilter(free).filter(
+        make_chunk(free.joint_names, steps(q0, rate)), moving(q0, rate), START
+    )
     assert verdict.decision == Decision.TRUNCATED
     end = verdict.trajectory.q[-1, 0]
     assert 2.6 < end < 2.8773
@@ -121,7 +127,9 @@ def test_a_joint_that_runs_into_its_limit_is_cut_where_it_can_still_stop(panda, 
 
 
 def downwards(model, home, tip: float, speed: float, n: int = 8) -> tuple[np.ndarray, np.ndarray]:
-    """Start pose with the finger tips `tip` m above the table, and n steps straight down at `speed` m per step."""
+    """Start pose with the finger tips `tip` m above the table, and n steps straight down at `speed`
+    m per step.
+    """
     pose = tool_pose(model, home)
     below = 0.0584 + 0.0538 - 0.1034
     first = np.array([0.5, 0.0, tip + below])
@@ -139,7 +147,9 @@ def test_the_table_is_never_touched(panda, home):
     assert verdict.decision == Decision.TRUNCATED
     assert verdict.reasons & Reason.ENV_COLLISION
     assert "of table" in verdict.first.words
-    least = min(panda.model.distances(q)[panda.model.pairs.world].min() for q in verdict.trajectory.q[::2])
+    least = min(
+        panda.model.distances(q)[panda.model.pairs.world].min() for q in verdict.trajectory.q[::2]
+    )
     assert 0.004 <= least < 0.06, "and comes down as far as it can still stop"
     assert "table" in verdict.sentence
     sound(panda, verdict, at_rest(q0))
@@ -158,13 +168,17 @@ def test_a_stream_that_presses_down_stays_above_the_table_and_can_leave_again(pa
     assert verdict.decision in (Decision.TRUNCATED, Decision.BRAKE, Decision.REJECT)
     state = at_rest(verdict.trajectory.q[-1])
     table = panda.model.distances(state.q)[panda.model.pairs.world].min()
-    assert 0.005 <= table < 0.02, "a millimetre more than the clearance, to have room for the way back"
+    assert 0.005 <= table < 0.02, (
+        "a millimetre more than the clearance, to have room for the way back"
+    )
     up = state.q + np.outer(np.linspace(0.1, 1, 8), q0 - state.q)
     verdict = panda.filter(make_chunk(names, up, now=now), state, now)
     assert verdict.decision == Decision.PASS
 
 
-def test_a_step_without_a_proven_stop_is_the_end_even_if_later_ones_have_one(panda, home, monkeypatch):
+def test_a_step_without_a_proven_stop_is_the_end_even_if_later_ones_have_one(
+    panda, home, monkeypatch
+):
     plan = panda._stops.prove
 
     def without_the_third(states, bounds, rows=None):
@@ -183,26 +197,39 @@ def test_a_step_without_a_proven_stop_is_the_end_even_if_later_ones_have_one(pan
     sound(panda, verdict, at_rest(home))
 
 
-def test_from_inside_a_clearance_the_way_out_is_open_but_not_one_chunk_after_another_deeper(panda, home):
-    """Each chunk may come a tenth of a millimetre nearer on its way out; the next one no nearer than that."""
+def test_from_inside_a_clearance_the_way_out_is_open_but_not_one_chunk_after_another_deeper(
+    panda, home
+):
+    """Each chunk may come a tenth of a millimetre nearer on its way out; the next one no nearer
+    than that.
+    """
     model, params = panda.model, panda.params
     pair = model.pairs.names.index(("panda_leftfinger", "table"))
     q0, rows = downwards(model, home, tip=0.003, speed=0.00009)
     first = make_bounds(model, params, at_rest(q0))
     assert first.clearance[pair] == pytest.approx(0.0029, abs=1e-5)
-    assert first.rest[pair] == pytest.approx(0.003, abs=1e-5), "and must come to rest no nearer than it began"
+    assert first.rest[pair] == pytest.approx(0.003, abs=1e-5), (
+        "and must come to rest no nearer than it began"
+    )
     nearer = make_bounds(model, params, at_rest(rows[0]), first.floor)
     assert nearer.clearance[pair] == first.clearance[pair]
     assert make_bounds(model, params, at_rest(rows[0])).clearance[pair] < 0.00285
     up = inverse_kinematics(
-        model, q0, tool_pose(model, q0).translation + np.r_[0, 0, 0.1], tool_pose(model, q0).rotation
+        model,
+        q0,
+        tool_pose(model, q0).translation + np.r_[0, 0, 0.1],
+        tool_pose(model, q0).rotation,
     )
     free = make_bounds(model, params, at_rest(up), nearer.floor)
-    assert free.clearance[pair] == pytest.approx(0.004 + params.distance_error_m), "once away it is whole again"
+    assert free.clearance[pair] == pytest.approx(0.004 + params.distance_error_m), (
+        "once away it is whole again"
+    )
 
 
 def test_margins_are_shares_of_the_limits(panda, home):
-    params = SafetyParams(velocity_fraction=0.5, acceleration_fraction=0.6, jerk_fraction=0.7, torque_fraction=0.8)
+    params = SafetyParams(
+        velocity_fraction=0.5, acceleration_fraction=0.6, jerk_fraction=0.7, torque_fraction=0.8
+    )
     bounds, limits = make_bounds(panda.model, params, at_rest(home)), panda.model.limits
     assert np.allclose(bounds.velocity, 0.5 * limits.velocity)
     assert np.allclose(bounds.acceleration, 0.6 * limits.acceleration)
@@ -215,7 +242,9 @@ def test_a_robot_that_bears_little_jerk_gets_little(home):
     panda = SafetyFilter(load_safety_model(gentle))
     reasons, slowed = Reason.NONE, 0
     for rate in (joint(0, 0.01), joint(0, 0.03) + joint(3, 0.03), joint(0, 0.08)):
-        verdict = panda.filter(make_chunk(panda.model.joint_names, steps(home, rate)), at_rest(home), START)
+        verdict = panda.filter(
+            make_chunk(panda.model.joint_names, steps(home, rate)), at_rest(home), START
+        )
         assert verdict.trajectory is not None
         sound(panda, verdict, at_rest(home))
         reasons |= verdict.reasons
@@ -230,7 +259,9 @@ def test_links_are_kept_apart(panda, home):
     start = home + joint(3, -0.2) + joint(5, -1.0)
     q, state, now, reasons = start, at_rest(start), START, Reason.NONE
     for seq in range(8):
-        verdict = panda.filter(make_chunk(panda.model.joint_names, steps(q, rate), age=0, now=now, seq=seq), state, now)
+        verdict = panda.filter(
+            make_chunk(panda.model.joint_names, steps(q, rate), age=0, now=now, seq=seq), state, now
+        )
         sound(panda, verdict, state)
         reasons |= verdict.reasons
         if verdict.trajectory is None:
@@ -275,15 +306,21 @@ def test_the_tool_stays_in_its_workspace_and_may_return_to_it(panda, home):
     box = (-1.0, -1.0, 0.0, 1.0, tool[1] + 0.05, 1.0)
     fenced = SafetyFilter(panda.model, SafetyParams(workspace=box))
     rate = joint(0, 0.04)
-    verdict = fenced.filter(make_chunk(panda.model.joint_names, steps(home, rate)), moving(home, rate), START)
+    verdict = fenced.filter(
+        make_chunk(panda.model.joint_names, steps(home, rate)), moving(home, rate), START
+    )
     assert verdict.decision == Decision.TRUNCATED
     assert verdict.reasons & Reason.WORKSPACE
     position, _ = panda.model.tool_motion(verdict.trajectory.q, verdict.trajectory.dq)
     assert position[:, 1].max() <= tool[1] + 0.05
     outside = home + joint(0, 0.3)
-    back = fenced.filter(make_chunk(panda.model.joint_names, steps(outside, -rate)), at_rest(outside), START)
+    back = fenced.filter(
+        make_chunk(panda.model.joint_names, steps(outside, -rate)), at_rest(outside), START
+    )
     assert back.decision == Decision.PASS
-    further = fenced.filter(make_chunk(panda.model.joint_names, steps(outside, rate)), at_rest(outside), START)
+    further = fenced.filter(
+        make_chunk(panda.model.joint_names, steps(outside, rate)), at_rest(outside), START
+    )
     assert further.decision == Decision.BRAKE
 
 
@@ -301,7 +338,9 @@ def test_a_singularity_is_not_entered_but_may_be_left(panda, home):
 
 def test_where_no_stop_can_be_proven_nothing_is_emitted(panda, home):
     fast = Commanded(home + joint(0, 2.8), joint(0, 1.9), np.zeros(8))
-    verdict = panda.filter(make_chunk(panda.model.joint_names, np.tile(fast.q, (8, 1))), fast, START)
+    verdict = panda.filter(
+        make_chunk(panda.model.joint_names, np.tile(fast.q, (8, 1))), fast, START
+    )
     assert verdict.decision == Decision.BRAKE
     assert verdict.reasons & Reason.NO_BRAKE
     assert verdict.trajectory is None
@@ -312,7 +351,10 @@ def test_a_start_inside_a_margin_may_leave_it_but_not_go_deeper(panda, home):
     q0 = home + joint(0, 2.89)  # hard limit 2.8973, margin 0.02
     outward, inward = joint(0, 0.002), joint(0, -0.01)
     names = panda.model.joint_names
-    assert panda.filter(make_chunk(names, steps(q0, inward)), at_rest(q0), START).decision == Decision.PASS
+    assert (
+        panda.filter(make_chunk(names, steps(q0, inward)), at_rest(q0), START).decision
+        == Decision.PASS
+    )
     verdict = panda.filter(make_chunk(names, steps(q0, 8 * outward)), at_rest(q0), START)
     assert verdict.trajectory is None or verdict.trajectory.q[:, 0].max() <= q0[0] + 1e-9
 
@@ -338,7 +380,9 @@ def test_the_answer_to_an_answer_is_the_same(panda, home):
 
 
 def expert_chunks(model, home, noise: float, seed: int):
-    """A grasp as a policy sees it: 2.5 cm per step over the block, down to 1.5 cm, fingers closing, up again."""
+    """A grasp as a policy sees it: 2.5 cm per step over the block, down to 1.5 cm, fingers closing,
+    up again.
+    """
     rng = np.random.default_rng(seed)
     pose = tool_pose(model, home)
     below = 0.0584 + 0.0538 - 0.1034
@@ -380,7 +424,9 @@ def expert_chunks(model, home, noise: float, seed: int):
 
 @pytest.mark.parametrize("noise", [0.0, 0.002])
 def test_a_good_policy_is_never_slowed_or_cut(panda, home, noise):
-    """Ten chunks a second, each replacing the former one, 50 to 130 ms old, with a few millimetres of noise."""
+    """Ten chunks a second, each replacing the former one, 50 to 130 ms old, with a few millimetres
+    of noise.
+    """
     rng = np.random.default_rng(5)
     state, last, now = at_rest(home), None, START
     path = home[None]
@@ -389,7 +435,9 @@ def test_a_good_policy_is_never_slowed_or_cut(panda, home, noise):
         now = START + k * 100_000_000 + age
         if last is not None:
             state = sample_trajectory(last, now)
-        verdict = panda.filter(make_chunk(panda.model.joint_names, rows, age=age, now=now, seq=k), state, now)
+        verdict = panda.filter(
+            make_chunk(panda.model.joint_names, rows, age=age, now=now, seq=k), state, now
+        )
         assert verdict.decision == Decision.PASS, (k, verdict.sentence)
         last = verdict.trajectory
     assert np.abs(last.q[-1] - path[-1]).max() < 0.03
@@ -419,7 +467,9 @@ def test_nothing_leaves_that_breaks_a_limit_comes_near_or_does_not_end_at_rest(p
         return
     (at_ns, state), *_ = moving_states(verdict.trajectory, rng, 1)
     path = random_path(panda.model, rng, state.q, 8)
-    second = panda.filter(make_chunk(panda.model.joint_names, path, now=at_ns), state, at_ns, floor=verdict.floor)
+    second = panda.filter(
+        make_chunk(panda.model.joint_names, path, now=at_ns), state, at_ns, floor=verdict.floor
+    )
     sound(panda, second, state)
 
 
@@ -429,7 +479,9 @@ def test_a_stop_from_any_accepted_step_is_proven(panda, seed):
     _, _, chunk, verdict = any_verdict(panda, seed)
     if verdict.decision not in (Decision.PASS, Decision.SCALED, Decision.TRUNCATED):
         return
-    due = (chunk.anchor_ns - START) / 1e9 + chunk.step_period_ns / 1e9 * np.arange(1, verdict.steps_accepted + 1)
+    due = (chunk.anchor_ns - START) / 1e9 + chunk.step_period_ns / 1e9 * np.arange(
+        1, verdict.steps_accepted + 1
+    )
     rows = np.ceil(due[due > 0] * verdict.scale / panda.params.sample_s - 1e-6).astype(int)
     apart = chunk.step_period_ns * verdict.scale >= panda.params.stop_spacing_s * 1e9
     for row in rows if apart else rows[-1:]:
@@ -458,7 +510,9 @@ def test_what_passes_all_checks_passes_fewer(panda, seed, left_out):
     """Severity itself is not monotone in the checks that slow: a slower chunk is easier to stop."""
     _, start, chunk, verdict = any_verdict(panda, seed)
     if verdict.decision == Decision.PASS:
-        fewer = SafetyFilter(panda.model, panda.params, tuple(n for n in CHECKS if n not in left_out))
+        fewer = SafetyFilter(
+            panda.model, panda.params, tuple(n for n in CHECKS if n not in left_out)
+        )
         assert fewer.filter(chunk, start, START).decision == Decision.PASS
 
 
@@ -476,6 +530,8 @@ def test_a_fault_of_a_check_refuses_the_chunk(panda, home, monkeypatch):
         raise FloatingPointError("boom")
 
     monkeypatch.setattr(torque, "check", broken)
-    verdict = panda.filter(make_chunk(panda.model.joint_names, np.tile(home, (8, 1))), at_rest(home), START)
+    verdict = panda.filter(
+        make_chunk(panda.model.joint_names, np.tile(home, (8, 1))), at_rest(home), START
+    )
     assert verdict.decision == Decision.REJECT
     assert "boom" in verdict.sentence

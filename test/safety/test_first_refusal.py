@@ -1,4 +1,6 @@
-"""A first trajectory that the bridge refuses is known to be refused, and motion begins again from the measured rest."""
+"""A first trajectory that the bridge refuses is known to be refused, and motion begins again from
+the measured rest.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +24,17 @@ NOBODY = 10**15  # ns by which a bridge is too late to have heard anybody
 
 
 class Loop:
-    """A machine and a bridge that hear each other over a wire; a script arms whenever it can, chunks come at 10 Hz."""
+    """A machine and a bridge that hear each other over a wire; a script arms whenever it can,
+    chunks come at 10 Hz.
+    """
 
     def __init__(self, panda, home, speaks=True):
         self.rig, self.speaks, self.deaf = Rig(panda, home), speaks, True
         self.rig.follow = False
-        names, limits = panda.model.joint_names, load_gate_limits(panda.model.embodiment, 0.02, 0.005)
+        names, limits = (
+            panda.model.joint_names,
+            load_gate_limits(panda.model.embodiment, 0.02, 0.005),
+        )
         self.bridge = Bridge(Gate(limits), Lag(names, np.full(8, np.inf), 0.3))
         self.following = Following(np.where(panda.model.sliding, 0.005, 0.02), 0.15)
         self.rejoining = Rejoining(self.rig.machine, self.following, False)
@@ -84,7 +91,10 @@ class Loop:
             self.rejoining.arm(True, self.now)
 
     def say(self):
-        state, idle = self.bridge.state(self.now, "it was refused by a test" if self.refused else ""), self.bridge.idle
+        state, idle = (
+            self.bridge.state(self.now, "it was refused by a test" if self.refused else ""),
+            self.bridge.idle,
+        )
         if (told := (state, idle and idle.refused, idle is None)) != self.told and self.speaks:
             self.told = told
             self.post(self.hear, state, idle)
@@ -109,7 +119,9 @@ def loop(panda, home):
     return loop
 
 
-def test_within_a_joint_state_of_the_refusal_the_machine_stands_armed_where_the_arm_is_measured(loop):
+def test_within_a_joint_state_of_the_refusal_the_machine_stands_armed_where_the_arm_is_measured(
+    loop,
+):
     loop.chunk()
     loop.until(lambda: loop.refused)
     since = loop.now
@@ -121,7 +133,9 @@ def test_within_a_joint_state_of_the_refusal_the_machine_stands_armed_where_the_
 
 
 @pytest.mark.parametrize("after", range(1, 11))
-def test_the_first_motion_that_is_taken_is_followed_to_its_end_whenever_its_chunk_comes(loop, after):
+def test_the_first_motion_that_is_taken_is_followed_to_its_end_whenever_its_chunk_comes(
+    loop, after
+):
     """Whatever part of the patience with the refused one was used up."""
     loop.chunk()
     loop.until(lambda: loop.lost)
@@ -150,7 +164,9 @@ def test_a_bridge_that_refuses_ten_times_passes_the_next_one(loop):
 
 
 @pytest.mark.parametrize("after", range(0, 7, 2))
-def test_a_bridge_that_never_speaks_of_itself_is_given_time_until_what_was_emitted_is_over(panda, home, after):
+def test_a_bridge_that_never_speaks_of_itself_is_given_time_until_what_was_emitted_is_over(
+    panda, home, after
+):
     loop = Loop(panda, home, speaks=False)
     loop.until(lambda: loop.rig.state == S.ARMED)
     loop.chunk()
@@ -170,13 +186,22 @@ def test_why_the_bridge_refused_is_said(loop):
     loop.chunk()
     loop.until(lambda: loop.lost)
     assert loop.lost == [
-        "the bridge commands nothing: it was refused by a test; waiting for the arm to rest, then going on"
+        "the bridge commands nothing: it was refused by a test; waiting for the arm to rest, "
+        "then going on"
     ]
 
 
 def still(start_ns, seq=7):
     q = np.zeros((2, 1))
-    return SafeTrajectory(start_ns, ("a",), np.array([0.0, 1.0]), q, q, q, seq)
+    return SafeTrajectory(
+        start_ns=start_ns,
+        joint_names=("a",),
+        t=np.array([0.0, 1.0]),
+        q=q,
+        dq=q,
+        ddq=q,
+        chunk_seq=seq,
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,7 +214,14 @@ def still(start_ns, seq=7):
         (Idle(NS + TAKEN_NS), True),
         (Idle(3 * NS), False),
     ],
-    ids=["early", "another chunk", "refused by name", "may come yet", "comes no more", "said on another clock"],
+    ids=[
+        "early",
+        "another chunk",
+        "refused by name",
+        "may come yet",
+        "comes no more",
+        "said on another clock",
+    ],
 )
 def test_what_was_emitted_is_void_when_it_was_refused_by_name_or_can_be_taken_no_more(idle, void):
     playback, following = Playback(), Following(np.array([0.02]), 0.15)
@@ -212,7 +244,9 @@ def test_of_two_words_of_the_bridge_the_later_one_counts_in_whatever_order_they_
     for words in ((1, 2), (2, 1)):
         following = Following(np.array([0.02]), 0.15)
         for ms in words:
-            following.on_idle(Idle(NS + 2 * MS)) if ms == 2 else following.on_commanded(word(NS + MS, dq=0.1))
+            following.on_idle(Idle(NS + 2 * MS)) if ms == 2 else following.on_commanded(
+                word(NS + MS, dq=0.1)
+            )
         assert following.rest(playback, measured, 2 * NS) is measured
         following.on_commanded(word(NS + 3 * MS))
         assert following.rest(playback, measured, 2 * NS)[0] == 0.4
@@ -240,7 +274,10 @@ def test_where_the_command_stands_for_a_moment_in_a_motion_that_goes_on_is_no_re
 
 
 def test_a_bridge_names_what_it_refused_until_something_passes(loop):
-    assert (loop.bridge.idle.refused, loop.bridge.state(loop.now).forwarding) == (None, Forwarding.FORWARDING)
+    assert (loop.bridge.idle.refused, loop.bridge.state(loop.now).forwarding) == (
+        None,
+        Forwarding.FORWARDING,
+    )
     loop.chunk()
     loop.until(lambda: loop.refused)
     assert loop.bridge.idle.refused == (loop.rig.emitted[0].start_ns, 1)

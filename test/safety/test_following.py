@@ -15,7 +15,14 @@ def trajectory(start_ns, speed=0.5):
     t = np.linspace(0, 1, 101)
     q = speed * (t - np.sin(2 * np.pi * t) / (2 * np.pi))[:, None]
     dq = speed * (1 - np.cos(2 * np.pi * t))[:, None]
-    return SafeTrajectory(start_ns, ("a",), t, q, dq, speed * 2 * np.pi * np.sin(2 * np.pi * t)[:, None])
+    return SafeTrajectory(
+        start_ns=start_ns,
+        joint_names=("a",),
+        t=t,
+        q=q,
+        dq=dq,
+        ddq=speed * 2 * np.pi * np.sin(2 * np.pi * t)[:, None],
+    )
 
 
 @pytest.fixture
@@ -70,7 +77,16 @@ def test_trajectories_that_follow_each_other_faster_than_they_begin_are_no_loss(
     for ms in range(0, 900, 10):
         ns, begins = NOW + ms * MS, NOW + (ms + 30) * MS
         rest = trajectory(begins)
-        playback.play(SafeTrajectory(begins, ("a",), rest.t, rest.q + whole.at(begins).q, rest.dq, rest.ddq))
+        playback.play(
+            SafeTrajectory(
+                start_ns=begins,
+                joint_names=("a",),
+                t=rest.t,
+                q=rest.q + whole.at(begins).q,
+                dq=rest.dq,
+                ddq=rest.ddq,
+            )
+        )
         following.on_commanded(told(ns, whole.at(ns).q[0]))
         assert not following.lost(playback, ns)
 

@@ -13,8 +13,24 @@ from wam_ros.robot.model import load_safety_model
 
 from .tools import START, at_rest, make_chunk
 
-STICK = Load("panda_hand", 0.1, (0, 0, 0), "box", (0.02, 0.02, 0.4), (0.0, 0.1, -0.1))  # back along the wrist
-CUP = Load("panda_hand", 0.1, (0, 0, 0), "sphere", (0.2,), (0.0, 0.0, 0.0))  # so large that it always meets it
+# back along the wrist
+STICK = Load(
+    frame="panda_hand",
+    mass=0.1,
+    centre=(0, 0, 0),
+    shape="box",
+    size=(0.02, 0.02, 0.4),
+    position=(0.0, 0.1, -0.1),
+)
+# so large that it always meets it
+CUP = Load(
+    frame="panda_hand",
+    mass=0.1,
+    centre=(0, 0, 0),
+    shape="sphere",
+    size=(0.2,),
+    position=(0.0, 0.0, 0.0),
+)
 
 
 @pytest.fixture

@@ -17,7 +17,9 @@ S = SafetyState
 
 def say(rig: Rig, q, dq=None, stamp_ns: int | None = None) -> None:
     names, dq = rig.filter.model.joint_names, np.zeros(8) if dq is None else dq
-    rig.keep(rig.machine.on_joints(JointState(stamp_ns or rig.now, names, q, dq, np.zeros(8)), rig.now))
+    rig.keep(
+        rig.machine.on_joints(JointState(stamp_ns or rig.now, names, q, dq, np.zeros(8)), rig.now)
+    )
 
 
 def test_a_joint_state_of_the_future_is_as_old_as_its_arrival(panda, home):
@@ -84,7 +86,12 @@ def test_cameras_that_die_when_the_clock_goes_back_are_missed(panda, home):
 
 def test_parameters_that_guard_much_less_are_told_and_others_are_not():
     assert SafetyParams().weakened() == []
-    assert SafetyParams(joint_timeout_s=0.05, tracking_rad=0.01, self_clearance_m=0.1, tcp_speed=0.1).weakened() == []
+    assert (
+        SafetyParams(
+            joint_timeout_s=0.05, tracking_rad=0.01, self_clearance_m=0.1, tcp_speed=0.1
+        ).weakened()
+        == []
+    )
     for name in (*PATIENCE, *DISTANCE):
         field = next(f for f in dataclasses.fields(SafetyParams) if f.name == name)
         worst = field.metadata["low" if name in DISTANCE else "high"]

@@ -86,7 +86,9 @@ def test_disabling_does_not_wash_a_fault_away(rig):
 
 
 @pytest.mark.parametrize("latch", ["estop", "fault"])
-def test_what_is_reset_while_disabled_is_disabled_and_cannot_be_armed_before_it_is_enabled(rig, latch):
+def test_what_is_reset_while_disabled_is_disabled_and_cannot_be_armed_before_it_is_enabled(
+    rig, latch
+):
     rig.armed()
     if latch == "estop":
         rig.machine.estop(rig.now)
@@ -132,7 +134,12 @@ def test_an_obstacle_stops_motion_that_is_under_way_in_any_state_and_the_state_s
     assert stop is not None
     assert rig.state == state
     assert rig.machine.brakes.stop_time(rig.now) < left
-    assert rig.keep(rig.machine.on_obstacles([Change("people/2", ahead(rig, 0.5), "panda_link0")], rig.now)) is None
+    assert (
+        rig.keep(
+            rig.machine.on_obstacles([Change("people/2", ahead(rig, 0.5), "panda_link0")], rig.now)
+        )
+        is None
+    )
     rig.run(1.0)
     assert rig.at_rest
     assert rig.state == state
@@ -154,7 +161,9 @@ def test_an_emergency_stop_latches_though_no_stop_can_be_planned(rig, monkeypatc
 def test_surroundings_that_cannot_be_checked_are_a_fault(rig, monkeypatch):
     rig.moving()
     monkeypatch.setattr(rig.filter, "conflict", broken)
-    change = Change("people/1", Obstacle("sphere", (0.1,), (-1.0, 0.0, 1.0)), "panda_link0", rig.now)
+    change = Change(
+        "people/1", Obstacle("sphere", (0.1,), (-1.0, 0.0, 1.0)), "panda_link0", rig.now
+    )
     output = rig.keep(rig.machine.on_obstacles([change], rig.now))
     assert "cannot be checked" in output.report.sentence
     rig.run(1.0)
@@ -177,7 +186,9 @@ class Slow:
 
 
 @pytest.mark.parametrize("proof_s", [0.001, 0.015, 0.03, 0.06])
-def test_a_stop_that_takes_long_to_prove_begins_when_it_is_proven_and_the_time_to_rest_is_true(rig, proof_s):
+def test_a_stop_that_takes_long_to_prove_begins_when_it_is_proven_and_the_time_to_rest_is_true(
+    rig, proof_s
+):
     rig.armed().chunk(rate=SIDEWAYS)
     rig.run(0.2)
     slow = Slow(rig.filter, proof_s)
@@ -189,7 +200,9 @@ def test_a_stop_that_takes_long_to_prove_begins_when_it_is_proven_and_the_time_t
     for _ in range(100):
         before = rig.machine.commanded(rig.now)
         rig.run(0.01)
-        assert np.abs(rig.machine.commanded(rig.now).dq - before.dq).max() < 0.2, "no step where the stop begins"
+        assert np.abs(rig.machine.commanded(rig.now).dq - before.dq).max() < 0.2, (
+            "no step where the stop begins"
+        )
     assert rig.at_rest
 
 
@@ -212,7 +225,9 @@ def test_a_world_that_takes_long_to_take_in_puts_the_stop_off_until_it_is_known(
 def test_a_fault_of_too_slow_checks_begins_its_stop_in_the_time_to_come(panda, home):
     rig = Rig(panda, home, overruns=1).moving()
     clock = iter(np.arange(0, 1000, 0.2))
-    rig.machine.filter = slow = SafetyFilter(panda.model, rig.filter.params, stopwatch=lambda: next(clock))
+    rig.machine.filter = slow = SafetyFilter(
+        panda.model, rig.filter.params, stopwatch=lambda: next(clock)
+    )
     stop = rig.chunk().trajectory
     assert slow is not rig.machine.brakes.filter
     assert stop is None or stop.start_ns > rig.now + 200 * MS
@@ -235,14 +250,21 @@ def test_a_clock_that_begins_anew_at_zero_is_survived(panda, home, plan, monkeyp
 
 
 @pytest.mark.parametrize("before", ["nothing", "estop", "disarm"])
-def test_a_stop_that_is_not_possible_yet_when_it_is_disabled_is_sent_all_the_same(rig, monkeypatch, before):
-    """Nobody asks again later: it begins where along the way it is possible, and rests sooner than the motion."""
+def test_a_stop_that_is_not_possible_yet_when_it_is_disabled_is_sent_all_the_same(
+    rig, monkeypatch, before
+):
+    """Nobody asks again later: it begins where along the way it is possible, and rests sooner than
+    the motion.
+    """
     begins = rig.armed().machine.commanded(rig.now + 80 * MS).q
     rig.chunk(begins + np.outer(np.arange(1, 17), SIDEWAYS))
     rig.run(0.2)
     brakes, stop, refused_until_ns = rig.machine.brakes, rig.filter.stop, rig.now + 600 * MS
     assert brakes.accepted_ns > refused_until_ns + 100 * MS
-    later = lambda state, start_ns, *a, **k: stop(state, start_ns, *a, **k) if start_ns > refused_until_ns else None  # noqa: E731
+
+    def later(state, start_ns, *a, **k):
+        return stop(state, start_ns, *a, **k) if start_ns > refused_until_ns else None
+
     monkeypatch.setattr(rig.filter, "stop", later)
     ends_ns = brakes.playback.end_ns()
     if before != "nothing":
@@ -255,12 +277,17 @@ def test_a_stop_that_is_not_possible_yet_when_it_is_disabled_is_sent_all_the_sam
     assert rig.state == (S.ESTOP if before == "estop" else S.DISABLED)
 
 
-def test_a_stop_that_was_owed_is_not_lost_to_a_chunk_that_comes_at_the_same_moment(rig, monkeypatch):
+def test_a_stop_that_was_owed_is_not_lost_to_a_chunk_that_comes_at_the_same_moment(
+    rig, monkeypatch
+):
     """What was emitted since would begin on that stop, which the bridge would never have got."""
     rig.moving()
     stop = rig.filter.stop
     monkeypatch.setattr(rig.filter, "stop", lambda *a, **k: None)
-    assert rig.machine.brakes.escalate(rig.now, S.ARMED, Reason.CAMERA_STALE, "a cause that is over") is None
+    assert (
+        rig.machine.brakes.escalate(rig.now, S.ARMED, Reason.CAMERA_STALE, "a cause that is over")
+        is None
+    )
     monkeypatch.setattr(rig.filter, "stop", stop)
     emitted = len(rig.emitted)
     output = rig.chunk()

@@ -1,4 +1,6 @@
-"""States, watchdogs, emergency stop, arm and reset; the clock is an argument, so nothing here waits."""
+"""States, watchdogs, emergency stop, arm and reset; the clock is an argument, so nothing here
+waits.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,11 @@ def test_a_dry_run_judges_and_emits_nothing(panda, home):
 def test_held_it_judges_and_emits_nothing(rig):
     rig.held()
     output = rig.chunk()
-    assert (output.report.state, output.report.decision, output.trajectory) == (S.HOLD, Decision.PASS, None)
+    assert (output.report.state, output.report.decision, output.trajectory) == (
+        S.HOLD,
+        Decision.PASS,
+        None,
+    )
 
 
 def test_armed_a_chunk_moves_the_arm_and_the_first_sample_is_the_commanded_state(rig):
@@ -75,7 +81,9 @@ def test_chunks_that_follow_each_other_join_without_a_step(rig):
         former = rig.machine.commanded(rig.now + LEAD_NS)
         output = rig.chunk()
         t = output.trajectory
-        for found, wanted in zip((t.q[0], t.dq[0], t.ddq[0]), (former.q, former.dq, former.ddq), strict=True):
+        for found, wanted in zip(
+            (t.q[0], t.dq[0], t.ddq[0]), (former.q, former.dq, former.ddq), strict=True
+        ):
             assert np.array_equal(found, wanted)
         rig.run(0.1)
 
@@ -164,7 +172,10 @@ def test_arming_is_refused_while_the_robot_moves(rig):
 
 def test_arming_is_refused_outside_the_limits_or_in_collision(rig):
     rig.held()
-    for q, word in ((rig.home + np.eye(8)[3] * 2.3, "outside its limits"), (rig.home + np.eye(8)[1] * 1.5, "overlaps")):
+    for q, word in (
+        (rig.home + np.eye(8)[3] * 2.3, "outside its limits"),
+        (rig.home + np.eye(8)[1] * 1.5, "overlaps"),
+    ):
         rig.now += 300 * MS
         rig.joints(q)
         answer = rig.machine.arm(True, rig.now)
@@ -284,7 +295,9 @@ def test_a_clock_that_goes_back_stops_and_holds(rig):
     assert np.array_equal(output.trajectory.dq[0], before.dq)
     assert "clock went back" in output.report.sentence
     rig.now += 10 * MS
-    assert rig.machine.tick(rig.now).report.state == S.BRAKING, "joints of the new clock are not due yet"
+    assert rig.machine.tick(rig.now).report.state == S.BRAKING, (
+        "joints of the new clock are not due yet"
+    )
     rig.joints()
     rig.run(0.5)
     assert rig.state == S.HOLD
@@ -524,7 +537,9 @@ def test_velocities_that_are_unknown_are_computed(rig):
     for k in range(3):
         rig.now += 10 * MS
         q = rig.home + np.eye(8)[0] * 0.01 * k
-        rig.machine.on_joints(JointState(rig.now, rig.filter.model.joint_names, q, np.full(8, np.nan), q), rig.now)
+        rig.machine.on_joints(
+            JointState(rig.now, rig.filter.model.joint_names, q, np.full(8, np.nan), q), rig.now
+        )
     assert rig.machine.inputs.dq[0] == pytest.approx(1.0)
     assert "panda_joint1 moves" in rig.machine.arm(True, rig.now).message
 
@@ -532,7 +547,9 @@ def test_velocities_that_are_unknown_are_computed(rig):
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_whatever_happens_nothing_unproven_is_emitted(panda, home, seed):
-    """Random events in random order; every trajectory is sound and begins where the robot is commanded to be."""
+    """Random events in random order; every trajectory is sound and begins where the robot is
+    commanded to be.
+    """
     rng = np.random.default_rng(seed)
     rig = Rig(panda, home, idle_disarm_s=3.0).armed()
     machine, checked = rig.machine, 0
@@ -552,14 +569,22 @@ def test_whatever_happens_nothing_unproven_is_emitted(panda, home, seed):
             rig.chunk(rate=TURN * rng.uniform(-1, 1))
         for trajectory in rig.emitted[checked:]:
             start = history(trajectory.start_ns)
-            assert offences(rig.filter.model, rig.filter.params, trajectory, start, distances=False) == []
+            assert (
+                offences(rig.filter.model, rig.filter.params, trajectory, start, distances=False)
+                == []
+            )
         checked = len(rig.emitted)
         for _ in range(rng.integers(1, 30)):
             before = _snapshot(rig)
             rig.run(0.01, joints=bool(rng.uniform() < 0.97))
             for trajectory in rig.emitted[checked:]:
                 start = before(trajectory.start_ns)
-                assert offences(rig.filter.model, rig.filter.params, trajectory, start, distances=False) == []
+                assert (
+                    offences(
+                        rig.filter.model, rig.filter.params, trajectory, start, distances=False
+                    )
+                    == []
+                )
             checked = len(rig.emitted)
         if machine.state in (S.HOLD, S.FAULT, S.ESTOP):
             rig.run(0.6)

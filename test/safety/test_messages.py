@@ -1,4 +1,6 @@
-"""Nothing about a chunk is believed: whatever is wrong with it, it is refused with the reason and nothing moves."""
+"""Nothing about a chunk is believed: whatever is wrong with it, it is refused with the reason and
+nothing moves.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def judge(panda, home, chunk, **more) -> Verdict:
 
 @pytest.fixture
 def good(panda, home):
-    return make_chunk(panda.model.joint_names, np.tile(home, (8, 1)), session_id=b"a" * 16, seq=5, epoch=2)
+    return make_chunk(
+        panda.model.joint_names, np.tile(home, (8, 1)), session_id=b"a" * 16, seq=5, epoch=2
+    )
 
 
 def with_value(chunk, step: int, joint: int, value: float):
@@ -101,7 +105,9 @@ def test_the_next_chunk_of_a_session_is_taken(panda, home, good, stream):
     assert panda.filter(good, at_rest(home), START, stream=stream).decision == Decision.PASS
 
 
-def test_a_chunk_that_spans_minutes_is_refused_before_its_check_keeps_the_emergency_stop_waiting(panda, home, good):
+def test_a_chunk_that_spans_minutes_is_refused_before_its_check_keeps_the_emergency_stop_waiting(
+    panda, home, good
+):
     q = np.tile(home, (400, 1)) + np.outer(np.arange(400), np.eye(8)[0] * 1e-4)
     long = dataclasses.replace(good, positions=q, step_period_ns=110_000_000)
     verdict = judge(panda, home, long)
@@ -129,7 +135,10 @@ def test_a_jump_is_refused_with_joint_and_size(panda, home, good):
 
 
 def test_a_commanded_state_that_is_not_finite_is_refused(panda, home, good):
-    for broken in (Commanded(home * np.nan, home * 0, home * 0), Commanded(home, home * 0, home + np.inf)):
+    for broken in (
+        Commanded(home * np.nan, home * 0, home * 0),
+        Commanded(home, home * 0, home + np.inf),
+    ):
         verdict = panda.filter(good, broken, START)
         assert verdict.decision == Decision.REJECT
         assert panda.stop(broken, START) is None
@@ -157,10 +166,24 @@ JUNK = st.one_of(
     st.binary(max_size=20),
     st.lists(st.text(max_size=5), max_size=5),
     st.builds(lambda n, v: np.full(n, v), st.integers(0, 9), st.floats(allow_nan=True)),
-    st.builds(lambda n, m, v: np.full((n, m), v), st.integers(0, 9), st.integers(0, 9), st.floats(allow_nan=True)),
+    st.builds(
+        lambda n, m, v: np.full((n, m), v),
+        st.integers(0, 9),
+        st.integers(0, 9),
+        st.floats(allow_nan=True),
+    ),
     st.builds(lambda v: np.full((8, 8), v), st.floats(allow_nan=True)),
 )
-FIELDS = ["anchor_ns", "step_period_ns", "joint_names", "positions", "velocities", "session_id", "seq", "epoch"]
+FIELDS = [
+    "anchor_ns",
+    "step_period_ns",
+    "joint_names",
+    "positions",
+    "velocities",
+    "session_id",
+    "seq",
+    "epoch",
+]
 FIELDS += ["embodiment", "observation_ns", "control_mode", "schema_version"]
 
 
@@ -168,7 +191,9 @@ FIELDS += ["embodiment", "observation_ns", "control_mode", "schema_version"]
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), JUNK, min_size=1, max_size=3))
 def test_junk_in_any_field_never_raises(panda, home, changes):
     chunk = make_chunk(panda.model.joint_names, np.tile(home, (8, 1)), session_id=b"a" * 16, seq=5)
-    verdict = panda.filter(dataclasses.replace(chunk, **changes), at_rest(home), START, stream=Stream(b"a" * 16, 0, 1))
+    verdict = panda.filter(
+        dataclasses.replace(chunk, **changes), at_rest(home), START, stream=Stream(b"a" * 16, 0, 1)
+    )
     assert isinstance(verdict.decision, Decision)
     if verdict.trajectory is not None:
         assert np.isfinite(verdict.trajectory.q).all()
@@ -177,6 +202,8 @@ def test_junk_in_any_field_never_raises(panda, home, changes):
 def test_every_check_file_is_in_the_dictionary():
     import wam_ros.safety.checks as package
 
-    files = {p.stem for p in __import__("pathlib").Path(package.__file__).parent.glob("*.py")} - {"__init__"}
+    files = {p.stem for p in __import__("pathlib").Path(package.__file__).parent.glob("*.py")} - {
+        "__init__"
+    }
     assert files == {path.rsplit(".", 1)[1] for path in CHECKS.values()} == set(CHECKS)
     assert len(load_checks("message") + load_checks("seam") + load_checks("motion")) == len(CHECKS)

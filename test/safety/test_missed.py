@@ -24,7 +24,9 @@ LONGEST_S = 0.5  # stops of the motions of these tests
 
 
 class Wire:
-    """A machine, a gate behind a wire on which trajectories take their time, and an arm that follows the gate."""
+    """A machine, a gate behind a wire on which trajectories take their time, and an arm that
+    follows the gate.
+    """
 
     def __init__(self, panda, home) -> None:
         self.rig = Rig(panda, home)
@@ -59,7 +61,9 @@ class Wire:
             due = [t for at, t in self.sent if at <= self.now]
             self.sent = [s for s in self.sent if s[0] > self.now]
             for trajectory in due:
-                self.refused += [r for r in [self.gate.admit(trajectory, self.now, self.now)[1]] if r]
+                self.refused += [
+                    r for r in [self.gate.admit(trajectory, self.now, self.now)[1]] if r
+                ]
             commanded = self.gate.commanded(self.now)
             q, dq = (self.rig.home, 0 * self.rig.home) if commanded is None else commanded[:2]
             measured = JointState(self.now, self.rig.filter.model.joint_names, q, dq, 0 * q)
@@ -105,14 +109,18 @@ def wire(panda, home):
 
 @pytest.mark.parametrize("latency_ms", [5, 30, 70, 90])
 @pytest.mark.parametrize("way", ["estop", "disarm", "fault"])
-def test_a_stop_that_came_too_late_is_sent_again_from_the_motion_that_went_on(wire, way, latency_ms):
+def test_a_stop_that_came_too_late_is_sent_again_from_the_motion_that_went_on(
+    wire, way, latency_ms
+):
     wire.swing()
     wire.latency_ns = latency_ms * MS
     machine = wire.rig.machine
     if way == "fault":
         stop = machine.brakes.escalate(wire.now, S.FAULT, 0, "a cause")
     else:
-        stop = (machine.estop(wire.now) if way == "estop" else machine.arm(False, wire.now)).trajectory
+        stop = (
+            machine.estop(wire.now) if way == "estop" else machine.arm(False, wire.now)
+        ).trajectory
     wire.send(stop)
     told = machine.brakes.stop_time(wire.now)
     wire.latency_ns = min(wire.latency_ns, 50 * MS)
@@ -120,7 +128,9 @@ def test_a_stop_that_came_too_late_is_sent_again_from_the_motion_that_went_on(wi
     assert bool(wire.refused) == (latency_ms > 30)
     wire.step(0.2)
     assert machine.state == {"estop": S.ESTOP, "disarm": S.HOLD, "fault": S.FAULT}[way]
-    assert np.abs(wire.gate.commanded(wire.now)[0] - machine.commanded(wire.now).q).max() < 1e-6, "nobody is mistaken"
+    assert np.abs(wire.gate.commanded(wire.now)[0] - machine.commanded(wire.now).q).max() < 1e-6, (
+        "nobody is mistaken"
+    )
 
 
 def test_a_stop_for_an_obstacle_that_came_too_late_is_sent_again(wire):
@@ -175,7 +185,10 @@ def test_where_a_chunk_was_missed_what_goes_on_is_known_and_can_be_stopped(wire)
     while wire.rig.machine.state != S.HOLD:
         wire.step()
     assert wire.moving
-    assert np.abs(wire.gate.commanded(wire.now)[0] - wire.rig.machine.commanded(wire.now).q).max() < 1e-6
+    assert (
+        np.abs(wire.gate.commanded(wire.now)[0] - wire.rig.machine.commanded(wire.now).q).max()
+        < 1e-6
+    )
     wire.send(wire.rig.machine.estop(wire.now).trajectory)
     assert wire.until_rest() < wire.rig.machine.brakes.stop_time(wire.now) + PROMISE_S
     assert not wire.refused
@@ -183,7 +196,9 @@ def test_where_a_chunk_was_missed_what_goes_on_is_known_and_can_be_stopped(wire)
 
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_however_late_trajectories_are_an_emergency_stop_ends_the_motion_when_it_says(panda, home, seed):
+def test_however_late_trajectories_are_an_emergency_stop_ends_the_motion_when_it_says(
+    panda, home, seed
+):
     rng, wire = np.random.default_rng(seed), Wire(panda, home)
     for _ in range(rng.integers(5, 15)):
         wire.latency_ns = int(rng.choice([5, 10, 20, 40, 60, 90])) * MS

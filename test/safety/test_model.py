@@ -47,20 +47,28 @@ def test_efforts_computed_at_once_are_those_computed_one_by_one(monkeypatch, tmp
 
 @pytest.mark.parametrize("loss", ["damping", "friction"])
 def test_a_negative_loss_that_would_hide_effort_is_refused_by_joint(tmp_path, loss):
-    with pytest.raises(WamError, match=f"'hinge': {loss}=\"-3\" in <dynamics> must not be negative"):
+    with pytest.raises(
+        WamError, match=f"'hinge': {loss}=\"-3\" in <dynamics> must not be negative"
+    ):
         load_safety_model(pendulum(tmp_path, joint=LIMIT + f'<dynamics {loss}="-3"/>'))
 
 
 def test_damping_of_the_joint_costs_effort(tmp_path):
-    model = load_safety_model(pendulum(tmp_path, joint=LIMIT + '<dynamics damping="3" friction="0"/>'))
+    model = load_safety_model(
+        pendulum(tmp_path, joint=LIMIT + '<dynamics damping="3" friction="0"/>')
+    )
     q, v = np.zeros((1, 1)), np.full((1, 1), 0.5)
     assert (model.torque(q, v, 0 * q) - model.torque(q, 0 * q, 0 * q))[0, 0] == pytest.approx(1.5)
 
 
 def test_payload_adds_its_weight(tmp_path):
-    robot = dataclasses.replace(pendulum(tmp_path), loads={"block": Load("arm", 3.0, (1.0, 0.0, 0.0))})
+    robot = dataclasses.replace(
+        pendulum(tmp_path), loads={"block": Load("arm", 3.0, (1.0, 0.0, 0.0))}
+    )
     loaded = load_safety_model(robot)
-    assert loaded.torque(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))[0, 0] == pytest.approx(-G * (1.0 + 3.0))
+    assert loaded.torque(np.zeros((1, 1)), np.zeros((1, 1)), np.zeros((1, 1)))[
+        0, 0
+    ] == pytest.approx(-G * (1.0 + 3.0))
 
 
 def test_both_fingers_follow_the_commanded_one(model, home):
@@ -127,7 +135,9 @@ def test_a_joint_of_unknown_kind_is_refused(tmp_path):
 
 
 def test_a_mesh_that_is_missing_is_refused_by_name(tmp_path):
-    body = BODY.format(name="arm", x=0.5).replace('<sphere radius="0.05"/>', '<mesh filename="gone.stl"/>')
+    body = BODY.format(name="arm", x=0.5).replace(
+        '<sphere radius="0.05"/>', '<mesh filename="gone.stl"/>'
+    )
     with pytest.raises(WamError, match=r"gone\.stl"):
         load_safety_model(pendulum(tmp_path, body=body))
 
@@ -148,7 +158,9 @@ def test_a_mesh_becomes_its_convex_hull(tmp_path):
         "f 1 7 5",
     ]
     (tmp_path / "cube.obj").write_text("\n".join([*lines, *faces, "f 2 6 8", "f 2 8 4"]))
-    body = BODY.format(name="arm", x=0.5).replace('<sphere radius="0.05"/>', '<mesh filename="cube.obj"/>')
+    body = BODY.format(name="arm", x=0.5).replace(
+        '<sphere radius="0.05"/>', '<mesh filename="cube.obj"/>'
+    )
     model = load_safety_model(pendulum(tmp_path, body=body))
     model.set_obstacles({"wall": Obstacle("box", (0.1, 1.0, 1.0), (0.8, 0.0, 0.0))})
     assert model.distances(np.zeros(1))[0] == pytest.approx(0.8 - 0.05 - 0.55, abs=1e-6)
@@ -162,13 +174,20 @@ def test_a_moving_joint_that_nobody_commands_is_refused(tmp_path):
 
 def test_followers_tighten_the_limits_of_their_leader(tmp_path):
     mimic = (
-        '<axis xyz="0 1 0"/><limit lower="-0.5" upper="1" effort="5" velocity="1"/><mimic joint="a" multiplier="-2"/>'
+        '<axis xyz="0 1 0"/><limit lower="-0.5" upper="1" effort="5" velocity="1"/><mimic '
+        'joint="a" multiplier="-2"/>'
     )
     urdf = (
         '<robot name="two"><link name="base"/>'
         + BODY.format(name="one", x=0.5)
         + BODY.format(name="two", x=0.5)
-        + JOINT.format(name="a", kind="revolute", parent="base", child="one", more='<axis xyz="0 1 0"/>' + LIMIT)
+        + JOINT.format(
+            name="a",
+            kind="revolute",
+            parent="base",
+            child="one",
+            more='<axis xyz="0 1 0"/>' + LIMIT,
+        )
         + JOINT.format(name="b", kind="revolute", parent="one", child="two", more=mimic)
         + "</robot>"
     )
@@ -181,7 +200,11 @@ def test_followers_tighten_the_limits_of_their_leader(tmp_path):
 def test_two_arms_watch_each_other(tmp_path):
     """Two pendulums that fold towards each other: their bodies meet, and both joints count."""
     joint = JOINT.format(
-        name="{0}", kind="revolute", parent="base", child="{1}", more="{2}" + '<axis xyz="0 1 0"/>' + LIMIT
+        name="{0}",
+        kind="revolute",
+        parent="base",
+        child="{1}",
+        more="{2}" + '<axis xyz="0 1 0"/>' + LIMIT,
     )
     urdf = (
         '<robot name="pair"><link name="base"/>'
@@ -191,7 +214,9 @@ def test_two_arms_watch_each_other(tmp_path):
         + joint.format("b", "right", '<origin xyz="0.4 0 0" rpy="0 0 3.14159265"/>')
         + "</robot>"
     )
-    pair = load_safety_model(one_robot(tmp_path, urdf, ("a", "b"), "base", "left", home=(-0.5, 1.0)))
+    pair = load_safety_model(
+        one_robot(tmp_path, urdf, ("a", "b"), "base", "left", home=(-0.5, 1.0))
+    )
     assert pair.pairs.names == (("left", "right"),)
     assert pair.pairs.reach[0] == pytest.approx([0.55, 0.55])
     assert pair.distances(np.zeros(2))[0] == pytest.approx(0.2 - 0.1, abs=1e-6)
@@ -199,7 +224,11 @@ def test_two_arms_watch_each_other(tmp_path):
 
 def test_neighbours_and_the_fingers_of_a_hand_are_not_watched(model):
     watched = {frozenset(p) for p in model.pairs.names}
-    for pair in (("panda_link1", "panda_link2"), ("panda_hand", "panda_leftfinger"), ("panda_link7", "panda_hand")):
+    for pair in (
+        ("panda_link1", "panda_link2"),
+        ("panda_hand", "panda_leftfinger"),
+        ("panda_link7", "panda_hand"),
+    ):
         assert frozenset(pair) not in watched
     assert frozenset(("panda_leftfinger", "panda_rightfinger")) not in watched
     assert frozenset(("panda_link0", "panda_hand")) in watched
@@ -208,12 +237,17 @@ def test_neighbours_and_the_fingers_of_a_hand_are_not_watched(model):
 
 def test_an_srdf_decides_the_pairs(tmp_path, model):
     (tmp_path / "panda.srdf").write_text(
-        '<robot name="panda"><disable_collisions link1="panda_link3" link2="panda_link1" reason="Never"/></robot>'
+        '<robot name="panda"><disable_collisions link1="panda_link3" link2="panda_link1" '
+        'reason="Never"/></robot>'
     )
-    told = load_safety_model(dataclasses.replace(model.embodiment, srdf=str(tmp_path / "panda.srdf")))
+    told = load_safety_model(
+        dataclasses.replace(model.embodiment, srdf=str(tmp_path / "panda.srdf"))
+    )
     watched = {frozenset(p) for p in told.pairs.names}
     assert frozenset(("panda_link1", "panda_link3")) not in watched
-    assert frozenset(("panda_link1", "panda_link4")) in watched, "what it does not name stays watched"
+    assert frozenset(("panda_link1", "panda_link4")) in watched, (
+        "what it does not name stays watched"
+    )
 
 
 def test_pairs_are_the_same_every_time(model):
@@ -257,7 +291,9 @@ def test_obstacles_stand_where_they_are_put(model, home):
 
 
 def test_a_robot_that_overlaps_at_home_is_refused(tmp_path, model):
-    (tmp_path / "w.yaml").write_text("obstacles: {block: {shape: box, size: [1, 1, 1], position: [0.4, 0, 0.3]}}")
+    (tmp_path / "w.yaml").write_text(
+        "obstacles: {block: {shape: box, size: [1, 1, 1], position: [0.4, 0, 0.3]}}"
+    )
     with pytest.raises(WamError, match=r"block.*overlap at home"):
         load_safety_model(model.embodiment, str(tmp_path / "w.yaml"))
 
@@ -269,7 +305,10 @@ def test_a_robot_that_overlaps_at_home_is_refused(tmp_path, model):
         ("{shape: box, size: [1, 1], position: [0, 0, 0]}", "3 positive sizes"),
         ("{shape: box, size: [1, 1, -1], position: [0, 0, 0]}", "3 positive sizes"),
         ("{shape: box, size: [1, 1, 1], position: [0, 0, .nan]}", "finite"),
-        ("{shape: box, size: [1, 1, 1], position: [0, 0, 0], orientation: [1, 1, 0, 0]}", "quaternion"),
+        (
+            "{shape: box, size: [1, 1, 1], position: [0, 0, 0], orientation: [1, 1, 0, 0]}",
+            "quaternion",
+        ),
         ("{shape: box, size: [1, 1, 1], position: [0, 0, 0], margin: 1}", "clearance"),
         ("{shape: mesh, size: [1, 1, 1], position: [0, 0, 0], mesh: gone.stl}", "gone.stl"),
     ],
@@ -283,7 +322,13 @@ def test_a_world_that_makes_no_sense_is_refused(tmp_path, model, text, word):
 def test_joints_are_found_by_name(model):
     names = model.joint_names
     assert list(model.order(names[::-1])) == list(range(8))[::-1]
-    for wrong in (names[:-1], (*names[:-1], names[0]), (*names[:-1], "elbow"), (*names, "elbow"), ()):
+    for wrong in (
+        names[:-1],
+        (*names[:-1], names[0]),
+        (*names[:-1], "elbow"),
+        (*names, "elbow"),
+        (),
+    ):
         with pytest.raises(WamError):
             model.order(wrong)
     assert at_rest(np.zeros(8)).q.shape == (8,)

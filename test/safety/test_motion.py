@@ -1,4 +1,6 @@
-"""Bounds between samples hold; paths begin in the commanded state and stay inside what they promise."""
+"""Bounds between samples hold; paths begin in the commanded state and stay inside what they
+promise.
+"""
 
 from __future__ import annotations
 
@@ -85,9 +87,13 @@ def smooth(t: np.ndarray, home: np.ndarray) -> np.ndarray:
 def test_a_calm_chunk_is_met_exactly_at_its_steps(model, home):
     t = np.arange(1, 9) * 0.1 - 0.05
     start = Commanded(
-        smooth(np.zeros(1), home)[0], 0.8 * np.array([0.2, 0.1, 0.1, -0.1, 0.1, 0.1, 0.1, 0]), np.zeros(8)
+        smooth(np.zeros(1), home)[0],
+        0.8 * np.array([0.2, 0.1, 0.1, -0.1, 0.1, 0.1, 0.1, 0]),
+        np.zeros(8),
     )
-    motion = make_motion(Waypoints(t[0], 0.1, smooth(t, home)), start, make_bounds(model, SafetyParams(), start), 1.0)
+    motion = make_motion(
+        Waypoints(t[0], 0.1, smooth(t, home)), start, make_bounds(model, SafetyParams(), start), 1.0
+    )
     after = [k for k in range(8) if t[k] > 0.3]
     rows = np.round(t[after] / DT).astype(int)
     assert np.allclose(motion.q[rows], smooth(t[after], home), atol=1e-9)
@@ -106,7 +112,10 @@ def test_a_stream_that_agrees_leaves_no_trace(model, home):
         row = 10
         state = Commanded(motion.q[row], motion.dq[row], motion.ddq[row])
         now += row * DT
-        assert np.abs(motion.q[: row + 1] - smooth(now - 0.1 + np.arange(row + 1) * DT, home)).max() < 2e-4
+        assert (
+            np.abs(motion.q[: row + 1] - smooth(now - 0.1 + np.arange(row + 1) * DT, home)).max()
+            < 2e-4
+        )
         assert np.abs(state.ddq - _derivative(smooth, now, home, 2)).max() < 0.05
 
 
@@ -147,7 +156,8 @@ def test_a_steady_turn_is_as_fast_as_it_is_and_a_jump_within_an_interval_is_not_
     steady = Motion(DT, q, np.tile(turn / DT, (5, 1)), 0 * q)
     assert tcp_speed.check(steady, bounds).measured == pytest.approx(0.01 / DT * radius, rel=1e-3)
     jump = Motion(DT, q[:2], 0 * q[:2], 0 * q[:2])
-    assert tcp_speed.check(jump, bounds).measured[1] >= 15 / 8 * 0.01 / DT * radius  # in the middle of the quintic
+    # in the middle of the quintic
+    assert tcp_speed.check(jump, bounds).measured[1] >= 15 / 8 * 0.01 / DT * radius
 
 
 def test_a_slower_path_meets_the_same_steps_later(model, home):
@@ -197,7 +207,9 @@ def swing(model, home, dt: float = 0.1) -> Motion:
 def test_a_plate_between_two_free_samples_is_found(model, home):
     """Thin enough to stand between the samples; every sample is far from it."""
     middle = tool_pose(model, home + np.r_[0.5, np.zeros(7)]).translation
-    plate = Obstacle("box", (0.3, 0.004, 0.3), tuple(middle), (np.cos(0.25), 0.0, 0.0, np.sin(0.25)), 0.002)
+    plate = Obstacle(
+        "box", (0.3, 0.004, 0.3), tuple(middle), (np.cos(0.25), 0.0, 0.0, np.sin(0.25)), 0.002
+    )
     bare = load_safety_model(model.embodiment, "empty")
     motion = swing(bare, home)
     assert not environment.check(motion, make_bounds(bare, SafetyParams(), at_rest(home))).bad.any()
@@ -209,7 +221,9 @@ def test_a_plate_between_two_free_samples_is_found(model, home):
 
 
 def test_a_ball_on_the_arc_is_found_wherever_it_lies(tmp_path):
-    """One link whose reach is nearly what its body really moves; sampled finely, its march must not jump the ball."""
+    """One link whose reach is nearly what its body really moves; sampled finely, its march must not
+    jump the ball.
+    """
     arm = load_safety_model(pendulum(tmp_path))
     q = np.linspace(0, 1, 101)[:, None]
     motion = Motion(DT, q, np.full_like(q, 1.0), np.zeros_like(q))
@@ -232,7 +246,10 @@ def test_what_is_called_clear_is_clear_at_every_instant(balls, seed):
     ends = np.stack((q0, q0 + rng.normal(size=8) * np.where(balls.sliding, 0.005, 0.15)))
     motion = Motion(0.1, ends, rng.normal(size=(2, 8)) * 0.05, np.zeros((2, 8)))
     bounds = make_bounds(balls, SafetyParams(), at_rest(q0))
-    clear = not (environment.check(motion, bounds).bad.any() or self_collision.check(motion, bounds).bad.any())
+    clear = not (
+        environment.check(motion, bounds).bad.any()
+        or self_collision.check(motion, bounds).bad.any()
+    )
     least = np.min([balls.distances(motion.at(0, u)) for u in np.linspace(0, 1, 101)], axis=0)
     truly = bool((least >= np.where(balls.pairs.world, balls.pairs.clearance, 0.005)).all())
     assert truly or not clear
@@ -245,12 +262,18 @@ def test_what_is_called_clear_is_clear_at_every_instant(balls, seed):
 def test_what_a_proof_tells_of_other_samples_is_never_more_than_the_distance_there(balls, seed):
     """The stops rely on it: where it proves them clear, nothing is computed again."""
     rng = np.random.default_rng(seed)
-    q = np.cumsum(rng.normal(size=(12, 8)) * np.where(balls.sliding, 1e-4, 0.01), axis=0) + balls.random_q(1, seed)[0]
+    q = (
+        np.cumsum(rng.normal(size=(12, 8)) * np.where(balls.sliding, 1e-4, 0.01), axis=0)
+        + balls.random_q(1, seed)[0]
+    )
     motion = Motion(0.1, q, rng.normal(size=(12, 8)) * 0.05, rng.normal(size=(12, 8)) * 0.1)
     bounds = make_bounds(balls, SafetyParams(), at_rest(q[0]))
     prove_clearance(motion, bounds)
     samples = rng.integers(0, 12, 5)
-    least, truly = bounds.proofs[0].least_at(samples), np.array([balls.distances(q[s]) for s in samples]).T
+    least, truly = (
+        bounds.proofs[0].least_at(samples),
+        np.array([balls.distances(q[s]) for s in samples]).T,
+    )
     assert least.shape == truly.shape
     assert (least <= truly + 1e-4).all(), "but for the error of a computed distance"
     assert np.isfinite(least).all()
@@ -261,7 +284,9 @@ def balls(model):
     crowd = load_safety_model(model.embodiment, "empty")
     rng = np.random.default_rng(4)
     places = rng.uniform((-0.6, -0.6, 0.1), (0.8, 0.6, 1.1), (25, 3))
-    crowd.set_obstacles({f"ball{k}": Obstacle("sphere", (0.02,), tuple(p)) for k, p in enumerate(places)})
+    crowd.set_obstacles(
+        {f"ball{k}": Obstacle("sphere", (0.02,), tuple(p)) for k, p in enumerate(places)}
+    )
     return crowd
 
 
@@ -270,9 +295,13 @@ def test_the_workspace_is_kept_between_samples_too(model, home):
     a, b = (tool_pose(model, home + np.r_[s, np.zeros(7)]).translation for s in (-0.5, 0.5))
     box = (-1.0, -1.0, -1.0, max(a[0], b[0]) + 0.01, 1.0, 1.0)
     start = home + np.r_[-0.5, np.zeros(7)]
-    motion = Motion(0.1, np.stack((start, home + np.r_[0.5, np.zeros(7)])), np.zeros((2, 8)), np.zeros((2, 8)))
+    motion = Motion(
+        0.1, np.stack((start, home + np.r_[0.5, np.zeros(7)])), np.zeros((2, 8)), np.zeros((2, 8))
+    )
     bounds = make_bounds(model, SafetyParams(workspace=box), at_rest(start))
     assert workspace.check(motion, bounds).bad[1]
-    wide = make_bounds(model, SafetyParams(workspace=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)), at_rest(start))
+    wide = make_bounds(
+        model, SafetyParams(workspace=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)), at_rest(start)
+    )
     slow = Motion(0.1, motion.q[:1].repeat(2, axis=0), motion.dq, motion.ddq)
     assert not workspace.check(slow, wide).bad.any()

@@ -1,4 +1,6 @@
-"""Whatever operators, the bridge and the clock do in whatever order, nothing is armed on top of motion."""
+"""Whatever operators, the bridge and the clock do in whatever order, nothing is armed on top of
+motion.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from .rig import MS
 from .test_first_refusal import STEP_NS, Loop
 
 S = SafetyState
-SLOW = 0.011  # rad/s: a bridge that begins anew knows nothing of the motion that its predecessor left with a controller
+# rad/s: a bridge that begins anew knows nothing of the motion that its predecessor left with a
+# controller
+SLOW = 0.011
 EVENTS = {
     "arm": 100,
     "disarm": 10,
@@ -33,7 +37,9 @@ EVENTS = {
 
 
 class Odd(Loop):
-    """A loop of which every part does odd things, before an arm whose controller plays what the bridge let pass."""
+    """A loop of which every part does odd things, before an arm whose controller plays what the
+    bridge let pass.
+    """
 
     def __init__(self, panda, home, seed):
         super().__init__(panda, home)
@@ -58,7 +64,10 @@ class Odd(Loop):
         self.measure()
         if found is not None and self.now // STEP_NS % 2 == 0:
             names = self.rig.filter.model.joint_names
-            self.post(self.following.on_commanded, JointState(self.now, names, found.q, found.dq, 0 * found.q))
+            self.post(
+                self.following.on_commanded,
+                JointState(self.now, names, found.q, found.dq, 0 * found.q),
+            )
         self.told = self.told if self.now // STEP_NS % 20 else None
         self.say()
         if self.now // STEP_NS % 5 == 0:
@@ -69,10 +78,19 @@ class Odd(Loop):
             self.chunk(self.rng.choice([0.03, 0.02, -0.03, 0.0, 0.001]))
 
     def measure(self):
-        """Joint states late, twice, going back by 1 ms, with names in another order each time and unknown speeds."""
-        q, dq = (self.rig.measured, 0 * self.rig.home) if self.playing is None else self.playing.at(self.now)[:2]
+        """Joint states late, twice, going back by 1 ms, with names in another order each time and
+        unknown speeds.
+        """
+        q, dq = (
+            (self.rig.measured, 0 * self.rig.home)
+            if self.playing is None
+            else self.playing.at(self.now)[:2]
+        )
         self.rig.measured, names = q, np.array(self.rig.filter.model.joint_names)
-        stamp_ns, order = self.now - self.rng.choice([0, 0, 0, 1, 11]) * MS, self.rng.sample(range(8), 8)
+        stamp_ns, order = (
+            self.now - self.rng.choice([0, 0, 0, 1, 11]) * MS,
+            self.rng.sample(range(8), 8),
+        )
         self.bridge.on_joints(JointState(stamp_ns, tuple(names), q, dq, 0 * q))
         v = dq * (np.nan if self.rng.random() < 0.1 else 1.0)
         joints = JointState(stamp_ns, tuple(names[order]), q[order], v[order], 0 * q)

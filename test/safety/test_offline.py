@@ -23,7 +23,9 @@ from .tools import START, at_rest, make_chunk
 
 
 def chunks(home: np.ndarray) -> dict[str, np.ndarray]:
-    """Standing, moving, running into a limit, a step that is not a number, a first step far away."""
+    """Standing, moving, running into a limit, a step that is not a number, a first step far
+    away.
+    """
     k = np.arange(1, 9)[:, None]
     first = np.eye(8)[0]
     q = np.stack([home + rate * k * first for rate in (0.0, 0.02, 0.1, 0.02, 0.02)])
@@ -36,7 +38,11 @@ def chunks(home: np.ndarray) -> dict[str, np.ndarray]:
 
 @pytest.fixture
 def arrays(model, home):
-    return {**chunks(home), "step_period": np.array(0.1), "joint_names": np.array(model.joint_names)}
+    return {
+        **chunks(home),
+        "step_period": np.array(0.1),
+        "joint_names": np.array(model.joint_names),
+    }
 
 
 @pytest.fixture
@@ -84,7 +90,9 @@ def test_what_is_emitted_ends_at_rest_within_the_efforts(model, file, tmp_path):
         n = found["samples"][i]
         assert not found["dq"][i, n - 1 :].any()
         assert not found["ddq"][i, n - 1 :].any()
-        assert np.array_equal(found["q"][i, n - 1 :], np.repeat(found["q"][i, n - 1 : n], len(found["t"]) - n + 1, 0))
+        assert np.array_equal(
+            found["q"][i, n - 1 :], np.repeat(found["q"][i, n - 1 : n], len(found["t"]) - n + 1, 0)
+        )
     assert (np.abs(found["tau"][emitted]) <= model.limits.effort * 0.9).all()
 
 
@@ -92,7 +100,11 @@ def test_the_joints_may_come_in_any_order(model, arrays, file, tmp_path):
     order = np.random.default_rng(1).permutation(8)
     shuffled = {k: arrays[k][..., order] for k in ("positions", "q0", "dq0", "joint_names")}
     np.savez(tmp_path / "other.npz", **{**arrays, **shuffled})
-    assert run("filter", file, tmp_path / "a.npz") == run("filter", tmp_path / "other.npz", tmp_path / "b.npz") == 0
+    assert (
+        run("filter", file, tmp_path / "a.npz")
+        == run("filter", tmp_path / "other.npz", tmp_path / "b.npz")
+        == 0
+    )
     a, b = (dict(np.load(tmp_path / f"{k}.npz", allow_pickle=False)) for k in "ab")
     assert list(b["joint_names"]) == [model.joint_names[k] for k in order]
     for key in ("q", "dq", "ddq", "tau"):
@@ -110,11 +122,16 @@ def test_a_picture_of_the_worst(file, tmp_path):
 def test_the_sentence_of_a_long_named_pair_is_whole_in_the_picture():
     picture = pytest.importorskip("wam_ros.safety.offline.picture")
     pair = "left_robotiq_85_left_finger_tip_link to right_robotiq_85_right_finger_tip_link 0.006 m"
-    sentence = f"chunk 12: cut after 10 of 16 steps, slowed 1.26 times: {'joint ' * 15}; then stops, nearest {pair}"
+    sentence = (
+        f"chunk 12: cut after 10 of 16 steps, slowed 1.26 times: {'joint ' * 15}; then "
+        f"stops, nearest {pair}"
+    )
     lines = picture.in_lines(sentence).split("\n")
     assert " ".join(lines) == sentence
     assert len(lines) == 2
-    assert max(picture._font(14).getlength(line) for line in lines) < picture.WIDTH - 2 * picture.EDGE
+    assert (
+        max(picture._font(14).getlength(line) for line in lines) < picture.WIDTH - 2 * picture.EDGE
+    )
     assert picture.in_lines(4 * sentence).endswith("...")
 
 
@@ -144,12 +161,28 @@ def test_no_chunks_are_no_answers(panda, arrays, tmp_path):
     np.savez(tmp_path / "in.npz", **{**arrays, **empty})
     batch = read_batch(tmp_path / "in.npz")
     assert answers(panda, batch, list(judge(panda, batch)))["q"].shape == (0, 0, 8)
-    assert run("filter", tmp_path / "in.npz", tmp_path / "out.npz", "--picture", tmp_path / "none.png") == 0
+    assert (
+        run("filter", tmp_path / "in.npz", tmp_path / "out.npz", "--picture", tmp_path / "none.png")
+        == 0
+    )
 
 
 def test_limits_of_the_filter_and_the_world_can_be_given(file, tmp_path):
-    (tmp_path / "wall.yaml").write_text("obstacles: {wall: {shape: box, size: [1, 1, 1], position: [1.3, 0, 0.5]}}")
-    assert run("filter", file, tmp_path / "out.npz", "--world", tmp_path / "wall.yaml", "--tcp-speed", "0.02") == 0
+    (tmp_path / "wall.yaml").write_text(
+        "obstacles: {wall: {shape: box, size: [1, 1, 1], position: [1.3, 0, 0.5]}}"
+    )
+    assert (
+        run(
+            "filter",
+            file,
+            tmp_path / "out.npz",
+            "--world",
+            tmp_path / "wall.yaml",
+            "--tcp-speed",
+            "0.02",
+        )
+        == 0
+    )
     assert "tcp_speed" in str(np.load(tmp_path / "out.npz")["reasons"][1])
 
 
@@ -183,7 +216,9 @@ def test_an_array_that_makes_no_sense_is_named(arrays, tmp_path, changes, words)
 
 @pytest.mark.parametrize(("offset", "value"), [(6, 0xB0), (8, 0x01), (10, 0x63), (-90, 0xFF)])
 def test_damage_is_one_line_whatever_it_does_to_who_reads_the_file(arrays, tmp_path, offset, value):
-    """A version that no zip file has, a password, a way to compress that nobody knows, data that do not unpack."""
+    """A version that no zip file has, a password, a way to compress that nobody knows, data that do
+    not unpack.
+    """
     np.savez_compressed(tmp_path / "in.npz", **arrays)
     raw = bytearray((tmp_path / "in.npz").read_bytes())
     raw[raw.index(b"PK\x01\x02") + offset] = value  # of the list of what is in the file
@@ -218,19 +253,31 @@ def test_joints_of_another_robot_are_named(arrays, tmp_path, capsys):
     assert "joint 'panda_joint1' is missing" in capsys.readouterr().err
 
 
-def test_an_answer_or_a_picture_that_cannot_be_written_is_told_before_the_work(file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wam_ros.safety.offline.cli.read_batch", lambda path: pytest.fail("the work has begun"))
+def test_an_answer_or_a_picture_that_cannot_be_written_is_told_before_the_work(
+    file, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(
+        "wam_ros.safety.offline.cli.read_batch", lambda path: pytest.fail("the work has begun")
+    )
     nowhere = tmp_path / "no" / "out.npz"
     assert run("filter", file, nowhere) == 2
-    assert capsys.readouterr().err == f"wam: OUT.npz {nowhere}: folder '{nowhere.parent}' does not exist\n"
+    assert (
+        capsys.readouterr().err
+        == f"wam: OUT.npz {nowhere}: folder '{nowhere.parent}' does not exist\n"
+    )
     assert run("filter", file, tmp_path / "out.npz", "--picture", tmp_path) == 2
     assert capsys.readouterr().err == f"wam: --picture {tmp_path} is a folder; name a file in it\n"
 
 
 def test_a_picture_of_another_kind_is_told_before_the_work(file, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("wam_ros.safety.offline.cli.read_batch", lambda path: pytest.fail("the work has begun"))
+    monkeypatch.setattr(
+        "wam_ros.safety.offline.cli.read_batch", lambda path: pytest.fail("the work has begun")
+    )
     assert run("filter", file, tmp_path / "out.npz", "--picture", tmp_path / "worst.xyz") == 2
-    assert capsys.readouterr().err == f"wam: --picture writes .png files, found '{tmp_path / 'worst.xyz'}'\n"
+    assert (
+        capsys.readouterr().err
+        == f"wam: --picture writes .png files, found '{tmp_path / 'worst.xyz'}'\n"
+    )
 
 
 @pytest.mark.parametrize(
@@ -242,7 +289,9 @@ def test_a_picture_of_another_kind_is_told_before_the_work(file, tmp_path, capsy
         ("out.png", "out.png", "--picture out.png is OUT.npz"),
     ],
 )
-def test_nothing_is_written_over_the_chunks_or_the_answers(file, tmp_path, capsys, monkeypatch, out, picture, words):
+def test_nothing_is_written_over_the_chunks_or_the_answers(
+    file, tmp_path, capsys, monkeypatch, out, picture, words
+):
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path)
     before = file.read_bytes()
@@ -260,7 +309,9 @@ def test_chunks_that_are_not_there_are_named(tmp_path, capsys):
 def test_the_pairs_that_are_not_watched_can_be_reviewed(tmp_path, model, capsys):
     assert run("pairs", "--embodiment", "panda") == 0
     printed = capsys.readouterr().out
-    assert '<disable_collisions link1="panda_link1" link2="panda_link2" reason="Adjacent"/>' in printed
+    assert (
+        '<disable_collisions link1="panda_link1" link2="panda_link2" reason="Adjacent"/>' in printed
+    )
     assert run("pairs", "--embodiment", "panda", "--out", tmp_path / "panda.srdf") == 0
     assert (tmp_path / "panda.srdf").read_text() == printed
 
@@ -275,12 +326,16 @@ class Seen(SafetyParams):
         return super().__getattribute__(name)
 
 
-def test_help_says_of_every_margin_that_a_chunk_is_judged_by_what_it_means_and_in_which_unit(model, capsys):
+def test_help_says_of_every_margin_that_a_chunk_is_judged_by_what_it_means_and_in_which_unit(
+    model, capsys
+):
     seen = Seen(workspace=(-2.0, -2.0, -2.0, 2.0, 2.0, 2.0), tcp_speed=0.5, singularity=1e-3)
     seen.read.clear()  # making them has read all
     names, home = model.joint_names, np.array(model.embodiment.home)
     for bend in (0.02, 0.3):
-        chunk = make_chunk(names, home + bend * np.arange(1, 9)[:, None] ** 2 * np.eye(len(home))[0])
+        chunk = make_chunk(
+            names, home + bend * np.arange(1, 9)[:, None] ** 2 * np.eye(len(home))[0]
+        )
         SafetyFilter(model, seen).filter(chunk, at_rest(home), START)
     fields = {f.name: f for f in dataclasses.fields(SafetyParams)}
     assert seen.read & set(fields) == JUDGING

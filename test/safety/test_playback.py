@@ -1,4 +1,6 @@
-"""What the robot is commanded to do is known at every instant, however fast the trajectories come."""
+"""What the robot is commanded to do is known at every instant, however fast the trajectories
+come.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,22 @@ GENTLE = np.r_[0.01, 0, 0, 0, 0, 0, 0, 0]  # rad per step
 
 
 def crowded(rig: Rig, every_ms: int, seconds: float = 0.3) -> Rig:
-    """A rig in motion that was given a chunk every few milliseconds, each from where it will be when it begins."""
+    """A rig in motion that was given a chunk every few milliseconds, each from where it will be
+    when it begins.
+    """
     for _ in range(round(seconds * 1000 / every_ms)):
         rig.run(every_ms / 1000, step_ms=every_ms)
         begins = rig.machine.commanded(rig.now + LEAD_NS).q
-        assert rig.chunk(begins + np.outer(np.arange(1, 9), GENTLE)).report.decision == Decision.PASS
+        assert (
+            rig.chunk(begins + np.outer(np.arange(1, 9), GENTLE)).report.decision == Decision.PASS
+        )
     return rig
 
 
 @pytest.mark.parametrize("every_ms", [4, 15])
-def test_chunks_that_come_faster_than_they_begin_do_not_hide_what_is_executed(panda, home, every_ms):
+def test_chunks_that_come_faster_than_they_begin_do_not_hide_what_is_executed(
+    panda, home, every_ms
+):
     rig = crowded(Rig(panda, home).armed(), every_ms)
     assert rig.machine.commanded(rig.now).dq[0] > 0.02
     assert rig.machine.commanded(rig.now).q[0] > home[0] + 1e-4
@@ -40,10 +48,12 @@ def test_an_emergency_stop_amid_a_flood_of_chunks_stops_the_motion_that_is_execu
 
 def still(start_ns: int, q: float) -> SafeTrajectory:
     zero = np.zeros((2, 1))
-    return SafeTrajectory(start_ns, ("a",), np.array([0.0, 0.1]), zero + q, zero, zero)
+    return SafeTrajectory(
+        start_ns=start_ns, joint_names=("a",), t=np.array([0.0, 0.1]), q=zero + q, dq=zero, ddq=zero
+    )
 
 
-def test_what_was_commanded_before_is_kept_as_long_as_a_late_measurement_may_ask_for_it_and_no_longer():
+def test_what_was_commanded_is_kept_as_long_as_a_late_measurement_may_ask():
     playback = Playback()
     playback.hold(np.array([-1.0]))
     for k in range(1000):
@@ -53,7 +63,7 @@ def test_what_was_commanded_before_is_kept_as_long_as_a_late_measurement_may_ask
     assert len(playback._plans) < 1.1 * MEMORY_NS / (NS // 100)
 
 
-def test_a_trajectory_that_begins_before_one_that_was_sent_earlier_replaces_it_until_it_is_known_to_be_missed():
+def test_a_trajectory_that_begins_sooner_replaces_until_it_is_known_to_be_missed():
     playback = Playback()
     playback.hold(np.array([-1.0]))
     for start_ms, q in ((0, 0.0), (80, 1.0), (10, 2.0)):

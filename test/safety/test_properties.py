@@ -1,4 +1,6 @@
-"""What must hold for every chunk, on every robot, as a second engine sees it; and that its judges can see."""
+"""What must hold for every chunk, on every robot, as a second engine sees it; and that its judges
+can see.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def robots():
 def test_nothing_leaves_that_should_not(robots, name):
     tally = attack(robots(name), range(25 if name == "bimanual" else 50))
     assert tally.violations == []
-    assert {"pass", "scaled", "truncated", "brake", "reject"} <= set(tally.decisions), "every kind of answer occurred"
+    assert {"pass", "scaled", "truncated", "brake", "reject"} <= set(tally.decisions), (
+        "every kind of answer occurred"
+    )
 
 
 @pytest.mark.long
@@ -45,7 +49,9 @@ def test_nothing_leaves_that_should_not_in_a_hundred_thousand_chunks(robots, nam
 
 
 def without(robot: Robot, *names: str) -> SafetyFilter:
-    return SafetyFilter(robot.model, robot.filters[0].params, tuple(n for n in CHECKS if n not in names))
+    return SafetyFilter(
+        robot.model, robot.filters[0].params, tuple(n for n in CHECKS if n not in names)
+    )
 
 
 def all_faults(robot: Robot, used: SafetyFilter, seeds: range) -> str:
@@ -63,7 +69,9 @@ def all_faults(robot: Robot, used: SafetyFilter, seeds: range) -> str:
 
 def test_the_judges_see_bodies_that_come_too_near(robots):
     robot = robots("panda")
-    assert "too near (second engine)" in all_faults(robot, without(robot, "self_collision", "environment"), range(40))
+    assert "too near (second engine)" in all_faults(
+        robot, without(robot, "self_collision", "environment"), range(40)
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,7 +109,9 @@ def test_the_judges_see_too_much_torque(robots):
 def test_the_judges_see_a_tool_outside_or_too_fast(robots):
     robot = robots("panda")
     free = SafetyFilter(
-        robot.model, robot.filters[1].params, tuple(n for n in CHECKS if n not in ("workspace", "tcp_speed"))
+        robot.model,
+        robot.filters[1].params,
+        tuple(n for n in CHECKS if n not in ("workspace", "tcp_speed")),
     )
     words = all_faults(robot, free, range(40))
     assert "m outside" in words
@@ -119,14 +129,19 @@ def emitted(robot: Robot, seeds: range):
     "damage",
     [
         lambda t: dataclasses.replace(t, q=t.q + np.linspace(0, 3, len(t.t))[:, None]),
-        lambda t: dataclasses.replace(t, dq=np.where(np.arange(len(t.t))[:, None] == len(t.t) - 1, 1e-3, t.dq)),
-        lambda t: dataclasses.replace(t, ddq=np.where(np.arange(len(t.t))[:, None] == 1, 500.0, t.ddq)),
+        lambda t: dataclasses.replace(
+            t, dq=np.where(np.arange(len(t.t))[:, None] == len(t.t) - 1, 1e-3, t.dq)
+        ),
+        lambda t: dataclasses.replace(
+            t, ddq=np.where(np.arange(len(t.t))[:, None] == 1, 500.0, t.ddq)
+        ),
         lambda t: dataclasses.replace(t, q=t.q + 1e-6),
         lambda t: dataclasses.replace(t, q=t.q * np.nan),
         lambda t: dataclasses.replace(t, t=t.t * 0.5),
         lambda t: dataclasses.replace(t, joint_names=t.joint_names[::-1]),
         lambda t: dataclasses.replace(t, t=t.t[:1], q=t.q[:1], dq=t.dq[:1], ddq=t.ddq[:1]),
-        lambda t: dataclasses.replace(t, t=t.t[:9], q=t.q[:9], dq=t.dq[:9], ddq=t.ddq[:9]),  # in motion at its end
+        # in motion at its end
+        lambda t: dataclasses.replace(t, t=t.t[:9], q=t.q[:9], dq=t.dq[:9], ddq=t.ddq[:9]),
     ],
 )
 def test_a_second_look_refuses_a_damaged_answer(robots, damage):
@@ -140,14 +155,18 @@ def test_a_second_look_refuses_a_damaged_answer(robots, damage):
 
 @pytest.mark.parametrize("name", ROBOTS)
 def test_an_answer_sent_back_as_a_chunk_is_followed(robots, name):
-    """At the steps of the chunk: what was accepted at its own pace, sent again from the same state, is accepted."""
+    """At the steps of the chunk: what was accepted at its own pace, sent again from the same state,
+    is accepted.
+    """
     robot, seen = robots(name), 0
     for used, case in itertools.islice(emitted(robot, range(0, 400)), 60):
         t = case.verdict.trajectory
         rows = np.arange(10, len(t.t), 10)
         if case.verdict.decision != Decision.PASS or len(rows) < 4 or used is not robot.filters[0]:
             continue
-        again = make_chunk(t.joint_names, t.q[rows], period=0.1, age=0, now=case.start_ns, velocities=t.dq[rows])
+        again = make_chunk(
+            t.joint_names, t.q[rows], period=0.1, age=0, now=case.start_ns, velocities=t.dq[rows]
+        )
         verdict = used.filter(again, case.start, case.start_ns, floor=case.floor)
         assert verdict.decision in (Decision.PASS, Decision.SCALED), verdict.sentence
         seen += 1
@@ -185,16 +204,18 @@ def test_the_command_writes_what_ran_and_goes_on_where_it_was(tmp_path, monkeypa
 
 
 def stops_inside(robot: Robot, seeds: range) -> int:
-    """For every accepted trajectory: a stop from one of its steps, its own proof, and MuJoCo following it."""
+    """For every accepted trajectory: a stop from one of its steps, its own proof, and MuJoCo
+    following it.
+    """
     count = 0
     for used, case in emitted(robot, seeds):
         t = case.verdict.trajectory
         if case.verdict.decision not in (Decision.PASS, Decision.SCALED, Decision.TRUNCATED):
             continue
         rng = np.random.default_rng(count)
-        due = (case.chunk.anchor_ns - case.start_ns) / 1e9 + case.chunk.step_period_ns / 1e9 * np.arange(
-            1, case.verdict.steps_accepted + 1
-        )
+        due = (
+            case.chunk.anchor_ns - case.start_ns
+        ) / 1e9 + case.chunk.step_period_ns / 1e9 * np.arange(1, case.verdict.steps_accepted + 1)
         rows = np.ceil(due[due > 0] * case.verdict.scale / used.params.sample_s - 1e-6).astype(int)
         if case.chunk.step_period_ns * case.verdict.scale < used.params.stop_spacing_s * 1e9:
             rows = rows[-1:]  # closer steps share one stop
@@ -202,7 +223,9 @@ def stops_inside(robot: Robot, seeds: range) -> int:
         state = Commanded(t.q[row], t.dq[row], t.ddq[row])
         stop = used.stop(state, case.start_ns, case.verdict.floor)
         assert stop is not None
-        again = Case(case.chunk, state, case.start_ns, case.verdict.floor, dataclasses.replace(case.verdict))
+        again = Case(
+            case.chunk, state, case.start_ns, case.verdict.floor, dataclasses.replace(case.verdict)
+        )
         again.verdict = dataclasses.replace(case.verdict, trajectory=stop)
         assert robot.faults(used, again) == []
         count += 1
@@ -214,7 +237,9 @@ def stops_inside(robot: Robot, seeds: range) -> int:
 
 
 def joined(head: SafeTrajectory, row: int, stop: SafeTrajectory) -> SafeTrajectory:
-    parts = {k: np.concatenate((getattr(head, k)[:row], getattr(stop, k))) for k in ("q", "dq", "ddq")}
+    parts = {
+        k: np.concatenate((getattr(head, k)[:row], getattr(stop, k))) for k in ("q", "dq", "ddq")
+    }
     return SafeTrajectory(0, head.joint_names, np.arange(len(parts["q"])) * head.t[1], **parts)
 
 
@@ -235,7 +260,12 @@ def test_a_weak_motor_is_noticed_in_the_replay(robots):
     used = robot.filters[0]
     q0 = random_pose(robot.model, np.random.default_rng(3))
     rate = robot.model.limits.velocity * 0.06
-    chunk = make_chunk(robot.model.joint_names, q0 + np.outer(np.arange(1, 9), rate * 0.1), age=0, now=case.start_ns)
+    chunk = make_chunk(
+        robot.model.joint_names,
+        q0 + np.outer(np.arange(1, 9), rate * 0.1),
+        age=0,
+        now=case.start_ns,
+    )
     verdict = used.filter(chunk, at_rest(q0), case.start_ns)
     _, strong = robot.engine.replay(verdict.trajectory)
     _, weak = robot.engine.replay(verdict.trajectory, strength=0.02)

@@ -1,4 +1,6 @@
-"""What a bridge says of itself decides whether anything is armed, and ends motion that it would not take."""
+"""What a bridge says of itself decides whether anything is armed, and ends motion that it would not
+take.
+"""
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from .rig import MS, Rig
 
 S, F = SafetyState, Forwarding
 WORDS = "the bridge is held back by a test"
-FAST = np.r_[0.15, np.zeros(7)]  # rad per step: its stop takes longer than the patience with a silent bridge
+# rad per step: its stop takes longer than the patience with a silent bridge
+FAST = np.r_[0.15, np.zeros(7)]
 CLOSED = (F.PAUSED, F.HELD_BACK)
 
 
@@ -38,7 +41,9 @@ class Cell(Rig):
         self.rejoining.arm_by_itself(self.now)
 
     def on(self, seconds, taken=True):
-        """Time passes: the arm follows, and the bridge, unless it takes nothing and says of no command."""
+        """Time passes: the arm follows, and the bridge, unless it takes nothing and says of no
+        command.
+        """
         for _ in range(round(seconds * 100)):
             self.run(0.01)
             self.following.told = self.told() if taken else None
@@ -69,7 +74,9 @@ def cell(panda, home):
 
 
 @pytest.mark.parametrize("forwarding", [f for f in F if f != F.FORWARDING])
-def test_nothing_is_armed_while_the_bridge_does_not_forward_and_the_words_are_its_own(cell, forwarding):
+def test_nothing_is_armed_while_the_bridge_does_not_forward_and_the_words_are_its_own(
+    cell, forwarding
+):
     cell.say(forwarding)
     answer = cell.arm()
     assert (answer.ok, answer.message, cell.state) == (False, f"not armed: {WORDS}", S.HOLD)
@@ -79,7 +86,9 @@ def test_nothing_is_armed_while_the_bridge_does_not_forward_and_the_words_are_it
 
 
 @pytest.mark.parametrize("forwarding", CLOSED)
-def test_motion_that_the_bridge_would_not_take_is_ended_once_by_a_proven_stop_in_its_words(cell, forwarding):
+def test_motion_that_the_bridge_would_not_take_is_ended_once_by_a_proven_stop_in_its_words(
+    cell, forwarding
+):
     cell.drive()
     end_ns = cell.machine.brakes.playback.end_ns()
     cell.say(forwarding)
@@ -148,7 +157,9 @@ def test_at_start_it_arms_itself_only_when_the_bridge_forwards(panda, home):
     assert (cell.state, WORDS in cell.sentence) == (S.ARMED, False)
 
 
-def test_a_bridge_that_fell_silent_is_not_known_to_forward_and_one_that_never_spoke_is_judged_by_what_it_does(cell):
+def test_a_silent_bridge_is_not_known_to_forward_and_an_unheard_one_is_judged_by_deeds(
+    cell,
+):
     assert cell.arm().ok
     cell.rejoining.arm(False, cell.now)
     cell.say(F.FORWARDING)
@@ -173,9 +184,13 @@ def test_who_disables_it_has_the_last_word_too(cell):
     assert cell.state == S.HOLD
 
 
-def test_nothing_is_armed_on_top_of_a_motion_that_another_safety_node_began_however_slow_it_is(cell):
+def test_nothing_is_armed_on_top_of_a_motion_that_another_safety_node_began_however_slow_it_is(
+    cell,
+):
     cell.following.on_commanded(
-        JointState(cell.now, cell.filter.model.joint_names, cell.home, cell.home * 0 + 0.01, cell.home)
+        JointState(
+            cell.now, cell.filter.model.joint_names, cell.home, cell.home * 0 + 0.01, cell.home
+        )
     )
     answer = cell.arm()
     assert (answer.ok, cell.state) == (False, S.HOLD)

@@ -1,4 +1,6 @@
-"""The shipped robots, whole; two arms; what is fixed to a robot; what a damaged description says."""
+"""The shipped robots, whole; two arms; what is fixed to a robot; what a damaged description
+says.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,9 @@ def test_a_shipped_robot_holds_its_own_weight_everywhere_it_may_be(robots, name)
 def test_the_pairs_written_out_are_those_that_are_read_back(robots, name, tmp_path):
     model = robots(name)
     (tmp_path / "robot.srdf").write_text(as_srdf(name, model.judged))
-    again = load_safety_model(dataclasses.replace(model.embodiment, srdf=str(tmp_path / "robot.srdf")))
+    again = load_safety_model(
+        dataclasses.replace(model.embodiment, srdf=str(tmp_path / "robot.srdf"))
+    )
     assert again.pairs.names == model.pairs.names
 
 
@@ -74,13 +78,19 @@ def test_a_pair_that_was_never_seen_near_stays_watched(model):
 
 
 def test_links_that_always_overlap_and_those_at_one_distance_are_left_out(tmp_path):
-    """Three links on one axis: the first and the third overlap whatever the joints do, or stay 0.3 m apart."""
-    joint = JOINT.format(name="{0}", kind="revolute", parent="{1}", child="{2}", more='<axis xyz="1 0 0"/>' + LIMIT)
+    """Three links on one axis: the first and the third overlap whatever the joints do, or stay 0.3
+    m apart.
+    """
+    joint = JOINT.format(
+        name="{0}", kind="revolute", parent="{1}", child="{2}", more='<axis xyz="1 0 0"/>' + LIMIT
+    )
 
     def reasons(x: float) -> set[str]:
         urdf = (
             '<robot name="three">'
-            + "".join(BODY.format(name=n, x=0.0 if n == "one" else x) for n in ("one", "two", "three"))
+            + "".join(
+                BODY.format(name=n, x=0.0 if n == "one" else x) for n in ("one", "two", "three")
+            )
             + joint.format("a", "one", "two")
             + joint.format("b", "two", "three")
             + "</robot>"
@@ -94,7 +104,9 @@ def test_links_that_always_overlap_and_those_at_one_distance_are_left_out(tmp_pa
 
 
 def test_an_srdf_forgives_no_overlap_that_it_does_not_name(tmp_path):
-    joint = JOINT.format(name="{0}", kind="revolute", parent="{1}", child="{2}", more='<axis xyz="1 0 0"/>' + LIMIT)
+    joint = JOINT.format(
+        name="{0}", kind="revolute", parent="{1}", child="{2}", more='<axis xyz="1 0 0"/>' + LIMIT
+    )
     urdf = (
         '<robot name="three">'
         + "".join(BODY.format(name=n, x=0.0) for n in ("one", "two", "three"))
@@ -104,19 +116,46 @@ def test_an_srdf_forgives_no_overlap_that_it_does_not_name(tmp_path):
     )
     (tmp_path / "three.srdf").write_text('<robot name="three"/>')
     with pytest.raises(WamError, match="one and three overlap at home"):
-        load_safety_model(one_robot(tmp_path, urdf, ("a", "b"), "one", "three", srdf=str(tmp_path / "three.srdf")))
+        load_safety_model(
+            one_robot(tmp_path, urdf, ("a", "b"), "one", "three", srdf=str(tmp_path / "three.srdf"))
+        )
 
 
 def test_joints_whose_stops_end_within_rounding_stop_one_by_one_where_they_cannot_together(robots):
-    """Ruckig cannot synchronise the 8th and 9th joints here: their shortest stops differ by 1e-14 s."""
+    """Ruckig cannot synchronise the 8th and 9th joints here: their shortest stops differ by 1e-14
+    s.
+    """
     model = robots("bimanual")
     q = np.array(model.embodiment.home) - 0.01 * model.gripper
-    dq = [-0.013975672316044005, 0.016405343234929683, -0.01695056415690299, 0.0224577234691416, -0.017394405440302657]
-    dq += [-0.022583333170897283, -0.0020366168393778222, 0.017052238478246613, 0.017052238478225824]
+    dq = [
+        -0.013975672316044005,
+        0.016405343234929683,
+        -0.01695056415690299,
+        0.0224577234691416,
+        -0.017394405440302657,
+    ]
+    dq += [
+        -0.022583333170897283,
+        -0.0020366168393778222,
+        0.017052238478246613,
+        0.017052238478225824,
+    ]
     dq += [-0.016812263952081945, -0.025578357717373736, -0.025578357717338723]
     dq += [0.01586618572582109, 0.00772934352646233]
-    ddq = [1.5488834163570446, -2.2611018759987096, 2.5357260189400734, -2.67889504883156, 1.7264689052047681]
-    ddq += [2.7128084810304745, 0.17099604972686505, -2.7141420417148265, -2.714142041730028, 2.45462739796564]
+    ddq = [
+        1.5488834163570446,
+        -2.2611018759987096,
+        2.5357260189400734,
+        -2.67889504883156,
+        1.7264689052047681,
+    ]
+    ddq += [
+        2.7128084810304745,
+        0.17099604972686505,
+        -2.7141420417148265,
+        -2.714142041730028,
+        2.45462739796564,
+    ]
     ddq += [4.071213062569419, 4.071213062595041, -1.5475915098882602, -0.8017170940226042]
     start = Commanded(q, np.array(dq), np.array(ddq))
     assert Stopper(14).stop(start, make_bounds(model, SafetyParams(), start)) is None
@@ -148,7 +187,9 @@ def test_a_wall_holds_for_every_tool(robots, arm):
     edge = side * places[arm][1] + 0.05
     walled = SafetyFilter(model, SafetyParams(planes=(0.0, -2.0 * side, 0.0, -2.0 * edge)))
     rate = 0.03 * side
-    verdict = walled.filter(make_chunk(model.joint_names, steps(home, 7 * arm, rate), age=0), at_rest(home), START)
+    verdict = walled.filter(
+        make_chunk(model.joint_names, steps(home, 7 * arm, rate), age=0), at_rest(home), START
+    )
     assert verdict.decision == Decision.TRUNCATED
     assert verdict.reasons & Reason.WORKSPACE
     t = verdict.trajectory
@@ -196,7 +237,9 @@ def test_an_effort_between_samples_counts(tmp_path):
 
 
 def _between(q: np.ndarray) -> list[np.ndarray]:
-    t = SafeTrajectory(0, ("hinge",), np.array([0.0, 0.01]), q, 0 * q, 0 * q)
+    t = SafeTrajectory(
+        start_ns=0, joint_names=("hinge",), t=np.array([0.0, 0.01]), q=q, dq=0 * q, ddq=0 * q
+    )
     return list(fine(t)[:3])
 
 
@@ -216,7 +259,14 @@ def test_a_space_that_makes_no_sense_is_refused(bad, word):
 
 
 def test_a_tool_as_data_is_kept_apart_and_weighs(model, home):
-    stick = Load("panda_hand_tcp", 0.5, (0.0, 0.0, 0.1), "capsule", (0.01, 0.3), (0.0, 0.0, 0.16))
+    stick = Load(
+        frame="panda_hand_tcp",
+        mass=0.5,
+        centre=(0.0, 0.0, 0.1),
+        shape="capsule",
+        size=(0.01, 0.3),
+        position=(0.0, 0.0, 0.16),
+    )
     tooled = load_safety_model(dataclasses.replace(model.embodiment, loads={"stick": stick}))
     names = [n for n in tooled.pairs.names if "stick" in n]
     assert ("stick", "table") in names
@@ -248,14 +298,22 @@ def test_a_tool_that_makes_no_sense_is_refused(tmp_path, load, word):
     ("old", "new", "word"),
     [
         ('<parent link="base"/>', "", "joint 'hinge': its parent link 'None' does not exist"),
-        ('<child link="arm"/>', '<child link="leg"/>', "joint 'hinge': its child link 'leg' does not exist"),
+        (
+            '<child link="arm"/>',
+            '<child link="leg"/>',
+            "joint 'hinge': its child link 'leg' does not exist",
+        ),
         ('<axis xyz="0 1 0"/>', '<axis xyz="0 0 0"/>', "joint 'hinge': its axis is zero"),
         ('<axis xyz="0 1 0"/>', '<axis xyz="0 nan 0"/>', "joint 'hinge': xyz=.* 3 finite numbers"),
         ('<origin xyz="0.5 0 0"/>', '<origin xyz="0.5 0"/>', "link 'arm': xyz=.* 3 finite numbers"),
         ('radius="0.05"', 'radius="-0.05"', "link 'arm': radius=.* must be positive"),
         ('radius="0.05"', 'radius="inf"', "link 'arm': radius=.* 1 finite number$"),
         ('ixy="0"', 'ixy="1"', "link 'arm': its inertia is that of no body"),
-        ('<link name="base"/>', '<link name="base"/><link name="base"/>', "link 'base' has no name of its own"),
+        (
+            '<link name="base"/>',
+            '<link name="base"/><link name="base"/>',
+            "link 'base' has no name of its own",
+        ),
         ("<robot", "<machine", "expected a <robot>"),
     ],
 )
@@ -272,7 +330,9 @@ def test_a_damaged_description_says_where(tmp_path, old, new, word):
 
 @settings(max_examples=120, deadline=None)
 @given(seed=st.integers(0, 10**9))
-def test_whatever_is_missing_from_a_description_it_loads_or_is_refused_in_words(tmp_path_factory, seed):
+def test_whatever_is_missing_from_a_description_it_loads_or_is_refused_in_words(
+    tmp_path_factory, seed
+):
     rng = np.random.default_rng(seed)
     tree = ElementTree.parse(urdf_path("so101.urdf"))
     parents = [(p, c) for p in tree.getroot().iter() for c in p]

@@ -1,4 +1,6 @@
-"""The filter's engine and MuJoCo agree on every robot: distances of the links and efforts of a motion."""
+"""The filter's engine and MuJoCo agree on every robot: distances of the links and efforts of a
+motion.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ def test_no_body_moves_farther_than_the_reach_of_the_joints_says(both):
 
 
 def test_what_advancement_leaves_out_is_far_enough(both):
-    """The same words as from looking at every place, for motions that come too near and for those that do not."""
+    """The same words as from looking at every place, for motions that come too near and for those
+    that do not.
+    """
     model, engine = both
     params, rng, seen = SafetyParams(), np.random.default_rng(6), set()
     poses = model.random_q(24, seed=6)
@@ -80,9 +84,20 @@ def test_what_advancement_leaves_out_is_far_enough(both):
         b = a + (b - a) * rng.uniform(0.02, 1)
         share = np.linspace(0, 1, 12)[:, None]
         q = a + (b - a) * share**3 * (10 - 15 * share + 6 * share**2)
-        t = SafeTrajectory(0, model.joint_names, np.arange(12) * 0.1, q, np.gradient(q, 0.1, axis=0), 0 * q)
+        t = SafeTrajectory(
+            start_ns=0,
+            joint_names=model.joint_names,
+            t=np.arange(12) * 0.1,
+            q=q,
+            dq=np.gradient(q, 0.1, axis=0),
+            ddq=0 * q,
+        )
         places = [row for u in np.arange(10) / 10 for row in between(t, u)] + [q[-1]]
-        spare = [d - (w or params.self_clearance_m) for row in places for d, w, _ in engine.distances(row)]
+        spare = [
+            d - (w or params.self_clearance_m)
+            for row in places
+            for d, w, _ in engine.distances(row)
+        ]
         worst, found = min(spare, default=1.0), engine.too_near(t, params)
         seen.add(bool(found))
         assert bool(found) == (worst < -ACCURACY)
@@ -93,7 +108,9 @@ def test_what_advancement_leaves_out_is_far_enough(both):
 def test_a_place_between_samples_is_the_same_by_both_formulas():
     rng = np.random.default_rng(1)
     q, dq, ddq = rng.normal(size=(3, 5, 2))
-    t = SafeTrajectory(0, ("a", "b"), np.arange(5) * 0.01, q, dq, ddq)
+    t = SafeTrajectory(
+        start_ns=0, joint_names=("a", "b"), t=np.arange(5) * 0.01, q=q, dq=dq, ddq=ddq
+    )
     motion = Motion(0.01, q, dq, ddq)
     for k, u in ((0, 0.1), (2, 0.5), (3, 0.9)):
         assert np.allclose(between(t, u)[k], motion.at(k, u), atol=1e-12)

@@ -1,4 +1,6 @@
-"""The sentence of an answer names what decided it, and the bodies that are nearest to what is executed."""
+"""The sentence of an answer names what decided it, and the bodies that are nearest to what is
+executed.
+"""
 
 from __future__ import annotations
 
@@ -21,14 +23,21 @@ def test_a_chunk_that_was_slowed_and_then_cut_says_both_and_what_cut_it_first(pa
     assert verdict.scale > 1.0
     assert verdict.reasons & Reason.VELOCITY
     assert verdict.reasons & Reason.POSITION
-    assert (verdict.first.joint, verdict.first.step) == ("panda_finger_joint1", verdict.steps_accepted)
+    assert (verdict.first.joint, verdict.first.step) == (
+        "panda_finger_joint1",
+        verdict.steps_accepted,
+    )
     assert verdict.slowed.joint == "panda_joint1"
     slowed, _, cut = verdict.sentence.partition(": ")
     assert f"slowed {verdict.scale:.2f} times (panda_joint1 velocity" in slowed
     assert cut.startswith("panda_finger_joint1 position ")
     assert f"at step {verdict.steps_accepted}, allowed 0.04 m; then stops in " in cut
     report = verdict.report(START, 7, SafetyState.ARMED, 0.5)
-    assert (report.first_joint, report.first_step, report.unit) == ("panda_finger_joint1", verdict.first.step, "m")
+    assert (report.first_joint, report.first_step, report.unit) == (
+        "panda_finger_joint1",
+        verdict.first.step,
+        "m",
+    )
 
 
 def test_steps_that_were_dropped_do_not_say_why_the_others_are_slow(panda, home):
@@ -44,17 +53,23 @@ def test_steps_that_were_dropped_do_not_say_why_the_others_are_slow(panda, home)
 
 def test_an_answer_without_a_step_names_the_nearest_pair_of_its_stop(panda, home):
     q = home[None] + 0.01
-    verdict = panda.filter(make_chunk(panda.model.joint_names, q, age=99_000_000), at_rest(home), START)
+    verdict = panda.filter(
+        make_chunk(panda.model.joint_names, q, age=99_000_000), at_rest(home), START
+    )
     assert verdict.decision == Decision.BRAKE
     distances = panda.model.distances(home)
     assert verdict.nearest_pair == panda.model.pairs.names[int(distances.argmin())]
-    assert f"nearest {' to '.join(verdict.nearest_pair)} {distances.min():.3f} m" in verdict.sentence
+    assert (
+        f"nearest {' to '.join(verdict.nearest_pair)} {distances.min():.3f} m" in verdict.sentence
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_nearest_is_of_what_is_executed(panda, seed):
-    """It is no farther than at the start, and the named bodies come that near somewhere along the trajectory."""
+    """It is no farther than at the start, and the named bodies come that near somewhere along the
+    trajectory.
+    """
     rng = np.random.default_rng(seed)
     start = at_rest(random_pose(panda.model, rng))
     path = random_path(panda.model, rng, start.q, int(rng.choice([2, 8, 24])))

@@ -20,7 +20,9 @@ def test_an_obstacle_with_the_name_of_a_body_spares_no_pair_of_the_robot(panda, 
     body = next(b for _, b in np.array(model.pairs.keys)[~model.pairs.world])
     fixed, seen = dict(model.obstacles), []
     machine.brakes.stand(home)
-    monkeypatch.setattr(machine.brakes, "avoid", lambda now_ns, spared, began_s: seen.append(spared))
+    monkeypatch.setattr(
+        machine.brakes, "avoid", lambda now_ns, spared, began_s: seen.append(spared)
+    )
     try:
         ball = Obstacle("sphere", (0.05,), (2.0, 0.0, 0.0))
         machine.on_obstacles([Change(str(body), ball, "panda_link0")], START)
@@ -37,7 +39,10 @@ def test_no_stop_takes_longer_than_an_obstacle_is_given_for_it(model, home):
     jerk = np.minimum(
         bounds.jerk * SAMPLED, bounds.acceleration * params.stop_fraction / params.stop_jerk_s
     )  # what a stop is planned with
-    fastest = bounds.velocity - gaining.ddq**2 / (2 * jerk)  # it gains the rest while it stops gaining
+    # it gains the rest while it stops gaining
+    fastest = bounds.velocity - gaining.ddq**2 / (2 * jerk)
     rows = stopper.stop(Commanded(home, fastest, gaining.ddq), bounds)
     assert rows is not None
-    assert (rows.shape[1] - 1) * params.sample_s <= _longest_stop_s(model, params) - 0.1 + params.sample_s
+    assert (rows.shape[1] - 1) * params.sample_s <= _longest_stop_s(
+        model, params
+    ) - 0.1 + params.sample_s

@@ -1,4 +1,6 @@
-"""Obstacles that come, move, go or fall silent, and objects that are held: motion under way is kept clear of them."""
+"""Obstacles that come, move, go or fall silent, and objects that are held: motion under way is kept
+clear of them.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ from .tools import tool_pose
 S = SafetyState
 SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s
 
-QUAD = 0.3 * np.array([[0, 0, 0], [1, 0, 0.7], [0, 1, 0.2], [1, 1, 0.9]])  # a plate without thickness
+# a plate without thickness
+QUAD = 0.3 * np.array([[0, 0, 0], [1, 0, 0.7], [0, 1, 0.2], [1, 1, 0.9]])
 
 AHEAD = 0.55  # rad; the hand needs about half of it to stop, and is wide
 
@@ -91,7 +94,9 @@ def rig_steps(rig, seconds: float):
         yield
 
 
-def test_an_obstacle_too_near_to_stop_for_is_a_fault_that_says_so_and_the_stop_is_as_short_as_can_be(rig):
+def test_an_obstacle_too_near_to_stop_for_is_a_fault_and_the_stop_as_short_as_can_be(
+    rig,
+):
     swinging(rig)
     left = rig.machine.tick(rig.now).report.stop_time_s
     begin = rig.now + 10 * MS  # stop_lead_s
@@ -153,7 +158,10 @@ def test_one_that_was_to_be_told_again_and_was_not_stops_the_arm_and_is_not_forg
         ({"obstacle": box((0, 0, 0), edge=np.inf)}, "positive"),
         ({"obstacle": box((1, 0, 0), orientation=(0.0, 0.0, 0.0, np.nan))}, "quaternion"),
         ({"obstacle": Obstacle("sphere", (), (0.0, 0.0, 0.0))}, "1 positive sizes"),
-        ({"obstacle": Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=np.full((4, 3), np.nan))}, "finite points"),
+        (
+            {"obstacle": Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=np.full((4, 3), np.nan))},
+            "finite points",
+        ),
         ({"obstacle": hull(QUAD)}, "no volume"),
         ({"obstacle": hull(QUAD + 1e-10 * np.eye(4, 3))}, "no volume"),
         ({"obstacle": hull(QUAD[[0, 1, 0, 1, 0]])}, "no volume"),
@@ -165,7 +173,9 @@ def test_one_that_was_to_be_told_again_and_was_not_stops_the_arm_and_is_not_forg
         ({"name": "table"}, "world file"),
     ],
 )
-def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gone(rig, change, word):
+def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gone(
+    rig, change, word
+):
     swinging(rig)
     odd = dataclasses.replace(told(rig, box((-0.5, -0.5, 0.5))), **change)
     rig.keep(rig.machine.on_obstacles([odd], rig.now))
@@ -176,7 +186,9 @@ def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gon
     assert set(rig.machine.model.obstacles) == {"table"}
     rig.machine.on_obstacles([Change(odd.name, None)], rig.now)
     assert rig.chunk().report.decision == Decision.PASS
-    assert set(rig.machine.model.obstacles) == {"table"}, "the world file is not for others to change"
+    assert set(rig.machine.model.obstacles) == {"table"}, (
+        "the world file is not for others to change"
+    )
 
 
 @given(st.integers(0, 10**6), st.floats(-6, 0), st.floats(-3, 2))
@@ -194,7 +206,9 @@ def test_what_has_a_volume_however_thin_has_a_hull(seed, thin, size):
 
 def test_more_than_can_be_watched_are_refused(panda, home, rig):
     rig = Rig(panda, home, max_obstacles=3).armed()
-    rig.machine.on_obstacles([told(rig, box((-1, 0, k)), name=str(k)) for k in range(1, 6)], rig.now)
+    rig.machine.on_obstacles(
+        [told(rig, box((-1, 0, k)), name=str(k)) for k in range(1, 6)], rig.now
+    )
     assert len(rig.machine.model.obstacles) == 1 + 3
     assert "at most 3" in rig.chunk().report.sentence
     rig.machine.on_obstacles([Change(ALL, None)], rig.now)
@@ -202,9 +216,13 @@ def test_more_than_can_be_watched_are_refused(panda, home, rig):
     assert rig.chunk().report.decision == Decision.PASS
 
 
-def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_stands(panda, home, rig):
+def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_stands(
+    panda, home, rig
+):
     rig = Rig(panda, home, obstacle_speed=1.6).held()
-    slow, quick, still = (told(rig, box((-3, k, 0)), name=str(k), lifetime_s=t) for k, t in enumerate((0.5, 0.1, 0.0)))
+    slow, quick, still = (
+        told(rig, box((-3, k, 0)), name=str(k), lifetime_s=t) for k, t in enumerate((0.5, 0.1, 0.0))
+    )
     rig.machine.on_obstacles([slow, quick, still], rig.now)
     wide, narrow, least = (rig.machine.model.obstacles[str(k)].clearance for k in range(3))
     assert wide - narrow == pytest.approx(1.6 * 0.4)
@@ -213,7 +231,8 @@ def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_sta
     limits, share = rig.filter.model.limits, rig.filter.params.velocity_fraction
     full = Commanded(np.array(home), limits.velocity * share, np.zeros(8))
     rows = Stopper(8).stop(
-        full, make_bounds(rig.filter.model, rig.filter.params, Commanded(full.q, full.ddq, full.ddq))
+        full,
+        make_bounds(rig.filter.model, rig.filter.params, Commanded(full.q, full.ddq, full.ddq)),
     )
     assert rows.shape[1] * rig.filter.params.sample_s < stop_s, "no stop takes longer"
 
@@ -252,7 +271,9 @@ def test_what_was_refused_is_not_forgotten_however_much_is_refused(panda, home, 
     for k in range(6):
         assert "refused" in rig.machine.surroundings.live.doubt(rig.now)
         rig.machine.on_obstacles([Change(f"a/{k}", None)], rig.now)
-    assert "refused" in rig.machine.surroundings.live.doubt(rig.now), "three of them are known by number only"
+    assert "refused" in rig.machine.surroundings.live.doubt(rig.now), (
+        "three of them are known by number only"
+    )
     rig.machine.on_obstacles([Change(ALL, None)], rig.now)
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
 
@@ -266,14 +287,18 @@ def test_older_news_does_not_replace_newer(rig):
 
 def test_points_are_kept_clear_of_and_their_distance_is_that_of_the_nearest_voxel(rig):
     model = rig.filter.model
-    wall = on_the_way(swinging(rig), 1.1 * AHEAD) + np.random.default_rng(0).uniform(-0.03, 0.03, (500, 3))
+    wall = on_the_way(swinging(rig), 1.1 * AHEAD) + np.random.default_rng(0).uniform(
+        -0.03, 0.03, (500, 3)
+    )
     output = tell(rig, Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=wall), name="camera")
     assert output.trajectory is not None
     assert "camera" in output.report.sentence
     rig.run(0.5)
     assert rig.state == S.ARMED
     q = rig.machine.commanded(rig.now).q
-    ours = min(d for d, n in zip(model.distances(q), model.pairs.names, strict=True) if n[1] == "camera")
+    ours = min(
+        d for d, n in zip(model.distances(q), model.pairs.names, strict=True) if n[1] == "camera"
+    )
     model.set_obstacles({str(k): Obstacle("sphere", (1e-6,), tuple(p)) for k, p in enumerate(wall)})
     true = model.distances(q)[model.pairs.world].min()
     assert true - 0.02 * np.sqrt(3) <= ours <= true + 1e-6
@@ -288,7 +313,11 @@ def test_the_next_cloud_replaces_the_former_one(rig):
         rig.now += MS
         tell(rig, cloud, name="camera")
         least.append(
-            min(d for d, n in zip(model.distances(rig.home), model.pairs.names, strict=True) if n[1] == "camera")
+            min(
+                d
+                for d, n in zip(model.distances(rig.home), model.pairs.names, strict=True)
+                if n[1] == "camera"
+            )
         )
     assert least[1] > least[0] + 1.0
     assert least[2] == least[0]
@@ -296,22 +325,43 @@ def test_the_next_cloud_replaces_the_former_one(rig):
 
 def test_a_plane_is_solid_below(panda, home, rig):
     model = panda.model
-    tip = model.distances(home)[[n == ("panda_leftfinger", "table") for n in model.pairs.names]].min()
+    tip = model.distances(home)[
+        [n == ("panda_leftfinger", "table") for n in model.pairs.names]
+    ].min()
     floor = Obstacle("plane", (), (0.0, 0.0, -0.1), ignore=("panda_link1",))
     model.set_obstacles({"floor": floor})
-    found = model.distances(home)[[n == ("panda_leftfinger", "floor") for n in model.pairs.names]].min()
+    found = model.distances(home)[
+        [n == ("panda_leftfinger", "floor") for n in model.pairs.names]
+    ].min()
     assert found == pytest.approx(tip + 0.1, abs=1e-6)
     assert ("panda_link1", "floor") not in model.pairs.names
 
 
 def test_what_is_held_is_kept_clear_and_weighs(rig):
     model, q = rig.filter.model, np.array(rig.home)
-    can = Load("panda_hand", 1.0, (0.0, 0.0, 0.1), "cylinder", (0.03, 0.2), (0.0, 0.0, 0.15))
+    can = Load(
+        frame="panda_hand",
+        mass=1.0,
+        centre=(0.0, 0.0, 0.1),
+        shape="cylinder",
+        size=(0.03, 0.2),
+        position=(0.0, 0.0, 0.15),
+    )
     bare, zero = model.torque(q[None], q[None] * 0, q[None] * 0), q[None] * 0
     reach = model.distances(q)[model.pairs.world].min()
     assert rig.held().machine.hold("can", can, rig.now).ok
-    assert min(d for d, n in zip(model.distances(q), model.pairs.names, strict=True) if n == ("can", "table")) < 0.3
-    assert {n for n in model.pairs.names if "can" in n} >= {("can", "table"), ("panda_link0", "can")}
+    assert (
+        min(
+            d
+            for d, n in zip(model.distances(q), model.pairs.names, strict=True)
+            if n == ("can", "table")
+        )
+        < 0.3
+    )
+    assert {n for n in model.pairs.names if "can" in n} >= {
+        ("can", "table"),
+        ("panda_link0", "can"),
+    }
     pose = tool_pose(model, q)
     assert np.abs(model.torque(q[None], zero, zero) - bare).max() > 1.0
     assert rig.machine.hold("can", None, rig.now).ok
@@ -322,9 +372,21 @@ def test_what_is_held_is_kept_clear_and_weighs(rig):
 
 def test_what_cannot_be_held_changes_nothing(rig):
     names = rig.filter.model.pairs.names
-    sized = {"box": (1.0,), "mesh": (1.0, 1.0, 1.0), "plane": (), "hull": (), "points": (0.02,), "cup": ()}
+    sized = {
+        "box": (1.0,),
+        "mesh": (1.0, 1.0, 1.0),
+        "plane": (),
+        "hull": (),
+        "points": (0.02,),
+        "cup": (),
+    }
     odd = [Load("panda_hand", 1.0, shape=shape, size=size) for shape, size in sized.items()]
-    odd += [Load("nowhere", 1.0), Load("panda_hand", -1.0), Load("panda_hand", np.nan), Load("panda_hand", np.inf)]
+    odd += [
+        Load("nowhere", 1.0),
+        Load("panda_hand", -1.0),
+        Load("panda_hand", np.nan),
+        Load("panda_hand", np.inf),
+    ]
     odd += [Load("panda_hand", 1.0, (0.0, np.nan, 0.0))]
     for load in odd:
         answer = rig.machine.hold("can", load, rig.now)
@@ -355,9 +417,13 @@ def test_a_held_object_that_the_motion_would_drive_into_the_table_stops_it(rig):
     down = np.r_[0, 0.04, 0, 0, 0, 0, 0, 0]
     assert rig.armed().chunk(rate=down).report.decision in (Decision.PASS, Decision.SCALED)
     rig.run(0.2)
-    low = min(rig.filter.model.distances(q)[rig.filter.model.pairs.world].min() for q in rig.emitted[-1].q)
+    low = min(
+        rig.filter.model.distances(q)[rig.filter.model.pairs.world].min() for q in rig.emitted[-1].q
+    )
     assert low > 0.05
-    stick = Load("panda_hand", 0.1, shape="capsule", size=(0.01, 2 * low), position=(0.0, 0.0, 0.11 + low))
+    stick = Load(
+        "panda_hand", 0.1, shape="capsule", size=(0.01, 2 * low), position=(0.0, 0.0, 0.11 + low)
+    )
     answer = rig.machine.hold("stick", stick, rig.now)
     assert rig.state == S.BRAKING
     assert answer.trajectory is not None
@@ -392,15 +458,22 @@ def test_saying_the_same_again_after_removing_all_forgets_nothing(rig):
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6))
-def test_whatever_comes_goes_or_moves_the_arm_keeps_clear_or_says_that_it_could_not(panda, home, seed):
-    """Clear: as far as the clearance, or no nearer than when it appeared. Always at rest by the time that was told."""
+def test_whatever_comes_goes_or_moves_the_arm_keeps_clear_or_says_that_it_could_not(
+    panda, home, seed
+):
+    """Clear: as far as the clearance, or no nearer than when it appeared. Always at rest by the
+    time that was told.
+    """
     rng, table = np.random.default_rng(seed), dict(panda.model.obstacles)
     rig = Rig(panda, home).armed()
     try:
         allowed: dict[str, float] = {}
         for _ in range(60):
             if rng.uniform() < 0.3:
-                rig.chunk(rate=SIDEWAYS * rng.uniform(-1, 1) + rng.normal(size=8) * np.r_[np.full(7, 0.02), 0])
+                rig.chunk(
+                    rate=SIDEWAYS * rng.uniform(-1, 1)
+                    + rng.normal(size=8) * np.r_[np.full(7, 0.02), 0]
+                )
             if rng.uniform() < 0.15:
                 name = str(rng.integers(3))
                 gone = rng.uniform() < 0.2
@@ -408,7 +481,9 @@ def test_whatever_comes_goes_or_moves_the_arm_keeps_clear_or_says_that_it_could_
                 tell(rig, None if gone else box(place, rng.uniform(0.02, 0.1)), name=name)
                 allowed.pop(name, None)
                 if not gone:
-                    allowed[name] = min(rig.filter.params.obstacle_clearance_m, nearest(rig, name) - 2e-4)
+                    allowed[name] = min(
+                        rig.filter.params.obstacle_clearance_m, nearest(rig, name) - 2e-4
+                    )
             rig.run(0.02)
             if rig.state == S.FAULT or "too near" in rig.machine.tick(rig.now).report.sentence:
                 break

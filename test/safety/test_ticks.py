@@ -1,4 +1,6 @@
-"""The measure of smoothness sees a jump of any order, and none where trajectories of the filter follow each other."""
+"""The measure of smoothness sees a jump of any order, and none where trajectories of the filter
+follow each other.
+"""
 
 import dataclasses
 
@@ -32,7 +34,8 @@ def test_a_calm_motion_stays_below_its_limits():
 def test_a_jump_of_any_order_shows_as_what_its_limit_does_not_explain(order):
     allowed = LIMITS[order, 0] * TICK_S
     found = shares(kinked(order, 10 * allowed), LIMITS, TICK_S)
-    assert found[order] == pytest.approx((10, 10, 5)[order], rel=0.1)  # seen half in one tick, half in the next
+    # seen half in one tick, half in the next
+    assert found[order] == pytest.approx((10, 10, 5)[order], rel=0.1)
     assert (found[:order] < 1).all() and (found[order + 1 :] > 1).all()
 
 
@@ -48,12 +51,16 @@ def chunk(seq, anchor_ns, start, slope):
 
 
 def follow(panda, plans):
-    """Send (when, start, slope) of plans through filter, gate and controllers; what the newest one showed."""
+    """Send (when, start, slope) of plans through filter, gate and controllers; what the newest one
+    showed.
+    """
     playback, controllers = Playback(), Controllers(panda.model, np.array(PANDA.home))
     playback.hold(np.array(PANDA.home))
     for seq, (now, start, slope) in enumerate(plans):
         follows = now + LEAD_NS
-        verdict = panda.filter(chunk(seq, now, start, slope), playback.at(follows), follows, now_ns=now)
+        verdict = panda.filter(
+            chunk(seq, now, start, slope), playback.at(follows), follows, now_ns=now
+        )
         playback.play(verdict.trajectory)
         refusal, ticks = controllers.take(verdict.trajectory, now, ~panda.model.gripper)
         assert refusal == ""
@@ -63,7 +70,8 @@ def follow(panda, plans):
 def test_a_plan_that_turns_back_is_joined_without_a_jump_where_points_carry_velocities(panda):
     ticks, _, _ = follow(panda, [(T0, 0.0, 0.05), (T0 + 405 * NS // 1000, 0.1, -0.05)])
     assert (ticks["quintic"] <= 1).all() and (ticks["cubic"] <= 1).all()
-    assert ticks["linear"][1] > 3 * ticks["quintic"][1]  # without velocities speed steps at every point
+    # without velocities speed steps at every point
+    assert ticks["linear"][1] > 3 * ticks["quintic"][1]
 
 
 def test_what_begins_elsewhere_is_refused_in_words(panda):

@@ -44,7 +44,9 @@ def test_efforts_keep_their_share_between_samples_where_nothing_else_binds():
     q0, emitted = np.array(panda.home) - 0.02 * np.eye(8)[7], 0
     for _ in range(25):
         q = q0 + np.cumsum(rng.normal(0, 0.01, (24, 8)) * arm, axis=0)
-        t = safety.filter(make_chunk(model.joint_names, q, period=0.02, age=0), at_rest(q0), START).trajectory
+        t = safety.filter(
+            make_chunk(model.joint_names, q, period=0.02, age=0), at_rest(q0), START
+        ).trajectory
         if t is None:
             continue
         emitted += 1

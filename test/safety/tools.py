@@ -19,8 +19,12 @@ def at_rest(q: np.ndarray) -> Commanded:
     return Commanded(np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
 
 
-def make_chunk(names, q, period: float = 0.1, age: int = AGE, now: int = START, **more) -> ActionChunk:
-    return ActionChunk(now - age, round(period * 1e9), tuple(names), np.asarray(q, dtype=float), **more)
+def make_chunk(
+    names, q, period: float = 0.1, age: int = AGE, now: int = START, **more
+) -> ActionChunk:
+    return ActionChunk(
+        now - age, round(period * 1e9), tuple(names), np.asarray(q, dtype=float), **more
+    )
 
 
 def tool_pose(model: SafetyModel, q: np.ndarray) -> pin.SE3:
@@ -28,7 +32,9 @@ def tool_pose(model: SafetyModel, q: np.ndarray) -> pin.SE3:
     return model.data.oMf[model.tools[0]].copy()
 
 
-def inverse_kinematics(model: SafetyModel, q: np.ndarray, position: np.ndarray, rotation: np.ndarray) -> np.ndarray:
+def inverse_kinematics(
+    model: SafetyModel, q: np.ndarray, position: np.ndarray, rotation: np.ndarray
+) -> np.ndarray:
     """Pose near q whose tool is at `position` (3,) m with `rotation` (3, 3)."""
     q, arm = q.copy(), ~model.gripper
     for _ in range(50):
@@ -41,12 +47,16 @@ def inverse_kinematics(model: SafetyModel, q: np.ndarray, position: np.ndarray, 
     return q
 
 
-JOINT = '<joint name="{name}" type="{kind}"><parent link="{parent}"/><child link="{child}"/>{more}</joint>'
+JOINT = (
+    '<joint name="{name}" type="{kind}"><parent link="{parent}"/><child '
+    'link="{child}"/>{more}</joint>'
+)
 LIMIT = '<limit lower="-2" upper="2" effort="50" velocity="2"/>'
 BODY = (
     '<link name="{name}"><inertial><origin xyz="{x} 0 0"/><mass value="2"/>'
     '<inertia ixx="0.01" iyy="0.01" izz="0.01" ixy="0" ixz="0" iyz="0"/></inertial>'
-    '<collision><origin xyz="{x} 0 0"/><geometry><sphere radius="0.05"/></geometry></collision></link>'
+    '<collision><origin xyz="{x} 0 0"/><geometry><sphere '
+    'radius="0.05"/></geometry></collision></link>'
 )
 
 
@@ -56,13 +66,17 @@ def pendulum(folder: Path, joint: str = "", body: str = "", kind: str = "revolut
     text = (
         '<robot name="pendulum"><link name="base"/>'
         + (body or BODY.format(name="arm", x=0.5))
-        + JOINT.format(name="hinge", kind=kind, parent="base", child="arm", more=axis + (joint or LIMIT))
+        + JOINT.format(
+            name="hinge", kind=kind, parent="base", child="arm", more=axis + (joint or LIMIT)
+        )
         + "</robot>"
     )
     return one_robot(folder, text, ("hinge",), "base", "arm")
 
 
-def one_robot(folder: Path, urdf: str, joints: tuple[str, ...], base: str, tool: str, **more) -> Embodiment:
+def one_robot(
+    folder: Path, urdf: str, joints: tuple[str, ...], base: str, tool: str, **more
+) -> Embodiment:
     path = folder / "robot.urdf"
     path.write_text(urdf, encoding="utf-8")
     n = len(joints)

@@ -65,7 +65,15 @@ def test_a_trajectory_is_followed_and_ends_at_rest(stepper):
     q0 = stepper.world.q
     q1 = q0 + np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
     zeros = np.zeros((2, 8))
-    error = stepper.controller.set_trajectory(0, PANDA.joint_names, [0, 1.0], [q0, q1], zeros, zeros, stepper.now_ns)
+    error = stepper.controller.set_trajectory(
+        start_ns=0,
+        joint_names=PANDA.joint_names,
+        t=[0, 1.0],
+        q=[q0, q1],
+        dq=zeros,
+        ddq=zeros,
+        now_ns=stepper.now_ns,
+    )
     assert error is None
     run(stepper, 0.5)
     np.testing.assert_allclose(stepper.world.q, (q0 + q1) / 2, atol=0.02)
@@ -78,7 +86,15 @@ def test_a_trajectory_is_followed_and_ends_at_rest(stepper):
 def test_after_a_gap_in_time_the_arm_goes_on_where_it_was_without_leaping_or_stopping_dead(stepper):
     q0, zeros = stepper.world.q, np.zeros((2, 8))
     q1 = q0 + np.array([0.5, 0, 0, 0, 0, 0, 0, 0])
-    stepper.controller.set_trajectory(0, PANDA.joint_names, [0, 1.0], [q0, q1], zeros, zeros, stepper.now_ns)
+    stepper.controller.set_trajectory(
+        start_ns=0,
+        joint_names=PANDA.joint_names,
+        t=[0, 1.0],
+        q=[q0, q1],
+        dq=zeros,
+        ddq=zeros,
+        now_ns=stepper.now_ns,
+    )
     run(stepper, 0.5)
     speed = stepper.world.joint_state().velocities[0]
     assert speed > 0.5
@@ -120,10 +136,13 @@ def test_what_waits_is_forgotten_when_the_world_is_reset(stepper):
 
 
 def test_a_plan_that_reaches_a_late_physics_is_followed_as_if_it_were_on_time(stepper):
-    """The running plan goes on until the next one begins, although that one is known much earlier."""
+    """The running plan goes on until the next one begins, although that one is known much
+    earlier.
+    """
     q0, zeros = stepper.world.q, np.zeros((3, 8))
     q1 = q0 + np.array([0.3, 0, 0, 0, 0, 0, 0, 0])
-    plan = ([0, 0.3, 1.0], [q0, q0 - (q1 - q0) / 4, q1], zeros, zeros)  # there and back: no straight way to its middle
+    # there and back: no straight way to its middle
+    plan = ([0, 0.3, 1.0], [q0, q0 - (q1 - q0) / 4, q1], zeros, zeros)
     stepper.controller.set_trajectory(START, PANDA.joint_names, *plan, START)
     now_ns = START + 400_000_000  # the physics is 0.4 s behind
     q, dq, ddq = _state_of(plan, 0.4)

@@ -36,7 +36,10 @@ def test_holds_where_it_was_made_until_something_arrives():
 def test_stamp_zero_starts_now():
     c = make()
     t, q, dq, ddq = ramp()
-    assert c.set_trajectory(0, NAMES, t, q, dq, ddq, NOW) is None
+    assert (
+        c.set_trajectory(start_ns=0, joint_names=NAMES, t=t, q=q, dq=dq, ddq=ddq, now_ns=NOW)
+        is None
+    )
     assert c.end_ns() == NOW + NS
     np.testing.assert_allclose(c.sample(NOW + NS)[0], q[-1])
 
@@ -52,7 +55,15 @@ def test_quintic_reproduces_a_quintic_between_its_knots():
 
 def test_positions_only_is_linear_with_the_slope_as_velocity():
     c = make()
-    c.set_trajectory(NOW, NAMES, [0.0, 1.0], [Q0, Q0 + 1.0], None, None, NOW)
+    c.set_trajectory(
+        start_ns=NOW,
+        joint_names=NAMES,
+        t=[0.0, 1.0],
+        q=[Q0, Q0 + 1.0],
+        dq=None,
+        ddq=None,
+        now_ns=NOW,
+    )
     q, dq, ddq = c.sample(NOW + NS // 4)
     np.testing.assert_allclose(q, Q0 + 0.25)
     np.testing.assert_allclose(dq, 1.0)
@@ -61,7 +72,15 @@ def test_positions_only_is_linear_with_the_slope_as_velocity():
 
 def test_velocities_make_it_cubic():
     c = make()
-    c.set_trajectory(NOW, NAMES, [0.0, 2.0], [Q0, Q0 + 1.0], np.zeros((2, 3)), None, NOW)
+    c.set_trajectory(
+        start_ns=NOW,
+        joint_names=NAMES,
+        t=[0.0, 2.0],
+        q=[Q0, Q0 + 1.0],
+        dq=np.zeros((2, 3)),
+        ddq=None,
+        now_ns=NOW,
+    )
     q, dq, _ = c.sample(NOW + NS // 2)
     np.testing.assert_allclose(q, Q0 + 3 / 16 - 2 / 64)  # 3 s^2 - 2 s^3 at s = 1/4
     np.testing.assert_allclose(dq, (6 / 4 - 6 / 16) / 2)
@@ -71,10 +90,21 @@ def test_velocities_make_it_cubic():
 def test_joints_are_found_by_name_in_any_order(order):
     straight, shuffled = make(), make()
     t, q, dq, ddq = ramp()
-    straight.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    straight.set_trajectory(start_ns=NOW, joint_names=NAMES, t=t, q=q, dq=dq, ddq=ddq, now_ns=NOW)
     names = [NAMES[i] for i in order]
     pick = list(order)
-    assert shuffled.set_trajectory(NOW, names, t, q[:, pick], dq[:, pick], ddq[:, pick], NOW) is None
+    assert (
+        shuffled.set_trajectory(
+            start_ns=NOW,
+            joint_names=names,
+            t=t,
+            q=q[:, pick],
+            dq=dq[:, pick],
+            ddq=ddq[:, pick],
+            now_ns=NOW,
+        )
+        is None
+    )
     np.testing.assert_array_equal(straight.sample(NOW + NS // 3), shuffled.sample(NOW + NS // 3))
 
 
@@ -110,7 +140,7 @@ def test_a_bad_trajectory_is_refused_whole_and_the_old_one_goes_on(case):
     c, untouched = make(), make()
     t, q, dq, ddq = ramp()
     for each in (c, untouched):
-        each.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+        each.set_trajectory(start_ns=NOW, joint_names=NAMES, t=t, q=q, dq=dq, ddq=ddq, now_ns=NOW)
     args = {"start": NOW, "names": NAMES, "t": t, "q": q, "dq": dq, "ddq": ddq} | change
     error = c.set_trajectory(*args.values(), NOW)
     assert error
@@ -122,9 +152,12 @@ def test_points_already_past_are_skipped_without_starting_over():
     c = make()
     t, q, dq, ddq = ramp()
     now = NOW + 6 * NS // 10
-    assert c.set_trajectory(NOW, NAMES, t, q, dq, ddq, now) is None
+    assert (
+        c.set_trajectory(start_ns=NOW, joint_names=NAMES, t=t, q=q, dq=dq, ddq=ddq, now_ns=now)
+        is None
+    )
     whole = make()
-    whole.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    whole.set_trajectory(start_ns=NOW, joint_names=NAMES, t=t, q=q, dq=dq, ddq=ddq, now_ns=NOW)
     np.testing.assert_array_equal(c.sample(now), whole.sample(now))
 
 
@@ -135,7 +168,15 @@ def test_a_start_in_the_future_is_reached_from_the_desired_state_without_a_jump(
     unbroken.set_trajectory(NOW, NAMES, *ramp(), NOW)
     before = unbroken.sample(NOW + 3 * NS // 10)
     t, q, dq, ddq = ramp()
-    c.set_trajectory(NOW + NS // 2, NAMES, t, q + 0.05, dq, ddq, NOW + 3 * NS // 10)
+    c.set_trajectory(
+        start_ns=NOW + NS // 2,
+        joint_names=NAMES,
+        t=t,
+        q=q + 0.05,
+        dq=dq,
+        ddq=ddq,
+        now_ns=NOW + 3 * NS // 10,
+    )
     np.testing.assert_allclose(c.sample(NOW + 3 * NS // 10 + 1), before, atol=1e-5)
     np.testing.assert_allclose(c.sample(NOW + NS // 2)[0], q[0] + 0.05, atol=1e-9)
 
@@ -143,7 +184,7 @@ def test_a_start_in_the_future_is_reached_from_the_desired_state_without_a_jump(
 def test_the_last_point_is_held_at_rest():
     c = make()
     t, q, dq, ddq = ramp()
-    c.set_trajectory(NOW, NAMES, t, q, dq, ddq, NOW)
+    c.set_trajectory(start_ns=NOW, joint_names=NAMES, t=t, q=q, dq=dq, ddq=ddq, now_ns=NOW)
     held = c.sample(NOW + 2 * NS)
     np.testing.assert_allclose(held[0], q[-1])
     np.testing.assert_allclose(held[1], 0, atol=1e-12)
@@ -169,5 +210,13 @@ def test_a_state_sampled_ahead_is_where_the_next_motion_starts():
     c.set_trajectory(NOW, NAMES, *ramp(), NOW)
     ahead = c.sample(NOW + 304_000_000)
     t, q, dq, ddq = ramp()
-    c.set_trajectory(NOW + NS // 2, NAMES, t, q, dq, ddq, NOW + 300_000_000)
+    c.set_trajectory(
+        start_ns=NOW + NS // 2,
+        joint_names=NAMES,
+        t=t,
+        q=q,
+        dq=dq,
+        ddq=ddq,
+        now_ns=NOW + 300_000_000,
+    )
     np.testing.assert_array_equal(c.sample(NOW + 304_000_000), ahead)

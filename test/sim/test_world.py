@@ -103,12 +103,15 @@ def test_a_nudge_moves_the_named_block_once(world):
 
 
 def test_a_nudged_block_is_never_put_into_the_hand(world):
-    """A block between or inside the fingers shoots off and takes them along, which no arm could help."""
+    """A block between or inside the fingers shoots off and takes them along, which no arm could
+    help.
+    """
     nudged = 0
     for seed in range(60):
         world.reset(seed, nudge=True)
         block = world.task.block_position(world, world.task.colour)
-        beside = block + np.array([0.07 if block[0] < 0.5 else -0.07, 0.0, 0.01])  # lowered next to it, fingers open
+        # lowered next to it, fingers open
+        beside = block + np.array([0.07 if block[0] < 0.5 else -0.07, 0.0, 0.01])
         q = solve_ik(world.model, EMBODIMENT, world.q, beside, iterations=100)
         q[-1] = 0.04
         world.data.qpos[world._driven_qadr] = [*q, 0.04]
@@ -151,7 +154,9 @@ def test_a_finger_that_is_let_go_closes_no_faster_than_its_limit(world, held):
     assert "velocity" not in world.episode().violations
 
 
-def test_a_finger_told_to_move_faster_than_its_limit_is_counted_though_its_drive_does_not_obey(world):
+def test_a_finger_told_to_move_faster_than_its_limit_is_counted_though_its_drive_does_not_obey(
+    world,
+):
     world.reset(0)
     rate = np.zeros(8)
     rate[7] = -0.21
@@ -185,16 +190,23 @@ def test_cameras_see_the_blocks_in_their_colours():
     assert image.shape == (128, 128, 3)
     for channel in range(3):
         others = [c for c in range(3) if c != channel]
-        coloured = (image[..., channel] > 90) & (image[..., others].max(-1) < 0.55 * image[..., channel])
+        coloured = (image[..., channel] > 90) & (
+            image[..., others].max(-1) < 0.55 * image[..., channel]
+        )
         assert 20 < coloured.sum() < 600
     world.close()
 
 
 def test_an_unknown_back_end_is_refused_with_the_choices():
     env = {**os.environ, "MUJOCO_GL": "egll"}
-    ran = subprocess.run([sys.executable, "-c", "import wam_ros.sim"], env=env, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", "import wam_ros.sim"], env=env, capture_output=True, text=True
+    )
     assert ran.returncode != 0
-    assert "unknown MUJOCO_GL 'egll'. Did you mean 'egl'? Choices: egl, glfw, glx, osmesa" in ran.stderr
+    assert (
+        "unknown MUJOCO_GL 'egll'. Did you mean 'egl'? Choices: egl, glfw, glx, osmesa"
+        in ran.stderr
+    )
 
 
 def test_without_a_working_gl_the_error_names_the_packages(monkeypatch):
@@ -213,5 +225,7 @@ def test_the_boxes_to_draw_are_the_blocks_where_they_lie(world):
     boxes = {o.name: o for o in world.objects()}
     assert set(boxes) == {f"{c}_block" for c in COLOURS}
     for colour in COLOURS:
-        np.testing.assert_allclose(boxes[f"{colour}_block"].position, world.task.block_position(world, colour))
+        np.testing.assert_allclose(
+            boxes[f"{colour}_block"].position, world.task.block_position(world, colour)
+        )
         np.testing.assert_allclose(boxes[f"{colour}_block"].size, 0.04)

@@ -1,4 +1,6 @@
-"""The loop in simulated time: late answers, and what becomes of a delay that no chunk can bridge."""
+"""The loop in simulated time: late answers, and what becomes of a delay that no chunk can
+bridge.
+"""
 
 import numpy as np
 import pytest
@@ -33,10 +35,17 @@ class Wave:
         if not request.predict:
             return None
         q = np.tile(observation.joints.positions, (PANDA.action_horizon, 1))
-        q[:, 0] += (0.01 if len(self.requests) % 2 else 0.03) * np.arange(1, PANDA.action_horizon + 1)
+        q[:, 0] += (0.01 if len(self.requests) % 2 else 0.03) * np.arange(
+            1, PANDA.action_horizon + 1
+        )
         offset = round(1e9 * PANDA.action_horizon * PANDA.step_period_s)
         return PolicyOutput(
-            q, observation.frames[None], (offset,), Conditioning.REAL, 1, guided=request.plan is not None
+            q,
+            observation.frames[None],
+            (offset,),
+            Conditioning.REAL,
+            1,
+            guided=request.plan is not None,
         )
 
 
@@ -84,9 +93,11 @@ def test_a_delay_that_no_chunk_bridges_is_said_and_ends_in_execute_stop_think(wo
     assert str(loop.session.timing).startswith(f"mode=SYNC d={delay} > H-s")
     assert {c.chunking_mode for c in chunks[1:]} == {ChunkingMode.SYNCHRONOUS}
     stopped = np.abs(dq[:, 0]) < 1e-6
-    assert stopped.mean() > 0.3 and (~stopped).any()  # it stands while it thinks, and moves in between
+    # it stands while it thinks, and moves in between
+    assert stopped.mean() > 0.3 and (~stopped).any()
     period = 0.01
-    assert np.abs(np.diff(q[:, 0])).max() < 1.5 * np.abs(dq[:, 0]).max() * period + 1e-9  # no jump anywhere
+    # no jump anywhere
+    assert np.abs(np.diff(q[:, 0])).max() < 1.5 * np.abs(dq[:, 0]).max() * period + 1e-9
     assert np.abs(np.diff(dq[:, 0])).max() < 0.1
 
 

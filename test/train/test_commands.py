@@ -32,7 +32,10 @@ def refused(capsys):
         (["record-sim", "--out", "/proc/x", "--workers", "0"], "--workers must be at least 1"),
         (["record-sim", "--out", "/proc/x", "--burst", "nan"], "--burst must be between 0 and 1"),
         (["train", "--data", "/nowhere", "--out", "/proc/x"], "no demonstrations in '/nowhere'"),
-        (["train", "--data", "/nowhere", "--out", "/proc/x", "--batch", "0"], "--batch must be at least 1"),
+        (
+            ["train", "--data", "/nowhere", "--out", "/proc/x", "--batch", "0"],
+            "--batch must be at least 1",
+        ),
         (["eval", "--json", "/proc/x.json"], "--json /proc/x.json cannot be written"),
         (["eval", "--episodes", "-1"], "--episodes must be at least 0"),
         (["eval", "--chunking", "gided"], "Did you mean 'guided'?"),
@@ -55,10 +58,14 @@ def test_what_cannot_work_is_one_line_and_code_2(words, said, refused):
 def test_a_truncated_checkpoint_is_named(bytes_kept, refused, tmp_path):
     path = tmp_path / "cut.safetensors"
     path.write_bytes((share_dir() / "weights" / "tiny.safetensors").read_bytes()[:bytes_kept])
-    assert "cut.safetensors' is not a whole safetensors file" in refused("eval", "--checkpoint", path)
+    assert "cut.safetensors' is not a whole safetensors file" in refused(
+        "eval", "--checkpoint", path
+    )
 
 
 def test_a_foreign_checkpoint_is_named(refused, tmp_path):
     path = tmp_path / "foreign.safetensors"
     save_file({"weight": np.zeros(3, np.float32)}, path)
-    assert "foreign.safetensors' was not written by wam_ros" in refused("eval", "--checkpoint", path)
+    assert "foreign.safetensors' was not written by wam_ros" in refused(
+        "eval", "--checkpoint", path
+    )

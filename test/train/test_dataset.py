@@ -39,7 +39,9 @@ def demonstrations(episodes):
     torch.set_num_threads(1)
     tokenizer = FrameTokenizer(CONFIG.tokenizer)
     relative = np.array([1.0] * 7 + [0.0])
-    normaliser = Normaliser.fit(episodes.states, episodes.actions, relative, CONFIG.chunk.action_horizon)
+    normaliser = Normaliser.fit(
+        episodes.states, episodes.actions, relative, CONFIG.chunk.action_horizon
+    )
     model = WorldActionModel(CONFIG)
     latents = encode_all(tokenizer, canvases(episodes))
     return Demonstrations(episodes, latents, CONFIG, normaliser, model.text_encoder), model
@@ -127,7 +129,11 @@ def test_model_learns_every_loss_and_the_mean_follows(demonstrations):
     for name in ("video", "action", "goal"):
         first, last = (np.mean([h[name] for h in part]) for part in (history[:4], history[-4:]))
         assert last < 0.9 * first, name
-    untouched = [n for n, p in trainer.half.named_parameters() if p.grad is None or not p.grad.any()]
+    untouched = [
+        n for n, p in trainer.half.named_parameters() if p.grad is None or not p.grad.any()
+    ]
     assert untouched == []
     mean = trainer.averaged()
-    assert any(not torch.equal(a, b) for a, b in zip(mean.parameters(), model.parameters(), strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(mean.parameters(), model.parameters(), strict=True)
+    )

@@ -8,12 +8,14 @@ from wam_ros.view.kinematics import LinkPath
 PANDA = load_embodiment("panda")
 CRANE = """<robot name="crane">
   <link name="base"/><link name="arm"/><link name="hook"/><link name="tip"/>
-  <joint name="turn" type="revolute"><parent link="base"/><child link="arm"/><origin xyz="0 0 1"/><axis xyz="0 0 1"/>
+  <joint name="turn" type="revolute"><parent link="base"/><child link="arm"/>
+    <origin xyz="0 0 1"/><axis xyz="0 0 1"/>
   </joint>
   <joint name="slide" type="prismatic"><parent link="arm"/><child link="hook"/>
     <origin xyz="2 0 0" rpy="1.5707963 0 1.5707963"/>
     <axis xyz="1 0 0"/></joint>
-  <joint name="fixed" type="fixed"><parent link="hook"/><child link="tip"/><origin xyz="0.5 0 0"/></joint>
+  <joint name="fixed" type="fixed"><parent link="hook"/><child link="tip"/>
+    <origin xyz="0.5 0 0"/></joint>
 </robot>"""
 
 

@@ -25,7 +25,9 @@ FRAMES = np.zeros((2, 8, 8, 3), np.uint8)
 
 
 def status(t_s, chunks, session=bytes(16)):
-    return WamStatus(round(t_s * NS), session, "tiny", "grab the blue block", ChunkingMode.REPLACE, chunks=chunks)
+    return WamStatus(
+        round(t_s * NS), session, "tiny", "grab the blue block", ChunkingMode.REPLACE, chunks=chunks
+    )
 
 
 def test_the_rate_is_the_chunks_between_two_statuses_of_one_session():
@@ -38,7 +40,8 @@ def test_the_rate_is_the_chunks_between_two_statuses_of_one_session():
     assert model.chunk_rate_hz == 0.0
     model.on_status(status(2.5, 2, session=bytes([1] * 16)))
     assert model.chunk_rate_hz == 0.0
-    model.on_status(status(2.5, 9, session=bytes([1] * 16)))  # the same instant twice divides by nothing
+    # the same instant twice divides by nothing
+    model.on_status(status(2.5, 9, session=bytes([1] * 16)))
     assert model.chunk_rate_hz == 0.0
 
 
@@ -47,7 +50,14 @@ def test_the_board_has_a_column_per_imagined_instant():
     assert model.board(32) is None
     model.observation = Observation(0, VIEWS, FRAMES, (0, 0), JOINTS)
     alone = model.board(32)
-    model.imagined = ImaginedFuture(1, VIEWS, np.stack([FRAMES] * 2), (NS, 2 * NS), ("j",), np.zeros((8, 1)))
+    model.imagined = ImaginedFuture(
+        chunk_seq=1,
+        view_names=VIEWS,
+        frames=np.stack([FRAMES] * 2),
+        instants_ns=(NS, 2 * NS),
+        joint_names=("j",),
+        joint_path=np.zeros((8, 1)),
+    )
     assert model.board(32).shape[1] == alone.shape[1] + 2 * 38
 
 
@@ -67,7 +77,16 @@ def test_a_dry_run_shows_where_the_chunk_would_go_by_joint_name():
 
 def test_imagined_frames_whose_instants_are_over_are_not_shown_any_more():
     grey = np.full((2, 8, 8, 3), 77, np.uint8)
-    model = ViewModel(imagined=ImaginedFuture(1, VIEWS, grey[None], (NS,), ("j",), np.zeros((8, 1))))
+    model = ViewModel(
+        imagined=ImaginedFuture(
+            chunk_seq=1,
+            view_names=VIEWS,
+            frames=grey[None],
+            instants_ns=(NS,),
+            joint_names=("j",),
+            joint_path=np.zeros((8, 1)),
+        )
+    )
     for stamp_ns, shown in ((NS, True), (NS + 1, False)):
         model.observation = Observation(stamp_ns, VIEWS, FRAMES, (0, 0), JOINTS)
         assert (model.board(32) == 77).all(axis=2).any() == shown
@@ -76,10 +95,18 @@ def test_imagined_frames_whose_instants_are_over_are_not_shown_any_more():
 def test_how_far_ahead_is_told_by_the_frames_own_chunk(monkeypatch):
     labels = []
     monkeypatch.setattr(
-        "wam_ros.view.model.compose_board", lambda columns, *_: labels.append([c.label for c in columns])
+        "wam_ros.view.model.compose_board",
+        lambda columns, *_: labels.append([c.label for c in columns]),
     )
     model = ViewModel(Observation(0, VIEWS, FRAMES, (0, 0), JOINTS))
-    model.imagined = ImaginedFuture(1, VIEWS, FRAMES[None], (NS,), ("j",), np.zeros((8, 1)))
+    model.imagined = ImaginedFuture(
+        chunk_seq=1,
+        view_names=VIEWS,
+        frames=FRAMES[None],
+        instants_ns=(NS,),
+        joint_names=("j",),
+        joint_path=np.zeros((8, 1)),
+    )
     chunk = ActionChunk(NS * 6 // 10, NS // 10, ("j",), np.zeros((8, 1)), seq=2)
     model.on_chunk(chunk)
     model.board(32)

@@ -12,13 +12,17 @@ def frames(*values):
 @pytest.mark.parametrize("title", ["", "a title"])
 @pytest.mark.parametrize("columns", [1, 2])
 def test_boards_have_even_sides(tile, title, columns):
-    board = compose_board([Column("a", frames(1, 2))] * columns, ("front", "wrist"), tile, title, "foot")
+    board = compose_board(
+        [Column("a", frames(1, 2))] * columns, ("front", "wrist"), tile, title, "foot"
+    )
     assert board.dtype == np.uint8
     assert (board.shape[0] % 2, board.shape[1] % 2, board.shape[2]) == (0, 0, 3)
 
 
 def test_tiles_lie_where_column_and_view_say():
-    board = compose_board([Column("a", frames(10, 60)), Column("b", frames(110, 160))], ("front", "wrist"), 64)
+    board = compose_board(
+        [Column("a", frames(10, 60)), Column("b", frames(110, 160))], ("front", "wrist"), 64
+    )
     found = [[board[22 + v * 70 + 40, 6 + c * 70 + 60, 0] for c in range(2)] for v in range(2)]
     assert found == [[10, 110], [60, 160]]
 

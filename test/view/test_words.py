@@ -26,27 +26,39 @@ def test_every_state_has_its_own_meaning(state):
 
 
 def test_the_sentence_of_the_report_is_passed_on():
-    report = SafetyReport(0, 0, SafetyState.FAULT, Decision.REJECT, sentence="joint_states are 0.4 s old")
+    report = SafetyReport(
+        0, 0, SafetyState.FAULT, Decision.REJECT, sentence="joint_states are 0.4 s old"
+    )
     assert describe_safety(report).endswith("joint_states are 0.4 s old")
 
 
 def test_what_is_said_of_the_state_itself_is_not_said_twice():
-    report = SafetyReport(0, 0, SafetyState.ARMED, Decision.UNKNOWN, sentence="armed, 0.52 s of plan left")
+    report = SafetyReport(
+        0, 0, SafetyState.ARMED, Decision.UNKNOWN, sentence="armed, 0.52 s of plan left"
+    )
     assert describe_safety(report) == "armed, 0.52 s of plan left"
 
 
 def test_decisions_say_what_and_why():
     cut = SafetyReport(
-        0, 1, SafetyState.ARMED, Decision.TRUNCATED, Reason.ENV_COLLISION, steps_accepted=3, steps_total=8
+        0,
+        1,
+        SafetyState.ARMED,
+        Decision.TRUNCATED,
+        Reason.ENV_COLLISION,
+        steps_accepted=3,
+        steps_total=8,
     )
     assert describe_decision(cut) == "truncated, 3 of 8 steps (env collision)"
-    assert describe_decision(SafetyReport(0, 1, SafetyState.ARMED, Decision.SCALED, scale=1.25)) == (
-        "scaled, 1.25 times slower"
-    )
+    assert describe_decision(
+        SafetyReport(0, 1, SafetyState.ARMED, Decision.SCALED, scale=1.25)
+    ) == ("scaled, 1.25 times slower")
 
 
 def test_an_error_of_the_model_is_shown_instead_of_numbers():
-    status = WamStatus(0, bytes(16), "tiny", "", ChunkingMode.REPLACE, latency_last_s=0.062, latency_p95_s=0.08)
+    status = WamStatus(
+        0, bytes(16), "tiny", "", ChunkingMode.REPLACE, latency_last_s=0.062, latency_p95_s=0.08
+    )
     assert describe_status(status, 9.6) == "tiny: 9.6 chunks/s, latency 62 ms (p95 80 ms)"
     broken = WamStatus(0, bytes(16), "tiny", "", ChunkingMode.REPLACE, error="no camera")
     assert describe_status(broken, 9.6) == "tiny: no camera"

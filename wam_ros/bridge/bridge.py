@@ -1,4 +1,6 @@
-"""What stands between the safety node and a controller: the gate, the player of a stream, and a look at the arm."""
+"""What stands between the safety node and a controller: the gate, the player of a stream, and a
+look at the arm.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +24,14 @@ class Bridge:
     Args:
         gate: judges trajectories.
         lag: compares the measured joints with the commanded ones.
-        player: samples what passed, for a controller that is streamed to; None for one that plays trajectories.
+        player: samples what passed, for a controller that is streamed to; None for one that plays
+            trajectories.
     """
 
     def __init__(self, gate: Gate, lag: Lag, player: Player | None = None) -> None:
-        self.gate, self.lag, self.player = gate, lag, player
+        self.gate = gate
+        self.lag = lag
+        self.player = player
         self.paused = self._shut = False
         self._missing = "no controller listens yet"
         self._latched = ""  # a cause that a person must clear
@@ -34,12 +39,17 @@ class Bridge:
         self._disputed = ""  # that more than one of them spoke, until a person clears it
         self._measured_ns: int | None = None
         self._now_ns = 0  # of the newest tick
-        self._refused: tuple[int, int] | None = None  # newest trajectory that did not pass, since one did
+        # newest trajectory that did not pass, since one did
+        self._refused: tuple[int, int] | None = None
 
     @property
     def closed(self) -> str:
-        """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty while all is."""
-        return self._disputed or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
+        """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty
+        while all is.
+        """
+        return self._disputed or (
+            f"the bridge is paused; {RESUME}" if self.paused else self._held_back
+        )
 
     @property
     def _held_back(self) -> str:
@@ -51,15 +61,23 @@ class Bridge:
         if self._shut:
             return BridgeState(Forwarding.HELD_BACK, "the bridge is not active", error)
         if self.closed:
-            return BridgeState(Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error)
+            return BridgeState(
+                Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error
+            )
         if self.gate.silence(steady_ns):
-            return BridgeState(Forwarding.UNHEARD, "the bridge does not hear the safety node", error)
+            return BridgeState(
+                Forwarding.UNHEARD, "the bridge does not hear the safety node", error
+            )
         return BridgeState(Forwarding.FORWARDING, "forwarding", error)
 
     @property
     def idle(self) -> Idle | None:
         """What there is to say while nothing is commanded; None while something is."""
-        return Idle(self._now_ns, self._refused) if self.gate.curve is None and not self.moving else None
+        return (
+            Idle(self._now_ns, self._refused)
+            if self.gate.curve is None and not self.moving
+            else None
+        )
 
     def pause(self, on: bool) -> None:
         """Forward nothing, or forward again; the latter also clears that the arm did not follow."""
@@ -97,14 +115,20 @@ class Bridge:
         if curve is None or (self.player and self.player.cause):
             self.lag.clear()
             return
-        if self.paused and not self.moving and state.stamp_ns > int(curve.t_ns[-1]) + SETTLED_S * NS:
-            self._give_up()  # nothing is commanded while paused at rest: the arm may be moved by others
+        if (
+            self.paused
+            and not self.moving
+            and state.stamp_ns > int(curve.t_ns[-1]) + SETTLED_S * NS
+        ):
+            # nothing is commanded while paused at rest: the arm may be moved by others
+            self._give_up()
             return
         q, dq, _ = curve.at(state.stamp_ns)
         self.lag.on_measured(state.stamp_ns, state.positions, q, dq)
         if not self.lag.lost:
             return
-        if state.stamp_ns < int(curve.t_ns[-1]) + AFTER_S * NS:  # later it was moved by somebody else: no fault
+        # later it was moved by somebody else: no fault
+        if state.stamp_ns < int(curve.t_ns[-1]) + AFTER_S * NS:
             self._latched = f"{self.lag.lost}; {RESUME}"
         if self.moving and self.player:
             self.player.brake(self._latched or self.lag.lost)
@@ -125,14 +149,19 @@ class Bridge:
         followed = self._hear(sender, steady_ns)
         self.gate.closed = "" if followed and self._is_stop(trajectory, now_ns) else self.closed
         admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
-        self._refused = None if admitted is not None else (trajectory.start_ns, trajectory.chunk_seq)
+        self._refused = (
+            None if admitted is not None else (trajectory.start_ns, trajectory.chunk_seq)
+        )
         if admitted is not None and self.player and self.gate.curve is not None:
             self.player.play(self.gate.curve, self.gate.measured)
         return admitted, reason
 
     def _is_stop(self, trajectory: SafeTrajectory, now_ns: int) -> bool:
-        """Whether it brings the arm to rest sooner than it comes by itself: no pause or dispute holds that back."""
-        curve, t = self.gate.curve, trajectory.t
+        """Whether it brings the arm to rest sooner than it comes by itself: no pause or dispute
+        holds that back.
+        """
+        curve = self.gate.curve
+        t = trajectory.t
         held_back = self._held_back or not (self.paused or self._disputed)
         if held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
             return False
@@ -152,11 +181,15 @@ class Bridge:
         """
         if missing and not self._missing:
             self._give_up()
-        self._missing, self._now_ns = missing, now_ns
+        self._missing = missing
+        self._now_ns = now_ns
         found = self.gate.commanded(now_ns)
         if self.player is None:
             return None if found is None else Commanded(*found)
-        if self._measured_ns is None or abs(now_ns - self._measured_ns) > self.gate.heartbeat_s * NS:
+        if (
+            self._measured_ns is None
+            or abs(now_ns - self._measured_ns) > self.gate.heartbeat_s * NS
+        ):
             self.player.brake("no recent joint state says where the arm is")
         state = self.player.tick(now_ns, steady_ns)
         if self.player.cause and self.player.resting:

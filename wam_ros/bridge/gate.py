@@ -1,7 +1,8 @@
 """The last look at a trajectory before the controller, independent of the filter that proved it.
 
-It knows only the joint limits and what it let through before: a fault of the filter, a late or foreign message or a
-silent safety node must not reach the arm. It never makes motion; what it let through ends at rest by itself.
+It knows only the joint limits and what it let through before: a fault of the filter, a late or
+foreign message or a silent safety node must not reach the arm. It never makes motion; what it let
+through ends at rest by itself.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ from wam_ros.robot.urdf import read_urdf
 SLACK = 1e-3  # share by which a limit may be passed by rounding
 ROUNDING = 1e-5  # rad or m
 REST_SPEED = 1e-4  # rad/s or m/s
-LOOK_S = 0.011  # points closer than this, as the filter's are, leave no room to pass a limit in between
+# points closer than this, as the filter's are, leave no room to pass a limit in between
+LOOK_S = 0.011
 MAX_LOOKS = 10_000
 MIN_SPACING_NS = 1_000_000  # knots closer than this are merged where two trajectories meet
 
 
 @dataclass(frozen=True)
 class GateLimits:
-    """Limits of the commanded joints, each (A,), and how far a start may lie from the measured joints."""
+    """Limits of the commanded joints, each (A,), and how far a start may lie from the measured
+    joints.
+    """
 
     joint_names: tuple[str, ...]
     lower: np.ndarray  # rad or m
@@ -49,15 +53,17 @@ def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -
     for name, joint, home in zip(embodiment.joint_names, chosen, embodiment.home, strict=True):
         if not joint.lower <= home <= joint.upper:
             limits = f"{joint.lower:g} to {joint.upper:g}"
-            raise WamError(f"{embodiment.name}: home of joint '{name}' is {home:g}, beyond its limits {limits}")
+            raise WamError(
+                f"{embodiment.name}: home of joint '{name}' is {home:g}, beyond its limits {limits}"
+            )
     return GateLimits(
-        embodiment.joint_names,
-        np.array([j.lower for j in chosen]),
-        np.array([j.upper for j in chosen]),
-        np.array([j.velocity for j in chosen]),
-        np.array(embodiment.max_acceleration),
-        np.array([start_m if j.sliding else start_rad for j in chosen]),
-        np.array([j.sliding for j in chosen]),
+        joint_names=embodiment.joint_names,
+        lower=np.array([j.lower for j in chosen]),
+        upper=np.array([j.upper for j in chosen]),
+        velocity=np.array([j.velocity for j in chosen]),
+        acceleration=np.array(embodiment.max_acceleration),
+        start_tolerance=np.array([start_m if j.sliding else start_rad for j in chosen]),
+        sliding=np.array([j.sliding for j in chosen]),
     )
 
 
@@ -66,9 +72,10 @@ class Gate:
 
     Args:
         limits: of the joints it lets move.
-        deadline_s: a trajectory may arrive this long after its start; beyond, the arm is elsewhere already.
-        seam_s: what passes may differ from the running motion by what full acceleration changes in this time: a
-            controller leaps onto what it gets late.
+        deadline_s: a trajectory may arrive this long after its start; beyond, the arm is elsewhere
+            already.
+        seam_s: what passes may differ from the running motion by what full acceleration changes in
+            this time: a controller leaps onto what it gets late.
         heartbeat_s: without a sign of life of the safety node for this long nothing more passes.
         stop_seam_s: the same for what ends sooner than the running motion: to stop is worth a jolt.
     """
@@ -81,8 +88,11 @@ class Gate:
         heartbeat_s: float = 0.3,
         stop_seam_s: float = 0.02,
     ) -> None:
-        self.limits, self.deadline_s, self.heartbeat_s = limits, deadline_s, heartbeat_s
-        self.seam_s, self.stop_seam_s = seam_s, stop_seam_s
+        self.limits = limits
+        self.deadline_s = deadline_s
+        self.heartbeat_s = heartbeat_s
+        self.seam_s = seam_s
+        self.stop_seam_s = stop_seam_s
         self.closed = ""  # why nothing passes at all
         self._curve: Curve | None = None
         self._measured: JointState | None = None
@@ -102,10 +112,16 @@ class Gate:
         if self._heard_ns is None:
             return "the safety node has not been heard yet"
         silent_s = (steady_ns - self._heard_ns) / NS
-        return f"the safety node has been silent for {silent_s:.2f} s" if silent_s > self.heartbeat_s else ""
+        return (
+            f"the safety node has been silent for {silent_s:.2f} s"
+            if silent_s > self.heartbeat_s
+            else ""
+        )
 
     def commanded(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """What the controller is commanded to do at `now_ns`: (q, dq, ddq), or None before the first trajectory."""
+        """What the controller is commanded to do at `now_ns`: (q, dq, ddq), or None before the
+        first trajectory.
+        """
         if now_ns < self._now_ns - round(self.deadline_s * NS):
             self._curve = None  # the clock was set back: stamps of before mean nothing now
         self._now_ns = now_ns
@@ -122,18 +138,23 @@ class Gate:
         return None if self._measured is None else self._measured.positions
 
     def forget(self) -> None:
-        """Nothing is commanded any more: the next trajectory must begin at rest where the arm is measured."""
+        """Nothing is commanded any more: the next trajectory must begin at rest where the arm is
+        measured.
+        """
         self._curve = None
 
     def rest_in_s(self, now_ns: int) -> float:
         """Time until the last trajectory let through is at rest."""
         return 0.0 if self._curve is None else max(0.0, (int(self._curve.t_ns[-1]) - now_ns) / NS)
 
-    def admit(self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int) -> tuple[SafeTrajectory | None, str]:
+    def admit(
+        self, trajectory: SafeTrajectory, now_ns: int, steady_ns: int
+    ) -> tuple[SafeTrajectory | None, str]:
         """What to send to the controller, or None and one sentence that says why not.
 
-        What is sent begins now: the rest of the running trajectory up to the new start is put in front, so that a
-        controller that replaces on every message still follows exactly what was proven.
+        What is sent begins now: the rest of the running trajectory up to the new start is put in
+        front, so that a controller that replaces on every message still follows exactly what was
+        proven.
         """
         self.commanded(now_ns)  # a clock that was set back
         if self.closed:
@@ -143,7 +164,9 @@ class Gate:
             return None, reason
         trajectory = self._in_order(trajectory)
         reason = self._limit_error(trajectory) or self._between_error(trajectory)
-        reason = reason or self._time_error(trajectory, now_ns) or self._seam_error(trajectory, now_ns)
+        reason = (
+            reason or self._time_error(trajectory, now_ns) or self._seam_error(trajectory, now_ns)
+        )
         if reason:
             return None, reason
         joined = self._join(trajectory, now_ns)
@@ -172,15 +195,23 @@ class Gate:
             dq[-1] = 0.0  # controllers take only an exact rest
             ddq[-1] = 0.0
         return SafeTrajectory(
-            trajectory.start_ns, self.limits.joint_names, trajectory.t, q, dq, ddq, trajectory.chunk_seq
+            start_ns=trajectory.start_ns,
+            joint_names=self.limits.joint_names,
+            t=trajectory.t,
+            q=q,
+            dq=dq,
+            ddq=ddq,
+            chunk_seq=trajectory.chunk_seq,
         )
 
     def _limit_error(self, trajectory: SafeTrajectory) -> str:
         """At the points."""
-        lim, names = self.limits, self.limits.joint_names
+        lim = self.limits
+        names = self.limits.joint_names
         if trajectory.dq[-1].any():
             return (
-                f"the trajectory does not end at rest: joint '{names[int(np.abs(trajectory.dq[-1]).argmax())]}' moves"
+                "the trajectory does not end at rest: joint "
+                f"'{names[int(np.abs(trajectory.dq[-1]).argmax())]}' moves"
             )
         span = np.diff(trajectory.t)[:, None]
         excess = self._excess(trajectory.q, trajectory.dq)
@@ -218,36 +249,56 @@ class Gate:
     def _time_error(self, trajectory: SafeTrajectory, now_ns: int) -> str:
         late_s = (now_ns - trajectory.start_ns) / NS
         if late_s > self.deadline_s:
-            return f"the trajectory arrived {late_s:.3f} s after its start; at most {self.deadline_s:.3f} s are allowed"
+            return (
+                f"the trajectory arrived {late_s:.3f} s after its start; at most "
+                f"{self.deadline_s:.3f} s are allowed"
+            )
         if late_s < -1.0:
             return f"the trajectory starts {-late_s:.1f} s in the future"
         return ""
 
     def _seam_error(self, new: SafeTrajectory, now_ns: int) -> str:
-        """The new start must be where the arm is commanded to be then, or, from rest, where it is measured."""
-        late, resting = Curve.from_trajectory(new), (new.q[0], np.zeros(len(self.limits.joint_names)))
+        """The new start must be where the arm is commanded to be then, or, from rest, where it is
+        measured.
+        """
+        late = Curve.from_trajectory(new)
+        resting = (new.q[0], np.zeros(len(self.limits.joint_names)))
         at_ns = max(new.start_ns, now_ns)
         if self._curve is None:
             gap = "nothing is commanded yet"
         else:
             sooner = now_ns < int(late.t_ns[-1]) < int(self._curve.t_ns[-1])
-            gap = self._leap(late, self._curve.at(at_ns), at_ns, self.stop_seam_s if sooner else self.seam_s)
+            gap = self._leap(
+                late, self._curve.at(at_ns), at_ns, self.stop_seam_s if sooner else self.seam_s
+            )
             if not gap:
                 return ""
         start = self._start_error(new, now_ns) or self._leap(late, resting, at_ns, self.seam_s)
         return f"{gap}; {start}" if start else ""
 
     def _leap(self, to: Curve, state: Sequence[np.ndarray], at_ns: int, seam_s: float) -> str:
-        """How a controller in `state` (q, dq, ...) at `at_ns` would leap onto a curve; empty when by little."""
+        """How a controller in `state` (q, dq, ...) at `at_ns` would leap onto a curve; empty when
+        by little.
+        """
         reach_dq = self.limits.acceleration * seam_s
         q, dq, _ = to.at(at_ns)
-        off = np.maximum(np.abs(q - state[0]) / (reach_dq * seam_s / 2), np.abs(dq - state[1]) / reach_dq)
+        off = np.maximum(
+            np.abs(q - state[0]) / (reach_dq * seam_s / 2), np.abs(dq - state[1]) / reach_dq
+        )
         joint = int(off.argmax())
         if off[joint] <= 1:
             return ""
-        name, by = self.limits.joint_names[joint], f"by {dq[joint] - state[1][joint]:.3f} per s in speed"
-        late = f", {(at_ns - int(to.t_ns[0])) / NS:.3f} s after its start" if at_ns > to.t_ns[0] else ""
-        return f"joint '{name}' is commanded {state[0][joint]:.4f} and would jump to {q[joint]:.4f}, {by}{late}"
+        name = self.limits.joint_names[joint]
+        by = f"by {dq[joint] - state[1][joint]:.3f} per s in speed"
+        late = (
+            f", {(at_ns - int(to.t_ns[0])) / NS:.3f} s after its start"
+            if at_ns > to.t_ns[0]
+            else ""
+        )
+        return (
+            f"joint '{name}' is commanded {state[0][joint]:.4f} and would jump to "
+            f"{q[joint]:.4f}, {by}{late}"
+        )
 
     def _start_error(self, new: SafeTrajectory, now_ns: int) -> str:
         if self._curve is not None and now_ns < self._curve.t_ns[-1]:
@@ -259,16 +310,37 @@ class Gate:
         off = np.abs(new.q[0] - self._measured.positions)
         joint = int((off / self.limits.start_tolerance).argmax())
         if not off[joint] <= self.limits.start_tolerance[joint]:
-            return f"joint '{self.limits.joint_names[joint]}' is measured {off[joint]:.3f} away from the start"
+            return (
+                f"joint '{self.limits.joint_names[joint]}' is measured {off[joint]:.3f} away "
+                "from the start"
+            )
         return ""
 
     def _join(self, new: SafeTrajectory, now_ns: int) -> SafeTrajectory:
-        if self._curve is None or new.start_ns <= now_ns + MIN_SPACING_NS or now_ns >= self._curve.t_ns[-1]:
+        if (
+            self._curve is None
+            or new.start_ns <= now_ns + MIN_SPACING_NS
+            or now_ns >= self._curve.t_ns[-1]
+        ):
             return new
         knots = self._curve.t_ns
         between = knots[(knots > now_ns + MIN_SPACING_NS) & (knots < new.start_ns - MIN_SPACING_NS)]
         head_ns = [now_ns, *map(int, between)]
-        head = [np.array(rows) for rows in zip(*(self._curve.at(ns) for ns in head_ns), strict=True)]
-        t = np.concatenate(([(ns - now_ns) / NS for ns in head_ns], new.t + (new.start_ns - now_ns) / NS))
-        q, dq, ddq = (np.vstack((a, b)) for a, b in zip(head, (new.q, new.dq, new.ddq), strict=True))
-        return SafeTrajectory(now_ns, new.joint_names, t, q, dq, ddq, new.chunk_seq)
+        head = [
+            np.array(rows) for rows in zip(*(self._curve.at(ns) for ns in head_ns), strict=True)
+        ]
+        t = np.concatenate(
+            ([(ns - now_ns) / NS for ns in head_ns], new.t + (new.start_ns - now_ns) / NS)
+        )
+        q, dq, ddq = (
+            np.vstack((a, b)) for a, b in zip(head, (new.q, new.dq, new.ddq), strict=True)
+        )
+        return SafeTrajectory(
+            start_ns=now_ns,
+            joint_names=new.joint_names,
+            t=t,
+            q=q,
+            dq=dq,
+            ddq=ddq,
+            chunk_seq=new.chunk_seq,
+        )

@@ -9,14 +9,23 @@ from wam_ros.core.types import NS, ActionChunk
 
 MAX_STEPS = 400
 STEP_S = 0.05
-AHEAD_NS = 50_000_000  # the anchor, so that the first step is still due when the chunk has been checked
-PEAK = (15 / 8, 10 / 3**0.5, 60.0)  # of velocity, acceleration and jerk of the smoothest quintic over unit time and way
+# the anchor, so that the first step is still due when the chunk has been checked
+AHEAD_NS = 50_000_000
+# of velocity, acceleration and jerk of the smoothest quintic over unit time and way
+PEAK = (15 / 8, 10 / 3**0.5, 60.0)
 
 
 def make_home_chunk(
-    embodiment: Embodiment, velocity: np.ndarray, q0: np.ndarray, speed: float, now_ns: int, session_id: bytes, seq: int
+    embodiment: Embodiment,
+    velocity: np.ndarray,
+    q0: np.ndarray,
+    speed: float,
+    now_ns: int,
+    session_id: bytes,
+    seq: int,
 ) -> ActionChunk:
-    """A straight way in joint space from rest at `q0` to rest at home, on the quintic of least jerk.
+    """A straight way in joint space from rest at `q0` to rest at home, on the quintic of least
+    jerk.
 
     Args:
         embodiment: names, home and limits of acceleration and jerk.

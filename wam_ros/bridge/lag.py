@@ -11,17 +11,22 @@ from wam_ros.core.types import NS
 
 
 class Lag:
-    """Says when an arm does not do what it is commanded: its controller died, refused, or drives other joints.
+    """Says when an arm does not do what it is commanded: its controller died, refused, or drives
+    other joints.
 
     Args:
         joint_names: A names.
-        tolerance: (A,) rad or m from the path commanded within the patience; infinite: not watched (fingers close on
-            things).
+        tolerance: (A,) rad or m from the path commanded within the patience; infinite: not watched
+            (fingers close on things).
         patience_s: how long a joint may be farther than that.
     """
 
-    def __init__(self, joint_names: Sequence[str], tolerance: np.ndarray, patience_s: float) -> None:
-        self._names, self._tolerance, self._patience_ns = tuple(joint_names), tolerance, round(patience_s * NS)
+    def __init__(
+        self, joint_names: Sequence[str], tolerance: np.ndarray, patience_s: float
+    ) -> None:
+        self._names = tuple(joint_names)
+        self._tolerance = tolerance
+        self._patience_ns = round(patience_s * NS)
         self.servo = ServoLag()
         self.clear()
 
@@ -30,8 +35,12 @@ class Lag:
         self._off_since_ns: int | None = None
         self._words = ""
 
-    def on_measured(self, stamp_ns: int, measured: np.ndarray, commanded: np.ndarray, dq: np.ndarray) -> None:
-        """Compare joints measured at an instant with what was commanded for that instant; all (A,)."""
+    def on_measured(
+        self, stamp_ns: int, measured: np.ndarray, commanded: np.ndarray, dq: np.ndarray
+    ) -> None:
+        """Compare joints measured at an instant with what was commanded for that instant; all
+        (A,).
+        """
         self.servo.on_error(commanded - measured, dq)
         off = np.abs(commanded - measured)
         joint = int((off / self._tolerance).argmax())
@@ -40,7 +49,9 @@ class Lag:
             return
         since_ns = self._off_since_ns
         self._off_since_ns = stamp_ns if since_ns is None or since_ns > stamp_ns else since_ns
-        self._words = f"the arm does not follow: joint '{self._names[joint]}' is {off[joint]:.3f} off"
+        self._words = (
+            f"the arm does not follow: joint '{self._names[joint]}' is {off[joint]:.3f} off"
+        )
         self._newest_ns = stamp_ns
 
     @property

@@ -1,4 +1,6 @@
-"""Who commands the arm: one safety node. Two that speak at once are a mistake of whoever launched them."""
+"""Who commands the arm: one safety node. Two that speak at once are a mistake of whoever launched
+them.
+"""
 
 from __future__ import annotations
 
@@ -38,4 +40,7 @@ class Masters:
         """Why nobody may be followed, as of the newest message; empty while there is but one."""
         if len(self._heard_ns) < 2:
             return ""
-        return f"{len(self._heard_ns)} safety nodes speak at once: {', '.join(self._heard_ns)}; end all but one"
+        return (
+            f"{len(self._heard_ns)} safety nodes speak at once: {', '.join(self._heard_ns)}; "
+            "end all but one"
+        )

@@ -1,4 +1,6 @@
-"""What a streamed controller is sent at each tick: the admitted path on a clock that never jumps."""
+"""What a streamed controller is sent at each tick: the admitted path on a clock that never
+jumps.
+"""
 
 from __future__ import annotations
 
@@ -9,27 +11,35 @@ from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, Commanded
 
 FADE_S = 0.5  # in which the arm's small offset from the first path's start is taken up
-BRAKE_FRACTION = 0.5  # share of the acceleration limit that slowing down on the path may add to the path's own
+# share of the acceleration limit that slowing down on the path may add to the path's own
+BRAKE_FRACTION = 0.5
 MOVING = 1e-6  # rad/s or m/s
 
 
 class Player:
     """Samples a curve once per tick. Not thread-safe; both clocks come by argument.
 
-    When ticks or clocks fail it slows down along the curve, whose every state was proven free, until it rests.
+    When ticks or clocks fail it slows down along the curve, whose every state was proven free,
+    until it rests.
 
     Args:
         limits: of the joints.
         deadline_s: a tick later than this after the one before it is an overrun.
-        stall_s: the clock may stand still for this long (a coarse simulated one does between two messages).
+        stall_s: the clock may stand still for this long (a coarse simulated one does between two
+            messages).
         seam_s: a new curve may differ by what full acceleration changes in this time.
     """
 
     def __init__(
-        self, limits: GateLimits, deadline_s: float = 0.05, stall_s: float = 0.3, seam_s: float = 0.02
+        self,
+        limits: GateLimits,
+        deadline_s: float = 0.05,
+        stall_s: float = 0.3,
+        seam_s: float = 0.02,
     ) -> None:
         self.limits = limits
-        self._deadline_ns, self._stall_ns = round(deadline_s * NS), round(stall_s * NS)
+        self._deadline_ns = round(deadline_s * NS)
+        self._stall_ns = round(stall_s * NS)
         self._seam = limits.acceleration * seam_s**2 / 2
         self.overruns = 0
         self._now_ns = self._steady_ns = self._ran_ns = 0
@@ -40,7 +50,8 @@ class Player:
         self.cause = ""  # why it slows down or stands
         self._curve: Curve | None = None
         self._former: Curve | None = None  # until a command of the new one was sent
-        self._at_ns, self._rate = 0, 1.0
+        self._at_ns = 0
+        self._rate = 1.0
         self._last: np.ndarray | None = None
         self._offset: np.ndarray | None = None
         self._began_ns = 0
@@ -55,13 +66,16 @@ class Player:
 
         Args:
             curve: where to be when.
-            standing: (A,) where the arm stands when this is the first curve; the way from there to it is faded in.
+            standing: (A,) where the arm stands when this is the first curve; the way from there to
+                it is faded in.
         """
         if self.cause:
             return
         if self._curve is None and standing is not None:
-            self._offset, self._began_ns = standing - curve.knots[0][0], int(curve.t_ns[0])
-        self._former, self._curve = self._curve, curve
+            self._offset = standing - curve.knots[0][0]
+            self._began_ns = int(curve.t_ns[0])
+        self._former = self._curve
+        self._curve = curve
 
     def brake(self, cause: str) -> None:
         """Slow down along the path; the first cause is kept."""
@@ -74,10 +88,12 @@ class Player:
             now_ns: the clock of the curve.
             steady_ns: a clock that never jumps.
         """
-        passed, really = now_ns - self._now_ns, steady_ns - self._steady_ns
+        passed = now_ns - self._now_ns
+        really = steady_ns - self._steady_ns
         first = self._last is None
         self._ran_ns = steady_ns if passed or first else self._ran_ns
-        self._now_ns, self._steady_ns = now_ns, steady_ns
+        self._now_ns = now_ns
+        self._steady_ns = steady_ns
         if self._curve is None:
             return None
         if not self.cause:
@@ -86,7 +102,9 @@ class Player:
             state = self._state(now_ns)
             self.cause = self._jump(state.q, passed)
             if not self.cause:
-                self._at_ns, self._last, self._former = now_ns, state.q, None
+                self._at_ns = now_ns
+                self._last = state.q
+                self._former = None
                 return state
             self._curve = self._former or self._curve
             if self._last is None:
@@ -101,7 +119,11 @@ class Player:
         if self._offset is None or s >= 1:
             return Commanded(q, dq, ddq)
         s = max(0.0, s)
-        left = (1 - 10 * s**3 + 15 * s**4 - 6 * s**5, -30 * (s * (1 - s)) ** 2, -60 * s * (1 - s) * (1 - 2 * s))
+        left = (
+            1 - 10 * s**3 + 15 * s**4 - 6 * s**5,
+            -30 * (s * (1 - s)) ** 2,
+            -60 * s * (1 - s) * (1 - 2 * s),
+        )
         parts = zip((q, dq, ddq), left, strict=True)
         return Commanded(*(x + f * self._offset / FADE_S**k for k, (x, f) in enumerate(parts)))
 
@@ -112,7 +134,11 @@ class Player:
         if passed < -self._deadline_ns:
             return f"the clock went back by {-passed / NS:.3f} s"
         stood_ns = steady_ns - self._ran_ns
-        return f"the clock has stood still for {stood_ns / NS:.2f} s" if stood_ns > self._stall_ns else ""
+        return (
+            f"the clock has stood still for {stood_ns / NS:.2f} s"
+            if stood_ns > self._stall_ns
+            else ""
+        )
 
     def _jump(self, q: np.ndarray, passed: int) -> str:
         """A command may not be farther from the one before it than the joint can go meanwhile."""
@@ -126,15 +152,23 @@ class Player:
         joint = int(off.argmax())
         if off[joint] <= 1:
             return ""
-        return f"joint '{lim.joint_names[joint]}' would jump by {abs(q[joint] - self._last[joint]):.4f} in one tick"
+        return (
+            f"joint '{lim.joint_names[joint]}' would jump by "
+            f"{abs(q[joint] - self._last[joint]):.4f} in one tick"
+        )
 
     def _slow_down(self, dt: float) -> Commanded:
         """One tick on, at a path speed that falls to 0 as fast as the joints bear."""
         assert self._curve is not None
         dq = self._state(self._at_ns).dq
         fast = np.abs(dq) > MOVING
-        fall = float((BRAKE_FRACTION * self.limits.acceleration[fast] / np.abs(dq[fast])).min()) if fast.any() else 1e9
-        before, self._rate = self._rate, max(0.0, self._rate - fall * dt)
+        fall = (
+            float((BRAKE_FRACTION * self.limits.acceleration[fast] / np.abs(dq[fast])).min())
+            if fast.any()
+            else 1e9
+        )
+        before = self._rate
+        self._rate = max(0.0, self._rate - fall * dt)
         self._at_ns += round((before + self._rate) / 2 * dt * NS)
         if self._at_ns >= self._curve.t_ns[-1]:
             self._rate = 0.0  # the path's own end at rest

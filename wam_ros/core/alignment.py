@@ -1,10 +1,11 @@
 """Camera frames and joint states, each on its own rhythm, into one `Observation` per model frame.
 
-The *instant* of an observation is the newest one that every view has reached; when a view is late, the newest frame of
-the others, once `patience_ns` has passed. Each view gives its newest frame not newer than the instant; the joints are
-interpolated to it, or carried to it by their velocities where they end shortly before: waiting for the next joint state
-would cost half its period. A stream too old for the instant means no observation: a frame is never repeated to hide a
-dead camera. One thread owns an aligner; the clock is an argument.
+The *instant* of an observation is the newest one that every view has reached; when a view is late,
+the newest frame of the others, once `patience_ns` has passed. Each view gives its newest frame not
+newer than the instant; the joints are interpolated to it, or carried to it by their velocities
+where they end shortly before: waiting for the next joint state would cost half its period. A stream
+too old for the instant means no observation: a frame is never repeated to hide a dead camera. One
+thread owns an aligner; the clock is an argument.
 """
 
 from __future__ import annotations
@@ -84,14 +85,18 @@ class ObservationAligner:
 
     Args:
         view_names: views of an observation, in order.
-        joint_names: joints of an observation, in order; `add_joints` takes states that have exactly these.
-        frame_period_ns: wanted time between observations; one may come early by half a camera interval, at most a
-            quarter of the period, so that jitter does not make a camera at a multiple of the rate lose every other one.
+        joint_names: joints of an observation, in order; `add_joints` takes states that have exactly
+            these.
+        frame_period_ns: wanted time between observations; one may come early by half a camera
+            interval, at most a quarter of the period, so that jitter does not make a camera at a
+            multiple of the rate lose every other one.
         max_age_ns: oldest sample allowed in an observation, and oldest observation allowed at all.
         patience_ns: how long to wait for the streams that have not reached an instant.
-        carry_ns: joints that end less than this before an instant are not waited for. What accelerates by `a` is then
-            off by at most `a / 2 * carry^2`: 1 mrad after 15 ms at 9 rad/s^2.
-        decode: turns what `add_frame` was given into (H, W, 3) uint8; called only for frames that are used.
+        carry_ns: joints that end less than this before an instant are not waited for. What
+            accelerates by `a` is then off by at most `a / 2 * carry^2`: 1 mrad after 15 ms at 9
+            rad/s^2.
+        decode: turns what `add_frame` was given into (H, W, 3) uint8; called only for frames that
+            are used.
     """
 
     def __init__(
@@ -105,9 +110,12 @@ class ObservationAligner:
         carry_ns: int = 0,
         decode: Callable[[Any], np.ndarray] = lambda frame: frame,
     ) -> None:
-        self.view_names, self.joint_names = tuple(view_names), tuple(joint_names)
+        self.view_names = tuple(view_names)
+        self.joint_names = tuple(joint_names)
         self._period_ns = frame_period_ns
-        self._max_age_ns, self._patience_ns, self._decode = max_age_ns, patience_ns, decode
+        self._max_age_ns = max_age_ns
+        self._patience_ns = patience_ns
+        self._decode = decode
         self._carry_ns = carry_ns
         keep = max_age_ns + patience_ns + frame_period_ns
         self._views = {v: _Stream(keep) for v in self.view_names}
@@ -117,7 +125,9 @@ class ObservationAligner:
         self.flushes = 0
 
     def add_frame(self, view: str, stamp_ns: int, frame: Any) -> None:
-        """Take one camera frame. A stamp that falls back by more than `max_age_ns` flushes everything."""
+        """Take one camera frame. A stamp that falls back by more than `max_age_ns` flushes
+        everything.
+        """
         self._add(self._views[require_known("view", view, self._views)], stamp_ns, frame)
 
     def add_joints(self, state: JointState) -> None:
@@ -127,7 +137,10 @@ class ObservationAligner:
             WamError: its joints are not exactly the aligner's, in order.
         """
         if state.joint_names != self.joint_names:
-            raise WamError(f"expected joints {', '.join(self.joint_names)}, found {', '.join(state.joint_names)}")
+            raise WamError(
+                f"expected joints {', '.join(self.joint_names)}, found "
+                f"{', '.join(state.joint_names)}"
+            )
         self._add(self._joints, state.stamp_ns, state)
 
     def flush(self) -> None:
@@ -223,14 +236,18 @@ class ObservationAligner:
         return self._due - early
 
     def _expect_after(self, instant: int) -> None:
-        """Keep to a grid of periods, so that jitter does not raise the rate, and let it follow the cameras slowly."""
+        """Keep to a grid of periods, so that jitter does not raise the rate, and let it follow the
+        cameras slowly.
+        """
         if self._due is None or instant - self._due >= self._period_ns:
             self._due = instant + self._period_ns
         else:
             self._due += self._period_ns + (instant - self._due) // 5
 
     def _joints_reached(self, instant: int) -> bool:
-        return bool(self._joints.stamps) and (self._joints.stamps[-1] >= instant or self._carries(instant))
+        return bool(self._joints.stamps) and (
+            self._joints.stamps[-1] >= instant or self._carries(instant)
+        )
 
     def _carries(self, instant: int) -> bool:
         """Whether the newest joints come to an instant after them by their velocities."""
@@ -238,14 +255,22 @@ class ObservationAligner:
         return near and bool(np.isfinite(self._joints.values[-1].velocities).all())
 
     def _joints_at(self, instant: int, at: int) -> JointState:
-        """Linear between the neighbours of `instant`; with none near after it the state before, carried or as is."""
-        stamps, before = self._joints.stamps, self._joints.values[at]
+        """Linear between the neighbours of `instant`; with none near after it the state before,
+        carried or as is.
+        """
+        stamps = self._joints.stamps
+        before = self._joints.values[at]
         if at + 1 == len(stamps) and self._carries(instant):
             positions = before.positions + (instant - stamps[at]) / NS * before.velocities
-            return JointState(instant, self.joint_names, positions, before.velocities, before.efforts)
+            return JointState(
+                instant, self.joint_names, positions, before.velocities, before.efforts
+            )
         if at + 1 == len(stamps) or stamps[at + 1] - stamps[at] > self._max_age_ns:
             return before
         after = self._joints.values[at + 1]
         w = (instant - stamps[at]) / (stamps[at + 1] - stamps[at])
-        mix = [(1 - w) * getattr(before, k) + w * getattr(after, k) for k in ("positions", "velocities", "efforts")]
+        mix = [
+            (1 - w) * getattr(before, k) + w * getattr(after, k)
+            for k in ("positions", "velocities", "efforts")
+        ]
         return JointState(instant, self.joint_names, *mix)

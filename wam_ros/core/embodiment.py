@@ -1,4 +1,6 @@
-"""One robot as the loop sees it: joints, views, rates, controller. Loaded from `config/embodiments/<name>.yaml`."""
+"""One robot as the loop sees it: joints, views, rates, controller. Loaded from
+`config/embodiments/<name>.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Load:
     mass: float  # kg
     centre: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, centre of mass in that frame
     shape: str = ""  # box, sphere, cylinder or capsule; '' counts as mass only
-    size: tuple[float, ...] = ()  # m: box full extents; sphere radius; cylinder and capsule radius, length along z
+    # m: box full extents; sphere radius; cylinder and capsule radius, length along z
+    size: tuple[float, ...] = ()
     position: tuple[float, float, float] = (0.0, 0.0, 0.0)  # m, centre of the shape in that frame
     orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # quaternion wxyz
 
@@ -53,9 +56,12 @@ class Embodiment:
     action_horizon: int  # T
     controller: str = "joint_trajectory"
     world: str = "empty"  # config/worlds/<world>.yaml: what stands around the robot
-    srdf: str = ""  # pairs of links that need not be watched; '' lets the safety model work them out
-    other_tool_frames: tuple[str, ...] = ()  # those of further arms; speed, workspace and singularity count for all
-    loads: dict[str, Load] = field(default_factory=dict)  # what is fixed to the robot and not in its URDF
+    # pairs of links that need not be watched; '' lets the safety model work them out
+    srdf: str = ""
+    # those of further arms; speed, workspace and singularity count for all
+    other_tool_frames: tuple[str, ...] = ()
+    # what is fixed to the robot and not in its URDF
+    loads: dict[str, Load] = field(default_factory=dict)
 
     @property
     def tool_frames(self) -> tuple[str, ...]:
@@ -74,10 +80,12 @@ class Embodiment:
 
 
 def load_embodiment(name: str) -> Embodiment:
-    """Load a shipped embodiment by name, or one from a path ending in .yaml; what lies beside that file is found there.
+    """Load a shipped embodiment by name, or one from a path ending in .yaml; what lies beside that
+    file is found there.
 
     Raises:
-        WamError: unknown name (with the choices), unknown key, or values that contradict each other.
+        WamError: unknown name (with the choices), unknown key, or values that contradict each
+            other.
     """
     path = config_path("embodiments", name)
     data = load_yaml(path)
@@ -89,7 +97,9 @@ def load_embodiment(name: str) -> Embodiment:
         raise WamError(f"{path}: joint_names must be non-empty and distinct")
     for key in ("home", "max_acceleration", "max_jerk"):
         if len(getattr(e, key)) != len(e.joint_names):
-            raise WamError(f"{path}: {key} has {len(getattr(e, key))} values for {len(e.joint_names)} joints")
+            raise WamError(
+                f"{path}: {key} has {len(getattr(e, key))} values for {len(e.joint_names)} joints"
+            )
     for key in ("max_acceleration", "max_jerk"):
         if min(getattr(e, key)) <= 0:
             raise WamError(f"{path}: {key} must be positive")

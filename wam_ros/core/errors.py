@@ -18,8 +18,12 @@ class UnknownNameError(WamError):
         listed = sorted(choices)
         close = difflib.get_close_matches(name, listed, n=1, cutoff=0.5)
         hint = f" Did you mean '{close[0]}'?" if close else ""
-        super().__init__(f"unknown {kind} '{name[:80]}'.{hint} Choices: {', '.join(listed) or 'none'}")
-        self.kind, self.name, self.choices = kind, name, listed
+        super().__init__(
+            f"unknown {kind} '{name[:80]}'.{hint} Choices: {', '.join(listed) or 'none'}"
+        )
+        self.kind = kind
+        self.name = name
+        self.choices = listed
 
 
 def require_known(kind: str, name: str, choices: Iterable[str]) -> str:

@@ -11,13 +11,18 @@ TAKEN_NS = 50_000_000  # what has not been taken this long after its start is re
 
 @dataclass(frozen=True)
 class Idle:
-    """At an instant nothing was commanded: the next motion must begin at rest where the arm is measured."""
+    """At an instant nothing was commanded: the next motion must begin at rest where the arm is
+    measured.
+    """
 
     at_ns: int
-    refused: tuple[int, int] | None = None  # start [ns] and chunk of the newest trajectory refused since one passed
+    # start [ns] and chunk of the newest trajectory refused since one passed
+    refused: tuple[int, int] | None = None
 
     def voids(self, newest: SafeTrajectory, now_ns: int) -> bool:
-        """Whether neither the newest trajectory that was emitted nor one before it is or will be executed."""
+        """Whether neither the newest trajectory that was emitted nor one before it is or will be
+        executed.
+        """
         if self.refused == (newest.start_ns, newest.chunk_seq):
             return True
         return newest.start_ns + TAKEN_NS <= self.at_ns <= now_ns

@@ -1,4 +1,6 @@
-"""Curves between knots: the polynomials that trajectory controllers use, and proven trajectories sampled with them."""
+"""Curves between knots: the polynomials that trajectory controllers use, and proven trajectories
+sampled with them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from wam_ros.core.types import NS, SafeTrajectory
 _POWERS = np.arange(6)
 
 
-def segment_coefficients(t: np.ndarray, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, degree: int) -> np.ndarray:
+def segment_coefficients(
+    t: np.ndarray, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, degree: int
+) -> np.ndarray:
     """Polynomial of each segment between neighbouring knots, in seconds since the segment began.
 
     Args:
@@ -29,13 +33,15 @@ def segment_coefficients(t: np.ndarray, q: np.ndarray, dq: np.ndarray, ddq: np.n
     if degree == 1:
         c[:, 1] = step / h
         return c
-    v0, v1 = dq[:-1] * h, dq[1:] * h
+    v0 = dq[:-1] * h
+    v1 = dq[1:] * h
     c[:, 1] = dq[:-1]
     if degree == 3:
         c[:, 2] = (3 * step - 2 * v0 - v1) / h**2
         c[:, 3] = (v0 + v1 - 2 * step) / h**3
         return c
-    a0, a1 = ddq[:-1] * h**2, ddq[1:] * h**2
+    a0 = ddq[:-1] * h**2
+    a1 = ddq[1:] * h**2
     c[:, 2] = ddq[:-1] / 2
     c[:, 3] = (10 * step - 6 * v0 - 4 * v1 - 1.5 * a0 + 0.5 * a1) / h**3
     c[:, 4] = (-15 * step + 8 * v0 + 7 * v1 + 1.5 * a0 - a1) / h**4
@@ -44,7 +50,9 @@ def segment_coefficients(t: np.ndarray, q: np.ndarray, dq: np.ndarray, ddq: np.n
 
 
 def evaluate(c: np.ndarray, s: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Value and two derivatives of polynomials `c` (..., 6, A) at `s` (...) seconds; each (..., A)."""
+    """Value and two derivatives of polynomials `c` (..., 6, A) at `s` (...) seconds; each
+    (..., A).
+    """
     powers = np.asarray(s, dtype=float)[..., None] ** _POWERS
     k = _POWERS
     return (
@@ -55,9 +63,13 @@ def evaluate(c: np.ndarray, s: np.ndarray | float) -> tuple[np.ndarray, np.ndarr
 
 
 class Curve:
-    """A piecewise polynomial through knots on the clock that holds its first and last knot outside."""
+    """A piecewise polynomial through knots on the clock that holds its first and last knot
+    outside.
+    """
 
-    def __init__(self, t_ns: np.ndarray, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, degree: int = 5) -> None:
+    def __init__(
+        self, t_ns: np.ndarray, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, degree: int = 5
+    ) -> None:
         self.t_ns = np.asarray(t_ns, dtype=np.int64)
         self.knots = (q, dq, ddq)
         self._c = segment_coefficients((self.t_ns - self.t_ns[0]) / NS, q, dq, ddq, degree)
@@ -78,10 +90,11 @@ class Curve:
 
 
 def bridge(start_ns: int, blend_ns: int, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> Curve:
-    """What is added to a plan so that motion goes on without a jump: a difference (A,) each that fades to nothing.
+    """What is added to a plan so that motion goes on without a jump: a difference (A,) each that
+    fades to nothing.
 
-    At `start_ns` it is the given difference in position, velocity and acceleration; `blend_ns` later it is zero in all
-    three and stays so. The plan plus its bridge is C2 wherever the plan is.
+    At `start_ns` it is the given difference in position, velocity and acceleration; `blend_ns`
+    later it is zero in all three and stays so. The plan plus its bridge is C2 wherever the plan is.
     """
     t_ns = np.array([start_ns, start_ns + blend_ns])
     q, dq, ddq = (np.stack((lack, np.zeros_like(lack))) for lack in (q, dq, ddq))

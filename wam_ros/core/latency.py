@@ -18,7 +18,8 @@ CHUNKING = {
     "lookahead": ChunkingMode.LOOKAHEAD,
     "synchronous": ChunkingMode.SYNCHRONOUS,
 }
-MOVING = (ChunkingMode.PREFIX, ChunkingMode.GUIDED, ChunkingMode.REPLACE)  # the next chunk begins at its observation
+# the next chunk begins at its observation
+MOVING = (ChunkingMode.PREFIX, ChunkingMode.GUIDED, ChunkingMode.REPLACE)
 
 
 class LatencyWindow:
@@ -27,20 +28,24 @@ class LatencyWindow:
     Args:
         size: latencies kept, so that a slow spell is forgotten.
         warmup: how many first latencies to leave out; compilation and caches make them exceptional.
-        span_s: those that are older than the newest by more than this are forgotten, too: an arm that stops and thinks
-            looks so rarely that a spell of half a second would keep it at that for a minute.
+        span_s: those that are older than the newest by more than this are forgotten, too: an arm
+            that stops and thinks looks so rarely that a spell of half a second would keep it at
+            that for a minute.
     """
 
     def __init__(self, size: int = 100, warmup: int = 2, span_s: float = 5.0) -> None:
         self._kept: deque[tuple[float, float]] = deque(maxlen=size)  # when, how long
-        self._to_skip, self._span_s = warmup, span_s
+        self._to_skip = warmup
+        self._span_s = span_s
         self.last_s = 0.0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def add(self, latency_s: float, at_s: float = 0.0) -> None:
-        """Take one latency [s] that was known at `at_s`; a negative or non-finite one is none and is ignored."""
+        """Take one latency [s] that was known at `at_s`; a negative or non-finite one is none and
+        is ignored.
+        """
         if not math.isfinite(latency_s) or latency_s < 0:
             return
         self.last_s = latency_s
@@ -52,7 +57,9 @@ class LatencyWindow:
                 self._kept.popleft()
 
     def percentile(self, percent: float) -> float:
-        """Smallest kept latency [s] that at least `percent` % of the kept ones do not exceed; 0 when none is kept."""
+        """Smallest kept latency [s] that at least `percent` % of the kept ones do not exceed; 0
+        when none is kept.
+        """
         if not self._kept:
             return 0.0
         ordered = sorted(latency_s for _, latency_s in self._kept)
@@ -66,11 +73,15 @@ class LatencyWindow:
     def __str__(self) -> str:
         """Percentiles in ms and how many latencies they are of, as the bridge tells its stages."""
         found = self.stage
-        figures = (f"p{p} {1e3 * s:.1f}" for p, s in ((50, found.p50_s), (95, found.p95_s), (99, found.p99_s)))
+        figures = (
+            f"p{p} {1e3 * s:.1f}"
+            for p, s in ((50, found.p50_s), (95, found.p95_s), (99, found.p99_s))
+        )
         return f"{' '.join(figures)} n {len(self)}"
 
     def delay_steps(self, step_period_s: float, lead_s: float = 0.0) -> int:
-        """Chunk steps that pass, whole or in part, before a chunk arrives: the 95th percentile in steps, rounded up.
+        """Chunk steps that pass, whole or in part, before a chunk arrives: the 95th percentile in
+        steps, rounded up.
 
         Args:
             step_period_s: of the chunk.
@@ -87,20 +98,35 @@ class ChunkTiming:
     execute_steps: int
     horizon_steps: int
     mode: ChunkingMode = ChunkingMode.REPLACE
-    ahead_steps: int = 0  # the chunk begins so many steps after the observation it is predicted from
+    # the chunk begins so many steps after the observation it is predicted from
+    ahead_steps: int = 0
     asked: str = AUTO  # what the user wants: "auto" or a name in `CHUNKING`
 
     @property
     def feasible(self) -> bool:
         """Whether the next chunk always arrives before this one is used up: d <= s <= H - d."""
-        return self.delay_steps <= self.execute_steps <= self.horizon_steps + self.ahead_steps - self.delay_steps
+        return (
+            self.delay_steps
+            <= self.execute_steps
+            <= self.horizon_steps + self.ahead_steps - self.delay_steps
+        )
 
     def __str__(self) -> str:
-        d, s, h = self.delay_steps, self.execute_steps, self.horizon_steps
+        d = self.delay_steps
+        s = self.execute_steps
+        h = self.horizon_steps
         if self.mode is not ChunkingMode.SYNCHRONOUS:
-            return f"mode={self.mode.name} d={d} s={s} H={h}" + (f"+{self.ahead_steps}" if self.ahead_steps else "")
-        wanted = f", {self.asked} is not possible" if self.asked not in (AUTO, "synchronous") else ""
-        return f"mode=SYNC d={d} s={s} H={h}" if self.feasible else f"mode=SYNC d={d} > H-s={h - s}{wanted}"
+            return f"mode={self.mode.name} d={d} s={s} H={h}" + (
+                f"+{self.ahead_steps}" if self.ahead_steps else ""
+            )
+        wanted = (
+            f", {self.asked} is not possible" if self.asked not in (AUTO, "synchronous") else ""
+        )
+        return (
+            f"mode=SYNC d={d} s={s} H={h}"
+            if self.feasible
+            else f"mode=SYNC d={d} > H-s={h - s}{wanted}"
+        )
 
 
 def choose_timing(
@@ -108,11 +134,12 @@ def choose_timing(
 ) -> ChunkTiming:
     """The timing and mode for a delay.
 
-    A new request waits for the answer to the one before, so a slow model stretches s to d; s shrinks to H - d where
-    that keeps the bound. The first mode of `CHUNKING` that the policy offers and whose bound holds is taken, or the one
-    asked for; else the arm executes, stops and thinks. Guidance comes before a trained prefix: the shipped model
-    grasped more often with it. Looking ahead is only done when asked for: a small model that acts on what it imagined
-    misses more often than one that stops and looks (`benchmark/delays.py`).
+    A new request waits for the answer to the one before, so a slow model stretches s to d; s
+    shrinks to H - d where that keeps the bound. The first mode of `CHUNKING` that the policy offers
+    and whose bound holds is taken, or the one asked for; else the arm executes, stops and thinks.
+    Guidance comes before a trained prefix: the shipped model grasped more often with it. Looking
+    ahead is only done when asked for: a small model that acts on what it imagined misses more often
+    than one that stops and looks (`benchmark/delays.py`).
 
     Args:
         delay: steps executed until a chunk arrives.
@@ -126,19 +153,45 @@ def choose_timing(
     s = min(s, max(horizon - delay, delay, 1))
     modes = [m for m in CHUNKING if m != "lookahead"] if asked == AUTO else [asked]
     for mode in (CHUNKING[m] for m in modes if offered(m, abilities)):
-        timing = ChunkTiming(delay, s, horizon, mode, 0, asked)
+        timing = ChunkTiming(
+            delay_steps=delay,
+            execute_steps=s,
+            horizon_steps=horizon,
+            mode=mode,
+            ahead_steps=0,
+            asked=asked,
+        )
         if mode is ChunkingMode.LOOKAHEAD:
-            begins = [a for a in abilities.ahead if a > delay]  # one step of margin: looks have a grid of their own
+            # one step of margin: looks have a grid of their own
+            begins = [a for a in abilities.ahead if a > delay]
             begins = [a for a in begins if a >= wanted] or begins
-            timing = ChunkTiming(delay, min(begins, default=s), horizon, mode, delay if begins else 0, asked)
+            timing = ChunkTiming(
+                delay_steps=delay,
+                execute_steps=min(begins, default=s),
+                horizon_steps=horizon,
+                mode=mode,
+                ahead_steps=delay if begins else 0,
+                asked=asked,
+            )
         if timing.feasible or mode is ChunkingMode.SYNCHRONOUS:
             return timing
-    return ChunkTiming(delay, max(wanted, delay, 1), horizon, ChunkingMode.SYNCHRONOUS, 0, asked)
+    return ChunkTiming(
+        delay_steps=delay,
+        execute_steps=max(wanted, delay, 1),
+        horizon_steps=horizon,
+        mode=ChunkingMode.SYNCHRONOUS,
+        ahead_steps=0,
+        asked=asked,
+    )
 
 
 def offered(name: str, abilities: Abilities) -> bool:
     """Whether a policy with `abilities` can be run in the mode of this name."""
-    needs = {"prefix": abilities.prefix, "guided": abilities.guided, "lookahead": bool(abilities.ahead)}
+    needs = {
+        "prefix": abilities.prefix,
+        "guided": abilities.guided,
+        "lookahead": bool(abilities.ahead),
+    }
     return needs.get(name, True)
 
 

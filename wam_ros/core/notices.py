@@ -29,5 +29,6 @@ class Notice:
             return False
         if about == self._said and now_s - self._said_s < self._repeat_s:
             return False
-        self._said, self._said_s = about, now_s
+        self._said = about
+        self._said_s = now_s
         return True

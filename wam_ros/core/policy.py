@@ -13,34 +13,47 @@ from wam_ros.core.types import Conditioning, Observation
 
 @dataclass(frozen=True)
 class Abilities:
-    """What a policy can do beyond predicting from one observation; a policy without `abilities` can do nothing more."""
+    """What a policy can do beyond predicting from one observation; a policy without `abilities` can
+    do nothing more.
+    """
 
     prefix: bool = False  # trained to continue committed steps, which it is given clean
     guided: bool = False  # can be drawn towards a running plan while it denoises
-    ahead: tuple[int, ...] = ()  # steps after a chunk's anchor whose imagined frame it can begin the next chunk from
+    # steps after a chunk's anchor whose imagined frame it can begin the next chunk from
+    ahead: tuple[int, ...] = ()
     candidates: int = 1  # most chunks it can predict in one batch
-    frame_stride: int = 0  # executed steps between the frames it remembers; 0: it looks only at what it predicts from
+    # executed steps between the frames it remembers; 0: it looks only at what it predicts from
+    frame_stride: int = 0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted from one observation. The default asks for a chunk as if there were none before."""
+    """What is wanted from one observation. The default asks for a chunk as if there were none
+    before.
+    """
 
-    step: int | None = None  # control steps executed until the observation; None: count them by the clock
+    # control steps executed until the observation; None: count them by the clock
+    step: int | None = None
     predict: bool = True  # False: only remember the frame
-    plan: np.ndarray | None = None  # (n, A) targets of the running plan on the grid of the new chunk, n <= T
+    # (n, A) targets of the running plan on the grid of the new chunk, n <= T
+    plan: np.ndarray | None = None
     committed: int = 0  # leading rows of `plan` that will be executed before the answer is there
     prefix: bool = False  # keep the committed rows as trained, instead of guiding
-    ahead: int = 0  # begin so many steps after the observation, from what was imagined for that instant
+    # begin so many steps after the observation, from what was imagined for that instant
+    ahead: int = 0
     candidates: int = 1  # chunks to choose from
-    early: Callable[[PolicyOutput], None] | None = None  # may be told the only candidate before its frames are there
+    # may be told the only candidate before its frames are there
+    early: Callable[[PolicyOutput], None] | None = None
 
 
 @dataclass(frozen=True)
 class PolicyOutput:
-    """One predicted chunk and the frames imagined with it. Offsets count from the observation plus `ahead` steps."""
+    """One predicted chunk and the frames imagined with it. Offsets count from the observation plus
+    `ahead` steps.
+    """
 
-    positions: np.ndarray  # (T, A) float64, absolute rad or m; step k is due (k + 1) step periods after that instant
+    # (T, A) float64, absolute rad or m; step k is due (k + 1) step periods after that instant
+    positions: np.ndarray
     frames: np.ndarray  # (F, V, H, W, 3) uint8 RGB
     frame_offsets_ns: tuple[int, ...]  # (F,)
     conditioning: Conditioning
@@ -55,8 +68,9 @@ class PolicyOutput:
 class Policy(Protocol):
     """A world action model with memory. Not thread-safe: one thread owns it.
 
-    It may have an attribute `abilities: Abilities`, whose requests it then understands, and `example_instruction: str`,
-    one that it accepts, with which it can be warmed up before anybody has said what to do.
+    It may have an attribute `abilities: Abilities`, whose requests it then understands, and
+    `example_instruction: str`, one that it accepts, with which it can be warmed up before anybody
+    has said what to do.
     """
 
     name: str
@@ -66,15 +80,15 @@ class Policy(Protocol):
         """Forget everything and take a new instruction.
 
         Raises:
-            WamError: the instruction is empty, too long, or has words the model never learned (they are listed). Memory
-                and instruction are then as they were before.
+            WamError: the instruction is empty, too long, or has words the model never learned (they
+                are listed). Memory and instruction are then as they were before.
         """
 
     def predict(self, observation: Observation, request: Request = ...) -> PolicyOutput | None:
         """Put the observed frames into memory and predict the next chunk and frames from them.
 
-        None means that this observation asks for no new chunk; the one before goes on. A policy without abilities is
-        only ever given an observation.
+        None means that this observation asks for no new chunk; the one before goes on. A policy
+        without abilities is only ever given an observation.
         """
 
 

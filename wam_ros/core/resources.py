@@ -1,4 +1,6 @@
-"""Where shipped data (config, urdf, weights) lies: the checkout, the environment or a ROS prefix."""
+"""Where shipped data (config, urdf, weights) lies: the checkout, the environment or a ROS
+prefix.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,19 @@ from wam_ros.core.errors import UnknownNameError, WamError
 
 
 def share_dir() -> Path:
-    """Folder that holds `config/` and `urdf/`: the checkout if we run from one, else `share/wam_ros` of a prefix."""
+    """Folder that holds `config/` and `urdf/`: the checkout if we run from one, else
+    `share/wam_ros` of a prefix.
+    """
     candidates = [Path(__file__).resolve().parents[2]]
     prefixes = [p for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
     candidates += [Path(p) / "share" / "wam_ros" for p in (*prefixes, sys.prefix)]
     for folder in candidates:
         if (folder / "config" / "embodiments").is_dir():
             return folder
-    raise WamError(f"no wam_ros data found in {', '.join(map(str, candidates))}; reinstall with `pip install .`")
+    raise WamError(
+        f"no wam_ros data found in {', '.join(map(str, candidates))}; reinstall with `pip "
+        "install .`"
+    )
 
 
 def config_names(kind: str) -> list[str]:
@@ -48,5 +55,7 @@ def urdf_path(name: str) -> Path:
     if not path.is_file():
         path = Path(name)
     if not path.is_file():
-        raise WamError(f"robot description '{name}' is neither in {share_dir() / 'urdf'} nor a file")
+        raise WamError(
+            f"robot description '{name}' is neither in {share_dir() / 'urdf'} nor a file"
+        )
     return path

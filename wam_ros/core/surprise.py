@@ -29,17 +29,22 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Surprise(Expectation):
-    """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all views."""
+    """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all
+    views.
+    """
 
     mse: float  # imagined against observed
-    copy_mse: float  # the frame seen when imagining against observed: what "nothing changes" would have cost
+    # the frame seen when imagining against observed: what "nothing changes" would have cost
+    copy_mse: float
 
 
 class ImaginationMonitor:
-    """Keeps imagined frames until their instant comes. One thread owns it; time comes with the frames.
+    """Keeps imagined frames until their instant comes. One thread owns it; time comes with the
+    frames.
 
     Args:
-        tolerance_ns: a frame observed this close to an imagined instant is compared with it; half a frame period.
+        tolerance_ns: a frame observed this close to an imagined instant is compared with it; half a
+            frame period.
         capacity: most frames kept; the oldest leave first.
     """
 
@@ -47,21 +52,30 @@ class ImaginationMonitor:
         self._tolerance_ns = tolerance_ns
         self._pending: deque[Expectation] = deque(maxlen=capacity)
 
-    def expect(self, made_ns: int, seen: np.ndarray, instants_ns: Sequence[int], imagined: np.ndarray) -> None:
-        """Remember frames `imagined` (F, V, H, W, 3) for `instants_ns` from `seen` (V, H, W, 3) at `made_ns`."""
+    def expect(
+        self, made_ns: int, seen: np.ndarray, instants_ns: Sequence[int], imagined: np.ndarray
+    ) -> None:
+        """Remember frames `imagined` (F, V, H, W, 3) for `instants_ns` from `seen` (V, H, W, 3) at
+        `made_ns`.
+        """
         for instant, frames in zip(instants_ns, imagined, strict=True):
             self._pending.append(Expectation(instant, instant - made_ns, frames, seen))
 
     def observe(self, stamp_ns: int, frames: np.ndarray) -> list[Surprise]:
-        """Compare `frames` (V, H, W, 3) with what was imagined for `stamp_ns`; the latest made comes first.
+        """Compare `frames` (V, H, W, 3) with what was imagined for `stamp_ns`; the latest made
+        comes first.
 
-        Each imagined frame is compared once; one that no observation came near is dropped without a word.
+        Each imagined frame is compared once; one that no observation came near is dropped without a
+        word.
         """
         due = [e for e in self._pending if abs(e.instant_ns - stamp_ns) <= self._tolerance_ns]
         later = [e for e in self._pending if e.instant_ns > stamp_ns + self._tolerance_ns]
         self._pending = deque(later, maxlen=self._pending.maxlen)
         due.sort(key=lambda e: e.instant_ns - e.horizon_ns, reverse=True)
-        return [Surprise(**vars(e), mse=mse(e.imagined, frames), copy_mse=mse(e.seen, frames)) for e in due]
+        return [
+            Surprise(**vars(e), mse=mse(e.imagined, frames), copy_mse=mse(e.seen, frames))
+            for e in due
+        ]
 
     def clear(self) -> None:
         """Forget everything: the clock was set back or the plan was dropped."""

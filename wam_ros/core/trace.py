@@ -23,8 +23,8 @@ MAX_DRIFT_S = 1.0  # nor does its age change by this
 class ServoLag:
     """Time by which an arm trails its commands, from position errors in motion.
 
-    An arm that does at `t` what was commanded for `t - lag` has the error `lag * dq`; least squares over the newest
-    samples, all joints together, gives the lag.
+    An arm that does at `t` what was commanded for `t - lag` has the error `lag * dq`; least squares
+    over the newest samples, all joints together, gives the lag.
 
     Args:
         window: samples that count; older ones fade.
@@ -35,7 +35,9 @@ class ServoLag:
         self._cross = self._square = 0.0
 
     def on_error(self, error: np.ndarray, dq: np.ndarray) -> None:
-        """Commanded less measured positions, and the commanded velocities, at one instant; both (A,)."""
+        """Commanded less measured positions, and the commanded velocities, at one instant; both
+        (A,).
+        """
         square = float(dq @ dq)
         if square < MOVING**2 or not np.isfinite(error).all():
             return
@@ -52,32 +54,42 @@ class ServoLag:
 
 
 class Trace:
-    """Joins the loop's messages by the stamps and numbers they carry. All times are ns of one clock.
+    """Joins the loop's messages by the stamps and numbers they carry. All times are ns of one
+    clock.
 
-    Every `on_*` takes the time at which its message was published, or came, where only that is known. An answer whose
-    question was not seen is ignored; the first command that answers a chunk ends its chain. Where a part of a chain was
-    not seen (the bridge sees no observations), two stages become one.
+    Every `on_*` takes the time at which its message was published, or came, where only that is
+    known. An answer whose question was not seen is ignored; the first command that answers a chunk
+    ends its chain. Where a part of a chain was not seen (the bridge sees no observations), two
+    stages become one.
     """
 
     def __init__(self, samples: int = 100_000) -> None:
-        self._observations: OrderedDict[int, list[int | None]] = OrderedDict()  # by observation stamp
+        # by observation stamp
+        self._observations: OrderedDict[int, list[int | None]] = OrderedDict()
         self._chunks: OrderedDict[int, list[int | None]] = OrderedDict()  # by chunk seq
         self._safe: OrderedDict[int, list[int | None]] = OrderedDict()  # by chunk seq
         self._starts: OrderedDict[int, int] = OrderedDict()
         self._samples: dict[str, deque[float]] = {}
         self._n_samples = samples
-        self._ages_s: tuple[float, float] | None = None  # of the first and the newest observation when published
+        # of the first and the newest observation when published
+        self._ages_s: tuple[float, float] | None = None
         self.lag_s: float | None = None  # newest servo lag, for the last stage
 
-    def on_observation(self, stamp_ns: int, frame_stamps_ns: Sequence[int], published_ns: int) -> None:
+    def on_observation(
+        self, stamp_ns: int, frame_stamps_ns: Sequence[int], published_ns: int
+    ) -> None:
         """A model frame went to the model."""
         age_s = (published_ns - stamp_ns) / NS
         self._ages_s = (age_s if self._ages_s is None else self._ages_s[0], age_s)
         camera_ns = min(frame_stamps_ns, default=stamp_ns)
         _remember(self._observations, stamp_ns, [camera_ns, published_ns])
 
-    def on_chunk(self, seq: int, observation_ns: int, published_ns: int, unseen: bool = False) -> None:
-        """The model answered an observation; `unseen`: also when that was not seen, by its stamp alone."""
+    def on_chunk(
+        self, seq: int, observation_ns: int, published_ns: int, unseen: bool = False
+    ) -> None:
+        """The model answered an observation; `unseen`: also when that was not seen, by its stamp
+        alone.
+        """
         seen = self._observations.get(observation_ns, [observation_ns, None] if unseen else None)
         if seen is not None:
             _remember(self._chunks, seq, [*seen, published_ns])
@@ -93,13 +105,16 @@ class Trace:
         if (seen := self._safe.pop(chunk_seq, None)) is None:
             return
         start_ns = self._starts.pop(chunk_seq, published_ns)
-        motion = None if self.lag_s is None else max(start_ns, published_ns) + round(self.lag_s * NS)
+        motion = (
+            None if self.lag_s is None else max(start_ns, published_ns) + round(self.lag_s * NS)
+        )
         instants = dict(zip(EVENTS, [*seen, published_ns, motion], strict=True))
         known = [(name, ns) for name, ns in instants.items() if ns is not None]
         for (a, begin), (b, end) in pairwise(known):
             self._add(f"{a} to {b}", end - begin)
         for total in TOTALS:
-            end_ns, camera_ns = instants[total.removeprefix("camera to ")], instants["camera"]
+            end_ns = instants[total.removeprefix("camera to ")]
+            camera_ns = instants["camera"]
             if end_ns is not None and camera_ns is not None:
                 self._add(total, end_ns - camera_ns)
 
@@ -110,8 +125,10 @@ class Trace:
         if abs(newest - first) < MAX_DRIFT_S and max(abs(first), abs(newest)) < MAX_AGE_S:
             return ""
         return (
-            f"observations are published {newest:.1f} s after their stamp, {newest - first:+.1f} s since the first: "
-            "stamps are of another clock, as in a simulation that is not run at the speed of real time"
+            f"observations are published {newest:.1f} s after their stamp, {newest - first:+.1f} "
+            "s since the first: "
+            "stamps are of another clock, as in a simulation that is not run at the speed of "
+            "real time"
         )
 
     def _add(self, name: str, ns: int) -> None:
@@ -132,7 +149,8 @@ class Trace:
         """Count and percentiles of every stage that has samples."""
         every = self.summary().items()
         return {
-            name: StageLatency(int(s["n"]), *(s[p] / 1e3 for p in ("p50_ms", "p95_ms", "p99_ms"))) for name, s in every
+            name: StageLatency(int(s["n"]), *(s[p] / 1e3 for p in ("p50_ms", "p95_ms", "p99_ms")))
+            for name, s in every
         }
 
     def summary(self) -> dict[str, dict[str, float]]:

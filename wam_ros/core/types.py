@@ -1,7 +1,8 @@
 """What flows through the loop, as plain numpy.
 
-SI units, radians, metres; stamps are integer nanoseconds of ROS time. Arrays are row-major and never shared
-between threads after construction. A: joints of the chunk, T: chunk steps, V: camera views, F: imagined frames.
+SI units, radians, metres; stamps are integer nanoseconds of ROS time. Arrays are row-major and
+never shared between threads after construction. A: joints of the chunk, T: chunk steps, V: camera
+views, F: imagined frames.
 """
 
 from __future__ import annotations
@@ -160,7 +161,9 @@ class ActionChunk:
 
 @dataclass(frozen=True)
 class ImaginedFuture:
-    """Frames the model expects, each for an instant; `surprise` is filled once the instant has passed."""
+    """Frames the model expects, each for an instant; `surprise` is filled once the instant has
+    passed.
+    """
 
     chunk_seq: int
     view_names: tuple[str, ...]
@@ -168,7 +171,8 @@ class ImaginedFuture:
     instants_ns: tuple[int, ...]  # (F,)
     joint_names: tuple[str, ...]
     joint_path: np.ndarray  # (T, A) rad or m
-    surprise: float = float("nan")  # mean squared error in [0, 1]^2 of the newest frame whose instant passed
+    # mean squared error in [0, 1]^2 of the newest frame whose instant passed
+    surprise: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,9 @@ class SafeTrajectory:
 
 @dataclass(frozen=True)
 class SafetyReport:
-    """What happened to one chunk, or why the arm stopped, with the first offender in words and units."""
+    """What happened to one chunk, or why the arm stopped, with the first offender in words and
+    units.
+    """
 
     stamp_ns: int
     chunk_seq: int
@@ -210,7 +216,8 @@ class SafetyReport:
     scale: float = 1.0  # time scale, >= 1 slows
     steps_accepted: int = 0
     steps_total: int = 0
-    first_joint: str = ""  # of the offence that decided: what cut the chunk, else what slowed it; empty: none
+    # of the offence that decided: what cut the chunk, else what slowed it; empty: none
+    first_joint: str = ""
     first_step: int = -1  # from 0; -1: none
     measured: float = float("nan")  # there, in `unit`
     allowed: float = float("nan")
@@ -223,7 +230,9 @@ class SafetyReport:
 
 
 class Forwarding(enum.IntEnum):
-    """Whether the bridge forwards; the values are the levels of diagnostics: OK, WARN, ERROR, STALE."""
+    """Whether the bridge forwards; the values are the levels of diagnostics: OK, WARN, ERROR,
+    STALE.
+    """
 
     FORWARDING = 0
     PAUSED = 1  # a person wants it so
@@ -271,4 +280,5 @@ class WamStatus:
     chunks: int = 0
     dropped: int = 0  # observations never predicted from, and results that came too late
     error: str = ""  # why inference stands still; empty: it runs
-    stages: dict[str, StageLatency] = field(default_factory=dict)  # by name, as "camera to observation", in their order
+    # by name, as "camera to observation", in their order
+    stages: dict[str, StageLatency] = field(default_factory=dict)

@@ -28,9 +28,13 @@ def load_yaml(path: Path) -> dict[str, Any]:
 
 
 def from_mapping(cls: type[T], data: object, where: str) -> T:
-    """Build dataclass `cls` from a mapping, checking every key and type. `where` names the place in errors."""
+    """Build dataclass `cls` from a mapping, checking every key and type. `where` names the place in
+    errors.
+    """
     if not isinstance(data, dict):
-        raise WamError(f"{where}: expected a mapping for {cls.__name__}, found {type(data).__name__}")
+        raise WamError(
+            f"{where}: expected a mapping for {cls.__name__}, found {type(data).__name__}"
+        )
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     hints = typing.get_type_hints(cls)
     for key in data:
@@ -39,7 +43,9 @@ def from_mapping(cls: type[T], data: object, where: str) -> T:
     missing = [
         n
         for n, f in fields.items()
-        if n not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        if n not in data
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise WamError(f"{where}: missing key '{missing[0]}'")
@@ -47,7 +53,8 @@ def from_mapping(cls: type[T], data: object, where: str) -> T:
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    origin = typing.get_origin(hint)
+    args = typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         if value is None and type(None) in args:
             return None
@@ -58,7 +65,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if args[-1] is not Ellipsis and len(args) != len(value):
             raise WamError(f"{where}: expected {len(args)} values, found {len(value)}")
         hints = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(_convert(h, v, f"{where}[{i}]") for i, (h, v) in enumerate(zip(hints, value, strict=True)))
+        return tuple(
+            _convert(h, v, f"{where}[{i}]")
+            for i, (h, v) in enumerate(zip(hints, value, strict=True))
+        )
     if origin is dict:
         if not isinstance(value, dict):
             raise WamError(f"{where}: expected a mapping, found {value!r}")
@@ -69,6 +79,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not math.isfinite(value):
             raise WamError(f"{where}: {value} is not finite")
         return float(value)
-    if isinstance(hint, type) and (not isinstance(value, hint) or (hint is int and isinstance(value, bool))):
+    if isinstance(hint, type) and (
+        not isinstance(value, hint) or (hint is int and isinstance(value, bool))
+    ):
         raise WamError(f"{where}: expected {hint.__name__}, found {value!r}")
     return value

@@ -1,4 +1,6 @@
-"""Demonstrations on disk: one uncompressed .npz of fixed-length episodes per shard, plus a JSON header."""
+"""Demonstrations on disk: one uncompressed .npz of fixed-length episodes per shard, plus a JSON
+header.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from wam_ros.core.errors import WamError
 
 @dataclass(frozen=True)
 class Episodes:
-    """N episodes of K control steps; the frame and state of index k are seen just before action k."""
+    """N episodes of K control steps; the frame and state of index k are seen just before
+    action k.
+    """
 
     frames: np.ndarray  # (N, K + 1, V, H, W, 3) uint8 RGB
     states: np.ndarray  # (N, K + 1, A) measured joints, rad or m
@@ -31,9 +35,14 @@ class Episodes:
 
 
 def save_shard(folder: Path, index: int, episodes: Episodes, header: dict) -> None:
-    """Write one shard; the header (embodiment, rates, views) is the same for all shards of a folder."""
+    """Write one shard; the header (embodiment, rates, views) is the same for all shards of a
+    folder.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / f"shard_{index:04d}.npz", **{f.name: getattr(episodes, f.name) for f in fields(Episodes)})
+    np.savez(
+        folder / f"shard_{index:04d}.npz",
+        **{f.name: getattr(episodes, f.name) for f in fields(Episodes)},
+    )
     (folder / "header.json").write_text(json.dumps(header, indent=1) + "\n")
 
 
@@ -45,7 +54,9 @@ def load_episodes(folder: Path) -> tuple[Episodes, dict]:
     """
     shards = sorted(folder.glob("shard_*.npz"))
     if not shards or not (folder / "header.json").is_file():
-        raise WamError(f"no demonstrations in '{folder}'; make some with `wam record-sim --out {folder}`")
+        raise WamError(
+            f"no demonstrations in '{folder}'; make some with `wam record-sim --out {folder}`"
+        )
     parts = []
     for shard in shards:
         try:

@@ -24,10 +24,12 @@ INTERACTIVE = -1
 
 @dataclass(frozen=True)
 class DemoArgs:
-    """Run the whole loop with a simulated arm: camera, model, safety, bridge and simulator, each in its process.
+    """Run the whole loop with a simulated arm: camera, model, safety, bridge and simulator, each in
+    its process.
 
-    Without --headless a page on localhost shows arm, camera frames and imagined frames and takes instructions.
-    Exit code 0: the run completed. 1: a process died. 2: an argument, file or port is wrong. 130: Ctrl-C.
+    Without --headless a page on localhost shows arm, camera frames and imagined frames and takes
+    instructions. Exit code 0: the run completed. 1: a process died. 2: an argument, file or port is
+    wrong. 130: Ctrl-C.
     """
 
     headless: bool = False
@@ -41,9 +43,9 @@ class DemoArgs:
     swap: bool = False
     """Name another colour than the one that the seed would name."""
     instruction: str | None = None
-    """Instruction for every episode instead of the seed's own, such as 'pick up the green block'."""
+    """Instruction for every episode, not the seed's own, such as 'pick up the green block'."""
     memory: Literal["real", "imagined"] = "real"
-    """What fills the model's memory: observed frames, or its own imagined ones (to see why observation matters)."""
+    """What fills the model's memory: observed frames, or its own imagined ones."""
     json: Annotated[str, tyro.conf.arg(metavar="FILE")] = ""
     """Write per-episode results, summary, latency and imagination as JSON."""
     record: Annotated[str, tyro.conf.arg(metavar="FILE.mp4")] = ""
@@ -109,7 +111,9 @@ def check_args(args: DemoArgs) -> None:
 
 
 def check_instruction(args: DemoArgs) -> None:
-    """Refuse an instruction that no model can follow; the model's own vocabulary is checked by the model."""
+    """Refuse an instruction that no model can follow; the model's own vocabulary is checked by the
+    model.
+    """
     text = args.instruction
     if text is None:
         return
@@ -118,7 +122,9 @@ def check_instruction(args: DemoArgs) -> None:
     if not text.strip():
         raise WamError("--instruction is blank; name a block, such as 'pick up the green block'")
     if len(text) > MAX_INSTRUCTION:
-        raise WamError(f"--instruction has {len(text)} characters; at most {MAX_INSTRUCTION} are read")
+        raise WamError(
+            f"--instruction has {len(text)} characters; at most {MAX_INSTRUCTION} are read"
+        )
     if not text.isprintable():
         raise WamError("--instruction has unprintable characters")
 

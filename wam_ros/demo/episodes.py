@@ -39,12 +39,14 @@ class EpisodeResult:
     chunks: int
     decisions: dict[str, int]  # safety's decision -> chunks
     stops: dict[str, int]  # reason -> times the arm was stopped
-    violations: dict[str, int]  # limit -> simulated steps beyond it, until the arm was at rest again
+    # limit -> simulated steps beyond it, until the arm was at rest again
+    violations: dict[str, int]
     note: str = ""  # why it was stopped
 
 
 class Episode:
-    """Counts what happens between arming and the end of one episode; takes messages, never asks the clock.
+    """Counts what happens between arming and the end of one episode; takes messages, never asks the
+    clock.
 
     Args:
         seed: of the episode; states of another seed are stale and ignored.
@@ -53,9 +55,13 @@ class Episode:
         step_period_s: of the model.
     """
 
-    def __init__(self, seed: int, instruction: str, time_limit_s: float, step_period_s: float) -> None:
-        self.seed, self.instruction = seed, instruction
-        self._time_limit_s, self._step_period_s = time_limit_s, step_period_s
+    def __init__(
+        self, seed: int, instruction: str, time_limit_s: float, step_period_s: float
+    ) -> None:
+        self.seed = seed
+        self.instruction = instruction
+        self._time_limit_s = time_limit_s
+        self._step_period_s = step_period_s
         self._armed_at_s: float | None = None
         self._state: SimEpisode | None = None
         self._safety = SafetyState.UNKNOWN
@@ -81,7 +87,12 @@ class Episode:
         if report.decision != Decision.UNKNOWN and report.chunk_seq > self._judged_seq:
             self._judged_seq = report.chunk_seq
             self._decisions[report.decision.name.lower()] += 1
-        stopped = report.state in (SafetyState.BRAKING, SafetyState.HOLD, SafetyState.FAULT, SafetyState.ESTOP)
+        stopped = report.state in (
+            SafetyState.BRAKING,
+            SafetyState.HOLD,
+            SafetyState.FAULT,
+            SafetyState.ESTOP,
+        )
         if self._safety == SafetyState.ARMED and stopped:
             self._stops.update(report.reasons.names() or ["unnamed"])
         if report.state in (SafetyState.FAULT, SafetyState.ESTOP) and not self._note:
@@ -91,7 +102,11 @@ class Episode:
     @property
     def elapsed_s(self) -> float:
         """Simulated time since arming."""
-        return 0.0 if self._state is None or self._armed_at_s is None else self._state.t_s - self._armed_at_s
+        return (
+            0.0
+            if self._state is None or self._armed_at_s is None
+            else self._state.t_s - self._armed_at_s
+        )
 
     def outcome(self) -> str | None:
         """How the episode ended, or None while it runs."""
@@ -141,7 +156,9 @@ def require_colour(instruction: str) -> str:
     """
     colour = colour_in(instruction)
     if not colour:
-        raise WamError(f"the instruction '{instruction[:80]}' must name one block: {', '.join(COLOURS)}")
+        raise WamError(
+            f"the instruction '{instruction[:80]}' must name one block: {', '.join(COLOURS)}"
+        )
     return colour
 
 

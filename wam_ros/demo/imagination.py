@@ -9,7 +9,8 @@ from wam_ros.core.images import mse, psnr_db
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import NS, ImaginedFuture, Observation
 
-_HISTORY = 32  # observations remembered: the copy-last baseline needs the frame the model predicted from
+# observations remembered: the copy-last baseline needs the frame the model predicted from
+_HISTORY = 32
 _CHUNKS = 64
 
 
@@ -21,17 +22,19 @@ class _Error:
 
 
 class ImaginationTracker:
-    """Joins imagined frames with the observation they were made from, and sums squared errors per view and horizon.
+    """Joins imagined frames with the observation they were made from, and sums squared errors per
+    view and horizon.
 
     Args:
-        tolerance_ns: largest distance between the instant imagined and the stamp of the observation it is held
-            against; half a frame period makes every observation belong to one instant.
+        tolerance_ns: largest distance between the instant imagined and the stamp of the observation
+            it is held against; half a frame period makes every observation belong to one instant.
     """
 
     def __init__(self, tolerance_ns: int = NS // 20) -> None:
         self._monitor = ImaginationMonitor(tolerance_ns)
         self._observations: deque[Observation] = deque(maxlen=_HISTORY)
-        self._chunks: dict[int, tuple[int, int]] = {}  # chunk seq -> stamp of its observation, its anchor
+        # chunk seq -> stamp of its observation, its anchor
+        self._chunks: dict[int, tuple[int, int]] = {}
         self._waiting: dict[int, ImaginedFuture] = {}  # frames that arrived before their chunk
         self.horizons_s: tuple[float, ...] = ()  # how far ahead the newest future looks
         self._errors: dict[tuple[str, float], _Error] = {}
@@ -62,15 +65,22 @@ class ImaginationTracker:
         if source is None:
             return
         self.horizons_s = tuple((instant_ns - anchor_ns) / NS for instant_ns in future.instants_ns)
-        if future.frames.shape[1:] == source.frames.shape and future.view_names == source.view_names:
+        if (
+            future.frames.shape[1:] == source.frames.shape
+            and future.view_names == source.view_names
+        ):
             self._monitor.expect(anchor_ns, source.frames, future.instants_ns, future.frames)
 
     def on_observation(self, observation: Observation) -> list[Surprise]:
-        """Hold an observation against what was imagined for its instant; nearest horizon first, one per horizon."""
+        """Hold an observation against what was imagined for its instant; nearest horizon first, one
+        per horizon.
+        """
         self._observations.append(observation)
         found = self._monitor.observe(observation.stamp_ns, observation.frames)
         found.sort(key=lambda s: (s.horizon_ns, abs(s.instant_ns - observation.stamp_ns)))
-        nearest = [s for k, s in enumerate(found) if k == 0 or s.horizon_ns != found[k - 1].horizon_ns]
+        nearest = [
+            s for k, s in enumerate(found) if k == 0 or s.horizon_ns != found[k - 1].horizon_ns
+        ]
         for surprise in nearest:
             self._count(observation, surprise)
         return nearest
@@ -83,10 +93,13 @@ class ImaginationTracker:
             error.copied += mse(surprise.seen[v], observation.frames[v])
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
-        """Per view and horizon: n, PSNR [dB] of the mean error of imagined and of copied frames, and the gain."""
+        """Per view and horizon: n, PSNR [dB] of the mean error of imagined and of copied frames,
+        and the gain.
+        """
         result: dict[str, dict[str, dict[str, float]]] = {}
         for (view, horizon_s), error in sorted(self._errors.items()):
-            imagined, copied = psnr_db(error.imagined / error.n), psnr_db(error.copied / error.n)
+            imagined = psnr_db(error.imagined / error.n)
+            copied = psnr_db(error.copied / error.n)
             result.setdefault(view, {})[f"+{horizon_s:.1f} s"] = {
                 "n": error.n,
                 "psnr_db": imagined,

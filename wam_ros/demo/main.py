@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 READY_S = 120.0  # a cold start on a slow machine
 _REST_FOR_S = 0.2  # a joint that only passes through zero speed does not rest
-_REST_S = 3.0  # longest wait for the arm to rest before the processes are ended; longer in slow motion
+# longest wait for the arm to rest before the processes are ended; longer in slow motion
+_REST_S = 3.0
 
 
 def main(args: DemoArgs) -> int:
@@ -40,12 +41,19 @@ def main(args: DemoArgs) -> int:
     """
     check_args(args)
     _require_modules(
-        "rclpy", "wam_ros.msg", "torch", "safetensors", "mujoco", "PIL", *([] if args.headless else ["viser"])
+        "rclpy",
+        "wam_ros.msg",
+        "torch",
+        "safetensors",
+        "mujoco",
+        "PIL",
+        *([] if args.headless else ["viser"]),
     )
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = make_log_folder(args.logs)
     domain_id = free_domain_id() if args.domain_id is None else args.domain_id
-    for number in (signal.SIGINT, signal.SIGTERM):  # also when a shell started us in the background, deaf to Ctrl-C
+    # also when a shell started us in the background, deaf to Ctrl-C
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     # This process sees the same network as its children: set before anything of ROS is loaded.
     env = environment(domain_id, folder)
@@ -53,7 +61,10 @@ def main(args: DemoArgs) -> int:
     supervisor = Supervisor(commands(args), folder, env)
     try:
         supervisor.start()
-        console.print(f"starting {len(supervisor.commands)} processes; logs in {folder}; ROS_DOMAIN_ID={domain_id}")
+        console.print(
+            f"starting {len(supervisor.commands)} processes; logs in {folder}; "
+            f"ROS_DOMAIN_ID={domain_id}"
+        )
         return _run(args, supervisor, domain_id, console)
     finally:
         if killed := supervisor.stop():
@@ -78,26 +89,33 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
 
     embodiment = load_embodiment(args.embodiment)
     started = time.monotonic()
-    session = Session(args, embodiment, supervisor, lambda handlers: Link("wam_demo", handlers, domain_id))
+    session = Session(
+        args, embodiment, supervisor, lambda handlers: Link("wam_demo", handlers, domain_id)
+    )
     runner = Runner(session, args, embodiment, console)
-    code, ready, failure = 0, False, ""
+    code = 0
+    ready = False
+    failure = ""
     try:
         session.wait_ready(READY_S)
         ready = True
         console.print(f"ready after {time.monotonic() - started:.1f} s{_where(args)}")
         runner.run()
     except KeyboardInterrupt:
-        code, failure = 130, "stopped by the person"
+        code = 130
+        failure = "stopped by the person"
         console.print("\nstopping")
         _bring_to_rest(session, args.rate, "", console)
     except ProcessDiedError as died:
         if not ready and died.death.returncode > 0:
             raise WamError(f"{died.death.name}: {died.death.error}") from died
-        code, failure = 1, str(died)
+        code = 1
+        failure = str(died)
         _bring_to_rest(session, args.rate, died.death.name, console)
         _print_death(died.death, supervisor)
     except LoopError as error:
-        code, failure = 1, str(error)
+        code = 1
+        failure = str(error)
         _bring_to_rest(session, args.rate, "", console)
         print(f"wam demo: {error}; logs in {supervisor.folder}", file=sys.stderr)
     finally:
@@ -111,7 +129,9 @@ def _where(args: DemoArgs) -> str:
 
 
 def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -> None:
-    """Stop the arm while the processes that can do it still run, and say how long it took of its own time."""
+    """Stop the arm while the processes that can do it still run, and say how long it took of its
+    own time.
+    """
     if dead == "sim_node":
         console.print("the simulated arm is gone with its process")
         return
@@ -129,16 +149,21 @@ def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -
     if took_s is None:
         console.print(f"[red]the arm still moves after {limit_s:.0f} s[/]")
     else:
-        console.print(f"arm at rest after {took_s:.2f} s (safety reported {promised_s:.2f} s)", highlight=False)
+        console.print(
+            f"arm at rest after {took_s:.2f} s (safety reported {promised_s:.2f} s)",
+            highlight=False,
+        )
 
 
 def _wait_for_rest(session: Session, limit_s: float) -> float | None:
     """Wait until the arm rests for good; None when it does not within `limit_s` of wall time.
 
     Returns:
-        The time until its joints stood still, s of the stamps of the joint states. 0 when nothing is known of them.
+        The time until its joints stood still, s of the stamps of the joint states. 0 when nothing
+        is known of them.
     """
-    started, began_ns = time.monotonic(), session.joints_ns
+    started = time.monotonic()
+    began_ns = session.joints_ns
     rested_since: float | None = None
     still_ns: int | None = None
     while (now := time.monotonic()) - started < limit_s:
@@ -157,13 +182,22 @@ def _wait_for_rest(session: Session, limit_s: float) -> float | None:
 
 
 def _print_death(death: Death, supervisor: Supervisor) -> None:
-    print(f"wam demo: {death.cause}; last lines of {supervisor.log_path(death.name)}:", file=sys.stderr)
+    print(
+        f"wam demo: {death.cause}; last lines of {supervisor.log_path(death.name)}:",
+        file=sys.stderr,
+    )
     for line in death.tail or ("(it is empty)",):
         print(f"  {line}", file=sys.stderr)
 
 
-def _finish(args: DemoArgs, runner: Runner, session: Session, failure: str, console: Console) -> None:
-    settings = {k: v for k, v in asdict(args).items() if k not in ("json", "record", "strip", "logs", "port")}
+def _finish(
+    args: DemoArgs, runner: Runner, session: Session, failure: str, console: Console
+) -> None:
+    settings = {
+        k: v
+        for k, v in asdict(args).items()
+        if k not in ("json", "record", "strip", "logs", "port")
+    }
     if session.status is not None:
         settings["running_model"] = session.status.model
     results = RunResults(
@@ -179,5 +213,9 @@ def _finish(args: DemoArgs, runner: Runner, session: Session, failure: str, cons
     if args.json:
         results.write(args.json)
     for file in filter(None, (args.json, args.record, args.strip)):
-        told = "wrote {}" if Path(file).exists() else "[yellow]{} was not written: nothing seen had been imagined[/]"
+        told = (
+            "wrote {}"
+            if Path(file).exists()
+            else "[yellow]{} was not written: nothing seen had been imagined[/]"
+        )
         console.print(told.format(escape(file)), highlight=False)

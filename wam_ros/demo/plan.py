@@ -13,8 +13,8 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.supervisor import Command
 from wam_ros.ros.environment import ros_environment
 
-# A real arm that is silent for the default 0.3 s is gone; a simulated one on a busy machine is only late, and so is its
-# clock: nothing moves meanwhile.
+# A real arm that is silent for the default 0.3 s is gone; a simulated one on a busy machine is only
+# late, and so is its clock: nothing moves meanwhile.
 SIM_JOINT_TIMEOUT_S = 2.0
 
 
@@ -62,12 +62,16 @@ def format_parameter(value: bool | int | float | str) -> str:
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def environment(domain_id: int, logs: Path, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Environment of every process: this machine only, a domain of its own, one thread per numeric library.
+def environment(
+    domain_id: int, logs: Path, base: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Environment of every process: this machine only, a domain of its own, one thread per numeric
+    library.
 
     Args:
         domain_id: of the run.
-        logs: folder for what ROS itself logs; the home folder, its own choice, need not be writable.
+        logs: folder for what ROS itself logs; the home folder, its own choice, need not be
+            writable.
         base: what is inherited; by default the environment of this process.
     """
     env = dict(os.environ if base is None else base)
@@ -77,12 +81,17 @@ def environment(domain_id: int, logs: Path, base: Mapping[str, str] | None = Non
     env.pop("ROS_LOCALHOST_ONLY", None)  # the older switch; it overrides the range and warns
     env.pop("ROS_STATIC_PEERS", None)
     env["ROS_LOG_DIR"] = str(logs)
-    env["PYTHONSAFEPATH"] = "1"  # a file of the current folder must not stand for a module that a node imports
+    # a file of the current folder must not stand for a module that a node imports
+    env["PYTHONSAFEPATH"] = "1"
     env.setdefault("PYTHONUNBUFFERED", "1")
     env.setdefault("RCUTILS_LOGGING_BUFFERED_STREAM", "0")
     env.setdefault("RCUTILS_LOGGING_USE_STDOUT", "1")
     source = share_dir()
-    if (source / "wam_ros" / "__init__.py").is_file():  # run from a checkout: the processes must find the same code
-        paths = [str(source), *(p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(source))]
+    # run from a checkout: the processes must find the same code
+    if (source / "wam_ros" / "__init__.py").is_file():
+        paths = [
+            str(source),
+            *(p for p in env.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(source)),
+        ]
         env["PYTHONPATH"] = os.pathsep.join(paths)
     return env

@@ -1,4 +1,6 @@
-"""Writes what was seen and imagined: a video of the run and a picture strip of its first episode."""
+"""Writes what was seen and imagined: a video of the run and a picture strip of its first
+episode.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,8 @@ class VideoRecorder:
     """
 
     def __init__(self, file: str, frame_rate_hz: float) -> None:
-        self._file, self._rate_hz = file, frame_rate_hz
+        self._file = file
+        self._rate_hz = frame_rate_hz
         self._writer: Generator[None, np.ndarray | None, None] | None = None
         self._horizons_s: tuple[float, ...] = ()
 
@@ -38,8 +41,11 @@ class VideoRecorder:
         title: str,
         footer: str,
     ) -> None:
-        """Append one frame, once something has been imagined; `horizons_s` says how far ahead the model looks."""
-        self._horizons_s = self._horizons_s or tuple(horizons_s)[-_HORIZONS:]  # a video cannot grow columns later
+        """Append one frame, once something has been imagined; `horizons_s` says how far ahead the
+        model looks.
+        """
+        # a video cannot grow columns later
+        self._horizons_s = self._horizons_s or tuple(horizons_s)[-_HORIZONS:]
         if not self._horizons_s:
             return
         found = {s.horizon_s: s.imagined for s in surprises}
@@ -54,9 +60,20 @@ class VideoRecorder:
 
                 size = (board.shape[1], board.shape[0])
                 self._writer = imageio_ffmpeg.write_frames(
-                    self._file, size, fps=self._rate_hz, quality=8, macro_block_size=2,
-                    output_params=["-preset", "ultrafast", "-threads", "1", "-movflags", "+faststart"],
-                )  # fmt: skip
+                    self._file,
+                    size,
+                    fps=self._rate_hz,
+                    quality=8,
+                    macro_block_size=2,
+                    output_params=[
+                        "-preset",
+                        "ultrafast",
+                        "-threads",
+                        "1",
+                        "-movflags",
+                        "+faststart",
+                    ],
+                )
                 self._writer.send(None)
             self._writer.send(np.ascontiguousarray(board))
         except (OSError, StopIteration) as error:
@@ -72,13 +89,17 @@ class VideoRecorder:
 
 
 class StripRecorder:
-    """Keeps what was seen and imagined in one episode and draws a few moments of it side by side."""
+    """Keeps what was seen and imagined in one episode and draws a few moments of it side by
+    side.
+    """
 
     def __init__(self, moments: int = 8) -> None:
         self._n = moments
         self._seen: list[tuple[Observation, list[Surprise]]] = []
 
-    def add(self, observation: Observation, surprises: Sequence[Surprise], horizons_s: Sequence[float]) -> None:
+    def add(
+        self, observation: Observation, surprises: Sequence[Surprise], horizons_s: Sequence[float]
+    ) -> None:
         """Remember an observation that had been imagined at every one of `horizons_s`."""
         if horizons_s and {s.horizon_s for s in surprises} >= set(horizons_s):
             self._seen.append((observation, [s for s in surprises if s.horizon_s in horizons_s]))
@@ -93,7 +114,8 @@ class StripRecorder:
             return False
         from PIL import Image
 
-        first, moments = self._seen[0][0], []
+        first = self._seen[0][0]
+        moments = []
         for i in pick_evenly(len(self._seen), self._n):
             observation, surprises = self._seen[i]
             rows = [("observed", observation.frames)]
@@ -102,5 +124,7 @@ class StripRecorder:
         try:
             Image.fromarray(compose_strip(moments, first.view_names)).save(file)
         except OSError as error:
-            raise WamError(f"picture cannot be written to {file}: {error.strerror or error}") from error
+            raise WamError(
+                f"picture cannot be written to {file}: {error.strerror or error}"
+            ) from error
         return True

@@ -26,8 +26,10 @@ class RunResults:
     episodes: tuple[EpisodeResult, ...]
     chunk_rate_hz: float
     settings: dict[str, Any] = field(default_factory=dict)
-    latency: dict[str, dict[str, float]] = field(default_factory=dict)  # stage -> n, p50_ms, p95_ms, p99_ms
-    imagination: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)  # view -> offset -> dB
+    # stage -> n, p50_ms, p95_ms, p99_ms
+    latency: dict[str, dict[str, float]] = field(default_factory=dict)
+    # view -> offset -> dB
+    imagination: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     failure: str = ""  # why the run did not complete
 
     def to_dict(self) -> dict[str, Any]:
@@ -52,16 +54,21 @@ class RunResults:
         path = Path(file)
         part = path.with_name(path.name + ".part")
         try:
-            part.write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            part.write_text(
+                json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+            )
             part.replace(path)
         except OSError as error:
-            raise WamError(f"results cannot be written to {file}: {error.strerror or error}") from error
+            raise WamError(
+                f"results cannot be written to {file}: {error.strerror or error}"
+            ) from error
 
 
 def summarise(episodes: Sequence[EpisodeResult], chunk_rate_hz: float) -> dict[str, Any]:
     """Counts and rates over all episodes; rates are 0 when there are none."""
     n = len(episodes)
-    successes, wrong = sum(e.success for e in episodes), sum(e.wrong for e in episodes)
+    successes = sum(e.success for e in episodes)
+    wrong = sum(e.wrong for e in episodes)
     low, high = wilson_interval(successes, n)
     return {
         "episodes": n,
@@ -112,11 +119,22 @@ def print_results(results: RunResults, console: Console) -> None:
     from rich.table import Table
 
     table = Table(title="Episodes", title_justify="left")
-    for name in ("seed", "instruction", "outcome", "steps", "chunks", "changed by safety", "stops", "limits exceeded"):
+    for name in (
+        "seed",
+        "instruction",
+        "outcome",
+        "steps",
+        "chunks",
+        "changed by safety",
+        "stops",
+        "limits exceeded",
+    ):
         table.add_column(name, justify="right" if name in ("seed", "steps", "chunks") else "left")
     for e in results.episodes:
         changed = {k: v for k, v in e.decisions.items() if k != "pass"}
-        outcome = {"success": "[green]success[/]", "wrong": "[red]wrong block[/]"}.get(e.outcome, e.outcome)
+        outcome = {"success": "[green]success[/]", "wrong": "[red]wrong block[/]"}.get(
+            e.outcome, e.outcome
+        )
         cells = (str(e.steps), str(e.chunks), *map(format_counts, (changed, e.stops, e.violations)))
         table.add_row(str(e.seed), e.instruction, outcome, *cells)
     console.print(table)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _SETTLE_S = 10.0  # wall time for the arm to come to rest, in a simulator that may be seconds behind
 _ARM_S = 5.0  # wall time until safety must accept to be armed
-_SCENE_S = 30.0  # wall time until a new scene must have been seen: on a busy machine frames come too old for seconds
+# wall time until a new scene must have been seen: on a busy machine frames come too old for seconds
+_SCENE_S = 30.0
 _RETRY_S = 0.1
 _SHOW_S = 1.5  # pause after an episode while somebody watches
 _LATCHED = (SafetyState.FAULT, SafetyState.ESTOP)
@@ -38,8 +39,12 @@ class Runner:
         console: where the outcomes are printed.
     """
 
-    def __init__(self, session: Session, args: DemoArgs, embodiment: Embodiment, console: Console) -> None:
-        self._s, self._args, self._console = session, args, console
+    def __init__(
+        self, session: Session, args: DemoArgs, embodiment: Embodiment, console: Console
+    ) -> None:
+        self._s = session
+        self._args = args
+        self._console = console
         self._step_period_s = embodiment.step_period_s
         self._interactive = args.n_episodes == INTERACTIVE
         self._wanted = args.instruction or ""  # what the person wants until told otherwise
@@ -71,13 +76,16 @@ class Runner:
 
     def _seeds(self) -> Iterator[int]:
         first = self._args.seed
-        return count(first) if self._interactive else iter(range(first, first + self._args.n_episodes))
+        return (
+            count(first) if self._interactive else iter(range(first, first + self._args.n_episodes))
+        )
 
     def _run_episode(self, seed: int) -> EpisodeResult:
         self._disarm()
         if self._interactive:
             self._tell_bridge()
-            self._s.spin_until(lambda: not self._paused, float("inf"))  # whoever paused it resumes it
+            # whoever paused it resumes it
+            self._s.spin_until(lambda: not self._paused, float("inf"))
         self._s.call("bridge_node/pause", data=True)  # placing moves the arm past the bridge
         instruction = self._place(seed)
         self._s.call("bridge_node/pause", data=False)
@@ -103,15 +111,20 @@ class Runner:
         told = "" if state.forwarding == Forwarding.FORWARDING else state.words
         if told != self._told:
             self._told = told
-            self._console.print(f"[yellow]bridge: {escape(told)}[/]" if told else "bridge: forwarding again")
+            self._console.print(
+                f"[yellow]bridge: {escape(told)}[/]" if told else "bridge: forwarding again"
+            )
 
     def _disarm(self) -> None:
         self._s.call("safety_node/arm", data=False)
         if not self._s.spin_until(self._at_rest, _SETTLE_S):
             raise LoopError(f"the arm did not come to rest within {_SETTLE_S:.0f} s of disarming")
         sim = self._s.sim
-        if self.results and sim is not None and sim.seed == self.results[-1].seed:  # its way to rest is measured, too
-            self.results[-1] = replace(self.results[-1], violations=dict(sorted(sim.violations.items())))
+        # its way to rest is measured, too
+        if self.results and sim is not None and sim.seed == self.results[-1].seed:
+            self.results[-1] = replace(
+                self.results[-1], violations=dict(sorted(sim.violations.items()))
+            )
 
     def _at_rest(self) -> bool:
         return self._s.safety != SafetyState.ARMED and self._s.at_rest is True
@@ -126,15 +139,23 @@ class Runner:
         return self._wanted or instruction
 
     def _reset(self, seed: int, colour: str) -> str:
-        answer = self._s.call("sim_node/reset_episode", seed=seed, colour=colour, nudge=self._args.nudge)
+        answer = self._s.call(
+            "sim_node/reset_episode", seed=seed, colour=colour, nudge=self._args.nudge
+        )
         if not answer.ok:
             raise WamError(answer.message)
         # Frames of the scene before may still be on their way: the model must not remember them.
         self._s.sim = None
-        new_scene = self._s.spin_until(lambda: self._s.sim is not None and self._s.sim.seed == seed, _SCENE_S)
+        new_scene = self._s.spin_until(
+            lambda: self._s.sim is not None and self._s.sim.seed == seed, _SCENE_S
+        )
         placed_ns = self._s.sim.stamp_ns if self._s.sim else 0
-        if not new_scene or not self._s.spin_until(lambda: self._s.observation_ns > placed_ns, _SCENE_S):
-            raise LoopError(f"no camera frame within {_SCENE_S:.0f} s of placing the scene of seed {seed}")
+        if not new_scene or not self._s.spin_until(
+            lambda: self._s.observation_ns > placed_ns, _SCENE_S
+        ):
+            raise LoopError(
+                f"no camera frame within {_SCENE_S:.0f} s of placing the scene of seed {seed}"
+            )
         return str(answer.instruction)
 
     def _arm(self) -> None:
@@ -147,7 +168,9 @@ class Runner:
             refusals.clear()
             if self._s.safety in _LATCHED:
                 self._ask("reset", refusals)
-            return self._ask("arm", refusals, data=True) or self._s.spin_until(lambda: False, _RETRY_S)
+            return self._ask("arm", refusals, data=True) or self._s.spin_until(
+                lambda: False, _RETRY_S
+            )
 
         if not self._s.spin_until(accepted, _ARM_S):
             raise LoopError(f"safety refuses: {'; '.join(refusals)}")
@@ -162,17 +185,26 @@ class Runner:
         def over() -> bool:
             self._tell_bridge()
             outcome = episode.outcome()
-            paused = self._interactive and outcome == "timeout" and self._s.safety != SafetyState.ARMED
+            paused = (
+                self._interactive and outcome == "timeout" and self._s.safety != SafetyState.ARMED
+            )
             return outcome is not None and not paused
 
-        limit_s = float("inf") if self._interactive else 10.0 + 4.0 * self._args.time_limit / self._args.rate
+        limit_s = (
+            float("inf")
+            if self._interactive
+            else 10.0 + 4.0 * self._args.time_limit / self._args.rate
+        )
         if not self._s.spin_until(over, limit_s):
-            raise LoopError(f"the simulator's time stands still: {episode.elapsed_s:.1f} s in {limit_s:.0f} s")
+            raise LoopError(
+                f"the simulator's time stands still: {episode.elapsed_s:.1f} s in {limit_s:.0f} s"
+            )
 
     def _report(self, result: EpisodeResult) -> None:
         outcome = {"success": "[green]picked it up[/]", "wrong": "[red]lifted another block[/]"}
         text = outcome.get(result.outcome, f"[yellow]{result.outcome}[/] {result.note}".rstrip())
         self._console.print(
-            f"seed {result.seed}  {result.instruction:<28}  {text}  {result.steps} steps, {result.chunks} chunks",
+            f"seed {result.seed}  {result.instruction:<28}  {text}  {result.steps} steps, "
+            f"{result.chunks} chunks",
             highlight=False,
         )

@@ -1,4 +1,6 @@
-"""The running loop seen from the demo: listens to every topic, feeds the measures, calls the services."""
+"""The running loop seen from the demo: listens to every topic, feeds the measures, calls the
+services.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 Handlers = dict[str, Callable[[Any, int], None]]
 _POLL_S = 0.05  # between two looks at the processes
 AT_REST = 0.02  # rad/s or m/s
-SETTLED_S = 0.2  # of the arm's own time after the last command to move: the bridge leaves the arm alone by then
+# of the arm's own time after the last command to move: the bridge leaves the arm alone by then
+SETTLED_S = 0.2
 
 
 class Session:
@@ -49,12 +52,17 @@ class Session:
     """
 
     def __init__(
-        self, args: DemoArgs, embodiment: Embodiment, supervisor: Supervisor, make_link: Callable[[Handlers], Link]
+        self,
+        args: DemoArgs,
+        embodiment: Embodiment,
+        supervisor: Supervisor,
+        make_link: Callable[[Handlers], Link],
     ) -> None:
         self._supervisor = supervisor
         self.latency, self.imagination, self.chunk_rate = Trace(), ImaginationTracker(), RateMeter()
         self._feed = Feed(self.latency, lambda: self.link.joints())
-        self._measure_latency = args.rate == 1.0  # otherwise stamps and publication times are on two clocks
+        # otherwise stamps and publication times are on two clocks
+        self._measure_latency = args.rate == 1.0
         self.video = VideoRecorder(args.record, embodiment.frame_rate_hz) if args.record else None
         self.strip = StripRecorder() if args.strip else None
         self.episode: Episode | None = None
@@ -63,7 +71,9 @@ class Session:
         self.bridge: BridgeState | None = None
         self.status: WamStatus | None = None
         self.observation_ns = self._moving_ns = 0
-        self.instruction, self.epoch, self._statuses = "", -1, 0
+        self.instruction = ""
+        self.epoch = -1
+        self._statuses = 0
         self.redirected = ""  # an instruction that somebody else gave
         self.link = make_link(self._handlers())
 
@@ -92,10 +102,13 @@ class Session:
             self._feed.observation(observation, published_ns)
         if self.episode is None:
             return
-        surprises, horizons_s = self.imagination.on_observation(observation), self.imagination.horizons_s
+        surprises = self.imagination.on_observation(observation)
+        horizons_s = self.imagination.horizons_s
         if self.video is not None:
             footer = f"{describe_safety(self.report)}   |   {describe_decision(self.report)}"
-            self.video.add(observation, surprises, horizons_s, self.redirected or self.instruction, footer)
+            self.video.add(
+                observation, surprises, horizons_s, self.redirected or self.instruction, footer
+            )
         if self.strip is not None:
             self.strip.add(observation, surprises, horizons_s)
 
@@ -115,9 +128,14 @@ class Session:
 
     def _on_status(self, status: WamStatus, _published_ns: int) -> None:
         self.status = status
-        # The first status may have been on its way before our instruction; a later one tells what is followed now.
+        # The first status may have been on its way before our instruction; a later one tells what
+        # is followed now.
         self._statuses += 1
-        if self._statuses > 1 and self.instruction and status.instruction not in ("", self.instruction):
+        if (
+            self._statuses > 1
+            and self.instruction
+            and status.instruction not in ("", self.instruction)
+        ):
             self.redirected = status.instruction
 
     def _on_commanded(self, told: Any, published_ns: int) -> None:
@@ -134,9 +152,20 @@ class Session:
             self.episode.on_report(report)
 
     def _on_sim(self, m: Any, _published_ns: int) -> None:
-        violations = {n: int(c) for n, c in zip(m.violation_names, m.violation_counts, strict=False)}
+        violations = {
+            n: int(c) for n, c in zip(m.violation_names, m.violation_counts, strict=False)
+        }
         stamp_ns = time_ns(m.header.stamp)
-        self.sim = SimEpisode(stamp_ns, m.seed, m.instruction, m.t, m.success, m.wrong, m.nudged, violations)
+        self.sim = SimEpisode(
+            stamp_ns=stamp_ns,
+            seed=m.seed,
+            instruction=m.instruction,
+            t_s=m.t,
+            success=m.success,
+            wrong=m.wrong,
+            nudged=m.nudged,
+            violations=violations,
+        )
         if self.episode is not None:
             self.episode.on_sim(self.sim)
 
@@ -179,15 +208,18 @@ class Session:
         answer = self.call("inference_node/set_instruction", instruction=instruction)
         if not answer.ok:
             raise WamError(answer.message)
-        self.instruction, self.epoch, self.redirected = instruction, answer.epoch, ""
+        self.instruction = instruction
+        self.epoch = answer.epoch
+        self.redirected = ""
         self._statuses = 0
 
     @property
     def at_rest(self) -> bool | None:
-        """Whether the newest joint state is slower than `AT_REST` and from after the last motion was commanded to end.
+        """Whether the newest joint state is slower than `AT_REST` and from after the last motion
+        was commanded to end.
 
-        None before the first joint state. A simulator that is behind tells of an arm at rest before it has moved:
-        whoever places the arm then is taken for an arm that does not follow.
+        None before the first joint state. A simulator that is behind tells of an arm at rest before
+        it has moved: whoever places the arm then is taken for an arm that does not follow.
         """
         if self.link.joint_speed() is None:
             return None
@@ -211,7 +243,9 @@ class Session:
             LoopError: something is still missing after `timeout_s`; it is named.
         """
         if not self.spin_until(lambda: not self._missing(), timeout_s):
-            raise LoopError(f"after {timeout_s:.0f} s there is still no {', '.join(self._missing())}")
+            raise LoopError(
+                f"after {timeout_s:.0f} s there is still no {', '.join(self._missing())}"
+            )
 
     def _missing(self) -> list[str]:
         streams = {

@@ -1,7 +1,9 @@
-"""Runs the loop's processes: own log each, the first death noticed and named, everything stopped in order.
+"""Runs the loop's processes: own log each, the first death noticed and named, everything stopped in
+order.
 
-Built on `subprocess` because the stop has an order here: when one process dies the safety process must outlive it until
-the arm rests, and the cause is the log of the one that died. Process managers such as honcho stop all at once.
+Built on `subprocess` because the stop has an order here: when one process dies the safety process
+must outlive it until the arm rests, and the cause is the log of the one that died. Process managers
+such as honcho stop all at once.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class Death:
     def cause(self) -> str:
         """How it ended, in words."""
         if self.returncode < 0:
-            hint = " (is /dev/shm full?)" if self.returncode == -signal.SIGBUS else ""  # DDS writes to memory files
+            # DDS writes to memory files
+            hint = " (is /dev/shm full?)" if self.returncode == -signal.SIGBUS else ""
             return f"{self.name} was killed by {signal_name(-self.returncode)}{hint}"
         return f"{self.name} exited with code {self.returncode}"
 
@@ -73,16 +76,21 @@ class Supervisor:
         environment: of every process.
     """
 
-    def __init__(self, commands: Sequence[Command], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, commands: Sequence[Command], folder: Path, environment: Mapping[str, str]
+    ) -> None:
         if len({c.name for c in commands}) != len(commands):
             raise ValueError("process names must differ")
-        self.commands, self.folder = tuple(commands), folder
+        self.commands = tuple(commands)
+        self.folder = folder
         self._environment = dict(environment)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._stopping = False
 
     def start(self) -> None:
-        """Start all processes at once. They form own sessions, so Ctrl-C in the terminal reaches only the parent."""
+        """Start all processes at once. They form own sessions, so Ctrl-C in the terminal reaches
+        only the parent.
+        """
         for command in self.commands:
             with self.log_path(command.name).open("wb") as log:
                 self._running[command.name] = subprocess.Popen(
@@ -112,7 +120,9 @@ class Supervisor:
             return ()
 
     def deaths(self) -> list[Death]:
-        """Processes that ended by themselves, killed ones first; empty while all run or once `stop` was called."""
+        """Processes that ended by themselves, killed ones first; empty while all run or once `stop`
+        was called.
+        """
         if self._stopping:
             return []
         ended = [(n, p.poll()) for n, p in self._running.items()]
@@ -120,7 +130,9 @@ class Supervisor:
         return sorted(found, key=lambda d: d.returncode >= 0)
 
     def stop(self, timeout_s: float = 5.0) -> list[str]:
-        """Ask all processes to end, kill those that do not within `timeout_s`; returns the names killed."""
+        """Ask all processes to end, kill those that do not within `timeout_s`; returns the names
+        killed.
+        """
         self._stopping = True
         for process in self._running.values():
             if process.poll() is None:
@@ -138,6 +150,8 @@ class Supervisor:
 
 
 def _die_with_parent() -> None:
-    """In the child: be terminated when the parent vanishes without a chance to stop us (Linux only)."""
+    """In the child: be terminated when the parent vanishes without a chance to stop us (Linux
+    only).
+    """
     if os.uname().sysname == "Linux":
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

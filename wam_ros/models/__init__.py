@@ -19,20 +19,29 @@ MEMORIES = ("real", "imagined")
 
 
 def load_policy(
-    model: str, checkpoint: str, embodiment: Embodiment, *, threads: int = 1, steps: int = 0, memory: str = "real"
+    model: str,
+    checkpoint: str,
+    embodiment: Embodiment,
+    *,
+    threads: int = 1,
+    steps: int = 0,
+    memory: str = "real",
 ) -> Policy:
     """Build the policy that `config/models/<model>.yaml` describes.
 
     Args:
         model: name of a shipped model, or a path ending in .yaml.
-        checkpoint: weights file, or folder of a released model; empty takes the one shipped with the model.
+        checkpoint: weights file, or folder of a released model; empty takes the one shipped with
+            the model.
         embodiment: the robot; must be the one that the model was trained for.
         threads: CPU threads of the network.
         steps: denoising steps per chunk; 0 takes the model's own.
-        memory: `real` remembers observed frames; `imagined` never looks again after the first frame (an ablation).
+        memory: `real` remembers observed frames; `imagined` never looks again after the first frame
+            (an ablation).
 
     Raises:
-        WamError: unknown names (with the choices), a damaged checkpoint, or a model for another robot.
+        WamError: unknown names (with the choices), a damaged checkpoint, or a model for another
+            robot.
     """
     require_known("memory", memory, MEMORIES)
     if steps < 0 or threads < 1:
@@ -42,4 +51,6 @@ def load_policy(
     family = require_known("model family", str(data.get("family")), MODELS)
     weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
     module, _, function = MODELS[family].partition(":")
-    return getattr(importlib.import_module(module), function)(model, weights, embodiment, threads, steps, memory)
+    return getattr(importlib.import_module(module), function)(
+        model, weights, embodiment, threads, steps, memory
+    )

@@ -1,7 +1,7 @@
 """`wam bench model`: what a chunk of a released model costs on this machine, with random weights.
 
-Nothing is loaded: the sizes of a named configuration are enough. On `meta` nothing is computed either, and the table
-holds what can be counted.
+Nothing is loaded: the sizes of a named configuration are enough. On `meta` nothing is computed
+either, and the table holds what can be counted.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class BenchModel:
     suite: bool = False  # all samplings that the released models are used with, not only 8 of 16
     plain: bool = False  # every speed-up off
     without: tuple[str, ...] = ()  # speed-ups to switch off, by name
-    vae: bool = False  # encode what is observed and decode what is imagined, with a random autoencoder of Wan's sizes
+    # encode what is observed and decode what is imagined, with a random autoencoder of Wan's sizes
+    vae: bool = False
     compile: bool = False  # blocks; on CUDA evaluations are replayed as CUDA graphs, too
     float8: bool = False  # block matrices in e4m3; prints the error that this makes
 
@@ -81,18 +82,23 @@ class Autoencoded(Noise):
         super().__init__(config, device)
         sizes = {c.latent_channels: c for c in (WAN21, WAN22)}.get(config.out_channels)
         if sizes is None:
-            raise WamError(f"no autoencoder has {config.out_channels} latent channels; leave out --vae")
+            raise WamError(
+                f"no autoencoder has {config.out_channels} latent channels; leave out --vae"
+            )
         self.vae = in_place(lambda: WanVae(sizes), device, dtype)
 
     def _latents(self, frames: int) -> Tensor:
-        c, v = self.config, self.vae.config
+        c = self.config
+        v = self.vae.config
         size = (c.latent_height * v.pixels, c.latent_width * v.pixels)
         video = self._randn(3, 1 + v.frames * (frames - 1), *size).clamp(-1, 1)
         with torch.inference_mode():
             return self.vae.encode(video.to(next(self.vae.parameters()).dtype)).float()
 
     def observed(self, frames: Tensor) -> Tensor:
-        """See `rollout.Encoders.observed`: one frame before the block's, as the released server does."""
+        """See `rollout.Encoders.observed`: one frame before the block's, as the released server
+        does.
+        """
         return self._latents(1 + self.config.frames_per_block)
 
     def decode(self, latents: Tensor) -> float:
@@ -108,7 +114,9 @@ class Autoencoded(Noise):
 
 
 def matrix_rate(device: str, dtype: torch.dtype) -> float:
-    """Best measured FLOP/s of one square matrix product, as torch multiplies and, on a CPU, as packed matrices do."""
+    """Best measured FLOP/s of one square matrix product, as torch multiplies and, on a CPU, as
+    packed matrices do.
+    """
     n = square(device)
     layer = nn.Linear(n, n, bias=False, device=device, dtype=dtype).requires_grad_(False)
     ways: list[nn.Module] = [layer]
@@ -149,7 +157,9 @@ def now(device: str) -> float:
 
 
 def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None) -> Cost:
-    """Time the first chunk of a window, fill the window, then time the next ones; all after a rehearsal."""
+    """Time the first chunk of a window, fill the window, then time the next ones; all after a
+    rehearsal.
+    """
     device = model.head.modulation.device.type
     if device == "cuda":
         torch.cuda.empty_cache()
@@ -157,7 +167,8 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
     rows = 1 if sampling.guidance == 1.0 else 2
     flop = chunk_flop(model.config, rows, sampling.evaluations)
     if device == "meta":
-        weights = sum(x.nbytes for x in model.state_dict().values())  # in 8 bits they are no parameters
+        # in 8 bits they are no parameters
+        weights = sum(x.nbytes for x in model.state_dict().values())
         return Cost({}, 0.0, flop, weights + getattr(model.make_cache(rows), "bytes", 0))
     full = model.config.blocks  # chunks after which every window is full
     play(model, sampling, full + 1, towers, FirstStep())  # compiles, also what slides the window
@@ -165,7 +176,9 @@ def measure(model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | N
     timed = played[full:]
     if not all(c.action.isfinite().all() for c in timed):
         raise WamError("actions are not finite numbers")
-    seconds = {part: statistics.median(c.timing_s[part] for c in timed) for part in timed[0].timing_s}
+    seconds = {
+        part: statistics.median(c.timing_s[part] for c in timed) for part in timed[0].timing_s
+    }
     if isinstance(towers, Autoencoded):
         seconds["decode"] = statistics.median(towers.decode(c.video) for c in timed)
     return Cost(seconds, sum(played[0].timing_s.values()), flop, peak_bytes(device))
@@ -191,27 +204,39 @@ def main(args: BenchModel) -> int:
     inference = asked(args)
     dtype = inference.dtype(args.device)
     if args.chunks < 1 or args.threads < 1:
-        raise WamError(f"--chunks and --threads must be at least 1, found {args.chunks} and {args.threads}")
+        raise WamError(
+            f"--chunks and --threads must be at least 1, found {args.chunks} and {args.threads}"
+        )
     if args.device == "cuda" and not torch.cuda.is_available():
-        raise WamError("no CUDA device here; --device cpu computes slowly, --device meta counts without computing")
+        raise WamError(
+            "no CUDA device here; --device cpu computes slowly, --device meta counts without "
+            "computing"
+        )
     torch.set_num_threads(args.threads)
     config = load_dit_config(args.config)
     model = random_model(config, args.device, dtype, inference.speedups)
     parameters = sum(p.numel() for p in model.parameters())
-    print(f"{config.name}: {parameters:,} parameters, random; {args.device} {args.dtype}, {args.threads} thread(s)")
+    print(
+        f"{config.name}: {parameters:,} parameters, random; {args.device} {args.dtype}, "
+        f"{args.threads} thread(s)"
+    )
     print(software(args.device))
     found = None if args.device == "meta" else matrix_rate(args.device, dtype)
     print(f"matrix products here: {found / 1e12:.2f} TFLOP/s" if found else "counted, not computed")
     if said := accelerate(model, inference):
         print(said)
-    print("times in ms; first: a window's first chunk; TFLOP and % of the rate of matrix products: prefill and denoise")
+    print(
+        "times in ms; first: a window's first chunk; TFLOP and % of the rate of matrix products: "
+        "prefill and denoise"
+    )
     show(COLUMNS)
     towers = Autoencoded(config, args.device, dtype) if args.vae and args.device != "meta" else None
     failed = False
     for name, sampling in (SUITE if args.suite else {"8/16 guided": Sampling()}).items():
         try:
             show((name, *row(measure(model, sampling, args.chunks, towers), found)))
-        except Exception as error:  # whatever a compiler or a device says must not cost the other rows
+        # whatever a compiler or a device says must not cost the other rows
+        except Exception as error:
             traceback.print_exc(file=sys.stdout)
             show((name, f"failed: {type(error).__name__}"))
             failed = True
@@ -232,7 +257,9 @@ def show(cells: Sequence[str]) -> None:
 
 
 def accelerate(model: CausalDiT, inference: Inference) -> str:
-    """Apply what was asked for; returns what that did to the numbers, if it can have done anything."""
+    """Apply what was asked for; returns what that did to the numbers, if it can have done
+    anything.
+    """
     if not (inference.float8 or inference.compile) or model.head.modulation.is_meta:
         inference.accelerate(model)
         return ""
@@ -251,7 +278,10 @@ def accelerate(model: CausalDiT, inference: Inference) -> str:
     if not inference.float8:
         return said
     rate = float8_rate(model.head.modulation.device.type) / 1e12
-    return f"{said}\nproducts in e4m3: {rate:.2f} TFLOP/s; the % below are of the rate in {inference.precision}"
+    return (
+        f"{said}\nproducts in e4m3: {rate:.2f} TFLOP/s; the % below are of the rate in "
+        f"{inference.precision}"
+    )
 
 
 def asked(args: BenchModel) -> Inference:
@@ -260,7 +290,9 @@ def asked(args: BenchModel) -> Inference:
     off = {require_known("speed-up", name, names): False for name in args.without}
     speedups = SpeedUps.none() if args.plain else dataclasses.replace(SpeedUps(), **off)
     precision = require_known("dtype", args.dtype, PRECISIONS)
-    return Inference(precision=precision, float8=args.float8, compile=args.compile, speedups=speedups)
+    return Inference(
+        precision=precision, float8=args.float8, compile=args.compile, speedups=speedups
+    )
 
 
 def row(cost: Cost, rate: float | None) -> list[str]:

@@ -12,10 +12,10 @@ from torch import Tensor
 class KvCache:
     """Keys and values of observed frames, preallocated, with room for the block being denoised.
 
-    One buffer per layer, laid out as [own block | frame slots], so that what attention sees is always one view and
-    nothing is concatenated; in memory heads come before tokens, so that products of heads need no copy. The first
-    `keep` frames stay; the others share a ring of `window - keep` slots. Order inside the ring does not matter: keys
-    carry their rotary position.
+    One buffer per layer, laid out as [own block | frame slots], so that what attention sees is
+    always one view and nothing is concatenated; in memory heads come before tokens, so that
+    products of heads need no copy. The first `keep` frames stay; the others share a ring of `window
+    - keep` slots. Order inside the ring does not matter: keys carry their rotary position.
     """
 
     def __init__(
@@ -32,7 +32,10 @@ class KvCache:
     ) -> None:
         shape = (2, layers, *batch, head[0], own_tokens + window * frame_tokens, head[1])
         self._buffer = torch.zeros(shape, dtype=dtype, device=device).transpose(-3, -2)
-        self._window, self._frame, self._own, self._keep = window, frame_tokens, own_tokens, keep
+        self._window = window
+        self._frame = frame_tokens
+        self._own = own_tokens
+        self._keep = keep
         self._opened = 1
         self.frames = 0  # frames written since the cache was made
         self._end = own_tokens  # of what is used; it stops growing with the window
@@ -48,14 +51,19 @@ class KvCache:
         return self._end
 
     def advance(self, frames: int = 1) -> None:
-        """Open the slots of the next frames; when the ring is full the oldest that are not kept are overwritten."""
+        """Open the slots of the next frames; when the ring is full the oldest that are not kept are
+        overwritten.
+        """
         self.frames += frames
         self._opened = frames
         self._end = self._own + min(self.frames, self._window) * self._frame
 
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store the opened frames' keys and values (..., n * tokens, N, d) of one layer; returns all remembered."""
-        first, n = self.frames - self._opened, self._frame
+        """Store the opened frames' keys and values (..., n * tokens, N, d) of one layer; returns
+        all remembered.
+        """
+        first = self.frames - self._opened
+        n = self._frame
         for i in range(self._opened):
             start = self._own + self._slot(first + i) * n
             self._buffer[0, layer, ..., start : start + n, :, :] = k[..., i * n : (i + 1) * n, :, :]
@@ -73,14 +81,18 @@ class KvCache:
         return self._view(layer, self._own)
 
     def turn(self, turned: Callable[[Tensor], Tensor]) -> None:
-        """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in time has changed."""
+        """Rotate the keys (..., L, N, d) of every frame that is not kept for ever: their place in
+        time has changed.
+        """
         first = self._own + self._keep * self._frame
-        for keys in self._buffer[0, ..., first : self._end, :, :]:  # by layer: in fp32 all are large
+        # by layer: in fp32 all are large
+        for keys in self._buffer[0, ..., first : self._end, :, :]:
             keys.copy_(turned(keys))
 
     def clear(self) -> None:
         """Forget every frame."""
-        self.frames, self._end = 0, self._own
+        self.frames = 0
+        self._end = self._own
 
     def repeated(self, n: int) -> KvCache:
         """A copy for `n` sequences that remember the same frames."""
@@ -99,12 +111,15 @@ class KvCache:
 
 
 class GrowingCache:
-    """The same memory as tensors that are concatenated at every use: what `KvCache` is measured and tested against."""
+    """The same memory as tensors that are concatenated at every use: what `KvCache` is measured and
+    tested against.
+    """
 
     def __init__(self, layers: int, window: int, frame_tokens: int, keep: int = 0) -> None:
         self._k: list[Tensor | None] = [None] * layers
         self._v: list[Tensor | None] = [None] * layers
-        self._longest, self._kept = window * frame_tokens, keep * frame_tokens
+        self._longest = window * frame_tokens
+        self._kept = keep * frame_tokens
 
     def advance(self, frames: int = 1) -> None:
         """Nothing to open."""
@@ -112,7 +127,8 @@ class GrowingCache:
     def write(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """See `KvCache.write`."""
         k, v = (self._trimmed(x) for x in self.with_own(layer, k, v))
-        self._k[layer], self._v[layer] = k, v
+        self._k[layer] = k
+        self._v[layer] = v
         return k, v
 
     def with_own(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,7 +137,8 @@ class GrowingCache:
 
     def remembered(self, layer: int) -> tuple[Tensor, Tensor]:
         """See `KvCache.remembered`."""
-        k, v = self._k[layer], self._v[layer]
+        k = self._k[layer]
+        v = self._v[layer]
         assert k is not None and v is not None
         return k, v
 

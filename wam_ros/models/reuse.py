@@ -64,9 +64,12 @@ class FixedSteps(EveryStep):
         if evaluations != steps and (steps != 16 or evaluations not in STEPS_OF_16):
             raise WamError(
                 f"{evaluations} evaluations of {steps} steps have no table; "
-                f"choose {steps}" + (f" or one of {', '.join(map(str, STEPS_OF_16))}" if steps == 16 else "")
+                f"choose {steps}"
+                + (f" or one of {', '.join(map(str, STEPS_OF_16))}" if steps == 16 else "")
             )
-        self.evaluated = frozenset(range(steps) if evaluations == steps else STEPS_OF_16[evaluations])
+        self.evaluated = frozenset(
+            range(steps) if evaluations == steps else STEPS_OF_16[evaluations]
+        )
 
     def needs(self, step: int) -> bool:
         """See `Reuse.needs`."""
@@ -76,8 +79,8 @@ class FixedSteps(EveryStep):
 class WhileTurning:
     """Skip as long as the last two evaluated video velocities point the same way.
 
-    A cosine above 0.95 skips four steps, above 0.93 two; then the network runs again. The cosine is the mean over the
-    batch; reading it waits for the device.
+    A cosine above 0.95 skips four steps, above 0.93 two; then the network runs again. The cosine is
+    the mean over the batch; reading it waits for the device.
     """
 
     RULES = ((0.95, 4), (0.93, 2))

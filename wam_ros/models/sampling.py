@@ -1,7 +1,8 @@
 """Flow matching: the path, noise schedules and solvers. Noise level 1 is pure noise, 0 is data.
 
-A solver advances one modality along its own levels; `integrate` runs two of them over one network, which may be
-evaluated at some of the steps only (`reuse`). Networks are given timesteps, 1000 times the level.
+A solver advances one modality along its own levels; `integrate` runs two of them over one network,
+which may be evaluated at some of the steps only (`reuse`). Networks are given timesteps, 1000 times
+the level.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ class Solver(Protocol):
 
 
 def noised(data: Tensor, noise: Tensor, level: Tensor) -> Tensor:
-    """Point on the straight path at `level`, which broadcasts over the trailing axes (Lipman et al., 2023)."""
+    """Point on the straight path at `level`, which broadcasts over the trailing axes (Lipman et
+    al., 2023).
+    """
     level = level.to(data).view(*level.shape, *[1] * (data.dim() - level.dim()))
     return (1 - level) * data + level * noise
 
@@ -48,8 +51,8 @@ def schedule(steps: int, shift: float) -> list[float]:
 def unipc_levels(steps: int = 16, shift: float = 5.0, last: float = 0.0) -> list[float]:
     """The reference server's `steps + 1` levels: from just below 1 to `last`.
 
-    `last` > 0 leaves the video noisy while the action is denoised fully (DreamZero-Flash): the levels between are
-    moved linearly.
+    `last` > 0 leaves the video noisy while the action is denoised fully (DreamZero-Flash): the
+    levels between are moved linearly.
     """
     levels = shifted(torch.linspace(0.999, 0, steps + 1, dtype=torch.float64), shift)
     return (last + levels * (levels[0] - last) / levels[0]).tolist()
@@ -68,11 +71,12 @@ class Euler:
 
 
 class UniPC:
-    """Predictor and corrector of order 2, B(h) = e^h - 1, on the predicted data (Zhao et al., 2023).
+    """Predictor and corrector of order 2, B(h) = e^h - 1, on the predicted data (Zhao et al.,
+    2023).
 
-    Step i first corrects the sample with the data that the network predicts from it, then predicts the next one. The
-    first and the last step are of order 1, so that a last level of 0 returns the predicted data itself. Timesteps are
-    cut to integers, as the released models saw them.
+    Step i first corrects the sample with the data that the network predicts from it, then predicts
+    the next one. The first and the last step are of order 1, so that a last level of 0 returns the
+    predicted data itself. Timesteps are cut to integers, as the released models saw them.
     """
 
     def __init__(self, levels: list[float]) -> None:
@@ -96,12 +100,17 @@ class UniPC:
 
     def _base(self, i: int, x: Tensor, data: Tensor) -> tuple[Tensor, float]:
         """Order 1 from level i to i + 1, and the weight of its refinements."""
-        s, then = self.levels[i], self.levels[i + 1]
+        s = self.levels[i]
+        then = self.levels[i + 1]
         weight = (1 - then) * math.expm1(self._log_snr[i] - self._log_snr[i + 1])
         return then / s * x - weight * data, weight
 
-    def _slope(self, before: int, at: int, after: int, data_before: Tensor, data_at: Tensor) -> Tensor:
-        """Change of the predicted data over the interval after `at`, measured on the one before it."""
+    def _slope(
+        self, before: int, at: int, after: int, data_before: Tensor, data_at: Tensor
+    ) -> Tensor:
+        """Change of the predicted data over the interval after `at`, measured on the one
+        before it.
+        """
         h = self._log_snr[after] - self._log_snr[at]
         return (data_before - data_at) * (h / (self._log_snr[before] - self._log_snr[at]))
 
@@ -114,7 +123,8 @@ class UniPC:
         h = self._log_snr[i] - self._log_snr[i - 1]
         r = (self._log_snr[i - 2] - self._log_snr[i - 1]) / h
         first = math.expm1(-h) / -h - 1
-        b1, b2 = first / math.expm1(-h), 2 * (first / -h - 0.5) / math.expm1(-h)
+        b1 = first / math.expm1(-h)
+        b2 = 2 * (first / -h - 0.5) / math.expm1(-h)
         rho = (b1 - b2) / (1 - r)  # of [[1, 1], [r, 1]] rho = [b1, b2]
         slope = self._slope(i - 2, i - 1, i, self._data[0], self._data[1])
         return base - weight * (rho * slope + (b1 - rho) * change)
@@ -128,12 +138,15 @@ def integrate(
     of_action: Solver,
     reuse: Reuse | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Both modalities from noise to data; where `reuse` skips the network, its last velocities serve again."""
+    """Both modalities from noise to data; where `reuse` skips the network, its last velocities
+    serve again.
+    """
     reuse = reuse or EveryStep()
     reuse.restart()
     for i, (t_video, t_action) in enumerate(zip(of_video.times, of_action.times, strict=True)):
         if reuse.needs(i):
             v_video, v_action = velocity(video, action, t_video, t_action)
             reuse.took(v_video)
-        video, action = of_video.step(i, video, v_video), of_action.step(i, action, v_action)
+        video = of_video.step(i, video, v_video)
+        action = of_action.step(i, action, v_action)
     return video, action

@@ -1,4 +1,6 @@
-"""From safe trajectories to what the arm's controller speaks. Stops passing anything when the safety node is silent."""
+"""From safe trajectories to what the arm's controller speaks. Stops passing anything when the
+safety node is silent.
+"""
 
 from __future__ import annotations
 
@@ -38,17 +40,24 @@ class BridgeNode(WamNode):
         """Read limits and choose the controllers by name."""
         p: BridgeParams = self.params
         robot = load_embodiment(p.embodiment)
-        self._outputs = Outputs(self, robot, (p.controller, p.gripper), (p.controller_name, p.gripper_name), p.rate_hz)
+        self._outputs = Outputs(
+            self, robot, (p.controller, p.gripper), (p.controller_name, p.gripper_name), p.rate_hz
+        )
         self._bridge = make_bridge(robot, p, self._outputs.streams)
         self._gate = self._bridge.gate
         self._telling = Telling(self, p.embodiment, robot.joint_names, p.rate_hz, self._figures)
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
-        self.create_subscription(JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY, raw=True)
+        self.create_subscription(
+            JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY, raw=True
+        )
         self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
-        self._joints = Latest(self, JointState, "joint_states")  # looked at every tick: they need not wake the process
+        # looked at every tick: they need not wake the process
+        self._joints = Latest(self, JointState, "joint_states")
         self.create_subscription(ActionChunk, "action_chunk", self._telling.on_chunk, qos.CHUNK)
-        self._homing = Homing(self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured)
+        self._homing = Homing(
+            self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured
+        )
         self.create_service(SetBool, "~/pause", self._on_pause)
         self.create_service(Trigger, "~/home", self._on_home)
         gc.collect()
@@ -62,7 +71,9 @@ class BridgeNode(WamNode):
         self._timer = self.create_timer(1 / self.params.rate_hz, self._on_tick, clock=steady)
 
     def deactivate(self) -> None:
-        """Close the gate; what a controller plays comes to its rest, what is streamed is led there."""
+        """Close the gate; what a controller plays comes to its rest, what is streamed is led
+        there.
+        """
         self.destroy_timer(self._timer)
         self._bridge.shut()
         self._admit_waiting()  # it may be what stops the arm sooner; nothing else passes any more
@@ -82,7 +93,9 @@ class BridgeNode(WamNode):
         return self.get_clock().now().nanoseconds
 
     def _on_trajectory(self, data: bytes) -> None:
-        """Look at it now, or just after the tick that it would hold up: a stream of commands keeps its rhythm."""
+        """Look at it now, or just after the tick that it would hold up: a stream of commands keeps
+        its rhythm.
+        """
         if self.active:
             self._arrived.append(data)
             if self._timer.time_until_next_call() >= ADMIT_NS:
@@ -95,10 +108,12 @@ class BridgeNode(WamNode):
     def _admit(self, data: bytes) -> None:
         now_ns = self._now_ns()
         try:
-            proposed, sender = convert.trajectory_from_wire(data), convert.sender_from_wire(data)
+            proposed = convert.trajectory_from_wire(data)
+            sender = convert.sender_from_wire(data)
             trajectory, reason = self._bridge.admit(proposed, now_ns, time.monotonic_ns(), sender)
         except WamError as error:
-            trajectory, reason = None, f"malformed trajectory: {error}"
+            trajectory = None
+            reason = f"malformed trajectory: {error}"
         if trajectory is None:
             self._refused += 1
             words = f"refused: {reason}; the arm is at rest in {self._gate.rest_in_s(now_ns):.2f} s"
@@ -114,7 +129,8 @@ class BridgeNode(WamNode):
             self._telling.complain(self._bridge.closed)
         try:
             self._homing.on_report(msg, self._gate.rest_in_s(self._now_ns()))
-        except WamError as error:  # of another version: a sign of life all the same, and no reason to drop the arm
+        # of another version: a sign of life all the same, and no reason to drop the arm
+        except WamError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
 
     def _on_joints(self, msg: JointState) -> None:
@@ -135,10 +151,14 @@ class BridgeNode(WamNode):
             self._telling.tell(self._bridge.closed or self._telling.cause, self._outputs.warnings)
 
     def _tick(self) -> None:
-        """One look at clocks, controllers and the safety node, and one command where one is streamed."""
+        """One look at clocks, controllers and the safety node, and one command where one is
+        streamed.
+        """
         if (joints := self._joints.take()) is not None:
             self._on_joints(joints)
-        now_ns, steady_ns, before = self._now_ns(), time.monotonic_ns(), self._bridge.closed
+        now_ns = self._now_ns()
+        steady_ns = time.monotonic_ns()
+        before = self._bridge.closed
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)
         self._outputs.stream(now_ns, commanded, self._gate.measured)
         if commanded is not None:
@@ -174,12 +194,14 @@ class BridgeNode(WamNode):
         return self._answer(response, *(self._homing.start() if self.active else INACTIVE))
 
     def _answer(self, response, success: bool, message: str):
-        response.success, response.message = success, message
+        response.success = success
+        response.message = message
         self.get_logger().info(message)
         return response
 
     def _figures(self) -> dict[str, object]:
-        player, late = self._bridge.player, self._telling.periods.late
+        player = self._bridge.player
+        late = self._telling.periods.late
         return {
             "passed": self._passed,
             "refused": self._refused,

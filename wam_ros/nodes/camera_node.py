@@ -31,21 +31,39 @@ from wam_ros.ros.running import keep_memory, run_node
 class CameraParams:
     """Parameters of the camera node."""
 
-    embodiment: str = param("panda", doc="Robot: a name in config/embodiments or the path of a YAML file")
-    compressed: bool = param(False, doc="Subscribe to <image topic>/compressed instead of raw images")
+    embodiment: str = param(
+        "panda", doc="Robot: a name in config/embodiments or the path of a YAML file"
+    )
+    compressed: bool = param(
+        False, doc="Subscribe to <image topic>/compressed instead of raw images"
+    )
     max_age_s: float = param(
-        0.25, unit="s", low=0.01, high=10.0, doc="Oldest image or joint state that an observation may hold"
+        0.25,
+        unit="s",
+        low=0.01,
+        high=10.0,
+        doc="Oldest image or joint state that an observation may hold",
     )
     patience_s: float = param(
-        0.03, unit="s", low=0.0, high=1.0, doc="How long a complete observation waits for a view that is late"
+        0.03,
+        unit="s",
+        low=0.0,
+        high=1.0,
+        doc="How long a complete observation waits for a view that is late",
     )
     carry_s: float = param(
-        0.015, unit="s", low=0.0, high=0.1, doc="Joints this much older than an image move on by their velocities"
+        0.015,
+        unit="s",
+        low=0.0,
+        high=0.1,
+        doc="Joints this much older than an image move on by their velocities",
     )
     warn_period_s: float = param(
         5.0, unit="s", low=0.1, high=3600.0, doc="How often a missing stream is complained about"
     )
-    grace_s: float = param(2.0, unit="s", low=0.0, high=60.0, doc="Silence allowed after activation without a word")
+    grace_s: float = param(
+        2.0, unit="s", low=0.0, high=60.0, doc="Silence allowed after activation without a word"
+    )
 
 
 class CameraNode(WamNode):
@@ -68,9 +86,13 @@ class CameraNode(WamNode):
             decode=self._decode,
         )
         suffix = "/compressed" if p.compressed else ""
-        self._topics = {c.name: self.resolve_topic_name(c.image_topic + suffix) for c in robot.cameras}
+        self._topics = {
+            c.name: self.resolve_topic_name(c.image_topic + suffix) for c in robot.cameras
+        }
         self._topics[JOINTS] = self.resolve_topic_name(JOINTS)
-        self._publisher = self.create_lifecycle_publisher(ObservationMsg, "observation", qos.OBSERVATION)
+        self._publisher = self.create_lifecycle_publisher(
+            ObservationMsg, "observation", qos.OBSERVATION
+        )
         self._inputs: list[Any] = []
         gc.collect()
         gc.freeze()  # what stays for good is not walked again while a frame waits
@@ -90,12 +112,18 @@ class CameraNode(WamNode):
         kind = CompressedImage if p.compressed else Image
         for view in self._robot.view_names:
             on_image = functools.partial(self._on_image, view)
-            self._inputs.append(self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE, raw=True))
+            self._inputs.append(
+                self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE, raw=True)
+            )
         self._inputs.append(
-            self.create_subscription(JointStateMsg, self._topics[JOINTS], self._on_joints, qos.JOINT_STATES)
+            self.create_subscription(
+                JointStateMsg, self._topics[JOINTS], self._on_joints, qos.JOINT_STATES
+            )
         )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # /clock may be what is missing
-        self._timer = self.create_timer(1.0 / self._robot.frame_rate_hz, self._on_timer, clock=steady)
+        self._timer = self.create_timer(
+            1.0 / self._robot.frame_rate_hz, self._on_timer, clock=steady
+        )
 
     def deactivate(self) -> None:
         """Stop listening."""
@@ -132,7 +160,9 @@ class CameraNode(WamNode):
             return
         if observation is not None:
             self._trouble = ""
-            self._quiet_until = time.monotonic() + self.params.max_age_s + 2.0 / self._robot.frame_rate_hz
+            self._quiet_until = (
+                time.monotonic() + self.params.max_age_s + 2.0 / self._robot.frame_rate_hz
+            )
             self._publisher.publish(convert.observation_to_msg(observation))
 
     def _on_timer(self) -> None:
@@ -151,7 +181,11 @@ class CameraNode(WamNode):
         if now_ns == 0:
             return "clock", "use_sim_time is set and nothing has arrived on /clock"
         faults = self._aligner.faults(now_ns)
-        words = [f"{self._topics[f.stream]}: {f}" for f in faults if not (f.stream == JOINTS and self._joint_trouble)]
+        words = [
+            f"{self._topics[f.stream]}: {f}"
+            for f in faults
+            if not (f.stream == JOINTS and self._joint_trouble)
+        ]
         names = [f"{f.stream} {f.kind}" for f in faults]
         if self._joint_trouble:
             words.append(f"{self._topics[JOINTS]}: {self._joint_trouble}")

@@ -1,4 +1,6 @@
-"""Observations in; action chunks, imagined futures and a status out. The model runs on its own thread."""
+"""Observations in; action chunks, imagined futures and a status out. The model runs on its own
+thread.
+"""
 
 from __future__ import annotations
 
@@ -51,15 +53,25 @@ class InferenceNode(WamNode):
         return make_policy(self.params, robot, model, checkpoint)
 
     def configure(self) -> None:
-        """Load model and weights, warm up, take the first instruction; whatever is wrong is an error here."""
+        """Load model and weights, warm up, take the first instruction; whatever is wrong is an
+        error here.
+        """
         p = self.params
         self._robot = robot = load_embodiment(p.embodiment)
-        # The engine wakes the executor through a guard condition: no polling, hence no latency and no idle load.
+        # The engine wakes the executor through a guard condition: no polling, hence no latency and
+        # no idle load.
         self._guard = self.create_guard_condition(self._on_result)
         policy = self.make_policy(robot, p.model, p.checkpoint)
         self._engine = make_engine(p, robot, policy, self._guard.trigger)
         load = partial(self.make_policy, robot)
-        self._prompting = Prompting(self, p, self._engine, load, self._on_forgotten, self._on_swapped)
+        self._prompting = Prompting(
+            node=self,
+            p=p,
+            engine=self._engine,
+            load=load,
+            on_reset=self._on_forgotten,
+            on_swap=self._on_swapped,
+        )
         warm = self._engine.warm_up().result(p.warmup_timeout_s)
         if not warm.ok:
             raise WamError(f"the warm-up failed: {warm.message}")
@@ -69,17 +81,22 @@ class InferenceNode(WamNode):
 
     def activate(self) -> None:
         """Begin a session: chunks of an earlier one can be told apart by its id."""
-        p, engine = self.params, self._engine
+        p = self.params
+        engine = self._engine
         if not (outcome := self._prompting.reset_to(None)).ok or engine is None:
             raise WamError(outcome.message)
         policy = engine.status().policy
         assert policy is not None
         self._session = make_session(p, self._robot, policy)
-        self._notice, self._said_timing = Notice(5.0), ""
-        self._ages = LatencyWindow(p.latency_window, 0)  # of the oldest frame when an observation comes
+        self._notice = Notice(5.0)
+        self._said_timing = ""
+        # of the oldest frame when an observation comes
+        self._ages = LatencyWindow(p.latency_window, 0)
         self._stages: dict[str, StageLatency] = {}  # those that the bridge measures
         self._quiet_until = time.monotonic() + 2.0
-        self._input = self.create_subscription(Observation, "observation", self._on_observation, qos.OBSERVATION)
+        self._input = self.create_subscription(
+            Observation, "observation", self._on_observation, qos.OBSERVATION
+        )
         heard = lambda m: self._stages.update(stages_from_msgs([m]))  # noqa: E731
         self._later = self.create_subscription(StageLatencyMsg, "stage_latency", heard, qos.STATUS)
         self._timer = self.create_timer(
@@ -95,7 +112,8 @@ class InferenceNode(WamNode):
 
     def cleanup(self) -> None:
         """End the model's thread."""
-        engine, self._engine = self._engine, None
+        engine = self._engine
+        self._engine = None
         if engine is not None and not engine.close():
             self.get_logger().error("the model does not come to an end; its thread is left behind")
 
@@ -105,12 +123,15 @@ class InferenceNode(WamNode):
         self._futures = make(ImaginedFutureMsg, "imagined_future", qos.OBSERVATION)
         self._diagnostics = make(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._status = make(WamStatus, "wam_status", qos.STATUS)
-        self._images = {v: make(Image, f"imagined/{v}/image", qos.OBSERVATION) for v in self._robot.view_names}
+        self._images = {
+            v: make(Image, f"imagined/{v}/image", qos.OBSERVATION) for v in self._robot.view_names
+        }
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    # A callback may still run right after the transition that destroyed its entity: hence the checks for None.
+    # A callback may still run right after the transition that destroyed its entity: hence the
+    # checks for None.
 
     def _on_observation(self, msg: Observation) -> None:
         if self._engine is None or self._session is None:
@@ -135,7 +156,9 @@ class InferenceNode(WamNode):
         if result is not None and (future := self._session.imagined(result)) is not None:
             self._publish_imagined(future)
 
-    def _on_chunk(self, engine: InferenceEngine, session: InferenceSession, result: EngineResult) -> None:
+    def _on_chunk(
+        self, engine: InferenceEngine, session: InferenceSession, result: EngineResult
+    ) -> None:
         if result.output is None:
             session.answered(result.observation.stamp_ns)
             if result.error:
@@ -153,14 +176,18 @@ class InferenceNode(WamNode):
         future = future if self.params.imagination == "full" else keyframes(future)
         self._futures.publish(convert.imagined_to_msg(future))
         for view, frame in zip(future.view_names, future.frames[-1], strict=True):
-            image = convert.numpy_to_image(np.ascontiguousarray(frame), future.instants_ns[-1], view)
+            image = convert.numpy_to_image(
+                np.ascontiguousarray(frame), future.instants_ns[-1], view
+            )
             self._images[view].publish(image)
 
     def _on_timer(self) -> None:
         if self._engine is None or self._session is None:
             return
         status = self._session.status(self._now_ns(), self._engine.status(), self.params.silence_s)
-        stages = in_order({**self._stages, **status.stages, "camera to observation": self._ages.stage})
+        stages = in_order(
+            {**self._stages, **status.stages, "camera to observation": self._ages.stage}
+        )
         self._status.publish(convert.status_to_msg(replace(status, stages=stages)))
         figures = {"camera to observation [ms]": str(self._ages)} | self._session.figures()
         self._diagnostics.publish(self._diagnosis(status.error, figures))
@@ -177,7 +204,9 @@ class InferenceNode(WamNode):
         assert self._engine is not None
         policy = self._engine.status().policy
         name = f"{self.get_name()}: {'' if policy is None else policy.name}"
-        array = DiagnosticArray(status=[DiagnosticStatus(level=level, name=name, message=error or "OK", values=values)])
+        array = DiagnosticArray(
+            status=[DiagnosticStatus(level=level, name=name, message=error or "OK", values=values)]
+        )
         array.header.stamp = self.get_clock().now().to_msg()
         return array
 

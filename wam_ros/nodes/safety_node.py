@@ -1,4 +1,6 @@
-"""The only publisher of motion: judges chunks, proves stops, watches inputs. Small, alone in its process, no torch."""
+"""The only publisher of motion: judges chunks, proves stops, watches inputs. Small, alone in its
+process, no torch.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ from wam_ros.safety.machine.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HandOver
 
-ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)  # so that a button is heard whatever it offers
+# so that a button is heard whatever it offers
+ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)
 
 
 class SafetyNode(WamNode):
@@ -41,7 +44,8 @@ class SafetyNode(WamNode):
 
     def configure(self) -> None:
         """Load the robot and its world; a missing limit or an unknown name fails here."""
-        p, margins = self.params, self.params_of(SafetyParams)
+        p = self.params
+        margins = self.params_of(SafetyParams)
         if weakened := margins.weakened():
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
         self._machine, following = make_machine(p, margins)
@@ -49,34 +53,57 @@ class SafetyNode(WamNode):
         self._rejoining = Rejoining(self._machine, following, p.arm_on_start)
         self._sender = make_sender(self.get_fully_qualified_name())
         self._malformed = self._reported_ns = 0
-        self._trajectory_pub = self.create_publisher(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
+        self._trajectory_pub = self.create_publisher(
+            JointTrajectory, "safe_trajectory", qos.TRAJECTORY
+        )
         self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
         self._pictures = Pictures(self, model, p.markers_hz, p.tf_prefix)
         if p.collision_backend == "moveit":
             scene = MoveItScene(model, p.moveit_group, namespace=self.get_namespace())
             MoveItBackend(self, self._machine, self._emit, scene, p.moveit_hz)
-        ObstacleTopics(self, self._machine, self._emit, self._serve, p.cloud_voxel_m, p.cloud_lifetime_s)
+        ObstacleTopics(
+            node=self,
+            machine=self._machine,
+            emit=self._emit,
+            serve=self._serve,
+            voxel_m=p.cloud_voxel_m,
+            lifetime_s=p.cloud_lifetime_s,
+        )
         self.create_subscription(wam_msg.ActionChunk, "action_chunk", self._on_chunk, qos.CHUNK)
-        self._joints = self.create_subscription(JointState, "joint_states", self._on_joints, qos.JOINT_STATES)
+        self._joints = self.create_subscription(
+            JointState, "joint_states", self._on_joints, qos.JOINT_STATES
+        )
         self._bridge = BridgeTopics(self, model.joint_names, following, self._rejoining, self._emit)
-        # Only its stamp counts: it need not wake the process, least of all while a chunk is being made of it.
+        # Only its stamp counts: it need not wake the process, least of all while a chunk is being
+        # made of it.
         self._seen = Latest(self, wam_msg.Observation, "observation", reliable=True, raw=True)
-        self.create_subscription(wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION)
+        self.create_subscription(
+            wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION
+        )
         self._pressed = [False] * len(ESTOP_WAYS)
         for way, profile in enumerate(ESTOP_WAYS):
             heard = partial(self._on_estop, way)
             self.create_subscription(Bool, "estop", heard, profile, event_callbacks=qos.quiet())
-        self.create_service(SetBool, "~/arm", lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())))
+        self.create_service(
+            SetBool,
+            "~/arm",
+            lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())),
+        )
         self.create_service(HandOver, "~/hand_over", self._on_hand_over)
-        self.create_service(Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns())))
-        self.create_service(Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns())))
+        self.create_service(
+            Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns()))
+        )
+        self.create_service(
+            Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns()))
+        )
         gc.collect()
         gc.freeze()  # what stays for good is not walked again in the middle of a motion
 
     def activate(self) -> None:
         """Begin to judge; nothing moves before `arm`."""
         self._machine.enable(self._now_ns())
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # the ROS clock may stand still or be set back
+        # the ROS clock may stand still or be set back
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(1 / self.params.tick_hz, self._on_tick, clock=steady)
 
     def deactivate(self) -> None:
@@ -93,7 +120,9 @@ class SafetyNode(WamNode):
         return self.get_clock().now().nanoseconds
 
     def _catch_up(self) -> None:
-        """Hear the inputs that wait: a process that was held up itself must not call the robot silent."""
+        """Hear the inputs that wait: a process that was held up itself must not call the robot
+        silent.
+        """
         with self._joints.handle:
             taken = self._joints.handle.take_message(JointState, False)
         if taken is not None:
@@ -103,7 +132,8 @@ class SafetyNode(WamNode):
 
     def _on_tick(self) -> None:
         self._catch_up()
-        output, now_ns = self._machine.tick(self._now_ns()), self._now_ns()
+        output = self._machine.tick(self._now_ns())
+        now_ns = self._now_ns()
         self._move(output.trajectory)
         self._bridge.look(now_ns)
         due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
@@ -126,7 +156,11 @@ class SafetyNode(WamNode):
         self._malformed += 1
         sentence = f"refused: malformed chunk ({self._malformed} so far): {why}"
         state = self._machine.state
-        self._report(SafetyReport(self._now_ns(), msg.seq, state, Decision.REJECT, Reason.SHAPE, sentence=sentence))
+        self._report(
+            SafetyReport(
+                self._now_ns(), msg.seq, state, Decision.REJECT, Reason.SHAPE, sentence=sentence
+            )
+        )
 
     def _on_joints(self, msg: JointState) -> None:
         if not self.active:
@@ -151,12 +185,17 @@ class SafetyNode(WamNode):
         if msg.data and not again:  # also before activation: a latched one must not be missed
             self._tell(self._machine.estop(self._now_ns(), "the topic estop"))
 
-    def _on_hand_over(self, request: HandOver.Request, response: HandOver.Response) -> HandOver.Response:
-        return self._serve(response, self._machine.hand_over(bytes(request.session_id), self._now_ns()))
+    def _on_hand_over(
+        self, request: HandOver.Request, response: HandOver.Response
+    ) -> HandOver.Response:
+        return self._serve(
+            response, self._machine.hand_over(bytes(request.session_id), self._now_ns())
+        )
 
     def _serve(self, response, answer: Answer):
         self._tell(answer)
-        response.success, response.message = answer.ok, answer.message
+        response.success = answer.ok
+        response.message = answer.message
         return response
 
     def _tell(self, answer: Answer) -> None:

@@ -31,14 +31,26 @@ CLOCK_S = 0.01  # simulated time between two messages on /clock, unless waking u
 class SimParams:
     """Parameters of sim_node."""
 
-    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
+    embodiment: str = param(
+        "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
+    )
     task: str = param("pick_block", doc="what stands on the table and counts as success")
     seed: int = param(0, low=0, doc="episode placed at start")
-    rate: float = param(1.0, unit="1", low=0.05, high=20.0, doc="simulated s per s; other than 1: publishes /clock")
-    step_s: float = param(0.002, unit="s", low=0.0005, high=0.005, doc="physics step and servo period")
-    wake_s: float = param(0.004, unit="s", low=0.001, high=0.02, doc="real time between catching up with the clock")
-    joint_states_hz: float = param(100.0, unit="Hz", low=1.0, high=1000.0, doc="joint states per simulated second")
-    camera_hz: float = param(20.0, unit="Hz", low=0.5, high=100.0, doc="images per camera and simulated second")
+    rate: float = param(
+        1.0, unit="1", low=0.05, high=20.0, doc="simulated s per s; other than 1: publishes /clock"
+    )
+    step_s: float = param(
+        0.002, unit="s", low=0.0005, high=0.005, doc="physics step and servo period"
+    )
+    wake_s: float = param(
+        0.004, unit="s", low=0.001, high=0.02, doc="real time between catching up with the clock"
+    )
+    joint_states_hz: float = param(
+        100.0, unit="Hz", low=1.0, high=1000.0, doc="joint states per simulated second"
+    )
+    camera_hz: float = param(
+        20.0, unit="Hz", low=0.5, high=100.0, doc="images per camera and simulated second"
+    )
     camera_height: int = param(128, unit="px", low=16, high=1080, doc="rows of every image")
     camera_width: int = param(128, unit="px", low=16, high=1920, doc="columns of every image")
     controller: str = param("joint_trajectory", choices=KINDS, doc="kind of the arm's controller")
@@ -56,7 +68,8 @@ class SimNode(WamNode):
         self.embodiment = load_embodiment(p.embodiment)
         self._world = World(self.embodiment, p.task, (p.camera_height, p.camera_width), p.step_s)
         self._world.reset(p.seed)
-        names, q0 = self._world.joint_names, self._world.q
+        names = self._world.joint_names
+        q0 = self._world.q
         self._controller = make_sim_controller(p.controller, names, q0)
         self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
@@ -67,7 +80,9 @@ class SimNode(WamNode):
             (
                 camera.name,
                 self.create_publisher(Image, camera.image_topic, qos.IMAGE),
-                self.create_publisher(CameraInfo, camera.info_topic, qos.IMAGE) if camera.info_topic else None,
+                self.create_publisher(CameraInfo, camera.info_topic, qos.IMAGE)
+                if camera.info_topic
+                else None,
                 self._calibration(camera.name),
             )
             for camera in self.embodiment.cameras
@@ -104,9 +119,11 @@ class SimNode(WamNode):
         return self._stepper.now_ns if self.active else None
 
     def _when_reached(self, action: Callable[[], None], sent_ns: int) -> None:
-        """Let `action` wait until the physics has come to where it should have been when the message was sent.
+        """Let `action` wait until the physics has come to where it should have been when the
+        message was sent.
 
-        At another rate senders live by /clock, which tells what the physics has reached: nothing has to wait.
+        At another rate senders live by /clock, which tells what the physics has reached: nothing
+        has to wait.
         """
         if self.params.rate != 1.0:
             return self._stepper.at(self._stepper.now_ns, action)
@@ -114,17 +131,23 @@ class SimNode(WamNode):
         return self._stepper.at(self._target_ns() - late_ns, action)
 
     def _target_ns(self) -> int:
-        """The instant physics should have reached: the clock's, or as much of it as `rate` asks for."""
+        """The instant physics should have reached: the clock's, or as much of it as `rate` asks
+        for.
+        """
         if self.params.rate == 1.0:
             return self.get_clock().now().nanoseconds
-        return self._origin_ns + round((time.monotonic_ns() - self._origin_steady_ns) * self.params.rate)
+        return self._origin_ns + round(
+            (time.monotonic_ns() - self._origin_steady_ns) * self.params.rate
+        )
 
     def _on_timer(self) -> None:
         target_ns = self._target_ns()
         self._server.hear()  # only then is everything known that was sent before the target
         self._stepper.advance(target_ns)
 
-    def _on_reset(self, request: ResetEpisode.Request, response: ResetEpisode.Response) -> ResetEpisode.Response:
+    def _on_reset(
+        self, request: ResetEpisode.Request, response: ResetEpisode.Response
+    ) -> ResetEpisode.Response:
         if not self.active:
             response.message = "sim_node is not active"
             return response
@@ -147,14 +170,18 @@ class SimNode(WamNode):
     def _publish_images(self, now_ns: int) -> None:
         stamp = convert.ns_to_time(now_ns)
         for name, image_pub, info_pub, info in self._cameras:
-            image_pub.publish(convert.numpy_to_image(self._world.render(name), now_ns, info.header.frame_id))
+            image_pub.publish(
+                convert.numpy_to_image(self._world.render(name), now_ns, info.header.frame_id)
+            )
             if info_pub:
                 info.header.stamp = stamp
                 info_pub.publish(info)
 
     def _calibration(self, camera: str) -> CameraInfo:
         known = self._world.camera_info(camera)
-        info = CameraInfo(width=known["width"], height=known["height"], distortion_model="plumb_bob", d=[0.0] * 5)
+        info = CameraInfo(
+            width=known["width"], height=known["height"], distortion_model="plumb_bob", d=[0.0] * 5
+        )
         info.header.frame_id = known["frame_id"]
         info.k = known["K"].reshape(-1)
         info.r = np.eye(3).reshape(-1)
@@ -165,19 +192,27 @@ class SimNode(WamNode):
         e = self._world.episode()
         msg = EpisodeState(seed=e.seed, instruction=e.instruction, t=e.t_s)
         msg.header.stamp = convert.ns_to_time(now_ns)
-        msg.success, msg.wrong, msg.nudged = bool(e.success), bool(e.wrong), bool(e.nudged)
+        msg.success = bool(e.success)
+        msg.wrong = bool(e.wrong)
+        msg.nudged = bool(e.nudged)
         msg.violation_names = list(e.violations)
         msg.violation_counts = list(e.violations.values())
         msg.limit_violations = sum(e.violations.values())
         self._episode_pub.publish(msg)
         if self._objects_pub.get_subscription_count():
-            markers = [self._marker(k, o, msg.header.stamp) for k, o in enumerate(self._world.objects())]
+            markers = [
+                self._marker(k, o, msg.header.stamp) for k, o in enumerate(self._world.objects())
+            ]
             self._objects_pub.publish(MarkerArray(markers=markers))
 
     def _marker(self, index: int, o: SimObject, stamp: Time) -> Marker:
         marker = Marker(ns=o.name, id=index, type=Marker.CUBE)
-        marker.header.frame_id, marker.header.stamp = self.embodiment.base_frame, stamp
-        p, q, s, c = marker.pose.position, marker.pose.orientation, marker.scale, marker.color
+        marker.header.frame_id = self.embodiment.base_frame
+        marker.header.stamp = stamp
+        p = marker.pose.position
+        q = marker.pose.orientation
+        s = marker.scale
+        c = marker.color
         p.x, p.y, p.z = o.position.tolist()
         q.w, q.x, q.y, q.z = o.wxyz.tolist()
         s.x, s.y, s.z = o.size.tolist()

@@ -1,4 +1,6 @@
-"""A page in the browser that shows the loop and takes instructions, arming, pauses and the emergency stop."""
+"""A page in the browser that shows the loop and takes instructions, arming, pauses and the
+emergency stop.
+"""
 
 from __future__ import annotations
 
@@ -28,13 +30,26 @@ from wam_ros.view.model import ViewModel
 from wam_ros.view.window import Box, Window
 
 _PATH_POINTS = 20
-# topic: message, its reader, where it goes; the chunk comes after the frames that were imagined with it
+# topic: message, its reader, where it goes; the chunk comes after the frames that were imagined
+# with it
 SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
-    "observation": (Observation, convert.observation_from_msg, lambda m, v: setattr(m, "observation", v)),
-    "imagined_future": (ImaginedFuture, convert.imagined_from_msg, lambda m, v: setattr(m, "imagined", v)),
+    "observation": (
+        Observation,
+        convert.observation_from_msg,
+        lambda m, v: setattr(m, "observation", v),
+    ),
+    "imagined_future": (
+        ImaginedFuture,
+        convert.imagined_from_msg,
+        lambda m, v: setattr(m, "imagined", v),
+    ),
     "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
     "safety_report": (SafetyReport, convert.report_from_msg, lambda m, v: setattr(m, "report", v)),
-    "bridge_state": (DiagnosticStatus, convert.bridge_state_from_msg, lambda m, v: setattr(m, "bridge", v)),
+    "bridge_state": (
+        DiagnosticStatus,
+        convert.bridge_state_from_msg,
+        lambda m, v: setattr(m, "bridge", v),
+    ),
     "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
 }
 
@@ -43,11 +58,19 @@ SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], No
 class ViewParams:
     """Parameters of view_node."""
 
-    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
-    host: str = param("127.0.0.1", doc="address to listen on; anybody who reaches it can move the robot")
+    embodiment: str = param(
+        "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
+    )
+    host: str = param(
+        "127.0.0.1", doc="address to listen on; anybody who reaches it can move the robot"
+    )
     port: int = param(8080, low=1, high=65535, doc="TCP port of the page")
-    arm_hz: float = param(10.0, unit="Hz", low=1.0, high=60.0, doc="updates of the drawn arm per second")
-    image_hz: float = param(4.0, unit="Hz", low=0.5, high=5.0, doc="updates of frames, plan and state per second")
+    arm_hz: float = param(
+        10.0, unit="Hz", low=1.0, high=60.0, doc="updates of the drawn arm per second"
+    )
+    image_hz: float = param(
+        4.0, unit="Hz", low=0.5, high=5.0, doc="updates of frames, plan and state per second"
+    )
     tile: int = param(192, unit="px", low=32, high=512, doc="edge of one frame in the page")
 
 
@@ -66,11 +89,15 @@ class ViewNode(WamNode):
         self._model = ViewModel()
         self._window = Window(self._embodiment, p.host, p.port)
         self._opened.callback(self._window.close)
-        self._tool = LinkPath(self._embodiment.urdf_path, self._embodiment.tool_frame, self._embodiment.joint_names)
+        self._tool = LinkPath(
+            self._embodiment.urdf_path, self._embodiment.tool_frame, self._embodiment.joint_names
+        )
         self._joints = Latest(self, JointState, "joint_states")
         self._objects = Latest(self, MarkerArray, "sim/objects")
         self._plan = Latest(self, JointTrajectory, "safe_trajectory", reliable=True)
-        self._newest = {topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()}
+        self._newest = {
+            topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()
+        }
         self._callees = {
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
             "arm": self.create_client(SetBool, "safety_node/arm"),
@@ -105,11 +132,15 @@ class ViewNode(WamNode):
         if not self._window.watched:
             return
         if (objects := self._objects.take()) is not None:
-            self._window.show_objects([box for m in objects.markers if (box := read_box(m)) is not None])
+            self._window.show_objects(
+                [box for m in objects.markers if (box := read_box(m)) is not None]
+            )
         if (message := self._joints.take()) is None:
             return
         with self._complaining("joint_states"):
-            self._window.show_joints(convert.joint_state_from_msg(message, self._embodiment.joint_names).positions)
+            self._window.show_joints(
+                convert.joint_state_from_msg(message, self._embodiment.joint_names).positions
+            )
 
     def _draw_rest(self) -> None:
         if not self._window.watched:
@@ -127,7 +158,8 @@ class ViewNode(WamNode):
         self._draw_plan()
 
     def _draw_plan(self) -> None:
-        message, q = self._plan.take(), self._model.proposal(self._embodiment.joint_names)
+        message = self._plan.take()
+        q = self._model.proposal(self._embodiment.joint_names)
         if q is None and not self._model.plan_shown:
             self._window.show_plan(None, None)
         elif q is None and message is not None:
@@ -151,7 +183,10 @@ class ViewNode(WamNode):
             self._model.answer = f"{action}: {client.srv_name} is not there"
             return
         fields: dict[str, Any] = {"instruct": {"instruction": text}}
-        fields |= {name: {"data": name in ("arm", "pause")} for name in ("arm", "disarm", "pause", "resume")}
+        fields |= {
+            name: {"data": name in ("arm", "pause")}
+            for name in ("arm", "disarm", "pause", "resume")
+        }
         future = client.call_async(client.srv_type.Request(**fields.get(action, {})))
         future.add_done_callback(lambda done: self._on_answer(action, done.result()))
 
@@ -164,7 +199,10 @@ def read_box(marker: Marker) -> Box | None:
     """A marker as a box, None when it is something else."""
     if marker.type != Marker.CUBE or marker.action != Marker.ADD:
         return None
-    p, q, s, c = marker.pose.position, marker.pose.orientation, marker.scale, marker.color
+    p = marker.pose.position
+    q = marker.pose.orientation
+    s = marker.scale
+    c = marker.color
     name = f"{marker.ns or 'object'}_{marker.id}"
     return Box(name, (p.x, p.y, p.z), (q.w, q.x, q.y, q.z), (s.x, s.y, s.z), (c.r, c.g, c.b))
 

@@ -1,1 +1,3 @@
-"""The arm and what stands around it, in numbers: kinematics, dynamics, bodies, distances. Decides nothing."""
+"""The arm and what stands around it, in numbers: kinematics, dynamics, bodies, distances. Decides
+nothing.
+"""

@@ -29,8 +29,8 @@ class Limits:
 class Dynamics:
     """A robot without its shapes. Not thread-safe.
 
-    Joint arrays are in the order of `joint_names`; q, dq and ddq are (A,) or (N, A). Joints that follow others move
-    with them, continuous joints turn without end.
+    Joint arrays are in the order of `joint_names`; q, dq and ddq are (A,) or (N, A). Joints that
+    follow others move with them, continuous joints turn without end.
     """
 
     def __init__(self, embodiment: Embodiment) -> None:
@@ -51,7 +51,8 @@ class Dynamics:
         self.data = self.pin.createData()
         self.damping = np.array(self.pin.damping)
         self.friction = np.array(self.pin.upperDryFrictionLimit)
-        self.tool_reach = np.array([self._reach(tool) for tool in self.tools])  # (K, A) m per rad or m per m
+        # (K, A) m per rad or m per m
+        self.tool_reach = np.array([self._reach(tool) for tool in self.tools])
 
     def full_q(self, q: np.ndarray) -> np.ndarray:
         """Configurations (N, nq) of the whole model for q (N, A)."""
@@ -61,7 +62,8 @@ class Dynamics:
         out = np.empty((len(q), self.pin.nq))
         for column, (start, turns) in enumerate(self._slots):
             if turns:
-                out[:, start], out[:, start + 1] = np.cos(every[:, column]), np.sin(every[:, column])
+                out[:, start] = np.cos(every[:, column])
+                out[:, start + 1] = np.sin(every[:, column])
             else:
                 out[:, start] = every[:, column]
         return out
@@ -71,12 +73,18 @@ class Dynamics:
         return v @ self._spread.T
 
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-        """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping and friction of the joints."""
-        fq, fv, fa = self.full_q(q), self.full_v(dq), self.full_v(ddq)
+        """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping and friction of
+        the joints.
+        """
+        fq = self.full_q(q)
+        fv = self.full_v(dq)
+        fa = self.full_v(ddq)
         if self._pool is not None:
             tau = pin.rneaInParallel(1, self._pool, fq.T, fv.T, fa.T).T.reshape(fv.shape)
         else:
-            tau = np.array([pin.rnea(self.pin, self.data, *row) for row in zip(fq, fv, fa, strict=True)])
+            tau = np.array(
+                [pin.rnea(self.pin, self.data, *row) for row in zip(fq, fv, fa, strict=True)]
+            )
         return (tau + self.damping * fv + self.friction * np.sign(fv)) @ self._spread
 
     def inertia(self, q: np.ndarray) -> np.ndarray:
@@ -88,11 +96,20 @@ class Dynamics:
         spread = np.abs(self._spread)
         return spread.T @ np.maximum(upper, upper.swapaxes(1, 2)) @ spread
 
-    def tool_motion(self, q: np.ndarray, dq: np.ndarray, tool: int = 0) -> tuple[np.ndarray, np.ndarray]:
-        """Position (N, 3) m and velocity (N, 3) m/s of a tool frame in the universe; `tool` counts the arms."""
-        fq, fv = self.full_q(q), self.full_v(dq)
-        position, velocity = np.empty((len(q), 3)), np.empty((len(q), 3))
-        model, data, frame, world = self.pin, self.data, self.tools[tool], pin.LOCAL_WORLD_ALIGNED
+    def tool_motion(
+        self, q: np.ndarray, dq: np.ndarray, tool: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Position (N, 3) m and velocity (N, 3) m/s of a tool frame in the universe; `tool` counts
+        the arms.
+        """
+        fq = self.full_q(q)
+        fv = self.full_v(dq)
+        position = np.empty((len(q), 3))
+        velocity = np.empty((len(q), 3))
+        model = self.pin
+        data = self.data
+        frame = self.tools[tool]
+        world = pin.LOCAL_WORLD_ALIGNED
         for i in range(len(q)):
             pin.forwardKinematics(model, data, fq[i], fv[i])
             position[i] = pin.updateFramePlacement(model, data, frame).translation
@@ -103,7 +120,10 @@ class Dynamics:
         """(6, A) Jacobian of a tool frame at q (A,); linear rows first, world-aligned."""
         full = self.full_q(q[None])[0]
         frame = self.tools[tool]
-        return pin.computeFrameJacobian(self.pin, self.data, full, frame, pin.LOCAL_WORLD_ALIGNED) @ self._spread
+        return (
+            pin.computeFrameJacobian(self.pin, self.data, full, frame, pin.LOCAL_WORLD_ALIGNED)
+            @ self._spread
+        )
 
     def order(self, names: tuple[str, ...]) -> np.ndarray:
         """Columns of `names` in model order.
@@ -121,7 +141,8 @@ class Dynamics:
 
     def random_q(self, n: int, seed: int) -> np.ndarray:
         """(n, A) configurations inside the limits, always the same for a seed."""
-        low, high = np.maximum(self.limits.lower, -np.pi), np.minimum(self.limits.upper, np.pi)
+        low = np.maximum(self.limits.lower, -np.pi)
+        high = np.minimum(self.limits.upper, np.pi)
         return np.random.default_rng(seed).uniform(low, high, (n, len(self.joint_names)))
 
     def frame(self, name: str) -> int:
@@ -135,7 +156,9 @@ class Dynamics:
         return int(self.pin.getFrameId(name))
 
     def _map_joints(self) -> None:
-        """Matrix from commanded joints to all joints, and where each sits in a pinocchio configuration."""
+        """Matrix from commanded joints to all joints, and where each sits in a pinocchio
+        configuration.
+        """
         self._spread = np.zeros((self.pin.nv, len(self.joint_names)))
         self._offset = np.zeros(self.pin.nv)
         self._slots = [(0, False)] * self.pin.nv
@@ -147,14 +170,17 @@ class Dynamics:
             self._spread[column, self.joint_names.index(leader)] = factor
             self._offset[column] = offset
             self._slots[column] = (self.pin.joints[joint].idx_q, self.pin.joints[joint].nq == 2)
-        self.turns = np.abs(self._spread).sum(axis=0)  # (A,) travel of all joints that one moves, per unit of its own
+        # (A,) travel of all joints that one moves, per unit of its own
+        self.turns = np.abs(self._spread).sum(axis=0)
         self._all_plain = self.pin.nq == self.pin.nv
 
     def _reach(self, tool: int) -> np.ndarray:
         """(A,) farthest a tool frame moves per unit travel of each joint."""
         frame = self.pin.frames[tool]
         joints = [j for j in self.pin.supports[frame.parentJoint] if j > 0]
-        return point_reach(self.pin, frame.placement.translation, 0.0, joints) @ np.abs(self._spread)
+        return point_reach(self.pin, frame.placement.translation, 0.0, joints) @ np.abs(
+            self._spread
+        )
 
     def carry(self, held: dict[str, Load]) -> None:
         """Be as heavy as the robot with its own loads and what it holds.
@@ -166,7 +192,10 @@ class Dynamics:
         for name, load in {**held, **self.embodiment.loads}.items():
             frame = self.pin.frames[self.frame(load.frame)]
             if not (0 <= load.mass < np.inf and np.isfinite(load.centre).all()):
-                raise WamError(f"load '{name}': mass {load.mass} kg must be finite and not negative, its centre finite")
+                raise WamError(
+                    f"load '{name}': mass {load.mass} kg must be finite and not negative, its "
+                    "centre finite"
+                )
             centre = frame.placement.act(np.array(load.centre))
             bodies.append((frame.parentJoint, pin.Inertia(load.mass, centre, np.zeros((3, 3)))))
         for joint, inertia in enumerate(self._bare):
@@ -174,7 +203,8 @@ class Dynamics:
         for joint, body in bodies:
             if body.mass > 0:
                 self.pin.appendBodyToJoint(joint, body, pin.SE3.Identity())
-        # Many calls in one, in this thread, where pinocchio was built with OpenMP; a pool copies the model.
+        # Many calls in one, in this thread, where pinocchio was built with OpenMP; a pool copies
+        # the model.
         self._pool = pin.ModelPool(self.pin, 1) if hasattr(pin, "rneaInParallel") else None
         self.most_inertia = self._bound_inertia()
 
@@ -185,7 +215,9 @@ class Dynamics:
             moved_by = [j for j in self.pin.supports[joint] if j > 0]
             reach = point_reach(self.pin, np.array(body.lever), 0.0, moved_by)
             turns = np.isin(np.arange(self.pin.nv), [self.pin.joints[j].idx_v for j in moved_by])
-            most += body.mass * np.outer(reach, reach) + np.linalg.eigvalsh(body.inertia)[-1] * np.outer(turns, turns)
+            most += body.mass * np.outer(reach, reach) + np.linalg.eigvalsh(body.inertia)[
+                -1
+            ] * np.outer(turns, turns)
         return np.abs(self._spread).T @ most @ np.abs(self._spread)
 
 
@@ -196,7 +228,9 @@ def _build(path: Path) -> pin.Model:
         raise WamError(f"{path}: {' '.join(str(error).split())}") from error
 
 
-def _limits(e: Embodiment, joints: dict[str, UrdfJoint], source: dict[str, tuple[str, float, float]]) -> Limits:
+def _limits(
+    e: Embodiment, joints: dict[str, UrdfJoint], source: dict[str, tuple[str, float, float]]
+) -> Limits:
     """Limits of the commanded joints, tightened by those of the joints that follow them."""
     lower = np.array([joints[n].lower for n in e.joint_names])
     upper = np.array([joints[n].upper for n in e.joint_names])
@@ -204,9 +238,18 @@ def _limits(e: Embodiment, joints: dict[str, UrdfJoint], source: dict[str, tuple
     for name, (leader, factor, offset) in source.items():
         if name == leader or factor == 0:
             continue
-        k, follower = e.joint_names.index(leader), joints[name]
+        k = e.joint_names.index(leader)
+        follower = joints[name]
         low, high = sorted(((follower.lower - offset) / factor, (follower.upper - offset) / factor))
-        lower[k], upper[k] = max(lower[k], low), min(upper[k], high)
+        lower[k] = max(lower[k], low)
+        upper[k] = min(upper[k], high)
         velocity[k] = min(velocity[k], follower.velocity / abs(factor))
     effort = np.array([joints[n].effort for n in e.joint_names])
-    return Limits(lower, upper, velocity, effort, np.array(e.max_acceleration), np.array(e.max_jerk))
+    return Limits(
+        lower=lower,
+        upper=upper,
+        velocity=velocity,
+        effort=effort,
+        acceleration=np.array(e.max_acceleration),
+        jerk=np.array(e.max_jerk),
+    )

@@ -1,4 +1,6 @@
-"""The robot as the safety filter sees it: limits, dynamics, bodies and obstacles. Built once, then only asked."""
+"""The robot as the safety filter sees it: limits, dynamics, bodies and obstacles. Built once, then
+only asked.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +26,26 @@ from wam_ros.robot.pairs import (
 )
 from wam_ros.robot.shapes import load_shape, load_shapes, obstacle_shape
 
-NEIGHBOURS = 50  # configurations that decide whether what is held ever clears the link next to the one that holds it
+# configurations that decide whether what is held ever clears the link next to the one that holds it
+NEIGHBOURS = 50
 SEED = 20240229  # of the configurations that decide which pairs can meet
 
 
 class SafetyModel(Dynamics):
-    """Kinematics, dynamics and distances of one robot among its obstacles. Not thread-safe: one thread owns it."""
+    """Kinematics, dynamics and distances of one robot among its obstacles. Not thread-safe: one
+    thread owns it.
+    """
 
-    def __init__(self, embodiment: Embodiment, obstacles: dict[str, Obstacle], folder: Path) -> None:
+    def __init__(
+        self, embodiment: Embodiment, obstacles: dict[str, Obstacle], folder: Path
+    ) -> None:
         super().__init__(embodiment)
         base = self.frame(embodiment.base_frame)
         if self.pin.frames[base].parentJoint != 0:
-            raise WamError(f"base_frame '{embodiment.base_frame}' moves with joint; obstacles need a frame that stands")
+            raise WamError(
+                f"base_frame '{embodiment.base_frame}' moves with joint; obstacles need a frame "
+                "that stands"
+            )
         self._robot_bodies = load_shapes(self.pin, embodiment.urdf_path)
         self._link_bodies = len(self._robot_bodies)  # the rest are of loads
         self._robot_bodies += [
@@ -43,21 +53,29 @@ class SafetyModel(Dynamics):
             for name, load in embodiment.loads.items()
             if load.shape
         ]
-        self.base, self._folder = self.pin.frames[base].placement, folder  # pose of the base frame in the universe
+        # pose of the base frame in the universe
+        self.base = self.pin.frames[base].placement
+        self._folder = folder
         self.obstacles: dict[str, Obstacle] = {}
         self.held: dict[str, Load] = {}
         grippers = embodiment.gripper_joints
-        self._fingers = {self.pin.getJointId(n) for n, source in self._source.items() if source[0] in grippers}
+        self._fingers = {
+            self.pin.getJointId(n) for n, source in self._source.items() if source[0] in grippers
+        }
         self.judged = self._judge_self_pairs()
         self._self_pairs = self.judged.watched
         self.set_obstacles(obstacles)
         self._require_home_free()
 
-    def set_obstacles(self, obstacles: dict[str, Obstacle], held: dict[str, Load] | None = None) -> None:
-        """Replace everything that stands around the robot, and everything that it holds beside its own loads.
+    def set_obstacles(
+        self, obstacles: dict[str, Obstacle], held: dict[str, Load] | None = None
+    ) -> None:
+        """Replace everything that stands around the robot, and everything that it holds beside its
+        own loads.
 
         Raises:
-            WamError: a shape, size, pose, mass or frame that makes no sense; then everything is as it was.
+            WamError: a shape, size, pose, mass or frame that makes no sense; then everything is as
+                it was.
         """
         held = self.held if held is None else held
         own = [
@@ -69,14 +87,21 @@ class SafetyModel(Dynamics):
             body.geometry.computeLocalAABB()
         if held != self.held:
             self.carry(held)
-        pairs, n = [*self._self_pairs, *self._held_pairs(own)], len(own)
+        pairs = [*self._self_pairs, *self._held_pairs(own)]
+        n = len(own)
         clearance = [0.0] * len(pairs)
         for k, (name, obstacle) in enumerate(obstacles.items()):
             self.require_links(name, obstacle.ignore)
-            near = [i for i, b in enumerate(own) if b.parentJoint > 0 and link_of(b) not in obstacle.ignore]
+            near = [
+                i
+                for i, b in enumerate(own)
+                if b.parentJoint > 0 and link_of(b) not in obstacle.ignore
+            ]
             pairs += [(i, n + k) for i in near]
             clearance += [obstacle.clearance] * len(near)
-        self.obstacles, self.held, self.bodies = dict(obstacles), dict(held), [*own, *around]
+        self.obstacles = dict(obstacles)
+        self.held = dict(held)
+        self.bodies = [*own, *around]
         self.geometry, self.geometry_data = self._geometry(pairs)
         self.pairs = self._describe(pairs, np.array(clearance), n)
 
@@ -86,18 +111,24 @@ class SafetyModel(Dynamics):
         return sorted({link_of(body) for body in self._robot_bodies})
 
     def _held_pairs(self, own: list[pin.GeometryObject]) -> list[tuple[int, int]]:
-        """Pairs of what is held with the robot, but for the link that holds it, fingers, and what always meets it."""
+        """Pairs of what is held with the robot, but for the link that holds it, fingers, and what
+        always meets it.
+        """
         held = range(len(self._robot_bodies), len(own))
         return [(i, j) for j in held for i in range(j) if self._may_meet(own[i], own[j], load=True)]
 
     def _may_meet(self, a: pin.GeometryObject, b: pin.GeometryObject, load: bool) -> bool:
-        """Whether two bodies are to be watched; of two links that are neighbours a joint's housings always touch."""
+        """Whether two bodies are to be watched; of two links that are neighbours a joint's housings
+        always touch.
+        """
         if may_collide(self.pin, a.parentJoint, b.parentJoint, self._fingers):
             return True
         return load and self._turns_apart(a, b)
 
     def _turns_apart(self, a: pin.GeometryObject, b: pin.GeometryObject) -> bool:
-        """Whether a joint that is no finger's lies between two neighbours and some configuration sets them apart."""
+        """Whether a joint that is no finger's lies between two neighbours and some configuration
+        sets them apart.
+        """
         only_a, only_b = path_joints(self.pin, a.parentJoint, b.parentJoint)
         if all(j in self._fingers for j in only_a + only_b):
             return False
@@ -142,7 +173,9 @@ class SafetyModel(Dynamics):
         """Which pairs of the robot's own bodies are watched, and why the others are not."""
         bodies = self.bodies = self._robot_bodies
         pairs = [(i, j) for i in range(len(bodies)) for j in range(i + 1, len(bodies))]
-        near = [not self._may_meet(bodies[i], bodies[j], load=j >= self._link_bodies) for i, j in pairs]
+        near = [
+            not self._may_meet(bodies[i], bodies[j], load=j >= self._link_bodies) for i, j in pairs
+        ]
         told = read_disabled(urdf_path(self.embodiment.srdf)) if self.embodiment.srdf else None
         names = [(link_of(bodies[i]), link_of(bodies[j])) for i, j in pairs]
         self.geometry, self.geometry_data = self._geometry(pairs)
@@ -151,30 +184,46 @@ class SafetyModel(Dynamics):
             self.place(full)
             return np.array([self.distance(int(p)) for p in which])
 
-        return judge_pairs(pairs, names, near, told, distances, self.full_q(self.random_q(SAMPLES, SEED)))
+        return judge_pairs(
+            pairs=pairs,
+            names=names,
+            near=near,
+            told=told,
+            distances=distances,
+            configurations=self.full_q(self.random_q(SAMPLES, SEED)),
+        )
 
     def _describe(self, pairs: list[tuple[int, int]], clearance: np.ndarray, own: int) -> Pairs:
         """Pairs of which bodies from `own` on are obstacles."""
-        bodies, alone = self.bodies, {}
+        bodies = self.bodies
+        alone = {}
         reach = np.zeros((len(pairs), self.pin.nv))
         for row, (a, b) in enumerate(pairs):
             if b < own:
                 only_a, only_b = path_joints(self.pin, bodies[a].parentJoint, bodies[b].parentJoint)
-                reach[row] = body_reach(self.pin, bodies[a], only_a) + body_reach(self.pin, bodies[b], only_b)
+                reach[row] = body_reach(self.pin, bodies[a], only_a) + body_reach(
+                    self.pin, bodies[b], only_b
+                )
                 continue
             if a not in alone:
-                alone[a] = body_reach(self.pin, bodies[a], path_joints(self.pin, bodies[a].parentJoint, 0)[0])
+                alone[a] = body_reach(
+                    self.pin, bodies[a], path_joints(self.pin, bodies[a].parentJoint, 0)[0]
+                )
             reach[row] = alone[a]
         first, second = (np.array([p[k] for p in pairs], dtype=int) for k in (0, 1))
         names = tuple((link_of(bodies[a]), link_of(bodies[b])) for a, b in pairs)
         keys = tuple((str(bodies[a].name), str(bodies[b].name)) for a, b in pairs)
-        return Pairs(first, second, names, keys, clearance, reach @ np.abs(self._spread), second >= own)
+        return Pairs(
+            first, second, names, keys, clearance, reach @ np.abs(self._spread), second >= own
+        )
 
     def _require_home_free(self) -> None:
         distances = self.distances(np.array(self.embodiment.home))
         if len(distances) and distances.min() <= 0:
             a, b = self.pairs.names[int(distances.argmin())]
-            raise WamError(f"{self.embodiment.name}: {a} and {b} overlap at home; correct home, srdf or world")
+            raise WamError(
+                f"{self.embodiment.name}: {a} and {b} overlap at home; correct home, srdf or world"
+            )
 
 
 def load_safety_model(embodiment: Embodiment, world: str | None = None) -> SafetyModel:

@@ -12,10 +12,20 @@ from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 
 # Numbers in `size`. A plane is solid below, its normal is z of its orientation.
-SHAPES = {"box": 3, "sphere": 1, "cylinder": 2, "capsule": 2, "mesh": 3, "plane": 0, "points": 1, "hull": 0}
+SHAPES = {
+    "box": 3,
+    "sphere": 1,
+    "cylinder": 2,
+    "capsule": 2,
+    "mesh": 3,
+    "plane": 0,
+    "points": 1,
+    "hull": 0,
+}
 
 
-MOST_VOXELS = 30_000  # from the origin to every side; an octree of 16 levels silently drops what is beyond
+# from the origin to every side; an octree of 16 levels silently drops what is beyond
+MOST_VOXELS = 30_000
 HUGE = 1e6  # m; beyond it no distance means anything
 
 
@@ -24,13 +34,16 @@ class Obstacle:
     """One body that does not move by itself, in the robot's base frame."""
 
     shape: str  # of SHAPES
-    # m: box full extents; sphere radius; cylinder and capsule radius, length; mesh scale; points edge of a voxel
+    # m: box full extents; sphere radius; cylinder and capsule radius, length; mesh scale; points
+    # edge of a voxel
     size: tuple[float, ...]
     position: tuple[float, float, float]  # m
     orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)  # quaternion wxyz
     clearance: float = 0.01  # m kept from every link
-    ignore: tuple[str, ...] = ()  # links that may touch it: those that stand on it or always overlap it
-    mesh: str = ""  # file of a mesh, whose convex hull is used, or of points: an .npy array (N, 3) m
+    # links that may touch it: those that stand on it or always overlap it
+    ignore: tuple[str, ...] = ()
+    # file of a mesh, whose convex hull is used, or of points: an .npy array (N, 3) m
+    mesh: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +53,11 @@ class Cloud(Obstacle):
     points: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # (N, 3) m
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Cloud) and super().__eq__(other) and np.array_equal(self.points, other.points)
+        return (
+            isinstance(other, Cloud)
+            and super().__eq__(other)
+            and np.array_equal(self.points, other.points)
+        )
 
     __hash__ = Obstacle.__hash__
 
@@ -66,7 +83,9 @@ def load_world(name: str) -> World:
             raise WamError(f"{path}: obstacle '{key}': the hull of a file is a mesh")
         files = (path.parent / obstacle.mesh, Path(obstacle.mesh))
         if obstacle.shape in ("mesh", "points") and not any(f.is_file() for f in files):
-            raise WamError(f"{path}: obstacle '{key}': {obstacle.shape} file '{obstacle.mesh}' does not exist")
+            raise WamError(
+                f"{path}: obstacle '{key}': {obstacle.shape} file '{obstacle.mesh}' does not exist"
+            )
     return world
 
 
@@ -75,7 +94,9 @@ def require_obstacle(obstacle: Obstacle, where: str) -> None:
     require_known(f"shape of {where}", obstacle.shape, SHAPES)
     wanted = SHAPES[obstacle.shape]
     if len(obstacle.size) != wanted or not all(0 < s < HUGE for s in obstacle.size):
-        raise WamError(f"{where}: a {obstacle.shape} needs {wanted} positive sizes, found {obstacle.size}")
+        raise WamError(
+            f"{where}: a {obstacle.shape} needs {wanted} positive sizes, found {obstacle.size}"
+        )
     if not all(abs(x) < HUGE for x in obstacle.position) or not 0 <= obstacle.clearance < 10:
         raise WamError(f"{where}: position must be finite and clearance within [0, 10] m")
     if not abs(float(np.linalg.norm(obstacle.orientation)) - 1.0) <= 1e-3:
@@ -97,8 +118,17 @@ def read_points(path: Path, edge: float) -> np.ndarray:
 
 
 def require_points(points: np.ndarray, edge: float, where: str) -> None:
-    """Raise `WamError` unless `points` are (N, 3), finite, at least one, and fit into voxels of `edge` m."""
-    if points.ndim != 2 or points.shape[1] != 3 or len(points) == 0 or not (np.abs(points) < HUGE).all():
+    """Raise `WamError` unless `points` are (N, 3), finite, at least one, and fit into voxels of
+    `edge` m.
+    """
+    if (
+        points.ndim != 2
+        or points.shape[1] != 3
+        or len(points) == 0
+        or not (np.abs(points) < HUGE).all()
+    ):
         raise WamError(f"{where}: expected finite points (N, 3) m, found {points.shape}")
     if np.abs(points).max() > MOST_VOXELS * edge:
-        raise WamError(f"{where}: points {np.abs(points).max():.0f} m away do not fit into voxels of {edge} m")
+        raise WamError(
+            f"{where}: points {np.abs(points).max():.0f} m away do not fit into voxels of {edge} m"
+        )

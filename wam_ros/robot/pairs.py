@@ -13,7 +13,8 @@ import pinocchio as pin
 from wam_ros.core.errors import WamError
 
 SAMPLES = 2000  # configurations that decide which pairs can meet; the seed is fixed
-CONSTANT = 2e-5  # m; a distance that varies less than this is fixed by construction and computed with noise
+# m; a distance that varies less than this is fixed by construction and computed with noise
+CONSTANT = 2e-5
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,8 @@ class Pairs:
     names: tuple[tuple[str, str], ...]  # links or obstacles
     keys: tuple[tuple[str, str], ...]  # bodies
     clearance: np.ndarray  # (P,) m
-    reach: np.ndarray  # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
+    # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
+    reach: np.ndarray
     world: np.ndarray  # (P,) bool: against an obstacle
 
 
@@ -48,19 +50,23 @@ def read_disabled(path: Path) -> set[frozenset[str]]:
         root = ET.parse(path).getroot()
     except (OSError, ET.ParseError) as error:
         raise WamError(f"{path}: {error}") from error
-    return {frozenset((e.get("link1", ""), e.get("link2", ""))) for e in root.iter("disable_collisions")}
+    return {
+        frozenset((e.get("link1", ""), e.get("link2", ""))) for e in root.iter("disable_collisions")
+    }
 
 
 def path_joints(model: pin.Model, a: int, b: int) -> tuple[list[int], list[int]]:
     """Joints that move body `a` but not `b`, and `b` but not `a`, from the root outwards."""
-    up, down = list(model.supports[a]), list(model.supports[b])
+    up = list(model.supports[a])
+    down = list(model.supports[b])
     return [j for j in up if j not in down], [j for j in down if j not in up]
 
 
 def may_collide(model: pin.Model, a: int, b: int, gripper: set[int]) -> bool:
     """Whether two bodies are far enough apart in the chain to be watched.
 
-    Bodies on one joint or on neighbouring ones touch by construction, and fingers of one hand are made to meet.
+    Bodies on one joint or on neighbouring ones touch by construction, and fingers of one hand are
+    made to meet.
     """
     only_a, only_b = path_joints(model, a, b)
     if len(only_a) + len(only_b) <= 1:
@@ -69,12 +75,16 @@ def may_collide(model: pin.Model, a: int, b: int, gripper: set[int]) -> bool:
 
 
 def body_reach(model: pin.Model, body: pin.GeometryObject, joints: list[int]) -> np.ndarray:
-    """(nv,) farthest that any point of a body moves per unit travel of each of `joints`, in any configuration."""
+    """(nv,) farthest that any point of a body moves per unit travel of each of `joints`, in any
+    configuration.
+    """
     centre = body.placement.act(body.geometry.aabb_center)
     return point_reach(model, centre, float(body.geometry.aabb_radius), joints)
 
 
-def point_reach(model: pin.Model, centre: np.ndarray, radius: float, joints: list[int]) -> np.ndarray:
+def point_reach(
+    model: pin.Model, centre: np.ndarray, radius: float, joints: list[int]
+) -> np.ndarray:
     """(nv,) the same for a ball around `centre` (3,) m in the frame of the last of `joints`."""
     out = np.zeros(model.nv)
     for index, joint in enumerate(joints):
@@ -86,7 +96,9 @@ def point_reach(model: pin.Model, centre: np.ndarray, radius: float, joints: lis
         slides = sum(_travel(model, j) for j in joints[index + 1 :])
         axis = _axis(model, joint)
         first = steps[0] - axis * (axis @ steps[0])
-        out[column] = np.linalg.norm(first) + sum(np.linalg.norm(s) for s in steps[1:]) + slides + radius
+        out[column] = (
+            np.linalg.norm(first) + sum(np.linalg.norm(s) for s in steps[1:]) + slides + radius
+        )
     return out
 
 
@@ -100,27 +112,34 @@ def judge_pairs(
 ) -> Verdicts:
     """Which pairs of bodies are watched.
 
-    Sampling only ever drops what no joint can change: bodies that overlap in every configuration and bodies whose
-    distance is always the same. A pair that merely was never seen near stays watched.
+    Sampling only ever drops what no joint can change: bodies that overlap in every configuration
+    and bodies whose distance is always the same. A pair that merely was never seen near stays
+    watched.
 
     Args:
         pairs: (i, j) of body indices.
         names: their links.
         near: whether they are neighbours in the chain.
-        told: pairs of links that an SRDF declares harmless; None without one. With one no overlap is forgiven.
+        told: pairs of links that an SRDF declares harmless; None without one. With one no overlap
+            is forgiven.
         distances: configuration (nq,), indices (K,) of pairs -> (K,) m.
         configurations: (N, nq).
     """
     reasons = ["Adjacent" if n else "" for n in near]
     if told is not None:
-        reasons = [r or ("Told" if frozenset(n) in told else "") for r, n in zip(reasons, names, strict=True)]
+        reasons = [
+            r or ("Told" if frozenset(n) in told else "")
+            for r, n in zip(reasons, names, strict=True)
+        ]
     left = np.array([k for k, r in enumerate(reasons) if not r], dtype=int)
-    low, high = np.full(len(pairs), np.inf), np.full(len(pairs), -np.inf)
+    low = np.full(len(pairs), np.inf)
+    high = np.full(len(pairs), -np.inf)
     for q in configurations:
         if len(left) == 0:
             break
         found = distances(q, left)
-        low[left], high[left] = np.minimum(low[left], found), np.maximum(high[left], found)
+        low[left] = np.minimum(low[left], found)
+        high[left] = np.maximum(high[left], found)
         always = (high[left] < 0) & (told is None)
         left = left[always | ((low[left] > 0) & (high[left] - low[left] < CONSTANT))]
     for k in left:

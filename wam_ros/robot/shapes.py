@@ -15,7 +15,15 @@ from wam_ros.robot.obstacles import Cloud, Obstacle, read_points, require_obstac
 
 HELD = ("box", "sphere", "cylinder", "capsule")  # shapes of loads: what has an inside and an end
 FLAT = 1e-7  # of the largest coordinate; the hull of what is thinner ends the process in qhull
-CONVEX = (coal.Box, coal.Sphere, coal.Cylinder, coal.Capsule, coal.Cone, coal.Ellipsoid, coal.ConvexBase)
+CONVEX = (
+    coal.Box,
+    coal.Sphere,
+    coal.Cylinder,
+    coal.Capsule,
+    coal.Cone,
+    coal.Ellipsoid,
+    coal.ConvexBase,
+)
 
 
 def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
@@ -26,7 +34,9 @@ def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
     """
     folders = [str(urdf.parent), str(urdf.parent.parent)]
     try:
-        raw = pin.buildGeomFromUrdf(model, str(urdf), pin.GeometryType.COLLISION, package_dirs=folders)
+        raw = pin.buildGeomFromUrdf(
+            model, str(urdf), pin.GeometryType.COLLISION, package_dirs=folders
+        )
     except (ValueError, RuntimeError) as error:
         raise WamError(f"{urdf}: {_blamed(urdf, ' '.join(str(error).split()))}") from error
     if raw.ngeoms == 0:
@@ -34,7 +44,9 @@ def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
     by_link: dict[str, list[pin.GeometryObject]] = {}
     for body in raw.geometryObjects:
         by_link.setdefault(model.frames[body.parentFrame].name, []).append(body)
-    return [shape for link, bodies in by_link.items() for shape in _merge_capsules(link, bodies, urdf)]
+    return [
+        shape for link, bodies in by_link.items() for shape in _merge_capsules(link, bodies, urdf)
+    ]
 
 
 def load_shape(model: pin.Model, frame: int, name: str, load: Load) -> pin.GeometryObject:
@@ -47,13 +59,18 @@ def load_shape(model: pin.Model, frame: int, name: str, load: Load) -> pin.Geome
     require_known(f"shape of load '{name}'", load.shape, HELD)
     require_obstacle(obstacle, f"load '{name}'")
     body = obstacle_shape(name, obstacle, model.frames[frame].placement, Path())
-    body.parentJoint, body.parentFrame = model.frames[frame].parentJoint, frame
+    body.parentJoint = model.frames[frame].parentJoint
+    body.parentFrame = frame
     body.geometry.computeLocalAABB()
     return body
 
 
-def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -> pin.GeometryObject:
-    """An obstacle as a body that stands in the universe; `base` is the pose of the base frame in it."""
+def obstacle_shape(
+    name: str, obstacle: Obstacle, base: pin.SE3, folder: Path
+) -> pin.GeometryObject:
+    """An obstacle as a body that stands in the universe; `base` is the pose of the base frame in
+    it.
+    """
     size = obstacle.size
     path = folder / obstacle.mesh if (folder / obstacle.mesh).is_file() else Path(obstacle.mesh)
     if obstacle.shape == "mesh":
@@ -67,14 +84,23 @@ def obstacle_shape(name: str, obstacle: Obstacle, base: pin.SE3, folder: Path) -
         points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path, size[0])
         geometry = coal.makeOctree(np.ascontiguousarray(points), size[0])
     elif obstacle.shape == "hull":
-        geometry = hull_of(obstacle.points if isinstance(obstacle, Cloud) else np.zeros((0, 3)), name)
+        geometry = hull_of(
+            obstacle.points if isinstance(obstacle, Cloud) else np.zeros((0, 3)), name
+        )
     elif obstacle.shape == "plane":
         geometry = coal.Halfspace(np.array([0.0, 0.0, 1.0]), 0.0)
     else:
-        make = {"box": coal.Box, "sphere": coal.Sphere, "cylinder": coal.Cylinder, "capsule": coal.Capsule}
+        make = {
+            "box": coal.Box,
+            "sphere": coal.Sphere,
+            "cylinder": coal.Cylinder,
+            "capsule": coal.Capsule,
+        }
         geometry = make[obstacle.shape](*size)
     w, x, y, z = obstacle.orientation
-    pose = base * pin.SE3(pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position))
+    pose = base * pin.SE3(
+        pin.Quaternion(w, x, y, z).normalized().matrix(), np.array(obstacle.position)
+    )
     return pin.GeometryObject(name, 0, 0, pose, geometry)
 
 
@@ -94,7 +120,9 @@ def hull_of(points: np.ndarray, where: str) -> coal.ConvexBase:
 
 
 def require_volume(points: np.ndarray, where: str) -> None:
-    """Raise `WamError` unless points (N, 3) m are finite and lie in more than a plane: what is flat has no hull."""
+    """Raise `WamError` unless points (N, 3) m are finite and lie in more than a plane: what is flat
+    has no hull.
+    """
     if not np.isfinite(points).all():
         raise WamError(f"{where}: a corner of it is not finite; export it again")
     if len(points) > 3:
@@ -121,31 +149,43 @@ def _convex(body: pin.GeometryObject, where: str) -> pin.GeometryObject:
     if body.meshPath:
         where = f"{where}: mesh {body.meshPath}"
     geometry = body.geometry if isinstance(body.geometry, CONVEX) else _hull(body.geometry, where)
-    return pin.GeometryObject(body.name, body.parentJoint, body.parentFrame, body.placement, geometry)
+    return pin.GeometryObject(
+        body.name, body.parentJoint, body.parentFrame, body.placement, geometry
+    )
 
 
 def _hull(geometry: coal.CollisionGeometry, where: str) -> coal.ConvexBase:
     if isinstance(geometry, coal.BVHModelBase):
         require_volume(np.array(geometry.vertices()).reshape(-1, 3), where)
     if not isinstance(geometry, coal.BVHModelBase) or not geometry.buildConvexHull(True, "Qt"):
-        raise WamError(f"{where}: a {type(geometry).__name__} has no hull; use a mesh with volume or a primitive")
+        raise WamError(
+            f"{where}: a {type(geometry).__name__} has no hull; use a mesh with volume or a "
+            "primitive"
+        )
     return geometry.convex
 
 
-def _merge_capsules(link: str, bodies: list[pin.GeometryObject], urdf: Path) -> list[pin.GeometryObject]:
+def _merge_capsules(
+    link: str, bodies: list[pin.GeometryObject], urdf: Path
+) -> list[pin.GeometryObject]:
     """One capsule for every cylinder with a sphere of its radius at both ends."""
     left = list(bodies)
     merged = []
     for body in bodies:
         if not isinstance(body.geometry, coal.Cylinder):
             continue
-        radius, half = body.geometry.radius, body.geometry.halfLength
+        radius = body.geometry.radius
+        half = body.geometry.halfLength
         ends = [body.placement.act(np.array([0.0, 0.0, s * half])) for s in (-1.0, 1.0)]
         caps = [next((b for b in left if _is_ball(b, end, radius)), None) for end in ends]
         if all(c is not None for c in caps):
             left = [b for b in left if b is not body and b not in caps]
             capsule = coal.Capsule(radius, 2 * half)
-            merged.append(pin.GeometryObject(link, body.parentJoint, body.parentFrame, body.placement, capsule))
+            merged.append(
+                pin.GeometryObject(
+                    link, body.parentJoint, body.parentFrame, body.placement, capsule
+                )
+            )
     shapes = merged + [_convex(b, f"{urdf}: link '{link}'") for b in left]
     for i, shape in enumerate(shapes):
         shape.name = f"{link}#{i}"
@@ -155,4 +195,8 @@ def _merge_capsules(link: str, bodies: list[pin.GeometryObject], urdf: Path) -> 
 
 def _is_ball(body: pin.GeometryObject, centre: np.ndarray, radius: float) -> bool:
     near = bool(np.linalg.norm(body.placement.translation - centre) < 1e-6)
-    return isinstance(body.geometry, coal.Sphere) and abs(body.geometry.radius - radius) < 1e-9 and near
+    return (
+        isinstance(body.geometry, coal.Sphere)
+        and abs(body.geometry.radius - radius) < 1e-9
+        and near
+    )

@@ -1,1 +1,3 @@
-"""With `nodes`, the only importers of rclpy: messages to our types, parameters, quality of service, lifecycle."""
+"""With `nodes`, the only importers of rclpy: messages to our types, parameters, quality of service,
+lifecycle.
+"""

@@ -1,4 +1,6 @@
-"""Messages to our types and back: the only place where one becomes the other. Sizes in messages are never trusted."""
+"""Messages to our types and back: the only place where one becomes the other. Sizes in messages are
+never trusted.
+"""
 
 from __future__ import annotations
 
@@ -76,28 +78,37 @@ __all__ = [
     "trajectory_to_wire",
 ]
 
-_ERROR, _WORDS = "last refusal", 300  # key of a value of the bridge's state; characters of a sentence
-_IDLE, _REFUSED = "nothing is commanded at [ns]", "refused start [ns] and chunk"  # keys of other values
+# key of a value of the bridge's state; characters of a sentence
+_ERROR = "last refusal"
+_WORDS = 300
+# keys of other values
+_IDLE = "nothing is commanded at [ns]"
+_REFUSED = "refused start [ns] and chunk"
 # Fields whose name, type and meaning are the same on both sides.
 _CHUNK = (
-    "schema_version seq epoch embodiment model checkpoint_hash instruction committed_steps inference_s"
+    "schema_version seq epoch embodiment model checkpoint_hash instruction committed_steps "
+    "inference_s"
     " denoise_evaluations value trace_id"
 ).split()
 _REPORT = (
-    "chunk_seq scale steps_accepted steps_total first_joint first_step measured allowed unit nearest_distance"
+    "chunk_seq scale steps_accepted steps_total first_joint first_step measured allowed unit "
+    "nearest_distance"
     " stop_time_s compute_s sentence"
 ).split()
 _STATUS = (
-    "model instruction latency_last_s latency_p50_s latency_p95_s delay_steps execute_steps horizon_steps feasible"
+    "model instruction latency_last_s latency_p50_s latency_p95_s delay_steps execute_steps "
+    "horizon_steps feasible"
     " slack_s underruns chunks dropped error"
 ).split()
 
 
 def joint_state_from_msg(msg: JointStateMsg, joint_names: Sequence[str]) -> JointState:
-    """The named joints, in the order of `joint_names`; velocities or efforts that are not published are NaN.
+    """The named joints, in the order of `joint_names`; velocities or efforts that are not published
+    are NaN.
 
     Raises:
-        WamError: joints are missing (all are listed) or named twice, or an array does not match `name`.
+        WamError: joints are missing (all are listed) or named twice, or an array does not match
+            `name`.
     """
     index = {name: i for i, name in enumerate(msg.name)}
     if len(index) < len(msg.name):
@@ -113,13 +124,17 @@ def joint_state_from_msg(msg: JointStateMsg, joint_names: Sequence[str]) -> Join
     for field, required in (("position", True), ("velocity", False), ("effort", False)):
         data = getattr(msg, field)
         if len(data) != len(msg.name) and (required or len(data)):
-            raise WamError(f"JointState.{field}: expected {len(msg.name)} values, found {len(data)}")
+            raise WamError(
+                f"JointState.{field}: expected {len(msg.name)} values, found {len(data)}"
+            )
         values.append(np.array(data)[columns] if len(data) else np.full(len(columns), np.nan))
     return JointState(time_to_ns(msg.header.stamp), tuple(joint_names), *values)
 
 
 def joint_state_to_msg(state: JointState) -> JointStateMsg:
-    """Joint state message; velocities or efforts of which none is known are left out, as drivers do."""
+    """Joint state message; velocities or efforts of which none is known are left out, as drivers
+    do.
+    """
     msg = JointStateMsg(name=list(state.joint_names), position=doubles(state.positions))
     msg.header.stamp = ns_to_time(state.stamp_ns)
     if not np.isnan(state.velocities).all():
@@ -131,11 +146,14 @@ def joint_state_to_msg(state: JointState) -> JointStateMsg:
 
 def observation_to_msg(o: Observation) -> wam_msg.Observation:
     """Observation message."""
-    msg = wam_msg.Observation(view_names=list(o.view_names), height=o.frames.shape[1], width=o.frames.shape[2])
+    msg = wam_msg.Observation(
+        view_names=list(o.view_names), height=o.frames.shape[1], width=o.frames.shape[2]
+    )
     msg.header.stamp = ns_to_time(o.stamp_ns)
     msg.frames = image_bytes(o.frames)
     msg.frame_stamps = [ns_to_time(ns) for ns in o.frame_stamps_ns]
-    msg.joint_stamp, msg.joint_names = ns_to_time(o.joints.stamp_ns), list(o.joints.joint_names)
+    msg.joint_stamp = ns_to_time(o.joints.stamp_ns)
+    msg.joint_names = list(o.joints.joint_names)
     msg.positions = doubles(o.joints.positions)
     msg.velocities, msg.efforts = doubles(o.joints.velocities), doubles(o.joints.efforts)
     msg.age = ns_to_duration(o.age_ns)
@@ -144,7 +162,8 @@ def observation_to_msg(o: Observation) -> wam_msg.Observation:
 
 def observation_from_msg(msg: wam_msg.Observation) -> Observation:
     """Observation; raises `WamError` when sizes contradict each other."""
-    views, n = tuple(msg.view_names), len(msg.joint_names)
+    views = tuple(msg.view_names)
+    n = len(msg.joint_names)
     require_size("Observation.frame_stamps", len(msg.frame_stamps), len(views))
     joints = JointState(
         time_to_ns(msg.joint_stamp),
@@ -155,7 +174,14 @@ def observation_from_msg(msg: wam_msg.Observation) -> Observation:
     )
     frames = image_array("Observation.frames", msg.frames, (len(views), msg.height, msg.width, 3))
     stamps = tuple(time_to_ns(t) for t in msg.frame_stamps)
-    return Observation(time_to_ns(msg.header.stamp), views, frames, stamps, joints, time_to_ns(msg.age))
+    return Observation(
+        stamp_ns=time_to_ns(msg.header.stamp),
+        view_names=views,
+        frames=frames,
+        frame_stamps_ns=stamps,
+        joints=joints,
+        age_ns=time_to_ns(msg.age),
+    )
 
 
 def chunk_to_msg(c: ActionChunk) -> wam_msg.ActionChunk:
@@ -163,9 +189,13 @@ def chunk_to_msg(c: ActionChunk) -> wam_msg.ActionChunk:
     msg = wam_msg.ActionChunk(**{name: getattr(c, name) for name in _CHUNK})
     msg.header.stamp = ns_to_time(c.anchor_ns)
     msg.step_period = ns_to_duration(c.step_period_ns)
-    msg.observation_stamp, msg.valid_until = ns_to_time(c.observation_ns), ns_to_time(c.valid_until_ns)
+    msg.observation_stamp, msg.valid_until = (
+        ns_to_time(c.observation_ns),
+        ns_to_time(c.valid_until_ns),
+    )
     msg.session_id = np.frombuffer(c.session_id, np.uint8)
-    msg.conditioning, msg.control_mode = int(c.conditioning), int(c.control_mode)
+    msg.conditioning = int(c.conditioning)
+    msg.control_mode = int(c.control_mode)
     msg.chunking_mode = int(c.chunking_mode)
     msg.joint_names = list(c.joint_names)
     msg.n_steps, msg.n_dof = c.positions.shape
@@ -180,7 +210,8 @@ def chunk_to_msg(c: ActionChunk) -> wam_msg.ActionChunk:
 def chunk_from_msg(msg: wam_msg.ActionChunk) -> ActionChunk:
     """Action chunk; raises `WamError` when sizes contradict each other or a mode is unknown.
 
-    Numbers are not judged here: a chunk with NaN or wild positions converts, and the safety filter refuses it.
+    Numbers are not judged here: a chunk with NaN or wild positions converts, and the safety filter
+    refuses it.
     """
     shape = (msg.n_steps, msg.n_dof)
     require_size("ActionChunk.joint_names", len(msg.joint_names), msg.n_dof)
@@ -189,7 +220,9 @@ def chunk_from_msg(msg: wam_msg.ActionChunk) -> ActionChunk:
         step_period_ns=time_to_ns(msg.step_period),
         joint_names=tuple(msg.joint_names),
         positions=matrix("ActionChunk.positions", msg.positions, shape),
-        velocities=matrix("ActionChunk.velocities", msg.velocities, shape) if len(msg.velocities) else None,
+        velocities=matrix("ActionChunk.velocities", msg.velocities, shape)
+        if len(msg.velocities)
+        else None,
         efforts=matrix("ActionChunk.efforts", msg.efforts, shape) if len(msg.efforts) else None,
         session_id=bytes(msg.session_id),
         observation_ns=time_to_ns(msg.observation_stamp),
@@ -204,7 +237,8 @@ def chunk_from_msg(msg: wam_msg.ActionChunk) -> ActionChunk:
 def imagined_to_msg(f: ImaginedFuture) -> wam_msg.ImaginedFuture:
     """Imagined future message."""
     msg = wam_msg.ImaginedFuture(chunk_seq=f.chunk_seq, surprise=float(f.surprise))
-    msg.view_names, msg.joint_names = list(f.view_names), list(f.joint_names)
+    msg.view_names = list(f.view_names)
+    msg.joint_names = list(f.joint_names)
     msg.height, msg.width = f.frames.shape[2:4]
     msg.frames = image_bytes(f.frames)
     msg.instants = [ns_to_time(ns) for ns in f.instants_ns]
@@ -215,12 +249,15 @@ def imagined_to_msg(f: ImaginedFuture) -> wam_msg.ImaginedFuture:
 
 def imagined_from_msg(msg: wam_msg.ImaginedFuture) -> ImaginedFuture:
     """Imagined future; raises `WamError` when sizes contradict each other."""
-    views, n_frames = tuple(msg.view_names), len(msg.instants)
+    views = tuple(msg.view_names)
+    n_frames = len(msg.instants)
     require_size("ImaginedFuture.joint_names", len(msg.joint_names), msg.n_dof)
     return ImaginedFuture(
         chunk_seq=msg.chunk_seq,
         view_names=views,
-        frames=image_array("ImaginedFuture.frames", msg.frames, (n_frames, len(views), msg.height, msg.width, 3)),
+        frames=image_array(
+            "ImaginedFuture.frames", msg.frames, (n_frames, len(views), msg.height, msg.width, 3)
+        ),
         instants_ns=tuple(time_to_ns(t) for t in msg.instants),
         joint_names=tuple(msg.joint_names),
         joint_path=matrix("ImaginedFuture.joint_path", msg.joint_path, (msg.n_steps, msg.n_dof)),
@@ -231,8 +268,11 @@ def imagined_from_msg(msg: wam_msg.ImaginedFuture) -> ImaginedFuture:
 def report_to_msg(r: SafetyReport, sender: str = "") -> wam_msg.SafetyReport:
     """Safety report message; who says it stands in `frame_id`."""
     msg = wam_msg.SafetyReport(**{name: getattr(r, name) for name in _REPORT})
-    msg.header.stamp, msg.header.frame_id = ns_to_time(r.stamp_ns), sender
-    msg.state, msg.decision, msg.reasons = int(r.state), int(r.decision), int(r.reasons)
+    msg.header.stamp = ns_to_time(r.stamp_ns)
+    msg.header.frame_id = sender
+    msg.state = int(r.state)
+    msg.decision = int(r.decision)
+    msg.reasons = int(r.reasons)
     msg.nearest_pair = list(r.nearest_pair)
     return msg
 
@@ -270,29 +310,49 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
     )
 
 
-def bridge_state_to_msg(s: BridgeState, name: str, hardware: str, idle: Idle | None = None) -> DiagnosticStatus:
-    """State of the bridge as one diagnostic; `name` and `hardware` are those of the node and of the robot."""
-    values = [KeyValue(key="state", value=s.forwarding.name.lower()), KeyValue(key=_ERROR, value=s.error)]
+def bridge_state_to_msg(
+    s: BridgeState, name: str, hardware: str, idle: Idle | None = None
+) -> DiagnosticStatus:
+    """State of the bridge as one diagnostic; `name` and `hardware` are those of the node and of the
+    robot.
+    """
+    values = [
+        KeyValue(key="state", value=s.forwarding.name.lower()),
+        KeyValue(key=_ERROR, value=s.error),
+    ]
     if idle is not None:
         values.append(KeyValue(key=_IDLE, value=str(idle.at_ns)))
-        values += [KeyValue(key=_REFUSED, value="{} {}".format(*idle.refused))] if idle.refused else []
+        values += (
+            [KeyValue(key=_REFUSED, value="{} {}".format(*idle.refused))] if idle.refused else []
+        )
     level = bytes([s.forwarding])
-    return DiagnosticStatus(level=level, name=name, hardware_id=hardware, message=s.words, values=values)
+    return DiagnosticStatus(
+        level=level, name=name, hardware_id=hardware, message=s.words, values=values
+    )
 
 
 def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
-    """State of the bridge; a level that is not known does not let motion begin, and a state is never without words."""
+    """State of the bridge; a level that is not known does not let motion begin, and a state is
+    never without words.
+    """
     level = msg.level[0]
     forwarding = Forwarding(level) if level in set(Forwarding) else Forwarding.HELD_BACK
     error = next((v.value for v in msg.values if v.key == _ERROR), "")
-    return BridgeState(forwarding, msg.message[:_WORDS] or f"the bridge is {forwarding.name.lower()}", error[:_WORDS])
+    return BridgeState(
+        forwarding,
+        msg.message[:_WORDS] or f"the bridge is {forwarding.name.lower()}",
+        error[:_WORDS],
+    )
 
 
 def idle_from_msg(msg: DiagnosticStatus) -> Idle | None:
-    """What a state of the bridge says of commanding nothing; None when it commands or what it says is no number."""
+    """What a state of the bridge says of commanding nothing; None when it commands or what it says
+    is no number.
+    """
     values = {v.key: v.value[:_WORDS] for v in msg.values}
     try:
-        at_ns, refused = int(values[_IDLE]), [int(word) for word in values.get(_REFUSED, "").split()]
+        at_ns = int(values[_IDLE])
+        refused = [int(word) for word in values.get(_REFUSED, "").split()]
     except (KeyError, ValueError):
         return None
     return Idle(at_ns, (refused[0], refused[1]) if len(refused) == 2 else None)

@@ -1,4 +1,6 @@
-"""Environment variables that ROS 2 needs before the first node exists, so that nobody has to export any."""
+"""Environment variables that ROS 2 needs before the first node exists, so that nobody has to export
+any.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,17 @@ from pathlib import Path
 
 from wam_ros.core.resources import share_dir
 
-# Where Fast DDS looks for its profile: on Jazzy by the first name; Kilted warns of that one and wants the second.
+# Where Fast DDS looks for its profile: on Jazzy by the first name; Kilted warns of that one and
+# wants the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
 
 def ros_environment(current: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, str]:
-    """Variables to add to `current` so that nodes of the Python environment `prefix` find their packages.
+    """Variables to add to `current` so that nodes of the Python environment `prefix` find their
+    packages.
 
-    What is already chosen stays chosen; an environment without its own ament index (colcon, /opt/ros) needs no path.
+    What is already chosen stays chosen; an environment without its own ament index (colcon,
+    /opt/ros) needs no path.
     """
     added = {}
     paths = [p for p in current.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
@@ -27,10 +32,11 @@ def ros_environment(current: Mapping[str, str], prefix: str = sys.prefix) -> dic
 
 
 def transport_environment(current: Mapping[str, str]) -> dict[str, str]:
-    """Variables that make Fast DDS deliver camera images (config/fastdds.xml says how); nothing if already chosen.
+    """Variables that make Fast DDS deliver camera images (config/fastdds.xml says how); nothing if
+    already chosen.
 
-    `FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA` would be shorter, but its nodes and those of a driver or a terminal started
-    without it never hear each other.
+    `FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA` would be shorter, but its nodes and those of a driver or
+    a terminal started without it never hear each other.
     """
     if {*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"} & {*current}:
         return {}

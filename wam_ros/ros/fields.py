@@ -1,4 +1,6 @@
-"""Single message fields to ours and back, for `convert`: stamps, arrays whose size is checked, enumerations."""
+"""Single message fields to ours and back, for `convert`: stamps, arrays whose size is checked,
+enumerations.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from wam_ros.core.types import NS
 
 E = TypeVar("E", bound=enum.IntEnum)
 HEADER = 16  # bytes at least of a message that begins with one
-CDR_ORDER = {b"\0\0": ">", b"\0\1": "<"}  # what the first bytes of a plain CDR message say of all numbers in it
+# what the first bytes of a plain CDR message say of all numbers in it
+CDR_ORDER = {b"\0\0": ">", b"\0\1": "<"}
 _MAX_NS = 2**31 * NS
 
 
@@ -26,9 +29,11 @@ def time_to_ns(msg: Time | Duration) -> int:
 
 
 def read_header(data: bytes) -> tuple[int, str]:
-    """Stamp [ns] and frame of a serialised message that begins with a header, without reading the rest of it.
+    """Stamp [ns] and frame of a serialised message that begins with a header, without reading the
+    rest of it.
 
-    A trajectory of a hundred points takes a millisecond to deserialise; who only wants to know when, need not.
+    A trajectory of a hundred points takes a millisecond to deserialise; who only wants to know
+    when, need not.
 
     Raises:
         WamError: it ends before the header does.

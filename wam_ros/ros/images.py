@@ -1,4 +1,6 @@
-"""`sensor_msgs` images to RGB arrays and back; `convert` is where the rest of the code finds them."""
+"""`sensor_msgs` images to RGB arrays and back; `convert` is where the rest of the code finds
+them.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from wam_ros.core.errors import WamError
 from wam_ros.ros.fields import CDR_ORDER, ns_to_time, read_string
 
-# Encodings that say which colour a number is: bytes per pixel. 16UC1, 32FC1 ... are depth, not pictures.
+# Encodings that say which colour a number is: bytes per pixel. 16UC1, 32FC1 ... are depth, not
+# pictures.
 PIXEL_BYTES = {
     **{"rgb8": 3, "bgr8": 3, "rgba8": 4, "bgra8": 4, "mono8": 1},
     **{"rgb16": 6, "bgr16": 6, "rgba16": 8, "bgra16": 8, "mono16": 2},
@@ -27,7 +30,9 @@ PIXEL_BYTES = {
 
 @dataclass(frozen=True)
 class ImageView:
-    """A `sensor_msgs/Image` whose pixels still lie in the bytes that came; rclpy would copy them twice more."""
+    """A `sensor_msgs/Image` whose pixels still lie in the bytes that came; rclpy would copy them
+    twice more.
+    """
 
     height: int
     width: int
@@ -41,7 +46,8 @@ class ImageView:
 def _bridge() -> Any | None:
     """cv_bridge where ROS brings it, else None: then rosbags-image converts, to the same pixels.
 
-    Also None where it is installed but was compiled for another numpy: that shows only when it converts.
+    Also None where it is installed but was compiled for another numpy: that shows only when it
+    converts.
     """
     try:
         from cv_bridge import CvBridge
@@ -62,13 +68,17 @@ def image_from_wire(data: bytes, compressed: bool = False) -> ImageView | Image 
     kind = CompressedImage if compressed else Image
     try:
         order = CDR_ORDER.get(data[:2])
-        return deserialize_message(data, kind) if compressed or order is None else _view(data, order)
+        return (
+            deserialize_message(data, kind) if compressed or order is None else _view(data, order)
+        )
     except (struct.error, ValueError, RuntimeError) as error:
         raise WamError(f"no {kind.__name__}: {' '.join(str(error).split())}") from error
 
 
 def _view(data: bytes, order: str) -> ImageView:
-    """The fields of a plain CDR message; behind the encoding of four bytes and the stamp of eight is the frame id."""
+    """The fields of a plain CDR message; behind the encoding of four bytes and the stamp of eight
+    is the frame id.
+    """
     _, at = read_string(data, 12, order)
     at += -at % 4
     height, width = struct.unpack_from(order + "II", data, at)
@@ -78,7 +88,14 @@ def _view(data: bytes, order: str) -> ImageView:
     step, size = struct.unpack_from(order + "II", data, at)
     if size > len(data) - at - 8:
         raise ValueError("it ends before its pixels do")
-    return ImageView(height, width, encoding, is_bigendian, step, memoryview(data)[at + 8 : at + 8 + size])
+    return ImageView(
+        height=height,
+        width=width,
+        encoding=encoding,
+        is_bigendian=is_bigendian,
+        step=step,
+        data=memoryview(data)[at + 8 : at + 8 + size],
+    )
 
 
 def image_to_numpy(msg: ImageView | Image | CompressedImage) -> np.ndarray:
@@ -94,7 +111,9 @@ def image_to_numpy(msg: ImageView | Image | CompressedImage) -> np.ndarray:
         return rows.reshape(msg.height, msg.width, 3)
     if msg.encoding in ("bgr8", "bgra8", "rgba8"):
         pixels = rows.reshape(msg.height, msg.width, -1)
-        return np.ascontiguousarray(pixels[:, :, 2::-1] if msg.encoding[0] == "b" else pixels[:, :, :3])
+        return np.ascontiguousarray(
+            pixels[:, :, 2::-1] if msg.encoding[0] == "b" else pixels[:, :, :3]
+        )
     return _from_library(msg, rows)
 
 
@@ -108,28 +127,40 @@ def numpy_to_image(frame: np.ndarray, stamp_ns: int, frame_id: str) -> Image:
         raise WamError(f"image: expected (H, W, 3) uint8, found {frame.shape} {frame.dtype}")
     height, width = frame.shape[:2]
     msg = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-    msg.header.stamp, msg.header.frame_id = ns_to_time(stamp_ns), frame_id
-    msg.data = array.array("B", frame.tobytes())  # any other type is copied number by number, 2000 times slower
+    msg.header.stamp = ns_to_time(stamp_ns)
+    msg.header.frame_id = frame_id
+    # any other type is copied number by number, 2000 times slower
+    msg.data = array.array("B", frame.tobytes())
     return msg
 
 
 def _checked_rows(msg: ImageView | Image) -> np.ndarray:
-    """The bytes of the pixels, (H, bytes per row) uint8, without the padding at the end of each row."""
+    """The bytes of the pixels, (H, bytes per row) uint8, without the padding at the end of each
+    row.
+    """
     if msg.encoding not in PIXEL_BYTES:
-        raise WamError(f"Image.encoding: '{msg.encoding[:40]}' is not one of {', '.join(PIXEL_BYTES)}")
+        raise WamError(
+            f"Image.encoding: '{msg.encoding[:40]}' is not one of {', '.join(PIXEL_BYTES)}"
+        )
     if not msg.height or not msg.width:
         raise WamError(f"Image: {msg.width} x {msg.height} pixels is empty")
     row = msg.width * PIXEL_BYTES[msg.encoding]
     if msg.step < row:
-        raise WamError(f"Image.step: expected at least {row} bytes for {msg.width} {msg.encoding}, found {msg.step}")
+        raise WamError(
+            f"Image.step: expected at least {row} bytes for {msg.width} {msg.encoding}, found "
+            f"{msg.step}"
+        )
     if len(msg.data) != msg.step * msg.height:
         raise WamError(f"Image.data: expected {msg.step * msg.height} bytes, found {len(msg.data)}")
     return np.frombuffer(msg.data, np.uint8).reshape(msg.height, msg.step)[:, :row]
 
 
 def _from_library(msg: ImageView | Image, rows: np.ndarray) -> np.ndarray:
-    packed = Image(height=msg.height, width=msg.width, encoding=msg.encoding, is_bigendian=msg.is_bigendian)
-    packed.data, packed.step = array.array("B", rows.tobytes()), rows.shape[1]
+    packed = Image(
+        height=msg.height, width=msg.width, encoding=msg.encoding, is_bigendian=msg.is_bigendian
+    )
+    packed.data = array.array("B", rows.tobytes())
+    packed.step = rows.shape[1]
     if bridge := _bridge():
         return _guarded(msg.encoding, lambda: bridge.imgmsg_to_cv2(packed, "rgb8"))
     from rosbags.image import message_to_cvimage
@@ -137,7 +168,8 @@ def _from_library(msg: ImageView | Image, rows: np.ndarray) -> np.ndarray:
     if not msg.encoding.endswith("16"):
         return _guarded(msg.encoding, lambda: message_to_cvimage(packed, "rgb8"))
     wide = _guarded(msg.encoding, lambda: message_to_cvimage(packed, "rgb16"))
-    return np.rint(wide * (255 / 65535)).astype(np.uint8)  # cv_bridge rounds where rosbags-image would cut off
+    # cv_bridge rounds where rosbags-image would cut off
+    return np.rint(wide * (255 / 65535)).astype(np.uint8)
 
 
 def _decompressed(msg: CompressedImage) -> np.ndarray:

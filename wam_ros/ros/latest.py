@@ -20,7 +20,8 @@ class _NeverExecuted(CallbackGroup):
 
 
 class Latest:
-    """A subscription that is polled. Waking up for each of 100 joint states a second costs 3 % of a core, this a tenth.
+    """A subscription that is polled. Waking up for each of 100 joint states a second costs 3 % of a
+    core, this a tenth.
 
     Args:
         node: that subscribes; everything happens in the thread that calls `take`.
@@ -30,11 +31,15 @@ class Latest:
         raw: as bytes, for who wants little of it.
     """
 
-    def __init__(self, node: Node, kind: type, topic: str, reliable: bool = False, raw: bool = False) -> None:
+    def __init__(
+        self, node: Node, kind: type, topic: str, reliable: bool = False, raw: bool = False
+    ) -> None:
         profile = QoSProfile(
-            depth=1, reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+            depth=1,
+            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
-        self._kind, self._raw = kind, raw
+        self._kind = kind
+        self._raw = raw
         self._subscription = node.create_subscription(
             kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted(), raw=raw
         )

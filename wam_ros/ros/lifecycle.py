@@ -19,11 +19,9 @@ from wam_ros.ros import qos
 from wam_ros.ros.params import declare, param
 
 T = TypeVar("T")
-SUCCESS, FAILURE, ERROR = (
-    TransitionCallbackReturn.SUCCESS,
-    TransitionCallbackReturn.FAILURE,
-    TransitionCallbackReturn.ERROR,
-)
+SUCCESS = TransitionCallbackReturn.SUCCESS
+FAILURE = TransitionCallbackReturn.FAILURE
+ERROR = TransitionCallbackReturn.ERROR
 _ENTITIES = ("_publishers", "_subscriptions", "_clients", "_services", "_timers", "_guards")
 _ACKNOWLEDGE_S = 0.2
 
@@ -32,17 +30,22 @@ _ACKNOWLEDGE_S = 0.2
 class NodeParams:
     """Parameters that every node has."""
 
-    autostart: bool = param(True, doc="Configure and activate at start; false waits for `ros2 lifecycle`.")
+    autostart: bool = param(
+        True, doc="Configure and activate at start; false waits for `ros2 lifecycle`."
+    )
 
 
 class RareGroup(ReentrantCallbackGroup):
-    """What an executor need not wait for each time: services for parameters and transitions, events of publishers.
+    """What an executor need not wait for each time: services for parameters and transitions, events
+    of publishers.
 
-    rclpy builds what it waits for anew twice for every callback, and a node has 30 such entities that hardly ever say
-    anything: half of the processor time of a wait. They are looked at for `OPEN_S` every `PERIOD_S` instead.
+    rclpy builds what it waits for anew twice for every callback, and a node has 30 such entities
+    that hardly ever say anything: half of the processor time of a wait. They are looked at for
+    `OPEN_S` every `PERIOD_S` instead.
     """
 
-    PERIOD_S, OPEN_S = 0.1, 0.003
+    PERIOD_S = 0.1
+    OPEN_S = 0.003
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,9 +62,10 @@ class RareGroup(ReentrantCallbackGroup):
 class WamNode(LifecycleNode):
     """A lifecycle node whose hooks are `configure`, `activate`, `deactivate`, `cleanup`.
 
-    A hook raises to say no. `WamError` is the user's to mend: one line, and the node is back in the state before.
-    Anything else is ours: one line with the place, then error processing, which cleans up. ROS entities made by
-    `configure` are destroyed by clean-up; a hook only undoes what is not ROS, and what `activate` made.
+    A hook raises to say no. `WamError` is the user's to mend: one line, and the node is back in the
+    state before. Anything else is ours: one line with the place, then error processing, which
+    cleans up. ROS entities made by `configure` are destroyed by clean-up; a hook only undoes what
+    is not ROS, and what `activate` made.
 
     Args:
         name: node name.
@@ -89,7 +93,9 @@ class WamNode(LifecycleNode):
         """Stop working; lifecycle publishers still work in here."""
 
     def cleanup(self) -> None:
-        """Give back what `configure` took, as far as it is not a ROS entity. Also called after a failed `configure`."""
+        """Give back what `configure` took, as far as it is not a ROS entity. Also called after a
+        failed `configure`.
+        """
 
     @property
     def active(self) -> bool:
@@ -152,21 +158,40 @@ class WamNode(LifecycleNode):
 
     def create_publisher(self, msg_type: type, topic: str, qos_profile: Any, **options: Any) -> Any:
         """As in rclpy; an incompatible subscription is reported with both profiles."""
-        options.setdefault("event_callbacks", PublisherEventCallbacks(incompatible_qos=self._incompatible(topic, True)))
-        return self._with_rare_events(super().create_publisher(msg_type, topic, qos_profile, **options))
+        options.setdefault(
+            "event_callbacks",
+            PublisherEventCallbacks(incompatible_qos=self._incompatible(topic, True)),
+        )
+        return self._with_rare_events(
+            super().create_publisher(msg_type, topic, qos_profile, **options)
+        )
 
-    def create_lifecycle_publisher(self, msg_type: type, topic: str, qos_profile: Any, **options: Any) -> Any:
+    def create_lifecycle_publisher(
+        self, msg_type: type, topic: str, qos_profile: Any, **options: Any
+    ) -> Any:
         """As in rclpy; an incompatible subscription is reported with both profiles."""
-        options.setdefault("event_callbacks", PublisherEventCallbacks(incompatible_qos=self._incompatible(topic, True)))
-        return self._with_rare_events(super().create_lifecycle_publisher(msg_type, topic, qos_profile, **options))
+        options.setdefault(
+            "event_callbacks",
+            PublisherEventCallbacks(incompatible_qos=self._incompatible(topic, True)),
+        )
+        return self._with_rare_events(
+            super().create_lifecycle_publisher(msg_type, topic, qos_profile, **options)
+        )
 
     def create_subscription(
-        self, msg_type: type, topic: str, callback: Callable[[Any], None], qos_profile: Any, **options: Any
+        self,
+        msg_type: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        qos_profile: Any,
+        **options: Any,
     ) -> Any:
         """As in rclpy; an incompatible publisher is reported with both profiles."""
         events = SubscriptionEventCallbacks(incompatible_qos=self._incompatible(topic, False))
         options.setdefault("event_callbacks", events)
-        return self._with_rare_events(super().create_subscription(msg_type, topic, callback, qos_profile, **options))
+        return self._with_rare_events(
+            super().create_subscription(msg_type, topic, callback, qos_profile, **options)
+        )
 
     def _with_rare_events(self, entity: Any) -> Any:
         if "_rare" in self.__dict__:  # not yet while rclpy builds the node
@@ -176,12 +201,16 @@ class WamNode(LifecycleNode):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _ENTITIES and "_own" in self.__dict__:
-            raise AttributeError(f"'{name}' is rclpy's list of what the executor serves: choose another name")
+            raise AttributeError(
+                f"'{name}' is rclpy's list of what the executor serves: choose another name"
+            )
         super().__setattr__(name, value)
 
     def _incompatible(self, topic: str, publishing: bool) -> Callable[[Any], None]:
         def report(event: Any) -> None:
-            self.get_logger().error(qos.incompatibility(self, self.resolve_topic_name(topic), publishing))
+            self.get_logger().error(
+                qos.incompatibility(self, self.resolve_topic_name(topic), publishing)
+            )
 
         return report
 

@@ -1,4 +1,6 @@
-"""A listener of the whole loop that can also call its services: what a supervising program needs of ROS."""
+"""A listener of the whole loop that can also call its services: what a supervising program needs of
+ROS.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,8 @@ TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "safety_report": (SafetyReport, convert.report_from_msg),
     "episode": (EpisodeState, lambda m: m),
 }
-COMMAND = (JointTrajectory, read_header)  # any other topic: what a controller of whatever name is sent
+# any other topic: what a controller of whatever name is sent
+COMMAND = (JointTrajectory, read_header)
 _QUEUE = 20  # messages kept while the listener is busy with a video frame
 SERVICES: dict[str, type] = {
     "inference_node/set_instruction": SetInstruction,
@@ -54,28 +57,36 @@ SERVICES: dict[str, type] = {
     "sim_node/reset_episode": ResetEpisode,
 }
 
-Handler = Callable[[Any, int], None]  # the converted message and when it was published [ns, system clock]
+# the converted message and when it was published [ns, system clock]
+Handler = Callable[[Any, int], None]
 
 
 class Link:
-    """One ROS node with a single-threaded executor that runs only inside `spin`; belongs to one thread.
+    """One ROS node with a single-threaded executor that runs only inside `spin`; belongs to one
+    thread.
 
     Args:
         name: of the node.
-        handlers: what to do with each topic of `TOPICS`, and with those on which controllers are sent trajectories;
-            topics without a handler are not subscribed to.
+        handlers: what to do with each topic of `TOPICS`, and with those on which controllers are
+            sent trajectories; topics without a handler are not subscribed to.
         domain_id: ROS domain, or None for the environment's.
         namespace: of the loop.
     """
 
     def __init__(
-        self, name: str, handlers: dict[str, Handler], domain_id: int | None = None, namespace: str = ""
+        self,
+        name: str,
+        handlers: dict[str, Handler],
+        domain_id: int | None = None,
+        namespace: str = "",
     ) -> None:
         # Signals stay with the program: a Ctrl-C must still find a context that can ask for a stop.
         self._context = rclpy.Context()
         signals = SignalHandlerOptions.NO
         try:
-            rclpy.init(args=[], context=self._context, domain_id=domain_id, signal_handler_options=signals)
+            rclpy.init(
+                args=[], context=self._context, domain_id=domain_id, signal_handler_options=signals
+            )
         except RuntimeError as error:
             raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
         quiet = {"enable_rosout": False, "start_parameter_services": False}
@@ -83,7 +94,9 @@ class Link:
             self.node = Node(name, context=self._context, namespace=namespace, **quiet)
         except InvalidNamespaceException as error:
             rclpy.shutdown(context=self._context)
-            raise WamError(f"'{namespace}' is no namespace: letters, digits, _ and / only") from error
+            raise WamError(
+                f"'{namespace}' is no namespace: letters, digits, _ and / only"
+            ) from error
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self.node)
         for topic, handler in handlers.items():
@@ -98,7 +111,8 @@ class Link:
         def on_message(message: Any, info: dict[str, Any]) -> None:
             handler(from_msg(message), info.get("source_timestamp") or time.time_ns())
 
-        profile = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)  # nothing may go uncounted
+        # nothing may go uncounted
+        profile = QoSProfile(depth=_QUEUE, reliability=ReliabilityPolicy.RELIABLE)
         self.node.create_subscription(kind, topic, on_message, profile, raw=from_msg is read_header)
 
     def joints(self) -> JointStateMsg | None:

@@ -1,4 +1,6 @@
-"""ROS parameters from frozen dataclasses: one field is declaration, default, unit, bounds, check and documentation."""
+"""ROS parameters from frozen dataclasses: one field is declaration, default, unit, bounds, check
+and documentation.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def param(
     """A dataclass field that is a ROS parameter.
 
     Args:
-        default: value when nobody sets it; its annotation says bool, int, float, str or a tuple of one of them.
+        default: value when nobody sets it; its annotation says bool, int, float, str or a tuple of
+            one of them.
         unit: of the value and its bounds.
         low: smallest value allowed, of every item of a tuple.
         high: largest value allowed.
@@ -44,7 +47,14 @@ def param(
         choices: the only strings allowed.
         mutable: may be set while the node is configured; the others only before.
     """
-    metadata = {"unit": unit, "low": low, "high": high, "doc": doc, "choices": tuple(choices), "mutable": mutable}
+    metadata = {
+        "unit": unit,
+        "low": low,
+        "high": high,
+        "doc": doc,
+        "choices": tuple(choices),
+        "mutable": mutable,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -55,7 +65,8 @@ def check_value(cls: type, name: str, value: Any) -> Any:
         WamError: wrong type, not finite, out of bounds or not among the choices.
     """
     f = {f.name: f for f in dataclasses.fields(cls)}[name]
-    hint, meta = typing.get_type_hints(cls)[name], f.metadata
+    hint = typing.get_type_hints(cls)[name]
+    meta = f.metadata
     if typing.get_origin(hint) is tuple:
         value = () if value is None else value  # what rclpy makes of `[]` in a file
         if isinstance(value, str) or not hasattr(value, "__iter__"):
@@ -82,16 +93,22 @@ def _checked(name: str, kind: type, meta: typing.Mapping[str, Any], value: Any) 
 
 
 def _bounds(meta: typing.Mapping[str, Any]) -> tuple[float, float]:
-    low, high = meta.get("low"), meta.get("high")
+    low = meta.get("low")
+    high = meta.get("high")
     return (-math.inf if low is None else low, math.inf if high is None else high)
 
 
 def descriptor(cls: type, name: str) -> ParameterDescriptor:
-    """What `ros2 param describe` shows. Dynamically typed so that 50 is taken where 50.0 is meant."""
+    """What `ros2 param describe` shows. Dynamically typed so that 50 is taken where 50.0 is
+    meant.
+    """
     f = {f.name: f for f in dataclasses.fields(cls)}[name]
-    hint, meta = typing.get_type_hints(cls)[name], f.metadata
+    hint = typing.get_type_hints(cls)[name]
+    meta = f.metadata
     unit = f" [{meta['unit']}]" if meta.get("unit") else ""
-    d = ParameterDescriptor(name=name, description=f"{meta.get('doc', '')}{unit}", dynamic_typing=True)
+    d = ParameterDescriptor(
+        name=name, description=f"{meta.get('doc', '')}{unit}", dynamic_typing=True
+    )
     if meta.get("choices"):
         d.additional_constraints = f"one of {', '.join(meta['choices'])}"
     elif not meta.get("mutable"):
@@ -142,11 +159,17 @@ class Parameters:
         for p in parameters:
             if (cls := self._owner.get(p.name)) is None:
                 continue
-            mutable = next(f for f in dataclasses.fields(cls) if f.name == p.name).metadata.get("mutable")
+            mutable = next(f for f in dataclasses.fields(cls) if f.name == p.name).metadata.get(
+                "mutable"
+            )
             if self._locked() and not mutable:
-                raise WamError(f"parameter '{p.name}' can only be set while the node is unconfigured")
+                raise WamError(
+                    f"parameter '{p.name}' can only be set while the node is unconfigured"
+                )
             accepted.setdefault(cls, {})[p.name] = check_value(cls, p.name, p.value)
-        return self._values | {c: dataclasses.replace(self._values[c], **new) for c, new in accepted.items()}
+        return self._values | {
+            c: dataclasses.replace(self._values[c], **new) for c, new in accepted.items()
+        }
 
     def _on_set(self, parameters: list[Parameter]) -> SetParametersResult:
         try:
@@ -160,7 +183,8 @@ class Parameters:
 
 
 def declare(node: Node, *classes: type, locked: Callable[[], bool] = lambda: False) -> Parameters:
-    """Declare the fields of `classes` on `node`, with the values given on the command line or in a file.
+    """Declare the fields of `classes` on `node`, with the values given on the command line or in a
+    file.
 
     Raises:
         WamError: an unknown name (did you mean?), a wrong type, a value out of bounds.
@@ -180,7 +204,8 @@ def to_yaml(node_name: str, *classes: type) -> str:
 
 
 def _limits(f: dataclasses.Field) -> str:
-    meta, (low, high) = f.metadata, _bounds(f.metadata)
+    meta = f.metadata
+    (low, high) = _bounds(f.metadata)
     if meta.get("choices"):
         return f"one of {', '.join(meta['choices'])}"
     words = [f"[{meta['unit']}]"] if meta.get("unit") else []

@@ -15,7 +15,9 @@ from rclpy.qos import (
 )
 
 
-def _profile(depth: int, reliable: bool = True, latched: bool = False, lifespan_s: float = 0.0) -> QoSProfile:
+def _profile(
+    depth: int, reliable: bool = True, latched: bool = False, lifespan_s: float = 0.0
+) -> QoSProfile:
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
@@ -25,14 +27,19 @@ def _profile(depth: int, reliable: bool = True, latched: bool = False, lifespan_
     )
 
 
-IMAGE = _profile(2, reliable=False)  # a lost image is replaced by the next one sooner than by a repetition
+# a lost image is replaced by the next one sooner than by a repetition
+IMAGE = _profile(2, reliable=False)
 OBSERVATION = _profile(1)
-CHUNK = _profile(1, lifespan_s=2.0)  # longer than any chunk is good for; the receiver judges its age anyway
+# longer than any chunk is good for; the receiver judges its age anyway
+CHUNK = _profile(1, lifespan_s=2.0)
 TRAJECTORY = _profile(1)
-STREAM = _profile(1)  # one command per tick, only the newest counts; reliable, as controllers ask for
-COMMANDS = _profile(1000)  # of either, as a simulated controller hears them: each acts at its instant, however late
+# one command per tick, only the newest counts; reliable, as controllers ask for
+STREAM = _profile(1)
+# of either, as a simulated controller hears them: each acts at its instant, however late
+COMMANDS = _profile(1000)
 JOINTS = _profile(1)  # joint states that we publish: heard by reliable and by best-effort listeners
-JOINT_STATES = _profile(1, reliable=False)  # joint states that we hear: takes whatever a driver offers
+# joint states that we hear: takes whatever a driver offers
+JOINT_STATES = _profile(1, reliable=False)
 LATCHED = _profile(1, latched=True)  # e-stop and mode: a late listener must know them
 STATUS = _profile(10)
 SCENE = _profile(100)  # changes that build on each other: none may be missed
@@ -40,7 +47,9 @@ SCENE = _profile(100)  # changes that build on each other: none may be missed
 
 def quiet() -> SubscriptionEventCallbacks:
     """For one of several subscriptions to a topic, of which not every one fits every publisher."""
-    return SubscriptionEventCallbacks(incompatible_qos=lambda event: None, use_default_callbacks=False)
+    return SubscriptionEventCallbacks(
+        incompatible_qos=lambda event: None, use_default_callbacks=False
+    )
 
 
 def describe(profile: QoSProfile) -> str:
@@ -59,6 +68,10 @@ def incompatibility(node: Node, topic: str, publishing: bool) -> str:
                 continue
             verdict, _ = qos_check_compatible(p.qos_profile, s.qos_profile)
             if verdict == QoSCompatibility.ERROR:
-                offered, asked = describe(p.qos_profile), describe(s.qos_profile)
-                return f"{topic}: {p.node_name} offers '{offered}', {s.node_name} asks for '{asked}': no data will flow"
+                offered = describe(p.qos_profile)
+                asked = describe(s.qos_profile)
+                return (
+                    f"{topic}: {p.node_name} offers '{offered}', {s.node_name} asks for "
+                    f"'{asked}': no data will flow"
+                )
     return f"{topic}: the other end has an incompatible quality of service: no data will flow"

@@ -22,10 +22,12 @@ from wam_ros.ros.lifecycle import SUCCESS, NodeParams, WamNode, one_line
 
 
 class StopRequest:
-    """Set by SIGINT or SIGTERM; one more, when the node had time to end and has not, ends the process at once.
+    """Set by SIGINT or SIGTERM; one more, when the node had time to end and has not, ends the
+    process at once.
 
-    rclpy's own handlers invalidate the context first, and a node could not say its last words: here it can. The wait is
-    because Ctrl-C in a terminal arrives twice, from the terminal and from `ros2 launch`.
+    rclpy's own handlers invalidate the context first, and a node could not say its last words: here
+    it can. The wait is because Ctrl-C in a terminal arrives twice, from the terminal and from `ros2
+    launch`.
     """
 
     PATIENCE_S = 2.0
@@ -48,7 +50,9 @@ class StopRequest:
             os._exit(128 + number)
 
     def close(self) -> None:
-        """The work is done: a late Ctrl-C must not turn a clean end into a death while the interpreter winds up."""
+        """The work is done: a late Ctrl-C must not turn a clean end into a death while the
+        interpreter winds up.
+        """
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -56,7 +60,8 @@ class StopRequest:
 def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
     """Main function of a node: one node, one process, one single-threaded executor.
 
-    Exits with code 1 and one line when the node cannot be made or started, or when a callback raises.
+    Exits with code 1 and one line when the node cannot be made or started, or when a callback
+    raises.
     """
     ensure()
     stop = StopRequest()
@@ -82,10 +87,13 @@ def run_node(cls: Callable[[], WamNode], args: list[str] | None = None) -> None:
 def keep_memory() -> None:
     """Let the C library keep what is freed, for a process that takes in images.
 
-    To give an image back to the kernel and to ask for the next one is 400 page faults for each of VGA size, a third of
-    what the camera node does. Only glibc has this switch; another library does as it does.
+    To give an image back to the kernel and to ask for the next one is 400 page faults for each of
+    VGA size, a third of what the camera node does. Only glibc has this switch; another library does
+    as it does.
     """
-    trim_threshold, mmap_threshold = -1, -3  # of malloc.h
+    # of malloc.h
+    trim_threshold = -1
+    mmap_threshold = -3
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
         libc.mallopt(mmap_threshold, 32 << 20)
@@ -95,17 +103,22 @@ def keep_memory() -> None:
 def _start(node: WamNode) -> None:
     if not node.params_of(NodeParams).autostart:
         return
-    for what, trigger in (("configure", node.trigger_configure), ("activate", node.trigger_activate)):
+    for what, trigger in (
+        ("configure", node.trigger_configure),
+        ("activate", node.trigger_activate),
+    ):
         if trigger() != SUCCESS:
             raise SystemExit(1)  # the hook has said why
         node.get_logger().debug(f"{what}d")
 
 
 class Priority:
-    """The real-time priority of the thread of the callbacks, held while the node is active, where it asks for one.
+    """The real-time priority of the thread of the callbacks, held while the node is active, where
+    it asks for one.
 
-    Threads that are started later, and those of DDS, stay ordinary: the loop would not be served by them sooner, and
-    what they do has no bound. A node that does not pause for `GREED_S` loses it: nothing else would run any more.
+    Threads that are started later, and those of DDS, stay ordinary: the loop would not be served by
+    them sooner, and what they do has no bound. A node that does not pause for `GREED_S` loses it:
+    nothing else would run any more.
     """
 
     GREED_S = 0.5
@@ -128,8 +141,10 @@ class Priority:
         except (AttributeError, OSError, ValueError) as error:  # another system, or no right to it
             self._wanted = 0
             self._logger.warning(
-                f"no real-time priority, callbacks may come late on a busy machine: {error}; allow rtprio in"
-                " /etc/security/limits.conf, give the container CAP_SYS_NICE, or set realtime_priority to 0"
+                f"no real-time priority, callbacks may come late on a busy machine: {error}; "
+                "allow rtprio in"
+                " /etc/security/limits.conf, give the container CAP_SYS_NICE, or set "
+                "realtime_priority to 0"
             )
 
     def _on_greed(self, number: int, frame: Any) -> None:
@@ -145,9 +160,11 @@ def _spin(node: WamNode, stop: StopRequest) -> None:
     while not stop.asked and rclpy.ok():
         priority.hold(node.active)
         try:
-            executor.spin_once(timeout_sec=0.1)  # a Python signal handler runs only between two waits
+            # a Python signal handler runs only between two waits
+            executor.spin_once(timeout_sec=0.1)
         except rclpy_implementation.RCLError as error:
-            # A request for a transition that is impossible in this state raises; it must not end the node.
+            # A request for a transition that is impossible in this state raises; it must not end
+            # the node.
             if "transition" not in str(error):
                 raise
             node.get_logger().error(one_line(error))

@@ -1,4 +1,6 @@
-"""Where the time goes, as messages: the bridge tells its stages, the status of the inference node holds all of them."""
+"""Where the time goes, as messages: the bridge tells its stages, the status of the inference node
+holds all of them.
+"""
 
 from __future__ import annotations
 
@@ -23,5 +25,7 @@ def stages_from_msgs(msgs: Iterable[StageLatencyMsg]) -> dict[str, StageLatency]
 
 
 def in_order(stages: Mapping[str, StageLatency]) -> dict[str, StageLatency]:
-    """Those that have samples, in the order of the loop, the totals last; names that are none of these are left out."""
+    """Those that have samples, in the order of the loop, the totals last; names that are none of
+    these are left out.
+    """
     return {name: stages[name] for name in (*STAGES, *TOTALS) if name in stages and stages[name].n}

@@ -1,9 +1,10 @@
-"""`trajectory_msgs/JointTrajectory` and back: as a message, and as the bytes that travel, all points at once.
+"""`trajectory_msgs/JointTrajectory` and back: as a message, and as the bytes that travel, all
+points at once.
 
-rclpy makes six Python objects of every point: 2 ms of processor time to send and to receive a trajectory of 170 points,
-in which a node serves nothing else. Here numpy does it in a twentieth of that. The bytes are plain CDR: numbers are
-aligned to their size, counted from behind the four bytes that name the encoding; sequences and strings begin with their
-length.
+rclpy makes six Python objects of every point: 2 ms of processor time to send and to receive a
+trajectory of 170 points, in which a node serves nothing else. Here numpy does it in a twentieth of
+that. The bytes are plain CDR: numbers are aligned to their size, counted from behind the four bytes
+that name the encoding; sequences and strings begin with their length.
 """
 
 from __future__ import annotations
@@ -44,13 +45,16 @@ def trajectory_to_msg(trajectory: SafeTrajectory) -> JointTrajectory:
             velocities=doubles(dq),
             accelerations=doubles(ddq),
         )
-        for t, q, dq, ddq in zip(trajectory.t, trajectory.q, trajectory.dq, trajectory.ddq, strict=True)
+        for t, q, dq, ddq in zip(
+            trajectory.t, trajectory.q, trajectory.dq, trajectory.ddq, strict=True
+        )
     ]
     return msg
 
 
 def trajectory_from_msg(msg: JointTrajectory) -> SafeTrajectory:
-    """Trajectory; raises `WamError` when it is empty, a size is wrong, or time does not rise from 0.
+    """Trajectory; raises `WamError` when it is empty, a size is wrong, or time does not rise from
+    0.
 
     Whether it is proven is not in the message: trust the topic, not the type.
     """
@@ -61,20 +65,35 @@ def trajectory_from_msg(msg: JointTrajectory) -> SafeTrajectory:
     for field in _ROWS:
         for k, point in enumerate(msg.points):
             require_size(f"JointTrajectory.points[{k}].{field}", len(getattr(point, field)), n)
-        rows[field] = np.array([getattr(point, field) for point in msg.points]).reshape(len(msg.points), n)
+        rows[field] = np.array([getattr(point, field) for point in msg.points]).reshape(
+            len(msg.points), n
+        )
     head = time_to_ns(msg.header.stamp), msg.header.frame_id, tuple(msg.joint_names)
-    return _trajectory(head, np.array([time_to_ns(point.time_from_start) for point in msg.points]), rows)
+    return _trajectory(
+        head, np.array([time_to_ns(point.time_from_start) for point in msg.points]), rows
+    )
 
 
 def trajectory_to_wire(
-    trajectory: SafeTrajectory, sender: str = "", *, velocities: bool = True, accelerations: bool = True
+    trajectory: SafeTrajectory,
+    sender: str = "",
+    *,
+    velocities: bool = True,
+    accelerations: bool = True,
 ) -> bytes:
-    """What a publisher sends for `trajectory_to_msg(trajectory)`, with or without some of its fields.
+    """What a publisher sends for `trajectory_to_msg(trajectory)`, with or without some of its
+    fields.
 
     Who it is from may follow the chunk's number in `frame_id`; `sender_from_wire` reads it.
     """
-    head, order = _head_to_wire(trajectory, sender), "<"
-    rows = (trajectory.q, trajectory.dq if velocities else None, trajectory.ddq if accelerations else None, None)
+    head = _head_to_wire(trajectory, sender)
+    order = "<"
+    rows = (
+        trajectory.q,
+        trajectory.dq if velocities else None,
+        trajectory.ddq if accelerations else None,
+        None,
+    )
     ns = np.rint(trajectory.t * NS).astype(np.int64)
     first, rest = _layouts(len(head) + 4, [0 if a is None else a.shape[1] for a in rows], order)
     parts = [head, struct.pack(order + "I", len(ns))]
@@ -82,7 +101,8 @@ def trajectory_to_wire(
         points = np.zeros(len(ns[some]), layout)
         for k, row in enumerate(rows):
             if row is not None:
-                points[f"size {k}"], points[f"row {k}"] = row.shape[1], row[some]
+                points[f"size {k}"] = row.shape[1]
+                points[f"row {k}"] = row[some]
         points["sec"], points["nanosec"] = np.divmod(ns[some], NS)
         parts.append(points.tobytes())
     return b"".join(parts)
@@ -102,7 +122,9 @@ def trajectory_from_wire(data: bytes) -> SafeTrajectory:
 
 
 def sender_from_wire(data: bytes) -> str:
-    """Who a trajectory is from, of the bytes that `trajectory_from_wire` has read; empty when it does not say."""
+    """Who a trajectory is from, of the bytes that `trajectory_from_wire` has read; empty when it
+    does not say.
+    """
     begin = _ENCODING + 12
     (length,) = struct.unpack_from(CDR_ORDER.get(data[:2], "<") + "I", data, begin - 4)
     return data[begin : begin + max(0, length - 1)].decode("utf-8", "replace").partition(" of ")[2]
@@ -113,7 +135,9 @@ def _head_to_wire(trajectory: SafeTrajectory, sender: str) -> bytes:
     stamp = ns_to_time(trajectory.start_ns)
     frame = f"chunk {trajectory.chunk_seq}" + (f" of {sender}" if sender else "")
     names = trajectory.joint_names
-    strings = b"".join((_string_to_wire(frame), struct.pack("<I", len(names)), *map(_string_to_wire, names)))
+    strings = b"".join(
+        (_string_to_wire(frame), struct.pack("<I", len(names)), *map(_string_to_wire, names))
+    )
     return b"\0\1\0\0" + struct.pack("<iI", stamp.sec, stamp.nanosec) + strings
 
 
@@ -124,7 +148,9 @@ def _string_to_wire(text: str) -> bytes:
 
 
 def _head(trajectory: SafeTrajectory) -> JointTrajectory:
-    """Trajectory message without points: absolute start in the stamp, the chunk's number in `frame_id`."""
+    """Trajectory message without points: absolute start in the stamp, the chunk's number in
+    `frame_id`.
+    """
     msg = JointTrajectory(joint_names=list(trajectory.joint_names))
     msg.header.stamp = ns_to_time(trajectory.start_ns)
     msg.header.frame_id = f"chunk {trajectory.chunk_seq}"
@@ -137,7 +163,15 @@ def _trajectory(head: _Head, ns: np.ndarray, rows: dict[str, np.ndarray]) -> Saf
         raise WamError("JointTrajectory.points: time_from_start must rise from 0")
     start_ns, frame, names = head
     q, dq, ddq = (rows[field] for field in _ROWS)
-    return SafeTrajectory(start_ns, names, ns / NS, q, dq, ddq, chunk_number(frame) or 0)
+    return SafeTrajectory(
+        start_ns=start_ns,
+        joint_names=names,
+        t=ns / NS,
+        q=q,
+        dq=dq,
+        ddq=ddq,
+        chunk_seq=chunk_number(frame) or 0,
+    )
 
 
 def _message(data: bytes) -> JointTrajectory:
@@ -145,7 +179,9 @@ def _message(data: bytes) -> JointTrajectory:
 
 
 def _regular(data: bytes) -> tuple[_Head, np.ndarray, dict[str, np.ndarray]] | None:
-    """Head, times [ns] and rows where every point holds positions, velocities and accelerations of all joints."""
+    """Head, times [ns] and rows where every point holds positions, velocities and accelerations of
+    all joints.
+    """
     if (order := CDR_ORDER.get(data[:2])) is None:
         return None
     head, at = _head_from_wire(data, order)
@@ -161,7 +197,9 @@ def _regular(data: bytes) -> tuple[_Head, np.ndarray, dict[str, np.ndarray]] | N
             return None
     ns = np.concatenate([part["sec"].astype(np.int64) * NS + part["nanosec"] for part in parts])
     names = enumerate(_ROWS)
-    rows = {f: np.concatenate([part[f"row {k}"] for part in parts], dtype=np.float64) for k, f in names}
+    rows = {
+        f: np.concatenate([part[f"row {k}"] for part in parts], dtype=np.float64) for k, f in names
+    }
     return head, ns, rows
 
 
@@ -171,7 +209,8 @@ def _head_from_wire(data: bytes, order: str) -> tuple[_Head, int]:
     frame, at = read_string(data, _ENCODING + 8, order)
     at += -at % 4
     (count,) = struct.unpack_from(order + "I", data, at)
-    names, at = [], at + 4
+    names = []
+    at = at + 4
     for _ in range(count):
         name, at = read_string(data, at, order)
         names.append(name)
@@ -179,8 +218,11 @@ def _head_from_wire(data: bytes, order: str) -> tuple[_Head, int]:
 
 
 def _layouts(at: int, sizes: Sequence[int], order: str) -> tuple[np.dtype, np.dtype]:
-    """Of the first point and of all others: only the first can begin elsewhere within eight bytes."""
-    begin, sizes = at - _ENCODING, tuple(sizes)
+    """Of the first point and of all others: only the first can begin elsewhere within eight
+    bytes.
+    """
+    begin = at - _ENCODING
+    sizes = tuple(sizes)
     first = _layout(begin % 8, sizes, order)
     return first, _layout((begin + first.itemsize) % 8, sizes, order)
 
@@ -200,4 +242,6 @@ def _layout(begin: int, sizes: tuple[int, ...], order: str) -> np.dtype:
     fields += [("sec", order + "i4", at), ("nanosec", order + "u4", at + 4)]
     names, formats, places = zip(*fields, strict=True)
     offsets = [place - begin for place in places]
-    return np.dtype({"names": names, "formats": formats, "offsets": offsets, "itemsize": at + 8 - begin})
+    return np.dtype(
+        {"names": names, "formats": formats, "offsets": offsets, "itemsize": at + 8 - begin}
+    )

@@ -19,21 +19,25 @@ class Continuity:
 
     Args:
         step_ns: control step of requests that count executed steps.
-        max_gap_ns: longest time between observations; where steps are counted, standing still is no gap.
+        max_gap_ns: longest time between observations; where steps are counted, standing still is no
+            gap.
     """
 
     def __init__(self, step_ns: int, max_gap_ns: int) -> None:
-        self._step_ns, self._max_gap_ns = step_ns, max_gap_ns
+        self._step_ns = step_ns
+        self._max_gap_ns = max_gap_ns
         self._last: tuple[int, int | None] | None = None  # stamp and step; None: nothing remembered
         self.broken = False  # a failure may have left the memory half written
 
     def clear(self) -> None:
         """The memory is empty."""
-        self._last, self.broken = None, False
+        self._last = None
+        self.broken = False
 
     def follow(self, stamp_ns: int, step: int | None) -> Follows:
         """Take the next observation."""
-        last, self._last = self._last, (stamp_ns, step)
+        last = self._last
+        self._last = (stamp_ns, step)
         if last is None:
             return Follows.GAP if self.broken else Follows.ON
         if stamp_ns == last[0]:

@@ -1,7 +1,9 @@
-"""One thread that runs a policy on the newest observation, so that nobody else waits for the network.
+"""One thread that runs a policy on the newest observation, so that nobody else waits for the
+network.
 
-The *owner* (the executor thread of a node) calls the public methods. The *engine thread* is the only one that touches
-the policy, and calls `on_event`; a policy to follow it is made ready on a thread of its own. Failures cross as text.
+The *owner* (the executor thread of a node) calls the public methods. The *engine thread* is the
+only one that touches the policy, and calls `on_event`; a policy to follow it is made ready on a
+thread of its own. Failures cross as text.
 """
 
 from __future__ import annotations
@@ -38,14 +40,16 @@ class InferenceEngine:
 
     Args:
         policy: owned by the engine from now on. A refused `policy.reset` must leave it as it was.
-        max_gap_ns: the memory of the policy is dropped when observations are further apart than this; where requests
-            count executed steps, standing still is no gap.
+        max_gap_ns: the memory of the policy is dropped when observations are further apart than
+            this; where requests count executed steps, standing still is no gap.
         step_period_ns: control step of such requests.
-        example: predicted from `warmups` times, so that no real chunk pays for lazy initialisation: by `warm_up`, else
-            before the first instruction runs, and in a policy that is swapped in; None for no warm-up.
+        example: predicted from `warmups` times, so that no real chunk pays for lazy initialisation:
+            by `warm_up`, else before the first instruction runs, and in a policy that is swapped
+            in; None for no warm-up.
         warmups: how often.
         value: chooses among candidates; None takes the first.
-        on_event: called on the engine thread after a result or the answer to a reset is there; must not block.
+        on_event: called on the engine thread after a result or the answer to a reset is there; must
+            not block.
     """
 
     def __init__(
@@ -59,13 +63,23 @@ class InferenceEngine:
         value: Value | None = None,
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
-        self._policy, self._value, self._on_event = policy, value, on_event
-        self._example, self._warmups, self._warm = example, warmups, example is None
+        self._policy = policy
+        self._value = value
+        self._on_event = on_event
+        self._example = example
+        self._warmups = warmups
+        self._warm = example is None
         self._looks: LatestSlot[tuple[Observation, Request]] = LatestSlot()
         self._notes: deque[tuple[Observation, Request]] = deque(maxlen=NOTES)
         self._results = Results()
-        self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[Outcome]]] = queue.SimpleQueue()
-        self._wake, self._closing, self._loading = threading.Event(), threading.Event(), threading.Lock()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[Outcome]]] = (
+            queue.SimpleQueue()
+        )
+        self._wake, self._closing, self._loading = (
+            threading.Event(),
+            threading.Event(),
+            threading.Lock(),
+        )
         self._lock = threading.Lock()  # guards the five below, written by the engine thread
         self._epoch, self._predictions = 0, 0
         self._instruction = self._error = ""
@@ -75,7 +89,9 @@ class InferenceEngine:
         self._thread.start()
 
     def submit(self, observation: Observation, request: Request = PLAIN) -> None:
-        """Owner: predict from `observation` next, instead of any that still waits, or only remember it."""
+        """Owner: predict from `observation` next, instead of any that still waits, or only remember
+        it.
+        """
         keep = self._looks.put if request.predict else self._notes.append
         keep((observation, request))
         self._wake.set()
@@ -86,20 +102,25 @@ class InferenceEngine:
             return self._results.take(self._epoch)
 
     def take_imagined(self) -> EngineResult | None:
-        """Owner: the same for what was imagined with a result that was told before its frames were there."""
+        """Owner: the same for what was imagined with a result that was told before its frames were
+        there.
+        """
         with self._lock:
             return self._results.take_imagined(self._epoch)
 
     def reset(self, instruction: str | None) -> Future[Outcome]:
         """Owner: forget the memory and take a new instruction, or keep the present one (None).
 
-        The epoch rises when the instruction is accepted; from then on `take` returns nothing older. The future is
-        resolved on the engine thread, always with an outcome; cancelled before its turn, it has no effect.
+        The epoch rises when the instruction is accepted; from then on `take` returns nothing older.
+        The future is resolved on the engine thread, always with an outcome; cancelled before its
+        turn, it has no effect.
         """
         return self._queue(lambda: self._try_reset(instruction))
 
     def reset_within(self, instruction: str | None, timeout_s: float) -> Outcome:
-        """Owner: `reset` and wait; after `timeout_s` a reset whose turn has not come is given up, without effect."""
+        """Owner: `reset` and wait; after `timeout_s` a reset whose turn has not come is given up,
+        without effect.
+        """
         asked = self.reset(instruction)
         try:
             return asked.result(timeout_s)
@@ -109,14 +130,17 @@ class InferenceEngine:
             return asked.result()  # its turn has come: only the model itself can still be slow
 
     def warm_up(self) -> Future[Outcome]:
-        """Owner: warm the policy up now, before an instruction is given, if it names one that it accepts."""
+        """Owner: warm the policy up now, before an instruction is given, if it names one that it
+        accepts.
+        """
         return self._queue(self._try_warm_up)
 
     def swap(self, load: Callable[[], Policy]) -> Future[Outcome]:
         """Owner: replace the policy by what `load` returns, between two predictions.
 
-        It is loaded and warmed up while the present one goes on; whatever goes wrong, the present one stays. It begins
-        with the instruction of the moment and an empty memory. The epoch stays: the plan under way is still good.
+        It is loaded and warmed up while the present one goes on; whatever goes wrong, the present
+        one stays. It begins with the instruction of the moment and an empty memory. The epoch
+        stays: the plan under way is still good.
         """
         future: Future[Outcome] = Future()
         if not self._loading.acquire(blocking=False):
@@ -134,17 +158,22 @@ class InferenceEngine:
             return EngineStatus(*facts, self._thread.is_alive(), self._policy)
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Owner: end the thread after what it is doing; False when that took longer than `timeout_s`."""
+        """Owner: end the thread after what it is doing; False when that took longer than
+        `timeout_s`.
+        """
         with self._lock:
             self._closing.set()
         self._wake.set()
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _queue(self, job: Callable[[], str], future: Future[Outcome] | None = None) -> Future[Outcome]:
+    def _queue(
+        self, job: Callable[[], str], future: Future[Outcome] | None = None
+    ) -> Future[Outcome]:
         future = future or Future()
         with self._lock:  # nothing is put once the thread may have given its last answer
-            closed, epoch = self._closing.is_set(), self._epoch
+            closed = self._closing.is_set()
+            epoch = self._epoch
             if not closed:
                 self._jobs.put((job, future))
         if closed:
@@ -160,7 +189,9 @@ class InferenceEngine:
                 self._answer(*self._jobs.get())
             look = self._looks.take()
             notes = [self._notes.popleft() for _ in range(len(self._notes))]
-            for observation, request in sorted([*notes, *([look] if look else [])], key=lambda x: x[0].stamp_ns):
+            for observation, request in sorted(
+                [*notes, *([look] if look else [])], key=lambda x: x[0].stamp_ns
+            ):
                 if self._instruction and not self._closing.is_set():
                     self._predict(observation, request)
         while not self._jobs.empty():
@@ -235,7 +266,8 @@ class InferenceEngine:
         except Exception as error:
             return describe(error)
         with self._lock:
-            self._policy, self._error = policy, ""
+            self._policy = policy
+            self._error = ""
         self._memory.clear()
         self._warm = True
         return ""
@@ -243,7 +275,9 @@ class InferenceEngine:
     def _predict(self, observation: Observation, request: Request) -> None:
         self._set_busy()
         tell = partial(self._tell, observation, request, time.perf_counter())
-        output, value, error = None, math.nan, ""
+        output = None
+        value = math.nan
+        error = ""
         try:
             if self._refresh_memory(observation.stamp_ns, request.step):
                 asked = request if self._value else replace(request, early=tell)
@@ -251,7 +285,9 @@ class InferenceEngine:
         except Exception as caught:  # whatever a model raises must not end the thread
             error = describe(caught)
             if error != self._error:
-                _LOG.error("prediction failed: %s", error, exc_info=not isinstance(caught, WamError))
+                _LOG.error(
+                    "prediction failed: %s", error, exc_info=not isinstance(caught, WamError)
+                )
             self._memory.broken = True
         with self._lock:
             self._busy_since = None
@@ -271,8 +307,18 @@ class InferenceEngine:
         value: float = math.nan,
     ) -> None:
         """Give the owner a result."""
-        facts = (self._instruction, self._epoch, output, time.perf_counter() - began, error, request, value)
-        self._results.put(EngineResult(observation, *facts, self._policy.name, self._policy.checkpoint_hash))
+        facts = (
+            self._instruction,
+            self._epoch,
+            output,
+            time.perf_counter() - began,
+            error,
+            request,
+            value,
+        )
+        self._results.put(
+            EngineResult(observation, *facts, self._policy.name, self._policy.checkpoint_hash)
+        )
         self._notify()
 
     def _refresh_memory(self, stamp_ns: int, step: int | None) -> bool:

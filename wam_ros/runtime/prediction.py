@@ -1,4 +1,6 @@
-"""One prediction: what it is made from, its check against the observation, and the choice among candidates."""
+"""One prediction: what it is made from, its check against the observation, and the choice among
+candidates.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,11 @@ def predict(policy: Policy, observation: Observation, request: Request) -> Polic
             tell(chunk)
 
         request = dataclasses.replace(request, early=early)
-    output = policy.predict(observation, request) if hasattr(policy, "abilities") else policy.predict(observation)
+    output = (
+        policy.predict(observation, request)
+        if hasattr(policy, "abilities")
+        else policy.predict(observation)
+    )
     if output is not None:
         for one in (output, *output.others):
             check_output(one, observation)
@@ -35,7 +41,9 @@ def predict(policy: Policy, observation: Observation, request: Request) -> Polic
 
 
 def best(output: PolicyOutput | None, value: Value | None) -> tuple[PolicyOutput | None, float]:
-    """The candidate of the highest value, the first one among equals, and that value; NaN where nothing was scored."""
+    """The candidate of the highest value, the first one among equals, and that value; NaN where
+    nothing was scored.
+    """
     if output is None or value is None:
         return output, math.nan
     candidates = [dataclasses.replace(output, others=()), *output.others]
@@ -45,7 +53,8 @@ def best(output: PolicyOutput | None, value: Value | None) -> tuple[PolicyOutput
 
 
 def warm_up(policy: Policy, instruction: str, example: Observation, times: int) -> None:
-    """Predict from `example` `times` times; before and after, the memory is as `policy.reset(instruction)` leaves it.
+    """Predict from `example` `times` times; before and after, the memory is as
+    `policy.reset(instruction)` leaves it.
 
     Raises:
         WamError: the instruction was refused, or a prediction does not fit.
@@ -58,7 +67,8 @@ def warm_up(policy: Policy, instruction: str, example: Observation, times: int) 
 
 def example_observation(embodiment: Embodiment) -> Observation:
     """Grey views and the home position, to warm a model up with."""
-    robot, n = embodiment, len(embodiment.joint_names)
+    robot = embodiment
+    n = len(embodiment.joint_names)
     joints = JointState(0, robot.joint_names, np.array(robot.home), np.zeros(n), np.zeros(n))
     frames = np.full((len(robot.cameras), robot.image_height, robot.image_width, 3), 128, np.uint8)
     return Observation(0, robot.view_names, frames, (0,) * len(robot.cameras), joints)
@@ -68,11 +78,18 @@ def check_output(output: PolicyOutput, observation: Observation) -> None:
     """Refuse a prediction that does not fit the observation it was made from.
 
     Raises:
-        WamError: positions are not (T, A) for the observed joints, or frames not (F, V, H, W, 3) like the observed.
+        WamError: positions are not (T, A) for the observed joints, or frames not (F, V, H, W, 3)
+            like the observed.
     """
     joints = len(observation.joints.joint_names)
-    if output.positions.ndim != 2 or output.positions.shape[0] < 1 or output.positions.shape[1] != joints:
-        raise WamError(f"the policy returned positions {output.positions.shape}, expected (T, {joints})")
+    if (
+        output.positions.ndim != 2
+        or output.positions.shape[0] < 1
+        or output.positions.shape[1] != joints
+    ):
+        raise WamError(
+            f"the policy returned positions {output.positions.shape}, expected (T, {joints})"
+        )
     wanted = (len(output.frame_offsets_ns), *observation.frames.shape)
     if output.frames.shape != wanted or output.frames.dtype != np.uint8:
         found = f"{output.frames.dtype} {output.frames.shape}"
@@ -92,7 +109,9 @@ def require_instruction(text: str, max_characters: int) -> str:
         WamError: empty, longer than `max_characters`, or with characters that cannot be shown.
     """
     if len(text) > max_characters:
-        raise WamError(f"the instruction has {len(text)} characters, at most {max_characters} are read")
+        raise WamError(
+            f"the instruction has {len(text)} characters, at most {max_characters} are read"
+        )
     words = " ".join(text.split())
     if not words:
         raise WamError("the instruction is empty")
@@ -103,4 +122,6 @@ def require_instruction(text: str, max_characters: int) -> str:
 
 def keyframes(future: ImaginedFuture) -> ImaginedFuture:
     """The same future with only its farthest frame."""
-    return dataclasses.replace(future, frames=future.frames[-1:], instants_ns=future.instants_ns[-1:])
+    return dataclasses.replace(
+        future, frames=future.frames[-1:], instants_ns=future.instants_ns[-1:]
+    )

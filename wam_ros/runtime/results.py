@@ -12,7 +12,9 @@ from wam_ros.runtime.slot import LatestSlot
 
 @dataclass(frozen=True)
 class EngineResult:
-    """One prediction, or why there is none; neither output nor error: the policy wants the chunk before to go on."""
+    """One prediction, or why there is none; neither output nor error: the policy wants the chunk
+    before to go on.
+    """
 
     observation: Observation
     instruction: str
@@ -27,16 +29,21 @@ class EngineResult:
 
 
 class Results:
-    """What waits for the owner: the newest result, and the newest one whose frames came after it."""
+    """What waits for the owner: the newest result, and the newest one whose frames came after
+    it.
+    """
 
     def __init__(self) -> None:
         self._slot: LatestSlot[EngineResult] = LatestSlot()
         self._imagined: LatestSlot[EngineResult] = LatestSlot()
         self._late = 0
-        self._unseen: Observation | None = None  # of the newest result, when its frames are still to come
+        # of the newest result, when its frames are still to come
+        self._unseen: Observation | None = None
 
     def put(self, result: EngineResult) -> None:
-        """Let a result wait; a second one from the same observation holds the frames of the first."""
+        """Let a result wait; a second one from the same observation holds the frames of the
+        first.
+        """
         out = result.output
         is_second = out is not None and result.observation is self._unseen
         self._unseen = result.observation if out is not None and not len(out.frames) else None
@@ -62,7 +69,9 @@ class Results:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Answer to `reset`, `warm_up` or `swap`: when refused, what was being executed goes on in the old epoch."""
+    """Answer to `reset`, `warm_up` or `swap`: when refused, what was being executed goes on in the
+    old epoch.
+    """
 
     ok: bool
     message: str
@@ -80,4 +89,5 @@ class EngineStatus:
     dropped: int  # observations never predicted from, and results nobody took or that came too late
     busy_s: float  # how long the running prediction or reset has taken so far, 0 when idle
     alive: bool
-    policy: Policy | None = None  # the one that runs: read its name, hash and abilities, call nothing
+    # the one that runs: read its name, hash and abilities, call nothing
+    policy: Policy | None = None

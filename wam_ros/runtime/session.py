@@ -20,21 +20,24 @@ from wam_ros.runtime.results import EngineResult, EngineStatus
 
 
 class InferenceSession:
-    """Numbers chunks, measures their delay, chooses the chunking mode and compares imagination with reality.
+    """Numbers chunks, measures their delay, chooses the chunking mode and compares imagination with
+    reality.
 
     Args:
         embodiment: joints, rates and views.
         model: name of the policy.
         checkpoint_hash: of its weights.
-        session_id: 16 bytes, new for every session, so that chunks of an earlier one are told apart.
+        session_id: 16 bytes, new for every session, so that chunks of an earlier one are told
+            apart.
         latency: window the delay is forecast from.
-        rest_speed: joints slower than this [rad/s or m/s] are at rest; decides when to look in synchronous mode.
+        rest_speed: joints slower than this [rad/s or m/s] are at rest; decides when to look in
+            synchronous mode.
         execute_steps: steps of a chunk to execute before the next one is predicted.
         abilities: of the policy.
         chunking: how chunks follow each other: "auto" or a name in `core.latency.CHUNKING`.
         candidates: chunks to predict and choose from.
-        lead_s: what passes between a chunk's arrival and the motion that follows it, the safety filter's lead. The arm
-            is bound to the plan before for as long as that.
+        lead_s: what passes between a chunk's arrival and the motion that follows it, the safety
+            filter's lead. The arm is bound to the plan before for as long as that.
     """
 
     def __init__(
@@ -51,13 +54,21 @@ class InferenceSession:
         candidates: int = 1,
         lead_s: float = 0.0,
     ) -> None:
-        self._robot, self._model, self._hash, self.session_id = embodiment, model, checkpoint_hash, session_id
+        self._robot = embodiment
+        self._model = model
+        self._hash = checkpoint_hash
+        self.session_id = session_id
         self._step_ns = round(embodiment.step_period_s * NS)
         frame_ns = round(NS / embodiment.frame_rate_hz)
         self._wanted_steps = max(execute_steps, round(frame_ns / self._step_ns), 1)
-        self.abilities, self._chunking, self._candidates = abilities or Abilities(), chunking, candidates
-        self._due_ns: int | None = None  # instant whose observation the next chunk is predicted from
-        self._latency, self._rest_speed, self._lead_s = latency, rest_speed, lead_s
+        self.abilities = abilities or Abilities()
+        self._chunking = chunking
+        self._candidates = candidates
+        # instant whose observation the next chunk is predicted from
+        self._due_ns: int | None = None
+        self._latency = latency
+        self._rest_speed = rest_speed
+        self._lead_s = lead_s
         self._monitor = ImaginationMonitor(frame_ns // 2)
         self.timeline = Timeline()
         self._void = False  # the running plan follows an older instruction
@@ -74,17 +85,23 @@ class InferenceSession:
 
     @property
     def timing(self) -> ChunkTiming:
-        """Delay until a chunk comes, without `lead_s`; execution and horizon so far, and the mode that they allow."""
+        """Delay until a chunk comes, without `lead_s`; execution and horizon so far, and the mode
+        that they allow.
+        """
         robot = self._robot
         delay = self._latency.delay_steps(robot.step_period_s)
-        return choose_timing(delay, self._wanted_steps, robot.action_horizon, self.abilities, self._chunking)
+        return choose_timing(
+            delay, self._wanted_steps, robot.action_horizon, self.abilities, self._chunking
+        )
 
     def observe(self, observation: Observation) -> Request | None:
-        """Compare `observation` with what was imagined for it; what is wanted of the model, None for nothing.
+        """Compare `observation` with what was imagined for it; what is wanted of the model, None
+        for nothing.
 
-        A chunk is asked for once per executed part of the one before; in synchronous mode only when the plan has been
-        executed and the arm stands still; when looking ahead, in time for the step at which the next chunk is to begin.
-        While an answer is awaited the newest observation is kept for `next_look`.
+        A chunk is asked for once per executed part of the one before; in synchronous mode only when
+        the plan has been executed and the arm stands still; when looking ahead, in time for the
+        step at which the next chunk is to begin. While an answer is awaited the newest observation
+        is kept for `next_look`.
         """
         if self._observed_ns is not None and observation.stamp_ns < self._observed_ns:
             self.forget()
@@ -95,16 +112,19 @@ class InferenceSession:
         return self._wanted_of(observation)
 
     def next_look(self) -> tuple[Observation, Request] | None:
-        """After an answer: the observation that waited for it, and what is wanted of the model; None for nothing.
+        """After an answer: the observation that waited for it, and what is wanted of the model;
+        None for nothing.
 
         Asked earlier, it would be drawn towards a plan that the answer has replaced.
         """
-        seen, self._held = self._held, None
+        seen = self._held
+        self._held = None
         request = None if seen is None else self._wanted_of(seen)
         return None if seen is None or request is None else (seen, request)
 
     def _wanted_of(self, seen: Observation) -> Request | None:
-        timing, step = self.timing, round(self.timeline.executed(seen.stamp_ns))
+        timing = self.timing
+        step = round(self.timeline.executed(seen.stamp_ns))
         ahead = self._begins_ahead(timing, seen.stamp_ns)
         at_rest = timing.mode is ChunkingMode.SYNCHRONOUS
         at_rest |= timing.mode is ChunkingMode.LOOKAHEAD and ahead is None
@@ -114,10 +134,14 @@ class InferenceSession:
             self._held = seen
             return None
         self._due_ns = seen.stamp_ns + min(timing.execute_steps, self._wanted_steps) * self._step_ns
-        self._asked_ns, self._asked_at_rest, self._noted_step = seen.stamp_ns, at_rest, step
+        self._asked_ns = seen.stamp_ns
+        self._asked_at_rest = at_rest
+        self._noted_step = step
         return self._request(seen.stamp_ns, step, timing, ahead)
 
-    def _look_is_due(self, seen: Observation, timing: ChunkTiming, at_rest: bool, ahead: int | None) -> bool:
+    def _look_is_due(
+        self, seen: Observation, timing: ChunkTiming, at_rest: bool, ahead: int | None
+    ) -> bool:
         if at_rest:
             return self._asked_ns is None and self._at_rest(seen)
         if ahead is not None:
@@ -125,7 +149,9 @@ class InferenceSession:
         return self._due_ns is None or seen.stamp_ns >= self._due_ns - self._step_ns // 2
 
     def _begins_ahead(self, timing: ChunkTiming, now_ns: int) -> int | None:
-        """Steps until the next chunk is to begin when looking ahead; None where no running plan leads there in time."""
+        """Steps until the next chunk is to begin when looking ahead; None where no running plan
+        leads there in time.
+        """
         if timing.mode is not ChunkingMode.LOOKAHEAD or self._void or self.timeline.chunk is None:
             return None
         passed = (now_ns - self._imagined_from_ns) / self._step_ns
@@ -143,12 +169,15 @@ class InferenceSession:
             return dataclasses.replace(request, ahead=ahead, plan=plan)
         if timing.mode in (ChunkingMode.GUIDED, ChunkingMode.PREFIX):
             bound = self._latency.delay_steps(self._robot.step_period_s, self._lead_s)
-            committed, prefix = min(bound, len(plan)), timing.mode is ChunkingMode.PREFIX
+            committed = min(bound, len(plan))
+            prefix = timing.mode is ChunkingMode.PREFIX
             return dataclasses.replace(request, plan=plan, committed=committed, prefix=prefix)
         return request
 
     def _note(self, now_ns: int, step: int, timing: ChunkTiming) -> Request | None:
-        """A frame on the way to the next look that the model's memory will want, as steps are really executed."""
+        """A frame on the way to the next look that the model's memory will want, as steps are
+        really executed.
+        """
         stride = self.abilities.frame_stride
         if not stride or step <= self._noted_step or self.timeline.chunk is None:
             return None
@@ -160,18 +189,25 @@ class InferenceSession:
         return Request(step, predict=False)
 
     def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
-        """The chunk and the imagined future of a result that succeeded, as published at ROS time `now_ns`.
+        """The chunk and the imagined future of a result that succeeded, as published at ROS time
+        `now_ns`.
 
-        Step k of a chunk is due at its observation plus (k + 1) steps; when the arm stood still to think, at now plus
-        (k + 1) steps. A chunk predicted for a later instant begins with the plan that leads there.
+        Step k of a chunk is due at its observation plus (k + 1) steps; when the arm stood still to
+        think, at now plus (k + 1) steps. A chunk predicted for a later instant begins with the plan
+        that leads there.
         """
         assert result.output is not None, "only a result with an output makes a chunk"
-        out, seen = result.output, result.observation
+        out = result.output
+        seen = result.observation
         self._count(result, now_ns)
         at_rest = self._asked_at_rest and seen.stamp_ns == self._asked_ns
         self.answered(seen.stamp_ns)
         anchor = now_ns if at_rest else seen.stamp_ns
-        plan = np.zeros((0, out.positions.shape[1])) if result.request.plan is None else result.request.plan
+        plan = (
+            np.zeros((0, out.positions.shape[1]))
+            if result.request.plan is None
+            else result.request.plan
+        )
         positions = np.concatenate((plan[: out.ahead], out.positions))
         self._imagined_from_ns = anchor + out.ahead * self._step_ns
         chunk = ActionChunk(
@@ -201,17 +237,28 @@ class InferenceSession:
         return chunk, self._imagine(chunk, result)
 
     def imagined(self, result: EngineResult) -> ImaginedFuture | None:
-        """The imagined future that came after its chunk; None where another chunk has come since."""
+        """The imagined future that came after its chunk; None where another chunk has come
+        since.
+        """
         chunk = self._chunk
-        return self._imagine(chunk, result) if chunk and chunk.observation_ns == result.observation.stamp_ns else None
+        return (
+            self._imagine(chunk, result)
+            if chunk and chunk.observation_ns == result.observation.stamp_ns
+            else None
+        )
 
     def _imagine(self, chunk: ActionChunk, result: EngineResult) -> ImaginedFuture:
-        out, seen = result.output, result.observation
+        out = result.output
+        seen = result.observation
         assert out is not None
         self._stages_s = out.timing_s or self._stages_s
         instants = tuple(self._imagined_from_ns + offset for offset in out.frame_offsets_ns)
         self._monitor.expect(chunk.anchor_ns, seen.frames, instants, out.frames)
-        facts = chunk.joint_names, chunk.positions, math.nan if self.surprise is None else self.surprise.mse
+        facts = (
+            chunk.joint_names,
+            chunk.positions,
+            math.nan if self.surprise is None else self.surprise.mse,
+        )
         return ImaginedFuture(chunk.seq, seen.view_names, out.frames, instants, *facts)
 
     def answered(self, observed_ns: int) -> None:
@@ -220,7 +267,9 @@ class InferenceSession:
             self._asked_ns = None
 
     def status(self, now_ns: int, engine: EngineStatus, silence_s: float) -> WamStatus:
-        """Health at ROS time `now_ns`; observations or a model silent for longer than `silence_s` are an error."""
+        """Health at ROS time `now_ns`; observations or a model silent for longer than `silence_s`
+        are an error.
+        """
         timing = self.timing
         return WamStatus(
             stamp_ns=now_ns,
@@ -244,20 +293,30 @@ class InferenceSession:
         )
 
     def figures(self) -> dict[str, str]:
-        """What the newest chunk cost and how well the newest imagined frame came true, for diagnostics."""
+        """What the newest chunk cost and how well the newest imagined frame came true, for
+        diagnostics.
+        """
         found = {"timing": str(self.timing), "underruns": str(self.underruns)}
         found["observation to chunk [ms]"] = str(self._latency)
-        found |= {f"{stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in self._stages_s.items()}
+        found |= {
+            f"{stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in self._stages_s.items()
+        }
         if self.surprise is not None:
             found["imagined frame: squared error"] = f"{self.surprise.mse:.5f}"
             found["last frame copied: squared error"] = f"{self.surprise.copy_mse:.5f}"
         return found
 
     def forget(self) -> None:
-        """Drop what was imagined: the instruction changed, or the clock was set back. The plan goes on."""
+        """Drop what was imagined: the instruction changed, or the clock was set back. The plan goes
+        on.
+        """
         self._monitor.clear()
-        self._void, self._noted_step, self._held = True, -1, None
-        self.surprise, self._asked_ns, self._due_ns = None, None, None
+        self._void = True
+        self._noted_step = -1
+        self._held = None
+        self.surprise = None
+        self._asked_ns = None
+        self._due_ns = None
 
     def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
         """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
@@ -273,9 +332,14 @@ class InferenceSession:
         return f"no observation for {age_s:.1f} s" if age_s > silence_s else ""
 
     def _count(self, result: EngineResult, now_ns: int) -> None:
-        """Measure the delay of `result`, and whether the plan before it ends before it is followed."""
-        before, sync = self._chunk, ChunkingMode.SYNCHRONOUS
-        moving = before is not None and before.epoch == result.epoch and before.chunking_mode is not sync
+        """Measure the delay of `result`, and whether the plan before it ends before it is
+        followed.
+        """
+        before = self._chunk
+        sync = ChunkingMode.SYNCHRONOUS
+        moving = (
+            before is not None and before.epoch == result.epoch and before.chunking_mode is not sync
+        )
         if moving and now_ns + round(self._lead_s * NS) > self.timeline.end_ns:
             self.underruns += 1
         self._latency.add((now_ns - result.observation.stamp_ns) / NS, now_ns / NS)

@@ -27,7 +27,8 @@ class LatestSlot(Generic[T]):
     def take(self) -> T | None:
         """Remove and return the value, None when there is none."""
         with self._lock:
-            value, self._value = self._value, None
+            value = self._value
+            self._value = None
             return value
 
     @property

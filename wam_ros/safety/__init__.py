@@ -1,1 +1,3 @@
-"""What stands between a plan and the arm: every trajectory that leaves ends at rest and was checked whole."""
+"""What stands between a plan and the arm: every trajectory that leaves ends at rest and was checked
+whole.
+"""

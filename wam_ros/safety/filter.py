@@ -1,4 +1,6 @@
-"""The filter: a chunk comes in, a trajectory that ends at rest and was checked at every instant goes out, or none."""
+"""The filter: a chunk comes in, a trajectory that ends at rest and was checked at every instant
+goes out, or none.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,15 @@ from wam_ros.safety.motion.waypoints import waypoints
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.verdict import Verdict, in_words, rejected
 
-AGAIN = ("torque", "self_collision", "environment")  # checks that depend on what stands around and what is held
-STOP_WITHIN_S = 0.25  # along a path a proven stop begins at least this often, however far apart its steps are
+# checks that depend on what stands around and what is held
+AGAIN = ("torque", "self_collision", "environment")
+# along a path a proven stop begins at least this often, however far apart its steps are
+STOP_WITHIN_S = 0.25
 
 
 class SafetyFilter:
-    """Checks chunks against one robot and its world. It keeps nothing between chunks. Not thread-safe.
+    """Checks chunks against one robot and its world. It keeps nothing between chunks. Not
+    thread-safe.
 
     Args:
         checks: names in `CHECKS`; all of them unless a test leaves some out.
@@ -77,18 +82,30 @@ class SafetyFilter:
         """
         began = self.stopwatch()
         now_ns = start_ns - round(self.params.lead_s * NS) if now_ns is None else now_ns
-        finding = self._read(Message(chunk, now_ns, start_ns, self.model, self.params, stream))
+        finding = self._read(
+            Message(
+                chunk=chunk,
+                now_ns=now_ns,
+                start_ns=start_ns,
+                model=self.model,
+                params=self.params,
+                stream=stream,
+            )
+        )
         finding = finding or _unusable(commanded)
         if finding is None:
             try:
                 verdict = self._vetoed(self._judge(chunk, commanded, start_ns, floor, least_scale))
-            except Exception as error:  # a fault in here must leave the arm on its way to rest, not end the process
+            # a fault in here must leave the arm on its way to rest, not end the process
+            except Exception as error:
                 words = f"the filter failed: {type(error).__name__} {str(error)[:120]}"
                 verdict = rejected(Finding(Reason.WATCHDOG, words), _rows(chunk))
         else:
             verdict = rejected(finding, _rows(chunk))
         took = self.stopwatch() - began
-        return dataclasses.replace(verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict))
+        return dataclasses.replace(
+            verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict)
+        )
 
     def stop(
         self,
@@ -113,23 +130,34 @@ class SafetyFilter:
             return None
         bounds = make_bounds(self.model, self.params, commanded, floor)
         if spared is not None:
-            clearance, rest = (np.where(spared, -np.inf, b) for b in (bounds.clearance, bounds.rest))
+            clearance, rest = (
+                np.where(spared, -np.inf, b) for b in (bounds.clearance, bounds.rest)
+            )
             bounds = dataclasses.replace(bounds, clearance=clearance, rest=rest)
         if overloaded:
             bounds = dataclasses.replace(bounds, torque=1e9 * bounds.torque)
         found, _ = self._stops.prove_one(commanded, bounds, floor)
-        return None if isinstance(found, Finding) else self._trajectory(found.rows, start_ns, chunk_seq)
+        return (
+            None
+            if isinstance(found, Finding)
+            else self._trajectory(found.rows, start_ns, chunk_seq)
+        )
 
-    def recheck(self, trajectory: SafeTrajectory, commanded: Commanded, floor: Floor | None = None) -> Finding | None:
-        """What is wrong with a trajectory from `commanded` as a whole; None when it may leave as it is.
+    def recheck(
+        self, trajectory: SafeTrajectory, commanded: Commanded, floor: Floor | None = None
+    ) -> Finding | None:
+        """What is wrong with a trajectory from `commanded` as a whole; None when it may leave as it
+        is.
 
-        Filtering is a projection: what was emitted from a state and a floor passes here with the same two.
+        Filtering is a projection: what was emitted from a state and a floor passes here with the
+        same two.
         """
         bounds = make_bounds(self.model, self.params, commanded, floor)
         return self._stops.recheck(trajectory, commanded, bounds, floor)
 
     def conflict(self, pieces: list[np.ndarray], floor: Floor | None = None) -> Finding | None:
-        """What has come into the way of motion that was proven before; None when all of it is still free.
+        """What has come into the way of motion that was proven before; None when all of it is still
+        free.
 
         Args:
             pieces: of `Playback.ahead`.
@@ -150,10 +178,18 @@ class SafetyFilter:
 
     def _vetoed(self, verdict: Verdict) -> Verdict:
         """Motion that a second opinion does not want is refused; a stop is nobody's to veto."""
-        if self.second_opinion is None or verdict.trajectory is None or verdict.decision == Decision.BRAKE:
+        if (
+            self.second_opinion is None
+            or verdict.trajectory is None
+            or verdict.decision == Decision.BRAKE
+        ):
             return verdict
         words = self.second_opinion(verdict.trajectory)
-        return rejected(Finding(Reason.ENV_COLLISION, words), verdict.steps_total) if words else verdict
+        return (
+            rejected(Finding(Reason.ENV_COLLISION, words), verdict.steps_total)
+            if words
+            else verdict
+        )
 
     def _read(self, message: Message) -> Finding | None:
         """First refusal of the message checks. What breaks a check was not a chunk."""
@@ -162,8 +198,11 @@ class SafetyFilter:
                 finding = check.check(message)
                 if finding is not None:
                     return finding
-        except Exception as error:  # a hostile message must never end the process that guards the arm
-            return Finding(Reason.SCHEMA, f"cannot be read: {type(error).__name__} {str(error)[:120]}")
+        # a hostile message must never end the process that guards the arm
+        except Exception as error:
+            return Finding(
+                Reason.SCHEMA, f"cannot be read: {type(error).__name__} {str(error)[:120]}"
+            )
         return None
 
     def _judge(
@@ -181,47 +220,79 @@ class SafetyFilter:
             finding = check.check(way, first_due, start.q, bounds)
             if finding is not None:
                 return rejected(finding, len(way.q))
-        plan = make_plan(way, first_due, start, bounds, self._scalable, max(1.0, least_scale))
+        plan = make_plan(
+            way=way,
+            first_due=first_due,
+            start=start,
+            bounds=bounds,
+            checks=self._scalable,
+            least_scale=max(1.0, least_scale),
+        )
         accepted, rows, nearest = self._accept(plan, first_due, bounds)
         if rows is None:
             found, bounds = self._stops.prove_one(start, bounds, floor)
             if isinstance(found, Finding):
                 plan.reasons |= Reason.NO_BRAKE
-                plan.cut = plan.cut or Finding(Reason.NO_BRAKE, f"no stop from here is proven: {found.words}")
+                plan.cut = plan.cut or Finding(
+                    Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"
+                )
             else:
-                rows, nearest = found.rows, found.nearest
+                rows = found.rows
+                nearest = found.nearest
         trajectory = None if rows is None else self._trajectory(rows, start_ns, chunk.seq)
-        return _verdict(plan, (way, first_due), accepted, trajectory, nearest, clamped, bounds)
+        return _verdict(
+            plan=plan,
+            due=(way, first_due),
+            accepted=accepted,
+            trajectory=trajectory,
+            nearest=nearest,
+            clamped=clamped,
+            bounds=bounds,
+        )
 
-    def _accept(self, plan: Plan, first_due: int, bounds: Bounds) -> tuple[int, np.ndarray | None, Nearest]:
-        """How many steps are accepted, the motion (3, N, A) through them and their stop, and what is nearest to it."""
+    def _accept(
+        self, plan: Plan, first_due: int, bounds: Bounds
+    ) -> tuple[int, np.ndarray | None, Nearest]:
+        """How many steps are accepted, the motion (3, N, A) through them and their stop, and what
+        is nearest to it.
+        """
         if plan.motion is None:
             return 0, None, Nearest()
         end = self._first_bad(plan, self._fixed, bounds)
         steps = [k for k in range(first_due, plan.n_steps) if plan.samples[k] < end]
-        spacing, most = (s / self.params.sample_s for s in (self.params.stop_spacing_s, STOP_WITHIN_S))
-        chosen: list[int] = []  # steps, some several times: what leads to a step far away needs stops too
+        spacing, most = (
+            s / self.params.sample_s for s in (self.params.stop_spacing_s, STOP_WITHIN_S)
+        )
+        # steps, some several times: what leads to a step far away needs stops too
+        chosen: list[int] = []
         rows = np.zeros(0, int)
         for k in steps:
-            before, here = rows[-1] if chosen else 0, plan.samples[k]
+            before = rows[-1] if chosen else 0
+            here = plan.samples[k]
             if not chosen or here - before >= spacing or k == steps[-1]:
                 parts = max(1, int(np.ceil((here - before) / most)))
                 chosen += [k] * parts
                 rows = np.append(rows, np.linspace(before, here, parts + 1)[1:].astype(int))
         path = np.stack((plan.motion.q, plan.motion.dq, plan.motion.ddq))
         stops = self._stops.prove(path[:, rows].swapaxes(0, 1), bounds, rows)
-        proven, stop = 0, None
+        proven = 0
+        stop = None
         for k, row, found in zip(chosen, rows, stops, strict=True):
             there = row == plan.samples[k]
             if isinstance(found, Finding):
                 where = "from" if there else "before"
-                plan.drop(Finding(Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", "", k))
+                plan.drop(
+                    Finding(
+                        Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", "", k
+                    )
+                )
                 plan.reasons |= found.reason
                 break
             proven, stop = (k + 1, found) if there else (proven, stop)
         if stop is None:
             return 0, None, Nearest()
-        end, proof = int(plan.samples[proven - 1]), proof_of(plan.motion, bounds)
+        end = int(plan.samples[proven - 1])
+        proof = proof_of(plan.motion, bounds)
         nearest = stop.nearest.or_nearer(proof.nearest(0, end) if proof else Nearest())
         return proven, np.concatenate((path[:, :end], stop.rows), axis=1), nearest
 
@@ -242,7 +313,15 @@ class SafetyFilter:
 
     def _trajectory(self, rows: np.ndarray, start_ns: int, seq: int) -> SafeTrajectory:
         t = np.arange(rows.shape[1]) * self.params.sample_s
-        return SafeTrajectory(start_ns, self.model.joint_names, t, rows[0], rows[1], rows[2], seq)
+        return SafeTrajectory(
+            start_ns=start_ns,
+            joint_names=self.model.joint_names,
+            t=t,
+            q=rows[0],
+            dq=rows[1],
+            ddq=rows[2],
+            chunk_seq=seq,
+        )
 
 
 def _verdict(

@@ -10,7 +10,9 @@ SERVO_STEPS = 5  # physics steps between two servo targets: 10 ms at the default
 
 
 class StepDriver:
-    """Moves through joint targets one control step apart with continuous velocity (cubic Hermite)."""
+    """Moves through joint targets one control step apart with continuous velocity (cubic
+    Hermite).
+    """
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -19,7 +21,8 @@ class StepDriver:
 
     def restart(self) -> None:
         """Begin at rest at the world's present pose."""
-        self.q, self.dq = self.world.q, np.zeros(len(self.world.joint_names))
+        self.q = self.world.q
+        self.dq = np.zeros(len(self.world.joint_names))
 
     def to(self, target: np.ndarray) -> None:
         """Reach `target` (A,) one control step from now."""
@@ -27,9 +30,17 @@ class StepDriver:
         velocity = (target - self.q) / h
         for i in range(1, self.n + 1):
             u = i / self.n
-            basis = np.array([2 * u**3 - 3 * u**2 + 1, u**3 - 2 * u**2 + u, 3 * u**2 - 2 * u**3, u**3 - u**2])
-            slope = np.array([6 * u**2 - 6 * u, 3 * u**2 - 4 * u + 1, 6 * u - 6 * u**2, 3 * u**2 - 2 * u]) / h
+            basis = np.array(
+                [2 * u**3 - 3 * u**2 + 1, u**3 - 2 * u**2 + u, 3 * u**2 - 2 * u**3, u**3 - u**2]
+            )
+            slope = (
+                np.array(
+                    [6 * u**2 - 6 * u, 3 * u**2 - 4 * u + 1, 6 * u - 6 * u**2, 3 * u**2 - 2 * u]
+                )
+                / h
+            )
             knots = np.stack([self.q, h * self.dq, target, h * velocity])
             self.world.servo(basis @ knots, slope @ knots)
             self.world.step(SERVO_STEPS)
-        self.q, self.dq = target.copy(), velocity
+        self.q = target.copy()
+        self.dq = velocity

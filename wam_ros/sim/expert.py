@@ -1,4 +1,6 @@
-"""A scripted expert that knows where the blocks are; it makes demonstrations and is never run by the loop."""
+"""A scripted expert that knows where the blocks are; it makes demonstrations and is never run by
+the loop.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,13 @@ MAX_STEP = 0.022  # m per control step
 MAX_STEP_CHANGE = 0.010  # m per control step, per control step
 GRASP_HEIGHT = 0.025  # m, tool centre above the table: finger tips stay 1.5 cm above it
 CRUISE_HEIGHT = 0.12  # m above the grasp height while far from the block
-ALIGNED = 0.010  # m: near enough to close; far coarser than the cameras see, so that it can be learned when to
+# m: near enough to close; far coarser than the cameras see, so that it can be learned when to
+ALIGNED = 0.010
 FINAL_STEP = 0.006  # m per control step close to the goal: arrive, do not creep
-OPEN, CLOSED, FINGER_STEP = 0.04, 0.012, 0.009  # m, m, m per control step
+# m, m, m per control step
+OPEN = 0.04
+CLOSED = 0.012
+FINGER_STEP = 0.009
 LIFT_HEIGHT = 0.24  # m
 
 
@@ -26,7 +32,8 @@ class Expert:
     def __init__(self, world: World) -> None:
         if not isinstance(world.task, PickBlock):
             raise WamError("the scripted expert knows only the task 'pick_block'")
-        self.world, self._task = world, world.task
+        self.world = world
+        self._task = world.task
         self._kinematics = mujoco.MjData(world.model)
         self._grip = [world.joint_names.index(j) for j in world.embodiment.gripper_joints]
         self.restart()
@@ -43,16 +50,20 @@ class Expert:
     def act(self, disturbance: np.ndarray | None = None, pinch: bool = False) -> np.ndarray:
         """Joint targets (A,) for the next control step.
 
-        `disturbance` (3,) m replaces the wanted tool motion; `pinch` closes the gripper wherever it is.
+        `disturbance` (3,) m replaces the wanted tool motion; `pinch` closes the gripper wherever it
+        is.
         """
         wanted = self._decide() if disturbance is None else disturbance
         if pinch:
-            self.grip, self.closing = max(CLOSED, self.grip - FINGER_STEP), False
+            self.grip = max(CLOSED, self.grip - FINGER_STEP)
+            self.closing = False
         change = wanted - self.rate
         self.rate = self.rate + change * min(1.0, MAX_STEP_CHANGE / (np.linalg.norm(change) + 1e-9))
         self.tool = self.tool + self.rate
         self.tool[2] = max(self.tool[2], GRASP_HEIGHT)
-        self.q = solve_ik(self.world.model, self.world.embodiment, self.q, self.tool, data=self._kinematics)
+        self.q = solve_ik(
+            self.world.model, self.world.embodiment, self.q, self.tool, data=self._kinematics
+        )
         self.q[self._grip] = self.grip
         return self.q.copy()
 
@@ -70,7 +81,12 @@ class Expert:
                 return np.zeros(3)
             return self._towards(np.array([0, 0, LIFT_HEIGHT - self.tool[2]]))
         self.grip = min(OPEN, self.grip + FINGER_STEP)
-        height = GRASP_HEIGHT + block[2] - HALF + float(np.clip(2.5 * (distance - 0.012), 0, CRUISE_HEIGHT))
+        height = (
+            GRASP_HEIGHT
+            + block[2]
+            - HALF
+            + float(np.clip(2.5 * (distance - 0.012), 0, CRUISE_HEIGHT))
+        )
         error = np.array([*aside, height - self.tool[2]])
         if distance < ALIGNED and abs(error[2]) < ALIGNED and self.grip > OPEN - 1e-6:
             self.closing = True

@@ -1,7 +1,9 @@
-"""What a forward_command_controller does with its messages, in numpy: the rules of ros2_controllers 4.42 and 5.17.
+"""What a forward_command_controller does with its messages, in numpy: the rules of ros2_controllers
+4.42 and 5.17.
 
-Numbers that are not finite are dropped and an empty message is none. A message of another length fails the controller:
-the manager deactivates it, and the joints go on with what they were told last. Nothing expires or limits what passes.
+Numbers that are not finite are dropped and an empty message is none. A message of another length
+fails the controller: the manager deactivates it, and the joints go on with what they were told
+last. Nothing expires or limits what passes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from wam_ros.core.types import NS
 
 
 class ForwardController:
-    """Positions or velocities of some joints, as they came; the clock comes by argument. Not thread-safe.
+    """Positions or velocities of some joints, as they came; the clock comes by argument. Not
+    thread-safe.
 
     Args:
         joint_names: the joints it commands, in the order of a message's numbers.
@@ -22,8 +25,11 @@ class ForwardController:
         interface: position or velocity.
     """
 
-    def __init__(self, joint_names: Sequence[str], q0: np.ndarray, interface: str = "position") -> None:
-        self.joint_names, self.interface = tuple(joint_names), interface
+    def __init__(
+        self, joint_names: Sequence[str], q0: np.ndarray, interface: str = "position"
+    ) -> None:
+        self.joint_names = tuple(joint_names)
+        self.interface = interface
         self.reset(q0)
 
     def reset(self, q: np.ndarray) -> None:
@@ -49,7 +55,10 @@ class ForwardController:
         self.sample(now_ns)
         if len(values) != len(self.joint_names):
             self.failed = True
-            return f"command size {len(values)} does not match {len(self.joint_names)} interfaces: deactivated"
+            return (
+                f"command size {len(values)} does not match {len(self.joint_names)} "
+                "interfaces: deactivated"
+            )
         if self.interface == "position":
             self._q = values.copy()
         else:
@@ -57,7 +66,9 @@ class ForwardController:
         return None
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The desired (q, dq, ddq), each (A,), at `now_ns`; velocities go on until another one arrives."""
+        """The desired (q, dq, ddq), each (A,), at `now_ns`; velocities go on until another one
+        arrives.
+        """
         if self._now_ns is not None and now_ns > self._now_ns:
             self._q = self._q + self._dq * ((now_ns - self._now_ns) / NS)
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)

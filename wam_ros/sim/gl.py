@@ -8,7 +8,8 @@ import os
 from wam_ros.core.errors import require_known
 
 OTHERS = ("glfw", "glx")  # taken when asked for; they need a display
-BACKENDS = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}  # first found wins: a GPU or llvmpipe, then software only
+# first found wins: a GPU or llvmpipe, then software only
+BACKENDS = {"egl": "libEGL.so.1", "osmesa": "libOSMesa.so.8"}
 
 
 def _first_available() -> str:

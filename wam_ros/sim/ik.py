@@ -20,10 +20,12 @@ def solve_ik(
     iterations: int = 8,
     data: mujoco.MjData | None = None,
 ) -> np.ndarray:
-    """Joints (A,) that bring the tool to `position` (3,) m pointing down with zero yaw, starting from `q`.
+    """Joints (A,) that bring the tool to `position` (3,) m pointing down with zero yaw, starting
+    from `q`.
 
-    Buss, "Introduction to inverse kinematics with Jacobian transpose, pseudoinverse and damped least squares
-    methods" (2004); the null space pulls towards the embodiment's home posture. The gripper is left as it is.
+    Buss, "Introduction to inverse kinematics with Jacobian transpose, pseudoinverse and damped
+    least squares methods" (2004); the null space pulls towards the embodiment's home posture. The
+    gripper is left as it is.
     """
     data = mujoco.MjData(model) if data is None else data
     joints = [model.joint(n) for n in embodiment.joint_names]
@@ -39,7 +41,9 @@ def solve_ik(
         data.qpos[qadr] = q
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
-        error = np.concatenate([position - data.xpos[tool], _rotation_error(data.xquat[tool], down)])
+        error = np.concatenate(
+            [position - data.xpos[tool], _rotation_error(data.xquat[tool], down)]
+        )
         mujoco.mj_jacBody(model, data, jacobian[:3], jacobian[3:], tool)
         j = jacobian[:, vadr[arm]]
         inverse = j.T @ np.linalg.inv(j @ j.T + DAMPING * np.eye(6))
@@ -51,6 +55,8 @@ def solve_ik(
 
 
 def _rotation_error(current: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """(3,) rotation vector in the world frame that turns `current` into `wanted` (quaternions wxyz)."""
+    """(3,) rotation vector in the world frame that turns `current` into `wanted` (quaternions
+    wxyz).
+    """
     axis, angle = quat2axangle(qmult(wanted, qinverse(current)))
     return axis * (angle if angle <= np.pi else angle - 2 * np.pi)

@@ -16,7 +16,9 @@ WEAK = (1500.0, 50.0, 0.05)
 FINGER = (1200.0, 60.0, 0.5)
 
 
-def build_spec(embodiment: Embodiment, task: Task, camera_size: tuple[int, int], timestep_s: float) -> mujoco.MjSpec:
+def build_spec(
+    embodiment: Embodiment, task: Task, camera_size: tuple[int, int], timestep_s: float
+) -> mujoco.MjSpec:
     """MuJoCo specification of the whole world, ready to compile."""
     try:
         spec = mujoco.MjSpec.from_file(str(embodiment.urdf_path))
@@ -44,7 +46,9 @@ def _robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
         if body.name != "world":
             body.gravcomp = 1.0
         for geom in body.geoms:
-            geom.contype, geom.conaffinity = 1, 2  # touches the world, not itself: self-collision is the filter's task
+            # touches the world, not itself: self-collision is the filter's task
+            geom.contype = 1
+            geom.conaffinity = 2
             if "finger" in body.name:
                 geom.friction = [1.5, 0.02, 0.001]
                 geom.condim = 4
@@ -54,19 +58,29 @@ def _robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
         sliding = joint.type == mujoco.mjtJoint.mjJNT_SLIDE
         effort = float(joint.actfrcrange[1])
         if effort <= 0:
-            raise WamError(f"{embodiment.urdf_path}: joint '{joint.name}' has no effort limit; add <limit effort=...>")
+            raise WamError(
+                f"{embodiment.urdf_path}: joint '{joint.name}' has no effort limit; add <limit "
+                "effort=...>"
+            )
         kp, kv, rotor = FINGER if sliding else STRONG if effort > 40 else WEAK
         joint.armature = rotor
-        joint.actgravcomp = True  # the drives, not magic, hold the weight: it counts against the effort limit
-        actuator = spec.add_actuator(name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
+        # the drives, not magic, hold the weight: it counts against the effort limit
+        joint.actgravcomp = True
+        actuator = spec.add_actuator(
+            name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT
+        )
         actuator.set_to_position(kp=kp, kv=kv)
 
 
 def _furniture(spec: mujoco.MjSpec) -> None:
     world = spec.worldbody
-    world.add_light(pos=[0.2, -0.6, 2.0], dir=[0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False)
-    box, plane = mujoco.mjtGeom.mjGEOM_BOX, mujoco.mjtGeom.mjGEOM_PLANE
-    solid, drawn = {"contype": 2, "conaffinity": 3}, {"contype": 0, "conaffinity": 0}
+    world.add_light(
+        pos=[0.2, -0.6, 2.0], dir=[0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
+    )
+    box = mujoco.mjtGeom.mjGEOM_BOX
+    plane = mujoco.mjtGeom.mjGEOM_PLANE
+    solid = {"contype": 2, "conaffinity": 3}
+    drawn = {"contype": 0, "conaffinity": 0}
     for name, shape, size, position, colour, contact in (
         ("table", box, (0.5, 0.7, 0.2), (0.7, 0, -0.2), (0.76, 0.70, 0.62, 1), solid),
         ("floor", plane, (3, 3, 0.1), (0, 0, -0.4), (0.36, 0.40, 0.45, 1), solid),
@@ -81,14 +95,22 @@ def _cameras(spec: mujoco.MjSpec, embodiment: Embodiment, camera_size: tuple[int
             hand = spec.body("panda_hand")
             if hand is None:
                 raise WamError(
-                    f"only the panda can be simulated: '{embodiment.name}' has no 'panda_hand' for the wrist camera"
+                    f"only the panda can be simulated: '{embodiment.name}' has no 'panda_hand' "
+                    "for the wrist camera"
                 )
-            # In front of the hand, looking along the fingers; their tips and what they hold stay in the picture.
-            position, target, up = np.array([0.075, 0.0, 0.045]), np.array([0.022, 0.0, 0.16]), np.array([1.0, 0, 0])
+            # In front of the hand, looking along the fingers; their tips and what they hold stay in
+            # the picture.
+            position = np.array([0.075, 0.0, 0.045])
+            target = np.array([0.022, 0.0, 0.16])
+            up = np.array([1.0, 0, 0])
             hand.add_camera(name=view, pos=position, quat=_look_at(position, target, up), fovy=72)
         else:
-            position, target, up = np.array([1.02, 0.0, 0.56]), np.array([0.45, 0.0, 0.06]), np.array([0, 0, 1.0])
-            spec.worldbody.add_camera(name=view, pos=position, quat=_look_at(position, target, up), fovy=48)
+            position = np.array([1.02, 0.0, 0.56])
+            target = np.array([0.45, 0.0, 0.06])
+            up = np.array([0, 0, 1.0])
+            spec.worldbody.add_camera(
+                name=view, pos=position, quat=_look_at(position, target, up), fovy=48
+            )
 
 
 def _look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:

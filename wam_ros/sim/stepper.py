@@ -1,4 +1,6 @@
-"""Keep the simulated arm in step with a clock: physics, servo targets and what falls due on the way."""
+"""Keep the simulated arm in step with a clock: physics, servo targets and what falls due on the
+way.
+"""
 
 from __future__ import annotations
 
@@ -22,19 +24,27 @@ class Stepper:
         start_ns: the outer instant of the world's present state.
     """
 
-    def __init__(self, world: World, controller: TrajectoryController | ForwardController, start_ns: int) -> None:
-        self.world, self.controller = world, controller
+    def __init__(
+        self, world: World, controller: TrajectoryController | ForwardController, start_ns: int
+    ) -> None:
+        self.world = world
+        self.controller = controller
         self.now_ns = start_ns  # the instant the physics has reached
         self._step_ns = round(world.model.opt.timestep * NS)
         self._due: list[tuple[int, Callable[[int], None], list[int]]] = []
         self._later: deque[tuple[int, Callable[[], None]]] = deque()
 
     def every(self, period_s: float, action: Callable[[int], None]) -> None:
-        """Call `action(instant_ns)` each time the physics has come another `period_s`; first after one step."""
-        self._due.append((max(self._step_ns, round(period_s * NS)), action, [self.now_ns + self._step_ns]))
+        """Call `action(instant_ns)` each time the physics has come another `period_s`; first after
+        one step.
+        """
+        self._due.append(
+            (max(self._step_ns, round(period_s * NS)), action, [self.now_ns + self._step_ns])
+        )
 
     def at(self, instant_ns: int, action: Callable[[], None]) -> None:
-        """Call `action` once the physics has reached an instant, at once when it has; in the order of the calls.
+        """Call `action` once the physics has reached an instant, at once when it has; in the order
+        of the calls.
 
         What reaches a robot at an instant must not act on a physics that is still behind it.
         """
@@ -42,7 +52,9 @@ class Stepper:
         self._call_later()
 
     def advance(self, to_ns: int, max_steps: int = 50) -> int:
-        """Step the physics up to `to_ns`, at most `max_steps` at a time; returns the nanoseconds still missing."""
+        """Step the physics up to `to_ns`, at most `max_steps` at a time; returns the nanoseconds
+        still missing.
+        """
         if abs(to_ns - self.now_ns) > LOST_NS:
             self._skip(to_ns)
         steps = min(max_steps, (to_ns - self.now_ns) // self._step_ns)
@@ -61,7 +73,8 @@ class Stepper:
         self.controller.reset(self.world.q)
 
     def _skip(self, to_ns: int) -> None:
-        self.controller.pause(to_ns - self.now_ns)  # the arm goes on where it was: it neither leaps nor stops dead
+        # the arm goes on where it was: it neither leaps nor stops dead
+        self.controller.pause(to_ns - self.now_ns)
         self._later.clear()
         self.now_ns = to_ns
         for _, _, due in self._due:

@@ -1,10 +1,11 @@
 """What a joint_trajectory_controller does with a trajectory message, in numpy.
 
-The rules are those of ros2_controllers 4.42 and 5.17 with `interpolate_from_desired_state: true` and replacement on
-every message, so that what moves this arm moves a real one the same way: start 0 means now, the way from the current
-desired state to the first point is interpolated like the rest, points already past are skipped, the last one is held.
-It refuses more than the real one (5.17), which takes numbers that are not finite, a joint named twice, negative times,
-and accelerations without velocities: with those it commands every joint to zero.
+The rules are those of ros2_controllers 4.42 and 5.17 with `interpolate_from_desired_state: true`
+and replacement on every message, so that what moves this arm moves a real one the same way: start 0
+means now, the way from the current desired state to the first point is interpolated like the rest,
+points already past are skipped, the last one is held. It refuses more than the real one (5.17),
+which takes numbers that are not finite, a joint named twice, negative times, and accelerations
+without velocities: with those it commands every joint to zero.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import numpy as np
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS
 
-REST_SPEED = float(np.finfo(np.float32).eps)  # rad/s or m/s; the controller's own bound for "ends at rest"
+# rad/s or m/s; the controller's own bound for "ends at rest"
+REST_SPEED = float(np.finfo(np.float32).eps)
 
 
 class TrajectoryController:
@@ -25,10 +27,13 @@ class TrajectoryController:
     Args:
         joint_names: the joints it commands, in the order of its outputs.
         q0: (A,) rad or m, where it holds until something arrives.
-        allow_partial: take trajectories that name only some joints; the others hold their desired position.
+        allow_partial: take trajectories that name only some joints; the others hold their desired
+            position.
     """
 
-    def __init__(self, joint_names: Sequence[str], q0: np.ndarray, allow_partial: bool = False) -> None:
+    def __init__(
+        self, joint_names: Sequence[str], q0: np.ndarray, allow_partial: bool = False
+    ) -> None:
         self.joint_names = tuple(joint_names)
         self.allow_partial = allow_partial
         self.reset(q0)
@@ -80,7 +85,9 @@ class TrajectoryController:
         """
         t = np.asarray(t, dtype=float)
         q = np.asarray(q, dtype=float)
-        error = self._names_error(joint_names) or _points_error(len(joint_names), t, q, dq, ddq, joint_names)
+        error = self._names_error(joint_names) or _points_error(
+            n_joints=len(joint_names), t=t, q=q, dq=dq, ddq=ddq, joint_names=joint_names
+        )
         if error:
             return error
         t_ns = (start_ns or now_ns) + np.round(t * NS).astype(np.int64)
@@ -92,7 +99,8 @@ class TrajectoryController:
         q, dq, ddq = (self._widen(t.size, columns, a) for a in (q, dq, ddq))
         left_out = [i for i, name in enumerate(self.joint_names) if name not in joint_names]
         q[:, left_out] = self._state[0][left_out]
-        from_ns = max(now_ns, self._state_ns)  # the newest state may have been asked for ahead of time
+        # the newest state may have been asked for ahead of time
+        from_ns = max(now_ns, self._state_ns)
         if t_ns[0] > from_ns:
             t_ns = np.concatenate(([from_ns], t_ns))
             q, dq, ddq = (np.vstack(pair) for pair in zip(self._state, (q, dq, ddq), strict=True))
@@ -100,7 +108,9 @@ class TrajectoryController:
         return None
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the newest state."""
+        """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the
+        newest state.
+        """
         if now_ns >= self._state_ns:
             self._state = self._state if self._plan is None else self._plan.at(now_ns)
             self._state_ns = now_ns
@@ -110,7 +120,9 @@ class TrajectoryController:
     def _names_error(self, joint_names: Sequence[str]) -> str | None:
         unknown = [n for n in joint_names if n not in self.joint_names]
         if unknown:
-            return f"joint '{unknown[0]}' is not commanded here; joints: {', '.join(self.joint_names)}"
+            return (
+                f"joint '{unknown[0]}' is not commanded here; joints: {', '.join(self.joint_names)}"
+            )
         if len(set(joint_names)) != len(joint_names):
             return "a joint is named twice"
         missing = [n for n in self.joint_names if n not in joint_names]
@@ -119,7 +131,9 @@ class TrajectoryController:
         return None
 
     def _widen(self, n: int, columns: list[int], values: np.ndarray | None) -> np.ndarray:
-        """(n, J) columns put into (n, A) in this controller's order; zero where nothing is given."""
+        """(n, J) columns put into (n, A) in this controller's order; zero where nothing is
+        given.
+        """
         out = np.zeros((n, len(self.joint_names)))
         if values is not None:
             out[:, columns] = values
@@ -149,9 +163,15 @@ def _points_error(
         return "times must be finite and not negative"
     late = np.flatnonzero(np.diff(t) <= 0)
     if late.size:
-        return f"times must rise strictly; point {late[0] + 1} is at {t[late[0] + 1]:g} s after {t[late[0]]:g} s"
+        return (
+            f"times must rise strictly; point {late[0] + 1} is at {t[late[0] + 1]:g} s after "
+            f"{t[late[0]]:g} s"
+        )
     if dq is not None:
         moving = np.flatnonzero(np.abs(dq[-1]) > REST_SPEED)
         if moving.size:
-            return f"joint '{joint_names[moving[0]]}' does not end at rest ({dq[-1][moving[0]]:.3g} per s)"
+            return (
+                f"joint '{joint_names[moving[0]]}' does not end at rest "
+                f"({dq[-1][moving[0]]:.3g} per s)"
+            )
     return None

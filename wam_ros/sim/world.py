@@ -14,7 +14,8 @@ from wam_ros.sim.gl import BACKEND
 from wam_ros.sim.scene import build_spec
 from wam_ros.sim.tasks import make_task
 
-GRIPPER_SPEED = 0.9  # of the limit, which its drive allows itself: the other finger pulls, too, through the mimic joint
+# of the limit, which its drive allows itself: the other finger pulls, too, through the mimic joint
+GRIPPER_SPEED = 0.9
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,8 @@ class EpisodeState:
     success: bool
     wrong: bool
     nudged: bool
-    violations: dict[str, int] = field(default_factory=dict)  # limit name -> number of simulated steps beyond it
+    # limit name -> number of simulated steps beyond it
+    violations: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,12 @@ class World:
         self._qadr = self.model.jnt_qposadr[joints]
         self._vadr = self.model.jnt_dofadr[joints]
         self._range = self.model.jnt_range[joints]
-        driven = {n: i for i, n in enumerate(self.joint_names)}  # joint -> column of its target; followers come last
-        driven |= {follower: driven[leader] for follower, leader in followers_of(self.model, self.joint_names)}
+        # joint -> column of its target; followers come last
+        driven = {n: i for i, n in enumerate(self.joint_names)}
+        driven |= {
+            follower: driven[leader]
+            for follower, leader in followers_of(self.model, self.joint_names)
+        }
         self._actuators = np.array([self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, n) for n in driven])
         self._column = np.array(list(driven.values()))
         self._driven_qadr = self.model.jnt_qposadr[self.model.actuator_trnid[self._actuators, 0]]
@@ -85,15 +91,21 @@ class World:
         self._robot_geoms, self._finger_geoms, self._table_geom = self._geom_sets()
         self._is_robot = np.isin(np.arange(self.model.ngeom), list(self._robot_geoms))
         own = self._actuators[: len(joints)]
-        gains, damping = self.model.actuator_gainprm[own, 0], -self.model.actuator_biasprm[own, 2]
-        self._lead = damping / gains  # s: feeding the target velocity forward cancels the servo's lag
+        gains = self.model.actuator_gainprm[own, 0]
+        damping = -self.model.actuator_biasprm[own, 2]
+        # s: feeding the target velocity forward cancels the servo's lag
+        self._lead = damping / gains
         self._is_gripper = np.isin(self.joint_names, embodiment.gripper_joints)
-        resistance = damping + self.model.dof_damping[self._vadr]  # N per m/s, of a finger that nothing touches
+        # N per m/s, of a finger that nothing touches
+        resistance = damping + self.model.dof_damping[self._vadr]
         self._longest_error = np.where(
             self._is_gripper, resistance * GRIPPER_SPEED * self._velocity_limit / gains, np.inf
         )
-        self._renderer: mujoco.Renderer | None = _make_renderer(self.model, camera_size) if render else None
-        self.seed, self.instruction = -1, ""
+        self._renderer: mujoco.Renderer | None = (
+            _make_renderer(self.model, camera_size) if render else None
+        )
+        self.seed = -1
+        self.instruction = ""
         self._violations: dict[str, int] = {}
         self._rng = np.random.default_rng(0)
         self.reset(0)
@@ -101,7 +113,9 @@ class World:
     def _id(self, kind: mujoco.mjtObj, name: str) -> int:
         index = mujoco.mj_name2id(self.model, kind, name)
         if index < 0:
-            raise WamError(f"the simulated world has no {kind.name.removeprefix('mjOBJ_').lower()} '{name}'")
+            raise WamError(
+                f"the simulated world has no {kind.name.removeprefix('mjOBJ_').lower()} '{name}'"
+            )
         return index
 
     def _geom_sets(self) -> tuple[set[int], set[int], int]:
@@ -128,11 +142,13 @@ class World:
     def reset(self, seed: int, colour: str = "", nudge: bool = False) -> str:
         """Place arm and blocks for `seed`; the arm rests at a random pose. Returns the instruction.
 
-        `colour` overrides which block the instruction names (same scene); `nudge` lets the named block jump once.
+        `colour` overrides which block the instruction names (same scene); `nudge` lets the named
+        block jump once.
         """
         self._rng = np.random.default_rng(seed)
         mujoco.mj_resetData(self.model, self.data)
-        self.seed, self._violations = seed, {}
+        self.seed = seed
+        self._violations = {}
         q0 = self.task.place(self, self._rng, colour, nudge)
         self.data.qpos[self._driven_qadr] = q0[self._column]
         self.servo(q0, np.zeros_like(q0))
@@ -142,7 +158,8 @@ class World:
 
     def servo(self, q: np.ndarray, dq: np.ndarray) -> None:
         """Set joint targets, (A,) rad or m and their rates; they hold until the next call."""
-        self._target, self._target_rate = q + self._lead * dq, np.array(dq)
+        self._target = q + self._lead * dq
+        self._target_rate = np.array(dq)
 
     def step(self, n: int = 1) -> None:
         """Advance the physics by `n` time steps, checking every one against the robot's limits."""
@@ -153,23 +170,34 @@ class World:
         self.task.update(self, self._rng)
 
     def _drive(self) -> None:
-        """Hand the targets to the servos; a gripper's drive limits its own speed, as a real one's does.
+        """Hand the targets to the servos; a gripper's drive limits its own speed, as a real one's
+        does.
 
-        Without that limit a finger that an object held back shoots off when it lets go. The arm's servos have none:
-        a target that leaps shall be seen as the motion that it would cause.
+        Without that limit a finger that an object held back shoots off when it lets go. The arm's
+        servos have none: a target that leaps shall be seen as the motion that it would cause.
         """
-        q, error = self.data.qpos[self._driven_qadr], self._longest_error[self._column]
+        q = self.data.qpos[self._driven_qadr]
+        error = self._longest_error[self._column]
         self.data.ctrl[self._actuators] = np.clip(self._target[self._column], q - error, q + error)
 
     def _check_limits(self) -> None:
-        q, dq = self.data.qpos[self._qadr], self.data.qvel[self._vadr]
+        q = self.data.qpos[self._qadr]
+        dq = self.data.qvel[self._vadr]
         tolerance = 1e-3  # rad or m: MuJoCo's joint stops are soft springs
-        self._count("position", bool(np.any((q < self._range[:, 0] - tolerance) | (q > self._range[:, 1] + tolerance))))
-        told = np.where(self._is_gripper, self._target_rate, 0.0)  # else a limited drive hid what was asked for
-        self._count("velocity", bool(np.any(np.maximum(np.abs(dq), np.abs(told) - 1e-9) > self._velocity_limit)))
+        self._count(
+            "position",
+            bool(np.any((q < self._range[:, 0] - tolerance) | (q > self._range[:, 1] + tolerance))),
+        )
+        # else a limited drive hid what was asked for
+        told = np.where(self._is_gripper, self._target_rate, 0.0)
+        self._count(
+            "velocity",
+            bool(np.any(np.maximum(np.abs(dq), np.abs(told) - 1e-9) > self._velocity_limit)),
+        )
         effort = np.abs(self.data.qfrc_actuator[self._vadr])
         self._count("effort", bool(np.any((effort >= self._effort - 1e-9) & ~self._is_gripper)))
-        pairs, inside = self.data.contact.geom, self.data.contact.dist < 0
+        pairs = self.data.contact.geom
+        inside = self.data.contact.dist < 0
         on_table = (pairs == self._table_geom).any(axis=1) & self._is_robot[pairs].any(axis=1)
         self._count("table contact", bool(np.any(on_table & inside)))
 
@@ -211,8 +239,13 @@ class World:
             first = self.model.body_jntadr[body]
             if first >= 0 and self.model.jnt_type[first] == mujoco.mjtJoint.mjJNT_FREE:
                 at = self.data.body(body)
-                size, rgba = 2 * self.model.geom_size[g], self.model.geom_rgba[g]
-                boxes.append(SimObject(self.model.body(body).name, at.xpos.copy(), at.xquat.copy(), size, rgba))
+                size = 2 * self.model.geom_size[g]
+                rgba = self.model.geom_rgba[g]
+                boxes.append(
+                    SimObject(
+                        self.model.body(body).name, at.xpos.copy(), at.xquat.copy(), size, rgba
+                    )
+                )
         return boxes
 
     def episode(self) -> EpisodeState:
@@ -235,7 +268,9 @@ class World:
 
 
 def followers_of(model: mujoco.MjModel, leaders: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Joints that an equality constraint ties to one of `leaders` (URDF mimic): (follower, leader)."""
+    """Joints that an equality constraint ties to one of `leaders` (URDF mimic): (follower,
+    leader).
+    """
     pairs = []
     for e in range(model.neq):
         if model.eq_type[e] == mujoco.mjtEq.mjEQ_JOINT:

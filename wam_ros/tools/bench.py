@@ -42,11 +42,15 @@ def main(args: Bench) -> None:
     from wam_ros.models import load_policy
 
     embodiment = load_embodiment(args.embodiment)
-    policy = load_policy(args.model, args.checkpoint, embodiment, threads=args.threads, steps=args.steps)
+    policy = load_policy(
+        args.model, args.checkpoint, embodiment, threads=args.threads, steps=args.steps
+    )
     policy.reset(args.instruction)
     from wam_ros.runtime.prediction import example_observation
 
-    times = measure(policy, example_observation(embodiment), round(NS / embodiment.frame_rate_hz), args)
+    times = measure(
+        policy, example_observation(embodiment), round(NS / embodiment.frame_rate_hz), args
+    )
     table = Table("part", "p50 ms", "p95 ms", "p99 ms")
     for part, values in times.items():
         p = percentiles_ms(values)
@@ -54,17 +58,25 @@ def main(args: Bench) -> None:
     console = Console()
     console.print(table)
     rate = len(times[WHOLE]) * 1e3 / sum(times[WHOLE])
-    console.print(f"{rate:.1f} chunks/s with {args.threads} thread(s), checkpoint {policy.checkpoint_hash[:12]}")
+    console.print(
+        f"{rate:.1f} chunks/s with {args.threads} thread(s), checkpoint "
+        f"{policy.checkpoint_hash[:12]}"
+    )
 
 
-def measure(policy: Policy, observation: Observation, period_ns: int, args: Bench) -> dict[str, list[float]]:
+def measure(
+    policy: Policy, observation: Observation, period_ns: int, args: Bench
+) -> dict[str, list[float]]:
     """Times of the parts that the policy names and of the whole, ms per chunk."""
     times: dict[str, list[float]] = {}
     for k in range(args.warmups + args.chunks):
         stamp_ns = observation.stamp_ns + k * period_ns
         joints = replace(observation.joints, stamp_ns=stamp_ns)
         stamped = replace(
-            observation, stamp_ns=stamp_ns, frame_stamps_ns=(stamp_ns,) * len(observation.view_names), joints=joints
+            observation,
+            stamp_ns=stamp_ns,
+            frame_stamps_ns=(stamp_ns,) * len(observation.view_names),
+            joints=joints,
         )
         started = time.perf_counter()
         output = policy.predict(stamped)

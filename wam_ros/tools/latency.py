@@ -40,7 +40,8 @@ class Latency:
 
 
 class Feed:
-    """Hands what the topics say to a `Trace`; every method takes a message's content and when it was published [ns].
+    """Hands what the topics say to a `Trace`; every method takes a message's content and when it
+    was published [ns].
 
     Args:
         trace: that joins them.
@@ -90,7 +91,9 @@ class Feed:
             return
         dq = np.asarray(told.velocity, float)
         now = np.asarray(told.position, float) + dq * gap_s
-        self._servo.on_error(now - np.asarray(measured.position, float)[[index[n] for n in told.name]], dq)
+        self._servo.on_error(
+            now - np.asarray(measured.position, float)[[index[n] for n in told.name]], dq
+        )
         self.trace.lag_s = self._servo.lag_s
 
 
@@ -121,8 +124,10 @@ def main(args: Latency) -> int:
     console = Console()
     if not summary:
         console.print(
-            "no chunk was followed to its command: does the loop run, armed, on this ROS domain and clock, with a "
-            "trajectory controller heard on --command? Of streams and actions /diagnostics tells the same."
+            "no chunk was followed to its command: does the loop run, armed, on this ROS domain "
+            "and clock, with a "
+            "trajectory controller heard on --command? Of streams and actions /diagnostics tells "
+            "the same."
         )
         return 1
     print_summary(summary, console)
@@ -138,7 +143,9 @@ def print_summary(summary: dict[str, dict[str, float]], console: Console) -> Non
     table = Table()
     for column in ("stage", "n", "p50 ms", "p95 ms", "p99 ms", "share of p50"):
         table.add_column(
-            column, no_wrap=True, justify="right" if column != "stage" and "share" not in column else "left"
+            column,
+            no_wrap=True,
+            justify="right" if column != "stage" and "share" not in column else "left",
         )
     stages = [name for name in summary if name not in TOTALS]
     whole = sum(summary[name]["p50_ms"] for name in stages) or 1.0
@@ -188,15 +195,24 @@ def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any, int]]:
     try:
         from rosbags.highlevel import AnyReader, AnyReaderError
     except ModuleNotFoundError as error:
-        raise WamError("reading a recording needs the Python package rosbags: pip install rosbags") from error
+        raise WamError(
+            "reading a recording needs the Python package rosbags: pip install rosbags"
+        ) from error
     if not path.exists():
         raise WamError(f"recording '{path}' does not exist")
     try:
         with AnyReader([path]) as reader:
-            names = {c.id: next((t for t in topics if c.topic.endswith(f"/{t}")), "") for c in reader.connections}
+            names = {
+                c.id: next((t for t in topics if c.topic.endswith(f"/{t}")), "")
+                for c in reader.connections
+            }
             chosen = [c for c in reader.connections if names[c.id]]
             for connection, recorded_ns, data in reader.messages(connections=chosen):
-                yield names[connection.id], reader.deserialize(data, connection.msgtype), recorded_ns
+                yield (
+                    names[connection.id],
+                    reader.deserialize(data, connection.msgtype),
+                    recorded_ns,
+                )
     except AnyReaderError as error:
         raise WamError(f"recording '{path}' cannot be read: {error}") from error
 
@@ -205,12 +221,16 @@ def _content(topic: str, message: Any) -> Any:
     """What `Feed` reads of a recorded message."""
     if topic == "observation":
         return SimpleNamespace(
-            stamp_ns=time_ns(message.header.stamp), frame_stamps_ns=[time_ns(s) for s in message.frame_stamps]
+            stamp_ns=time_ns(message.header.stamp),
+            frame_stamps_ns=[time_ns(s) for s in message.frame_stamps],
         )
     if topic == "action_chunk":
         return SimpleNamespace(seq=message.seq, observation_ns=time_ns(message.observation_stamp))
     if topic == "commanded_state":
         return SimpleNamespace(
-            header=message.header, name=list(message.name), position=message.position, velocity=list(message.velocity)
+            header=message.header,
+            name=list(message.name),
+            position=message.position,
+            velocity=list(message.velocity),
         )
     return time_ns(message.header.stamp), message.header.frame_id

@@ -1,6 +1,8 @@
-"""The loop in simulated time: the session of the real loop decides, a late answer is late by counted steps.
+"""The loop in simulated time: the session of the real loop decides, a late answer is late by
+counted steps.
 
-No ROS and no safety filter: the motion of the timeline drives the arm, and the world is all that a robot adds.
+No ROS and no safety filter: the motion of the timeline drives the arm, and the world is all that a
+robot adds.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ from wam_ros.sim.drive import SERVO_STEPS
 from wam_ros.sim.world import World
 from wam_ros.train.record import observe
 
-ENSEMBLE = "ensemble"  # every chunk replaces the one before, but steps are averaged over all chunks that know them
+# every chunk replaces the one before, but steps are averaged over all chunks that know them
+ENSEMBLE = "ensemble"
 
 
 @dataclass(frozen=True)
@@ -46,18 +49,34 @@ class ClosedLoop:
         delay: of the answers; known to the session beforehand, as after a long run.
     """
 
-    def __init__(self, policy: Policy, world: World, chunking: str, every: int, delay: Delay, seed: int = 0) -> None:
-        self.policy, self.world, self.delay, self.now_ns = policy, world, delay, 0
-        mode, abilities = ("replace" if chunking == ENSEMBLE else chunking), abilities_of(policy)
+    def __init__(
+        self, policy: Policy, world: World, chunking: str, every: int, delay: Delay, seed: int = 0
+    ) -> None:
+        self.policy = policy
+        self.world = world
+        self.delay = delay
+        self.now_ns = 0
+        mode = "replace" if chunking == ENSEMBLE else chunking
+        abilities = abilities_of(policy)
         require_offered(mode, abilities)
-        robot, window = world.embodiment, LatencyWindow(100, 0)
+        robot = world.embodiment
+        window = LatencyWindow(100, 0)
         window.add((delay.steps + delay.jitter) * robot.step_period_s)
         self.session = InferenceSession(
-            robot, policy.name, policy.checkpoint_hash, bytes(16), window, 0.05, every, abilities, mode
+            embodiment=robot,
+            model=policy.name,
+            checkpoint_hash=policy.checkpoint_hash,
+            session_id=bytes(16),
+            latency=window,
+            rest_speed=0.05,
+            execute_steps=every,
+            abilities=abilities,
+            chunking=mode,
         )
         if chunking == ENSEMBLE:
             self.session.timeline = Timeline(ENSEMBLE)
-        self._step_ns, self._rng = round(robot.step_period_s * NS), np.random.default_rng(seed)
+        self._step_ns = round(robot.step_period_s * NS)
+        self._rng = np.random.default_rng(seed)
         self._hold = world.q
         self._waiting: list[tuple[int, EngineResult]] = []  # due in ns
 
@@ -83,7 +102,10 @@ class ClosedLoop:
 
     def _see(self) -> Observation:
         return make_observation(
-            self.world.embodiment, self.now_ns, observe(self.world, self.world.embodiment), self.world.joint_state()
+            self.world.embodiment,
+            self.now_ns,
+            observe(self.world, self.world.embodiment),
+            self.world.joint_state(),
         )
 
     def _ask(self, seen: Observation, request: Request) -> None:
@@ -107,7 +129,9 @@ class ClosedLoop:
 def make_observation(
     embodiment: Embodiment, stamp_ns: int, frames: np.ndarray, joints: JointState | np.ndarray
 ) -> Observation:
-    """Observation with all streams on one instant; joints given as (A,) positions have unknown speed."""
+    """Observation with all streams on one instant; joints given as (A,) positions have unknown
+    speed.
+    """
     if isinstance(joints, np.ndarray):
         unknown = np.full(len(joints), np.nan)
         joints = JointState(stamp_ns, embodiment.joint_names, joints, unknown, unknown)

@@ -33,9 +33,9 @@ class Batch:
 def canvases(episodes: Episodes) -> np.ndarray:
     """(N, K + 1, H, V * W, 3) uint8: views side by side."""
     n, k = episodes.frames.shape[:2]
-    return np.stack([tile(f) for f in episodes.frames.reshape(n * k, *episodes.frames.shape[2:])]).reshape(
-        n, k, episodes.frames.shape[3], -1, 3
-    )
+    return np.stack(
+        [tile(f) for f in episodes.frames.reshape(n * k, *episodes.frames.shape[2:])]
+    ).reshape(n, k, episodes.frames.shape[3], -1, 3)
 
 
 @torch.no_grad()
@@ -43,23 +43,30 @@ def encode_all(tokenizer: FrameTokenizer, frames: np.ndarray, chunk: int = 256) 
     """(N, K, H, W, 3) uint8 canvases -> (N, K, C, h, w) bfloat16 latents."""
     flat = frames.reshape(-1, *frames.shape[2:])
     with torch.autocast("cpu", torch.bfloat16):
-        parts = [tokenizer.encode(torch.from_numpy(flat[i : i + chunk])).bfloat16() for i in range(0, len(flat), chunk)]
+        parts = [
+            tokenizer.encode(torch.from_numpy(flat[i : i + chunk])).bfloat16()
+            for i in range(0, len(flat), chunk)
+        ]
     return torch.cat(parts).unflatten(0, frames.shape[:2])
 
 
 def next_closing(closing: np.ndarray, tool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Hindsight goal per step: tool position (N, K, 3) where the gripper next begins to close, and if it does.
+    """Hindsight goal per step: tool position (N, K, 3) where the gripper next begins to close, and
+    if it does.
 
     While the gripper is closed there is no goal.
     """
     n, k = closing.shape
-    goal, known = np.zeros((n, k, 3), np.float32), np.zeros((n, k), bool)
+    goal = np.zeros((n, k, 3), np.float32)
+    known = np.zeros((n, k), bool)
     begins = closing & ~np.concatenate([np.zeros((n, 1), bool), closing[:, :-1]], 1)
     for i in range(k - 1, -1, -1):
         if i + 1 < k:
-            goal[:, i], known[:, i] = goal[:, i + 1], known[:, i + 1]
+            goal[:, i] = goal[:, i + 1]
+            known[:, i] = known[:, i + 1]
         now = begins[:, i]
-        goal[now, i], known[now, i] = tool[now, i], True
+        goal[now, i] = tool[now, i]
+        known[now, i] = True
     return goal, known & ~closing
 
 
@@ -67,10 +74,18 @@ class Demonstrations:
     """All demonstrations in memory; draws random windows of K blocks."""
 
     def __init__(
-        self, episodes: Episodes, latents: Tensor, config: DreamZeroConfig, normaliser: Normaliser, text: TextEncoder
+        self,
+        episodes: Episodes,
+        latents: Tensor,
+        config: DreamZeroConfig,
+        normaliser: Normaliser,
+        text: TextEncoder,
     ) -> None:
-        self.config, self.latents = config, latents
-        self.states, self.actions = (torch.from_numpy(x).float() for x in (episodes.states, episodes.actions))
+        self.config = config
+        self.latents = latents
+        self.states, self.actions = (
+            torch.from_numpy(x).float() for x in (episodes.states, episodes.actions)
+        )
         self.labelled = torch.from_numpy(episodes.labelled)
         goal, known = next_closing(episodes.closing, episodes.tool[:, :-1])
         self.goal = (torch.from_numpy(goal) - torch.tensor(GOAL_CENTRE)) / torch.tensor(GOAL_SCALE)
@@ -89,11 +104,13 @@ class Demonstrations:
     def window(self, episode: Tensor, start: Tensor, blocks: int) -> Batch:
         """Blocks whose anchors are `start + k * frame_stride` of the given episodes, both (B,)."""
         chunk = self.config.chunk
-        rows, stride = episode[:, None], chunk.frame_stride
+        rows = episode[:, None]
+        stride = chunk.frame_stride
         anchors = start[:, None] + stride * torch.arange(blocks)
         future = anchors[..., None] + stride * (1 + torch.arange(chunk.imagined_frames))
         steps = anchors[..., None] + torch.arange(chunk.action_horizon)
-        state, action = self.states[rows, anchors], self.actions[rows[..., None], steps]
+        state = self.states[rows, anchors]
+        action = self.actions[rows[..., None], steps]
         return Batch(
             clean=self.latents[rows, anchors],
             video=self.latents[rows[..., None], future],

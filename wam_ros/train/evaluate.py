@@ -1,4 +1,6 @@
-"""`wam eval`: a checkpoint in the simulator without ROS, and its imagination on held-out demonstrations."""
+"""`wam eval`: a checkpoint in the simulator without ROS, and its imagination on held-out
+demonstrations.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ from wam_ros.train.closed_loop import ENSEMBLE, ClosedLoop, Delay, make_observat
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate a checkpoint: closed loop in the simulator (faster than real time, no ROS) and imagination."""
+    """Evaluate a checkpoint: closed loop in the simulator (faster than real time, no ROS) and
+    imagination.
+    """
 
     model: str = "tiny"  # name in config/models, or a path ending in .yaml
     checkpoint: str = ""  # weights file; empty: the shipped one
@@ -36,7 +40,8 @@ class Eval:
     seed: int = 900_000  # of the first episode; the next ones count up
     nudge: bool = False  # let the named block jump once while the arm moves
     swap: bool = False  # name another block than the seed's own
-    memory: str = "real"  # what the memory is filled with: real frames, or imagined: the model never looks again
+    # what the memory is filled with: real frames, or imagined: the model never looks again
+    memory: str = "real"
     every: int = 4  # control steps between two predictions
     delay: int = 1  # control steps until a prediction is executed
     jitter: int = 0  # up to so many control steps more
@@ -63,7 +68,12 @@ def main(args: Eval) -> None:
     require_writable("--json", args.json)
     embodiment = load_embodiment(load_model_config(args.model).embodiment)
     policy = load_policy(
-        args.model, args.checkpoint, embodiment, threads=args.threads, steps=args.steps, memory=args.memory
+        args.model,
+        args.checkpoint,
+        embodiment,
+        threads=args.threads,
+        steps=args.steps,
+        memory=args.memory,
     )
     result: dict = {}
     if args.heldout is not None:
@@ -75,14 +85,21 @@ def main(args: Eval) -> None:
         args.json.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def imagination(policy: Policy, embodiment: Embodiment, episodes: Episodes, stride: int = 4, last: int = 28) -> dict:
-    """Mean squared error of imagined frames and of copying the last frame, as PSNR [dB], per view and horizon."""
+def imagination(
+    policy: Policy, embodiment: Embodiment, episodes: Episodes, stride: int = 4, last: int = 28
+) -> dict:
+    """Mean squared error of imagined frames and of copying the last frame, as PSNR [dB], per view
+    and horizon.
+    """
     errors: dict[str, list[float]] = {}
     for e in range(len(episodes)):
         policy.reset(str(episodes.instructions[e]))
         for step in range(0, last, stride):
-            seen, stamp = episodes.frames[e, step], round(step * embodiment.step_period_s * NS)
-            output = policy.predict(make_observation(embodiment, stamp, seen, episodes.states[e, step]))
+            seen = episodes.frames[e, step]
+            stamp = round(step * embodiment.step_period_s * NS)
+            output = policy.predict(
+                make_observation(embodiment, stamp, seen, episodes.states[e, step])
+            )
             assert output is not None
             for frame, offset in zip(output.frames, output.frame_offsets_ns, strict=True):
                 real = episodes.frames[e, step + round(offset / NS / embodiment.step_period_s)]
@@ -125,12 +142,20 @@ def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
     if args.swap:
         instruction = world.reset(seed, other_colour(instruction), args.nudge)
     policy.reset(instruction)
-    loop = ClosedLoop(policy, world, args.chunking, args.every, Delay(args.delay, args.jitter), seed)
+    loop = ClosedLoop(
+        policy=policy,
+        world=world,
+        chunking=args.chunking,
+        every=args.every,
+        delay=Delay(args.delay, args.jitter),
+        seed=seed,
+    )
     moving = step = 0
     modes: set[str] = set()
     while moving < args.max_steps and step < args.max_steps * (2 + args.delay + args.jitter):
         modes |= {chunk.chunking_mode.name.lower() for chunk in loop.step()}
-        moving, step = moving + loop.moving, step + 1
+        moving = moving + loop.moving
+        step = step + 1
         if world.task.success:
             break
     state = world.episode()
@@ -150,6 +175,7 @@ def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
 def _print_imagination(table: dict[str, float]) -> None:
     view = Table("frame", "imagined [dB]", "copy of the last [dB]", "gain [dB]")
     for key in sorted({k.rsplit(" ", 1)[0] for k in table}):
-        a, b = table[f"{key} imagined"], table[f"{key} copy"]
+        a = table[f"{key} imagined"]
+        b = table[f"{key} copy"]
         view.add_row(key, f"{a:.2f}", f"{b:.2f}", f"{a - b:+.2f}")
     Console().print(view)

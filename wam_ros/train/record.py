@@ -31,17 +31,21 @@ class RecordSim:
     seed: int = 0  # episode i uses seed + i; evaluation uses seeds from 900000
     steps: int = 48  # control steps stored per episode
     nudge: float = 0.4  # probability that the named block jumps
-    burst: float = 0.03  # probability per step that a random motion of 2 to 5 steps replaces the expert's
-    pinch: float = 0.0  # share of these that close the gripper on nothing instead, to show how that is mended
+    # probability per step that a random motion of 2 to 5 steps replaces the expert's
+    burst: float = 0.03
+    # share of these that close the gripper on nothing instead, to show how that is mended
+    pinch: float = 0.0
     workers: int = 2  # processes; the result does not depend on it
     embodiment: str = "panda"  # robot that can be simulated
 
 
 def main(args: RecordSim) -> None:
-    """Record all shards in parallel, each from its own seeds, so that the result does not depend on `workers`.
+    """Record all shards in parallel, each from its own seeds, so that the result does not depend on
+    `workers`.
 
     Raises:
-        WamError: an argument is wrong, the folder cannot be written, or the robot cannot be simulated.
+        WamError: an argument is wrong, the folder cannot be written, or the robot cannot be
+            simulated.
     """
     for name in ("episodes", "steps", "workers"):
         require_within(f"--{name}", getattr(args, name), 1)
@@ -55,7 +59,12 @@ def main(args: RecordSim) -> None:
         "joint_names": list(embodiment.joint_names),
         "views": list(embodiment.view_names),
         "step_period_s": embodiment.step_period_s,
-        "expert": {"nudge": args.nudge, "burst": args.burst, "pinch": args.pinch, "seed": args.seed},
+        "expert": {
+            "nudge": args.nudge,
+            "burst": args.burst,
+            "pinch": args.pinch,
+            "seed": args.seed,
+        },
     }
     jobs = [(args, start) for start in range(0, args.episodes, SHARD)]
     succeeded = 0
@@ -88,9 +97,12 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
     """One episode as arrays named like the fields of `Episodes`."""
     rng = np.random.default_rng([seed, 1])
     instruction = world.reset(seed, nudge=bool(rng.random() < args.nudge))
-    expert, driver = Expert(world), StepDriver(world)
+    expert = Expert(world)
+    driver = StepDriver(world)
     bursts = _bursts(rng, args.burst, args.pinch)
-    rows: dict[str, list] = {n: [] for n in ("frames", "states", "actions", "labelled", "tool", "closing")}
+    rows: dict[str, list] = {
+        n: [] for n in ("frames", "states", "actions", "labelled", "tool", "closing")
+    }
     for k in range(args.steps + 1):
         rows["frames"].append(observe(world, world.embodiment))
         rows["states"].append(world.q)
@@ -111,8 +123,11 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
     }
 
 
-def _bursts(rng: np.random.Generator, probability: float, pinch: float) -> Iterator[tuple[np.ndarray | None, bool]]:
-    """Endless sequence of (None, False), the expert acts, and of runs of one random tool displacement [m].
+def _bursts(
+    rng: np.random.Generator, probability: float, pinch: float
+) -> Iterator[tuple[np.ndarray | None, bool]]:
+    """Endless sequence of (None, False), the expert acts, and of runs of one random tool
+    displacement [m].
 
     In a share `pinch` of the runs the tool stands and the gripper closes.
     """

@@ -14,24 +14,37 @@ from wam_ros.core.images import psnr_db
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 
 BATCH = 32
-LATENT_NOISE = 0.05  # of a latent's own spread: neighbouring latents must decode to neighbouring pictures
+# of a latent's own spread: neighbouring latents must decode to neighbouring pictures
+LATENT_NOISE = 0.05
 
 
 def train_tokenizer(
-    tokenizer: FrameTokenizer, frames: np.ndarray, minutes: float, seed: int, log: Callable[..., None]
+    tokenizer: FrameTokenizer,
+    frames: np.ndarray,
+    minutes: float,
+    seed: int,
+    log: Callable[..., None],
 ) -> None:
-    """Train on canvases (N, H, W, 3) uint8 for a time budget; then measure and store the latent statistics.
+    """Train on canvases (N, H, W, 3) uint8 for a time budget; then measure and store the latent
+    statistics.
 
     Saturated colours weigh more: blocks are few pixels, and the task hangs on them.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(tokenizer.parameters(), 1.5e-3, betas=(0.9, 0.95), weight_decay=1e-4)
-    began, step = time.monotonic(), 0
+    optimiser = torch.optim.AdamW(
+        tokenizer.parameters(), 1.5e-3, betas=(0.9, 0.95), weight_decay=1e-4
+    )
+    began = time.monotonic()
+    step = 0
     with Progress() as progress:
         bar = progress.add_task("tokenizer", total=1.0)
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
             for group in optimiser.param_groups:
-                group["lr"] = 1.5e-3 * min(1, (step + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
+                group["lr"] = (
+                    1.5e-3
+                    * min(1, (step + 1) / 100)
+                    * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * done)))
+                )
             index = torch.randint(len(frames), (BATCH,), generator=generator).numpy()
             loss, error = tokenizer_loss(tokenizer, torch.from_numpy(frames[index]), generator)
             optimiser.zero_grad(set_to_none=True)
@@ -46,8 +59,12 @@ def train_tokenizer(
     _standardise(tokenizer, frames, generator)
 
 
-def tokenizer_loss(tokenizer: FrameTokenizer, canvas: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Training loss and plain mean squared error in [0, 1]^2 of a batch (B, H, W, 3) uint8, in bf16 arithmetic."""
+def tokenizer_loss(
+    tokenizer: FrameTokenizer, canvas: Tensor, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Training loss and plain mean squared error in [0, 1]^2 of a batch (B, H, W, 3) uint8, in bf16
+    arithmetic.
+    """
     target = canvas.float() / 255
     spread = target.amax(-1) - target.amin(-1)
     weight = 1 + 4 * spread[..., None]
@@ -64,6 +81,8 @@ def tokenizer_loss(tokenizer: FrameTokenizer, canvas: Tensor, generator: torch.G
 @torch.no_grad()
 def _standardise(tokenizer: FrameTokenizer, frames: np.ndarray, generator: torch.Generator) -> None:
     index = torch.randint(len(frames), (min(2000, len(frames)),), generator=generator).numpy()
-    latents = torch.cat([tokenizer.encode(torch.from_numpy(frames[i])) for i in np.array_split(index, 20)])
+    latents = torch.cat(
+        [tokenizer.encode(torch.from_numpy(frames[i])) for i in np.array_split(index, 20)]
+    )
     tokenizer.mean.copy_(latents.mean((0, 2, 3))[:, None, None])
     tokenizer.std.copy_(latents.std((0, 2, 3))[:, None, None])

@@ -46,7 +46,8 @@ def main(args: Train) -> None:
     """Run the stages; `out/<model>.safetensors` is the result, `out/log.jsonl` the curve.
 
     Raises:
-        WamError: an argument is wrong, the demonstrations are missing or of another robot, or `out` cannot be written.
+        WamError: an argument is wrong, the demonstrations are missing or of another robot, or `out`
+            cannot be written.
     """
     _check(args)
     torch.manual_seed(args.seed)
@@ -56,7 +57,9 @@ def main(args: Train) -> None:
     episodes = _load(args.data, embodiment)
     make_folder("--out", args.out)
     relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
-    normaliser = Normaliser.fit(episodes.states, episodes.actions, relative, config.chunk.action_horizon)
+    normaliser = Normaliser.fit(
+        episodes.states, episodes.actions, relative, config.chunk.action_horizon
+    )
     tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks = Networks(WorldActionModel(config), tokenizer, normaliser)
     log = _Log(args.out / "log.jsonl")
@@ -72,22 +75,38 @@ def main(args: Train) -> None:
     earlier = args.resume or args.tokenizer_from
     if earlier is None:
         train_tokenizer(
-            networks.tokenizer, frames.reshape(-1, *frames.shape[2:]), args.tokenizer_minutes, args.seed, log
+            networks.tokenizer,
+            frames.reshape(-1, *frames.shape[2:]),
+            args.tokenizer_minutes,
+            args.seed,
+            log,
         )
     else:
         old = load_checkpoint(earlier, config)
-        networks.tokenizer, networks.normaliser = old.tokenizer, old.normaliser
+        networks.tokenizer = old.tokenizer
+        networks.normaliser = old.normaliser
         networks.model.grounding.load_state_dict(old.model.grounding.state_dict())
         networks.model.text_encoder.load_state_dict(old.model.text_encoder.state_dict())
         if args.resume is not None:
             networks.model.load_state_dict(old.model.state_dict())
     networks.tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     latents = encode_all(networks.tokenizer, frames)
-    data = Demonstrations(episodes, latents, config, networks.normaliser, networks.model.text_encoder)
+    data = Demonstrations(
+        episodes, latents, config, networks.normaliser, networks.model.text_encoder
+    )
     if earlier is None:
         train_grounding(networks.model, data, args.grounding_minutes, generator, log)
         save(networks.model, 0)
-    best = train_wam(networks.model, data, args.minutes, args.batch, args.blocks, generator, log, save)
+    best = train_wam(
+        model=networks.model,
+        data=data,
+        minutes=args.minutes,
+        batch=args.batch,
+        blocks=args.blocks,
+        generator=generator,
+        log=log,
+        checkpoint=save,
+    )
     save(best, log.last_step, config.name)
 
 
@@ -101,7 +120,10 @@ def _check(args: Train) -> None:
 def _load(folder: Path, embodiment: Embodiment) -> Episodes:
     episodes, header = load_episodes(folder)
     if tuple(header["joint_names"]) != embodiment.joint_names:
-        raise WamError(f"'{folder}' was recorded with joints {header['joint_names']}, not those of {embodiment.name}")
+        raise WamError(
+            f"'{folder}' was recorded with joints {header['joint_names']}, not those of "
+            f"{embodiment.name}"
+        )
     return episodes
 
 
@@ -114,5 +136,7 @@ class _Log:
     def __call__(self, **values: float | str) -> None:
         self.last_step = int(values["step"])
         row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
-        self._file.write(json.dumps({"seconds": round(time.monotonic() - self._began, 1)} | row) + "\n")
+        self._file.write(
+            json.dumps({"seconds": round(time.monotonic() - self._began, 1)} | row) + "\n"
+        )
         self._file.flush()

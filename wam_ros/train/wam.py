@@ -1,4 +1,6 @@
-"""Second and third stage: the grounding stem on hindsight goals, then the whole world action model."""
+"""Second and third stage: the grounding stem on hindsight goals, then the whole world action
+model.
+"""
 
 from __future__ import annotations
 
@@ -17,27 +19,36 @@ from wam_ros.models.sampling import noised
 from wam_ros.train.dataset import Batch, Demonstrations
 
 Log = Callable[..., None]
-HISTORY_NOISE = 0.05  # on observed latents: what is remembered at run time is never exactly what was trained on
+# on observed latents: what is remembered at run time is never exactly what was trained on
+HISTORY_NOISE = 0.05
 STATE_NOISE = 0.02  # on normalised states
 WEIGHTS = {"video": 1.0, "action": 3.0, "goal": 0.5}
-# Share of blocks whose first steps are given clean (Black et al., "Training-Time Action Conditioning", 2025).
+# Share of blocks whose first steps are given clean (Black et al., "Training-Time Action
+# Conditioning", 2025).
 COMMITTED = 0.5
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
 
 
 def levels(shape: tuple[int, int], generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Noise levels for video and action (B, K): logit-normal, half of them shared by both, some exactly 1."""
+    """Noise levels for video and action (B, K): logit-normal, half of them shared by both, some
+    exactly 1.
+    """
 
     def draw() -> Tensor:
         level = torch.sigmoid(0.6 + 1.3 * torch.randn(shape, generator=generator))
-        return torch.where(torch.rand(shape, generator=generator) < PURE_NOISE, torch.ones(shape), level)
+        return torch.where(
+            torch.rand(shape, generator=generator) < PURE_NOISE, torch.ones(shape), level
+        )
 
-    video, alone = draw(), draw()
+    video = draw()
+    alone = draw()
     return video, torch.where(torch.rand(shape, generator=generator) < 0.5, video, alone)
 
 
 def committed(shape: tuple[int, int], chunk: ChunkConfig, generator: torch.Generator) -> Tensor:
-    """(B, K, T) True for the leading steps that are given clean: none, or 1 to `chunk.committed_steps`, per block."""
+    """(B, K, T) True for the leading steps that are given clean: none, or 1 to
+    `chunk.committed_steps`, per block.
+    """
     if not chunk.committed_steps:
         return torch.zeros(*shape, chunk.action_horizon, dtype=torch.bool)
     n = torch.randint(1, chunk.committed_steps + 1, shape, generator=generator)
@@ -54,10 +65,12 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
 
     n_sequences, n_blocks = batch.state.shape[:2]
     t_video, t_action = levels((n_sequences, n_blocks), generator)
-    video, action = batch.video.float(), batch.action.float()
+    video = batch.video.float()
+    action = batch.action.float()
     given = committed((n_sequences, n_blocks), model.config.chunk, generator)
     t_action = t_action[..., None] * ~given
-    noise_video, noise_action = randn(video), randn(action)
+    noise_video = randn(video)
+    noise_action = randn(action)
     clean = batch.clean.float()
     velocity, goal = model(
         (clean + HISTORY_NOISE * randn(clean)).to(dtype),
@@ -79,17 +92,22 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
 
 
 class HalfPrecision:
-    """A bf16 copy does the arithmetic, fp32 masters take the steps, and their running mean is what is kept.
+    """A bf16 copy does the arithmetic, fp32 masters take the steps, and their running mean is what
+    is kept.
 
-    Block matrices are stepped by Muon (Jordan et al., 2024; update scaled to AdamW's), everything else by AdamW.
+    Block matrices are stepped by Muon (Jordan et al., 2024; update scaled to AdamW's), everything
+    else by AdamW.
     """
 
     def __init__(self, model: WorldActionModel, decay: float = 0.999) -> None:
         self.model = model
         self.half = copy.deepcopy(model).bfloat16()
         self.mean = [p.detach().clone() for p in model.parameters()]
-        self.decay, self.steps = decay, 0
-        matrices = [p for n, p in model.named_parameters() if n.startswith("blocks.") and p.dim() == 2]
+        self.decay = decay
+        self.steps = 0
+        matrices = [
+            p for n, p in model.named_parameters() if n.startswith("blocks.") and p.dim() == 2
+        ]
         known = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if id(p) not in known]
         self.optimisers = [
@@ -99,7 +117,9 @@ class HalfPrecision:
         self._base = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
 
     def step(self, loss: Tensor, rate: float) -> None:
-        """Back-propagate through the bf16 copy and step the masters with `rate` times the base learning rates."""
+        """Back-propagate through the bf16 copy and step the masters with `rate` times the base
+        learning rates.
+        """
         self.half.zero_grad(set_to_none=True)
         loss.backward()
         pairs = list(zip(self.model.parameters(), self.half.parameters(), strict=True))
@@ -134,10 +154,13 @@ def train_grounding(
     log: Log,
     batch: int = 128,
 ) -> None:
-    """Teach the stem where the gripper will close next, before the transformer can learn to ignore the instruction."""
+    """Teach the stem where the gripper will close next, before the transformer can learn to ignore
+    the instruction.
+    """
     parameters = [*model.grounding.parameters(), *model.text_encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-4)
-    began, step = time.monotonic(), 0
+    began = time.monotonic()
+    step = 0
     with Progress() as progress:
         bar = progress.add_task("grounding", total=1.0)
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
@@ -146,7 +169,8 @@ def train_grounding(
             b = data.sample(batch, 1, generator)
             clean = b.clean.float()
             _, goal = model.grounding(
-                clean + HISTORY_NOISE * torch.randn(clean.shape, generator=generator), model.text_encoder(b.words)
+                clean + HISTORY_NOISE * torch.randn(clean.shape, generator=generator),
+                model.text_encoder(b.words),
             )
             error = (goal - b.goal).square().mean(-1) * b.goal_mask
             loss = error.sum() / b.goal_mask.sum().clamp_min(1)
@@ -171,18 +195,27 @@ def train_wam(
     checkpoint: Callable[[WorldActionModel, int], None],
     checkpoint_minutes: float = 8.0,
 ) -> WorldActionModel:
-    """Train for a time budget (cosine to zero over it); `checkpoint` is called with the averaged model now and then."""
+    """Train for a time budget (cosine to zero over it); `checkpoint` is called with the averaged
+    model now and then.
+    """
     trainer = HalfPrecision(model)
     began = last_saved = time.monotonic()
     with Progress() as progress:
         bar = progress.add_task("model", total=1.0)
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
             parts = losses(trainer.half, data.sample(batch, blocks, generator), generator)
-            rate = min(1.0, (trainer.steps + 1) / 100) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+            rate = min(1.0, (trainer.steps + 1) / 100) * (
+                0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
+            )
             trainer.step(sum(WEIGHTS[n] * v for n, v in parts.items()), rate)  # type: ignore[arg-type]
             if trainer.steps % 20 == 0:
                 values = {n: float(v.detach()) for n, v in parts.items()}
-                log(stage="model", step=trainer.steps, minutes=(time.monotonic() - began) / 60, **values)
+                log(
+                    stage="model",
+                    step=trainer.steps,
+                    minutes=(time.monotonic() - began) / 60,
+                    **values,
+                )
                 text = " ".join(f"{n} {v:.3f}" for n, v in values.items())
                 progress.update(bar, completed=done, description=f"model {text}")
             if time.monotonic() - last_saved > 60 * checkpoint_minutes:

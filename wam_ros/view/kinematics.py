@@ -27,7 +27,8 @@ class LinkPath:
     Args:
         urdf: path of the description.
         link: name of the link.
-        joint_names: columns of the joint paths; joints of the chain that are not named stay at zero.
+        joint_names: columns of the joint paths; joints of the chain that are not named stay at
+            zero.
 
     Raises:
         WamError: unreadable file, or no such link.
@@ -38,10 +39,15 @@ class LinkPath:
             root = ElementTree.parse(urdf).getroot()
         except (OSError, ElementTree.ParseError) as error:
             raise WamError(f"{urdf}: {error}") from error
-        above = {j.find("child").get("link"): j for j in root.iter("joint") if j.find("child") is not None}  # type: ignore[union-attr]
+        above = {
+            child.get("link"): joint
+            for joint in root.iter("joint")
+            if (child := joint.find("child")) is not None
+        }
         if link not in above and link not in {e.get("name") for e in root.iter("link")}:
             raise WamError(f"{urdf}: no link '{link}'")
-        names, chain = list(joint_names), []
+        names = list(joint_names)
+        chain = []
         while (joint := above.get(link)) is not None:
             chain.append(_parse(joint, names))
             link = joint.find("parent").get("link")  # type: ignore[union-attr,assignment]
@@ -65,12 +71,20 @@ class LinkPath:
 
 
 def _parse(joint: ElementTree.Element, names: list[str]) -> _Joint:
-    kind, name = joint.get("type", "fixed"), joint.get("name", "")
+    kind = joint.get("type", "fixed")
+    name = joint.get("name", "")
     moves = kind in ("revolute", "continuous", "prismatic") and name in names
     axis = joint.find("axis")
-    vector = np.array([float(v) for v in (axis.get("xyz", "1 0 0") if axis is not None else "1 0 0").split()])
+    vector = np.array(
+        [float(v) for v in (axis.get("xyz", "1 0 0") if axis is not None else "1 0 0").split()]
+    )
     vector = vector / np.linalg.norm(vector)
-    return _Joint(names.index(name) if moves else -1, kind == "prismatic", vector, _origin(joint.find("origin")))
+    return _Joint(
+        names.index(name) if moves else -1,
+        kind == "prismatic",
+        vector,
+        _origin(joint.find("origin")),
+    )
 
 
 def _origin(element: ElementTree.Element | None) -> np.ndarray:
@@ -84,5 +98,6 @@ def _origin(element: ElementTree.Element | None) -> np.ndarray:
 def _rotations(axis: np.ndarray, angles: np.ndarray) -> np.ndarray:
     """Rotations about one unit axis, (N, 3, 3), by Rodrigues' formula."""
     k = np.array([[0, -axis[2], axis[1]], [axis[2], 0, -axis[0]], [-axis[1], axis[0], 0]])
-    s, c = np.sin(angles)[:, None, None], np.cos(angles)[:, None, None]
+    s = np.sin(angles)[:, None, None]
+    c = np.cos(angles)[:, None, None]
     return np.eye(3) + s * k + (1 - c) * (k @ k)

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-_BACKGROUND, _INK, _FAINT = (18, 20, 24), (236, 238, 241), (150, 156, 164)
+_BACKGROUND = (18, 20, 24)
+_INK = (236, 238, 241)
+_FAINT = (150, 156, 164)
 _GAP = 6  # px between tiles
 
 
@@ -28,16 +30,23 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def enlarge(frame: np.ndarray, size: int) -> Image.Image:
     """Frame (H, W, 3) uint8 RGB as a `size` x `size` picture, smooth."""
-    return Image.fromarray(np.ascontiguousarray(frame)).resize((size, size), Image.Resampling.BICUBIC)
+    return Image.fromarray(np.ascontiguousarray(frame)).resize(
+        (size, size), Image.Resampling.BICUBIC
+    )
 
 
 def compose_board(
-    columns: Sequence[Column], views: Sequence[str], tile: int = 256, title: str = "", footer: str = ""
+    columns: Sequence[Column],
+    views: Sequence[str],
+    tile: int = 256,
+    title: str = "",
+    footer: str = "",
 ) -> np.ndarray:
     """Tiles in a grid, one row per view, with a title above and a footer below.
 
     Args:
-        columns: left to right; a column without frames, or with another number of views, is drawn empty.
+        columns: left to right; a column without frames, or with another number of views, is drawn
+            empty.
         views: row labels, in the order of the frames.
         tile: edge of a tile, px.
         title: one line; cut to the width.
@@ -47,7 +56,9 @@ def compose_board(
         (H, W, 3) uint8 RGB; both sides are even, as video encoders want.
     """
     text = max(14, tile // 10)  # px; in proportion, because a page shrinks the board to its width
-    head, label, foot = (30 if title else 0), text + 8, (26 if footer else 0)
+    head = 30 if title else 0
+    label = text + 8
+    foot = 26 if footer else 0
     width = len(columns) * (tile + _GAP) + _GAP
     height = head + label + len(views) * (tile + _GAP) + _GAP + foot
     board = Image.new("RGB", (width + width % 2, height + height % 2), _BACKGROUND)
@@ -67,7 +78,9 @@ def compose_board(
         y = head + label + v * (tile + _GAP) + 4
         draw.text((2 * _GAP, y), view, _INK, _font(text), stroke_width=2, stroke_fill=_BACKGROUND)
     if footer:
-        draw.text((_GAP, height - foot + 2), fit_text(footer, width - 2 * _GAP, 14), _FAINT, _font(14))
+        draw.text(
+            (_GAP, height - foot + 2), fit_text(footer, width - 2 * _GAP, 14), _FAINT, _font(14)
+        )
     return np.asarray(board)
 
 
@@ -92,9 +105,12 @@ def pick_evenly(n: int, k: int) -> list[int]:
 
 
 def compose_strip(
-    moments: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]], views: Sequence[str], tile: int = 128
+    moments: Sequence[tuple[str, Sequence[tuple[str, np.ndarray]]]],
+    views: Sequence[str],
+    tile: int = 128,
 ) -> np.ndarray:
-    """Moments from left to right; under each, per view, the observed frame and what had been imagined for it.
+    """Moments from left to right; under each, per view, the observed frame and what had been
+    imagined for it.
 
     Args:
         moments: (time label, [(row label, frames (V, H, W, 3))]); all moments have the same rows.
@@ -105,7 +121,9 @@ def compose_strip(
         (H, W, 3) uint8 RGB.
     """
     rows = [label for label, _ in moments[0][1]]
-    margin, head, gap = 150, 24, 3
+    margin = 150
+    head = 24
+    gap = 3
     width = margin + len(moments) * (tile + gap)
     height = head + len(views) * (len(rows) * (tile + gap) + 8)
     strip = Image.new("RGB", (width, height), (255, 255, 255))

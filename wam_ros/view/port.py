@@ -16,5 +16,9 @@ def require_free_port(port: int, host: str = "127.0.0.1") -> None:
         try:
             s.bind((host, port))
         except OSError as error:
-            reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            reason = (
+                "is in use"
+                if error.errno == errno.EADDRINUSE
+                else f"cannot be used ({error.strerror})"
+            )
             raise WamError(f"port {port} on {host} {reason}; choose another port") from error

@@ -1,4 +1,6 @@
-"""A page in the browser: arm, ghost of the safe trajectory, observed and imagined frames, instruction, buttons."""
+"""A page in the browser: arm, ghost of the safe trajectory, observed and imagined frames,
+instruction, buttons.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ class Box:
 
 
 class Window:
-    """Serves the page. Methods belong to one thread; what the person does is fetched with `take_actions`.
+    """Serves the page. Methods belong to one thread; what the person does is fetched with
+    `take_actions`.
 
     Args:
         embodiment: robot to show.
@@ -62,7 +65,9 @@ class Window:
         obstacles = load_yaml(config_path("worlds", embodiment.world)).get("obstacles", {})
         boxes = {name: o for name, o in obstacles.items() if o.get("shape") == "box"}
         floor = min((o["position"][2] - o["size"][2] / 2 for o in boxes.values()), default=0.0)
-        scene.add_grid("/grid", width=3.0, height=3.0, cell_size=0.1, section_size=0.5, position=(0, 0, floor))
+        scene.add_grid(
+            "/grid", width=3.0, height=3.0, cell_size=0.1, section_size=0.5, position=(0, 0, floor)
+        )
         for name, obstacle in boxes.items():
             scene.add_box(
                 f"/world/{name}",
@@ -76,30 +81,41 @@ class Window:
         try:
             self._arm = ViserUrdf(self._server, embodiment.urdf_path, root_node_name="/robot")
             self._ghost = ViserUrdf(
-                self._server, embodiment.urdf_path, root_node_name="/ghost", mesh_color_override=GHOST
+                self._server,
+                embodiment.urdf_path,
+                root_node_name="/ghost",
+                mesh_color_override=GHOST,
             )
         except Exception as error:  # the parser raises whatever its XML and mesh libraries raise
             raise WamError(f"{embodiment.urdf_path} cannot be drawn: {error}") from error
         order = self._arm.get_actuated_joint_names()
         self._columns = [self._names.index(n) if n in self._names else -1 for n in order]
         self.show_joints(np.array(embodiment.home))
-        self._server.initial_camera.position, self._server.initial_camera.look_at = (
-            (1.35, 0.55, 0.75),
-            (0.35, 0.0, 0.25),
-        )
+        self._server.initial_camera.position = (1.35, 0.55, 0.75)
+        self._server.initial_camera.look_at = (0.35, 0.0, 0.25)
 
     def _build_panel(self) -> None:
         gui = self._server.gui
         gui.configure_theme(control_width="large", show_logo=False, show_share_button=False)
         gui.main_panel.dock_right()
-        self._instruction, self._filled_in = gui.add_text("instruction", ""), ""
-        for label, action, colour in (("follow", "instruct", "green"), ("emergency stop", "estop", "red")):
+        self._instruction = gui.add_text("instruction", "")
+        self._filled_in = ""
+        for label, action, colour in (
+            ("follow", "instruct", "green"),
+            ("emergency stop", "estop", "red"),
+        ):
             button = gui.add_button(label, color=colour)  # type: ignore[arg-type]
             button.on_click(functools.partial(self._on_button, action))
         self._state = gui.add_markdown("waiting for the loop")
         self._images = gui.add_image(np.zeros((2, 3, 3), np.uint8), format="jpeg", jpeg_quality=85)
-        gui.add_markdown("green: the proven motion, and where it ends at rest; in a dry run, the plan as proposed")
-        for label, actions in (("motion", ("arm", "disarm", "reset")), ("bridge", ("pause", "resume"))):
+        gui.add_markdown(
+            "green: the proven motion, and where it ends at rest; in a dry run, the plan as "
+            "proposed"
+        )
+        for label, actions in (
+            ("motion", ("arm", "disarm", "reset")),
+            ("bridge", ("pause", "resume")),
+        ):
             group = gui.add_button_group(label, actions)
             group.on_click(lambda event: self._on_button(event.target.value))
 
@@ -107,7 +123,9 @@ class Window:
         self._actions.put((action, self._instruction.value if action == "instruct" else ""))
 
     def take_actions(self) -> list[tuple[str, str]]:
-        """What was pressed since the last call: (instruct | arm | disarm | reset | estop | pause | resume, text)."""
+        """What was pressed since the last call: (instruct | arm | disarm | reset | estop | pause |
+        resume, text).
+        """
         actions = []
         while True:
             try:
@@ -143,17 +161,22 @@ class Window:
                 self._path.visible = False
             if path is not None and len(path) > 1:
                 segments = np.stack([path[:-1], path[1:]], axis=1).astype(np.float32)
-                self._path = self._server.scene.add_line_segments("/plan", segments, _PATH_COLOUR, thickness=0.005)
+                self._path = self._server.scene.add_line_segments(
+                    "/plan", segments, _PATH_COLOUR, thickness=0.005
+                )
 
     def show_objects(self, boxes: Sequence[Box]) -> None:
-        """Draw boxes that are not obstacles, such as the blocks of a simulated task; the same name is the same box."""
+        """Draw boxes that are not obstacles, such as the blocks of a simulated task; the same name
+        is the same box.
+        """
         with self._server.atomic():
             for box in boxes:
                 handle = self._objects.get(box.name)
                 if handle is None:
                     handle = self._server.scene.add_box(f"/objects/{box.name}", box.rgb, box.size)
                     self._objects[box.name] = handle
-                handle.position, handle.wxyz = box.position, box.wxyz
+                handle.position = box.position
+                handle.wxyz = box.wxyz
 
     def show_images(self, board: np.ndarray) -> None:
         """Replace the picture of frames, (H, W, 3) uint8 RGB."""
@@ -166,7 +189,9 @@ class Window:
             self._state.content = text
 
     def show_instruction(self, instruction: str) -> None:
-        """Fill the instruction box, as when a new episode begins, unless the person is writing in it."""
+        """Fill the instruction box, as when a new episode begins, unless the person is writing in
+        it.
+        """
         if self._instruction.value in (self._filled_in, instruction):
             self._instruction.value = self._filled_in = instruction  # type: ignore[misc]  # asymmetric property
 

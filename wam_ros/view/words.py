@@ -24,12 +24,16 @@ MEANING = {
 
 
 def describe_safety(report: SafetyReport | None) -> str:
-    """State, and the sentence of the last report; one that is of the state itself stands for both."""
+    """State, and the sentence of the last report; one that is of the state itself stands for
+    both.
+    """
     if report is None:
         return MEANING[SafetyState.UNKNOWN]
     if report.sentence and report.decision == Decision.UNKNOWN:
         return report.sentence
-    return f"{MEANING[report.state]}. {report.sentence}" if report.sentence else MEANING[report.state]
+    return (
+        f"{MEANING[report.state]}. {report.sentence}" if report.sentence else MEANING[report.state]
+    )
 
 
 def describe_decision(report: SafetyReport | None) -> str:
@@ -60,6 +64,7 @@ def describe_status(status: WamStatus | None, chunk_rate_hz: float) -> str:
     if status.error:
         return f"{status.model}: {status.error}"
     return (
-        f"{status.model}: {chunk_rate_hz:.1f} chunks/s, latency {1e3 * status.latency_last_s:.0f} ms "
+        f"{status.model}: {chunk_rate_hz:.1f} chunks/s, latency "
+        f"{1e3 * status.latency_last_s:.0f} ms "
         f"(p95 {1e3 * status.latency_p95_s:.0f} ms)"
     )

@@ -34,7 +34,9 @@ def golden(request):
 @pytest.fixture(scope="session")
 def config():
     shipped = load_model_config("tiny")
-    small = dataclasses.replace(shipped.transformer, dim=48, ffn_dim=64, freq_dim=16, num_heads=2, num_layers=2)
+    small = dataclasses.replace(
+        shipped.transformer, dim=48, ffn_dim=64, freq_dim=16, num_heads=2, num_layers=2
+    )
     return dataclasses.replace(
         shipped,
         transformer=small,
@@ -67,7 +69,9 @@ def networks(config, model):
         },
         width,
     )
-    return Networks(model, FrameTokenizer(config.tokenizer).eval().requires_grad_(False), normaliser)
+    return Networks(
+        model, FrameTokenizer(config.tokenizer).eval().requires_grad_(False), normaliser
+    )
 
 
 @pytest.fixture(scope="session")

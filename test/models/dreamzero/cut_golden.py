@@ -2,7 +2,8 @@
 
     python test/models/dreamzero/cut_golden.py <from> <to> [case ...]
 
-Tensors are dropped by name; a sub-case, scenario or call that lost its tensors leaves the JSON as well.
+Tensors are dropped by name; a sub-case, scenario or call that lost its tensors leaves the JSON as
+well.
 """
 
 from __future__ import annotations
@@ -22,17 +23,25 @@ DROP = {
     "unipc": r"(skip7|skip6|decoupled_full16)\.",
     "loss": r"(?!coupled\.)",
     "chunk_loop": r"(in\.)?call5|call\d\.(video|action)_samples|decoupled|full16",
-    # The encoder of Wan 2.1; its decoder is that of 2.2 but for the channels that an upsampling halves.
+    # The encoder of Wan 2.1; its decoder is that of 2.2 but for the channels that an upsampling
+    # halves.
     "vae21": r"mid\.|decoded|in\.random|action_head\.vae\.model\.(decoder|conv2)",
     "vae22": r"mid\.|decoded$|decoded_random|in\.random|latents_first",
     "t5": r"raw|mid\.block\d+\.attn",
-    "clip": r"action_head.*\.transformer\.([2-9]|\d\d)|tokens|mid\.pre_norm|mid\.block0\.attn|preprocessed",
+    "clip": (
+        r"action_head.*\.transformer\.([2-9]|\d\d)|tokens|mid\.pre_norm|mid\.block0\.attn"
+        r"|preprocessed"
+    ),
     "transforms": r"crop\.((droid_ratio|half_offsets)\.(resized_float|out)|up\.resized_float)",
 }
 # Autoencoders stream: what they make of the first frames does not depend on the later ones.
-FRAMES = {"vae21": {"in.clip": 5, "latents": 2}, "vae22": {"in.clip": 5, "latents": 2, "decoded_unclamped": 5}}
+FRAMES = {
+    "vae21": {"in.clip": 5, "latents": 2},
+    "vae22": {"in.clip": 5, "latents": 2, "decoded_unclamped": 5},
+}
 FRAMES["vae21"]["latents_first_plus_zeros"] = 2
-SUBCASES = ("subcases", "scenarios")  # mappings of the JSON whose keys are the first word of tensor names
+# mappings of the JSON whose keys are the first word of tensor names
+SUBCASES = ("subcases", "scenarios")
 
 
 def cut(source: Path, target: Path, case: str) -> int:
@@ -46,7 +55,9 @@ def cut(source: Path, target: Path, case: str) -> int:
     if case == "clip":  # a tower of two blocks returns what its first block made
         info["config"]["vision_layers"] = 2
         kept["tokens"] = kept.pop("mid.block0")
-    info["tensors"] = {name: info["tensors"][name] | {"shape": list(value.shape)} for name, value in kept.items()}
+    info["tensors"] = {
+        name: info["tensors"][name] | {"shape": list(value.shape)} for name, value in kept.items()
+    }
     first = {name.partition(".")[0] for name in kept}
     for key in SUBCASES:
         if key in info:

@@ -1,6 +1,7 @@
 """Numbers of the reference implementation: one `<case>.safetensors` and one `<case>.json` each.
 
-Sizes, sub-cases and tolerances come from the JSON, never from here: another folder of the same form must pass too.
+Sizes, sub-cases and tolerances come from the JSON, never from here: another folder of the same form
+must pass too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ SHIPPED = Path(__file__).parent / "golden"
 
 @dataclass(frozen=True)
 class Golden:
-    """One case; `scope` narrows it to the tensors whose names start with it (a sub-case, a call, a step)."""
+    """One case; `scope` narrows it to the tensors whose names start with it (a sub-case, a call, a
+    step).
+    """
 
     name: str
     info: dict[str, Any]
@@ -43,12 +46,16 @@ class Golden:
         return Golden(self.name, self.info, self.tensors, self.folder, f"{self.scope}{scope}.")
 
     def each(self, key: str = "subcases") -> Iterable[tuple[dict[str, Any], Golden]]:
-        """(description, narrowed case) of every entry of a mapping in the JSON: `subcases`, `scenarios`."""
+        """(description, narrowed case) of every entry of a mapping in the JSON: `subcases`,
+        `scenarios`.
+        """
         assert self.info[key], f"{self.name}.json has no {key}"
         return [(info, self.within(name)) for name, info in self.info[key].items()]
 
     def weights(self, prefix: str) -> dict[str, Tensor]:
-        """Parameters under a checkpoint prefix; from the case that the JSON names in `weights_from`, if it does."""
+        """Parameters under a checkpoint prefix; from the case that the JSON names in
+        `weights_from`, if it does.
+        """
         tensors = self.tensors
         if source := self.info.get("weights_from"):
             tensors = load_file(self.folder / source.split()[0])
@@ -64,10 +71,12 @@ class Golden:
         atol: float | None = None,
         rtol: float | None = None,
     ) -> None:
-        """Compare every expected tensor of this scope, within the JSON's tolerance unless one is given.
+        """Compare every expected tensor of this scope, within the JSON's tolerance unless one is
+        given.
 
         Args:
-            found: by name, at least all of the scope's tensors that do not start with one of `inputs`.
+            found: by name, at least all of the scope's tensors that do not start with one of
+                `inputs`.
             inputs: what belongs to the question, not to the answer.
             atol: absolute tolerance instead of the JSON's.
             rtol: relative tolerance instead of the JSON's.
@@ -81,9 +90,13 @@ class Golden:
         assert not missing, f"{self.name}: not computed: {missing}"
         for n in expected:
             wanted, got = self[n], found[n]
-            assert got.shape == wanted.shape, f"{self.scope}{n}: {tuple(got.shape)}, expected {tuple(wanted.shape)}"
+            assert got.shape == wanted.shape, (
+                f"{self.scope}{n}: {tuple(got.shape)}, expected {tuple(wanted.shape)}"
+            )
             if not wanted.is_floating_point():
-                assert torch.equal(got.to(wanted.dtype), wanted), f"{self.name}: {self.scope}{n} differs"
+                assert torch.equal(got.to(wanted.dtype), wanted), (
+                    f"{self.name}: {self.scope}{n} differs"
+                )
                 continue
             torch.testing.assert_close(
                 got.to(wanted.dtype),
@@ -99,5 +112,7 @@ def load_golden(folder: Path, name: str) -> Golden:
     info = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
     tensors = load_file(folder / f"{name}.safetensors")
     listed = info["tensors"]
-    assert set(listed) == set(tensors), f"{name}.json lists other tensors than {name}.safetensors holds"
+    assert set(listed) == set(tensors), (
+        f"{name}.json lists other tensors than {name}.safetensors holds"
+    )
     return Golden(name, info, tensors, folder)

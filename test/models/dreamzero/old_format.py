@@ -36,12 +36,20 @@ def inputs(config):
         "action": numbers(chunk.action_horizon, config.action_dim),
         "state": numbers(config.state_dim),
         "t_video": torch.from_numpy(random.uniform(size=(2, 4))).float(),
-        "t_action": torch.from_numpy(random.uniform(size=(2, 4))).float()[..., None].repeat(1, 1, chunk.action_horizon),
+        "t_action": torch.from_numpy(random.uniform(size=(2, 4)))
+        .float()[..., None]
+        .repeat(1, 1, chunk.action_horizon),
     }
 
 
 def answers(model, arguments):
     """What is compared; video thinned out."""
-    context = model.encode_text(model.text_encoder.tokenize(["pick up the red block", "grab the green one"]))
+    context = model.encode_text(
+        model.text_encoder.tokenize(["pick up the red block", "grab the green one"])
+    )
     velocity, goal = model(**arguments, context=context)
-    return {"video": velocity.video[..., ::3, ::5].contiguous(), "action": velocity.action, "goal": goal}
+    return {
+        "video": velocity.video[..., ::3, ::5].contiguous(),
+        "action": velocity.action,
+        "goal": goal,
+    }

@@ -29,9 +29,20 @@ TINY = ReleasedConfig(
         name="tiny14",
         family="dreamzero-released",
     ),
-    TextEncoderConfig(vocabulary=40, dim=16, attention_dim=16, ffn_dim=24, num_heads=2, num_layers=2),
+    TextEncoderConfig(
+        vocabulary=40, dim=16, attention_dim=16, ffn_dim=24, num_heads=2, num_layers=2
+    ),
     ImageEncoderConfig(dim=32, num_heads=2, num_layers=3, embed_dim=8),
-    VaeConfig(4, 4, 16, (1, 2, 2, 2), 1, (False, True, True), 1, False),
+    VaeConfig(
+        encoder_dim=4,
+        decoder_dim=4,
+        latent_channels=16,
+        multipliers=(1, 2, 2, 2),
+        residual_blocks=1,
+        time_levels=(False, True, True),
+        patch=1,
+        shortcuts=False,
+    ),
 )
 
 
@@ -42,7 +53,16 @@ def tiny_network(seed=0):
     for parameter in network.parameters():
         parameter.copy_(0.1 * torch.randn_like(parameter))
     for name, parameter in network.named_parameters():
-        if name.endswith(("gamma", "norm_q.weight", "norm_k.weight", "norm.weight", "norm1.weight", "norm2.weight")):
+        if name.endswith(
+            (
+                "gamma",
+                "norm_q.weight",
+                "norm_k.weight",
+                "norm.weight",
+                "norm1.weight",
+                "norm2.weight",
+            )
+        ):
             parameter.fill_(1.0)
     return network
 
@@ -50,10 +70,15 @@ def tiny_network(seed=0):
 def statistics(contract):
     """Metadata as a checkpoint has it, for one contract."""
     spread = {
-        kind: {g.name: {"q01": [-1.0 - i] * g.size, "q99": [1.0 + i] * g.size} for i, g in enumerate(groups)}
+        kind: {
+            g.name: {"q01": [-1.0 - i] * g.size, "q99": [1.0 + i] * g.size}
+            for i, g in enumerate(groups)
+        }
         for kind, groups in (("state", contract.state), ("action", contract.action))
     }
-    return {contract.name: {"statistics": spread, "modalities": {}, "embodiment_tag": contract.name}}
+    return {
+        contract.name: {"statistics": spread, "modalities": {}, "embodiment_tag": contract.name}
+    }
 
 
 def make_vocabulary(folder):

@@ -31,7 +31,10 @@ from .test_causal_dit import CONFIG, make_model  # noqa: E402
 from .test_rollout import FEW, Towers, make_rollout, play  # noqa: E402
 
 LITTLE = dataclasses.replace(
-    CONFIG, blocks=2, image_tokens=9, transformer=dataclasses.replace(CONFIG.transformer, num_layers=1)
+    CONFIG,
+    blocks=2,
+    image_tokens=9,
+    transformer=dataclasses.replace(CONFIG.transformer, num_layers=1),
 )
 ERROR_OF_E4M3 = 0.04  # relative, of a product of normal numbers: 3 bits of mantissa on both sides
 
@@ -44,7 +47,9 @@ def test_blocks_are_compiled_once_for_all_layers_and_lengths_of_the_memory():
         return graph.forward
 
     torch._dynamo.reset()
-    config = dataclasses.replace(LITTLE, transformer=dataclasses.replace(LITTLE.transformer, num_layers=2))
+    config = dataclasses.replace(
+        LITTLE, transformer=dataclasses.replace(LITTLE.transformer, num_layers=2)
+    )
     plain, compiled = make_rollout(config=config), make_rollout(config=config)
     compile_blocks(compiled.model, backend=count)
     shapes = 3  # one frame, one block of frames, a block to denoise
@@ -82,7 +87,8 @@ def test_recorded_evaluations_serve_every_later_chunk_and_episode(last_video_lev
     sampling = dataclasses.replace(FEW, last_video_level=last_video_level)
     plain, fast = (make_rollout(sampling=sampling, config=LITTLE) for _ in range(2))
     record_denoising(fast.model, record)
-    for instruction in ("pick", "put it down"):  # another one starts a new window, in the same place
+    # another one starts a new window, in the same place
+    for instruction in ("pick", "put it down"):
         for a, b in zip(play(plain, 4, instruction), play(fast, 4, instruction), strict=True):
             torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
             torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
@@ -127,7 +133,9 @@ def test_packed_matrices_give_the_numbers_of_the_loose_ones():
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
 def test_a_packed_perceptron_keeps_its_activation(dtype, error):
     torch.manual_seed(0)
-    block = torch.nn.ModuleDict({"blocks": torch.nn.ModuleList([make_model().blocks[0].ffn.to(dtype)])})
+    block = torch.nn.ModuleDict(
+        {"blocks": torch.nn.ModuleList([make_model().blocks[0].ffn.to(dtype)])}
+    )
     x = torch.randn(2, 7, CONFIG.transformer.dim).to(dtype)
     wanted = block["blocks"][0](x)
     assert pack(block) == 2
@@ -165,10 +173,13 @@ def test_rows_of_very_different_size_do_not_spoil_each_other():
 def test_block_matrices_are_replaced_and_nothing_else():
     model = make_model()
     replaced = to_float8(model)
-    per_block = 4 + 6 + 2  # self-attention, cross-attention with image keys and values, feed-forward
+    # self-attention, cross-attention with image keys and values, feed-forward
+    per_block = 4 + 6 + 2
     assert replaced == per_block * CONFIG.transformer.num_layers
     assert isinstance(model.blocks[0].ffn[0], Float8Linear)
-    assert isinstance(model.head.head, torch.nn.Linear) and isinstance(model.time_embedding[0], torch.nn.Linear)
+    assert isinstance(model.head.head, torch.nn.Linear) and isinstance(
+        model.time_embedding[0], torch.nn.Linear
+    )
 
 
 def test_chunks_in_8_bits_stay_near():
@@ -182,7 +193,9 @@ def test_chunks_in_8_bits_stay_near():
 @pytest.mark.parametrize("name", ["dreamzero-14b", "dreamzero-5b"])
 def test_every_block_matrix_of_the_released_sizes_fits_the_kernel(name):
     config = load_dit_config(name)
-    config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
+    config = dataclasses.replace(
+        config, transformer=dataclasses.replace(config.transformer, num_layers=1)
+    )
     model = random_model(config, "meta", torch.bfloat16, SpeedUps())
     assert to_float8(model) == 12
     c = config
@@ -200,14 +213,21 @@ def test_what_attention_is_given_fits_its_fused_kernels(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", attention)
     config = load_dit_config("dreamzero-14b")
-    config = dataclasses.replace(config, transformer=dataclasses.replace(config.transformer, num_layers=1))
-    rehearsed(random_model(config, "meta", torch.bfloat16, SpeedUps()), Sampling(steps=1, evaluations=1), 2)
+    config = dataclasses.replace(
+        config, transformer=dataclasses.replace(config.transformer, num_layers=1)
+    )
+    rehearsed(
+        random_model(config, "meta", torch.bfloat16, SpeedUps()),
+        Sampling(steps=1, evaluations=1),
+        2,
+    )
     with torch.device("meta"):
         vae, ids = WanVae(WAN21), torch.ones(1, 20, dtype=torch.long)
         vae.decode(vae.encode(torch.zeros(1, 3, 5, 32, 32)))
         PromptEncoder(TextEncoderConfig(9, 16, 16, 32, num_heads=2, num_layers=1))(ids, ids)
         ImageEncoder(ImageEncoderConfig(dim=32, num_heads=2, num_layers=2))(torch.zeros(1, 3, 8, 8))
-    assert len(dense) == 2 * 3 + 2 + 2 + 1 + 1  # memory, text and image of two evaluations; frames; prompt; picture
+    # memory, text and image of two evaluations; frames; prompt; picture
+    assert len(dense) == 2 * 3 + 2 + 2 + 1 + 1
     assert all(map(all, dense))
 
 

@@ -23,7 +23,15 @@ from wam_ros.models.dreamzero.small.config import TransformerConfig  # noqa: E40
 
 CONFIG = CausalDiTConfig(
     TransformerConfig(
-        dim=48, ffn_dim=64, freq_dim=16, num_heads=2, num_layers=3, text_dim=20, text_len=6, hidden_size=24, clip_dim=12
+        dim=48,
+        ffn_dim=64,
+        freq_dim=16,
+        num_heads=2,
+        num_layers=3,
+        text_dim=20,
+        text_len=6,
+        hidden_size=24,
+        clip_dim=12,
     ),
     in_channels=12,
     out_channels=4,
@@ -75,7 +83,10 @@ def window():
 
 
 def train(model, window):
-    return model(**{k: v for k, v in window.items() if k != "context"}, context=model.make_context(*window["context"]))
+    return model(
+        **{k: v for k, v in window.items() if k != "context"},
+        context=model.make_context(*window["context"]),
+    )
 
 
 def infer(model, window):
@@ -87,7 +98,9 @@ def infer(model, window):
         start, actions = 1 + 2 * k, slice(6 * k, 6 * k + 6)
         if k:
             part = slice(start - 2, start)
-            model.prefill(window["clean"][:, :, part], window["y"][:, :, part], start - 2, context, cache)
+            model.prefill(
+                window["clean"][:, :, part], window["y"][:, :, part], start - 2, context, cache
+            )
         part = slice(start, start + 2)
         block = NoisyBlock(
             window["noisy"][:, :, part],
@@ -102,7 +115,10 @@ def infer(model, window):
 
 
 def one_of(window, row):
-    return {k: tuple(x[row : row + 1] for x in v) if k == "context" else v[row : row + 1] for k, v in window.items()}
+    return {
+        k: tuple(x[row : row + 1] for x in v) if k == "context" else v[row : row + 1]
+        for k, v in window.items()
+    }
 
 
 def test_cached_inference_equals_the_teacher_forced_pass(model, window):
@@ -130,7 +146,9 @@ def test_a_batch_of_two_prompts_equals_two_batches_of_one(model, window):
 @pytest.mark.parametrize("off", [f.name for f in dataclasses.fields(SpeedUps)] + ["all"])
 def test_every_speed_up_gives_the_numbers_of_the_plain_path(model, window, off):
     plain = SpeedUps.none() if off == "all" else dataclasses.replace(SpeedUps(), **{off: False})
-    for fast, slow in zip(infer(model, window), infer(make_model(speedups=plain), window), strict=True):
+    for fast, slow in zip(
+        infer(model, window), infer(make_model(speedups=plain), window), strict=True
+    ):
         torch.testing.assert_close(fast.video, slow.video, atol=1e-5, rtol=0)
         torch.testing.assert_close(fast.action, slow.action, atol=1e-5, rtol=0)
 
@@ -156,7 +174,9 @@ def test_a_timestep_given_once_is_that_of_video_and_action(model, window):
     context, cache = model.make_context(*window["context"]), model.make_cache(2)
     model.prefill(window["clean"][:, :, :1], window["y"][:, :, :1], 0, context, cache)
     y = window["y"][:, :, 1:3]
-    block = NoisyBlock(window["noisy"][:, :, 1:3], window["action"][:, :6], window["state"][:, :1], y, 1)
+    block = NoisyBlock(
+        window["noisy"][:, :, 1:3], window["action"][:, :6], window["state"][:, :1], y, 1
+    )
     rope, t = model.rope(1, 2, 1, (4, 6)), torch.tensor([[600.0]])
     once, twice = (model.denoise(block, x, rope, context, cache) for x in (t, t.expand(1, 2)))
     torch.testing.assert_close(once.video, twice.video, atol=1e-5, rtol=0)
@@ -164,7 +184,9 @@ def test_a_timestep_given_once_is_that_of_video_and_action(model, window):
 
 
 def blocks_that_move(model, window, name, part):
-    """Blocks (0 is the first frame) whose prediction changes when `part` of input `name` changes."""
+    """Blocks (0 is the first frame) whose prediction changes when `part` of input `name`
+    changes.
+    """
     before = train(model, window)
     changed = window | {name: window[name].clone()}
     changed[name][part] += 1
@@ -214,7 +236,8 @@ def test_a_short_window_lets_clean_frames_forget_but_the_first():
     c = dataclasses.replace(CONFIG, blocks=1)  # 3 frames
     mask = training_mask(c, blocks=3, frame_tokens=1)
     assert [int(k) for k in mask[6].nonzero()] == [0, 4, 5, 6]
-    assert [int(k) for k in mask[7 + 6].nonzero() if k < 7] == [0, 1, 2, 3, 4]  # the noisy copy sees them all
+    # the noisy copy sees them all
+    assert [int(k) for k in mask[7 + 6].nonzero() if k < 7] == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -223,7 +246,10 @@ def test_a_short_window_lets_clean_frames_forget_but_the_first():
         ({"in_channels": 5}, "in_channels is 5, expected 12"),
         ({"latent_width": 5}, "even sides"),
         ({"states_per_block": 0}, "must be positive"),
-        ({"transformer": dataclasses.replace(CONFIG.transformer, num_heads=0)}, "split into 0 heads"),
+        (
+            {"transformer": dataclasses.replace(CONFIG.transformer, num_heads=0)},
+            "split into 0 heads",
+        ),
         ({"actions_per_block": 5, "states_per_block": 2}, "multiple"),
         ({"state_attention": "opne"}, "Did you mean 'open'"),
     ],
@@ -233,7 +259,9 @@ def test_sizes_that_do_not_fit_are_refused(change, message):
         require_fitting(dataclasses.replace(CONFIG, **change), "x.yaml")
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("dreamzero-14b", 16_484_292_448), ("dreamzero-5b", 5_606_692_832)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("dreamzero-14b", 16_484_292_448), ("dreamzero-5b", 5_606_692_832)]
+)
 def test_released_sizes_have_the_parameters_of_the_released_checkpoints(name, parameters):
     with torch.device("meta"):
         model = CausalDiT(load_dit_config(name))
@@ -245,7 +273,11 @@ def test_the_released_14b_model_has_the_names_and_shapes_of_its_checkpoint():
         state = CausalDiT(load_dit_config("dreamzero-14b")).state_dict()
     d, f, wide = 5120, 13824, (5120, 5120)
     block = {f"{part}.{m}.weight": wide for part in ("self_attn", "cross_attn") for m in "qkvo"}
-    block |= {"cross_attn.k_img.weight": wide, "cross_attn.v_img.weight": wide, "modulation": (1, 6, d)}
+    block |= {
+        "cross_attn.k_img.weight": wide,
+        "cross_attn.v_img.weight": wide,
+        "modulation": (1, 6, d),
+    }
     block |= {
         "ffn.0.weight": (f, d),
         "ffn.2.weight": (d, f),
@@ -255,7 +287,9 @@ def test_the_released_14b_model_has_the_names_and_shapes_of_its_checkpoint():
     }
     block |= {f"self_attn.norm_{m}.weight": (d,) for m in "qk"} | {"ffn.2.bias": (d,)}
     block |= {f"cross_attn.norm_{m}.weight": (d,) for m in ("q", "k", "k_img")}
-    block |= {name.replace("weight", "bias"): (d,) for name, shape in block.items() if shape == wide}
+    block |= {
+        name.replace("weight", "bias"): (d,) for name, shape in block.items() if shape == wide
+    }
     around = {
         "patch_embedding.weight": (d, 36, 1, 2, 2),
         "text_embedding.0.weight": (d, 4096),
@@ -270,7 +304,11 @@ def test_the_released_14b_model_has_the_names_and_shapes_of_its_checkpoint():
         "head.head.weight": (64, d),
     }
     around |= {name.replace("weight", "bias"): shape[:1] for name, shape in around.items()}
-    parts = {"state_encoder.layer1": (64, 1024), "state_encoder.layer2": (1024, d), "action_encoder.W1": (32, d)}
+    parts = {
+        "state_encoder.layer1": (64, 1024),
+        "state_encoder.layer2": (1024, d),
+        "action_encoder.W1": (32, d),
+    }
     parts |= {"action_encoder.W2": (2 * d, d), "action_encoder.W3": wide}
     parts |= {"action_decoder.layer1": (d, 1024), "action_decoder.layer2": (1024, 32)}
     wanted = around | {"head.modulation": (1, 2, d)}

@@ -1,4 +1,6 @@
-"""The released models' transformer gives the reference's numbers, in training and against its memory."""
+"""The released models' transformer gives the reference's numbers, in training and against its
+memory.
+"""
 
 import dataclasses
 
@@ -20,7 +22,9 @@ PREFIX = "action_head.model."
 def make_model(case, speedups=None, **changes):
     """The model of a case, with its weights; every key must be there and no other."""
     reference = case.info["config"]
-    config = CausalDiTConfig.from_reference(reference, tuple(reference["latent_hw"]), reference["clip_dim"])
+    config = CausalDiTConfig.from_reference(
+        reference, tuple(reference["latent_hw"]), reference["clip_dim"]
+    )
     model = CausalDiT(dataclasses.replace(require_fitting(config, case.name), **changes), speedups)
     model.load_state_dict(case.weights(PREFIX), strict=True)
     return model.eval().requires_grad_(False)
@@ -31,10 +35,17 @@ class Intermediates:
 
     def __init__(self, model):
         self.found = {}
-        parts = {n: getattr(model, n) for n in ("action_encoder", "state_encoder", "text_embedding", "img_emb", "head")}
+        parts = {
+            n: getattr(model, n)
+            for n in ("action_encoder", "state_encoder", "text_embedding", "img_emb", "head")
+        }
         parts |= {"patch_embedding": model.patch_embedding, "time_embedding": model.time_embedding}
         for i, block in enumerate(model.blocks):
-            parts |= {f"block{i}.out": block, f"block{i}.ffn": block.ffn, f"block{i}.cross_attn": block.cross_attn}
+            parts |= {
+                f"block{i}.out": block,
+                f"block{i}.ffn": block.ffn,
+                f"block{i}.cross_attn": block.cross_attn,
+            }
             parts[f"block{i}.self_attn"] = block.self_attn.o
         for name, module in parts.items():
             module.register_forward_hook(lambda _m, _i, output, name=name: self._keep(name, output))
@@ -60,10 +71,15 @@ def train_forward(model, case):
 
 
 def as_reference(found, config, case):
-    """Intermediates in the reference's shapes and order of calls (noisy video first, then the clean copy)."""
+    """Intermediates in the reference's shapes and order of calls (noisy video first, then the clean
+    copy).
+    """
     batch, _, frames, *canvas = case["in.noisy_latents"].shape
     n, rows, columns = canvas[0] * canvas[1] // 4, canvas[0] // 2, canvas[1] // 2
-    tokens = {"patch_embedding": found.pop("patch_embedding#1"), "patch_embedding#1": found.pop("patch_embedding")}
+    tokens = {
+        "patch_embedding": found.pop("patch_embedding#1"),
+        "patch_embedding#1": found.pop("patch_embedding"),
+    }
     found |= {k: v.unflatten(-2, (rows, columns)).movedim(-1, 1) for k, v in tokens.items()}
     time = found.pop("time_embedding")  # [clean | frames | actions | states], once per timestep
     sizes = [n] * frames + [1] * (time.shape[1] - 1 - frames)
@@ -96,16 +112,25 @@ def test_rotary_tables_equal_the_reference(golden, name):
         "action": ladder(torch.arange(len(rope["action_cos"])), head, 10000.0),
         "state": ladder(torch.arange(len(rope["state_cos"])), head, 10000.0),
     }
-    rope.check({f"{k}_cos": v.cos() for k, v in angles.items()} | {f"{k}_sin": v.sin() for k, v in angles.items()})
+    rope.check(
+        {f"{k}_cos": v.cos() for k, v in angles.items()}
+        | {f"{k}_sin": v.sin() for k, v in angles.items()}
+    )
 
 
 def conditioning(model, case, start, frames):
     """First-frame conditioning of frames from position `start`, where the model takes one."""
-    return case["in.y"][:, :, start : start + frames.shape[2]] if model.config.concat_first_frame else None
+    return (
+        case["in.y"][:, :, start : start + frames.shape[2]]
+        if model.config.concat_first_frame
+        else None
+    )
 
 
 def run_blocks(model, case):
-    """Every prefill and block of the case in its order; returns everything that the case records."""
+    """Every prefill and block of the case in its order; returns everything that the case
+    records.
+    """
     context = model.make_context(case["in.context"], case["in.clip_feature"])
     cache = model.make_cache(len(case["in.context"]))
     found, kept = {}, Intermediates(model)

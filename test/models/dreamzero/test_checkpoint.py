@@ -43,7 +43,10 @@ def shards(folder):
 
 
 def shard_of(folder, name):
-    return folder / json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"][name]
+    return (
+        folder
+        / json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"][name]
+    )
 
 
 def rewrite(path, change):
@@ -56,7 +59,11 @@ def rewrite(path, change):
 def test_a_sharded_checkpoint_comes_back_bit_for_bit(folder, network):
     assert len(shards(folder)) > 3
     checkpoint = open_checkpoint(folder, TINY.dit)
-    assert checkpoint.config == TINY and checkpoint.metadata == {"x": {}} and checkpoint.conf == {"a": 1}
+    assert (
+        checkpoint.config == TINY
+        and checkpoint.metadata == {"x": {}}
+        and checkpoint.conf == {"a": 1}
+    )
     restored = checkpoint.load(CPU, torch.float32)
     same(restored, network)
     save_checkpoint(folder / "again", restored, checkpoint.config, shard_bytes=60_000)
@@ -67,7 +74,9 @@ def test_a_sharded_checkpoint_comes_back_bit_for_bit(folder, network):
 
 def test_weights_arrive_in_the_wanted_arithmetic(folder, network):
     restored = open_checkpoint(folder, TINY.dit).load(CPU, torch.bfloat16)
-    for (name, x), y in zip(network.state_dict().items(), restored.state_dict().values(), strict=True):
+    for (name, x), y in zip(
+        network.state_dict().items(), restored.state_dict().values(), strict=True
+    ):
         assert torch.equal(x.bfloat16(), y), name
 
 
@@ -95,7 +104,10 @@ def load(folder):
     [
         (lambda t: t.pop(NAME), f"lacks tensor '{NAME}', which model.safetensors.index.json"),
         (lambda t: t.update(extra=torch.zeros(1)), "holds tensor 'extra', which"),
-        (lambda t: t.update({NAME: t[NAME][:3].clone()}), rf"'{NAME}' is \[3, 48\], expected \[64, 48\]"),
+        (
+            lambda t: t.update({NAME: t[NAME][:3].clone()}),
+            rf"'{NAME}' is \[3, 48\], expected \[64, 48\]",
+        ),
     ],
 )
 def test_a_shard_that_does_not_fit_is_refused_by_file_and_key(folder, change, message):
@@ -118,7 +130,9 @@ def test_a_key_missing_everywhere_and_one_that_belongs_nowhere(folder):
         data["weight_map"][name] = path.name
         index.write_text(json.dumps(data))
         rewrite(path, lambda t, name=name: t.update({name: torch.zeros(2)}))
-        with pytest.raises(WamError, match=rf"{path.name}: tensor '{name}' \[2\] belongs to nothing"):
+        with pytest.raises(
+            WamError, match=rf"{path.name}: tensor '{name}' \[2\] belongs to nothing"
+        ):
             load(folder)
         rewrite(path, lambda t, name=name: t.pop(name))
         data["weight_map"].pop(name)
@@ -146,8 +160,14 @@ def test_truncated_missing_and_foreign_files_are_refused(folder):
     [
         ("{", "config.json"),
         ("[]", "expected an object, found list"),
-        ('{"architectures": ["LlamaForCausalLM"]}', "no DreamZero checkpoint; found: architectures"),
-        ('{"action_head_cfg": {"config": {"diffusion_model_cfg": {"dim": 48}}}}', "diffusion_model_cfg lacks"),
+        (
+            '{"architectures": ["LlamaForCausalLM"]}',
+            "no DreamZero checkpoint; found: architectures",
+        ),
+        (
+            '{"action_head_cfg": {"config": {"diffusion_model_cfg": {"dim": 48}}}}',
+            "diffusion_model_cfg lacks",
+        ),
     ],
 )
 def test_another_family_is_refused(folder, text, message):
@@ -189,7 +209,9 @@ def test_another_size_than_the_model_described_is_refused(folder):
         open_checkpoint(folder, dataclasses.replace(TINY.dit, transformer=transformer))
 
 
-@pytest.mark.parametrize("text", ["{}", '{"weight_map": {}}', '{"weight_map": {"a": "../b.safetensors"}}', "x"])
+@pytest.mark.parametrize(
+    "text", ["{}", '{"weight_map": {}}', '{"weight_map": {"a": "../b.safetensors"}}', "x"]
+)
 def test_a_damaged_index_is_refused(folder, text):
     (folder / "model.safetensors.index.json").write_text(text)
     with pytest.raises(WamError, match="model.safetensors.index.json"):
@@ -227,8 +249,10 @@ from wam_ros.models.dreamzero.released.weight_files import find_weights
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 files = find_weights(folder)
 with torch.device("meta"):
-    net = nn.ParameterDict({n: torch.empty(s, dtype=torch.bfloat16) for f in files for n, s in f.shapes.items()})
-if mode == "device":  # every byte is read, then dropped: what arrives is no longer in the host's memory
+    shapes = {n: s for f in files for n, s in f.shapes.items()}
+    net = nn.ParameterDict({n: torch.empty(s, dtype=torch.bfloat16) for n, s in shapes.items()})
+# every byte is read, then dropped: what arrives is no longer in the host's memory
+if mode == "device":
     module._assign = lambda network, name, value: float(value.float().sum())
 
 def resident(field):
@@ -237,23 +261,33 @@ def resident(field):
 
 start = resident("VmRSS")
 module.fill(net, [(f, lambda n: n) for f in files], torch.device("cpu"), torch.bfloat16)
-print(resident("VmHWM") - start)  # the kernel keeps the highest there was; other than ru_maxrss it begins with exec
+# the kernel keeps the highest there was; other than ru_maxrss it begins with exec
+print(resident("VmHWM") - start)
 """
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("mode", ["device", "mapped"])
 def test_loading_two_gigabytes_needs_less_than_two_shards_of_host_memory(tmp_path, root, mode):
-    """A device takes every tensor away, a CPU keeps them mapped: neither has more of them in memory at any time."""
+    """A device takes every tensor away, a CPU keeps them mapped: neither has more of them in memory
+    at any time.
+    """
     shard, n = 500_000_000, 4
     weight_map = {}
     for i in range(n):
-        tensors = {f"w{i}_{j}": torch.full((1000, 25_000), float(i + j), dtype=torch.bfloat16) for j in range(10)}
+        tensors = {
+            f"w{i}_{j}": torch.full((1000, 25_000), float(i + j), dtype=torch.bfloat16)
+            for j in range(10)
+        }
         save_file(tensors, tmp_path / f"model-{i}.safetensors")
         weight_map |= dict.fromkeys(tensors, f"model-{i}.safetensors")
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, str(tmp_path), mode], capture_output=True, text=True, cwd=root, check=False
+        [sys.executable, "-c", MEASURE, str(tmp_path), mode],
+        capture_output=True,
+        text=True,
+        cwd=root,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     resident = int(done.stdout)

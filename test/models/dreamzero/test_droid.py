@@ -26,18 +26,26 @@ def policy(released, robot):  # noqa: F811
 
 
 def observe(robot, gripper=0.04):
-    frames = np.stack([np.broadcast_to(np.uint8(COLOURS[v]), (180, 320, 3)) for v in robot.view_names])
+    frames = np.stack(
+        [np.broadcast_to(np.uint8(COLOURS[v]), (180, 320, 3)) for v in robot.view_names]
+    )
     q = np.array(robot.home)
     q[-1] = gripper
     stamps = (NS,) * len(robot.view_names)
-    return Observation(NS, robot.view_names, frames, stamps, JointState(NS, robot.joint_names, q, q * 0, q * 0))
+    return Observation(
+        NS, robot.view_names, frames, stamps, JointState(NS, robot.joint_names, q, q * 0, q * 0)
+    )
 
 
 def test_three_views_lie_where_training_had_them(policy, robot):
     """Wrist above, stretched to the whole width; left and right exterior below."""
     canvas = policy.robot.canvas(observe(robot))
     assert canvas.shape == (352, 640, 3)
-    for name, part in (("wrist", canvas[:176]), ("exterior_1", canvas[176:, :320]), ("exterior_2", canvas[176:, 320:])):
+    for name, part in (
+        ("wrist", canvas[:176]),
+        ("exterior_1", canvas[176:, :320]),
+        ("exterior_2", canvas[176:, 320:]),
+    ):
         assert (part == COLOURS[name]).all(), name
 
 
@@ -48,7 +56,9 @@ def test_the_state_is_seven_joints_and_a_gripper_that_is_1_when_closed(policy, r
 
 
 def test_arm_targets_are_relative_to_the_sent_state_and_the_gripper_is_absolute(policy, robot):
-    """Statistics of the tiny checkpoint: +-1 rad for the arm's differences, +-2 for the gripper's column."""
+    """Statistics of the tiny checkpoint: +-1 rad for the arm's differences, +-2 for the gripper's
+    column.
+    """
     columns = policy.robot.columns(observe(robot, 0.01))
     action = np.zeros((24, 32))
     action[:, :7], action[:, 7] = 0.1, 0.25

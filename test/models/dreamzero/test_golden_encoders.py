@@ -24,7 +24,13 @@ def test_umt5_equals_the_reference(golden, short):
     case = golden("t5")
     c = case.info["config"]
     config = TextEncoderConfig(
-        c["vocab"], c["dim"], c["dim_attn"], c["dim_ffn"], c["num_heads"], c["num_layers"], c["num_buckets"]
+        vocabulary=c["vocab"],
+        dim=c["dim"],
+        attention_dim=c["dim_attn"],
+        ffn_dim=c["dim_ffn"],
+        num_heads=c["num_heads"],
+        num_layers=c["num_layers"],
+        num_buckets=c["num_buckets"],
     )
     encoder = PromptEncoder(config).eval().requires_grad_(False)
     encoder.load_state_dict(case.weights(TEXT))
@@ -39,11 +45,15 @@ def test_umt5_equals_the_reference(golden, short):
         block.attn._forward_hooks.clear()
     found["prompt_emb"] = encoder.embed(ids, mask, short)
     reach = (len(case["bucket_of_rel_pos"]) - 1) // 2
-    found["bucket_of_rel_pos"] = relative_buckets(torch.arange(-reach, reach + 1), c["num_buckets"], 128)
+    found["bucket_of_rel_pos"] = relative_buckets(
+        torch.arange(-reach, reach + 1), c["num_buckets"], 128
+    )
     length = ids.shape[1]
     found["rel_pos_bias.block0"] = encoder.blocks[0].pos_embedding(length)[0][:, [0, length // 2]]
     # The reference cuts a batch at its shortest prompt; ours does not, so its cut is made here.
-    found["prompt_emb_batched_reference"] = found["prompt_emb"] * (torch.arange(length) < mask.sum(1).min())[:, None]
+    found["prompt_emb_batched_reference"] = (
+        found["prompt_emb"] * (torch.arange(length) < mask.sum(1).min())[:, None]
+    )
     case.check(found, inputs=("in.", TEXT))
     assert bool((found["prompt_emb"][mask == 0] == 0).all())
 
@@ -52,14 +62,14 @@ def test_clip_equals_the_reference(golden):
     case = golden("clip")
     c = case.info["config"]
     config = ImageEncoderConfig(
-        c["image_size"],
-        c["patch_size"],
-        c["vision_dim"],
-        c["vision_heads"],
-        c["vision_layers"],
-        c["mlp_ratio"],
-        c["embed_dim"],
-        c["norm_eps"],
+        image_size=c["image_size"],
+        patch=c["patch_size"],
+        dim=c["vision_dim"],
+        num_heads=c["vision_heads"],
+        num_layers=c["vision_layers"],
+        mlp_ratio=c["mlp_ratio"],
+        embed_dim=c["embed_dim"],
+        eps=c["norm_eps"],
     )
     encoder = ImageEncoder(config).eval().requires_grad_(False)
     encoder.load_state_dict(case.weights(IMAGE))

@@ -1,4 +1,6 @@
-"""Crop, tiling, normalisation, relative actions, frame expansion and prompts are those of the reference."""
+"""Crop, tiling, normalisation, relative actions, frame expansion and prompts are those of the
+reference.
+"""
 
 import numpy as np
 import pytest
@@ -29,7 +31,9 @@ def case(golden):
 
 
 def arrays(case, prefix):
-    return {n.removeprefix(prefix): v.numpy() for n, v in case.tensors.items() if n.startswith(prefix)}
+    return {
+        n.removeprefix(prefix): v.numpy() for n, v in case.tensors.items() if n.startswith(prefix)
+    }
 
 
 def close(case, found, wanted):
@@ -54,11 +58,16 @@ def test_relative_actions_become_joints(case):
         "{instruction}",
         (("v",),),
         state=tuple(JointGroup(k, d) for k, d in zip(keys, sizes, strict=True)),
-        action=tuple(JointGroup(k, d, k in info["relative_keys"]) for k, d in zip(keys, sizes, strict=True)),
+        action=tuple(
+            JointGroup(k, d, k in info["relative_keys"]) for k, d in zip(keys, sizes, strict=True)
+        ),
     )
 
     def quantiles(kind):
-        both = (np.concatenate([a[f"{kind}.{k}.{q}"] for k in keys]).astype(float) for q in ("q01", "q99"))
+        both = (
+            np.concatenate([a[f"{kind}.{k}.{q}"] for k in keys]).astype(float)
+            for q in ("q01", "q99")
+        )
         return Quantiles(*both)
 
     scaling = JointScaling(contract, quantiles("state"), quantiles("action"))
@@ -67,7 +76,10 @@ def test_relative_actions_become_joints(case):
     joints = scaling.to_joints(a["in.normalized_action"].astype(float), state[:, -1])
     for kind, found in (
         ("absolute", joints),
-        ("unnormalized", scaling.action.restore(a["in.normalized_action"][..., : sum(sizes)].astype(float))),
+        (
+            "unnormalized",
+            scaling.action.restore(a["in.normalized_action"][..., : sum(sizes)].astype(float)),
+        ),
     ):
         close(case, found, np.concatenate([a[f"{kind}.{k}"] for k in keys], -1))
     inside = np.clip(a["in.normalized_action"][..., : sum(sizes)].astype(float), -1, 1)
@@ -92,7 +104,9 @@ def test_tiling(case):
             canvas, names = contract.canvas, contract.views
         else:
             names = tuple(map(str, range(count)))
-            canvas = tuple(tuple(str(v) for v in row) for row in generic) if count > 1 else (("0",),)
+            canvas = (
+                tuple(tuple(str(v) for v in row) for row in generic) if count > 1 else (("0",),)
+            )
         given = {n: frames[:, i] for i, n in enumerate(names)}
         picture = views.compose(given, canvas)
         np.testing.assert_array_equal(picture, wanted)
@@ -118,7 +132,10 @@ def test_crop_and_resize(case):
         if f"crop.{name}.resized_float" in case:
             close(case, exact / 255, case[f"crop.{name}.resized_float"].permute(0, 2, 3, 1).numpy())
         if f"crop.{name}.out" in case:
-            wanted, found = case[f"crop.{name}.out"].numpy().astype(int), views.resize(cropped, *info["dst"])
+            wanted, found = (
+                case[f"crop.{name}.out"].numpy().astype(int),
+                views.resize(cropped, *info["dst"]),
+            )
             near = np.abs(exact - np.rint(exact)) < 1e-3
             assert (np.abs(found - wanted) <= near).all()
 
@@ -140,7 +157,10 @@ def test_prompts_are_the_trained_ones_letter_by_letter(case):
         contract = load_contract(tag)
         assert contract.id == info["embodiment_id"]
         assert [prompts.paragraph(i, contract) for i in p["instructions"]] == info["strings"]
-    assert load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"] == p["negative"]
+    assert (
+        load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"]
+        == p["negative"]
+    )
 
 
 def test_cleaning(case):
@@ -156,7 +176,8 @@ def test_other_numbers_of_frames_are_refused(given):
 
 
 @pytest.mark.parametrize(
-    ("text", "named"), [("", "empty"), ("  ", "empty"), ("[]", "empty"), ("['']", "empty"), ("a" * 2001, "2001")]
+    ("text", "named"),
+    [("", "empty"), ("  ", "empty"), ("[]", "empty"), ("['']", "empty"), ("a" * 2001, "2001")],
 )
 def test_empty_and_endless_instructions_are_refused(text, named):
     with pytest.raises(WamError, match=named):
@@ -217,7 +238,9 @@ def test_ids_are_ended_padded_and_cut(vocabulary):
 def test_a_fast_vocabulary_is_preferred(vocabulary):
     tokenizers = pytest.importorskip("tokenizers")
     pytest.importorskip("ftfy")
-    fast = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<unk>": 2, "red": 7, "cup": 9}, unk_token="<unk>"))
+    fast = tokenizers.Tokenizer(
+        tokenizers.models.WordLevel({"<unk>": 2, "red": 7, "cup": 9}, unk_token="<unk>")
+    )
     fast.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
     fast.save(str(vocabulary / "tokenizer.json"))
     assert prompts.PromptTokenizer(vocabulary, 5)("red big cup")[0].tolist() == [[7, 2, 9, 1, 0]]

@@ -39,7 +39,9 @@ def build(case):
     missing, unexpected = vae.load_state_dict(case.weights(PREFIX), strict=False)
     assert unexpected == []
     assert all(name.startswith(("decoder.", "conv2.")) for name in missing)
-    assert not missing or all(name.startswith(("decoder.", "conv2.")) == (name in missing) for name in vae.state_dict())
+    assert not missing or all(
+        name.startswith(("decoder.", "conv2.")) == (name in missing) for name in vae.state_dict()
+    )
     return vae, not missing
 
 
@@ -71,7 +73,9 @@ def test_streaming_encoder_and_decoder_equal_the_reference(golden, name):
     raw = [found[f"mid.enc_out#{k}"] for k in range(case["latents"].shape[2])]
     found["mid.quant_conv1"] = vae.conv1(torch.cat(raw, 2), {})
     found["latents_first_frame_only"] = vae.encode(video[:, :, :1])
-    found["latents_first_plus_zeros"] = vae.encode(torch.cat([video[:, :, :1], torch.zeros_like(video[:, :, 1:])], 2))
+    found["latents_first_plus_zeros"] = vae.encode(
+        torch.cat([video[:, :, :1], torch.zeros_like(video[:, :, 1:])], 2)
+    )
     if "in.random_latents" in case and decodes:
         found["decoded_random_unclamped"] = vae.decode(case["in.random_latents"])
     case.check(found, inputs=("in.", PREFIX))

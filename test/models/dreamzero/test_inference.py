@@ -28,7 +28,11 @@ def described(tmp_path):
 
     def write(part):
         path = tmp_path / "described.yaml"
-        path.write_text(yaml.safe_dump(yaml.safe_load(yaml.safe_dump(plain(dataclasses.asdict(TINY.dit)))) | part))
+        path.write_text(
+            yaml.safe_dump(
+                yaml.safe_load(yaml.safe_dump(plain(dataclasses.asdict(TINY.dit)))) | part
+            )
+        )
         return str(path)
 
     return write
@@ -64,7 +68,11 @@ def test_what_is_named_is_taken_and_the_sizes_stay(described):
     )
     found = load_inference(path)
     assert (found.history, found.float8, found.dtype("cpu")) == ("sliding", True, torch.bfloat16)
-    assert (found.sampling.evaluations, found.sampling.guidance, found.sampling.steps) == (5, 1.0, 16)
+    assert (found.sampling.evaluations, found.sampling.guidance, found.sampling.steps) == (
+        5,
+        1.0,
+        16,
+    )
     assert found.speedups == dataclasses.replace(SpeedUps(), fp32_rope=False)
     assert load_dit_config(path) == TINY.dit
 
@@ -77,7 +85,10 @@ def test_what_is_named_is_taken_and_the_sizes_stay(described):
         ({"precision": "float8"}, "unknown precision 'float8'.*bfloat16, float32"),
         ({"speedups": {"cached_contexts": False}}, "Did you mean 'cached_context'"),
         ({"sampling": {"solver": "ddim"}}, "unknown solver 'ddim'.*euler, unipc"),
-        ({"sampling": {"evaluations": 3}}, "inference: 3 evaluations of 16 steps have no table; choose 16 or one of 5"),
+        (
+            {"sampling": {"evaluations": 3}},
+            "inference: 3 evaluations of 16 steps have no table; choose 16 or one of 5",
+        ),
         ({"sampling": {"steps": 0}}, "steps >= 1"),
         ({"sampling": {"last_video_level": 1.0}}, "last_video_level must be in"),
         ({"sampling": {"solver": "euler", "last_video_level": 0.8}}, "needs the solver 'unipc'"),
@@ -113,11 +124,14 @@ def test_a_policy_is_loaded_as_its_description_says(released, droid, described):
     )
     policy = load(released, droid, path)
     assert policy.rollout.history.rule == "sliding" and policy.rollout.model.dtype == torch.bfloat16
-    assert not policy.rollout.model.speedups.merged_padding and isinstance(matrix(policy), torch.nn.Linear)
+    assert not policy.rollout.model.speedups.merged_padding and isinstance(
+        matrix(policy), torch.nn.Linear
+    )
     policy.reset("pick up the cup")
     outputs = run(policy, droid, 96)
     assert {o.evaluations for o in outputs} == {6}
-    assert policy.rollout.history.start == 9  # a fifth block, in a window of four that did not begin anew
+    # a fifth block, in a window of four that did not begin anew
+    assert policy.rollout.history.start == 9
     assert load(released, droid, path, steps=8).rollout.sampling.evaluations == 8
 
 
@@ -131,7 +145,9 @@ def test_every_speedup_off_gives_the_same_targets(released, droid, described):  
     for policy in (fast, slow):
         policy.reset("pick up the cup")
     for a, b in zip(run(fast, droid, 48), run(slow, droid, 48), strict=True):
-        torch.testing.assert_close(torch.from_numpy(a.positions), torch.from_numpy(b.positions), atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            torch.from_numpy(a.positions), torch.from_numpy(b.positions), atol=1e-5, rtol=0
+        )
 
 
 def test_8_bits_are_asked_for_by_name(released, droid, described):  # noqa: F811
@@ -151,7 +167,12 @@ def test_8_bits_are_refused_where_the_kernel_does_not_run(monkeypatch):
         require_float8(torch.device("cuda"), torch.float32)
 
 
-def test_compiling_is_done_when_the_policy_is_loaded_and_not_in_the_loop(released, droid, described, monkeypatch):  # noqa: F811
+def test_compiling_is_done_when_the_policy_is_loaded_and_not_in_the_loop(
+    released,  # noqa: F811
+    droid,  # noqa: F811
+    described,
+    monkeypatch,
+):
     graphs = []
 
     def count(graph, _inputs):
@@ -159,7 +180,11 @@ def test_compiling_is_done_when_the_policy_is_loaded_and_not_in_the_loop(release
         return graph.forward
 
     torch._dynamo.reset()
-    monkeypatch.setattr(inference, "compile_denoising", functools.partial(inference.compile_denoising, backend=count))
+    monkeypatch.setattr(
+        inference,
+        "compile_denoising",
+        functools.partial(inference.compile_denoising, backend=count),
+    )
     policy = load(released, droid, described({"inference": {"compile": True}}))
     assert isinstance(matrix(policy), torch.nn.Linear)
     made = len(graphs)

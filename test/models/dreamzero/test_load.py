@@ -69,13 +69,18 @@ NAME = "model.blocks.0.ffn.0.weight"
     ("change", "message"),
     [
         (lambda t, m: t.pop(NAME), f"lacks tensor '{NAME}'"),
-        (lambda t, m: t.update({NAME: t[NAME][:3].clone()}), rf"'{NAME}' is \[3, 48\], expected \[64, 48\]"),
+        (
+            lambda t, m: t.update({NAME: t[NAME][:3].clone()}),
+            rf"'{NAME}' is \[3, 48\], expected \[64, 48\]",
+        ),
         (lambda t, m: t.update(extra=torch.zeros(1)), "tensor 'extra'"),
         (lambda t, m: t[NAME].fill_(float("nan")), f"'{NAME}' holds numbers that are not finite"),
         (lambda t, m: m.update(statistics=json.dumps({})), "statistics 'relative'"),
     ],
 )
-def test_a_damaged_checkpoint_is_refused_by_the_name_of_what_is_wrong(saved, config, change, message):
+def test_a_damaged_checkpoint_is_refused_by_the_name_of_what_is_wrong(
+    saved, config, change, message
+):
     rewrite(saved, change)
     with pytest.raises(WamError, match=message):
         load_checkpoint(saved, config)
@@ -92,7 +97,9 @@ def test_a_checkpoint_of_the_old_format_gives_the_answers_of_the_old_code(saved,
         torch.testing.assert_close(found[name], wanted, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("change", [{"extra": torch.zeros(1)}, {"model.head.weight": torch.zeros(3, 5)}])
+@pytest.mark.parametrize(
+    "change", [{"extra": torch.zeros(1)}, {"model.head.weight": torch.zeros(3, 5)}]
+)
 def test_a_damaged_checkpoint_of_the_old_format_is_refused(saved, config, change):
     with safe_open(saved, "pt") as file:
         metadata = file.metadata() | {"format": OLD_FORMAT}

@@ -1,4 +1,6 @@
-"""Low-rank updates and base models: merged while they are loaded, and refused by name where something is missing."""
+"""Low-rank updates and base models: merged while they are loaded, and refused by name where
+something is missing.
+"""
 
 import json
 
@@ -32,13 +34,20 @@ def low_rank(network, rank=2):
     weight = network.state_dict()[NAME.removeprefix(PREFIX)]
     a, b = torch.randn(rank, weight.shape[1]), torch.randn(weight.shape[0], rank)
     stem = f"{PREFIX}model.base_model.model.blocks.1.ffn.0"
-    return {f"{stem}.lora_A.default.weight": a, f"{stem}.lora_B.default.weight": b}, weight + 0.5 * (b @ a)
+    return {
+        f"{stem}.lora_A.default.weight": a,
+        f"{stem}.lora_B.default.weight": b,
+    }, weight + 0.5 * (b @ a)
 
 
 def write_lora(folder, tensors):
     folder.mkdir(exist_ok=True)
     config = describe(TINY)
-    config["action_head_cfg"]["config"] |= {"lora_rank": 2, "lora_alpha": 1, "train_architecture": "lora"}
+    config["action_head_cfg"]["config"] |= {
+        "lora_rank": 2,
+        "lora_alpha": 1,
+        "train_architecture": "lora",
+    }
     (folder / "config.json").write_text(json.dumps(config))
     save_file({n: t.contiguous() for n, t in tensors.items()}, folder / "model.safetensors")
 
@@ -77,14 +86,20 @@ def base_model(folder, network):
 def test_low_rank_updates_alone_take_the_base_model(tmp_path, network):
     base_model(tmp_path / "base", network)
     factors, merged = low_rank(network)
-    parts = {n: t for n, t in network.state_dict().items() if n.startswith(("model.state_", "model.action_"))}
+    parts = {
+        n: t
+        for n, t in network.state_dict().items()
+        if n.startswith(("model.state_", "model.action_"))
+    }
     write_lora(tmp_path / "lora", factors | {f"{PREFIX}{n}": t for n, t in parts.items()})
     checkpoint = open_checkpoint(tmp_path / "lora", TINY.dit)
     restored = checkpoint.load(CPU, torch.float32, base=tmp_path / "base")
     torch.testing.assert_close(restored.get_parameter(NAME.removeprefix(PREFIX)), merged)
     same(restored.text_encoder, network.text_encoder)
     same(restored.model.action_encoder, network.model.action_encoder)
-    with pytest.raises(WamError, match="lacks tensor .* low-rank updates need the base model, as 'base'"):
+    with pytest.raises(
+        WamError, match="lacks tensor .* low-rank updates need the base model, as 'base'"
+    ):
         checkpoint.load(CPU, torch.float32)
 
 
@@ -104,4 +119,6 @@ def test_a_base_model_fills_all_but_the_action_parts(tmp_path, network):
     same(fresh.vae, network.vae)
     same(fresh.image_encoder, network.image_encoder)
     same(fresh.model.blocks, network.model.blocks)
-    assert all(torch.equal(before[n], t) for n, t in fresh.model.action_decoder.state_dict().items())
+    assert all(
+        torch.equal(before[n], t) for n, t in fresh.model.action_decoder.state_dict().items()
+    )

@@ -45,12 +45,16 @@ def run_cached(model, inputs, row, instruction, steps, committed=0):
     return results
 
 
-def test_cached_inference_equals_the_teacher_forced_pass_also_after_the_window_slides(model, inputs):
+def test_cached_inference_equals_the_teacher_forced_pass_also_after_the_window_slides(
+    model, inputs
+):
     trained, _ = model(**inputs, context=context_of(model, INSTRUCTIONS))
     for row, instruction in enumerate(INSTRUCTIONS):
         for k, cached in enumerate(run_cached(model, inputs, row, instruction, range(5))):
             torch.testing.assert_close(cached.video[0, 0], trained.video[row, k], atol=1e-5, rtol=0)
-            torch.testing.assert_close(cached.action[0, 0], trained.action[row, k], atol=1e-5, rtol=0)
+            torch.testing.assert_close(
+                cached.action[0, 0], trained.action[row, k], atol=1e-5, rtol=0
+            )
 
 
 def test_committed_steps_are_clean_in_the_cached_pass_as_in_the_teacher_forced_one(model, inputs):
@@ -58,16 +62,24 @@ def test_committed_steps_are_clean_in_the_cached_pass_as_in_the_teacher_forced_o
     given["t_action"][..., :3] = 0
     trained, _ = model(**given, context=context_of(model, INSTRUCTIONS))
     noisy, _ = model(**inputs, context=context_of(model, INSTRUCTIONS))
-    assert (trained.action - noisy.action)[..., 3:, :].abs().max() > 1e-4  # what is committed matters to what follows
-    for k, cached in enumerate(run_cached(model, inputs, 0, INSTRUCTIONS[0], range(5), committed=3)):
+    # what is committed matters to what follows
+    assert (trained.action - noisy.action)[..., 3:, :].abs().max() > 1e-4
+    for k, cached in enumerate(
+        run_cached(model, inputs, 0, INSTRUCTIONS[0], range(5), committed=3)
+    ):
         torch.testing.assert_close(cached.video[0, 0], trained.video[0, k], atol=1e-5, rtol=0)
-        torch.testing.assert_close(cached.action[0, 0, 3:], trained.action[0, k, 3:], atol=1e-5, rtol=0)
+        torch.testing.assert_close(
+            cached.action[0, 0, 3:], trained.action[0, k, 3:], atol=1e-5, rtol=0
+        )
 
 
 def test_a_batch_of_two_instructions_equals_two_batches_of_one(model, inputs):
     both, _ = model(**inputs, context=context_of(model, INSTRUCTIONS))
     for row, instruction in enumerate(INSTRUCTIONS):
-        one, _ = model(**{k: v[row : row + 1] for k, v in inputs.items()}, context=context_of(model, [instruction]))
+        one, _ = model(
+            **{k: v[row : row + 1] for k, v in inputs.items()},
+            context=context_of(model, [instruction]),
+        )
         torch.testing.assert_close(one.action[0], both.action[row], atol=1e-5, rtol=0)
 
 
@@ -78,9 +90,9 @@ def seen_by(model, inputs, name, block):
     changed = {k: v.clone() for k, v in inputs.items()}
     changed[name][:, block] += 1
     after, _ = model(**changed, context=context)
-    moved = (after.video - before.video).abs().amax((0, 2, 3, 4, 5)) + (after.action - before.action).abs().amax(
-        (0, 2, 3)
-    )
+    moved = (after.video - before.video).abs().amax((0, 2, 3, 4, 5)) + (
+        after.action - before.action
+    ).abs().amax((0, 2, 3))
     return [k for k in range(5) if moved[k] > 1e-6]
 
 
@@ -90,7 +102,8 @@ def test_predictions_of_one_block_are_never_context_of_another(model, inputs, na
 
 
 def test_an_observed_frame_reaches_later_blocks_only_and_leaves_through_the_layers(model, inputs):
-    # Window 3, two layers: directly seen by blocks k .. k + 2, and once more through the clean frames that saw it.
+    # Window 3, two layers: directly seen by blocks k .. k + 2, and once more through the clean
+    # frames that saw it.
     assert seen_by(model, inputs, "clean", 0) == [0, 1, 2, 3, 4]
     assert seen_by(model, inputs, "clean", 3) == [3, 4]
 
@@ -106,10 +119,13 @@ def test_frames_and_actions_of_one_block_see_each_other(model, inputs):
 def test_patches_are_the_inverse_of_unpatching(config, inputs):
     channels = config.tokenizer.latent_channels
     embed = PatchEmbedding(channels, 4 * channels)
-    order = torch.arange(4 * channels).view(channels, 4).T.flatten()  # the head's order: row, column, channel
+    # the head's order: row, column, channel
+    order = torch.arange(4 * channels).view(channels, 4).T.flatten()
     embed.weight.data = torch.eye(4 * channels)[order].view_as(embed.weight)
     embed.bias.data.zero_()
-    torch.testing.assert_close(unpatch(embed(inputs["video"]), config.latent_size[0] // 2), inputs["video"])
+    torch.testing.assert_close(
+        unpatch(embed(inputs["video"]), config.latent_size[0] // 2), inputs["video"]
+    )
 
 
 def test_rotary_scores_depend_on_position_differences_only():
@@ -128,7 +144,10 @@ def test_rotary_scores_depend_on_position_differences_only():
 
 def test_rotations_as_complex_numbers_and_as_halves_are_the_same():
     generator = torch.Generator().manual_seed(0)
-    x, angles = torch.randn(2, 7, 3, 8, generator=generator), torch.randn(7, 1, 4, generator=generator)
+    x, angles = (
+        torch.randn(2, 7, 3, 8, generator=generator),
+        torch.randn(7, 1, 4, generator=generator),
+    )
     rope = angles.cos(), angles.sin()
     torch.testing.assert_close(rotate_as_complex(x, rope), rotate_as_halves(x, rope, x.dtype))
     narrow = x.bfloat16()
@@ -140,8 +159,12 @@ def test_attention_equals_the_library(tokens):
     generator = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(3, 2, tokens, 3, 8, generator=generator)
     shape = (tokens, tokens)
-    mask = torch.zeros(shape).masked_fill(torch.rand(shape, generator=generator).tril(-1) > 0.5, float("-inf"))
-    wanted = torch.nn.functional.scaled_dot_product_attention(*(x.transpose(1, 2) for x in (q, k, v)), attn_mask=mask)
+    mask = torch.zeros(shape).masked_fill(
+        torch.rand(shape, generator=generator).tril(-1) > 0.5, float("-inf")
+    )
+    wanted = torch.nn.functional.scaled_dot_product_attention(
+        *(x.transpose(1, 2) for x in (q, k, v)), attn_mask=mask
+    )
     torch.testing.assert_close(attend(q, k, v, mask), wanted.transpose(1, 2).flatten(-2))
 
 
@@ -150,7 +173,9 @@ def predict(model, memory, step, latents, inputs):
     clean, state = latents[step], inputs["state"][:1, :1]
     cond = model.condition(state, clean, memory.context)
     video, action = inputs["video"][:1, :1], inputs["action"][:1, :1]
-    return model.denoise(video, action, 500.0, 500.0, cond, clean, rope, memory.context, cache).action
+    return model.denoise(
+        video, action, 500.0, 500.0, cond, clean, rope, memory.context, cache
+    ).action
 
 
 def test_memory_of_every_phase_equals_a_memory_of_that_phase_alone(model, config, inputs):

@@ -33,7 +33,9 @@ def test_actions_within_range_survive_the_round_trip(seed):
 def test_arm_targets_move_with_the_observed_joints_and_the_gripper_stays_absolute():
     normaliser, *_ = fitted()
     actions = torch.zeros(8, 3)
-    moved = normaliser.to_joints(actions, torch.full((3,), 0.5)) - normaliser.to_joints(actions, torch.zeros(3))
+    moved = normaliser.to_joints(actions, torch.full((3,), 0.5)) - normaliser.to_joints(
+        actions, torch.zeros(3)
+    )
     torch.testing.assert_close(moved, torch.tensor([0.5, 0.5, 0.0]).expand(8, 3))
 
 
@@ -48,7 +50,9 @@ def test_one_and_ninetynine_percent_of_the_data_map_to_minus_one_and_one():
     torch.testing.assert_close(normaliser.action_low, low)
 
 
-@pytest.mark.parametrize("bad", [{}, {"relative": [1.0, 0.0]}, {"relative": [1.0, float("nan"), 0.0]}])
+@pytest.mark.parametrize(
+    "bad", [{}, {"relative": [1.0, 0.0]}, {"relative": [1.0, float("nan"), 0.0]}]
+)
 def test_missing_or_wrong_statistics_are_refused_by_name(bad):
     with pytest.raises(WamError, match="statistics 'relative' must be 3 finite numbers"):
         Normaliser.from_lists(bad, 3)

@@ -28,14 +28,20 @@ def test_losses_and_gradients_equal_the_reference(golden):
         model = make_model(case).requires_grad_(True)
         t_video, t_action = timesteps(schedule, sub, info, model.config)
         latents = sub["in.latents"].transpose(1, 2)
-        noisy = schedule.noised(latents, sub["in.noise_video"].transpose(1, 2), t_video).transpose(1, 2)
+        noisy = schedule.noised(latents, sub["in.noise_video"].transpose(1, 2), t_video).transpose(
+            1, 2
+        )
         noisy_action = schedule.noised(sub["in.actions"], sub["in.noise_action"], t_action)
         context = model.make_context(sub["in.context"], sub["in.clip_feature"])
         y, state = sub["in.y"], sub["in.state"]
         found = model(noisy, sub["in.latents"], y, noisy_action, state, t_video, t_action, context)
-        wanted = Velocity(sub["in.noise_video"] - sub["in.latents"], sub["in.noise_action"] - sub["in.actions"])
+        wanted = Velocity(
+            sub["in.noise_video"] - sub["in.latents"], sub["in.noise_action"] - sub["in.actions"]
+        )
         weights = schedule.weight(t_video), schedule.weight(t_action)
-        loss = objective.losses(found, wanted, weights, sub["in.action_mask"], sub["in.has_real_action"])
+        loss = objective.losses(
+            found, wanted, weights, sub["in.action_mask"], sub["in.has_real_action"]
+        )
         loss.total.backward()
         sub.check(
             {
@@ -57,7 +63,11 @@ def test_losses_and_gradients_equal_the_reference(golden):
             atol=2e-4,
             rtol=1e-4,
         )
-        for name, value in (("loss", loss.total), ("dynamics_loss", loss.video), ("action_loss", loss.action)):
+        for name, value in (
+            ("loss", loss.total),
+            ("dynamics_loss", loss.video),
+            ("action_loss", loss.action),
+        ):
             torch.testing.assert_close(value, sub[name], atol=0, rtol=2e-5)
         check_gradients(model, sub)
 
@@ -68,7 +78,9 @@ def check_gradients(model, case):
         if name.startswith("grad."):
             wanted = case[name]
             atol = 1e-4 * float(wanted.abs().max())
-            torch.testing.assert_close(gradients[name.removeprefix("grad.")], wanted, atol=atol, rtol=1e-3)
+            torch.testing.assert_close(
+                gradients[name.removeprefix("grad.")], wanted, atol=atol, rtol=1e-3
+            )
     if "grad_norm" in case:
         norm = torch.stack([g.norm() for g in gradients.values()]).norm()
         torch.testing.assert_close(norm, case["grad_norm"], atol=0, rtol=1e-3)
@@ -81,7 +93,11 @@ def test_a_batch_with_and_without_actions_is_the_mean_of_both():
         return torch.randn(2, *shape, generator=generator)
 
     found, wanted = (Velocity(randn(3, 5, 2, 2), randn(8, 4)) for _ in range(2))
-    weights, mask, has = (torch.rand(2, 5), torch.rand(2, 8)), torch.ones(2, 8, 4), torch.tensor([1.0, 0.0])
+    weights, mask, has = (
+        (torch.rand(2, 5), torch.rand(2, 8)),
+        torch.ones(2, 8, 4),
+        torch.tensor([1.0, 0.0]),
+    )
 
     def of(rows):
         parts = [Velocity(v.video[rows], v.action[rows]) for v in (found, wanted)]

@@ -42,7 +42,9 @@ def test_prediction_has_the_shapes_and_instants_of_the_embodiment(policy, embodi
 def test_the_same_history_gives_the_same_chunk_and_another_history_another(policy, embodiment):
     def run(seeds):
         policy.reset("pick up the red block")
-        return [policy.predict(observe(embodiment, 4 * i, s)).positions for i, s in enumerate(seeds)][-1]
+        return [
+            policy.predict(observe(embodiment, 4 * i, s)).positions for i, s in enumerate(seeds)
+        ][-1]
 
     np.testing.assert_array_equal(run([1, 2, 3]), run([1, 2, 3]))
     assert np.abs(run([1, 2, 3]) - run([7, 2, 3])).max() > 1e-9
@@ -94,7 +96,9 @@ def test_an_unrefreshed_memory_looks_once_and_then_only_at_itself(config, embodi
         ("take the \x00 \U0001f916 rouge one", "'rouge'"),
     ],
 )
-def test_instructions_that_were_never_learned_are_refused_by_name(policy, embodiment, instruction, named):
+def test_instructions_that_were_never_learned_are_refused_by_name(
+    policy, embodiment, instruction, named
+):
     before = policy.predict(observe(embodiment, 0)).positions
     with pytest.raises(WamError, match=named):
         policy.reset(instruction)
@@ -107,7 +111,9 @@ def test_other_views_or_joints_are_refused(policy, embodiment):
     for bad in (
         dataclasses.replace(good, view_names=("wrist", "front")),
         dataclasses.replace(good, frames=good.frames[:, :32]),
-        dataclasses.replace(good, joints=dataclasses.replace(good.joints, joint_names=good.joints.joint_names[::-1])),
+        dataclasses.replace(
+            good, joints=dataclasses.replace(good.joints, joint_names=good.joints.joint_names[::-1])
+        ),
     ):
         with pytest.raises(WamError, match="observation"):
             policy.predict(bad)
@@ -141,7 +147,9 @@ def straight_plan(embodiment, n=6):
     return np.array(embodiment.home) + 0.002 * np.arange(1, n + 1)[:, None]
 
 
-def test_a_guided_chunk_begins_with_the_committed_steps_and_is_drawn_towards_the_plan(policy, embodiment):
+def test_a_guided_chunk_begins_with_the_committed_steps_and_is_drawn_towards_the_plan(
+    policy, embodiment
+):
     free = policy.predict(observe(embodiment, 0))
     plan = straight_plan(embodiment)
     policy.reset("pick up the red block")
@@ -164,16 +172,23 @@ def test_candidates_come_in_one_batch_and_the_first_is_the_usual_chunk(policy, e
 
 def test_looking_ahead_begins_from_what_was_imagined_and_says_so(policy, embodiment):
     first = policy.predict(observe(embodiment, 0), Request(step=0))
-    ahead = policy.predict(observe(embodiment, 2), Request(step=2, ahead=6, plan=first.positions[2:]))
+    ahead = policy.predict(
+        observe(embodiment, 2), Request(step=2, ahead=6, plan=first.positions[2:])
+    )
     assert ahead.ahead == 6 and ahead.conditioning == Conditioning.MIXED
     policy.reset("pick up the red block")
     policy.predict(observe(embodiment, 0), Request(step=0))
-    other = policy.predict(observe(embodiment, 2, seed=9), Request(step=2, ahead=6, plan=first.positions[2:]))
-    np.testing.assert_array_equal(other.positions, ahead.positions)  # the frame of step 2 is not on its way
+    other = policy.predict(
+        observe(embodiment, 2, seed=9), Request(step=2, ahead=6, plan=first.positions[2:])
+    )
+    # the frame of step 2 is not on its way
+    np.testing.assert_array_equal(other.positions, ahead.positions)
 
 
 def test_looking_ahead_of_everything_imagined_is_a_plain_chunk(policy, embodiment):
-    output = policy.predict(observe(embodiment, 0), Request(step=0, ahead=6, plan=straight_plan(embodiment)))
+    output = policy.predict(
+        observe(embodiment, 0), Request(step=0, ahead=6, plan=straight_plan(embodiment))
+    )
     assert output.ahead == 0 and output.conditioning == Conditioning.REAL
 
 
@@ -182,7 +197,9 @@ def test_frames_of_executed_steps_are_remembered_without_a_prediction(policy, em
         policy.reset("pick up the red block")
         policy.predict(observe(embodiment, 0), Request(step=0))
         for step in between:
-            assert policy.predict(observe(embodiment, step), Request(step=step, predict=False)) is None
+            assert (
+                policy.predict(observe(embodiment, step), Request(step=step, predict=False)) is None
+            )
         return policy.predict(observe(embodiment, 8), Request(step=8)).positions
 
     assert np.abs(second(4) - second()).max() > 1e-9
@@ -191,7 +208,9 @@ def test_frames_of_executed_steps_are_remembered_without_a_prediction(policy, em
 
 def with_prefix(config, embodiment, networks, steps):
     chunk = dataclasses.replace(config.chunk, committed_steps=steps)
-    policy = DreamZeroPolicy(dataclasses.replace(config, chunk=chunk), embodiment, networks, steps=2)
+    policy = DreamZeroPolicy(
+        dataclasses.replace(config, chunk=chunk), embodiment, networks, steps=2
+    )
     policy.reset("pick up the red block")
     return policy
 
@@ -203,10 +222,14 @@ def test_a_prefix_it_was_not_trained_for_is_refused(config, embodiment, networks
         policy.predict(observe(embodiment, 0), Request(prefix=True))
 
 
-def test_a_prefix_comes_back_as_it_is_and_only_its_committed_steps_are_seen(config, embodiment, networks):
+def test_a_prefix_comes_back_as_it_is_and_only_its_committed_steps_are_seen(
+    config, embodiment, networks
+):
     def continued(plan):
         policy = with_prefix(config, embodiment, networks, 4)
-        return policy.predict(observe(embodiment, 0), Request(prefix=True, plan=plan, committed=3)).positions
+        return policy.predict(
+            observe(embodiment, 0), Request(prefix=True, plan=plan, committed=3)
+        ).positions
 
     plan = straight_plan(embodiment)
     first = continued(plan)

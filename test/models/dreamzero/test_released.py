@@ -1,4 +1,6 @@
-"""A released checkpoint folder behind the policy protocol, from file to joint targets, at tiny random sizes."""
+"""A released checkpoint folder behind the policy protocol, from file to joint targets, at tiny
+random sizes.
+"""
 
 import dataclasses
 import json
@@ -38,7 +40,9 @@ PERIOD = 1 / 15
 def droid():
     """The Panda as DROID has it."""
     panda = load_embodiment("panda")
-    return dataclasses.replace(panda, image_height=180, image_width=320, step_period_s=PERIOD, action_horizon=24)
+    return dataclasses.replace(
+        panda, image_height=180, image_width=320, step_period_s=PERIOD, action_horizon=24
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +52,12 @@ def released(tmp_path_factory):
     contract = load_contract("oxe_droid")
     conf = {"data": [{"relative_action_keys": ["joint_position"]}]}
     save_checkpoint(
-        folder / "weights", tiny_network(), TINY, metadata=statistics(contract), conf=conf, shard_bytes=100_000
+        folder / "weights",
+        tiny_network(),
+        TINY,
+        metadata=statistics(contract),
+        conf=conf,
+        shard_bytes=100_000,
     )
     (folder / "weights" / "tokenizer").mkdir()
     make_vocabulary(folder / "weights" / "tokenizer")
@@ -110,7 +119,8 @@ def test_targets_are_unscaled_and_measured_from_the_sent_state(policy, droid, mo
     monkeypatch.setattr(policy.rollout, "chunk", constant)
     output = policy.predict(observation)
     q = observation.joints.positions
-    # The statistics say +-1 for arm joints (relative), +-2 for the gripper (absolute, 0 open at 0.04 m, 1 closed).
+    # The statistics say +-1 for arm joints (relative), +-2 for the gripper (absolute, 0 open at
+    # 0.04 m, 1 closed).
     np.testing.assert_allclose(output.positions[:, :7], np.tile(q[:7] + 0.5, (24, 1)))
     np.testing.assert_allclose(output.positions[:, 7], 0.04 - 0.04 * (2 * level))
 
@@ -155,8 +165,12 @@ def test_a_refused_instruction_leaves_everything_as_it_was(policy, droid):
 
 
 def test_other_embodiments_in_the_training_configuration_do_no_harm(released, droid, tmp_path):
-    text = "x: {action_concat_order: [left, right]}\ny: {relative_action_keys: [left, joint_position]}"
-    load_policy(released[0], rewritten(released[1], tmp_path, "experiment_cfg/conf.yaml", text), droid)
+    text = (
+        "x: {action_concat_order: [left, right]}\ny: {relative_action_keys: [left, joint_position]}"
+    )
+    load_policy(
+        released[0], rewritten(released[1], tmp_path, "experiment_cfg/conf.yaml", text), droid
+    )
 
 
 def test_adapters_take_the_base_model_from_their_folder(released, policy, droid, tmp_path):
@@ -167,7 +181,11 @@ def test_adapters_take_the_base_model_from_their_folder(released, policy, droid,
         shard.unlink()
     base_model(folder / "base", network)
     factors = {name: torch.zeros_like(t) for name, t in low_rank(network)[0].items()}
-    parts = {n: t for n, t in network.state_dict().items() if n.startswith(("model.state_", "model.action_"))}
+    parts = {
+        n: t
+        for n, t in network.state_dict().items()
+        if n.startswith(("model.state_", "model.action_"))
+    }
     (folder / "config.json").unlink()
     write_lora(folder, factors | {f"{PREFIX}{n}": t for n, t in parts.items()})
     adapted = load_policy(released[0], str(folder), droid, steps=8)
@@ -205,7 +223,9 @@ def test_other_views_joints_or_sizes_are_refused(policy, droid):
     for bad in (
         dataclasses.replace(good, view_names=("wrist", "front")),
         dataclasses.replace(good, frames=good.frames[:, :90]),
-        dataclasses.replace(good, joints=dataclasses.replace(good.joints, joint_names=good.joints.joint_names[::-1])),
+        dataclasses.replace(
+            good, joints=dataclasses.replace(good.joints, joint_names=good.joints.joint_names[::-1])
+        ),
     ):
         with pytest.raises(WamError, match="observation"):
             policy.predict(bad)
@@ -235,10 +255,22 @@ def one_short(folder):
     ("name", "text", "message"),
     [
         ("experiment_cfg/metadata.json", None, "AgiBot release comes without.*q01"),
-        ("experiment_cfg/metadata.json", '{"agibot": {}}', r"statistics of \['agibot'\].*oxe_droid"),
-        ("experiment_cfg/metadata.json", '{"oxe_droid": {}}', "state.joint_position.q01' is missing"),
+        (
+            "experiment_cfg/metadata.json",
+            '{"agibot": {}}',
+            r"statistics of \['agibot'\].*oxe_droid",
+        ),
+        (
+            "experiment_cfg/metadata.json",
+            '{"oxe_droid": {}}',
+            "state.joint_position.q01' is missing",
+        ),
         ("experiment_cfg/metadata.json", one_short, "action.joint_position.q99' must be 7"),
-        ("experiment_cfg/conf.yaml", "relative_action_keys: [action.gripper_position]", "relative_action_keys"),
+        (
+            "experiment_cfg/conf.yaml",
+            "relative_action_keys: [action.gripper_position]",
+            "relative_action_keys",
+        ),
         (
             "experiment_cfg/conf.yaml",
             "b: {action_concat_order: [a.gripper_position, a.joint_position]}",
@@ -248,7 +280,9 @@ def one_short(folder):
         ("tokenizer/spiece.model", None, "no vocabulary of umT5"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_driven_says_why(released, droid, tmp_path, name, text, message):
+def test_a_checkpoint_that_cannot_be_driven_says_why(
+    released, droid, tmp_path, name, text, message
+):
     text = text(released[1]) if callable(text) else text
     with pytest.raises(WamError, match=message):
         load_policy(released[0], rewritten(released[1], tmp_path, name, text), droid)

@@ -35,7 +35,8 @@ class Towers:
         self.anchored.append(int(frames[0, index]))
         seed = self.anchored[-1]
         latents = self.randn(seed, 4, 2, 4, 6)
-        grey = latents[:, :, 1:].expand(-1, -1, CONFIG.window_frames - 1, -1, -1)  # the same at every position
+        # the same at every position
+        grey = latents[:, :, 1:].expand(-1, -1, CONFIG.window_frames - 1, -1, -1)
         return Anchor(self.randn(seed, 9, 12), torch.cat([latents[:, :, :1], grey], 2))
 
     def observed(self, frames):
@@ -48,7 +49,10 @@ def make_rollout(history="sliding", sampling=FEW, config=CONFIG, speedups=None):
 
 def play(rollout, calls, instruction="pick"):
     state = torch.zeros(1, 1, CONFIG.state_dim)
-    return [rollout.chunk(torch.arange(8 * k, 8 * k + 8)[None], state, instruction) for k in range(calls)]
+    return [
+        rollout.chunk(torch.arange(8 * k, 8 * k + 8)[None], state, instruction)
+        for k in range(calls)
+    ]
 
 
 def turns(rule, frames):
@@ -70,7 +74,9 @@ def test_a_sliding_window_never_starts_anew_by_itself():
 
 def test_a_new_prompt_or_a_single_frame_starts_every_window_anew():
     history = History("sliding", window_frames=9, frames_per_block=2)
-    assert [history.turn(*call).reset for call in [(8, "a"), (8, "a"), (8, "b"), (8, "b"), (1, "b")]] == [
+    assert [
+        history.turn(*call).reset for call in [(8, "a"), (8, "a"), (8, "b"), (8, "b"), (1, "b")]
+    ] == [
         True,
         False,
         True,
@@ -86,8 +92,12 @@ def test_an_unknown_rule_is_refused_with_the_choices():
 
 @pytest.mark.parametrize("speedups", [SpeedUps(), SpeedUps.none()], ids=["fast", "plain"])
 def test_after_sliding_the_memory_is_that_of_the_first_frame_and_the_newest_blocks(speedups):
-    """With one layer keys depend on the frame alone, so a fresh window of the same frames must answer the same."""
-    one_layer = dataclasses.replace(CONFIG, transformer=dataclasses.replace(CONFIG.transformer, num_layers=1))
+    """With one layer keys depend on the frame alone, so a fresh window of the same frames must
+    answer the same.
+    """
+    one_layer = dataclasses.replace(
+        CONFIG, transformer=dataclasses.replace(CONFIG.transformer, num_layers=1)
+    )
     slid = make_rollout(config=one_layer, speedups=speedups)
     last = play(slid, 6)[-1]  # 3 blocks a window: two have been dropped
     fresh = make_rollout(config=one_layer, speedups=speedups)
@@ -106,7 +116,10 @@ def test_a_sliding_window_remembers_what_the_reference_forgets():
 
 @pytest.mark.parametrize("off", [f.name for f in dataclasses.fields(SpeedUps)])
 def test_every_speed_up_gives_the_chunks_of_the_plain_path(off):
-    fast, slow = make_rollout(), make_rollout(speedups=dataclasses.replace(SpeedUps(), **{off: False}))
+    fast, slow = (
+        make_rollout(),
+        make_rollout(speedups=dataclasses.replace(SpeedUps(), **{off: False})),
+    )
     for a, b in zip(play(fast, 5), play(slow, 5), strict=True):
         torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
         torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
@@ -121,8 +134,11 @@ def test_prompts_are_encoded_once_unless_told_otherwise():
 
 def test_without_guidance_only_the_prompt_is_run_and_actions_stay_the_same():
     guided = play(make_rollout(sampling=dataclasses.replace(FEW, steps=1, evaluations=1)), 1)[0]
-    alone = play(make_rollout(sampling=dataclasses.replace(FEW, steps=1, evaluations=1, guidance=1.0)), 1)[0]
-    torch.testing.assert_close(guided.action, alone.action)  # guidance is on video only; one step feeds nothing back
+    alone = play(
+        make_rollout(sampling=dataclasses.replace(FEW, steps=1, evaluations=1, guidance=1.0)), 1
+    )[0]
+    # guidance is on video only; one step feeds nothing back
+    torch.testing.assert_close(guided.action, alone.action)
     assert (guided.video - alone.video).abs().max() > 1e-3
 
 

@@ -30,7 +30,9 @@ class Recorded:
     def anchor(self, frames, index):
         self.anchored = index
         call = int(frames[0, index])
-        return Anchor(self.case[f"in.call{call}.clip_feature"], self.case[f"in.call{call}.y_latents"])
+        return Anchor(
+            self.case[f"in.call{call}.clip_feature"], self.case[f"in.call{call}.y_latents"]
+        )
 
     def observed(self, frames):
         return self.case[f"in.call{int(frames[0, 0])}.latent_video"]
@@ -47,7 +49,9 @@ class Listening(Rollout):
     def chunk(self, *arguments):
         self.heard = None
         self.samples = {"video": [], "action": []}
-        for (name, kept), solver, noise in zip(self.samples.items(), self.solvers, self.noise, strict=True):
+        for (name, kept), solver, noise in zip(
+            self.samples.items(), self.solvers, self.noise, strict=True
+        ):
             kept.append(noise[0].transpose(0, 1) if name == "video" else noise[0])
             step = type(solver).step
 
@@ -69,7 +73,12 @@ def make_rollout(case, sampling, speedups=None):
 
 def settings(case):
     mask = case.info["run_mask"]
-    return {"steps": len(mask), "evaluations": sum(mask), "guidance": case.info["cfg_scale"], "seed": case.info["seed"]}
+    return {
+        "steps": len(mask),
+        "evaluations": sum(mask),
+        "guidance": case.info["cfg_scale"],
+        "seed": case.info["seed"],
+    }
 
 
 def caches(rollout):

@@ -51,7 +51,14 @@ def test_unipc_equals_the_reference(golden):
         action = Recording(unipc_levels(steps, shift), lambda x: x[0])
         reuse = FixedSteps(info["NUM_DIT_STEPS"], steps)
         assert sorted(reuse.evaluated) == info["steps_run"]
-        integrate(velocity, case["start_video"], case["start_action"], video, action, reuse)
+        integrate(
+            velocity=velocity,
+            video=case["start_video"],
+            action=case["start_action"],
+            of_video=video,
+            of_action=action,
+            reuse=reuse,
+        )
         for name, recorded in {"video": video, "action": action}.items():
             levels = scenario.within(name)["sigmas"]
             torch.testing.assert_close(torch.tensor(recorded.levels), levels, atol=1e-6, rtol=0)
@@ -71,7 +78,9 @@ def test_training_schedule_equals_the_reference(golden):
     }
     weights = {"loss_weights": s.weights, "weight": s.weight(t), "offgrid_weight": s.weight(off)}
     inputs = ("index", "x0", "noise", "offgrid_t")
-    case.check(found, inputs=(*inputs, "timesteps", "t", "loss_weights", "weight", "offgrid_weight"))
+    case.check(
+        found, inputs=(*inputs, "timesteps", "t", "loss_weights", "weight", "offgrid_weight")
+    )
     torch.testing.assert_close(s.times, case["timesteps"], atol=1e-3, rtol=0)
     torch.testing.assert_close(t, case["t"], atol=1e-3, rtol=0)
     for name, value in weights.items():
@@ -87,4 +96,7 @@ def test_dynamic_reuse_decides_as_the_reference(golden):
             countdowns.append(rule.countdown)
             if ran[-1]:
                 rule.took(velocities[sum(ran) - 1 if info["index_mode"] == "count" else step])
-        scenario.check({"run": torch.tensor(ran), "countdown": torch.tensor(countdowns)}, inputs=("velocities",))
+        scenario.check(
+            {"run": torch.tensor(ran), "countdown": torch.tensor(countdowns)},
+            inputs=("velocities",),
+        )

@@ -1,4 +1,6 @@
-"""The weights that come with the package: same answers in both arithmetics, and they do the task."""
+"""The weights that come with the package: same answers in both arithmetics, and they do the
+task.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +30,9 @@ def world():
 def test_half_precision_moves_no_target_by_more_than_the_task_tolerates(world):
     config = load_model_config("tiny")
     policy = load_policy("tiny", "", EMBODIMENT)
-    exact = DreamZeroPolicy(config, EMBODIMENT, load_checkpoint(_weights(), config), config.denoising_steps)
+    exact = DreamZeroPolicy(
+        config, EMBODIMENT, load_checkpoint(_weights(), config), config.denoising_steps
+    )
     for seed in (910_000, 910_001):
         instruction = world.reset(seed)
         observation = make_observation(EMBODIMENT, 0, observe(world, EMBODIMENT), world.q)
@@ -36,7 +40,8 @@ def test_half_precision_moves_no_target_by_more_than_the_task_tolerates(world):
         for p in (policy, exact):
             p.reset(instruction)
             chunks.append(p.predict(observation).positions)
-        assert np.abs(chunks[0] - chunks[1]).max() < 0.02  # rad or m; the demonstrations move ten times that
+        # rad or m; the demonstrations move ten times that
+        assert np.abs(chunks[0] - chunks[1]).max() < 0.02
 
 
 def test_another_word_sends_the_arm_elsewhere(world):
@@ -53,7 +58,9 @@ def test_another_word_sends_the_arm_elsewhere(world):
 
 def test_the_named_block_is_lifted_and_never_another(world):
     policy = load_policy("tiny", "", EMBODIMENT)
-    rows = [run_episode(policy, world, seed, Eval(max_steps=80)) for seed in range(920_000, 920_010)]
+    rows = [
+        run_episode(policy, world, seed, Eval(max_steps=80)) for seed in range(920_000, 920_010)
+    ]
     assert sum(r["success"] for r in rows) >= 7
     assert not any(r["wrong"] for r in rows)
 

@@ -1,4 +1,6 @@
-"""The video autoencoders stream: what they make of a video does not depend on how it is handed over."""
+"""The video autoencoders stream: what they make of a video does not depend on how it is handed
+over.
+"""
 
 import dataclasses
 
@@ -53,7 +55,9 @@ def test_folding_pixels_is_undone():
     assert torch.equal(unfold(fold(x, 2), 2), x)
 
 
-@pytest.mark.parametrize(("name", "parameters"), [("dreamzero-14b", 16_484_292_448), ("dreamzero-5b", 5_606_692_832)])
+@pytest.mark.parametrize(
+    ("name", "parameters"), [("dreamzero-14b", 16_484_292_448), ("dreamzero-5b", 5_606_692_832)]
+)
 def test_full_size_networks_have_the_published_sizes(name, parameters):
     def count(network):
         return sum(p.numel() for p in network.parameters())

@@ -1,1 +1,3 @@
-"""The back room of bridge_node: its parameters, controllers together, the way home, what it says."""
+"""The back room of bridge_node: its parameters, controllers together, the way home, what it
+says.
+"""

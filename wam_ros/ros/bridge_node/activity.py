@@ -1,6 +1,7 @@
 """Which controllers the controller manager runs, as it tells itself.
 
-A controller that was deactivated keeps its topic and its parameters and drops what it is sent without a word.
+A controller that was deactivated keeps its topic and its parameters and drops what it is sent
+without a word.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ TOPIC = "controller_manager/activity"
 
 
 class Activity:
-    """Listens where `controller_manager_msgs` is installed, and else knows nothing of any controller.
+    """Listens where `controller_manager_msgs` is installed, and else knows nothing of any
+    controller.
 
     Args:
         node: that listens.
@@ -32,9 +34,17 @@ class Activity:
         node.create_subscription(kind, TOPIC, self._on_activity, qos.LATCHED)
 
     def _on_activity(self, msg: Any) -> None:
-        self._labels = {c.name: c.state.label for c in msg.controllers if c.state.id != State.PRIMARY_STATE_ACTIVE}
+        self._labels = {
+            c.name: c.state.label
+            for c in msg.controllers
+            if c.state.id != State.PRIMARY_STATE_ACTIVE
+        }
 
     def idle(self, name: str) -> str:
         """Why a controller moves nothing; empty while it is active or nothing is known of it."""
         label = self._labels.get(name.rpartition("/")[2])
-        return f"{name} is {label}; `ros2 control set_controller_state` makes it active" if label else ""
+        return (
+            f"{name} is {label}; `ros2 control set_controller_state` makes it active"
+            if label
+            else ""
+        )

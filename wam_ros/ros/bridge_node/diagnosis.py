@@ -1,4 +1,6 @@
-"""What the bridge says of itself: its state, and on /diagnostics also ticks and where the time went."""
+"""What the bridge says of itself: its state, and on /diagnostics also ticks and where the time
+went.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ from wam_ros.msg import ActionChunk, StageLatency
 from wam_ros.ros import convert, qos
 from wam_ros.ros.stages import stages_to_msgs
 
-COMMANDED_HZ = 50.0  # commanded states per second at most: more would only keep the safety node busy
+# commanded states per second at most: more would only keep the safety node busy
+COMMANDED_HZ = 50.0
 KEPT = 2000
 STATE_NS = 200_000_000  # longest time between two words about the state
 AGAIN_NS = 1_000_000_000  # least time between two complaints that differ in numbers only
@@ -54,7 +57,8 @@ class Periods:
 
 
 class Telling:
-    """What the bridge complains of, and publishes: `commanded_state`, `bridge_state`, `stage_latency`, /diagnostics.
+    """What the bridge complains of, and publishes: `commanded_state`, `bridge_state`,
+    `stage_latency`, /diagnostics.
 
     Args:
         node: that publishes.
@@ -72,9 +76,13 @@ class Telling:
         rate_hz: float,
         figures: Callable[[], Mapping[str, Any]],
     ) -> None:
-        self._node, self._hardware, self._figures = node, hardware, figures
-        self._joint_names, self._unknown = tuple(joint_names), np.full(len(joint_names), np.nan)
-        self._every, self._ticks = max(1, round(rate_hz / COMMANDED_HZ)), 0
+        self._node = node
+        self._hardware = hardware
+        self._figures = figures
+        self._joint_names = tuple(joint_names)
+        self._unknown = np.full(len(joint_names), np.nan)
+        self._every = max(1, round(rate_hz / COMMANDED_HZ))
+        self._ticks = 0
         self.periods, self.trace = Periods(rate_hz), Trace(1000)
         self.cause = ""  # of the newest refusal or failure; empty after a trajectory that passed
         self._said_ns: dict[str, int] = {}
@@ -82,7 +90,8 @@ class Telling:
         self._commanded_pub = node.create_publisher(JointStateMsg, "commanded_state", qos.JOINTS)
         self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
         self._stages_pub = node.create_publisher(StageLatency, "stage_latency", qos.STATUS)
-        self._state: tuple[BridgeState, bool, tuple[int, int] | None] | None = None  # as it was told
+        # as it was told
+        self._state: tuple[BridgeState, bool, tuple[int, int] | None] | None = None
         self._state_ns = 0
 
     def on_chunk(self, msg: ActionChunk) -> None:
@@ -98,20 +107,27 @@ class Telling:
             self._commanded_pub.publish(convert.joint_state_to_msg(state))
 
     def say(self, bridge: Bridge) -> None:
-        """Publish the state of the bridge, where it is another one or was not told for a while; call it often."""
-        steady_ns, idle = time.monotonic_ns(), bridge.idle
+        """Publish the state of the bridge, where it is another one or was not told for a while;
+        call it often.
+        """
+        steady_ns = time.monotonic_ns()
+        idle = bridge.idle
         state = bridge.state(steady_ns, self.cause)
         told = state, idle is not None, idle.refused if idle else None
         if told == self._state and steady_ns - self._state_ns < STATE_NS:
             return
-        self._state, self._state_ns = told, steady_ns
+        self._state = told
+        self._state_ns = steady_ns
         name = f"{self._node.get_name()}: state"
         self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware, idle))
 
     def complain(self, cause: str, words: str = "") -> None:
-        """Say what is wrong in the log and on /diagnostics: at once, then not more often than anybody can read."""
+        """Say what is wrong in the log and on /diagnostics: at once, then not more often than
+        anybody can read.
+        """
         self.cause = cause
-        subject, steady_ns = cause.translate(NO_DIGITS), time.monotonic_ns()
+        subject = cause.translate(NO_DIGITS)
+        steady_ns = time.monotonic_ns()
         recent = {said: ns for said, ns in self._said_ns.items() if steady_ns - ns < AGAIN_NS}
         if subject in recent or len(recent) >= MOST:
             return
@@ -121,7 +137,8 @@ class Telling:
 
     def tell(self, cause: str, warnings: Sequence[str] = ()) -> None:
         """Publish; `cause` is why nothing is forwarded."""
-        name, msg = self._node.get_name(), DiagnosticArray()
+        name = self._node.get_name()
+        msg = DiagnosticArray()
         msg.header.stamp = self._node.get_clock().now().to_msg()
         values = {**self._figures(), **self.periods.figures()}
         msg.status = [
@@ -137,20 +154,36 @@ def diagnose(
     name: str, hardware: str, cause: str, warnings: Sequence[str], values: Mapping[str, Any]
 ) -> DiagnosticStatus:
     """Error with its cause, else a warning with the first of several, else OK."""
-    level = DiagnosticStatus.ERROR if cause else DiagnosticStatus.WARN if warnings else DiagnosticStatus.OK
-    status = DiagnosticStatus(name=name, hardware_id=hardware, level=level, message=cause or "forwarding")
+    level = (
+        DiagnosticStatus.ERROR
+        if cause
+        else DiagnosticStatus.WARN
+        if warnings
+        else DiagnosticStatus.OK
+    )
+    status = DiagnosticStatus(
+        name=name, hardware_id=hardware, level=level, message=cause or "forwarding"
+    )
     if warnings and not cause:
         status.message = warnings[0]
     numbered = {f"warning {k + 1}": words for k, words in enumerate(warnings)}
-    status.values = [KeyValue(key=key, value=str(value)) for key, value in {**values, **numbered}.items()]
+    status.values = [
+        KeyValue(key=key, value=str(value)) for key, value in {**values, **numbered}.items()
+    ]
     return status
 
 
-def latency_status(name: str, hardware: str, summary: Mapping[str, Mapping[str, float]]) -> DiagnosticStatus:
+def latency_status(
+    name: str, hardware: str, summary: Mapping[str, Mapping[str, float]]
+) -> DiagnosticStatus:
     """Percentiles of every stage, in ms."""
     status = DiagnosticStatus(name=name, hardware_id=hardware, level=DiagnosticStatus.OK)
     whole = summary.get("camera to command")
-    status.message = f"camera to command p95 {whole['p95_ms']:.0f} ms" if whole else "no chunk has been answered yet"
+    status.message = (
+        f"camera to command p95 {whole['p95_ms']:.0f} ms"
+        if whole
+        else "no chunk has been answered yet"
+    )
     for stage, values in summary.items():
         text = " ".join(f"{p[:-3]} {values[p]:.1f}" for p in ("p50_ms", "p95_ms", "p99_ms"))
         status.values.append(KeyValue(key=f"{stage} [ms]", value=f"{text} n {values['n']:.0f}"))

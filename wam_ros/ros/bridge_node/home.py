@@ -1,8 +1,9 @@
 """`~/home`: leads the arm home through the safety node, as a session of chunks of its own.
 
-The safety node is asked to stop the arm, still armed, and to take one session's chunks only: one chunk, judged by the
-filter like any other; disarmed when home. The model's chunks are of another session and are refused meanwhile. Nothing
-in here arms: whoever disarms meanwhile has ended the way home.
+The safety node is asked to stop the arm, still armed, and to take one session's chunks only: one
+chunk, judged by the filter like any other; disarmed when home. The model's chunks are of another
+session and are refused meanwhile. Nothing in here arms: whoever disarms meanwhile has ended the way
+home.
 """
 
 from __future__ import annotations
@@ -62,10 +63,15 @@ class Homing:
         measured: Callable[[], np.ndarray | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._node, self._embodiment, self._velocity, self._speed = node, embodiment, velocity, speed
-        self._measured, self._clock = measured, clock
+        self._node = node
+        self._embodiment = embodiment
+        self._velocity = velocity
+        self._speed = speed
+        self._measured = measured
+        self._clock = clock
         self._since_s = clock()
-        self._sender = self._asked = ""  # the safety node that speaks, and the one that spoke when home was asked for
+        # the safety node that speaks, and the one that spoke when home was asked for
+        self._sender = self._asked = ""
         self._publisher = node.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
         self._arm = node.create_client(SetBool, "safety_node/arm")
         self._hand_over = node.create_client(HandOver, "safety_node/hand_over")
@@ -85,8 +91,13 @@ class Homing:
         self._go(Step.ASK)
         request = HandOver.Request(session_id=np.frombuffer(self._session, np.uint8))
         asked = self._hand_over.call_async(request)
-        asked.add_done_callback(lambda done, session=self._session: self._on_answer(session, done.result()))
-        return True, "going home: stopping, then one chunk through the safety node; it ends disarmed"
+        asked.add_done_callback(
+            lambda done, session=self._session: self._on_answer(session, done.result())
+        )
+        return (
+            True,
+            "going home: stopping, then one chunk through the safety node; it ends disarmed",
+        )
 
     def on_report(self, msg: SafetyReportMsg, rest_in_s: float) -> None:
         """Step on; `rest_in_s` is how long the forwarded motion still lasts.
@@ -94,7 +105,8 @@ class Homing:
         Raises:
             WamError: the report is of another version.
         """
-        report, self._sender = convert.report_from_msg(msg), msg.header.frame_id
+        report = convert.report_from_msg(msg)
+        self._sender = msg.header.frame_id
         self._state = report.state
         still = rest_in_s == 0.0 and report.stop_time_s == 0.0
         if self.step == Step.IDLE:
@@ -105,7 +117,11 @@ class Homing:
             self._disarm(over)
         elif self.step == Step.STOP and report.state == SafetyState.ARMED and still:
             self._send()
-        elif self.step == Step.JUDGE and report.chunk_seq == self._seq and report.decision != Decision.UNKNOWN:
+        elif (
+            self.step == Step.JUDGE
+            and report.chunk_seq == self._seq
+            and report.decision != Decision.UNKNOWN
+        ):
             self._judged(report)
         elif self.step == Step.MOVE and still:
             self._disarm("home" if self._is_home() else f"stopped on the way home: {self._words}")
@@ -114,7 +130,11 @@ class Homing:
         """Why what was asked for is not begun any more; empty while it may be."""
         if self._sender != self._asked:  # nobody has armed that one
             return "not home: the safety node is another one"
-        return f"not home: {self.step.value} took too long" if self._clock() - self._since_s > STEP_S else ""
+        return (
+            f"not home: {self.step.value} took too long"
+            if self._clock() - self._since_s > STEP_S
+            else ""
+        )
 
     def _judged(self, report: SafetyReport) -> None:
         if report.decision != Decision.REJECT:
@@ -132,9 +152,18 @@ class Homing:
     def _send(self) -> None:
         q0 = self._measured()
         assert q0 is not None
-        self._seq, self._tries = self._seq + 1, self._tries + 1
+        self._seq = self._seq + 1
+        self._tries = self._tries + 1
         now_ns = self._node.get_clock().now().nanoseconds
-        chunk = make_home_chunk(self._embodiment, self._velocity, q0, self._speed, now_ns, self._session, self._seq)
+        chunk = make_home_chunk(
+            embodiment=self._embodiment,
+            velocity=self._velocity,
+            q0=q0,
+            speed=self._speed,
+            now_ns=now_ns,
+            session_id=self._session,
+            seq=self._seq,
+        )
         self._go(Step.JUDGE)
         self._publisher.publish(convert.chunk_to_msg(chunk))
 

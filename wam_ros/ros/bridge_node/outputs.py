@@ -1,4 +1,6 @@
-"""The controllers of one arm together: that of the arm and, where it has its own, that of the gripper."""
+"""The controllers of one arm together: that of the arm and, where it has its own, that of the
+gripper.
+"""
 
 from __future__ import annotations
 
@@ -28,18 +30,26 @@ class Outputs:
     Args:
         node: that publishes.
         embodiment: whose joints they are.
-        kinds: controller of the arm and of the gripper; empty: the embodiment's, and the arm's drives the gripper too.
+        kinds: controller of the arm and of the gripper; empty: the embodiment's, and the arm's
+            drives the gripper too.
         names: node names of the two; empty: their usual ones.
         rate_hz: ticks per second.
 
     Raises:
-        WamError: an unknown kind, one that does not fit, a name that is none, or a rate too low for a stream.
+        WamError: an unknown kind, one that does not fit, a name that is none, or a rate too low for
+            a stream.
     """
 
     def __init__(
-        self, node: Node, embodiment: Embodiment, kinds: tuple[str, str], names: tuple[str, str], rate_hz: float
+        self,
+        node: Node,
+        embodiment: Embodiment,
+        kinds: tuple[str, str],
+        names: tuple[str, str],
+        rate_hz: float,
     ) -> None:
-        arm, gripper = kinds[0] or embodiment.controller, kinds[1]
+        arm = kinds[0] or embodiment.controller
+        gripper = kinds[1]
         options = node.params_of(ControllerParams)  # type: ignore[attr-defined]
         everything = np.arange(len(embodiment.joint_names))
         fingers = np.isin(embodiment.joint_names, embodiment.gripper_joints)
@@ -47,15 +57,37 @@ class Outputs:
             raise WamError(f"controller '{arm}' drives a gripper: give it as gripper:={arm}")
         for name in filter(None, (*names, options.gripper_action)):
             if not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", name, re.ASCII):
-                raise WamError(f"controller '{name}' is no name in ROS: letters, digits, _ and / only")
+                raise WamError(
+                    f"controller '{name}' is no name in ROS: letters, digits, _ and / only"
+                )
         if gripper and not fingers.any():
-            raise WamError(f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints")
+            raise WamError(
+                f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints"
+            )
         driven = everything[~fingers] if gripper else everything
-        self._all = [make_controller(arm, node, _pick(embodiment, driven), driven, names[0], options)]
+        self._all = [
+            make_controller(
+                kind=arm,
+                node=node,
+                joint_names=_pick(embodiment, driven),
+                columns=driven,
+                name=names[0],
+                options=options,
+            )
+        ]
         if gripper:
             columns = everything[fingers]
             name = names[1] or GRIPPER_NAME
-            self._all.append(make_controller(gripper, node, _pick(embodiment, columns), columns, name, options))
+            self._all.append(
+                make_controller(
+                    kind=gripper,
+                    node=node,
+                    joint_names=_pick(embodiment, columns),
+                    columns=columns,
+                    name=name,
+                    options=options,
+                )
+            )
         joints = read_urdf(embodiment.urdf_path)
         for output in self._all:
             found = [joints[require_known("joint", name, joints)] for name in output.joint_names]
@@ -63,7 +95,10 @@ class Outputs:
         self.arm: Output = self._all[0]
         for output in self._all:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:
-                raise WamError(f"rate_hz is {rate_hz:g}: '{output.name}' is streamed to, which takes 100 to 500 Hz")
+                raise WamError(
+                    f"rate_hz is {rate_hz:g}: '{output.name}' is streamed to, which takes 100 to "
+                    "500 Hz"
+                )
         self._node = node
         self._activity = Activity(node)
         self._rivals: list[str] = []
@@ -81,7 +116,9 @@ class Outputs:
                 output.send(trajectory)
 
     def stream(self, now_ns: int, commanded: Commanded | None, measured: np.ndarray | None) -> None:
-        """Hand the command of this tick, None where nothing is commanded, to those that are streamed to."""
+        """Hand the command of this tick, None where nothing is commanded, to those that are
+        streamed to.
+        """
         for output in self._all:
             if output.STREAMS and commanded is not None:
                 output.stream(now_ns, commanded, measured)
@@ -103,7 +140,8 @@ class Outputs:
         for output, reader in zip(self._all, self._readers, strict=True):
             output.poll()
             reader.poll()
-        before, bridges = self._rivals, rivals(self._node, self._node.resolve_topic_name(COMMANDED))
+        before = self._rivals
+        bridges = rivals(self._node, self._node.resolve_topic_name(COMMANDED))
         self._rivals = [w for w in (bridges, *(output.rivals for output in self._all)) if w]
         for words in self._rivals:
             if words not in before:
@@ -122,13 +160,17 @@ class Outputs:
         return ""
 
     def failures(self) -> tuple[str, str]:
-        """What the arm's controller and what the gripper's did not take or finish, each said once."""
+        """What the arm's controller and what the gripper's did not take or finish, each said
+        once.
+        """
         words = [output.failure() for output in self._all]
         return words[0], "; ".join(w for w in words[1:] if w)
 
     @property
     def warnings(self) -> list[str]:
-        """What is not set as it should be, and who else speaks to the controllers or is a bridge like this one."""
+        """What is not set as it should be, and who else speaks to the controllers or is a bridge
+        like this one.
+        """
         return self._rivals + [words for reader in self._readers for words in reader.warnings]
 
     def listeners(self) -> int:

@@ -18,23 +18,49 @@ from wam_ros.ros.params import param
 class BridgeParams:
     """Parameters of bridge_node."""
 
-    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
+    embodiment: str = param(
+        "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
+    )
     controller: str = param("", doc="kind of controller; empty: the embodiment's")
     controller_name: str = param("", doc="node name of the controller; empty: its usual one")
-    gripper: str = param("", doc="kind of controller of the gripper; empty: the arm's drives it too")
-    gripper_name: str = param("", doc="node name of the gripper's controller; empty: gripper_controller")
-    rate_hz: float = param(100.0, unit="Hz", low=10.0, high=500.0, doc="ticks per second; a stream needs 100 or more")
-    deadline_s: float = param(0.05, unit="s", low=0.005, high=0.5, doc="a trajectory or a tick later than this fails")
-    seam_s: float = param(0.005, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this")
-    stop_seam_s: float = param(0.02, unit="s", low=0.001, high=0.1, doc="the same for what stops the arm sooner")
-    heartbeat_s: float = param(0.3, unit="s", low=0.05, high=2.0, doc="silence of the safety node that closes the gate")
-    start_rad: float = param(0.02, unit="rad", low=0.0, high=0.2, doc="first start this close to the measured joints")
+    gripper: str = param(
+        "", doc="kind of controller of the gripper; empty: the arm's drives it too"
+    )
+    gripper_name: str = param(
+        "", doc="node name of the gripper's controller; empty: gripper_controller"
+    )
+    rate_hz: float = param(
+        100.0, unit="Hz", low=10.0, high=500.0, doc="ticks per second; a stream needs 100 or more"
+    )
+    deadline_s: float = param(
+        0.05, unit="s", low=0.005, high=0.5, doc="a trajectory or a tick later than this fails"
+    )
+    seam_s: float = param(
+        0.005, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this"
+    )
+    stop_seam_s: float = param(
+        0.02, unit="s", low=0.001, high=0.1, doc="the same for what stops the arm sooner"
+    )
+    heartbeat_s: float = param(
+        0.3, unit="s", low=0.05, high=2.0, doc="silence of the safety node that closes the gate"
+    )
+    start_rad: float = param(
+        0.02, unit="rad", low=0.0, high=0.2, doc="first start this close to the measured joints"
+    )
     start_m: float = param(0.005, unit="m", low=0.0, high=0.05, doc="the same for sliding joints")
-    follow_rad: float = param(0.25, unit="rad", low=0.01, high=3.0, doc="farthest the arm may be off its command")
+    follow_rad: float = param(
+        0.25, unit="rad", low=0.01, high=3.0, doc="farthest the arm may be off its command"
+    )
     follow_m: float = param(0.05, unit="m", low=0.001, high=1.0, doc="the same for sliding joints")
-    follow_s: float = param(0.3, unit="s", low=0.02, high=5.0, doc="for how long; then nothing more is forwarded")
-    realtime_priority: int = param(50, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary")
-    home_speed: float = param(0.2, unit="1", low=0.01, high=1.0, doc="share of the limits that ~/home uses")
+    follow_s: float = param(
+        0.3, unit="s", low=0.02, high=5.0, doc="for how long; then nothing more is forwarded"
+    )
+    realtime_priority: int = param(
+        50, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary"
+    )
+    home_speed: float = param(
+        0.2, unit="1", low=0.01, high=1.0, doc="share of the limits that ~/home uses"
+    )
 
 
 def make_bridge(robot: Embodiment, p: BridgeParams, streams: bool) -> Bridge:

@@ -24,11 +24,14 @@ class SettingsReader:
     """
 
     def __init__(self, node: Node, output: Output) -> None:
-        self._node, self._output = node, output
+        self._node = node
+        self._output = output
         self._wanted: dict[str, list[Setting]] = {output.name: []}
         for setting in output.settings():
             self._wanted.setdefault(setting.node or output.name, []).append(setting)
-        self._clients = {n: node.create_client(GetParameters, f"{n}/get_parameters") for n in self._wanted}
+        self._clients = {
+            n: node.create_client(GetParameters, f"{n}/get_parameters") for n in self._wanted
+        }
         self._asked: set[str] = set()
         self._found: dict[str, list[str]] = {}
 
@@ -47,7 +50,9 @@ class SettingsReader:
                 self._ask(name)
 
     def _ask(self, name: str) -> None:
-        """One question per parameter: a node that does not know one of several answers none of them."""
+        """One question per parameter: a node that does not know one of several answers none of
+        them.
+        """
         self._found[name] = []
         if name == self._output.name:
             self._get(name, JOINTS, self._on_joints)
@@ -60,7 +65,9 @@ class SettingsReader:
             if response is not None:
                 use(parameter_value_to_python(response.values[0]) if response.values else None)
 
-        self._clients[node].call_async(GetParameters.Request(names=[parameter])).add_done_callback(on_answer)
+        self._clients[node].call_async(GetParameters.Request(names=[parameter])).add_done_callback(
+            on_answer
+        )
 
     def _on_joints(self, joints: Any) -> None:
         if not joints:

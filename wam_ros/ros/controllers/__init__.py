@@ -1,6 +1,7 @@
 """What the target arm speaks: one file per kind of controller, each with its own message type.
 
-A controller is a subclass of `base.Output`. Their rules are those of ros2_controllers 4.42 (Jazzy) and 5.17 (Kilted).
+A controller is a subclass of `base.Output`. Their rules are those of ros2_controllers 4.42 (Jazzy)
+and 5.17 (Kilted).
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from wam_ros.core.errors import require_known
 from wam_ros.ros.controllers.base import ControllerParams, Output
 
 CONTROLLERS = {
-    "joint_trajectory": "wam_ros.ros.controllers.joint_trajectory:JointTrajectoryOutput",
-    "follow_joint_trajectory": "wam_ros.ros.controllers.follow_joint_trajectory:FollowJointTrajectoryOutput",
-    "forward_position": "wam_ros.ros.controllers.forward_position:ForwardPositionOutput",
-    "forward_velocity": "wam_ros.ros.controllers.forward_velocity:ForwardVelocityOutput",
-    "servo": "wam_ros.ros.controllers.servo:ServoOutput",
-    "gripper_command": "wam_ros.ros.controllers.gripper_command:GripperCommandOutput",
-    "parallel_gripper_command": "wam_ros.ros.controllers.parallel_gripper_command:ParallelGripperCommandOutput",
+    "joint_trajectory": "joint_trajectory:JointTrajectoryOutput",
+    "follow_joint_trajectory": "follow_joint_trajectory:FollowJointTrajectoryOutput",
+    "forward_position": "forward_position:ForwardPositionOutput",
+    "forward_velocity": "forward_velocity:ForwardVelocityOutput",
+    "servo": "servo:ServoOutput",
+    "gripper_command": "gripper_command:GripperCommandOutput",
+    "parallel_gripper_command": "parallel_gripper_command:ParallelGripperCommandOutput",
 }
 
 
@@ -38,7 +39,8 @@ def make_controller(
     Raises:
         WamError: unknown kind (lists the choices), or its messages are not installed.
     """
-    module, _, attribute = CONTROLLERS[require_known("controller", kind, CONTROLLERS)].partition(":")
+    found = CONTROLLERS[require_known("controller", kind, CONTROLLERS)]
+    module, _, attribute = found.partition(":")
     columns = np.arange(len(joint_names)) if columns is None else columns
-    make = getattr(importlib.import_module(module), attribute)
+    make = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
     return make(node, joint_names, columns, name, options or ControllerParams())

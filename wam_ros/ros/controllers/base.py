@@ -1,4 +1,6 @@
-"""What all controller outputs have in common, and what they may ask of the real controller's parameters."""
+"""What all controller outputs have in common, and what they may ask of the real controller's
+parameters.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ from wam_ros.core.types import Commanded, SafeTrajectory
 from wam_ros.ros.params import param
 
 MANAGER = "controller_manager"
-ONLOOKERS = ("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "wam_")  # begin the names of nodes that move nothing
+# begin the names of nodes that move nothing
+ONLOOKERS = ("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "wam_")
 
 
 @dataclass(frozen=True)
@@ -26,20 +29,41 @@ class ControllerParams:
     points: str = param(
         "quintic",
         choices=("quintic", "cubic", "linear"),
-        doc="what trajectory points carry: also velocities and accelerations, also velocities, positions only",
+        doc="what trajectory points carry: also velocities and accelerations, also velocities, "
+        "positions only",
     )
-    path_tolerance: float = param(0.0, unit="rad or m", low=0.0, high=1.0, doc="of a goal; 0: the controller's own")
-    goal_tolerance: float = param(0.0, unit="rad or m", low=0.0, high=1.0, doc="of a goal; 0: the controller's own")
-    goal_time_s: float = param(0.5, unit="s", low=0.0, high=10.0, doc="a goal may be reached this much later")
+    path_tolerance: float = param(
+        0.0, unit="rad or m", low=0.0, high=1.0, doc="of a goal; 0: the controller's own"
+    )
+    goal_tolerance: float = param(
+        0.0, unit="rad or m", low=0.0, high=1.0, doc="of a goal; 0: the controller's own"
+    )
+    goal_time_s: float = param(
+        0.5, unit="s", low=0.0, high=10.0, doc="a goal may be reached this much later"
+    )
     velocity_gain: float = param(
-        4.0, unit="1/s", low=0.0, high=50.0, doc="pull of a velocity command towards the commanded position"
+        4.0,
+        unit="1/s",
+        low=0.0,
+        high=50.0,
+        doc="pull of a velocity command towards the commanded position",
     )
     gripper_step: float = param(
-        0.002, unit="rad or m", low=0.0, high=1.0, doc="a gripper goal is sent when it changed by this"
+        0.002,
+        unit="rad or m",
+        low=0.0,
+        high=1.0,
+        doc="a gripper goal is sent when it changed by this",
     )
-    gripper_action: str = param("gripper_cmd", doc="what a gripper calls its action; Franka and xArm: gripper_action")
-    gripper_scale: float = param(1.0, unit="1", low=0.001, high=1000.0, doc="gripper goal per unit of its joint")
-    gripper_effort: float = param(20.0, unit="N", low=0.0, high=1000.0, doc="largest effort of a gripper goal")
+    gripper_action: str = param(
+        "gripper_cmd", doc="what a gripper calls its action; Franka and xArm: gripper_action"
+    )
+    gripper_scale: float = param(
+        1.0, unit="1", low=0.001, high=1000.0, doc="gripper goal per unit of its joint"
+    )
+    gripper_effort: float = param(
+        20.0, unit="N", low=0.0, high=1000.0, doc="largest effort of a gripper goal"
+    )
 
 
 @dataclass(frozen=True)
@@ -55,7 +79,8 @@ class Setting:
 LIMITS = Setting(
     "enforce_command_limits",
     lambda on: on is True,
-    "enforce_command_limits is off: nothing behind this bridge holds commands inside the limits of the joints",
+    "enforce_command_limits is off: nothing behind this bridge holds commands inside the limits "
+    "of the joints",
     MANAGER,
 )
 
@@ -72,16 +97,27 @@ class Output:
     """
 
     NAME: ClassVar[str] = ""  # usual node name of the controller
-    STREAMS: ClassVar[bool] = False  # whether it is sent one command per tick instead of trajectories
+    # whether it is sent one command per tick instead of trajectories
+    STREAMS: ClassVar[bool] = False
     SETTINGS: ClassVar[tuple[Setting, ...]] = ()
 
     def __init__(
-        self, node: Node, joint_names: Sequence[str], columns: np.ndarray, name: str, options: ControllerParams
+        self,
+        node: Node,
+        joint_names: Sequence[str],
+        columns: np.ndarray,
+        name: str,
+        options: ControllerParams,
     ) -> None:
-        self.node, self.joint_names, self.columns = node, tuple(joint_names), columns
-        self.name, self.options = name or self.NAME, options
-        self.velocity = np.full(len(columns), np.inf)  # (J,) rad/s or m/s, limits that no feedback may exceed
-        self.blocked = ""  # why nothing can be sent at all, as far as the controller's parameters say
+        self.node = node
+        self.joint_names = tuple(joint_names)
+        self.columns = columns
+        self.name = name or self.NAME
+        self.options = options
+        # (J,) rad/s or m/s, limits that no feedback may exceed
+        self.velocity = np.full(len(columns), np.inf)
+        # why nothing can be sent at all, as far as the controller's parameters say
+        self.blocked = ""
         self._failure = ""
         self._publisher: Any = None  # of those that publish
         self._onlookers = 0
@@ -95,17 +131,27 @@ class Output:
         """The controller says which joints it commands, in its order."""
         missing = [n for n in self.joint_names if n not in joints]
         foreign = [n for n in joints if n not in self.joint_names]
-        what = f"lacks {', '.join(missing)}" if missing else f"also has {', '.join(foreign)}" if foreign else ""
+        what = (
+            f"lacks {', '.join(missing)}"
+            if missing
+            else f"also has {', '.join(foreign)}"
+            if foreign
+            else ""
+        )
         self.blocked = f"{self.name} {what}; it commands {', '.join(joints)}" if what else ""
 
     def send(self, trajectory: SafeTrajectory) -> None:
         """Hand over a trajectory of the whole arm that begins now and ends at rest."""
 
     def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
-        """Hand over the command of this tick; commands and measured joints (A,) of the whole arm."""
+        """Hand over the command of this tick; commands and measured joints (A,) of the whole
+        arm.
+        """
 
     def settle(self, now_ns: int, measured: np.ndarray | None) -> None:
-        """Nothing is commanded and the controller can be driven: see to it that nothing was left in motion."""
+        """Nothing is commanded and the controller can be driven: see to it that nothing was left in
+        motion.
+        """
 
     def stop(self) -> None:
         """Last word before falling silent, at rest."""
@@ -127,7 +173,8 @@ class Output:
 
     def failure(self) -> str:
         """Why the newest command was not taken or finished, said once; empty otherwise."""
-        words, self._failure = self._failure, ""
+        words = self._failure
+        self._failure = ""
         return words
 
     def fail(self, words: str) -> None:
@@ -137,11 +184,20 @@ class Output:
     def part(self, trajectory: SafeTrajectory) -> SafeTrajectory:
         """Only this controller's joints of a trajectory."""
         q, dq, ddq = (a[:, self.columns] for a in (trajectory.q, trajectory.dq, trajectory.ddq))
-        return SafeTrajectory(trajectory.start_ns, self.joint_names, trajectory.t, q, dq, ddq, trajectory.chunk_seq)
+        return SafeTrajectory(
+            start_ns=trajectory.start_ns,
+            joint_names=self.joint_names,
+            t=trajectory.t,
+            q=q,
+            dq=dq,
+            ddq=ddq,
+            chunk_seq=trajectory.chunk_seq,
+        )
 
 
 def rivals(node: Node, topic: str) -> str:
-    """Which other nodes publish on a topic that one node alone should, in words; empty when none does.
+    """Which other nodes publish on a topic that one node alone should, in words; empty when none
+    does.
 
     One that died without a word is still named until the middleware gives it up, some 20 s later.
     """
@@ -162,6 +218,7 @@ def messages(kind: str, package: str, part: str) -> ModuleType:
         return importlib.import_module(f"{package}.{part}")
     except ModuleNotFoundError as error:
         raise WamError(
-            f"controller '{kind}' needs {package} (ros-$ROS_DISTRO-{package.replace('_', '-')}), which is not "
+            f"controller '{kind}' needs {package} (ros-$ROS_DISTRO-{package.replace('_', '-')}), "
+            "which is not "
             "installed; joint_trajectory, forward_position and forward_velocity work without it"
         ) from error

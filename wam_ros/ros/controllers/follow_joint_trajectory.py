@@ -1,7 +1,9 @@
-"""`joint_trajectory_controller` by its action: it answers, watches tolerances, says what went wrong.
+"""`joint_trajectory_controller` by its action: it answers, watches tolerances, says what went
+wrong.
 
-A new goal replaces the running one, which then ends as aborted; that is no failure. A goal is never cancelled: the
-controller would hold the measured joints at once instead of following the proven stop.
+A new goal replaces the running one, which then ends as aborted; that is no failure. A goal is never
+cancelled: the controller would hold the measured joints at once instead of following the proven
+stop.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class FollowJointTrajectoryOutput(Output):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._action = messages("follow_joint_trajectory", "control_msgs", "action").FollowJointTrajectory
+        self._action = messages(
+            "follow_joint_trajectory", "control_msgs", "action"
+        ).FollowJointTrajectory
         self._tolerance = messages("follow_joint_trajectory", "control_msgs", "msg").JointTolerance
         self._client = ActionClient(self.node, self._action, f"{self.name}/follow_joint_trajectory")
         self._newest = 0
@@ -44,16 +48,24 @@ class FollowJointTrajectoryOutput(Output):
 
     def send(self, trajectory: SafeTrajectory) -> None:
         """Send a goal; its answer comes by callback."""
-        goal = self._action.Goal(trajectory=points_message(self.part(trajectory), self.options.points))
+        goal = self._action.Goal(
+            trajectory=points_message(self.part(trajectory), self.options.points)
+        )
         goal.path_tolerance = self._tolerances(self.options.path_tolerance)
         goal.goal_tolerance = self._tolerances(self.options.goal_tolerance)
         goal.goal_time_tolerance = ns_to_duration(round(self.options.goal_time_s * NS))
         self._newest += 1
         number = self._newest
-        self._client.send_goal_async(goal).add_done_callback(lambda future: self._on_answer(number, future))
+        self._client.send_goal_async(goal).add_done_callback(
+            lambda future: self._on_answer(number, future)
+        )
 
     def _tolerances(self, position: float) -> list[Any]:
-        return [self._tolerance(name=n, position=position) for n in self.joint_names] if position else []
+        return (
+            [self._tolerance(name=n, position=position) for n in self.joint_names]
+            if position
+            else []
+        )
 
     def _on_answer(self, number: int, future: Any) -> None:
         handle = future.result()
@@ -61,7 +73,9 @@ class FollowJointTrajectoryOutput(Output):
             if number == self._newest:
                 self.fail("the goal was refused")
             return
-        handle.get_result_async().add_done_callback(lambda result: self._on_result(number, result.result()))
+        handle.get_result_async().add_done_callback(
+            lambda result: self._on_result(number, result.result())
+        )
 
     def _on_result(self, number: int, answer: Any) -> None:
         if number != self._newest or answer.status == SUCCEEDED:

@@ -1,7 +1,8 @@
 """`forward_command_controller` with the position interface: one position per joint and tick.
 
-It has neither limits nor a timeout, and its parameter `joints` says the order: nothing is sent before that is known. A
-message of another length makes it fail and be deactivated. When the stream ends it holds the last positions.
+It has neither limits nor a timeout, and its parameter `joints` says the order: nothing is sent
+before that is known. A message of another length makes it fail and be deactivated. When the stream
+ends it holds the last positions.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ class ForwardPositionOutput(Output):
         super().__init__(*args)
         self.blocked = f"{self.name} has not told the order of its joints yet"
         self._order: np.ndarray | None = None
-        self._publisher = self.node.create_publisher(Float64MultiArray, f"{self.name}/commands", qos.STREAM)
+        self._publisher = self.node.create_publisher(
+            Float64MultiArray, f"{self.name}/commands", qos.STREAM
+        )
 
     def settings(self) -> tuple[Setting, ...]:
         """The interface decides what the numbers mean."""
@@ -39,7 +42,9 @@ class ForwardPositionOutput(Output):
     def on_joints(self, joints: list[str]) -> None:
         """The order of the numbers in a message."""
         super().on_joints(joints)
-        self._order = None if self.blocked else np.array([self.joint_names.index(n) for n in joints])
+        self._order = (
+            None if self.blocked else np.array([self.joint_names.index(n) for n in joints])
+        )
 
     def values(self, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
         """(J,) what is sent, in our order."""

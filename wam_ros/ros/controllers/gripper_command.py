@@ -1,7 +1,8 @@
-"""A gripper by `control_msgs/GripperCommand`: `gripper_controllers` up to Jazzy (removed in Kilted) and vendors' own.
+"""A gripper by `control_msgs/GripperCommand`: `gripper_controllers` up to Jazzy (removed in Kilted)
+and vendors' own.
 
-The goal is where the gripper rests at the end of the newest trajectory; it is sent when it changed. A gripper that
-stalls has closed on something: that is no failure.
+The goal is where the gripper rests at the end of the newest trajectory; it is sent when it changed.
+A gripper that stalls has closed on something: that is no failure.
 """
 
 from __future__ import annotations
@@ -19,28 +20,36 @@ class GripperCommandOutput(Output):
     """Sends the position of one joint as a goal."""
 
     NAME = "gripper_controller"
-    KIND, ACTION = "gripper_command", "GripperCommand"
+    KIND = "gripper_command"
+    ACTION = "GripperCommand"
     SETTINGS = (
         Setting(
             "allow_stalling",
             lambda on: on is True,
-            "allow_stalling is off: closing on something is reported as a failure by the controller",
+            "allow_stalling is off: closing on something is reported as a failure by the "
+            "controller",
         ),
     )
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         if len(self.joint_names) != 1:
-            raise WamError(f"controller '{self.KIND}' drives one joint, found {', '.join(self.joint_names) or 'none'}")
+            raise WamError(
+                f"controller '{self.KIND}' drives one joint, found "
+                f"{', '.join(self.joint_names) or 'none'}"
+            )
         self._action = getattr(messages(self.KIND, "control_msgs", "action"), self.ACTION)
-        self._client = ActionClient(self.node, self._action, f"{self.name}/{self.options.gripper_action}")
+        self._client = ActionClient(
+            self.node, self._action, f"{self.name}/{self.options.gripper_action}"
+        )
         self._sent: float | None = None
         self._newest = 0
 
     def goal(self, position: float) -> Any:
         """The goal message for a position of the gripper."""
         goal = self._action.Goal()
-        goal.command.position, goal.command.max_effort = position, self.options.gripper_effort
+        goal.command.position = position
+        goal.command.max_effort = self.options.gripper_effort
         return goal
 
     def on_joints(self, joints: list[str]) -> None:

@@ -1,4 +1,6 @@
-"""A gripper by `control_msgs/ParallelGripperCommand`: `parallel_gripper_controller`, the one there is since Kilted."""
+"""A gripper by `control_msgs/ParallelGripperCommand`: `parallel_gripper_controller`, the one there
+is since Kilted.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,13 @@ from wam_ros.ros.controllers.gripper_command import GripperCommandOutput
 class ParallelGripperCommandOutput(GripperCommandOutput):
     """Sends the position of one joint as a joint state."""
 
-    KIND, ACTION = "parallel_gripper_command", "ParallelGripperCommand"
+    KIND = "parallel_gripper_command"
+    ACTION = "ParallelGripperCommand"
 
     def goal(self, position: float) -> Any:
         """The goal message; effort counts only where the controller has `max_effort_interface`."""
         goal = self._action.Goal()
-        goal.command.name, goal.command.position = list(self.joint_names), [position]
+        goal.command.name = list(self.joint_names)
+        goal.command.position = [position]
         goal.command.effort = [self.options.gripper_effort]
         return goal

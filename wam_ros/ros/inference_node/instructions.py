@@ -40,7 +40,9 @@ class Prompting:
         on_swap: Callable[[Policy], None],
     ) -> None:
         self._p, self._engine, self._logger = p, engine, node.get_logger()
-        self._load, self._forget, self._on_swap = load, on_reset, on_swap
+        self._load = load
+        self._forget = on_reset
+        self._on_swap = on_swap
         self._model = p.model  # the running one
         node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         node.create_service(LoadModel, "~/load_model", self._on_load_model)
@@ -49,41 +51,54 @@ class Prompting:
     def reset_to(self, instruction: str | None) -> Outcome:
         """Forget, and follow `instruction` if there is one.
 
-        It waits for the prediction under way: the old chunks are void anyway, and an awaiting service keeps the
-        executor of rclpy spinning.
+        It waits for the prediction under way: the old chunks are void anyway, and an awaiting
+        service keeps the executor of rclpy spinning.
         """
         try:
-            text = None if instruction is None else require_instruction(instruction, self._p.max_characters)
+            text = (
+                None
+                if instruction is None
+                else require_instruction(instruction, self._p.max_characters)
+            )
         except WamError as error:
             return Outcome(False, str(error), self._engine.status().epoch)
         outcome = self._engine.reset_within(text, self._p.reset_timeout_s)
         if outcome.ok:
             self._forget()
         what = "memory reset" if text is None else f"instruction '{text}'"
-        self._logger.info(f"{what}: {'epoch ' + str(outcome.epoch) if outcome.ok else outcome.message}")
+        self._logger.info(
+            f"{what}: {'epoch ' + str(outcome.epoch) if outcome.ok else outcome.message}"
+        )
         return outcome
 
     def _on_set_instruction(self, request: Any, response: Any) -> Any:
         outcome = self.reset_to(request.instruction)
-        response.ok, response.message, response.epoch = outcome.ok, outcome.message, outcome.epoch
+        response.ok = outcome.ok
+        response.message = outcome.message
+        response.epoch = outcome.epoch
         return response
 
     def _on_reset(self, request: Any, response: Any) -> Any:
         outcome = self.reset_to(None)
-        response.success, response.message = outcome.ok, outcome.message
+        response.success = outcome.ok
+        response.message = outcome.message
         return response
 
     async def _on_load_model(self, request: Any, response: Any) -> Any:
         """Swap the model; the executor goes on publishing chunks of the present one meanwhile."""
-        model, done = request.model or self._model, Future()
+        model = request.model or self._model
+        done = Future()
         swapped = self._engine.swap(lambda: self._load(model, request.checkpoint))
         swapped.add_done_callback(lambda f: done.set_result(f.result()))
         outcome = await done
         policy = self._engine.status().policy
-        response.ok, response.message = outcome.ok, outcome.message
+        response.ok = outcome.ok
+        response.message = outcome.message
         response.checkpoint_hash = "" if policy is None else policy.checkpoint_hash
         if outcome.ok and policy is not None:
             self._model = model
             self._on_swap(policy)
-        self._logger.info(f"model '{model}': {response.checkpoint_hash if outcome.ok else outcome.message}")
+        self._logger.info(
+            f"model '{model}': {response.checkpoint_hash if outcome.ok else outcome.message}"
+        )
         return response

@@ -22,9 +22,15 @@ from wam_ros.runtime.values import VALUES, load_goal, make_value
 class InferenceParams:
     """Parameters of the inference node."""
 
-    embodiment: str = param("panda", doc="Robot: a name in config/embodiments or the path of a YAML file")
-    model: str = param("tiny", doc="World action model: a name in config/models or the path of a YAML file")
-    checkpoint: str = param("", doc="Weights, a file or a released folder; empty takes those of the model")
+    embodiment: str = param(
+        "panda", doc="Robot: a name in config/embodiments or the path of a YAML file"
+    )
+    model: str = param(
+        "tiny", doc="World action model: a name in config/models or the path of a YAML file"
+    )
+    checkpoint: str = param(
+        "", doc="Weights, a file or a released folder; empty takes those of the model"
+    )
     instruction: str = param("", doc="First instruction; empty waits for ~/set_instruction")
     memory: str = param(
         "real",
@@ -32,36 +38,72 @@ class InferenceParams:
         doc="What the model remembers: what it saw, or what it imagined (ablation)",
     )
     imagination: str = param(
-        "full", choices=("off", "keyframes", "full"), doc="Imagined frames to publish: none, the farthest, all"
+        "full",
+        choices=("off", "keyframes", "full"),
+        doc="Imagined frames to publish: none, the farthest, all",
     )
     execute_steps: int = param(
-        1, unit="steps", low=1, high=1000, doc="Steps of a chunk to execute before the next one is predicted"
+        1,
+        unit="steps",
+        low=1,
+        high=1000,
+        doc="Steps of a chunk to execute before the next one is predicted",
     )
     chunking: str = param(
         AUTO,
         choices=(AUTO, *CHUNKING),
         doc="How chunks follow each other; auto takes the best one that model and delay allow",
     )
-    candidates: int = param(1, low=1, high=64, doc="Chunks predicted in one batch, of which the best is taken")
-    value: str = param("consensus", choices=tuple(VALUES), doc="What makes a candidate the best")
-    goal_image: str = param("", doc="Views of the wished-for end, .npy (V, H, W, 3) uint8, for value goal_image")
-    steps: int = param(0, unit="steps", low=0, high=1000, doc="Denoising steps per chunk; 0 takes the model's own")
-    threads: int = param(1, low=1, high=256, doc="CPU threads of the model")
-    warmups: int = param(2, low=0, high=100, doc="Predictions thrown away before the first real one")
-    warmup_timeout_s: float = param(60.0, unit="s", low=0.1, high=3600.0, doc="Longest warm-up at configure")
-    max_gap_s: float = param(
-        1.0, unit="s", low=0.05, high=60.0, doc="Gap between observations after which the model forgets"
+    candidates: int = param(
+        1, low=1, high=64, doc="Chunks predicted in one batch, of which the best is taken"
     )
-    lead_s: float = param(0.08, unit="s", low=0.0, high=0.5, doc="lead_s of safety_node: until a chunk is followed")
-    latency_window: int = param(100, low=1, high=100000, doc="Latencies from which the delay is forecast, at most")
-    latency_span_s: float = param(5.0, unit="s", low=0.1, high=3600.0, doc="Older latencies are forgotten")
-    latency_warmup: int = param(2, low=0, high=1000, doc="First latencies of a session that do not count")
+    value: str = param("consensus", choices=tuple(VALUES), doc="What makes a candidate the best")
+    goal_image: str = param(
+        "", doc="Views of the wished-for end, .npy (V, H, W, 3) uint8, for value goal_image"
+    )
+    steps: int = param(
+        0, unit="steps", low=0, high=1000, doc="Denoising steps per chunk; 0 takes the model's own"
+    )
+    threads: int = param(1, low=1, high=256, doc="CPU threads of the model")
+    warmups: int = param(
+        2, low=0, high=100, doc="Predictions thrown away before the first real one"
+    )
+    warmup_timeout_s: float = param(
+        60.0, unit="s", low=0.1, high=3600.0, doc="Longest warm-up at configure"
+    )
+    max_gap_s: float = param(
+        1.0,
+        unit="s",
+        low=0.05,
+        high=60.0,
+        doc="Gap between observations after which the model forgets",
+    )
+    lead_s: float = param(
+        0.08, unit="s", low=0.0, high=0.5, doc="lead_s of safety_node: until a chunk is followed"
+    )
+    latency_window: int = param(
+        100, low=1, high=100000, doc="Latencies from which the delay is forecast, at most"
+    )
+    latency_span_s: float = param(
+        5.0, unit="s", low=0.1, high=3600.0, doc="Older latencies are forgotten"
+    )
+    latency_warmup: int = param(
+        2, low=0, high=1000, doc="First latencies of a session that do not count"
+    )
     status_rate_hz: float = param(2.0, unit="Hz", low=0.1, high=50.0, doc="Rate of wam_status")
     silence_s: float = param(
-        1.0, unit="s", low=0.05, high=60.0, doc="Silence of the cameras or of the model that is an error"
+        1.0,
+        unit="s",
+        low=0.05,
+        high=60.0,
+        doc="Silence of the cameras or of the model that is an error",
     )
     reset_timeout_s: float = param(
-        5.0, unit="s", low=0.1, high=600.0, doc="How long a service waits for a busy model before it gives up"
+        5.0,
+        unit="s",
+        low=0.1,
+        high=600.0,
+        doc="How long a service waits for a busy model before it gives up",
     )
     max_characters: int = param(200, low=1, high=10000, doc="Longest instruction accepted")
 
@@ -70,18 +112,27 @@ def make_policy(p: InferenceParams, robot: Embodiment, model: str, checkpoint: s
     """Load a model; raises `WamError` with the choices."""
     if p.candidates > 1 and (p.chunking == "lookahead" or p.memory == "imagined"):
         what = "chunking lookahead" if p.chunking == "lookahead" else "memory imagined"
-        raise WamError(f"candidates is {p.candidates}, but {what} goes on from what one chunk imagined: it must be 1")
+        raise WamError(
+            f"candidates is {p.candidates}, but {what} goes on from what one chunk imagined: it "
+            "must be 1"
+        )
     from wam_ros.models import load_policy  # torch only where the model runs
 
-    policy = load_policy(model, checkpoint, robot, threads=p.threads, steps=p.steps, memory=p.memory)
+    policy = load_policy(
+        model, checkpoint, robot, threads=p.threads, steps=p.steps, memory=p.memory
+    )
     abilities = abilities_of(policy)
     require_offered(p.chunking, abilities)
     if p.candidates > abilities.candidates:
-        raise WamError(f"candidates is {p.candidates}, '{policy.name}' predicts at most {abilities.candidates}")
+        raise WamError(
+            f"candidates is {p.candidates}, '{policy.name}' predicts at most {abilities.candidates}"
+        )
     return policy
 
 
-def make_engine(p: InferenceParams, robot: Embodiment, policy: Policy, on_event: Callable[[], None]) -> InferenceEngine:
+def make_engine(
+    p: InferenceParams, robot: Embodiment, policy: Policy, on_event: Callable[[], None]
+) -> InferenceEngine:
     """The thread that runs `policy`; raises `WamError` when the goal image cannot be read."""
     return InferenceEngine(
         policy,

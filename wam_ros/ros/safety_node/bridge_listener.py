@@ -1,4 +1,6 @@
-"""What the bridge says, heard: what it commands and whether it forwards. What follows for the motion is published."""
+"""What the bridge says, heard: what it commands and whether it forwards. What follows for the
+motion is published.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +35,14 @@ class BridgeTopics:
         rejoining: Rejoining,
         emit: Callable[[Output], None],
     ) -> None:
-        self._node, self._joint_names, self._emit = node, joint_names, emit
-        self._following, self._rejoining = following, rejoining
-        node.create_subscription(JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES)
+        self._node = node
+        self._joint_names = joint_names
+        self._emit = emit
+        self._following = following
+        self._rejoining = rejoining
+        node.create_subscription(
+            JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES
+        )
         node.create_subscription(DiagnosticStatus, "bridge_state", self._on_state, qos.LATCHED)
 
     def _on_commanded(self, msg: JointState) -> None:

@@ -1,4 +1,6 @@
-"""What the safety node shows: where the tool will go, what was cut, how it would stop, what is nearest."""
+"""What the safety node shows: where the tool will go, what was cut, how it would stop, what is
+nearest.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,32 @@ from wam_ros.robot.model import SafetyModel
 from wam_ros.ros import qos
 from wam_ros.safety.verdict import Verdict
 
-GREEN, RED, BLUE, ORANGE = (0.1, 0.9, 0.2, 1.0), (1.0, 0.1, 0.1, 1.0), (0.2, 0.4, 1.0, 1.0), (1.0, 0.65, 0.0, 1.0)
-WIDTH, TEXT = 0.006, 0.03  # m
+GREEN = (0.1, 0.9, 0.2, 1.0)
+RED = (1.0, 0.1, 0.1, 1.0)
+BLUE = (0.2, 0.4, 1.0, 1.0)
+ORANGE = (1.0, 0.65, 0.0, 1.0)
+# m
+WIDTH = 0.006
+TEXT = 0.03
 MAX_POINTS = 20  # of one line
 
 
 class Pictures:
-    """Publishes pictures of verdicts while somebody looks, at most `hz` times per second; 0 is never.
+    """Publishes pictures of verdicts while somebody looks, at most `hz` times per second; 0 is
+    never.
 
     Args:
         node: that publishes.
         model: the robot.
         hz: at most.
-        prefix: in front of the base frame, as of every frame that the robot's state publisher sends.
+        prefix: in front of the base frame, as of every frame that the robot's state publisher
+            sends.
     """
 
     def __init__(self, node: Node, model: SafetyModel, hz: float, prefix: str = "") -> None:
-        self._node, self._model, self._frame = node, model, prefix + model.embodiment.base_frame
+        self._node = node
+        self._model = model
+        self._frame = prefix + model.embodiment.base_frame
         self._period_ns = 1e9 / hz if hz else float("inf")
         self._shown_ns = 0
         self._markers = node.create_publisher(MarkerArray, "safety/markers", qos.STATUS)
@@ -48,7 +59,9 @@ class Pictures:
         header = Header(stamp=self._node.get_clock().now().to_msg(), frame_id=self._frame)
         if self._markers.get_subscription_count():
             self._markers.publish(safety_markers(self._model, verdict, header))
-        if self._ghost.get_subscription_count() and not verdict.reasons & (Reason.NONFINITE | Reason.SHAPE):
+        if self._ghost.get_subscription_count() and not verdict.reasons & (
+            Reason.NONFINITE | Reason.SHAPE
+        ):
             try:
                 columns = self._model.order(chunk.joint_names)
             except WamError:
@@ -57,7 +70,9 @@ class Pictures:
 
 
 def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
-    """(M, 3) m: where the tool frame goes along joint path `q` (N, A), thinned to a few points in order."""
+    """(M, 3) m: where the tool frame goes along joint path `q` (N, A), thinned to a few points in
+    order.
+    """
     if len(q) == 0:
         return np.zeros((0, 3))
     rows = np.unique(np.linspace(0, len(q) - 1, min(len(q), MAX_POINTS)).round().astype(int))
@@ -65,12 +80,16 @@ def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
 
 
 def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
-    """(2, 3) m: the nearest points of a named pair, where it is nearest along q (N, A); (0, 3) without such a pair."""
+    """(2, 3) m: the nearest points of a named pair, where it is nearest along q (N, A); (0, 3)
+    without such a pair.
+    """
     indices = [i for i, names in enumerate(model.pairs.names) if tuple(names) == tuple(pair)]
     if not indices or len(q) == 0:
         return np.zeros((0, 3))
     found: tuple[float, np.ndarray] = (np.inf, np.zeros((0, 3)))
-    for row in model.full_q(q[np.unique(np.linspace(0, len(q) - 1, MAX_POINTS).round().astype(int))]):
+    for row in model.full_q(
+        q[np.unique(np.linspace(0, len(q) - 1, MAX_POINTS).round().astype(int))]
+    ):
         model.place(row)
         for index in indices:
             distance = model.distance(index)
@@ -81,14 +100,19 @@ def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> 
 
 
 def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> MarkerArray:
-    """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair orange, in words."""
+    """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair
+    orange, in words.
+    """
     accepted = stop = np.zeros((0, len(model.joint_names)))
     nearest = np.zeros((0, 3))
     if verdict.trajectory is not None:
-        t, q = verdict.trajectory.t, verdict.trajectory.q
-        accepted, stop = q[t <= verdict.accepted_s + 1e-9], q[t >= verdict.accepted_s - 1e-9]
+        t = verdict.trajectory.t
+        q = verdict.trajectory.q
+        accepted = q[t <= verdict.accepted_s + 1e-9]
+        stop = q[t >= verdict.accepted_s - 1e-9]
         nearest = nearest_points(model, q, verdict.nearest_pair)
-    accepted_line, cut_line = tool_path(model, accepted), tool_path(model, verdict.refused)
+    accepted_line = tool_path(model, accepted)
+    cut_line = tool_path(model, verdict.refused)
     if len(cut_line):  # from where it is left, so that a single step is a line too
         cut_line = np.concatenate((accepted_line[-1:], cut_line))
     lines = (
@@ -105,13 +129,15 @@ def _words(header: Header, nearest: np.ndarray, verdict: Verdict) -> Marker:
     """Names and distance of the nearest pair, written beside it."""
     marker = Marker(header=header, ns="distance", id=0, type=Marker.TEXT_VIEW_FACING)
     marker.action = Marker.ADD if len(nearest) else Marker.DELETE
-    marker.pose.orientation.w, marker.scale.z = 1.0, TEXT
+    marker.pose.orientation.w = 1.0
+    marker.scale.z = TEXT
     marker.color = ColorRGBA(r=ORANGE[0], g=ORANGE[1], b=ORANGE[2], a=ORANGE[3])
     if len(nearest):
         x, y, z = nearest.mean(axis=0)
         marker.pose.position = Point(x=float(x), y=float(y), z=float(z) + TEXT)
         marker.text = (
-            f"{' to '.join(verdict.nearest_pair)} {1000 * float(np.linalg.norm(nearest[1] - nearest[0])):.0f} mm"
+            f"{' to '.join(verdict.nearest_pair)} "
+            f"{1000 * float(np.linalg.norm(nearest[1] - nearest[0])):.0f} mm"
         )
     return marker
 
@@ -127,7 +153,9 @@ def _line(header: Header, name: str, colour: tuple[float, ...], points: np.ndarr
 
 
 def ghost_path(model: SafetyModel, positions: np.ndarray, header: Header) -> Path:
-    """The tool's path along (T, A) joint positions as the model proposed them, before anything was checked."""
+    """The tool's path along (T, A) joint positions as the model proposed them, before anything was
+    checked.
+    """
     poses = []
     for x, y, z in tool_path(model, positions):
         pose = PoseStamped(header=header)

@@ -1,9 +1,10 @@
 """What move_group knows of the planning scene, told to a planning scene monitor of our own.
 
-`moveit_py` listens to `planning_scene`, `collision_object` and `attached_collision_object`. What reaches move_group by
-its service `apply_planning_scene`, by its sensors or before we began is heard here: once as a whole, then change by
-change. `planning_scene` is heard here too, in the monitor's place: a whole scene that the monitor takes as one is seen
-no sooner than it publishes again, half a second later. As two changes, all gone and all of this, it is seen at once.
+`moveit_py` listens to `planning_scene`, `collision_object` and `attached_collision_object`. What
+reaches move_group by its service `apply_planning_scene`, by its sensors or before we began is heard
+here: once as a whole, then change by change. `planning_scene` is heard here too, in the monitor's
+place: a whole scene that the monitor takes as one is seen no sooner than it publishes again, half a
+second later. As two changes, all gone and all of this, it is seen at once.
 """
 
 from __future__ import annotations
@@ -37,13 +38,19 @@ class MoveGroup:
             from moveit_msgs import msg, srv
         except ImportError as error:
             words = "install ros-$ROS_DISTRO-moveit-msgs or choose 'builtin'"
-            raise WamError(f"collision_backend 'moveit' needs moveit_msgs ({error}); {words}") from error
-        self._node, self._monitor, self._msg = node, monitor, msg
+            raise WamError(
+                f"collision_backend 'moveit' needs moveit_msgs ({error}); {words}"
+            ) from error
+        self._node = node
+        self._monitor = monitor
+        self._msg = msg
         self._everything = srv.GetPlanningScene.Request()  # no component named: all of them
         self._client = node.create_client(srv.GetPlanningScene, WHOLE)
         self._question: Any = None
-        self._told, self._polls = False, 0
-        self._meanwhile: list[Any] | None = None  # changes since the question, which the answer may not have yet
+        self._told = False
+        self._polls = 0
+        # changes since the question, which the answer may not have yet
+        self._meanwhile: list[Any] | None = None
         self._refused: set[str] = set()  # objects that the monitor did not take
         monitor.stop_scene_monitor()
         self._monitored, _ = (
@@ -52,10 +59,14 @@ class MoveGroup:
         )
 
     def poll(self) -> str:
-        """Ask for the whole scene when move_group has appeared; why it is not known yet, else empty."""
+        """Ask for the whole scene when move_group has appeared; why it is not known yet, else
+        empty.
+        """
         several = self._several()
         if several or not self._client.service_is_ready():
-            self._question, self._told, self._meanwhile = None, False, None
+            self._question = None
+            self._told = False
+            self._meanwhile = None
             return several or self._doubt()
         if not self._told or self._refused:
             self._ask()
@@ -63,22 +74,33 @@ class MoveGroup:
 
     def _several(self) -> str:
         """With two who say what is there, nobody knows whose scene is seen."""
-        topic, service = self._monitored.topic_name, self._client.service_name
-        counts = ((service, self._node.count_services(service)), (topic, self._node.count_publishers(topic)))
-        advice = "only move_group may offer it (Servo: is_primary_planning_scene_monitor; MoveItPy: remappings)"
+        topic = self._monitored.topic_name
+        service = self._client.service_name
+        counts = (
+            (service, self._node.count_services(service)),
+            (topic, self._node.count_publishers(topic)),
+        )
+        advice = (
+            "only move_group may offer it (Servo: is_primary_planning_scene_monitor; "
+            "MoveItPy: remappings)"
+        )
         return "; ".join(f"{name} comes from {n} nodes, {advice}" for name, n in counts if n > 1)
 
     def _ask(self) -> None:
         self._polls += 1
         if self._question is None or self._polls > PATIENCE:
-            self._polls, self._meanwhile = 0, []
+            self._polls = 0
+            self._meanwhile = []
             self._question = self._client.call_async(self._everything)
             self._question.add_done_callback(self._on_scene)
 
     def _doubt(self) -> str:
         if not self._refused:
             return ""
-        return f"MoveIt did not take '{min(self._refused)}': has it move_group's robot_description? Its log says why"
+        return (
+            f"MoveIt did not take '{min(self._refused)}': has it move_group's "
+            "robot_description? Its log says why"
+        )
 
     def _on_change(self, scene: Any) -> None:
         self._tell(scene)
@@ -88,7 +110,8 @@ class MoveGroup:
     def _on_scene(self, future: Any) -> None:
         if future is not self._question or future.result() is None:
             return
-        meanwhile, self._meanwhile = self._meanwhile or [], None
+        meanwhile = self._meanwhile or []
+        self._meanwhile = None
         for scene in (future.result().scene, *meanwhile):
             self._tell(scene)
         self._told = True
@@ -99,7 +122,8 @@ class MoveGroup:
             self._refused.clear()
             scene.is_diff = scene.robot_state.is_diff = True
         taken = self._monitor.new_planning_scene_message(scene)
-        bodies, remove = scene.world.collision_objects, self._msg.CollisionObject.REMOVE
+        bodies = scene.world.collision_objects
+        remove = self._msg.CollisionObject.REMOVE
         self._refused -= {body.id for body in bodies}
         if any(body.operation == remove and not body.id for body in bodies):
             self._refused.clear()
@@ -109,11 +133,16 @@ class MoveGroup:
             self._refused |= {body.id for body in bodies if body.operation != remove} - there
 
     def _nothing(self) -> Any:
-        """A change after which nothing is left; what was attached falls into the world first, so it goes first."""
-        body = self._msg.CollisionObject(operation=self._msg.CollisionObject.REMOVE)  # without an id: all
+        """A change after which nothing is left; what was attached falls into the world first, so it
+        goes first.
+        """
+        # without an id: all
+        body = self._msg.CollisionObject(operation=self._msg.CollisionObject.REMOVE)
         scene = self._msg.PlanningScene(is_diff=True)
         scene.robot_state.is_diff = True
-        scene.robot_state.attached_collision_objects = [self._msg.AttachedCollisionObject(object=body)]
+        scene.robot_state.attached_collision_objects = [
+            self._msg.AttachedCollisionObject(object=body)
+        ]
         scene.world.collision_objects = [body]
         scene.world.octomap.octomap.id = "cleared"  # as MoveIt itself says it
         return scene

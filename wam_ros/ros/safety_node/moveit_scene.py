@@ -1,8 +1,10 @@
-"""MoveIt's planning scene as what stands around the robot, and as a second opinion on what is about to move.
+"""MoveIt's planning scene as what stands around the robot, and as a second opinion on what is about
+to move.
 
-Only this file knows `moveit_py` (2.12.3 to 2.15), and only when it is asked for. The scene's objects, its octomap, what
-is attached to the robot and what its allowed-collision matrix forgives become obstacles and held objects of the safety
-filter, which proves its distances from them as from any other. Self-collision pairs stay the filter's own.
+Only this file knows `moveit_py` (2.12.3 to 2.15), and only when it is asked for. The scene's
+objects, its octomap, what is attached to the robot and what its allowed-collision matrix forgives
+become obstacles and held objects of the safety filter, which proves its distances from them as from
+any other. Self-collision pairs stay the filter's own.
 """
 
 from __future__ import annotations
@@ -43,12 +45,15 @@ EVERY = 5  # samples between the states of a second opinion
 NODE = "safety_moveit"  # whose parameters MoveIt reads
 
 
-@functools.cache  # the end of one would be the end of the C++ context, and with it of every other in the process
+# the end of one would be the end of the C++ context, and with it of every other in the process
+@functools.cache
 def load_moveit(namespace: str = "") -> Any:
-    """A running `MoveItPy`: the node `safety_moveit`, with config/moveit.yaml and the `--params-file`s of the process.
+    """A running `MoveItPy`: the node `safety_moveit`, with config/moveit.yaml and the
+    `--params-file`s of the process.
 
-    Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and nobody else's. It is
-    never taken apart: its destructor ends in a segmentation fault (2.12.4), after the node has come to a clean end.
+    Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and
+    nobody else's. It is never taken apart: its destructor ends in a segmentation fault (2.12.4),
+    after the node has come to a clean end.
 
     Raises:
         WamError: moveit_py is not installed, or does not start with these parameters.
@@ -70,7 +75,8 @@ def load_moveit(namespace: str = "") -> Any:
     except Exception as error:  # whatever pybind11 made of a C++ exception
         words = " ".join(str(error).split())[:300]
         raise WamError(
-            f"MoveIt (2.12.3 or newer) does not start: {words}; it needs robot_description, its semantics and a planner"
+            f"MoveIt (2.12.3 or newer) does not start: {words}; it needs robot_description, its "
+            "semantics and a planner"
         ) from error
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(moveit))
     atexit.register(moveit.shutdown)  # its threads end before the process does
@@ -78,7 +84,8 @@ def load_moveit(namespace: str = "") -> Any:
 
 
 class MoveItScene:
-    """Reads the planning scene. Not thread-safe; MoveIt's own thread keeps the scene up to date behind a lock.
+    """Reads the planning scene. Not thread-safe; MoveIt's own thread keeps the scene up to date
+    behind a lock.
 
     Args:
         model: the robot as the filter sees it.
@@ -90,9 +97,13 @@ class MoveItScene:
         WamError: MoveIt is not there, does not start, or has no such group.
     """
 
-    def __init__(self, model: SafetyModel, group: str = "", moveit: Any = None, namespace: str = "") -> None:
+    def __init__(
+        self, model: SafetyModel, group: str = "", moveit: Any = None, namespace: str = ""
+    ) -> None:
         self._moveit = load_moveit(namespace) if moveit is None else moveit
-        self._robot, self._model, self._group = self._moveit.get_robot_model(), model, group
+        self._robot = self._moveit.get_robot_model()
+        self._model = model
+        self._group = group
         self.monitor = self._moveit.get_planning_scene_monitor()
         if group:
             require_known("joint model group", group, list(self._robot.joint_model_group_names))
@@ -101,20 +112,29 @@ class MoveItScene:
         self._octomap: tuple[bytes, np.ndarray] = (b"", np.zeros((0, 3)))
 
     def read(self, now_ns: int) -> tuple[list[Change], dict[str, Load]]:
-        """What has to be told to the filter, and everything that is attached. An unreadable scene is a doubt."""
+        """What has to be told to the filter, and everything that is attached. An unreadable scene
+        is a doubt.
+        """
         try:
             with self.monitor.read_only() as scene:
                 to_base = self._to_base(scene)
                 msg = scene.planning_scene_message
             obstacles = self._obstacles(msg, to_base)
-            held = dict(load for body in msg.robot_state.attached_collision_objects for load in _loads(body))
+            held = dict(
+                load for body in msg.robot_state.attached_collision_objects for load in _loads(body)
+            )
         except Exception as error:  # a scene that cannot be read may hold anything
-            words = f"MoveIt's planning scene cannot be read: {type(error).__name__} {str(error)[:200]}"
+            words = (
+                f"MoveIt's planning scene cannot be read: {type(error).__name__} {str(error)[:200]}"
+            )
             return [Change(SCENE, None, refusal=words, source=SOURCE)], {}
         frame = self._model.embodiment.base_frame
         changes = [Change(SCENE, None, source=SOURCE)]
         changes += [Change(name, None, source=SOURCE) for name in self._known - set(obstacles)]
-        changes += [Change(name, obstacle, frame, now_ns, source=SOURCE) for name, obstacle in obstacles.items()]
+        changes += [
+            Change(name, obstacle, frame, now_ns, source=SOURCE)
+            for name, obstacle in obstacles.items()
+        ]
         self._known = set(obstacles)
         return changes, held
 
@@ -124,16 +144,21 @@ class MoveItScene:
 
         rows = [*range(0, len(trajectory.t) - 1, EVERY), len(trajectory.t) - 1]
         points = [
-            JointTrajectoryPoint(positions=trajectory.q[k].tolist(), time_from_start=_duration(trajectory.t[k]))
+            JointTrajectoryPoint(
+                positions=trajectory.q[k].tolist(), time_from_start=_duration(trajectory.t[k])
+            )
             for k in rows
         ]
         try:
             with self.monitor.read_only() as scene:
                 state = copy.copy(scene.current_state)
                 msg = RobotTrajectory(self._robot).get_robot_trajectory_msg()
-                msg.joint_trajectory = JointTrajectory(joint_names=list(trajectory.joint_names), points=points)
+                msg.joint_trajectory = JointTrajectory(
+                    joint_names=list(trajectory.joint_names), points=points
+                )
                 path = RobotTrajectory(self._robot).set_robot_trajectory_msg(state, msg)
-                valid = scene.is_path_valid(path, self._group, False, [])  # None, its default, is not taken
+                # None, its default, is not taken
+                valid = scene.is_path_valid(path, self._group, False, [])
         except Exception as error:
             return f"MoveIt could not look at it: {type(error).__name__} {str(error)[:200]}"
         return "" if valid else "MoveIt's planning scene does not allow it"
@@ -154,15 +179,20 @@ class MoveItScene:
                 out[f"{PREFIX}{body.id}/{k}"] = obstacle
         octomap = msg.world.octomap
         if len(octomap.octomap.data):
-            points, edge = self._voxels(octomap.octomap), octomap.octomap.resolution
+            points = self._voxels(octomap.octomap)
+            edge = octomap.octomap.resolution
             if len(points):
                 place = placed(to_base * _pose(octomap.origin))
-                out[PREFIX + OCTOMAP] = Cloud("points", (edge,), *place, ignore=forgiven(OCTOMAP), points=points)
+                out[PREFIX + OCTOMAP] = Cloud(
+                    "points", (edge,), *place, ignore=forgiven(OCTOMAP), points=points
+                )
         return out
 
     def _voxels(self, msg: Any) -> np.ndarray:
         if msg.binary or msg.id != "OcTree":
-            raise WamError(f"octomap of kind '{msg.id}', binary {msg.binary}; expected a full OcTree")
+            raise WamError(
+                f"octomap of kind '{msg.id}', binary {msg.binary}; expected a full OcTree"
+            )
         data = np.asarray(msg.data, dtype=np.int8).tobytes()
         if data != self._octomap[0]:
             self._octomap = (data, occupied_voxels(data, msg.resolution))
@@ -170,7 +200,8 @@ class MoveItScene:
 
 
 class MoveItBackend:
-    """Tells a safety machine at a fixed rate what MoveIt's scene holds, and lets MoveIt veto what would leave.
+    """Tells a safety machine at a fixed rate what MoveIt's scene holds, and lets MoveIt veto what
+    would leave.
 
     Args:
         node: whose timer it is.
@@ -181,9 +212,17 @@ class MoveItBackend:
     """
 
     def __init__(
-        self, node: Node, machine: SafetyMachine, emit: Callable[[Output], None], scene: MoveItScene, hz: float
+        self,
+        node: Node,
+        machine: SafetyMachine,
+        emit: Callable[[Output], None],
+        scene: MoveItScene,
+        hz: float,
     ) -> None:
-        self._node, self._machine, self._emit, self._scene = node, machine, emit, scene
+        self._node = node
+        self._machine = machine
+        self._emit = emit
+        self._scene = scene
         self._move_group = MoveGroup(node, scene.monitor)
         self._refused: set[str] = set()  # attached objects that could not be held
         machine.filter.second_opinion = scene.second_opinion
@@ -195,7 +234,11 @@ class MoveItBackend:
         awaited = Change(PREFIX + WHOLE, None, refusal=self._move_group.poll(), source=SOURCE)
         changes, attached = self._scene.read(now_ns)
         machine = self._machine
-        for name in [n for n in {*machine.model.held, *self._refused} if n.startswith(PREFIX) and n not in attached]:
+        for name in [
+            n
+            for n in {*machine.model.held, *self._refused}
+            if n.startswith(PREFIX) and n not in attached
+        ]:
             self._hold(name, None, now_ns)
         output = machine.on_obstacles([awaited, *changes], now_ns)
         if output is not None:
@@ -208,13 +251,17 @@ class MoveItBackend:
         answer = self._machine.hold(name, load, now_ns)
         refusal = "" if answer.ok else answer.message
         (self._refused.discard if answer.ok else self._refused.add)(name)
-        self._machine.on_obstacles([Change(f"{name} in the gripper", None, refusal=refusal, source=SOURCE)], now_ns)
+        self._machine.on_obstacles(
+            [Change(f"{name} in the gripper", None, refusal=refusal, source=SOURCE)], now_ns
+        )
         if answer.trajectory is not None:
             self._emit(Output(answer.trajectory, self._machine.tick(now_ns).report))
 
 
 def _forgiven(matrix: Any, links: set[str]) -> Any:
-    """A function that gives the links which may touch an object; an entry of a pair goes before a default."""
+    """A function that gives the links which may touch an object; an entry of a pair goes before a
+    default.
+    """
     index = {name: k for k, name in enumerate(matrix.entry_names)}
     defaults = dict(zip(matrix.default_entry_names, matrix.default_entry_values, strict=True))
 
@@ -229,44 +276,72 @@ def _forgiven(matrix: Any, links: set[str]) -> Any:
 
 
 def _shapes(body: Any, pose: Pose, ignore: tuple[str, ...]) -> list[Obstacle]:
-    """Everything that a collision object consists of; MoveIt keeps one of which it could build nothing as empty."""
+    """Everything that a collision object consists of; MoveIt keeps one of which it could build
+    nothing as empty.
+    """
     out: list[Obstacle] = []
     for primitive, at in zip(body.primitives, body.primitive_poses, strict=True):
         shape, size = shape_of(primitive)
         out.append(Obstacle(shape, size, *placed(pose * _pose(at)), ignore=ignore))
     for mesh, at in zip(body.meshes, body.mesh_poses, strict=True):
-        out.append(Cloud("hull", (), *placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh)))
+        out.append(
+            Cloud("hull", (), *placed(pose * _pose(at)), ignore=ignore, points=_vertices(mesh))
+        )
     for plane, at in zip(body.planes, body.plane_poses, strict=True):
-        out.append(Obstacle("plane", (), *placed(_plane(pose * _pose(at), plane.coef)), ignore=ignore))
+        out.append(
+            Obstacle("plane", (), *placed(_plane(pose * _pose(at), plane.coef)), ignore=ignore)
+        )
     if not out:
         raise WamError(f"'{body.id}' has no shape that MoveIt knows")
     return out
 
 
 def _plane(pose: Pose, coefficients: Any) -> Pose:
-    """A plane a x + b y + c z + d = 0 with its z axis towards the robot's base: what is behind it counts as solid.
+    """A plane a x + b y + c z + d = 0 with its z axis towards the robot's base: what is behind it
+    counts as solid.
 
-    MoveIt hands d to FCL, whose planes are a x + b y + c z = d: it checks the mirror image of one that has an offset.
+    MoveIt hands d to FCL, whose planes are a x + b y + c z = d: it checks the mirror image of one
+    that has an offset.
     """
     normal = np.array(coefficients[:3], dtype=float)
     length = float(np.linalg.norm(normal))
     if not length > 0 or coefficients[3] != 0:
-        raise WamError("a plane without a normal, or with an offset: MoveIt mirrors that; put it into the pose instead")
-    normal, point = pose.rotation @ (normal / length), pose.translation
+        raise WamError(
+            "a plane without a normal, or with an offset: MoveIt mirrors that; put it into the "
+            "pose instead"
+        )
+    normal = pose.rotation @ (normal / length)
+    point = pose.translation
     normal = normal if normal @ -point >= 0 else -normal
     return facing(normal, point)
 
 
 def _loads(attached: Any) -> list[tuple[str, Load]]:
-    """An attached object as loads on its link; meshes count as the box around them. MoveIt tells no mass."""
+    """An attached object as loads on its link; meshes count as the box around them. MoveIt tells no
+    mass.
+    """
     out: list[tuple[str, Load]] = []
     for shape in _shapes(attached.object, _pose(attached.object.pose), ()):
-        kind, size, position = shape.shape, shape.size, shape.position
+        kind = shape.shape
+        size = shape.size
+        position = shape.position
         if isinstance(shape, Cloud):
-            low, high = shape.points.min(axis=0), shape.points.max(axis=0)
-            x, y, z = (float(v) for v in make_pose(position, shape.orientation).act((low + high) / 2))
-            kind, size, position = "box", tuple(float(v) for v in np.maximum(high - low, 1e-4)), (x, y, z)
-        load = Load(attached.link_name, 0.0, shape=kind, size=size, position=position, orientation=shape.orientation)
+            low = shape.points.min(axis=0)
+            high = shape.points.max(axis=0)
+            x, y, z = (
+                float(v) for v in make_pose(position, shape.orientation).act((low + high) / 2)
+            )
+            kind = "box"
+            size = tuple(float(v) for v in np.maximum(high - low, 1e-4))
+            position = (x, y, z)
+        load = Load(
+            attached.link_name,
+            0.0,
+            shape=kind,
+            size=size,
+            position=position,
+            orientation=shape.orientation,
+        )
         out.append((f"{PREFIX}{attached.object.id}/{len(out)}", load))
     return out
 
@@ -276,7 +351,8 @@ def _vertices(mesh: Any) -> np.ndarray:
 
 
 def _pose(msg: Any) -> Pose:
-    p, o = msg.position, msg.orientation
+    p = msg.position
+    o = msg.orientation
     return make_pose((p.x, p.y, p.z), (o.w, o.x, o.y, o.z))
 
 

@@ -28,15 +28,22 @@ from wam_ros.srv import HoldObject
 CLOUD = "points"  # name of the obstacle that a point cloud is
 TOPIC = "obstacle_points"  # where it is heard
 MOST_MARKERS = 1000
-MOST_BYTES = 500_000  # of one message of markers or solids: an emergency stop waits while it is read
+# of one message of markers or solids: an emergency stop waits while it is read
+MOST_BYTES = 500_000
 MOST_POINTS = 300_000  # of one message: 50 ms of work for the thread that watches the arm
 FAR = 50.0  # m; points farther from the origin of their frame are not in reach of any arm
 
 
 def changes_from_bytes(data: bytes, kind: type = MarkerArray) -> list[Change]:
-    """Those of a serialised `MarkerArray` or `SolidObstacles`, which is not read when it is too large to be one."""
+    """Those of a serialised `MarkerArray` or `SolidObstacles`, which is not read when it is too
+    large to be one.
+    """
     source, changes = _READERS[kind]
-    refusal = f"{len(data)} bytes of {source}, at most {MOST_BYTES} are read" if len(data) > MOST_BYTES else ""
+    refusal = (
+        f"{len(data)} bytes of {source}, at most {MOST_BYTES} are read"
+        if len(data) > MOST_BYTES
+        else ""
+    )
     try:
         if not refusal:
             return changes(deserialize_message(data, kind))
@@ -48,12 +55,18 @@ def changes_from_bytes(data: bytes, kind: type = MarkerArray) -> list[Change]:
 def changes_from_markers(msg: MarkerArray) -> list[Change]:
     """One change for each marker: cubes, spheres and cylinders are obstacles named `ns/id`.
 
-    A sphere or cylinder that is not round counts as the round one around it. A lifetime is a promise to send the
-    marker again within it. DELETEALL with a namespace is about that one alone. What is no obstacle is refused by the
-    filter, by name.
+    A sphere or cylinder that is not round counts as the round one around it. A lifetime is a
+    promise to send the marker again within it. DELETEALL with a namespace is about that one alone.
+    What is no obstacle is refused by the filter, by name.
     """
     if len(msg.markers) > MOST_MARKERS:
-        return [Change("markers", None, refusal=f"{len(msg.markers)} markers, at most {MOST_MARKERS} are read")]
+        return [
+            Change(
+                "markers",
+                None,
+                refusal=f"{len(msg.markers)} markers, at most {MOST_MARKERS} are read",
+            )
+        ]
     return [_change(marker) for marker in msg.markers]
 
 
@@ -69,8 +82,10 @@ def _change(marker: Marker) -> Change:
         return Change(f"{marker.ns}/{ALL}" if marker.ns else ALL, None)
     if marker.action == Marker.DELETE:
         return Change(name, None)
-    stamp_ns, lifetime_ns = time_to_ns(marker.header.stamp), time_to_ns(marker.lifetime)
-    p, o = marker.pose.position, marker.pose.orientation
+    stamp_ns = time_to_ns(marker.header.stamp)
+    lifetime_ns = time_to_ns(marker.lifetime)
+    p = marker.pose.position
+    o = marker.pose.orientation
     turn = (o.w, o.x, o.y, o.z)
     scale = x, y, z = marker.scale.x, marker.scale.y, marker.scale.z
     shapes = {
@@ -97,10 +112,12 @@ def _change(marker: Marker) -> Change:
 
 
 def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Change:
-    """The points of a cloud as one obstacle of voxels; those that are not finite or out of reach are left out.
+    """The points of a cloud as one obstacle of voxels; those that are not finite or out of reach
+    are left out.
 
-    A cloud without points tells an empty room, and so does one whose rays all came back with nothing: +inf by REP-117.
-    One that has points but not a single measured one tells nothing: it is refused, because a blind sensor is no news.
+    A cloud without points tells an empty room, and so does one whose rays all came back with
+    nothing: +inf by REP-117. One that has points but not a single measured one tells nothing: it is
+    refused, because a blind sensor is no news.
 
     Args:
         msg: with float32 or float64 fields x, y, z; the robot itself must not be in it.
@@ -116,22 +133,33 @@ def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Ch
     if len(points) == 0:  # an empty room is also something that must be told again
         points = np.full((1, 3), FAR)
     cloud = Cloud("points", (voxel_m,), (0.0, 0.0, 0.0), points=_voxels(points, voxel_m))
-    return Change(CLOUD, cloud, msg.header.frame_id, time_to_ns(msg.header.stamp), lifetime_s, source=CLOUD)
+    return Change(
+        CLOUD, cloud, msg.header.frame_id, time_to_ns(msg.header.stamp), lifetime_s, source=CLOUD
+    )
 
 
 def _require_sight(points: np.ndarray) -> None:
-    """Raise `WamError` when there are points (N, 3) m but none was measured: all hold NaN, or -inf without +inf."""
-    seen = np.isfinite(points).all(axis=1) | (~np.isnan(points).any(axis=1) & (points == np.inf).any(axis=1))
+    """Raise `WamError` when there are points (N, 3) m but none was measured: all hold NaN, or -inf
+    without +inf.
+    """
+    seen = np.isfinite(points).all(axis=1) | (
+        ~np.isnan(points).any(axis=1) & (points == np.inf).any(axis=1)
+    )
     if len(points) and not seen.any():
         raise WamError(f"{TOPIC} is blind: none of its {len(points)} points was measured")
 
 
 def _voxels(points: np.ndarray, edge: float) -> np.ndarray:
-    """(M, 3) m, centres of the voxels that hold points (N, 3); one number per voxel sorts faster than three."""
-    bits, half = 20, 1 << 19
+    """(M, 3) m, centres of the voxels that hold points (N, 3); one number per voxel sorts faster
+    than three.
+    """
+    bits = 20
+    half = 1 << 19
     x, y, z = (np.floor(points / edge).astype(np.int64) + half).T
     keys = np.unique((x << 2 * bits) | (y << bits) | z)
-    cells = np.stack((keys >> 2 * bits, keys >> bits & (1 << bits) - 1, keys & (1 << bits) - 1), axis=1)
+    cells = np.stack(
+        (keys >> 2 * bits, keys >> bits & (1 << bits) - 1, keys & (1 << bits) - 1), axis=1
+    )
     return (cells - half + 0.5) * edge
 
 
@@ -146,16 +174,24 @@ def _points(msg: PointCloud2) -> np.ndarray:
     missing = [n for n in "xyz" if n not in fields or fields[n].datatype not in kinds]
     if missing:
         raise WamError(f"PointCloud2: no floating point field {', '.join(missing)}")
-    n, step = msg.width * msg.height, msg.point_step
+    n = msg.width * msg.height
+    step = msg.point_step
     if n > MOST_POINTS:
-        raise WamError(f"PointCloud2: {n} points, at most {MOST_POINTS} are read; crop or thin the cloud")
+        raise WamError(
+            f"PointCloud2: {n} points, at most {MOST_POINTS} are read; crop or thin the cloud"
+        )
     order = ">" if msg.is_bigendian else "<"
     formats = [order + kinds[fields[a].datatype] for a in "xyz"]
     offsets = [fields[a].offset for a in "xyz"]
     ends = [o + np.dtype(f).itemsize for o, f in zip(offsets, formats, strict=True)]
     if msg.row_step != msg.width * step or len(msg.data) != n * step or max(ends) > step:
-        raise WamError(f"PointCloud2: {len(msg.data)} bytes for {msg.width} x {msg.height} points of {step} bytes")
-    layout = np.dtype({"names": list("xyz"), "formats": formats, "offsets": offsets, "itemsize": step})
+        raise WamError(
+            f"PointCloud2: {len(msg.data)} bytes for {msg.width} x {msg.height} points of {step} "
+            "bytes"
+        )
+    layout = np.dtype(
+        {"names": list("xyz"), "formats": formats, "offsets": offsets, "itemsize": step}
+    )
     rows = np.frombuffer(bytes(msg.data), layout)
     return np.stack([rows[a].astype(float) for a in "xyz"], axis=1)
 
@@ -166,13 +202,13 @@ def load_from_request(request: HoldObject.Request) -> Load | None:
         return None
     turn = tuple(float(x) for x in request.orientation)
     return Load(
-        request.frame,
-        request.mass,
-        _three(request.centre),
-        request.shape,
-        tuple(request.size[:4]),
-        _three(request.position),
-        turn if any(turn) else IDENTITY,  # type: ignore[arg-type]
+        frame=request.frame,
+        mass=request.mass,
+        centre=_three(request.centre),
+        shape=request.shape,
+        size=tuple(request.size[:4]),
+        position=_three(request.position),
+        orientation=turn if any(turn) else IDENTITY,  # type: ignore[arg-type]
     )
 
 
@@ -182,10 +218,11 @@ def _three(values: Iterable[float]) -> tuple[float, float, float]:
 
 
 class ObstacleTopics:
-    """Feeds a safety machine from `obstacles`, `obstacle_shapes` and `obstacle_points` and the service `~/hold`.
+    """Feeds a safety machine from `obstacles`, `obstacle_shapes` and `obstacle_points` and the
+    service `~/hold`.
 
-    The first two are heard twice, because a latched publisher must be heard by who comes later, and one that is not
-    latched offers nothing to who asks for that; what is told twice changes nothing.
+    The first two are heard twice, because a latched publisher must be heard by who comes later, and
+    one that is not latched offers nothing to who asks for that; what is told twice changes nothing.
 
     Args:
         node: that hears.
@@ -205,12 +242,18 @@ class ObstacleTopics:
         voxel_m: float,
         lifetime_s: float,
     ) -> None:
-        self._node, self._machine, self._emit, self._serve = node, machine, emit, serve
-        self._voxel_m, self._lifetime_s = voxel_m, lifetime_s
+        self._node = node
+        self._machine = machine
+        self._emit = emit
+        self._serve = serve
+        self._voxel_m = voxel_m
+        self._lifetime_s = lifetime_s
         for topic, kind in (("obstacles", MarkerArray), (SHAPES, SolidObstacles)):
             hear = partial(self._on_bytes, kind)
             for profile, events in ((qos.STATUS, None), (qos.LATCHED, qos.quiet())):
-                node.create_subscription(kind, topic, hear, profile, event_callbacks=events, raw=True)
+                node.create_subscription(
+                    kind, topic, hear, profile, event_callbacks=events, raw=True
+                )
         node.create_subscription(PointCloud2, TOPIC, self._on_cloud, qos.JOINT_STATES)
         node.create_service(HoldObject, "~/hold", self._on_hold)
 
@@ -220,8 +263,12 @@ class ObstacleTopics:
     def _on_cloud(self, msg: PointCloud2) -> None:
         self._tell([change_from_cloud(msg, self._voxel_m, self._lifetime_s)])
 
-    def _on_hold(self, request: HoldObject.Request, response: HoldObject.Response) -> HoldObject.Response:
-        return self._serve(response, self._machine.hold(request.name, load_from_request(request), self._now_ns()))
+    def _on_hold(
+        self, request: HoldObject.Request, response: HoldObject.Response
+    ) -> HoldObject.Response:
+        return self._serve(
+            response, self._machine.hold(request.name, load_from_request(request), self._now_ns())
+        )
 
     def _tell(self, changes: list[Change]) -> None:
         output = self._machine.on_obstacles(changes, self._now_ns())

@@ -23,27 +23,54 @@ BACKENDS = ("builtin", "moveit")
 class SafetyNodeParams:
     """Parameters of safety_node beside the margins and times of `SafetyParams`."""
 
-    embodiment: str = param("panda", doc="robot: a name in config/embodiments or the path of a YAML file")
-    world: str = param("", doc="what stands around it: a name in config/worlds; empty: the embodiment's")
+    embodiment: str = param(
+        "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
+    )
+    world: str = param(
+        "", doc="what stands around it: a name in config/worlds; empty: the embodiment's"
+    )
     dry_run: bool = param(False, doc="compute and show everything, let nothing move")
     arm_on_start: bool = param(False, doc="arm once as soon as it is possible; for simulation only")
     tick_hz: float = param(20.0, unit="Hz", low=10.0, high=200.0, doc="watchdog ticks per second")
-    report_hz: float = param(10.0, unit="Hz", low=5.0, high=50.0, doc="reports per second at least: the heartbeat")
-    realtime_priority: int = param(40, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary")
-    follow_rad: float = param(0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere")
-    follow_m: float = param(0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints")
-    follow_s: float = param(0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest")
-    collision_backend: str = param("builtin", choices=BACKENDS, doc="moveit: its scene counts and may veto")
+    report_hz: float = param(
+        10.0, unit="Hz", low=5.0, high=50.0, doc="reports per second at least: the heartbeat"
+    )
+    realtime_priority: int = param(
+        40, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary"
+    )
+    follow_rad: float = param(
+        0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere"
+    )
+    follow_m: float = param(
+        0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints"
+    )
+    follow_s: float = param(
+        0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest"
+    )
+    collision_backend: str = param(
+        "builtin", choices=BACKENDS, doc="moveit: its scene counts and may veto"
+    )
     moveit_group: str = param("", doc="joint model group that MoveIt judges; empty: all links")
-    moveit_hz: float = param(10.0, unit="Hz", low=1.0, high=50.0, doc="readings of the planning scene per second")
-    cloud_voxel_m: float = param(0.02, unit="m", low=0.005, high=0.2, doc="edge of a voxel of obstacle_points")
-    cloud_lifetime_s: float = param(0.5, unit="s", low=0.0, high=60.0, doc="the next obstacle_points come within this")
-    markers_hz: float = param(5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none")
-    tf_prefix: str = param("", doc="in front of the base frame of the pictures, as of all frames of the robot")
+    moveit_hz: float = param(
+        10.0, unit="Hz", low=1.0, high=50.0, doc="readings of the planning scene per second"
+    )
+    cloud_voxel_m: float = param(
+        0.02, unit="m", low=0.005, high=0.2, doc="edge of a voxel of obstacle_points"
+    )
+    cloud_lifetime_s: float = param(
+        0.5, unit="s", low=0.0, high=60.0, doc="the next obstacle_points come within this"
+    )
+    markers_hz: float = param(
+        5.0, unit="Hz", low=0.0, high=20.0, doc="pictures of verdicts per second; 0 is none"
+    )
+    tf_prefix: str = param(
+        "", doc="in front of the base frame of the pictures, as of all frames of the robot"
+    )
 
 
 def make_machine(p: SafetyNodeParams, margins: SafetyParams) -> tuple[SafetyMachine, Following]:
-    """What judges the chunks of a robot in its world, and what watches that the bridge commands what was judged.
+    """What judges the chunks of a robot in its world, and what watches that the bridge commands
+    what was judged.
 
     Raises:
         WamError: a limit is missing or a name is unknown; says which.
@@ -54,5 +81,7 @@ def make_machine(p: SafetyNodeParams, margins: SafetyParams) -> tuple[SafetyMach
 
 
 def make_sender(node_name: str) -> str:
-    """What a safety node calls itself in all that it publishes: no two are the same, and a person finds the process."""
+    """What a safety node calls itself in all that it publishes: no two are the same, and a person
+    finds the process.
+    """
     return f"{node_name} (process {os.getpid()}, {uuid.uuid4().hex[:8]})"

@@ -25,13 +25,16 @@ _DIMENSIONS = {
 
 
 def shape_of(primitive: Any) -> tuple[str, tuple[float, ...]]:
-    """Kind and size [m] of a `SolidPrimitive`, as an `Obstacle` has them; a cone stands in its cylinder.
+    """Kind and size [m] of a `SolidPrimitive`, as an `Obstacle` has them; a cone stands in its
+    cylinder.
 
     Raises:
         WamError: another kind, or another number of dimensions than it has.
     """
     if primitive.type not in _DIMENSIONS:
-        raise WamError(f"a primitive of type {primitive.type}; box, sphere, cylinder and cone can be read")
+        raise WamError(
+            f"a primitive of type {primitive.type}; box, sphere, cylinder and cone can be read"
+        )
     size = tuple(float(x) for x in primitive.dimensions)
     require_size("SolidPrimitive.dimensions", len(size), _DIMENSIONS[primitive.type])
     if primitive.type == SolidPrimitive.BOX:
@@ -43,7 +46,9 @@ def shape_of(primitive: Any) -> tuple[str, tuple[float, ...]]:
 
 
 def changes_from_solids(msg: SolidObstacles) -> list[Change]:
-    """One change for each solid that is added or gone; what cannot be read is refused by the filter, by name."""
+    """One change for each solid that is added or gone; what cannot be read is refused by the
+    filter, by name.
+    """
     if msg.operation == SolidObstacles.OPERATION_REMOVE:
         return [Change(name, None, source=SHAPES) for name in msg.ids or [ALL]]
     refusal = ""
@@ -55,11 +60,15 @@ def changes_from_solids(msg: SolidObstacles) -> list[Change]:
         refusal = "two of them have the same id"
     if refusal:
         return [Change(SHAPES, None, refusal=refusal, source=SHAPES)]
-    return [_change(msg, name, *rest) for name, *rest in zip(msg.ids, msg.shapes, msg.poses, strict=True)]
+    return [
+        _change(msg, name, *rest)
+        for name, *rest in zip(msg.ids, msg.shapes, msg.poses, strict=True)
+    ]
 
 
 def _change(msg: SolidObstacles, name: str, primitive: SolidPrimitive, pose: Pose) -> Change:
-    p, o = pose.position, pose.orientation
+    p = pose.position
+    o = pose.orientation
     turn = (o.w, o.x, o.y, o.z)
     try:
         if not 0 < len(name) <= LONGEST or ALL in name:
@@ -68,5 +77,6 @@ def _change(msg: SolidObstacles, name: str, primitive: SolidPrimitive, pose: Pos
     except WamError as error:
         return Change(name[:LONGEST], None, refusal=str(error), source=SHAPES)
     obstacle = Obstacle(shape, size, (p.x, p.y, p.z), turn if any(turn) else IDENTITY)
-    stamp_ns, lifetime_ns = time_to_ns(msg.header.stamp), time_to_ns(msg.lifetime)
+    stamp_ns = time_to_ns(msg.header.stamp)
+    lifetime_ns = time_to_ns(msg.lifetime)
     return Change(name, obstacle, msg.header.frame_id, stamp_ns, lifetime_ns / 1e9, source=SHAPES)

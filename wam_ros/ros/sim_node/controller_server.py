@@ -1,4 +1,6 @@
-"""A simulated controller as the network sees it: its topic and its parameter service, under its own name."""
+"""A simulated controller as the network sees it: its topic and its parameter service, under its own
+name.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +46,9 @@ class ControllerServer:
         controller: of that kind.
         now_ns: the controller's clock; None while it is inactive.
         name: of the controller; empty: its usual one.
-        defer: calls what it is given when the controller's clock has come to the instant [ns, system clock] at which
-            the message was sent: a simulation that is behind acts on nothing too early or too late.
+        defer: calls what it is given when the controller's clock has come to the instant [ns,
+            system clock] at which the message was sent: a simulation that is behind acts on nothing
+            too early or too late.
     """
 
     def __init__(
@@ -57,7 +60,10 @@ class ControllerServer:
         name: str = "",
         defer: Callable[[Callable[[], None], int], None] = lambda action, _sent_ns: action(),
     ) -> None:
-        self._node, self._controller, self._now_ns, self._defer = node, controller, now_ns, defer
+        self._node = node
+        self._controller = controller
+        self._now_ns = now_ns
+        self._defer = defer
         self.name = name or f"{kind}_controller"
         self.parameters: dict[str, Any] = {"joints": list(controller.joint_names)}
         if isinstance(controller, TrajectoryController):
@@ -67,19 +73,25 @@ class ControllerServer:
                 "allow_nonzero_velocity_at_trajectory_end": False,
                 "cmd_timeout": 0.0,
             }
-            message, topic, callback = JointTrajectory, "joint_trajectory", self._on_trajectory
+            message = JointTrajectory
+            topic = "joint_trajectory"
+            callback = self._on_trajectory
         else:
             self.parameters["interface_name"] = controller.interface
-            message, topic, callback = Float64MultiArray, "commands", self._on_command
+            message = Float64MultiArray
+            topic = "commands"
+            callback = self._on_command
         self._subscription = node.create_subscription(
             message, f"{self.name}/{topic}", self._deferred(callback), qos.COMMANDS
         )
         node.create_service(GetParameters, f"{self.name}/get_parameters", self._on_get)
 
     def hear(self) -> None:
-        """Take every message that waits, instead of leaving that to the executor, which serves timers first.
+        """Take every message that waits, instead of leaving that to the executor, which serves
+        timers first.
 
-        A simulation that was held up and then catches up would otherwise go beyond the instants of its commands.
+        A simulation that was held up and then catches up would otherwise go beyond the instants of
+        its commands.
         """
         handle = self._subscription.handle
         with handle:
@@ -99,7 +111,9 @@ class ControllerServer:
             return
         try:
             start_ns, names, t, q, dq, ddq = read_trajectory(msg)
-            error = self._controller.set_trajectory(start_ns, names, t, q, dq, ddq, now_ns)
+            error = self._controller.set_trajectory(
+                start_ns=start_ns, joint_names=names, t=t, q=q, dq=dq, ddq=ddq, now_ns=now_ns
+            )
         except WamError as problem:
             error = str(problem)
         self._say(error and f"trajectory refused: {error}")
@@ -113,7 +127,9 @@ class ControllerServer:
         if error:
             self._node.get_logger().error(f"{self.name}: {error}", throttle_duration_sec=1.0)
 
-    def _on_get(self, request: GetParameters.Request, response: GetParameters.Response) -> GetParameters.Response:
+    def _on_get(
+        self, request: GetParameters.Request, response: GetParameters.Response
+    ) -> GetParameters.Response:
         """As rclcpp answers: with nothing at all when one name is unknown."""
         if all(name in self.parameters for name in request.names):
             found = [Parameter(name, value=self.parameters[name]) for name in request.names]
@@ -122,7 +138,8 @@ class ControllerServer:
 
 
 def read_trajectory(msg: JointTrajectory) -> tuple:
-    """(start_ns, joint_names, t, q, dq or None, ddq or None) of a message whose sizes are not trusted.
+    """(start_ns, joint_names, t, q, dq or None, ddq or None) of a message whose sizes are not
+    trusted.
 
     Raises:
         WamError: the points differ in what they carry.
@@ -140,4 +157,11 @@ def read_trajectory(msg: JointTrajectory) -> tuple:
         raise WamError("efforts are not taken by a controller of positions")
     t = np.array([p.time_from_start.sec + p.time_from_start.nanosec / NS for p in msg.points])
     start_ns = convert.time_to_ns(msg.header.stamp)
-    return start_ns, tuple(msg.joint_names), t, columns["positions"], columns["velocities"], columns["accelerations"]
+    return (
+        start_ns,
+        tuple(msg.joint_names),
+        t,
+        columns["positions"],
+        columns["velocities"],
+        columns["accelerations"],
+    )

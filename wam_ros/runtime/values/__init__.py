@@ -1,4 +1,6 @@
-"""What makes one candidate better than another. To add a value: one file with `make`, one line here."""
+"""What makes one candidate better than another. To add a value: one file with `make`, one line
+here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import numpy as np
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.policy import PolicyOutput
 
-Value = Callable[[Sequence[PolicyOutput]], np.ndarray]  # candidates -> (N,) scores, the highest is best
+# candidates -> (N,) scores, the highest is best
+Value = Callable[[Sequence[PolicyOutput]], np.ndarray]
 
 VALUES = {
     "consensus": "wam_ros.runtime.values.consensus",
@@ -45,6 +48,11 @@ def load_goal(path: str) -> np.ndarray | None:
         goal = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise WamError(f"cannot read the goal image '{path}': {error}") from error
-    if not isinstance(goal, np.ndarray) or goal.dtype != np.uint8 or goal.ndim != 4 or goal.shape[-1] != 3:
+    if (
+        not isinstance(goal, np.ndarray)
+        or goal.dtype != np.uint8
+        or goal.ndim != 4
+        or goal.shape[-1] != 3
+    ):
         raise WamError(f"'{path}' is no goal image: expected uint8 (V, H, W, 3)")
     return goal

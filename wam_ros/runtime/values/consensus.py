@@ -1,6 +1,8 @@
-"""The chunk whose imagined outcome the other candidates agree with most: an odd one out is rarely what will happen.
+"""The chunk whose imagined outcome the other candidates agree with most: an odd one out is rarely
+what will happen.
 
-Minimum expected distance to the other samples, as in minimum Bayes risk decoding (Kumar and Byrne, 2004).
+Minimum expected distance to the other samples, as in minimum Bayes risk decoding (Kumar and Byrne,
+2004).
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from wam_ros.runtime.values import Value
 
 
 def make(_goal: np.ndarray | None) -> Value:
-    """Scores: less the mean squared distance of the imagined frames to those of all candidates, in [-1, 0]."""
+    """Scores: less the mean squared distance of the imagined frames to those of all candidates, in
+    [-1, 0].
+    """
     return score
 
 

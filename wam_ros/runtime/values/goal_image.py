@@ -24,7 +24,10 @@ def make(goal: np.ndarray | None) -> Value:
     def score(candidates: Sequence[PolicyOutput]) -> np.ndarray:
         for c in candidates:
             if not len(c.frames) or c.frames.shape[1:] != goal.shape:
-                raise WamError(f"the goal image is {goal.shape}, the model imagines frames {c.frames.shape[1:]}")
+                raise WamError(
+                    f"the goal image is {goal.shape}, the model imagines frames "
+                    f"{c.frames.shape[1:]}"
+                )
         return np.array([-mse(c.frames[-1], goal) for c in candidates])
 
     return score

@@ -26,6 +26,8 @@ CHECKS = {
 
 
 def load_checks(stage: str, names: tuple[str, ...] = tuple(CHECKS)) -> list[ModuleType]:
-    """The checks of a stage ('message', 'seam' or 'motion') among `names`, in the order of `CHECKS`."""
+    """The checks of a stage ('message', 'seam' or 'motion') among `names`, in the order of
+    `CHECKS`.
+    """
     modules = [importlib.import_module(path) for name, path in CHECKS.items() if name in names]
     return [m for m in modules if stage == m.STAGE]

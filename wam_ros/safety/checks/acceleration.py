@@ -13,4 +13,11 @@ POWER = 2  # of the time scale
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
     units = tuple(f"{u}/s^2" for u in bounds.model.units)
-    return joint_measure(Reason.ACCELERATION, motion.peaks[1], bounds.acceleration, units, POWER, motion.inside)
+    return joint_measure(
+        reason=Reason.ACCELERATION,
+        value=motion.peaks[1],
+        allowed=bounds.acceleration,
+        units=units,
+        power=POWER,
+        inside=motion.inside,
+    )

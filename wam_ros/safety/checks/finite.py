@@ -1,4 +1,6 @@
-"""Every number is finite, and no step is the row of exact zeros that a model makes of a key it never got."""
+"""Every number is finite, and no step is the row of exact zeros that a model makes of a key it
+never got.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,20 @@ def check(message: Message) -> Finding | None:
         bad = ~(np.abs(np.asarray(array, dtype=float)) < HUGE)
         if bad.any():
             step, column = np.argwhere(bad)[0]
-            value, joint = float(array[step, column]), chunk.joint_names[column]
-            return Finding(Reason.NONFINITE, f"{key} of {joint} at step {step} is {value}", joint, int(step), value)
-    arm = [k for k, n in enumerate(chunk.joint_names) if n not in message.model.embodiment.gripper_joints]
+            value = float(array[step, column])
+            joint = chunk.joint_names[column]
+            return Finding(
+                Reason.NONFINITE,
+                f"{key} of {joint} at step {step} is {value}",
+                joint,
+                int(step),
+                value,
+            )
+    arm = [
+        k
+        for k, n in enumerate(chunk.joint_names)
+        if n not in message.model.embodiment.gripper_joints
+    ]
     zero = ~np.any(chunk.positions[:, arm], axis=1)
     if len(arm) > 1 and zero.any():
         step = int(zero.argmax())

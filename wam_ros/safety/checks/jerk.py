@@ -13,4 +13,11 @@ POWER = 3  # of the time scale
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
     units = tuple(f"{u}/s^3" for u in bounds.model.units)
-    return joint_measure(Reason.JERK, motion.peaks[2], bounds.jerk, units, POWER, motion.inside)
+    return joint_measure(
+        reason=Reason.JERK,
+        value=motion.peaks[2],
+        allowed=bounds.jerk,
+        units=units,
+        power=POWER,
+        inside=motion.inside,
+    )

@@ -9,12 +9,17 @@ STAGE = "message"
 
 
 def check(message: Message) -> Finding | None:
-    """Refuse another session, an older epoch, and a sequence number that does not rise within its epoch."""
-    chunk, stream = message.chunk, message.stream
+    """Refuse another session, an older epoch, and a sequence number that does not rise within its
+    epoch.
+    """
+    chunk = message.chunk
+    stream = message.stream
     if stream is None:
         return None
     if chunk.session_id != stream.session_id:
-        return Finding(Reason.SESSION, "of another session than the one that was armed; arm again to change")
+        return Finding(
+            Reason.SESSION, "of another session than the one that was armed; arm again to change"
+        )
     if chunk.epoch < stream.epoch:
         return Finding(Reason.REORDER, f"epoch {chunk.epoch} after {stream.epoch}")
     if chunk.epoch == stream.epoch and chunk.seq <= stream.seq:

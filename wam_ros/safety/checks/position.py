@@ -13,13 +13,19 @@ ROUNDING = 1e-9  # rad or m
 
 
 def outside(points: np.ndarray, bounds: Bounds) -> np.ndarray:
-    """(..., N - 1, A) how far Bezier points (6, ..., N - 1, A) leave the limits; rad or m, 0 inside."""
-    return np.maximum(np.maximum(bounds.lower - points.min(axis=0), points.max(axis=0) - bounds.upper), 0.0)
+    """(..., N - 1, A) how far Bezier points (6, ..., N - 1, A) leave the limits; rad or m, 0
+    inside.
+    """
+    return np.maximum(
+        np.maximum(bounds.lower - points.min(axis=0), points.max(axis=0) - bounds.upper), 0.0
+    )
 
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
-    beyond = np.vstack((np.zeros_like(motion.q[:1]), outside(motion.bezier, bounds) * motion.inside[:, None]))
+    beyond = np.vstack(
+        (np.zeros_like(motion.q[:1]), outside(motion.bezier, bounds) * motion.inside[:, None])
+    )
     beyond[0] = outside(motion.q[None, :1], bounds)[0]
     rows = np.arange(len(beyond))
     subject = beyond.argmax(axis=1)
@@ -30,4 +36,11 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
     measured = allowed + np.where(high, over, -over)
     ratio = np.where(over > ROUNDING, 2.0, 0.0)
     ratio[np.isnan(over)] = np.inf
-    return Measure(Reason.POSITION, ratio, measured, allowed, subject, bounds.model.units)
+    return Measure(
+        reason=Reason.POSITION,
+        ratio=ratio,
+        measured=measured,
+        allowed=allowed,
+        subject=subject,
+        units=bounds.model.units,
+    )

@@ -15,18 +15,30 @@ VERSION = 1
 
 def check(message: Message) -> Finding | None:
     """Refuse what cannot be read, whatever its size or type."""
-    chunk, params, model = message.chunk, message.params, message.model
+    chunk = message.chunk
+    params = message.params
+    model = message.model
     if chunk.schema_version != VERSION:
-        return Finding(Reason.SCHEMA, f"schema version {chunk.schema_version}, this filter reads {VERSION}")
+        return Finding(
+            Reason.SCHEMA, f"schema version {chunk.schema_version}, this filter reads {VERSION}"
+        )
     if chunk.control_mode != ControlMode.JOINT_POSITION:
-        return Finding(Reason.SCHEMA, f"control mode {int(chunk.control_mode)}, only joint positions can be checked")
+        return Finding(
+            Reason.SCHEMA,
+            f"control mode {int(chunk.control_mode)}, only joint positions can be checked",
+        )
     if chunk.embodiment and chunk.embodiment != model.embodiment.name:
-        return Finding(Reason.SCHEMA, f"made for '{chunk.embodiment[:40]}', this robot is '{model.embodiment.name}'")
+        return Finding(
+            Reason.SCHEMA,
+            f"made for '{chunk.embodiment[:40]}', this robot is '{model.embodiment.name}'",
+        )
     for key in ("seq", "epoch", "anchor_ns", "step_period_ns", "observation_ns"):
         if not isinstance(getattr(chunk, key), int | np.integer):
             return Finding(Reason.SCHEMA, f"{key} is not a whole number")
     if len(chunk.joint_names) > 4 * len(model.joint_names):
-        return Finding(Reason.SHAPE, f"{len(chunk.joint_names)} joints for a robot of {len(model.joint_names)}")
+        return Finding(
+            Reason.SHAPE, f"{len(chunk.joint_names)} joints for a robot of {len(model.joint_names)}"
+        )
     try:
         model.order(tuple(str(n)[:80] for n in chunk.joint_names))
     except WamError as error:
@@ -35,14 +47,16 @@ def check(message: Message) -> Finding | None:
 
 
 def _shape(message: Message) -> Finding | None:
-    chunk, joints = message.chunk, len(message.model.joint_names)
+    chunk = message.chunk
+    joints = len(message.model.joint_names)
     for key, array in (("positions", chunk.positions), ("velocities", chunk.velocities)):
         if array is None and key == "velocities":
             continue
         if not isinstance(array, np.ndarray) or array.ndim != 2 or array.dtype.kind not in "fiu":
             return Finding(Reason.SHAPE, f"{key} is not a table of numbers")
         if array.shape[1] != joints or not 1 <= array.shape[0] <= message.params.max_steps:
-            found, wanted = f"{array.shape[0]} x {array.shape[1]}", f"1 to {message.params.max_steps} x {joints}"
+            found = f"{array.shape[0]} x {array.shape[1]}"
+            wanted = f"1 to {message.params.max_steps} x {joints}"
             return Finding(Reason.SHAPE, f"{key} is {found}, expected {wanted} (steps x joints)")
     if chunk.velocities is not None and chunk.velocities.shape != chunk.positions.shape:
         return Finding(Reason.SHAPE, "velocities and positions differ in size")
@@ -50,11 +64,29 @@ def _shape(message: Message) -> Finding | None:
 
 
 def _times(period: float, steps: int, params: SafetyParams) -> Finding | None:
-    low, high, most = params.min_step_s, params.max_step_s, params.max_chunk_s
+    low = params.min_step_s
+    high = params.max_step_s
+    most = params.max_chunk_s
     if not low <= period <= high:
         words = f"step period {period:.6g} s, allowed {low} to {high} s"
-        return Finding(Reason.SCHEMA, words, "", -1, period, high, "s")
+        return Finding(
+            reason=Reason.SCHEMA,
+            words=words,
+            joint="",
+            step=-1,
+            measured=period,
+            allowed=high,
+            unit="s",
+        )
     if period * steps > most:
         words = f"{steps} steps span {period * steps:.1f} s, allowed {most} s"
-        return Finding(Reason.SCHEMA, words, "", -1, period * steps, most, "s")
+        return Finding(
+            reason=Reason.SCHEMA,
+            words=words,
+            joint="",
+            step=-1,
+            measured=period * steps,
+            allowed=most,
+            unit="s",
+        )
     return None

@@ -14,7 +14,8 @@ STAGE = "seam"
 
 def check(way: Waypoints, first_due: int, commanded: np.ndarray, bounds: Bounds) -> Finding | None:
     """Refuse a jump. Grippers are exempt: many policies only know open and closed."""
-    model, params = bounds.model, bounds.params
+    model = bounds.model
+    params = bounds.params
     allowed = np.where(model.sliding, params.seam_m, params.seam_rad) + bounds.velocity * max(
         0.0, float(way.times()[first_due])
     )
@@ -23,6 +24,18 @@ def check(way: Waypoints, first_due: int, commanded: np.ndarray, bounds: Bounds)
     joint = int(excess.argmax())
     if excess[joint] <= 1.0:
         return None
-    name, unit = model.joint_names[joint], model.units[joint]
-    words = f"{name} would jump {jump[joint]:.3f} {unit} to step {first_due}, allowed {allowed[joint]:.3f} {unit}"
-    return Finding(Reason.DISCONTINUITY, words, name, first_due, float(jump[joint]), float(allowed[joint]), unit)
+    name = model.joint_names[joint]
+    unit = model.units[joint]
+    words = (
+        f"{name} would jump {jump[joint]:.3f} {unit} to step {first_due}, allowed "
+        f"{allowed[joint]:.3f} {unit}"
+    )
+    return Finding(
+        reason=Reason.DISCONTINUITY,
+        words=words,
+        joint=name,
+        step=first_due,
+        measured=float(jump[joint]),
+        allowed=float(allowed[joint]),
+        unit=unit,
+    )

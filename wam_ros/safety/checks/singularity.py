@@ -1,7 +1,7 @@
 """The arm does not move deeper into a singularity of its tool.
 
-Joint commands stay well defined at a singularity, so this is off by default; it matters when what runs below this
-filter controls the tool in Cartesian space.
+Joint commands stay well defined at a singularity, so this is off by default; it matters when what
+runs below this filter controls the tool in Cartesian space.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ EVERY_S = 0.05  # the measure changes slowly
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the smallest singular value; moving away from a singularity is free."""
-    n, threshold = len(motion), bounds.params.singularity
-    ratio, measured = np.zeros(n), np.full(n, np.nan)
+    n = len(motion)
+    threshold = bounds.params.singularity
+    ratio = np.zeros(n)
+    measured = np.full(n, np.nan)
     if threshold > 0 and not motion.stopping:
         step = max(1, round(EVERY_S / motion.dt))
         arm = ~bounds.model.gripper
@@ -28,11 +30,20 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
             measured[i] = _smallest(bounds, motion.q[i], arm)
             ratio[i] = threshold / max(measured[i], 1e-12) if measured[i] < before else 0.0
             before = measured[i]
-    return Measure(Reason.SINGULARITY, ratio, measured, np.full(n, threshold), np.zeros(n, int), ("",))
+    return Measure(
+        reason=Reason.SINGULARITY,
+        ratio=ratio,
+        measured=measured,
+        allowed=np.full(n, threshold),
+        subject=np.zeros(n, int),
+        units=("",),
+    )
 
 
 def _smallest(bounds: Bounds, q: np.ndarray, arm: np.ndarray) -> float:
-    """Smallest singular value of any arm; an arm of fewer than six joints has as many values as joints."""
+    """Smallest singular value of any arm; an arm of fewer than six joints has as many values as
+    joints.
+    """
     least = np.inf
     for tool in range(len(bounds.model.tools)):
         jacobian = bounds.model.tool_jacobian(q, tool)

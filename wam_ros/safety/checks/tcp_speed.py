@@ -15,8 +15,10 @@ PATH_SHARE = 0.9  # joints stop at different rates, so the tool may gain a littl
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the highest speed that a tool may have in each interval."""
-    model, most = bounds.model, bounds.params.tcp_speed * (1.0 if motion.stopping else PATH_SHARE)
-    n, inside = len(motion), np.concatenate(([False], motion.inside))
+    model = bounds.model
+    most = bounds.params.tcp_speed * (1.0 if motion.stopping else PATH_SHARE)
+    n = len(motion)
+    inside = np.concatenate(([False], motion.inside))
     speed = np.zeros(n)
     for tool, reach in enumerate(model.tool_reach):
         own = np.abs(motion.dq) @ reach  # an upper bound; where it does not do, the speed itself
@@ -25,21 +27,34 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
         if fast.any():
             looked = fast | np.append(fast[1:] & inside[1:], False)  # both ends of an interval
             at = np.zeros(n)
-            at[looked] = np.linalg.norm(model.tool_motion(motion.q[looked], motion.dq[looked], tool)[1], axis=1)
+            at[looked] = np.linalg.norm(
+                model.tool_motion(motion.q[looked], motion.dq[looked], tool)[1], axis=1
+            )
             between = np.maximum(at[:-1], at[1:]) + _bow(motion, reach, model.turns)
-            own[fast] = np.minimum(own, np.maximum(at, np.concatenate(([0.0], between * motion.inside))))[fast]
+            own[fast] = np.minimum(
+                own, np.maximum(at, np.concatenate(([0.0], between * motion.inside)))
+            )[fast]
         speed = np.maximum(speed, own)
     allowed = np.full(n, most)
-    return Measure(Reason.TCP_SPEED, speed / allowed, speed, allowed, np.zeros(n, int), ("m/s",), POWER)
+    return Measure(
+        reason=Reason.TCP_SPEED,
+        ratio=speed / allowed,
+        measured=speed,
+        allowed=allowed,
+        subject=np.zeros(n, int),
+        units=("m/s",),
+        power=POWER,
+    )
 
 
 def _bow(motion: Motion, reach: np.ndarray, turns: np.ndarray) -> np.ndarray:
     """(N - 1,) m/s that a tool's velocity may leave the straight line between those of two samples.
 
-    An eighth of the second derivative of that velocity. A point changes with the joints i, j, k at most by the reach of
-    the outer one, which the sum of their reaches is never below.
+    An eighth of the second derivative of that velocity. A point changes with the joints i, j, k at
+    most by the reach of the outer one, which the sum of their reaches is never below.
     """
     speed, acceleration, jerk = motion.peaks
-    turn, move = speed @ turns, speed @ reach
+    turn = speed @ turns
+    move = speed @ reach
     mixed = turn * (acceleration @ reach) + (acceleration @ turns) * move
     return motion.dt**2 / 8 * (jerk @ reach + 3 * mixed + 3 * turn**2 * move)

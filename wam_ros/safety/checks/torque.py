@@ -1,4 +1,6 @@
-"""Joint efforts by inverse dynamics, loads included, stay inside the effort limits with margin, between samples too."""
+"""Joint efforts by inverse dynamics, loads included, stay inside the effort limits with margin,
+between samples too.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,13 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
 
 
 def _uneven(motion: Motion) -> np.ndarray:
-    """(N - 1, A) how far the acceleration inside an interval may leave the straight line between its ends.
+    """(N - 1, A) how far the acceleration inside an interval may leave the straight line between
+    its ends.
 
-    It is a cubic whose inner Bezier points lie d1 and d2 off that line: 3 u (1 - u) ((1 - u) d1 + u d2) off it, at most
-    3/4 of the larger one, and 4/9 where they lie on either side. That times the mass matrix is what comes on top of the
-    efforts at the ends; what else changes in an interval is of second order in its length.
+    It is a cubic whose inner Bezier points lie d1 and d2 off that line: 3 u (1 - u) ((1 - u) d1 + u
+    d2) off it, at most 3/4 of the larger one, and 4/9 where they lie on either side. That times the
+    mass matrix is what comes on top of the efforts at the ends; what else changes in an interval is
+    of second order in its length.
     """
     points = motion.differences[1] * (20.0 / motion.dt**2)  # (4, N - 1, A)
     d1, d2 = (points[k] - ((3 - k) * points[0] + k * points[3]) / 3 for k in (1, 2))

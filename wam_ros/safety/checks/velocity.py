@@ -13,4 +13,11 @@ POWER = 1  # of the time scale
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure the worst joint of every interval."""
     units = tuple(f"{u}/s" for u in bounds.model.units)
-    return joint_measure(Reason.VELOCITY, motion.peaks[0], bounds.velocity, units, POWER, motion.inside)
+    return joint_measure(
+        reason=Reason.VELOCITY,
+        value=motion.peaks[0],
+        allowed=bounds.velocity,
+        units=units,
+        power=POWER,
+        inside=motion.inside,
+    )

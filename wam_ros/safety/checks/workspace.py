@@ -1,4 +1,6 @@
-"""Every tool frame stays inside one of the allowed boxes and on the right side of every plane, between samples too."""
+"""Every tool frame stays inside one of the allowed boxes and on the right side of every plane,
+between samples too.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,20 @@ STAGE = "motion"
 
 def check(motion: Motion, bounds: Bounds) -> Measure:
     """Measure how far outside the allowed space a tool may come in each interval."""
-    n, params, model = len(motion), bounds.params, bounds.model
-    subject, over = np.zeros(n, int), np.zeros(n)
+    n = len(motion)
+    params = bounds.params
+    model = bounds.model
+    subject = np.zeros(n, int)
+    over = np.zeros(n)
     if not params.workspace and not params.planes:
-        return Measure(Reason.WORKSPACE, over, over, over, subject, ("m",))
+        return Measure(
+            reason=Reason.WORKSPACE,
+            ratio=over,
+            measured=over,
+            allowed=over,
+            subject=subject,
+            units=("m",),
+        )
     over = np.full(n, -np.inf)
     for tool, reach in enumerate(model.tool_reach):
         position, _ = model.tool_motion(motion.q, motion.dq, tool)
@@ -24,14 +36,22 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
         bow = np.concatenate(([0.0], _bow(motion, reach, model.turns)))
         both = np.maximum(beyond, np.concatenate((beyond[:, :1], beyond[:, :-1]), axis=1)) + bow
         over = np.maximum(over, both.min(axis=0) - bounds.outside[tool])
-    return Measure(Reason.WORKSPACE, np.where(over <= 0, 0.0, 2.0), over, np.zeros(n), subject, ("m outside",))
+    return Measure(
+        reason=Reason.WORKSPACE,
+        ratio=np.where(over <= 0, 0.0, 2.0),
+        measured=over,
+        allowed=np.zeros(n),
+        subject=subject,
+        units=("m outside",),
+    )
 
 
 def _bow(motion: Motion, reach: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """(N - 1,) m that a tool may leave the straight line between two samples: an eighth of its second difference.
+    """(N - 1,) m that a tool may leave the straight line between two samples: an eighth of its
+    second difference.
 
-    The acceleration of a point is at most the sum of reach x |ddq|, and for every two joints |dq| |dq| x the reach of
-    the outer one, which the sum of their reaches is never below.
+    The acceleration of a point is at most the sum of reach x |ddq|, and for every two joints |dq|
+    |dq| x the reach of the outer one, which the sum of their reaches is never below.
     """
     speed = motion.peaks[0] * motion.dt
     change = motion.peaks[1] * motion.dt**2

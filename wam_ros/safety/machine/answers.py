@@ -32,7 +32,9 @@ def state_in_words(brakes: Brakes, dry_run: bool, now_ns: int) -> str:
         S.DISABLED: "disabled",
         S.SHADOW: "dry run, nothing is emitted" if dry_run else "waiting for the joint state",
         S.HOLD: f"held{why}; arm to move",
-        S.ARMED: f"armed, {left:.2f} s of plan left" if left else f"armed, waiting for a chunk{why}",
+        S.ARMED: f"armed, {left:.2f} s of plan left"
+        if left
+        else f"armed, waiting for a chunk{why}",
         S.BRAKING: f"braking{why}",
         S.FAULT: f"fault{why}; reset, then arm",
         S.ESTOP: f"emergency stop{why}; reset, then arm",

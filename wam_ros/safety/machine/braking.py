@@ -18,20 +18,25 @@ ALONG_S = 0.03  # between the instants at which a later stop is tried
 TRIES = 12
 LAST_TRIES = 31  # reach 0.9 s ahead, and what begins in more than 1 s the bridge does not take yet
 AGAIN_S = 0.06  # from noticing that a stop was missed to the start of the next one
-LATE_S = 0.02  # a stop that began this long ago still fits the motion that went on, as the bridge judges it
+# a stop that began this long ago still fits the motion that went on, as the bridge judges it
+LATE_S = 0.02
 
 Plan = Callable[[int], SafeTrajectory | None]  # what begins at an instant
 
 
 class Brakes:
-    """The state, the motion under way, and the stop that ends it. Times are on the caller's clock."""
+    """The state, the motion under way, and the stop that ends it. Times are on the caller's
+    clock.
+    """
 
     def __init__(self, safety_filter: SafetyFilter) -> None:
-        self.filter, self.params = safety_filter, safety_filter.params
+        self.filter = safety_filter
+        self.params = safety_filter.params
         self.playback = Playback()
         self.state = S.DISABLED
         self.after = S.HOLD  # state that follows BRAKING
-        self.reason, self.cause = Reason.NONE, ""
+        self.reason = Reason.NONE
+        self.cause = ""
         self.latched_ns = 0  # when FAULT or ESTOP began
         self.floor: Floor | None = None  # of the newest trajectory
         self.accepted_ns = 0  # when the stop of the newest trajectory begins
@@ -42,15 +47,22 @@ class Brakes:
 
     def settle(self, state: SafetyState, reason: Reason = Reason.NONE, cause: str = "") -> None:
         """Be in a state for a reason."""
-        self.state, self.reason, self.cause = state, reason, cause
+        self.state = state
+        self.reason = reason
+        self.cause = cause
 
     def stand(self, q: np.ndarray) -> None:
         """Be commanded to stand at q (A,); nothing is under way and no clearance is remembered."""
         self.playback.hold(q)
-        self.floor, self.accepted_ns, self.begun_ns, self._owed = None, 0, 0, None
+        self.floor = None
+        self.accepted_ns = 0
+        self.begun_ns = 0
+        self._owed = None
 
     def seed(self, q: np.ndarray, slack: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> None:
-        """Be commanded to stand where the robot stands; what it was last told to hold is kept if that is near."""
+        """Be commanded to stand where the robot stands; what it was last told to hold is kept if
+        that is near.
+        """
         if self.playback.seeded:
             held = self.playback.at(self.playback.end_ns()).q
             q = held if (np.abs(held - q) <= slack).all() else q
@@ -59,7 +71,8 @@ class Brakes:
     def latched(self, now_ns: int) -> bool:
         """Whether only a reset leads on; a stop that leads to a fault is one from now on."""
         if self.state == S.BRAKING and self.after == S.FAULT:
-            self.state, self.latched_ns = S.FAULT, now_ns
+            self.state = S.FAULT
+            self.latched_ns = now_ns
         return self.state in (S.FAULT, S.ESTOP)
 
     def moving(self, now_ns: int) -> bool:
@@ -73,10 +86,14 @@ class Brakes:
     def play(self, trajectory: SafeTrajectory, accepted_s: float) -> None:
         """Execute a trajectory whose stop begins `accepted_s` after its start."""
         self._begin(trajectory)
-        self.accepted_ns, self._owed = trajectory.start_ns + round(accepted_s * NS), None
+        self.accepted_ns = trajectory.start_ns + round(accepted_s * NS)
+        self._owed = None
 
-    def brake(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
-        """Stop now if that is proven, else where it is along the way, else where the motion ends anyway.
+    def brake(
+        self, now_ns: int, after: SafetyState, reason: Reason, cause: str
+    ) -> SafeTrajectory | None:
+        """Stop now if that is proven, else where it is along the way, else where the motion ends
+        anyway.
 
         Returns:
             What to emit; None when nothing moves or a verified stop is already playing.
@@ -84,37 +101,50 @@ class Brakes:
         if self.state == S.BRAKING:
             after = max(after, self.after, key=SEVERITY.__getitem__)
             reason |= self.reason
-        self.after, self.reason, self.cause = after, reason, cause
+        self.after = after
+        self.reason = reason
+        self.cause = cause
         if not self.moving(now_ns):
             if self.state in (S.ARMED, S.BRAKING):
-                self.state, self.latched_ns = after, now_ns
+                self.state = after
+                self.latched_ns = now_ns
             return None
         self.state = S.BRAKING
         return self._in_time(now_ns, self.filter.stopwatch(), TRIES, self._sooner)
 
-    def escalate(self, now_ns: int, after: SafetyState, reason: Reason, cause: str) -> SafeTrajectory | None:
+    def escalate(
+        self, now_ns: int, after: SafetyState, reason: Reason, cause: str
+    ) -> SafeTrajectory | None:
         """Brake unless a stop for this cause or a graver one is already under way."""
-        if self.state == S.BRAKING and SEVERITY[self.after] >= SEVERITY[after] and reason in self.reason:
+        if (
+            self.state == S.BRAKING
+            and SEVERITY[self.after] >= SEVERITY[after]
+            and reason in self.reason
+        ):
             return None
         return self.brake(now_ns, after, reason, cause)
 
     def again(self, now_ns: int, missed: int) -> SafeTrajectory | None:
-        """The newest stop came too late to be taken: stop from the motion that goes on instead, with more time.
+        """The newest stop came too late to be taken: stop from the motion that goes on instead,
+        with more time.
 
-        So too where everything was to end in the stop of a trajectory that was not taken. None where a chunk was missed
-        and the next one may come, or where no other stop is proven.
+        So too where everything was to end in the stop of a trajectory that was not taken. None
+        where a chunk was missed and the next one may come, or where no other stop is proven.
 
         Args:
             now_ns: the present.
             missed: how many of the newest trajectories were not taken.
         """
         resent = self._sent is not None and self.playback.current is self._sent
-        if not resent and (self.state == S.ARMED or (self.state == S.BRAKING and self.after == S.ARMED)):
+        if not resent and (
+            self.state == S.ARMED or (self.state == S.BRAKING and self.after == S.ARMED)
+        ):
             return None
         self.playback.drop(missed)
         self.accepted_ns = self.playback.end_ns()
         if self.state == S.ARMED:  # in thought it stands already
-            self.state, self.after = S.BRAKING, S.ARMED
+            self.state = S.BRAKING
+            self.after = S.ARMED
         plan = self._plan if resent else self._sooner
         return self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, plan)
 
@@ -123,17 +153,20 @@ class Brakes:
 
         Args:
             now_ns: the present.
-            tries: instants along the way; who cannot call it again looks farther ahead with `LAST_TRIES`.
+            tries: instants along the way; who cannot call it again looks farther ahead with
+                `LAST_TRIES`.
         """
         if self._owed is None or not now_ns < self.accepted_ns:
             return None
         return self._in_time(now_ns, self.filter.stopwatch(), tries, self._owed)
 
     def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
-        """Stop for something that came into the way of the motion, if that is so, in whatever state it moves.
+        """Stop for something that came into the way of the motion, if that is so, in whatever state
+        it moves.
 
-        A stop that is clear of it leads back to ARMED. Where it is too near for that, the arm stops as soon as all
-        else allows, and that is a FAULT. HOLD, FAULT, ESTOP and DISABLED stay what they are.
+        A stop that is clear of it leads back to ARMED. Where it is too near for that, the arm stops
+        as soon as all else allows, and that is a FAULT. HOLD, FAULT, ESTOP and DISABLED stay what
+        they are.
 
         Args:
             now_ns: the present.
@@ -153,32 +186,44 @@ class Brakes:
                 return stop
             return self._prove(start_ns, spared) or self._prove(start_ns, spared, overloaded=True)
 
-        stop, after, words = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan), S.ARMED, found.words
+        stop = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan)
+        after = S.ARMED
+        words = found.words
         self.reason |= found.reason
         if not live:
             return stop
         left = self._conflict(now_ns)
         if left is not None:
-            after, words = S.FAULT, f"{left.words}: too near to stop clear of it"
+            after = S.FAULT
+            words = f"{left.words}: too near to stop clear of it"
         before = self.after if self.state == S.BRAKING else S.ARMED
-        self.state, self.after, self.cause = S.BRAKING, max(after, before, key=SEVERITY.__getitem__), words
+        self.state = S.BRAKING
+        self.after = max(after, before, key=SEVERITY.__getitem__)
+        self.cause = words
         return stop
 
     def pass_time(self, now_ns: int) -> None:
         """A plan that ran out is braking; a stop that ended becomes what follows it."""
         if self.state == S.ARMED and 0 < self.accepted_ns < now_ns and not self.cause:
-            self.state, self.after = S.BRAKING, S.ARMED  # at rest already, perhaps: some stops are shorter than a tick
-            self.reason, self.cause = Reason.WATCHDOG, "no new chunk, the verified stop plays out"
+            # at rest already, perhaps: some stops are shorter than a tick
+            self.state = S.BRAKING
+            self.after = S.ARMED
+            self.reason = Reason.WATCHDOG
+            self.cause = "no new chunk, the verified stop plays out"
         if self.state == S.BRAKING and not self.moving(now_ns):
             self.state = self.after
             if self.state == S.FAULT:
                 self.latched_ns = now_ns
 
     def clock_went_back(self, before_ns: int, now_ns: int) -> SafeTrajectory | None:
-        """Stop from the state commanded at `before_ns` on the old clock, now; every later stamp is void."""
+        """Stop from the state commanded at `before_ns` on the old clock, now; every later stamp is
+        void.
+        """
         if not self.playback.seeded:
             return None
-        moving, last, floor = self.moving(before_ns), self.playback.at(before_ns), self.floor
+        moving = self.moving(before_ns)
+        last = self.playback.at(before_ns)
+        floor = self.floor
         current = self.playback.current
         self.stand(last.q)
         self.floor = floor
@@ -186,7 +231,9 @@ class Brakes:
             after = self.after if self.state == S.BRAKING else S.HOLD
             self.after = max(after, S.HOLD, key=SEVERITY.__getitem__)
             words = f"the clock went back by {(before_ns - now_ns) / NS:.3f} s"
-            self.state, self.reason, self.cause = S.BRAKING, self.reason | Reason.WATCHDOG, words
+            self.state = S.BRAKING
+            self.reason = self.reason | Reason.WATCHDOG
+            self.cause = words
         if not moving or current is None:
             return None
         try:
@@ -198,19 +245,26 @@ class Brakes:
         return stop
 
     def _sooner(self, start_ns: int) -> SafeTrajectory | None:
-        """A proven stop from an instant before that from which the motion under way stops anyway."""
+        """A proven stop from an instant before that from which the motion under way stops
+        anyway.
+        """
         return self._prove(start_ns) if start_ns < self.accepted_ns else None
 
-    def _in_time(self, now_ns: int, began_s: float, tries: int, plan: Plan) -> SafeTrajectory | None:
-        """Do what is planned for the first instant for which that is possible and not over when it is planned.
+    def _in_time(
+        self, now_ns: int, began_s: float, tries: int, plan: Plan
+    ) -> SafeTrajectory | None:
+        """Do what is planned for the first instant for which that is possible and not over when it
+        is planned.
 
-        A stop that reaches the bridge long after it begins is refused there, and the arm would go on.
+        A stop that reaches the bridge long after it begins is refused there, and the arm would go
+        on.
         """
         stopwatch = self.filter.stopwatch
         lead_s = max(self.params.stop_lead_s, 2 * (stopwatch() - began_s))
         for _ in range(tries):
             start_ns = now_ns + round(lead_s * NS)
-            stop, took_s = plan(start_ns), stopwatch() - began_s
+            stop = plan(start_ns)
+            took_s = stopwatch() - began_s
             if stop is not None and took_s <= max(lead_s, LATE_S):
                 self._stop(stop, plan)
                 return stop
@@ -224,24 +278,36 @@ class Brakes:
 
     def _stop(self, stop: SafeTrajectory, plan: Plan) -> None:
         self._begin(stop)
-        self.accepted_ns, self._sent, self._plan, self._owed = stop.start_ns, stop, plan, None
+        self.accepted_ns = stop.start_ns
+        self._sent = stop
+        self._plan = plan
+        self._owed = None
 
     def _prove(
         self, start_ns: int, spared: np.ndarray | None = None, overloaded: bool = False
     ) -> SafeTrajectory | None:
-        """The proven stop from an instant; where its proof breaks down there is none, and what plays ends at rest."""
+        """The proven stop from an instant; where its proof breaks down there is none, and what
+        plays ends at rest.
+        """
         try:
             state = self.playback.at(start_ns)
-            return self.filter.stop(state, start_ns, self.floor, spared=spared, overloaded=overloaded)
+            return self.filter.stop(
+                state, start_ns, self.floor, spared=spared, overloaded=overloaded
+            )
         except Exception:
             return None
 
     def _conflict(self, now_ns: int) -> Finding | None:
-        """What is in the way of the motion under way; not being able to tell counts as something."""
+        """What is in the way of the motion under way; not being able to tell counts as
+        something.
+        """
         try:
             return self.filter.conflict(self.playback.ahead(now_ns), self.floor)
         except Exception as error:
-            return Finding(Reason.ENV_COLLISION, f"the motion cannot be checked: {type(error).__name__} {error!s:.80}")
+            return Finding(
+                Reason.ENV_COLLISION,
+                f"the motion cannot be checked: {type(error).__name__} {error!s:.80}",
+            )
 
 
 def rest_of(trajectory: SafeTrajectory, at_ns: int, now_ns: int) -> SafeTrajectory:
@@ -249,4 +315,12 @@ def rest_of(trajectory: SafeTrajectory, at_ns: int, now_ns: int) -> SafeTrajecto
     t = trajectory
     k = min(int(np.searchsorted(t.t, (at_ns - t.start_ns) / NS)), len(t.t) - 1)
     start_ns = now_ns + max(0, t.start_ns + round(float(t.t[k]) * NS) - at_ns)
-    return SafeTrajectory(start_ns, t.joint_names, t.t[k:] - t.t[k], t.q[k:], t.dq[k:], t.ddq[k:], t.chunk_seq)
+    return SafeTrajectory(
+        start_ns=start_ns,
+        joint_names=t.joint_names,
+        t=t.t[k:] - t.t[k],
+        q=t.q[k:],
+        dq=t.dq[k:],
+        ddq=t.ddq[k:],
+        chunk_seq=t.chunk_seq,
+    )

@@ -1,4 +1,6 @@
-"""Does the bridge command what it was given? A trajectory it refused must not be continued in thought only."""
+"""Does the bridge command what it was given? A trajectory it refused must not be continued in
+thought only.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ class Following:
     """
 
     def __init__(self, tolerance: np.ndarray, patience_s: float) -> None:
-        self._tolerance, self._patience_ns = tolerance, round(patience_s * NS)
+        self._tolerance = tolerance
+        self._patience_ns = round(patience_s * NS)
         self.told: JointState | None = None  # newest word of the bridge
-        self.idle: Idle | None = None  # its newest word that nothing is commanded, until something is
+        # its newest word that nothing is commanded, until something is
+        self.idle: Idle | None = None
         self.begin()
 
     def begin(self) -> None:
@@ -37,7 +41,8 @@ class Following:
         """Take what the bridge says it commands, joints in model order."""
         if self.idle is not None and told.stamp_ns <= self.idle.at_ns:
             return  # it was overtaken
-        self.told, self.idle = told, None
+        self.told = told
+        self.idle = None
 
     def on_idle(self, idle: Idle | None) -> None:
         """Take that the bridge commands nothing; None: it commands something."""
@@ -58,7 +63,8 @@ class Following:
         return None if told is None or told.stamp_ns > now_ns + self._patience_ns else told
 
     def lost(self, playback: Playback, now_ns: int) -> str:
-        """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it often.
+        """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it
+        often.
 
         That nothing is commanded need not last.
         """
@@ -76,7 +82,8 @@ class Following:
         told = self.told
         if playback.current is None:
             return ""
-        if told is None or abs(now_ns - told.stamp_ns) > self._patience_ns:  # one of the future says nothing of now
+        # one of the future says nothing of now
+        if told is None or abs(now_ns - told.stamp_ns) > self._patience_ns:
             return "the bridge does not say what it commands"
         off = np.abs(told.positions - playback.at(told.stamp_ns).q) / self._tolerance
         if off.max() <= 1:
@@ -85,9 +92,16 @@ class Following:
         return f"the bridge did not take the motion: it commands joint '{joint}' elsewhere"
 
     def missed(self, playback: Playback, now_ns: int) -> int:
-        """How many of the newest trajectories the bridge did not take and can take no more; it goes on without them."""
-        told, newest = self.told, playback.current
-        if told is None or newest is None or not newest.start_ns + TAKEN_NS <= told.stamp_ns <= now_ns:
+        """How many of the newest trajectories the bridge did not take and can take no more; it goes
+        on without them.
+        """
+        told = self.told
+        newest = playback.current
+        if (
+            told is None
+            or newest is None
+            or not newest.start_ns + TAKEN_NS <= told.stamp_ns <= now_ns
+        ):
             return 0
         for less in range(1 + MISSED):
             off = np.abs(told.positions - playback.at(told.stamp_ns, less).q) / self._tolerance
@@ -96,15 +110,21 @@ class Following:
         return 0
 
     def unsettled(self, playback: Playback, begun_ns: int, now_ns: int) -> str:
-        """Why what the bridge commands may be motion that is not known here; empty while it is known.
+        """Why what the bridge commands may be motion that is not known here; empty while it is
+        known.
 
         Args:
             playback: what was emitted.
-            begun_ns: when the last of it has begun, perhaps one that a stop was to replace and did not.
+            begun_ns: when the last of it has begun, perhaps one that a stop was to replace and did
+                not.
             now_ns: the present.
         """
         told = self._told(now_ns)
-        if self.void(playback, now_ns) or told is None or now_ns - told.stamp_ns > self._patience_ns:
+        if (
+            self.void(playback, now_ns)
+            or told is None
+            or now_ns - told.stamp_ns > self._patience_ns
+        ):
             return ""
         if playback.current is not None and told.stamp_ns < begun_ns + TAKEN_NS:
             return "what was emitted may still begin"
@@ -124,7 +144,9 @@ class Following:
         """
         if self.void(playback, now_ns):
             return measured
-        told, newest, over = self._told(now_ns), playback.current, playback.end_ns() <= now_ns
+        told = self._told(now_ns)
+        newest = playback.current
+        over = playback.end_ns() <= now_ns
         if told is None:
             return measured if over else None
         early = newest is not None and told.stamp_ns < newest.start_ns + TAKEN_NS
@@ -134,13 +156,14 @@ class Following:
 
 
 class Rejoining:
-    """Arms by itself where that was asked for: once in simulation, and after the bridge missed a motion.
+    """Arms by itself where that was asked for: once in simulation, and after the bridge missed a
+    motion.
 
     A reset takes that back: after a fault or an emergency stop arming is a person's deliberate act.
 
-    Nothing is armed while a bridge that speaks of itself says that it does not forward; what is armed then stops. That
-    it does not hear the safety node stops nothing: when that is read it may be over, and motion that it misses is
-    noticed.
+    Nothing is armed while a bridge that speaks of itself says that it does not forward; what is
+    armed then stops. That it does not hear the safety node stops nothing: when that is read it may
+    be over, and motion that it misses is noticed.
 
     Args:
         machine: to arm.
@@ -149,19 +172,25 @@ class Rejoining:
     """
 
     def __init__(self, machine: SafetyMachine, following: Following, wants_arm: bool) -> None:
-        self._machine, self._following = machine, following
-        self._wants_arm, self._resets = wants_arm, machine.resets
+        self._machine = machine
+        self._following = following
+        self._wants_arm = wants_arm
+        self._resets = machine.resets
         self._bridge: BridgeState | None = None  # its newest word of itself
         self._heard_s = 0.0  # when that came, by the stopwatch
 
     def hear(self, bridge: BridgeState, idle: Idle | None = None) -> None:
-        """Take what the bridge says of itself, and of commanding nothing; `lost` then tells what follows."""
+        """Take what the bridge says of itself, and of commanding nothing; `lost` then tells what
+        follows.
+        """
         self._bridge, self._heard_s = bridge, self._machine.filter.stopwatch()
         self._following.on_idle(idle)
 
     @property
     def _refusal(self) -> str:
-        """Why nothing may be armed, in the bridge's words; empty also for a bridge that never spoke of itself."""
+        """Why nothing may be armed, in the bridge's words; empty also for a bridge that never spoke
+        of itself.
+        """
         if self._bridge is None:
             return ""
         if self._bridge.forwarding != Forwarding.FORWARDING:
@@ -172,14 +201,19 @@ class Rejoining:
     @property
     def _closed(self) -> str:
         """Why the bridge, by its own words, forwards nothing to an arm that is armed already."""
-        held = self._bridge is not None and self._bridge.forwarding in (Forwarding.PAUSED, Forwarding.HELD_BACK)
+        held = self._bridge is not None and self._bridge.forwarding in (
+            Forwarding.PAUSED,
+            Forwarding.HELD_BACK,
+        )
         return self._refusal if held else ""
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
         begins = on and self._machine.state == SafetyState.HOLD
         brakes = self._machine.brakes
-        refusal = self._refusal or self._following.unsettled(brakes.playback, brakes.begun_ns, now_ns)
+        refusal = self._refusal or self._following.unsettled(
+            brakes.playback, brakes.begun_ns, now_ns
+        )
         if begins and refusal:
             answer = Answer(False, f"not armed: {refusal}")
         else:
@@ -195,7 +229,8 @@ class Rejoining:
         return self._machine.disable(now_ns)
 
     def lost(self, now_ns: int) -> tuple[str, Output | None]:
-        """Motion that the bridge did not take is ended here too, to begin anew from where the arm really stands.
+        """Motion that the bridge did not take is ended here too, to begin anew from where the arm
+        really stands.
 
         A stop that it did not take is sent again, whatever the state.
         """
@@ -205,22 +240,34 @@ class Rejoining:
         stop = machine.brakes.again(now_ns, missed) if missed else None
         if stop is not None:
             output = machine.tick(now_ns)
-            return "the bridge missed a stop; sent again", Output(output.trajectory or stop, output.report)
+            return "the bridge missed a stop; sent again", Output(
+                output.trajectory or stop, output.report
+            )
         if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
             return "", None
-        off, brakes = self._following.lost(playback, now_ns), machine.brakes
+        off = self._following.lost(playback, now_ns)
+        brakes = machine.brakes
         again = machine.state == SafetyState.ARMED or brakes.after == SafetyState.ARMED
         closed = self._closed
-        if not (off or (closed and again)) or (machine.state, brakes.after) == (SafetyState.BRAKING, SafetyState.FAULT):
+        if not (off or (closed and again)) or (machine.state, brakes.after) == (
+            SafetyState.BRAKING,
+            SafetyState.FAULT,
+        ):
             return "", None  # a fault stays one, whoever executes its stop
-        self._wants_arm, self._resets = self._wants_arm or again, machine.resets
+        self._wants_arm = self._wants_arm or again
+        self._resets = machine.resets
         playback.drop(missed)
         if off:
-            cause = closed or (f"{off}: {error}" if (error := self._bridge.error if self._bridge else "") else off)
+            cause = closed or (
+                f"{off}: {error}" if (error := self._bridge.error if self._bridge else "") else off
+            )
             words = f"{cause}; waiting for the arm to rest, then going on"
-            brakes.settle(SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, cause)
+            brakes.settle(
+                SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, cause
+            )
         else:  # a paused bridge takes what brings the arm to rest sooner
-            words, stop = closed, brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
+            words = closed
+            stop = brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
         output = machine.tick(now_ns)
         return words, Output(output.trajectory or stop, output.report)
 
@@ -231,13 +278,17 @@ class Rejoining:
             return False
         if refusal := self._refusal:
             brakes = self._machine.brakes
-            brakes.reason, brakes.cause = brakes.reason | Reason.WATCHDOG, refusal
+            brakes.reason = brakes.reason | Reason.WATCHDOG
+            brakes.cause = refusal
             return False
         return self.arm(True, now_ns).ok
 
     def _stand(self, now_ns: int) -> None:
-        """Be commanded to stand where the arm is told to, if it is known to stand; motion begins anew from there."""
-        inputs, brakes = self._machine.inputs, self._machine.brakes
+        """Be commanded to stand where the arm is told to, if it is known to stand; motion begins
+        anew from there.
+        """
+        inputs = self._machine.inputs
+        brakes = self._machine.brakes
         if inputs.q is None or inputs.unfit(now_ns):
             return
         rest = self._following.rest(brakes.playback, inputs.q, now_ns)

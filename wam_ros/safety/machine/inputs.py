@@ -1,4 +1,6 @@
-"""What the state machine knows of the outside: joints, observations, surprise, and how old each of them is."""
+"""What the state machine knows of the outside: joints, observations, surprise, and how old each of
+them is.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +23,14 @@ class Inputs:
     """Newest of every input; nothing that arrives is believed before it was looked at."""
 
     def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
-        self.model, self.params = model, params
+        self.model = model
+        self.params = params
         self.clear(None)
 
     def clear(self, now_ns: int | None) -> None:
-        """Forget everything; ages count from `now_ns`, when the clock went back, or are infinite."""
+        """Forget everything; ages count from `now_ns`, when the clock went back, or are
+        infinite.
+        """
         watched = now_ns is not None and self.observation_ns is not None
         self._since_ns = now_ns
         self.q: np.ndarray | None = None
@@ -48,7 +53,9 @@ class Inputs:
             return False
         if not np.isfinite(q).all():
             self.refusal = (
-                f"joint state refused: {self.model.joint_names[int((~np.isfinite(q)).argmax())]} is not finite"
+                "joint state refused: "
+                f"{self.model.joint_names[int((~np.isfinite(q)).argmax())]} is not "
+                "finite"
             )
             return False
         if state.stamp_ns > now_ns + self.params.future_s * NS:
@@ -58,16 +65,23 @@ class Inputs:
             return False
         if not np.isfinite(dq).all():
             dq = self._differences(q, state.stamp_ns)
-        self.q, self.dq, self.joints_ns, self.refusal = q, dq, state.stamp_ns, ""
+        self.q = q
+        self.dq = dq
+        self.joints_ns = state.stamp_ns
+        self.refusal = ""
         self._heard_ns = min(state.stamp_ns, now_ns)
         if not self._lately or state.stamp_ns - self._lately[-1][0] >= STILL_S * NS / PARTS:
             self._lately.append((state.stamp_ns, q))
         return True
 
     def take_observation(self, stamp_ns: int, now_ns: int) -> None:
-        """Note that the cameras saw something at `stamp_ns`; one of the future must be followed by one of now."""
+        """Note that the cameras saw something at `stamp_ns`; one of the future must be followed by
+        one of now.
+        """
         believed = stamp_ns <= now_ns + self.params.future_s * NS
-        self.observation_ns = max(min(stamp_ns, now_ns) if believed else 0, self.observation_ns or 0)
+        self.observation_ns = max(
+            min(stamp_ns, now_ns) if believed else 0, self.observation_ns or 0
+        )
 
     def take_surprise(self, value: float, now_ns: int) -> None:
         """Note how much the newest frame differs from what was imagined; NaN says nothing."""
@@ -83,10 +97,15 @@ class Inputs:
         """Why the joint state may not be relied on."""
         if self.refusal:
             return self.refusal
-        return f"joint state is {self.joints_age_s(now_ns):.2f} s old, allowed {self.params.joint_timeout_s} s"
+        return (
+            f"joint state is {self.joints_age_s(now_ns):.2f} s old, allowed "
+            f"{self.params.joint_timeout_s} s"
+        )
 
     def joints_fresh(self, now_ns: int) -> bool:
-        """Whether the joint state may be relied on, or was not yet due after the clock went back."""
+        """Whether the joint state may be relied on, or was not yet due after the clock went
+        back.
+        """
         return self.joints_age_s(now_ns) <= self.params.joint_timeout_s
 
     def observation_stale(self, now_ns: int) -> bool:
@@ -97,21 +116,41 @@ class Inputs:
 
     def surprise(self, now_ns: int) -> float:
         """Newest surprise; 0 when there is none or it is old."""
-        if self._surprise is None or now_ns - self._surprise[1] > self.params.surprise_memory_s * NS:
+        if (
+            self._surprise is None
+            or now_ns - self._surprise[1] > self.params.surprise_memory_s * NS
+        ):
             return 0.0
         return self._surprise[0]
 
     def mistrust(self, now_ns: int) -> Finding | None:
         """Which input may not be relied on, if any."""
         if not self.joints_fresh(now_ns):
-            age, allowed = self.joints_age_s(now_ns), self.params.joint_timeout_s
-            return Finding(Reason.STATE_STALE, self.age_in_words(now_ns), "", -1, age, allowed, "s")
+            age = self.joints_age_s(now_ns)
+            allowed = self.params.joint_timeout_s
+            return Finding(
+                reason=Reason.STATE_STALE,
+                words=self.age_in_words(now_ns),
+                joint="",
+                step=-1,
+                measured=age,
+                allowed=allowed,
+                unit="s",
+            )
         if self.observation_stale(now_ns):
             return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
-        surprise, allowed = self.surprise(now_ns), self.params.surprise_stop
+        surprise = self.surprise(now_ns)
+        allowed = self.params.surprise_stop
         if surprise > allowed:
             words = f"surprise {surprise:.4g}, allowed {allowed:.4g}"
-            return Finding(Reason.SURPRISE, words, "", -1, surprise, allowed)
+            return Finding(
+                reason=Reason.SURPRISE,
+                words=words,
+                joint="",
+                step=-1,
+                measured=surprise,
+                allowed=allowed,
+            )
         return None
 
     def moving(self) -> str:
@@ -137,23 +176,35 @@ class Inputs:
     def bad_pose(self) -> str:
         """Why no motion could be proven from where the robot stands, or ''."""
         assert self.q is not None
-        q, limits, model = self.q, self.model.limits, self.model
+        q = self.q
+        limits = self.model.limits
+        model = self.model
         off = (q < limits.lower - self.slack) | (q > limits.upper + self.slack)
         if off.any():
             k = int(off.argmax())
-            return f"{model.joint_names[k]} is at {q[k]:.3f} {model.units[k]}, outside its limits; move it back"
+            return (
+                f"{model.joint_names[k]} is at {q[k]:.3f} {model.units[k]}, outside its "
+                "limits; move it back"
+            )
         distances = model.distances(np.clip(q, limits.lower, limits.upper))
         if len(distances) and distances.min() <= 0:
             a, b = model.pairs.names[int(distances.argmin())]
-            return f"{a} overlaps {b} by {-distances.min():.3f} m; move it away or correct the world"
+            return (
+                f"{a} overlaps {b} by {-distances.min():.3f} m; move it away or correct the world"
+            )
         return ""
 
     def _drift(self) -> np.ndarray:
-        """(A,) rad/s or m/s by which the joints came here lately: some drivers say 0 whatever the arm does."""
+        """(A,) rad/s or m/s by which the joints came here lately: some drivers say 0 whatever the
+        arm does.
+        """
         assert self.q is not None
         assert self.joints_ns is not None
         since = [(ns, q) for ns, q in self._lately if self.joints_ns - ns <= 2 * STILL_S * NS]
-        return np.max([np.abs(self.q - q) / max((self.joints_ns - ns) / NS, STILL_S) for ns, q in since], axis=0)
+        return np.max(
+            [np.abs(self.q - q) / max((self.joints_ns - ns) / NS, STILL_S) for ns, q in since],
+            axis=0,
+        )
 
     def _differences(self, q: np.ndarray, stamp_ns: int) -> np.ndarray:
         if self.q is None or self.joints_ns is None:

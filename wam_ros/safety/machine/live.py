@@ -1,4 +1,6 @@
-"""What stands around the robot as it is told at run time: added, moved, removed, and never dropped in silence."""
+"""What stands around the robot as it is told at run time: added, moved, removed, and never dropped
+in silence.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from wam_ros.robot.shapes import hull_of
 from wam_ros.safety.motion.stopper import SAMPLED
 from wam_ros.safety.params import SafetyParams
 
-ALL = "*"  # name of everything that one source has told; `a/*` is all of it that is called `a/` and a last part
+# name of everything that one source has told; `a/*` is all of it that is called `a/` and a last
+# part
+ALL = "*"
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,17 @@ class _Told:
 class LiveWorld:
     """The obstacles of the world file and those told at run time. Not thread-safe.
 
-    What cannot be read may stand anywhere, and what was to be told again and was not may have moved anywhere: until
-    it is told properly or removed, `doubt` names it and nothing may move.
+    What cannot be read may stand anywhere, and what was to be told again and was not may have moved
+    anywhere: until it is told properly or removed, `doubt` names it and nothing may move.
 
-    One that has a lifetime may move: its clearance is widened by how far it gets, at `obstacle_speed`, until it is told
-    again or the arm has stopped because it was not - the speed and separation monitoring of ISO 10218-2.
+    One that has a lifetime may move: its clearance is widened by how far it gets, at
+    `obstacle_speed`, until it is told again or the arm has stopped because it was not - the speed
+    and separation monitoring of ISO 10218-2.
     """
 
     def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
-        self.model, self.params = model, params
+        self.model = model
+        self.params = params
         self._fixed = dict(model.obstacles)
         self._stop_s = _longest_stop_s(model, params)
         self._told: dict[str, _Told] = {}
@@ -67,7 +73,9 @@ class LiveWorld:
         return frozenset(self._told)
 
     def take(self, change: Change, now_ns: int) -> None:
-        """Note a change. A refusal is kept for `doubt` until what was refused is told properly or removed."""
+        """Note a change. A refusal is kept for `doubt` until what was refused is told properly or
+        removed.
+        """
         if change.obstacle is None and not change.refusal:
             return self._remove(change)
         key = (change.source, change.name)
@@ -75,7 +83,8 @@ class LiveWorld:
             told = self._read(change, now_ns)
         except WamError as error:
             many = key not in self._refused and len(self._refused) >= self.params.max_obstacles
-            key = (change.source, ALL) if many else key  # none is forgotten: then all of the source must be told anew
+            # none is forgotten: then all of the source must be told anew
+            key = (change.source, ALL) if many else key
             self._refused[key] = f"obstacle '{change.name[:40]}' refused: {str(error)[:160]}"
             return None
         self._refused.pop(key, None)
@@ -85,12 +94,22 @@ class LiveWorld:
         return None
 
     def _remove(self, change: Change) -> None:
-        self._refused = {k: w for k, w in self._refused.items() if k[0] != change.source or not _means(change, k[1])}
-        self._told = {n: t for n, t in self._told.items() if t.source != change.source or not _means(change, n)}
+        self._refused = {
+            k: w
+            for k, w in self._refused.items()
+            if k[0] != change.source or not _means(change, k[1])
+        }
+        self._told = {
+            n: t
+            for n, t in self._told.items()
+            if t.source != change.source or not _means(change, n)
+        }
 
     def clock_went_back(self, now_ns: int) -> None:
         """Ages count from now."""
-        self._told = {n: dataclasses.replace(t, seen_ns=min(t.seen_ns, now_ns)) for n, t in self._told.items()}
+        self._told = {
+            n: dataclasses.replace(t, seen_ns=min(t.seen_ns, now_ns)) for n, t in self._told.items()
+        }
 
     def doubt(self, now_ns: int) -> str:
         """Why the surroundings are not known; empty when they are."""
@@ -99,7 +118,10 @@ class LiveWorld:
         for name, told in self._told.items():
             age = (now_ns - told.seen_ns) / NS
             if 0 < told.lifetime_s < age:
-                return f"obstacle '{name}' was last seen {age:.2f} s ago, to be told every {told.lifetime_s:.2f} s"
+                return (
+                    f"obstacle '{name}' was last seen {age:.2f} s ago, to be told every "
+                    f"{told.lifetime_s:.2f} s"
+                )
         return ""
 
     def _read(self, change: Change, now_ns: int) -> _Told:
@@ -111,7 +133,10 @@ class LiveWorld:
         if before is not None and before.source != change.source:
             raise WamError(f"one of this name was told by {before.source}")
         if before is None and len(self._told) >= self.params.max_obstacles:
-            raise WamError(f"there are {len(self._told)} already, at most {self.params.max_obstacles} are watched")
+            raise WamError(
+                f"there are {len(self._told)} already, at most {self.params.max_obstacles} are "
+                "watched"
+            )
         if not 0 <= change.lifetime_s < 1e6:
             raise WamError(f"lifetime {change.lifetime_s} s")
         if change.stamp_ns > now_ns + self.params.future_s * NS:
@@ -128,7 +153,9 @@ class LiveWorld:
         elif obstacle.shape in ("mesh", "points", "hull"):
             raise WamError(f"a {obstacle.shape} needs its points")
         seen_ns = min(change.stamp_ns or now_ns, now_ns)
-        return _Told(self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s, change.source)
+        return _Told(
+            self._in_base(obstacle, change.frame), seen_ns, change.lifetime_s, change.source
+        )
 
     def _in_base(self, obstacle: Obstacle, frame: str) -> Obstacle:
         """The same obstacle with its pose in the base frame."""
@@ -149,10 +176,17 @@ def _means(change: Change, name: str) -> bool:
 
 
 def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:
-    """Time from the first missing word to rest, at most: a tick, the lead, and the stop from full speed."""
+    """Time from the first missing word to rest, at most: a tick, the lead, and the stop from full
+    speed.
+    """
     tick_s = 0.1  # the slowest that the node allows
     deceleration = model.limits.acceleration * params.acceleration_fraction * params.stop_fraction
-    jerk = np.minimum(model.limits.jerk * params.jerk_fraction * SAMPLED, deceleration / params.stop_jerk_s)
+    jerk = np.minimum(
+        model.limits.jerk * params.jerk_fraction * SAMPLED, deceleration / params.stop_jerk_s
+    )
     gaining = model.limits.acceleration * params.acceleration_fraction  # at first, perhaps
-    longest = model.limits.velocity * params.velocity_fraction / deceleration + (deceleration + gaining) / jerk
+    longest = (
+        model.limits.velocity * params.velocity_fraction / deceleration
+        + (deceleration + gaining) / jerk
+    )
     return float(longest.max()) + params.stop_lead_s + tick_s

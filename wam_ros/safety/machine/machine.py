@@ -1,8 +1,9 @@
-"""The safety state machine: who may move, and what happens when something stops coming. The clock is an argument.
+"""The safety state machine: who may move, and what happens when something stops coming. The clock
+is an argument.
 
-DISABLED -> SHADOW (everything is computed, nothing is emitted) -> HOLD -> ARMED <-> BRAKING -> HOLD | FAULT | ESTOP.
-FAULT and ESTOP latch until `reset`; `arm` is a second, separate call. A plan that runs out is no fault: its verified
-stop plays out and the next valid chunk moves the arm again.
+DISABLED -> SHADOW (everything is computed, nothing is emitted) -> HOLD -> ARMED <-> BRAKING -> HOLD
+| FAULT | ESTOP. FAULT and ESTOP latch until `reset`; `arm` is a second, separate call. A plan that
+runs out is no fault: its verified stop plays out and the next valid chunk moves the arm again.
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ class SafetyMachine:
     """
 
     def __init__(self, safety_filter: SafetyFilter, dry_run: bool = False) -> None:
-        self.filter, self.model, self.params = safety_filter, safety_filter.model, safety_filter.params
+        self.filter = safety_filter
+        self.model = safety_filter.model
+        self.params = safety_filter.params
         self.dry_run = dry_run
         self.pressed = False  # an emergency stop that is held down forbids the reset
         self.resets = 0
@@ -82,7 +85,9 @@ class SafetyMachine:
         return Answer(True, self.state.name.lower())
 
     def disable(self, now_ns: int) -> Answer:
-        """Stop, then do nothing until enabled: a stop that is not possible yet is planned ahead. A latch stays one."""
+        """Stop, then do nothing until enabled: a stop that is not possible yet is planned ahead. A
+        latch stays one.
+        """
         self._enabled = False
         trajectory = self.arm(False, now_ns).trajectory or self.brakes.owed(now_ns, LAST_TRIES)
         if not self.brakes.latched(now_ns):
@@ -93,17 +98,26 @@ class SafetyMachine:
         """Let chunks move the arm, or stop and hold."""
         if not on:
             live = self.state in (S.ARMED, S.BRAKING)
-            trajectory = self.brakes.brake(now_ns, S.HOLD, Reason.NONE, "disarmed") if live else None
+            trajectory = (
+                self.brakes.brake(now_ns, S.HOLD, Reason.NONE, "disarmed") if live else None
+            )
             return Answer(True, self.state.name.lower(), trajectory)
         if self.state == S.ARMED:
             return Answer(True, "already armed")
         if self.state != S.HOLD:
-            return Answer(False, f"not armed: {self.state.name.lower()}, {ADVICE.get(self.state, 'reset first')}")
-        moving = "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
+            return Answer(
+                False,
+                f"not armed: {self.state.name.lower()}, {ADVICE.get(self.state, 'reset first')}",
+            )
+        moving = (
+            "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
+        )
         refusal = moving or self.inputs.unfit(now_ns) or self.inputs.bad_pose()
         if refusal:
             return Answer(False, f"not armed: {refusal}")
-        self._stream, self._used_ns, self._overruns = None, now_ns, 0
+        self._stream = None
+        self._used_ns = now_ns
+        self._overruns = 0
         self._tracking.clear()
         limits = self.model.limits
         self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
@@ -111,10 +125,16 @@ class SafetyMachine:
         return Answer(True, "armed")
 
     def hand_over(self, session_id: bytes, now_ns: int) -> Answer:
-        """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends that, too."""
+        """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends
+        that, too.
+        """
         if self.state != S.ARMED and not (self.state == S.BRAKING and self.brakes.after == S.ARMED):
-            return Answer(False, f"not handed over: safety_node is in {self.state.name}; arm it first")
-        self._stream, self._used_ns = Stream(session_id, -1, 0), now_ns  # before its first epoch
+            return Answer(
+                False, f"not handed over: safety_node is in {self.state.name}; arm it first"
+            )
+        # before its first epoch
+        self._stream = Stream(session_id, -1, 0)
+        self._used_ns = now_ns
         words = "another session takes over"
         return Answer(True, words, self.brakes.brake(now_ns, S.ARMED, Reason.NONE, words))
 
@@ -126,7 +146,9 @@ class SafetyMachine:
         return Answer(True, f"stopping, {self.brakes.stop_time(now_ns):.2f} s to rest", trajectory)
 
     def reset(self, now_ns: int) -> Answer:
-        """Leave FAULT or ESTOP for HOLD, if nothing moves, nothing is pending and the inputs are healthy."""
+        """Leave FAULT or ESTOP for HOLD, if nothing moves, nothing is pending and the inputs are
+        healthy.
+        """
         if self.state not in (S.FAULT, S.ESTOP):
             return Answer(False, f"nothing to reset: {self.state.name.lower()}")
         if self.pressed:
@@ -162,7 +184,8 @@ class SafetyMachine:
 
     def on_obstacles(self, changes: Iterable[Change], now_ns: int) -> Output | None:
         """Take words about obstacles; an output only when they are a reason to stop."""
-        trajectory, was = self._clock(now_ns), self.state
+        trajectory = self._clock(now_ns)
+        was = self.state
         trajectory = self.surroundings.take(changes, now_ns) or trajectory
         if trajectory is None and self.state == was:
             return None
@@ -178,7 +201,9 @@ class SafetyMachine:
         return Answer(True, f"holds {held}", trajectory)
 
     def tick(self, now_ns: int) -> Output:
-        """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it returns."""
+        """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it
+        returns.
+        """
         trajectory = self._clock(now_ns) or self._watch(now_ns)
         return Output(trajectory, self._heartbeat(now_ns))
 
@@ -222,12 +247,24 @@ class SafetyMachine:
             return verdict
         self._overruns += 1
         words = f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s"
-        finding = Finding(Reason.OVERRUN, words, "", -1, verdict.compute_s, self.params.lead_s, "s")
-        refused = dataclasses.replace(rejected(finding, verdict.steps_total), compute_s=verdict.compute_s)
+        finding = Finding(
+            reason=Reason.OVERRUN,
+            words=words,
+            joint="",
+            step=-1,
+            measured=verdict.compute_s,
+            allowed=self.params.lead_s,
+            unit="s",
+        )
+        refused = dataclasses.replace(
+            rejected(finding, verdict.steps_total), compute_s=verdict.compute_s
+        )
         if self._overruns < self.params.overruns:
             return refused
         late_ns = now_ns + round(verdict.compute_s * NS)  # so late it is already
-        return dataclasses.replace(refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words))
+        return dataclasses.replace(
+            refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words)
+        )
 
     def _take(self, chunk: ActionChunk, verdict: Verdict) -> None:
         """Execute what was accepted."""
@@ -246,21 +283,33 @@ class SafetyMachine:
             self.brakes.settle(S.ARMED)
 
     def _refusal(self, now_ns: int, stopping: bool) -> Finding | None:
-        """Why no chunk is judged now; a stop that is about to leave must not be replaced by what continues it."""
+        """Why no chunk is judged now; a stop that is about to leave must not be replaced by what
+        continues it.
+        """
         brakes = self.brakes
         if self.state == S.DISABLED:
             return Finding(Reason.WATCHDOG, "disabled")
-        if self.state in (S.FAULT, S.ESTOP) or (self.state == S.BRAKING and brakes.after != S.ARMED):
-            return Finding(brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}")
+        if self.state in (S.FAULT, S.ESTOP) or (
+            self.state == S.BRAKING and brakes.after != S.ARMED
+        ):
+            return Finding(
+                brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}"
+            )
         if self.inputs.q is None:
             return Finding(Reason.STATE_STALE, self.inputs.age_in_words(now_ns))
-        begun = Finding(brakes.reason or Reason.WATCHDOG, f"stopping: {brakes.cause}") if stopping else None
+        begun = (
+            Finding(brakes.reason or Reason.WATCHDOG, f"stopping: {brakes.cause}")
+            if stopping
+            else None
+        )
         return self._mistrust(now_ns) or begun
 
     def _mistrust(self, now_ns: int) -> Finding | None:
         """What is not known well enough to move."""
         doubt = self.surroundings.live.doubt(now_ns)
-        return self.inputs.mistrust(now_ns) or (Finding(Reason.ENV_COLLISION, doubt) if doubt else None)
+        return self.inputs.mistrust(now_ns) or (
+            Finding(Reason.ENV_COLLISION, doubt) if doubt else None
+        )
 
     def _measured(self) -> Commanded:
         assert self.inputs.q is not None
@@ -268,13 +317,16 @@ class SafetyMachine:
 
     def _clock(self, now_ns: int) -> SafeTrajectory | None:
         """Notice a clock that went back: stop, and forget all stamps."""
-        before, self._now_ns = self._now_ns, now_ns
+        before = self._now_ns
+        self._now_ns = now_ns
         if before is None or before - now_ns <= self.params.clock_jump_s * NS:
             self._now_ns = max(before or now_ns, now_ns)
             return None
         self.inputs.clear(now_ns)
         self.surroundings.live.clock_went_back(now_ns)
-        self._stream, self._used_ns, self.brakes.latched_ns = None, now_ns, now_ns
+        self._stream = None
+        self._used_ns = now_ns
+        self.brakes.latched_ns = now_ns
         return self.brakes.clock_went_back(before, now_ns)
 
     def _track(self, now_ns: int) -> SafeTrajectory | None:
@@ -285,15 +337,21 @@ class SafetyMachine:
 
     def _watch(self, now_ns: int) -> SafeTrajectory | None:
         """Everything that must keep coming, and what follows when time passes."""
-        inputs, brakes, trajectory = self.inputs, self.brakes, None
+        inputs = self.inputs
+        brakes = self.brakes
+        trajectory = None
         if self.state == S.SHADOW and not self.dry_run and inputs.joints_fresh(now_ns):
             brakes.settle(S.HOLD)
         if self.state in (S.ARMED, S.BRAKING):
             finding = self._mistrust(now_ns)
-            blind = finding is not None and finding.reason == Reason.STATE_STALE  # a fault even of an arm that stands
+            # a fault even of an arm that stands
+            blind = finding is not None and finding.reason == Reason.STATE_STALE
             if finding is not None and (blind or brakes.moving(now_ns)):
-                trajectory = brakes.escalate(now_ns, S.FAULT if blind else S.ARMED, finding.reason, finding.words)
-            elif finding is not None and self.state == S.ARMED:  # it stands, and no chunk could move it
+                trajectory = brakes.escalate(
+                    now_ns, S.FAULT if blind else S.ARMED, finding.reason, finding.words
+                )
+            # it stands, and no chunk could move it
+            elif finding is not None and self.state == S.ARMED:
                 brakes.settle(S.ARMED, finding.reason, finding.words)
         trajectory = trajectory or brakes.owed(now_ns)
         brakes.pass_time(now_ns)
@@ -303,6 +361,10 @@ class SafetyMachine:
         return trajectory
 
     def _heartbeat(self, now_ns: int) -> SafetyReport:
-        seq, stop = self._stream.seq if self._stream else 0, self.brakes.stop_time(now_ns)
-        words, reason = state_in_words(self.brakes, self.dry_run, now_ns), self.brakes.reason
-        return SafetyReport(now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words)
+        seq = self._stream.seq if self._stream else 0
+        stop = self.brakes.stop_time(now_ns)
+        words = state_in_words(self.brakes, self.dry_run, now_ns)
+        reason = self.brakes.reason
+        return SafetyReport(
+            now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words
+        )

@@ -1,4 +1,6 @@
-"""What the robot is commanded to do: emitted trajectories on the clock, read as the controller reads them."""
+"""What the robot is commanded to do: emitted trajectories on the clock, read as the controller
+reads them.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +11,28 @@ import numpy as np
 from wam_ros.core.interpolation import evaluate, segment_coefficients
 from wam_ros.core.types import NS, Commanded, SafeTrajectory
 
-MEMORY_NS = 3 * NS  # what was followed this long before the newest trajectory begins is forgotten; longer than any lead
+# what was followed this long before the newest trajectory begins is forgotten; longer than any lead
+MEMORY_NS = 3 * NS
 
 
 def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
-    """State at an instant: the quintic between the samples around it; before the first and after the last, at these."""
+    """State at an instant: the quintic between the samples around it; before the first and after
+    the last, at these.
+    """
     t = (at_ns - trajectory.start_ns) / NS
     last = len(trajectory.t) - 1
     if t >= trajectory.t[-1] or last == 0:
-        return Commanded(trajectory.q[last].copy(), np.zeros_like(trajectory.q[0]), np.zeros_like(trajectory.q[0]))
+        return Commanded(
+            trajectory.q[last].copy(),
+            np.zeros_like(trajectory.q[0]),
+            np.zeros_like(trajectory.q[0]),
+        )
     i = int(np.clip(np.searchsorted(trajectory.t, t, side="right") - 1, 0, last - 1))
     rows = slice(i, i + 2)
     ends = (trajectory.t[rows], trajectory.q[rows], trajectory.dq[rows], trajectory.ddq[rows])
-    return Commanded(*evaluate(segment_coefficients(*ends, 5)[0], max(0.0, t - float(trajectory.t[i]))))
+    return Commanded(
+        *evaluate(segment_coefficients(*ends, 5)[0], max(0.0, t - float(trajectory.t[i])))
+    )
 
 
 class Playback:
@@ -32,7 +43,8 @@ class Playback:
 
     def clear(self) -> None:
         """Nothing is commanded."""
-        self._plans: list[SafeTrajectory] = []  # as they were sent; each is followed until a later one begins
+        # as they were sent; each is followed until a later one begins
+        self._plans: list[SafeTrajectory] = []
         self._held: np.ndarray | None = None
         self._history: deque[tuple[int, np.ndarray]] = deque(maxlen=512)
 
@@ -48,7 +60,9 @@ class Playback:
 
     def play(self, trajectory: SafeTrajectory) -> None:
         """Follow a trajectory from its start on instead of everything that was sent before."""
-        begun = [k for k, p in enumerate(self._plans) if p.start_ns < trajectory.start_ns - MEMORY_NS]
+        begun = [
+            k for k, p in enumerate(self._plans) if p.start_ns < trajectory.start_ns - MEMORY_NS
+        ]
         self._plans = [*self._plans[begun[-1] if begun else 0 :], trajectory]
 
     @property
@@ -61,7 +75,9 @@ class Playback:
         self._plans = self._plans[: len(self._plans) - n]
 
     def at(self, at_ns: int, less: int = 0) -> Commanded:
-        """Commanded state at an instant, as it were without the `less` newest trajectories; only when `seeded`."""
+        """Commanded state at an instant, as it were without the `less` newest trajectories; only
+        when `seeded`.
+        """
         assert self._held is not None
         for trajectory in reversed(self._plans[: len(self._plans) - less]):
             if at_ns >= trajectory.start_ns:
@@ -70,7 +86,9 @@ class Playback:
         return Commanded(self._held.copy(), zero, zero.copy())
 
     def ahead(self, now_ns: int) -> list[np.ndarray]:
-        """What is still to be followed, as one (3, N, A) of q, dq, ddq for each trajectory or part of one."""
+        """What is still to be followed, as one (3, N, A) of q, dq, ddq for each trajectory or part
+        of one.
+        """
         pieces = []
         for k, plan in enumerate(self._plans):
             until_ns = min((later.start_ns for later in self._plans[k + 1 :]), default=None)
@@ -91,7 +109,9 @@ class Playback:
         return 0 if newest is None else newest.start_ns + int(np.ceil(newest.t[-1] * NS))
 
     def deviation(self, stamp_ns: int, q: np.ndarray, window_ns: int) -> np.ndarray:
-        """(A,) how far q measured at `stamp_ns` is from everything commanded within the window before it."""
+        """(A,) how far q measured at `stamp_ns` is from everything commanded within the window
+        before it.
+        """
         self._history.append((stamp_ns, self.at(stamp_ns).q))
         recent = np.array([h for s, h in self._history if stamp_ns - window_ns <= s <= stamp_ns])
         return np.maximum(np.maximum(recent.min(axis=0) - q, q - recent.max(axis=0)), 0.0)

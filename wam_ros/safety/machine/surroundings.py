@@ -1,4 +1,6 @@
-"""The world as it is told at run time, in the model of the filter, and the motion under way kept clear of it."""
+"""The world as it is told at run time, in the model of the filter, and the motion under way kept
+clear of it.
+"""
 
 from __future__ import annotations
 
@@ -28,22 +30,26 @@ class Gone(NamedTuple):
 
 
 class Surroundings:
-    """Takes words about obstacles and held objects; every change is checked against the motion under way.
+    """Takes words about obstacles and held objects; every change is checked against the motion
+    under way.
 
-    What is removed is gone at once: it may have been picked up. But what comes again by the same name within `GONE_NS`
-    counts as moved from where it was: an arm that still stands as near to it as it was allowed to come is allowed no
-    more than before, or a tracker that loses and finds its object could let it creep there. An arm that went nearer
-    meanwhile, when that was free, is judged from where it stands and so is never locked in.
+    What is removed is gone at once: it may have been picked up. But what comes again by the same
+    name within `GONE_NS` counts as moved from where it was: an arm that still stands as near to it
+    as it was allowed to come is allowed no more than before, or a tracker that loses and finds its
+    object could let it creep there. An arm that went nearer meanwhile, when that was free, is
+    judged from where it stands and so is never locked in.
     """
 
     def __init__(self, brakes: Brakes) -> None:
-        self.brakes, self.model = brakes, brakes.filter.model
+        self.brakes = brakes
+        self.model = brakes.filter.model
         self.live = LiveWorld(self.model, brakes.params)
         self._gone: dict[str, Gone] = {}
 
     def take(self, changes: Iterable[Change], now_ns: int) -> SafeTrajectory | None:
         """Note changes; what is returned is a stop that is needed because of them."""
-        began_s, before = self.brakes.filter.stopwatch(), self.live.obstacles()
+        began_s = self.brakes.filter.stopwatch()
+        before = self.live.obstacles()
         for change in changes:
             self.live.take(change, now_ns)
         after = self.live.obstacles()
@@ -91,18 +97,28 @@ class Surroundings:
         if load is not None:
             taken = {*self.model.links, *self.model.embodiment.loads}
             if not 0 < len(name) <= LONGEST or name.rsplit("#", 1)[0] in taken:
-                raise WamError(f"'{name[:40]}' cannot be its name: empty, too long, or that of a link or load")
+                raise WamError(
+                    f"'{name[:40]}' cannot be its name: empty, too long, or that of a link or load"
+                )
             held[name] = load
         return self._renew(frozenset({name}), now_ns, began_s, held)
 
     def _renew(
-        self, changed: frozenset[str], now_ns: int, began_s: float, held: dict[str, Load] | None = None
+        self,
+        changed: frozenset[str],
+        now_ns: int,
+        began_s: float,
+        held: dict[str, Load] | None = None,
     ) -> SafeTrajectory | None:
-        before, was, told = self.model.pairs, self._gaps(changed, now_ns), self.live.told
+        before = self.model.pairs
+        was = self._gaps(changed, now_ns)
+        told = self.live.told
         self.model.set_obstacles(self.live.obstacles(), held)
         after = self.model.pairs
         if self.brakes.floor is not None:
-            self.brakes.floor = self.brakes.floor.carried(before, after, was, self._gaps(changed, now_ns))
+            self.brakes.floor = self.brakes.floor.carried(
+                before, after, was, self._gaps(changed, now_ns)
+            )
         spared = after.world & np.array([b in told for _, b in after.keys], dtype=bool)
         return self.brakes.avoid(now_ns, spared, began_s)
 
@@ -112,4 +128,6 @@ class Surroundings:
             return {}
         self.model.place(self.model.full_q(self.brakes.playback.at(now_ns).q[None])[0])
         keys = self.model.pairs.keys
-        return {key: self.model.distance(k) for k, key in enumerate(keys) if changed.intersection(key)}
+        return {
+            key: self.model.distance(k) for k, key in enumerate(keys) if changed.intersection(key)
+        }

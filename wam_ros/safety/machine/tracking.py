@@ -11,10 +11,13 @@ from wam_ros.safety.params import SafetyParams
 
 
 class Tracking:
-    """Compares measured joints with the commanded path; a few samples off it are not yet a fault. Not thread-safe."""
+    """Compares measured joints with the commanded path; a few samples off it are not yet a fault.
+    Not thread-safe.
+    """
 
     def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
-        self._model, self._params = model, params
+        self._model = model
+        self._params = params
         self._allowed = np.where(model.sliding, params.tracking_m, params.tracking_rad)
         self._off_path = 0
 
@@ -23,12 +26,18 @@ class Tracking:
         self._off_path = 0
 
     def lost(self, playback: Playback, at_ns: int, q: np.ndarray) -> str:
-        """How far off the path joints q (A,), measured at an instant, are; empty while that is nothing to stop for."""
+        """How far off the path joints q (A,), measured at an instant, are; empty while that is
+        nothing to stop for.
+        """
         off = playback.deviation(at_ns, q, round(self._params.tracking_window_s * NS))
         excess = np.where(self._model.gripper, 0.0, off / self._allowed)  # fingers close on things
         joint = int(excess.argmax())
         self._off_path = self._off_path + 1 if excess[joint] > 1 else 0
         if self._off_path < self._params.tracking_samples:
             return ""
-        name, unit = self._model.joint_names[joint], self._model.units[joint]
-        return f"{name} is {off[joint]:.3f} {unit} off the commanded path, allowed {self._allowed[joint]:.3f} {unit}"
+        name = self._model.joint_names[joint]
+        unit = self._model.units[joint]
+        return (
+            f"{name} is {off[joint]:.3f} {unit} off the commanded path, allowed "
+            f"{self._allowed[joint]:.3f} {unit}"
+        )

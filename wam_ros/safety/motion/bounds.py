@@ -1,4 +1,6 @@
-"""What is allowed from where the robot stands: limits with margins, never tighter than the state it starts in."""
+"""What is allowed from where the robot stands: limits with margins, never tighter than the state it
+starts in.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,13 @@ from wam_ros.safety.params import SafetyParams
 if TYPE_CHECKING:
     from wam_ros.safety.motion.clearance import Proof
 
-ESCAPE = 1e-4  # m: a start inside a clearance may come nearer by this on its way out, so that leaving can be proven
-REST = 1e-3  # m: rest is this much farther than the clearance; from the very edge no way out could be proven
-ROUNDING = 2e-6  # m: a start this much below a clearance that was proven is the rounding of that proof
+# m: a start inside a clearance may come nearer by this on its way out, so that leaving can be
+# proven
+ESCAPE = 1e-4
+# m: rest is this much farther than the clearance; from the very edge no way out could be proven
+REST = 1e-3
+# m: a start this much below a clearance that was proven is the rounding of that proof
+ROUNDING = 2e-6
 
 Gaps = dict[tuple[str, str], float]  # m, by bodies
 
@@ -27,7 +33,8 @@ Gaps = dict[tuple[str, str], float]  # m, by bodies
 class Floor:
     """What the bounds of one chunk gave way to; those of the next one do not give way further.
 
-    Without it many chunks, each allowed to come a little nearer on its way out, could creep into a body.
+    Without it many chunks, each allowed to come a little nearer on its way out, could creep into a
+    body.
     """
 
     clearance: np.ndarray  # (P,) m
@@ -36,8 +43,9 @@ class Floor:
     def carried(self, before: Pairs, after: Pairs, was: Gaps, now: Gaps) -> Floor:
         """The same for other pairs.
 
-        Where an obstacle is another one now, the floor moves with it while the arm stands on it: else the noise of a
-        tracker would let the arm creep. It is forgotten where the arm is farther away, or has none to stand on.
+        Where an obstacle is another one now, the floor moves with it while the arm stands on it:
+        else the noise of a tracker would let the arm creep. It is forgotten where the arm is
+        farther away, or has none to stand on.
 
         Args:
             before: of this floor.
@@ -79,11 +87,13 @@ def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarra
     return model.limits.lower + margin, model.limits.upper - margin
 
 
-def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None = None) -> Bounds:
+def make_bounds(
+    model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None = None
+) -> Bounds:
     """Allowed values for motion from `start`.
 
-    A start inside a margin, or nearer to a body than its clearance, must be free to leave: the bound gives way to the
-    start, but never beyond the robot's own limit.
+    A start inside a margin, or nearer to a body than its clearance, must be free to leave: the
+    bound gives way to the start, but never beyond the robot's own limit.
 
     Args:
         model: the robot.
@@ -95,38 +105,47 @@ def make_bounds(model: SafetyModel, params: SafetyParams, start: Commanded, floo
     lower, upper = position_bounds(model, params)
     lower = np.minimum(lower, np.clip(start.q, limits.lower, None))
     upper = np.maximum(upper, np.clip(start.q, None, limits.upper))
-    wanted = np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m) + params.distance_error_m
+    wanted = (
+        np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m)
+        + params.distance_error_m
+    )
     distance = model.distances(start.q)
-    kept = np.where((distance < wanted) & (distance > 0), np.maximum(distance - ESCAPE, 0.0), wanted)
+    kept = np.where(
+        (distance < wanted) & (distance > 0), np.maximum(distance - ESCAPE, 0.0), wanted
+    )
     if floor is not None and len(floor.clearance) == len(kept):
         kept = np.maximum(kept, np.minimum(floor.clearance, wanted))
     outside = _outside(model, params, start, floor)
     rounded = (distance < kept) & (distance > kept - ROUNDING)
     clearance = np.where(rounded, distance - ROUNDING, kept)
-    rest = np.where(distance > 0, np.maximum(clearance, np.minimum(distance - ROUNDING, wanted + REST)), wanted + REST)
+    rest = np.where(
+        distance > 0,
+        np.maximum(clearance, np.minimum(distance - ROUNDING, wanted + REST)),
+        wanted + REST,
+    )
     return Bounds(
-        lower,
-        upper,
-        limits.velocity * params.velocity_fraction,
-        limits.acceleration * params.acceleration_fraction,
-        limits.jerk * params.jerk_fraction,
-        limits.effort * params.torque_fraction,
-        clearance,
-        rest,
-        outside,
-        Floor(kept, outside),
-        start.q,
-        distance,
-        model,
-        params,
+        lower=lower,
+        upper=upper,
+        velocity=limits.velocity * params.velocity_fraction,
+        acceleration=limits.acceleration * params.acceleration_fraction,
+        jerk=limits.jerk * params.jerk_fraction,
+        torque=limits.effort * params.torque_fraction,
+        clearance=clearance,
+        rest=rest,
+        outside=outside,
+        floor=Floor(kept, outside),
+        start=start.q,
+        distance=distance,
+        model=model,
+        params=params,
     )
 
 
 def give_way(bounds: Bounds, floor: Floor) -> Bounds:
     """The same bounds, but where they are tighter than those of the motion under way, the latter.
 
-    On its way out of a clearance or back into the workspace a robot earns tighter bounds as it goes. Its stop was
-    proven inside those that it began with, and may need them.
+    On its way out of a clearance or back into the workspace a robot earns tighter bounds as it
+    goes. Its stop was proven inside those that it began with, and may need them.
     """
     clearance = bounds.clearance
     if len(floor.clearance) == len(clearance):
@@ -134,11 +153,15 @@ def give_way(bounds: Bounds, floor: Floor) -> Bounds:
         clearance = np.where(known, np.minimum(clearance, floor.clearance), clearance)
     rest = np.where(clearance < bounds.clearance, clearance, bounds.rest)
     outside = np.maximum(bounds.outside, floor.outside)
-    return dataclasses.replace(bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, proofs=[])
+    return dataclasses.replace(
+        bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, proofs=[]
+    )
 
 
 def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:
-    """(B, N) m that points (N, 3) lie outside each allowed box, or behind a plane; negative inside. B is at least 1."""
+    """(B, N) m that points (N, 3) lie outside each allowed box, or behind a plane; negative inside.
+    B is at least 1.
+    """
     if params.workspace:
         boxes = np.reshape(params.workspace, (-1, 6))[:, None]
         beyond = np.maximum(boxes[..., :3] - points, points - boxes[..., 3:]).max(axis=2)
@@ -152,11 +175,15 @@ def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:
     return beyond
 
 
-def _outside(model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None) -> np.ndarray:
+def _outside(
+    model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None
+) -> np.ndarray:
     """(K,) how far outside the workspace each tool may be."""
     if not params.workspace and not params.planes:
         return np.zeros(len(model.tools))
-    tools = np.vstack([model.tool_motion(start.q[None], start.dq[None], k)[0] for k in range(len(model.tools))])
+    tools = np.vstack(
+        [model.tool_motion(start.q[None], start.dq[None], k)[0] for k in range(len(model.tools))]
+    )
     beyond = beyond_workspace(params, tools).min(axis=0)
     allowed = np.maximum(-REST, beyond + ESCAPE)
     before = np.inf if floor is None else np.maximum(-REST, floor.outside)

@@ -1,8 +1,9 @@
 """Proof that bodies stay apart, between samples too.
 
-A pair at distance d stays farther apart than c until its joints have travelled enough to move any point of one body by
-d - c relative to the other. The proof marches from one computed distance to the next one that is needed; how densely
-the motion is sampled never enters it. All pairs march side by side, so that little is left but the distances.
+A pair at distance d stays farther apart than c until its joints have travelled enough to move any
+point of one body by d - c relative to the other. The proof marches from one computed distance to
+the next one that is needed; how densely the motion is sampled never enters it. All pairs march side
+by side, so that little is left but the distances.
 """
 
 from __future__ import annotations
@@ -50,16 +51,21 @@ class Proof:
     motion: Motion
     reach: np.ndarray  # (P, A) of the pairs
     known: np.ndarray  # (P, N) m, distances at samples; NaN where none was computed
-    between: list[tuple[float, int, int]]  # m, the interval and the pair of distances computed between samples
+    # m, the interval and the pair of distances computed between samples
+    between: list[tuple[float, int, int]]
     names: tuple[tuple[str, str], ...]  # (P,) of the pairs
     measures: dict[Reason, Measure]  # for pairs of links and for pairs with obstacles
 
     def least_at(self, samples: np.ndarray) -> np.ndarray:
-        """(P, L) m, lower bounds of the distances at samples (L,), from those that were computed: one or more each."""
+        """(P, L) m, lower bounds of the distances at samples (L,), from those that were computed:
+        one or more each.
+        """
         pair, sample = np.divmod(np.flatnonzero(~np.isnan(self.known)), self.known.shape[1])
         travelled = self.motion.travelled
         here = (self.reach[pair] * travelled[sample]).sum(axis=1)
-        least = self.known[pair, sample][:, None] - np.abs(self.reach[pair] @ travelled[samples].T - here[:, None])
+        least = self.known[pair, sample][:, None] - np.abs(
+            self.reach[pair] @ travelled[samples].T - here[:, None]
+        )
         return np.maximum.reduceat(least, np.flatnonzero(np.diff(pair, prepend=-1)), axis=0)
 
     def nearest(self, first: int, last: int) -> Nearest:
@@ -69,7 +75,8 @@ class Proof:
         inside = [(d, pair) for d, interval, pair in self.between if first <= interval < last]
         d, pair = min(inside, default=(np.inf, -1))
         if least < d:
-            d, pair = least, int((part == least).any(axis=1).argmax())
+            d = least
+            pair = int((part == least).any(axis=1).argmax())
         return Nearest(d, self.names[pair]) if pair >= 0 else Nearest()
 
 
@@ -79,15 +86,19 @@ def proof_of(motion: Motion, bounds: Bounds) -> Proof | None:
 
 
 def prove_clearance(motion: Motion, bounds: Bounds) -> dict[Reason, Measure]:
-    """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not looked at.
+    """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not
+    looked at.
 
-    It is done once for a motion and kept with the bounds. Stops begin with what is known of the path they leave.
+    It is done once for a motion and kept with the bounds. Stops begin with what is known of the
+    path they leave.
     """
     known = proof_of(motion, bounds)
     if known is not None:
         return known.measures
     proof = _Prover(motion, bounds).prove()
-    bounds.proofs[:] = [p for p in bounds.proofs if motion.stopping and not p.motion.stopping] + [proof]
+    bounds.proofs[:] = [p for p in bounds.proofs if motion.stopping and not p.motion.stopping] + [
+        proof
+    ]
     return proof.measures
 
 
@@ -95,15 +106,22 @@ class _Prover:
     """Distances of all pairs along one motion, computed when asked for."""
 
     def __init__(self, motion: Motion, bounds: Bounds) -> None:
-        self.motion, self.bounds, self.model = motion, bounds, bounds.model
-        self.reach, self.clearance = bounds.model.pairs.reach, bounds.clearance
+        self.motion = motion
+        self.bounds = bounds
+        self.model = bounds.model
+        self.reach = bounds.model.pairs.reach
+        self.clearance = bounds.clearance
         self.at_end = bounds.rest if motion.stopping else bounds.clearance
         self.full = self.model.full_q(motion.q)
         self.known = np.full((len(self.clearance), len(motion)), np.nan)  # m
         self.between: list[tuple[float, int, int]] = []
         self.kind = bounds.model.pairs.world.astype(int)  # (P,) index of the measure
-        self.found = (_nothing(motion, Reason.SELF_COLLISION), _nothing(motion, Reason.ENV_COLLISION))
-        self.end = np.full((2, len(motion.starts)), len(motion))  # first unproven sample of each piece, by kind
+        self.found = (
+            _nothing(motion, Reason.SELF_COLLISION),
+            _nothing(motion, Reason.ENV_COLLISION),
+        )
+        # first unproven sample of each piece, by kind
+        self.end = np.full((2, len(motion.starts)), len(motion))
 
     def prove(self) -> Proof:
         """Carry every proof to the end of its piece, or to its first sample that is not proven."""
@@ -114,33 +132,45 @@ class _Prover:
             while len(march.pair):
                 march = self._advance(march)
         measures = {m.reason: m for m in self.found}
-        return Proof(self.motion, self.reach, self.known, self.between, self.model.pairs.names, measures)
+        return Proof(
+            motion=self.motion,
+            reach=self.reach,
+            known=self.known,
+            between=self.between,
+            names=self.model.pairs.names,
+            measures=measures,
+        )
 
     def _unproven(self) -> _March:
-        """All pairs on all pieces, but for those that the distance at the first sample proves apart until the last."""
+        """All pairs on all pieces, but for those that the distance at the first sample proves apart
+        until the last.
+        """
         first, last = np.array(self.motion.piece_ends()).T  # (L,) of every piece
         path = next((p for p in self.bounds.proofs if not p.motion.stopping), None)
         if self.motion.parents and path is not None:
             least = path.least_at(np.array(self.motion.parents))
         else:
             n = len(self.clearance)
-            least = self._at(np.tile(np.arange(n), len(first)), np.repeat(first, n)).reshape(-1, n).T
+            least = (
+                self._at(np.tile(np.arange(n), len(first)), np.repeat(first, n)).reshape(-1, n).T
+            )
         moves = self.reach @ (self.motion.travelled[last] - self.motion.travelled[first]).T
         pair, piece = np.nonzero(~(least - self.at_end[:, None] >= moves))
         return _March(pair, piece, first[piece], last[piece])
 
     def _advance(self, march: _March) -> _March:
-        """The proofs that are left to do when each was carried as far as the distance at its sample reaches."""
+        """The proofs that are left to do when each was carried as far as the distance at its sample
+        reaches.
+        """
         march = march.keep(march.sample < self.end[self.kind[march.pair], march.piece])
-        distance, clearance, at_end = (
-            self._at(march.pair, march.sample),
-            self.clearance[march.pair],
-            self.at_end[march.pair],
-        )
+        distance = self._at(march.pair, march.sample)
+        clearance = self.clearance[march.pair]
+        at_end = self.at_end[march.pair]
         apart = distance >= np.where(march.sample == march.last, at_end, clearance)
         for k in np.flatnonzero(~apart):
             self._refuse(march, int(k), int(march.sample[k]), float(distance[k]))
-        moved, each = self.reach[march.pair] @ self.motion.travelled.T, np.arange(len(march.pair))
+        moved = self.reach[march.pair] @ self.motion.travelled.T
+        each = np.arange(len(march.pair))
         moved -= moved[each, march.sample, None]
         whole = moved[each, march.last] <= distance - np.maximum(clearance, at_end)
         left = apart & (march.sample < march.last) & ~whole
@@ -158,8 +188,11 @@ class _Prover:
         todo = np.flatnonzero(np.isnan(found))
         if len(todo) == 0:
             return found
-        placed, order = -1, todo[np.argsort(samples[todo], kind="stable")]
-        for k, pair, sample in zip(order.tolist(), pairs[order].tolist(), samples[order].tolist(), strict=True):
+        placed = -1
+        order = todo[np.argsort(samples[todo], kind="stable")]
+        for k, pair, sample in zip(
+            order.tolist(), pairs[order].tolist(), samples[order].tolist(), strict=True
+        ):
             if sample != placed:
                 self.model.place(self.full[sample])
                 placed = sample
@@ -169,27 +202,47 @@ class _Prover:
 
     def _step(self, march: _March, k: int) -> int:
         """The next sample, after the interval before it was proven by halving."""
-        pair, sample = int(march.pair[k]), int(march.sample[k])
+        pair = int(march.pair[k])
+        sample = int(march.sample[k])
         d0 = self.known[pair, sample]
         d1 = float(self._at(march.pair[k : k + 1], march.sample[k : k + 1] + 1)[0])
-        whole = float(self.reach[pair] @ (self.motion.travelled[sample + 1] - self.motion.travelled[sample]))
-        if not self._interval(pair, sample, whole, 0.0, 1.0, d0, d1, DEPTH):
+        whole = float(
+            self.reach[pair] @ (self.motion.travelled[sample + 1] - self.motion.travelled[sample])
+        )
+        if not self._interval(
+            pair=pair, interval=sample, whole=whole, u0=0.0, u1=1.0, d0=d0, d1=d1, depth=DEPTH
+        ):
             self._refuse(march, k, sample + 1, d1)
         return sample + 1
 
     def _refuse(self, march: _March, k: int, sample: int, distance: float) -> None:
-        piece, pair = int(march.piece[k]), int(march.pair[k])
+        piece = int(march.piece[k])
+        pair = int(march.pair[k])
         kind = self.kind[pair]
         if sample < self.end[kind, piece]:
-            self.end[kind, piece], found = sample, self.found[kind]
-            found.ratio[sample], found.measured[sample] = 2.0, distance
-            found.allowed[sample] = (self.at_end if sample == march.last[k] else self.clearance)[pair]
+            self.end[kind, piece] = sample
+            found = self.found[kind]
+            found.ratio[sample] = 2.0
+            found.measured[sample] = distance
+            found.allowed[sample] = (self.at_end if sample == march.last[k] else self.clearance)[
+                pair
+            ]
             found.subject[sample] = pair
 
     def _interval(
-        self, pair: int, interval: int, whole: float, u0: float, u1: float, d0: float, d1: float, depth: int
+        self,
+        pair: int,
+        interval: int,
+        whole: float,
+        u0: float,
+        u1: float,
+        d0: float,
+        d1: float,
+        depth: int,
     ) -> bool:
-        """Whether the pair stays apart on [u0, u1] of an interval, with distances d0 and d1 at its ends."""
+        """Whether the pair stays apart on [u0, u1] of an interval, with distances d0 and d1 at its
+        ends.
+        """
         clearance = self.clearance[pair]
         if d1 < clearance:
             return False
@@ -199,8 +252,24 @@ class _Prover:
             return False
         middle = (u0 + u1) / 2
         d = self._between(pair, interval, middle)
-        return self._interval(pair, interval, whole, u0, middle, d0, d, depth - 1) and self._interval(
-            pair, interval, whole, middle, u1, d, d1, depth - 1
+        return self._interval(
+            pair=pair,
+            interval=interval,
+            whole=whole,
+            u0=u0,
+            u1=middle,
+            d0=d0,
+            d1=d,
+            depth=depth - 1,
+        ) and self._interval(
+            pair=pair,
+            interval=interval,
+            whole=whole,
+            u0=middle,
+            u1=u1,
+            d0=d,
+            d1=d1,
+            depth=depth - 1,
         )
 
     def _between(self, pair: int, interval: int, u: float) -> float:
@@ -217,4 +286,13 @@ class _Prover:
 
 def _nothing(motion: Motion, reason: Reason) -> Measure:
     n = len(motion)
-    return Measure(reason, np.zeros(n), np.full(n, np.nan), np.full(n, np.nan), np.zeros(n, int), ("m",), 0, True)
+    return Measure(
+        reason=reason,
+        ratio=np.zeros(n),
+        measured=np.full(n, np.nan),
+        allowed=np.full(n, np.nan),
+        subject=np.zeros(n, int),
+        units=("m",),
+        power=0,
+        pairs=True,
+    )

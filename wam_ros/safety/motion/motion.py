@@ -1,7 +1,8 @@
 """A sampled motion as the controller interpolates it, and what a check says about it.
 
-Between samples the controller follows the quintic through (q, dq, ddq) of both ends. A quintic lies in the hull of its
-Bezier points, and so do its derivatives in theirs: a bound on those points holds at every instant, not only at samples.
+Between samples the controller follows the quintic through (q, dq, ddq) of both ends. A quintic lies
+in the hull of its Bezier points, and so do its derivatives in theirs: a bound on those points holds
+at every instant, not only at samples.
 """
 
 from __future__ import annotations
@@ -44,7 +45,9 @@ class Motion:
 
     @cached_property
     def differences(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """First (5, N - 1, A), second (4, ...) and third (3, ...) differences of the Bezier points."""
+        """First (5, N - 1, A), second (4, ...) and third (3, ...) differences of the Bezier
+        points.
+        """
         return differences(self.bezier)
 
     @cached_property
@@ -54,7 +57,9 @@ class Motion:
 
     @cached_property
     def travelled(self) -> np.ndarray:
-        """(N, A) bound on how far each joint has travelled since the first sample; gaps between pieces add nothing."""
+        """(N, A) bound on how far each joint has travelled since the first sample; gaps between
+        pieces add nothing.
+        """
         travel = np.abs(self.differences[0]).sum(axis=0) * self.inside[:, None]
         return np.concatenate((np.zeros_like(self.q[:1]), travel.cumsum(axis=0)))
 
@@ -73,7 +78,9 @@ class Motion:
 
 @dataclass(frozen=True)
 class Measure:
-    """What one check found at each sample of a motion; a sample answers for the interval that ends at it."""
+    """What one check found at each sample of a motion; a sample answers for the interval that ends
+    at it.
+    """
 
     reason: Reason
     ratio: np.ndarray  # (N,) above 1 is a violation
@@ -99,14 +106,19 @@ TOLERANCE = 1e-6  # relative; rounding of a state that lies on a limit
 
 def bezier_points(q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, dt: float) -> np.ndarray:
     """(6, ..., N - 1, A) Bezier points of the quintics through samples (..., N, A)."""
-    q0, q1 = q[..., :-1, :], q[..., 1:, :]
-    v0, v1 = dq[..., :-1, :] * (dt / 5), dq[..., 1:, :] * (dt / 5)
-    a0, a1 = ddq[..., :-1, :] * (dt * dt / 20), ddq[..., 1:, :] * (dt * dt / 20)
+    q0 = q[..., :-1, :]
+    q1 = q[..., 1:, :]
+    v0 = dq[..., :-1, :] * (dt / 5)
+    v1 = dq[..., 1:, :] * (dt / 5)
+    a0 = ddq[..., :-1, :] * (dt * dt / 20)
+    a1 = ddq[..., 1:, :] * (dt * dt / 20)
     return np.stack((q0, q0 + v0, q0 + 2 * v0 + a0, q1 - 2 * v1 + a1, q1 - v1, q1))
 
 
 def differences(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First, second and third differences of `bezier_points`: Bezier points of the derivatives, but for a factor."""
+    """First, second and third differences of `bezier_points`: Bezier points of the derivatives, but
+    for a factor.
+    """
     first = points[1:] - points[:-1]
     second = first[1:] - first[:-1]
     return first, second, second[1:] - second[:-1]
@@ -125,7 +137,12 @@ def peaks(
 
 
 def joint_measure(
-    reason: Reason, value: np.ndarray, allowed: np.ndarray, units: tuple[str, ...], power: int, inside: np.ndarray
+    reason: Reason,
+    value: np.ndarray,
+    allowed: np.ndarray,
+    units: tuple[str, ...],
+    power: int,
+    inside: np.ndarray,
 ) -> Measure:
     """A measure from interval values (N - 1, A) against limits (A,): the worst joint answers."""
     ratio = np.zeros((len(value) + 1, len(allowed)))
@@ -133,8 +150,18 @@ def joint_measure(
     return from_table(reason, ratio, allowed, units, power)
 
 
-def from_table(reason: Reason, ratio: np.ndarray, allowed: np.ndarray, units: tuple[str, ...], power: int) -> Measure:
+def from_table(
+    reason: Reason, ratio: np.ndarray, allowed: np.ndarray, units: tuple[str, ...], power: int
+) -> Measure:
     """A measure from ratios (N, A) to limits (A,)."""
     subject = ratio.argmax(axis=1)
     worst = ratio[np.arange(len(ratio)), subject]
-    return Measure(reason, worst, worst * allowed[subject], allowed[subject], subject, units, power)
+    return Measure(
+        reason=reason,
+        ratio=worst,
+        measured=worst * allowed[subject],
+        allowed=allowed[subject],
+        subject=subject,
+        units=units,
+        power=power,
+    )

@@ -19,15 +19,19 @@ STEP = 1.02  # least growth of the time scale
 
 @dataclass
 class Plan:
-    """A path inside every limit that slowing can meet; None where not even the first step can be."""
+    """A path inside every limit that slowing can meet; None where not even the first step can
+    be.
+    """
 
     motion: Motion | None
     scale: float
     n_steps: int  # of the waypoints, from the first
     reasons: Reason = Reason.NONE
     slowed: Finding | None = None  # the first offence that was met by slowing
-    cut: Finding | None = None  # the last one by which steps were dropped: it decided how many are left
-    samples: np.ndarray = field(default_factory=lambda: np.zeros(0, int))  # (n_steps,) sample at or after each step
+    # the last one by which steps were dropped: it decided how many are left
+    cut: Finding | None = None
+    # (n_steps,) sample at or after each step
+    samples: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def slow(self, finding: Finding) -> None:
         """Remember what is met by slowing."""
@@ -41,9 +45,15 @@ class Plan:
 
 
 def make_plan(
-    way: Waypoints, first_due: int, start: Commanded, bounds: Bounds, checks: list[ModuleType], least_scale: float
+    way: Waypoints,
+    first_due: int,
+    start: Commanded,
+    bounds: Bounds,
+    checks: list[ModuleType],
+    least_scale: float,
 ) -> Plan:
-    """Slow the chunk as much as `checks` ask, up to the largest scale; beyond it drop steps from the end.
+    """Slow the chunk as much as `checks` ask, up to the largest scale; beyond it drop steps from
+    the end.
 
     Args:
         way: the steps.
@@ -95,16 +105,34 @@ def describe_step(measure: Measure, sample: int, samples: np.ndarray, bounds: Bo
 
 def describe(measure: Measure, sample: int, bounds: Bounds, when: str, step: int = -1) -> Finding:
     """Words for what a measure found at a sample."""
-    subject, unit = int(measure.subject[sample]), measure.unit(sample)
-    value, allowed = float(measure.measured[sample]), float(measure.allowed[sample])
+    subject = int(measure.subject[sample])
+    unit = measure.unit(sample)
+    value = float(measure.measured[sample])
+    allowed = float(measure.allowed[sample])
     what = " ".join(measure.reason.names()).replace("_", " ")
     if measure.pairs:
         a, b = bounds.model.pairs.names[subject]
         words = f"{a} comes within {value:.4f} m of {b} {when}, allowed {allowed:.4f} m"
-        return Finding(measure.reason, words, "", step, value, allowed, unit)
+        return Finding(
+            reason=measure.reason,
+            words=words,
+            joint="",
+            step=step,
+            measured=value,
+            allowed=allowed,
+            unit=unit,
+        )
     joint = bounds.model.joint_names[subject] if len(measure.units) > 1 else ""
     words = f"{joint or 'tool'} {what} {value:.4g} {unit} {when}, allowed {allowed:.4g} {unit}"
-    return Finding(measure.reason, words, joint, step, value, allowed, unit)
+    return Finding(
+        reason=measure.reason,
+        words=words,
+        joint=joint,
+        step=step,
+        measured=value,
+        allowed=allowed,
+        unit=unit,
+    )
 
 
 def _worst(motion: Motion, bounds: Bounds, checks: list[ModuleType]) -> Measure | None:
@@ -123,20 +151,44 @@ def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) 
     ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
     ratio[0] = 0.0  # the seam has its own check
     over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
-    bend = np.abs(np.diff(way.q[first_due:], n=2, axis=0)) / (way.period_s * bounds.params.max_time_scale) ** 2
+    bend = (
+        np.abs(np.diff(way.q[first_due:], n=2, axis=0))
+        / (way.period_s * bounds.params.max_time_scale) ** 2
+    )
     over[3:] |= ~((bend[1:] / bounds.acceleration).max(axis=1, initial=0.0) <= 1.2)
     return first_due + int(over.argmax()) if over.any() else len(way.q)
 
 
 def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due: int) -> Finding:
-    """Words for a step that cannot be reached: its speed, or the bend at it where the speed is allowed."""
+    """Words for a step that cannot be reached: its speed, or the bend at it where the speed is
+    allowed.
+    """
     rows = np.vstack((start.q, way.q[first_due : step + 1]))
-    model, unit, reason = bounds.model, "/s", Reason.VELOCITY
-    value, allowed = np.abs(rows[-1] - rows[-2]) / way.period_s, bounds.velocity
+    model = bounds.model
+    unit = "/s"
+    reason = Reason.VELOCITY
+    value = np.abs(rows[-1] - rows[-2]) / way.period_s
+    allowed = bounds.velocity
     if (value <= allowed * bounds.params.max_time_scale).all():
-        unit, reason = "/s^2", Reason.ACCELERATION
-        value, allowed = np.abs(rows[-1] - 2 * rows[-2] + rows[-3]) / way.period_s**2, bounds.acceleration
+        unit = "/s^2"
+        reason = Reason.ACCELERATION
+        value = np.abs(rows[-1] - 2 * rows[-2] + rows[-3]) / way.period_s**2
+        allowed = bounds.acceleration
     k = int((value / allowed).argmax())
-    name, unit, measured, most = model.joint_names[k], model.units[k] + unit, float(value[k]), float(allowed[k])
-    words = f"{name} {reason.names()[0]} {measured:.4g} {unit} at step {step}, allowed {most:.4g} {unit}"
-    return Finding(reason, words, name, step, measured, most, unit)
+    name = model.joint_names[k]
+    unit = model.units[k] + unit
+    measured = float(value[k])
+    most = float(allowed[k])
+    words = (
+        f"{name} {reason.names()[0]} {measured:.4g} {unit} at step {step}, allowed "
+        f"{most:.4g} {unit}"
+    )
+    return Finding(
+        reason=reason,
+        words=words,
+        joint=name,
+        step=step,
+        measured=measured,
+        allowed=most,
+        unit=unit,
+    )

@@ -19,11 +19,15 @@ from ruckig import (
 from wam_ros.core.types import Commanded
 from wam_ros.safety.motion.bounds import Bounds
 
-SAMPLED = 0.29  # share of the jerk that is planned: quintics through samples of a step in jerk reach 3.3 times the step
+# share of the jerk that is planned: quintics through samples of a step in jerk reach 3.3 times the
+# step
+SAMPLED = 0.29
 
 
 class Stopper:
-    """Plans stops. `synchronised` lets all joints come to rest together, else each as soon as it can."""
+    """Plans stops. `synchronised` lets all joints come to rest together, else each as soon as it
+    can.
+    """
 
     def __init__(self, n_joints: int) -> None:
         self._n = n_joints
@@ -35,21 +39,31 @@ class Stopper:
         self._input.target_velocity = [0.0] * n_joints
         self._input.target_acceleration = [0.0] * n_joints
 
-    def stop(self, state: Commanded, bounds: Bounds, synchronised: bool = True) -> np.ndarray | None:
-        """(3, N, A) position, velocity and acceleration every sample until rest; the first row is `state`.
+    def stop(
+        self, state: Commanded, bounds: Bounds, synchronised: bool = True
+    ) -> np.ndarray | None:
+        """(3, N, A) position, velocity and acceleration every sample until rest; the first row is
+        `state`.
 
-        None where none can be planned: a state that is not finite, or joints that would stop within rounding of each
-        other, which defeats their synchronisation.
+        None where none can be planned: a state that is not finite, or joints that would stop within
+        rounding of each other, which defeats their synchronisation.
         """
-        rows, counts = self.stops(np.stack((state.q, state.dq, state.ddq))[None], bounds, synchronised)
+        rows, counts = self.stops(
+            np.stack((state.q, state.dq, state.ddq))[None], bounds, synchronised
+        )
         return rows if counts[0] else None
 
-    def stops(self, states: np.ndarray, bounds: Bounds, synchronised: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        """The same from many states (L, 3, A): all stops (3, N, A) one after another, and (L,) the samples of each.
+    def stops(
+        self, states: np.ndarray, bounds: Bounds, synchronised: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The same from many states (L, 3, A): all stops (3, N, A) one after another, and (L,) the
+        samples of each.
 
         0 samples where none can be planned.
         """
-        given, trajectory, dt = self._input, self._trajectory, bounds.params.sample_s
+        given = self._input
+        trajectory = self._trajectory
+        dt = bounds.params.sample_s
         if bounds is not self._bounds:
             self._limit(bounds)
         given.synchronization = Synchronization.Time if synchronised else Synchronization.No
@@ -60,12 +74,16 @@ class Stopper:
             begin = states[k].tolist()
             given.current_position, given.current_velocity, given.current_acceleration = begin
             try:
-                planned = self._ruckig.calculate(given, trajectory) in (Result.Working, Result.Finished)
+                planned = self._ruckig.calculate(given, trajectory) in (
+                    Result.Working,
+                    Result.Finished,
+                )
             except RuckigError:
                 planned = False
             if not planned:
                 continue
-            duration, at_time = trajectory.duration, trajectory.at_time
+            duration = trajectory.duration
+            at_time = trajectory.at_time
             steps = max(1, int(np.ceil(duration / dt - 1e-9)))
             found += [begin, *(at_time(i * dt) for i in range(1, steps)), at_time(duration)]
             counts[k] = steps + 1

@@ -27,7 +27,11 @@ class Stop:
     @property
     def nearest(self) -> Nearest:
         """The smallest distance that was computed along it."""
-        return self.proof.nearest(self.first, self.first + self.rows.shape[1] - 1) if self.proof else Nearest()
+        return (
+            self.proof.nearest(self.first, self.first + self.rows.shape[1] - 1)
+            if self.proof
+            else Nearest()
+        )
 
 
 ENDLESS = Finding(Reason.NO_BRAKE, "no stop can be planned from this state")
@@ -42,15 +46,19 @@ class ProvenStops:
     """
 
     def __init__(self, n_joints: int, checks: list[ModuleType]) -> None:
-        self._stopper, self._checks = Stopper(n_joints), checks
+        self._stopper = Stopper(n_joints)
+        self._checks = checks
 
-    def prove_one(self, state: Commanded, bounds: Bounds, floor: Floor | None = None) -> tuple[Stop | Finding, Bounds]:
+    def prove_one(
+        self, state: Commanded, bounds: Bounds, floor: Floor | None = None
+    ) -> tuple[Stop | Finding, Bounds]:
         """A proven stop from one state, or why there is none, and the bounds that it keeps.
 
         Args:
             state: where the stop begins.
             bounds: what is allowed.
-            floor: what the motion under way was allowed, if any; where nothing else does, its stop is.
+            floor: what the motion under way was allowed, if any; where nothing else does, its stop
+                is.
         """
         states = np.stack((state.q, state.dq, state.ddq))[None]
         found = self.prove(states, bounds)[0]
@@ -61,8 +69,11 @@ class ProvenStops:
                 return second, again
         return found, bounds
 
-    def prove(self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None) -> list[Stop | Finding]:
-        """For each state a proven stop, or why there is none. Joints stop together where that is proven.
+    def prove(
+        self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None
+    ) -> list[Stop | Finding]:
+        """For each state a proven stop, or why there is none. Joints stop together where that is
+        proven.
 
         Args:
             states: (L, 3, A) position, velocity and acceleration where the stops begin.
@@ -74,7 +85,9 @@ class ProvenStops:
         answers = self._try(states, bounds, True, parents)
         again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
         if again:
-            retry = self._try(states[again], bounds, False, None if parents is None else parents[again])
+            retry = self._try(
+                states[again], bounds, False, None if parents is None else parents[again]
+            )
             for k, answer in zip(again, retry, strict=True):
                 answers[k] = answer
         return answers
@@ -82,10 +95,17 @@ class ProvenStops:
     def recheck(
         self, t: SafeTrajectory, commanded: Commanded, bounds: Bounds, floor: Floor | None = None
     ) -> Finding | None:
-        """What is wrong with a whole trajectory from `commanded`; None where it may leave as it is."""
-        names, dt = bounds.model.joint_names, bounds.params.sample_s
+        """What is wrong with a whole trajectory from `commanded`; None where it may leave as
+        it is.
+        """
+        names = bounds.model.joint_names
+        dt = bounds.params.sample_s
         rows = np.stack((t.q, t.dq, t.ddq))
-        if t.joint_names != names or rows.shape != (3, len(t.t), len(names)) or not np.isfinite(rows).all():
+        if (
+            t.joint_names != names
+            or rows.shape != (3, len(t.t), len(names))
+            or not np.isfinite(rows).all()
+        ):
             return Finding(Reason.SCHEMA, "not a trajectory of this robot")
         if len(t.t) < 2 or not np.allclose(t.t, np.arange(len(t.t)) * dt, rtol=0, atol=1e-9):
             return Finding(Reason.SCHEMA, f"not sampled every {dt} s")
@@ -95,7 +115,11 @@ class ProvenStops:
             return Finding(Reason.NO_BRAKE, "does not end at rest")
         motion = Motion(dt, t.q, t.dq, t.ddq, stopping=True)
         found = self._refute(motion, bounds)
-        return found if floor is None or found is None else self._refute(motion, give_way(bounds, floor))
+        return (
+            found
+            if floor is None or found is None
+            else self._refute(motion, give_way(bounds, floor))
+        )
 
     def _refute(self, motion: Motion, bounds: Bounds) -> Finding | None:
         for check in self._checks:
@@ -110,17 +134,23 @@ class ProvenStops:
     ) -> list[Stop | Finding]:
         rows, counts = self._stopper.stops(states, bounds, synchronised)
         ends = counts.cumsum()
-        starts, planned, dt = ends - counts, counts > 0, bounds.params.sample_s
+        starts = ends - counts
+        planned = counts > 0
+        dt = bounds.params.sample_s
         if not planned.any():
             return [ENDLESS] * len(states)
         leaves = () if parents is None else tuple(parents[planned].tolist())
         q, dq, ddq = rows
-        motion = Motion(dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves)
+        motion = Motion(
+            dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves
+        )
         measures = [m for m in (c.check(motion, bounds) for c in self._checks) if m.bad.any()]
         answers: list[Stop | Finding] = []
         proof = proof_of(motion, bounds)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-            answer: Stop | Finding = Stop(rows[:, start:end], proof, start) if end > start else ENDLESS
+            answer: Stop | Finding = (
+                Stop(rows[:, start:end], proof, start) if end > start else ENDLESS
+            )
             for measure in measures:
                 bad = measure.bad[start:end]
                 if bad.any():

@@ -9,10 +9,14 @@ from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds
 from wam_ros.safety.motion.path import Waypoints
 
-SHORT_RAD, SHORT_M = 1e-5, 1e-6  # steps stay this far inside; between samples a path differs a little from its spline
+# steps stay this far inside; between samples a path differs a little from its spline
+SHORT_RAD = 1e-5
+SHORT_M = 1e-6
 
 
-def waypoints(chunk: ActionChunk, start_ns: int, bounds: Bounds) -> tuple[Waypoints, Finding | None]:
+def waypoints(
+    chunk: ActionChunk, start_ns: int, bounds: Bounds
+) -> tuple[Waypoints, Finding | None]:
     """Steps in model order; those a little outside the position limits are moved to them."""
     columns = bounds.model.order(tuple(chunk.joint_names))
     q = np.asarray(chunk.positions, dtype=float)[:, columns]
@@ -27,7 +31,17 @@ def waypoints(chunk: ActionChunk, start_ns: int, bounds: Bounds) -> tuple[Waypoi
     if moved.max() <= 2 * SHORT_RAD:
         return way, None
     step, joint = np.unravel_index(int(moved.argmax()), moved.shape)
-    name, unit = bounds.model.joint_names[joint], bounds.model.units[joint]
+    name = bounds.model.joint_names[joint]
+    unit = bounds.model.units[joint]
     words = f"{name} moved by {moved[step, joint]:.4f} {unit} to its limit at step {step}"
-    measured, allowed = float(q[step, joint]), float(inside[step, joint])
-    return way, Finding(Reason.POSITION, words, name, int(step), measured, allowed, unit)
+    measured = float(q[step, joint])
+    allowed = float(inside[step, joint])
+    return way, Finding(
+        reason=Reason.POSITION,
+        words=words,
+        joint=name,
+        step=int(step),
+        measured=measured,
+        allowed=allowed,
+        unit=unit,
+    )

@@ -19,9 +19,11 @@ START_NS = 10**18  # any instant does
 
 @dataclass(frozen=True)
 class Batch:
-    """Chunks and the states they are to be executed from; columns in the order of `joint_names`, any order.
+    """Chunks and the states they are to be executed from; columns in the order of `joint_names`,
+    any order.
 
-    Step k of a chunk is due (k + 1) step periods after its state. Values may be wrong in any way: the filter says so.
+    Step k of a chunk is due (k + 1) step periods after its state. Values may be wrong in any way:
+    the filter says so.
     """
 
     positions: np.ndarray  # (N, T, A) rad or m
@@ -52,21 +54,35 @@ def read_batch(path: Path) -> Batch:
     except UnknownNameError as error:
         raise WamError(f"{path}: {error}") from error
     except Exception as error:  # numpy, zipfile and zlib have many words for a file that is damaged
-        raise WamError(f"{path}: not an .npz file of plain arrays: {' '.join(str(error).split())[:120]}") from error
+        raise WamError(
+            f"{path}: not an .npz file of plain arrays: {' '.join(str(error).split())[:120]}"
+        ) from error
     missing = [k for k in KEYS if k not in data]
     if missing:
         raise WamError(f"{path}: array '{missing[0]}' is missing; needed are {', '.join(KEYS)}")
-    names, period = data["joint_names"], data["step_period"]
+    names = data["joint_names"]
+    period = data["step_period"]
     if names.ndim != 1 or names.dtype.kind != "U":
         raise WamError(f"{path}: joint_names must be a list of strings")
-    if period.size != 1 or period.dtype.kind not in "fiu" or not 0 < float(period.reshape(-1)[0]) < 1e6:
+    if (
+        period.size != 1
+        or period.dtype.kind not in "fiu"
+        or not 0 < float(period.reshape(-1)[0]) < 1e6
+    ):
         raise WamError(f"{path}: step_period must be one positive number of seconds")
     for key, ndim in (("positions", 3), ("q0", 2), ("dq0", 2)):
         if data[key].ndim != ndim or data[key].dtype.kind not in "fiu":
-            raise WamError(f"{path}: {key} must be numbers of shape {'(N, T, A)' if ndim == 3 else '(N, A)'}")
+            raise WamError(
+                f"{path}: {key} must be numbers of shape {'(N, T, A)' if ndim == 3 else '(N, A)'}"
+            )
     q = data["positions"]
-    if not (q.shape[2] == len(names) and data["q0"].shape == data["dq0"].shape == (len(q), len(names))):
-        found = f"positions {q.shape}, q0 {data['q0'].shape}, dq0 {data['dq0'].shape}, {len(names)} joint_names"
+    if not (
+        q.shape[2] == len(names) and data["q0"].shape == data["dq0"].shape == (len(q), len(names))
+    ):
+        found = (
+            f"positions {q.shape}, q0 {data['q0'].shape}, dq0 {data['dq0'].shape}, "
+            f"{len(names)} joint_names"
+        )
         raise WamError(f"{path}: shapes differ: {found}")
     q, q0, dq0 = (data[k].astype(float) for k in ("positions", "q0", "dq0"))
     return Batch(q, float(period.reshape(-1)[0]), q0, dq0, tuple(str(n) for n in names))
@@ -79,7 +95,9 @@ def judge(safety: SafetyFilter, batch: Batch) -> Iterator[Verdict]:
         WamError: the joints are not those of the robot.
     """
     columns = safety.model.order(batch.joint_names)
-    for q, q0, dq0 in zip(batch.positions, batch.q0[:, columns], batch.dq0[:, columns], strict=True):
+    for q, q0, dq0 in zip(
+        batch.positions, batch.q0[:, columns], batch.dq0[:, columns], strict=True
+    ):
         chunk = ActionChunk(START_NS, round(batch.step_period * 1e9), batch.joint_names, q)
         yield safety.filter(chunk, Commanded(q0, dq0, np.zeros_like(q0)), START_NS, now_ns=START_NS)
 
@@ -87,12 +105,17 @@ def judge(safety: SafetyFilter, batch: Batch) -> Iterator[Verdict]:
 def answers(safety: SafetyFilter, batch: Batch, verdicts: list[Verdict]) -> dict[str, np.ndarray]:
     """Arrays for an .npz file: what was decided, and what would be executed.
 
-    `t` (M,) s, `q`, `dq`, `ddq`, `tau` (N, M, A) in the column order of `joint_names`, as long as the longest answer:
-    after its `samples` (N,) samples a robot stands. Where nothing is emitted `samples` is 0 and the rows are NaN.
+    `t` (M,) s, `q`, `dq`, `ddq`, `tau` (N, M, A) in the column order of `joint_names`, as long as
+    the longest answer: after its `samples` (N,) samples a robot stands. Where nothing is emitted
+    `samples` is 0 and the rows are NaN.
     """
-    model, n, joints = safety.model, len(batch), len(batch.joint_names)
+    model = safety.model
+    n = len(batch)
+    joints = len(batch.joint_names)
     columns = model.order(batch.joint_names)
-    samples = np.array([0 if v.trajectory is None else len(v.trajectory.t) for v in verdicts], dtype=np.int64)
+    samples = np.array(
+        [0 if v.trajectory is None else len(v.trajectory.t) for v in verdicts], dtype=np.int64
+    )
     m = int(samples.max(initial=0))
     rows = {k: np.full((n, m, joints), np.nan) for k in ("q", "dq", "ddq", "tau")}
     for i, verdict in enumerate(verdicts):

@@ -14,9 +14,22 @@ from wam_ros.safety.offline.batch import Batch
 from wam_ros.safety.verdict import Verdict
 
 MOST = 6  # chunks in one picture
-WIDTH, HEAD, STRIP, NAMES, VIEW, EDGE = 1180, 32, 24, 150, 300, 14  # px
-TITLE, COLUMNS = 38, 165  # px and characters of the sentence of a chunk
-ACCEPTED, CUT, STOP, ARM, BODY, INK = "#2e9e4f", "#d62828", "#2a6fdb", "#8a8f98", "#e6dccb", "#22252a"
+# px
+WIDTH = 1180
+HEAD = 32
+STRIP = 24
+NAMES = 150
+VIEW = 300
+EDGE = 14
+# px and characters of the sentence of a chunk
+TITLE = 38
+COLUMNS = 165
+ACCEPTED = "#2e9e4f"
+CUT = "#d62828"
+STOP = "#2a6fdb"
+ARM = "#8a8f98"
+BODY = "#e6dccb"
+INK = "#22252a"
 PLANES = (("from above", 0, 1), ("from the side", 0, 2))  # name, horizontal and vertical axis
 LEGEND = (
     ("dots: asked for, lines: what leaves", INK),
@@ -28,8 +41,12 @@ LEGEND = (
 Point = tuple[float, float]
 
 
-def draw(model: SafetyModel, batch: Batch, verdicts: list[Verdict], order: list[int]) -> Image.Image:
-    """One row for each of the first chunks of `order`: its joints over time, and the tool seen from two sides."""
+def draw(
+    model: SafetyModel, batch: Batch, verdicts: list[Verdict], order: list[int]
+) -> Image.Image:
+    """One row for each of the first chunks of `order`: its joints over time, and the tool seen from
+    two sides.
+    """
     height = max(len(model.joint_names) * STRIP, VIEW) + 3 * EDGE + TITLE
     shown = order[:MOST]
     image = Image.new("RGB", (WIDTH, HEAD + len(shown) * height), "white")
@@ -40,27 +57,47 @@ def draw(model: SafetyModel, batch: Batch, verdicts: list[Verdict], order: list[
         left += pen.textlength(words, _font(13)) + 2 * EDGE
     for row, i in enumerate(shown):
         top = HEAD + row * height
-        pen.text((EDGE, top + EDGE / 2), in_lines(f"chunk {i}: {verdicts[i].sentence}"), INK, _font(14))
+        pen.text(
+            (EDGE, top + EDGE / 2), in_lines(f"chunk {i}: {verdicts[i].sentence}"), INK, _font(14)
+        )
         columns = model.order(batch.joint_names)
-        q, q0 = batch.positions[i][:, columns], batch.q0[i][columns]
-        joints = (EDGE, top + EDGE + TITLE, WIDTH - 2 * VIEW - 3 * EDGE, top + EDGE + TITLE + len(q0) * STRIP)
-        _joints(pen, joints, model, q, batch.step_period, verdicts[i])
+        q = batch.positions[i][:, columns]
+        q0 = batch.q0[i][columns]
+        joints = (
+            EDGE,
+            top + EDGE + TITLE,
+            WIDTH - 2 * VIEW - 3 * EDGE,
+            top + EDGE + TITLE + len(q0) * STRIP,
+        )
+        _joints(
+            pen=pen, box=joints, model=model, q=q, period=batch.step_period, verdict=verdicts[i]
+        )
         for k, plane in enumerate(PLANES):
             left = WIDTH - (2 - k) * (VIEW + EDGE)
             view = (left, top + EDGE + TITLE, left + VIEW, top + EDGE + TITLE + VIEW)
-            _tool(pen, view, plane, model, q, q0, verdicts[i])
+            _tool(pen=pen, box=view, plane=plane, model=model, q=q, q0=q0, verdict=verdicts[i])
     return image
 
 
 def _joints(
-    pen: ImageDraw.ImageDraw, box: tuple[int, ...], model: SafetyModel, q: np.ndarray, period: float, verdict: Verdict
+    pen: ImageDraw.ImageDraw,
+    box: tuple[int, ...],
+    model: SafetyModel,
+    q: np.ndarray,
+    period: float,
+    verdict: Verdict,
 ) -> None:
-    """A strip for each joint; its edges are the limits. Dots are the steps asked for, the line is what leaves."""
-    left, top, right = box[0] + NAMES, box[1], box[2]
+    """A strip for each joint; its edges are the limits. Dots are the steps asked for, the line is
+    what leaves.
+    """
+    left = box[0] + NAMES
+    top = box[1]
+    right = box[2]
     t = verdict.trajectory
     asked = np.arange(1, len(q) + 1) * period
     end = max(float(asked[-1]) if len(asked) else period, t.duration_s if t else 0.0)
-    low, high = np.maximum(model.limits.lower, -np.pi), np.minimum(model.limits.upper, np.pi)
+    low = np.maximum(model.limits.lower, -np.pi)
+    high = np.minimum(model.limits.upper, np.pi)
     for k, name in enumerate(model.joint_names):
         y0 = top + k * STRIP
         pen.rectangle((left, y0, right, y0 + STRIP - 3), outline="#d5d8dd")
@@ -77,7 +114,11 @@ def _joints(
         if t is not None:
             n = int(np.searchsorted(t.t, verdict.accepted_s))
             _line(pen, [at(s, v) for s, v in zip(t.t[n:], t.q[n:, k], strict=True)], STOP)
-            _line(pen, [at(s, v) for s, v in zip(t.t[: n + 1], t.q[: n + 1, k], strict=True)], ACCEPTED)
+            _line(
+                pen,
+                [at(s, v) for s, v in zip(t.t[: n + 1], t.q[: n + 1, k], strict=True)],
+                ACCEPTED,
+            )
     y = top + len(model.joint_names) * STRIP
     pen.text((left, y), "0 s", INK, _font(11))
     pen.text((right - 40, y), f"{end:.2f} s", INK, _font(11))
@@ -102,7 +143,8 @@ def _tool(
 
     def at(point: np.ndarray) -> Point:
         x, y = point[axes]
-        x, y = np.clip(x, -reach, reach), np.clip(y, low, low + 2 * reach)
+        x = np.clip(x, -reach, reach)
+        y = np.clip(y, low, low + 2 * reach)
         return box[0] + (x + reach) * scale, box[3] - (y - low) * scale
 
     for body in model.bodies[len(model.bodies) - len(model.obstacles) :]:
@@ -111,7 +153,9 @@ def _tool(
     for bone in bones:
         _line(pen, [at(p) for p in bone], ARM, 3)
     safe = q[np.isfinite(q).all(axis=1) & (np.abs(np.nan_to_num(q)) < 1e3).all(axis=1)]
-    steps = np.flatnonzero(np.isfinite(q).all(axis=1) & (np.abs(np.nan_to_num(q)) < 1e3).all(axis=1))
+    steps = np.flatnonzero(
+        np.isfinite(q).all(axis=1) & (np.abs(np.nan_to_num(q)) < 1e3).all(axis=1)
+    )
     t = verdict.trajectory
     for tool in range(len(model.tools)):
         if len(safe):
@@ -132,7 +176,9 @@ def _bones(model: SafetyModel, q: np.ndarray) -> list[np.ndarray]:
     place = [model.data.oMi[j].translation.copy() for j in range(model.pin.njoints)]
     bones = [np.array([place[model.pin.parents[j]], place[j]]) for j in range(1, model.pin.njoints)]
     for tool in model.tools:
-        bones.append(np.array([place[model.pin.frames[tool].parentJoint], model.data.oMf[tool].translation]))
+        bones.append(
+            np.array([place[model.pin.frames[tool].parentJoint], model.data.oMf[tool].translation])
+        )
     return bones
 
 
@@ -174,7 +220,9 @@ def _line(pen: ImageDraw.ImageDraw, points: list[Point], colour: str, width: int
 
 def label(name: str) -> str:
     """As much of a joint's name, from its end, as has room beside its strip."""
-    return next(name[k:] for k in range(len(name) + 1) if _font(11).getlength(name[k:]) <= NAMES - 6)
+    return next(
+        name[k:] for k in range(len(name) + 1) if _font(11).getlength(name[k:]) <= NAMES - 6
+    )
 
 
 def in_lines(sentence: str) -> str:

@@ -8,7 +8,11 @@ import numpy as np
 from wam_ros.core.errors import require_known
 from wam_ros.sim.ik import solve_ik
 
-COLOURS = {"red": (0.85, 0.10, 0.10, 1), "green": (0.10, 0.65, 0.15, 1), "blue": (0.10, 0.20, 0.85, 1)}
+COLOURS = {
+    "red": (0.85, 0.10, 0.10, 1),
+    "green": (0.10, 0.65, 0.15, 1),
+    "blue": (0.10, 0.20, 0.85, 1),
+}
 TEMPLATES = (
     "pick up the {} block",
     "grab the {} block",
@@ -17,9 +21,13 @@ TEMPLATES = (
     "please pick the {} cube",
 )
 HALF = 0.02  # m, half the edge of a block
-X_RANGE, Y_RANGE = (0.40, 0.60), (-0.20, 0.20)  # m
+# m
+X_RANGE = (0.40, 0.60)
+Y_RANGE = (-0.20, 0.20)
 MIN_GAP = 0.10  # m between block centres
-LIFTED, WRONG_LIFTED = 0.10, 0.05  # m above the table rest height
+# m above the table rest height
+LIFTED = 0.10
+WRONG_LIFTED = 0.05
 NUDGE_TIME = (0.4, 1.6)  # s
 NUDGE_DISTANCE = (0.06, 0.20)  # m
 LOWERED = 0.12  # m: below it the hand stands where blocks do
@@ -27,10 +35,13 @@ TRIES = 10_000  # of finding a place for a nudged block
 
 
 class PickBlock:
-    """Three coloured blocks; success is the named one lifted by 10 cm, wrong is any other lifted by 5 cm."""
+    """Three coloured blocks; success is the named one lifted by 10 cm, wrong is any other lifted by
+    5 cm.
+    """
 
     def __init__(self) -> None:
-        self.instruction, self.colour = "", "red"
+        self.instruction = ""
+        self.colour = "red"
         self.success = self.wrong = self.nudged = False
         self._nudge_at = np.inf
 
@@ -54,7 +65,8 @@ class PickBlock:
     def place(self, world, rng: np.random.Generator, colour: str, nudge: bool) -> np.ndarray:
         """Random blocks, instruction and start pose; `colour` replaces the seed's own colour."""
         names = list(COLOURS)
-        own, template = names[rng.integers(3)], TEMPLATES[rng.integers(len(TEMPLATES))]
+        own = names[rng.integers(3)]
+        template = TEMPLATES[rng.integers(len(TEMPLATES))]
         self.colour = require_known("block colour", colour, names) if colour else own
         self.instruction = template.format(self.colour)
         self.success = self.wrong = self.nudged = False
@@ -64,7 +76,9 @@ class PickBlock:
             placed.append(xy)
             self._put(world, name, xy, rng.uniform(-0.25, 0.25))
         self._nudge_at = rng.uniform(*NUDGE_TIME) if nudge else np.inf
-        start = np.array([rng.uniform(0.36, 0.52), rng.uniform(-0.16, 0.16), rng.uniform(0.24, 0.36)])
+        start = np.array(
+            [rng.uniform(0.36, 0.52), rng.uniform(-0.16, 0.16), rng.uniform(0.24, 0.36)]
+        )
         home = np.array(world.embodiment.home)
         q = solve_ik(world.model, world.embodiment, home, start, iterations=60)
         q[[world.joint_names.index(j) for j in world.embodiment.gripper_joints]] = 0.04
@@ -103,7 +117,8 @@ class PickBlock:
             return  # in the hand already: a teleport would not be a disturbance but a theft
         others = [self.block_position(world, n)[:2] for n in COLOURS if n != self.colour]
         if world.tool_position[2] < LOWERED:
-            others.append(world.tool_position[:2])  # between or into the fingers nobody could push a block
+            # between or into the fingers nobody could push a block
+            others.append(world.tool_position[:2])
         for _ in range(TRIES):
             xy = self._free_spot(rng, others)
             if NUDGE_DISTANCE[0] <= np.linalg.norm(xy - here[:2]) <= NUDGE_DISTANCE[1]:

@@ -1,4 +1,6 @@
-"""One robot in front of one released checkpoint: its cameras to the canvas, its joints to the columns, and back."""
+"""One robot in front of one released checkpoint: its cameras to the canvas, its joints to the
+columns, and back.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ from wam_ros.models.dreamzero.released.quantiles import JointScaling
 def require_observed_by(e: Embodiment, observation: Observation) -> None:
     """Raise `WamError` for other views, joints or picture sizes than the embodiment's."""
     if observation.view_names != e.view_names or observation.joints.joint_names != e.joint_names:
-        raise WamError(f"observation has views {observation.view_names}, expected {e.view_names}, or other joints")
+        raise WamError(
+            f"observation has views {observation.view_names}, expected {e.view_names}, or other "
+            "joints"
+        )
     shape = (len(e.cameras), e.image_height, e.image_width, 3)
     if observation.frames.shape != shape:
         raise WamError(f"observation frames are {observation.frames.shape}, expected {shape}")
@@ -24,23 +29,39 @@ def require_observed_by(e: Embodiment, observation: Observation) -> None:
 class BoundRobot:
     """Numpy only. `columns` are the contract's state and action columns in their own units."""
 
-    def __init__(self, contract: Contract, scaling: JointScaling, embodiment: Embodiment, actions: int) -> None:
-        """Raises `WamError` when joints, cameras, picture size or rates of the robot do not fit the contract."""
-        self.contract, self.scaling, self.embodiment = contract, scaling, embodiment
-        binding, e = contract.binding(embodiment.name), embodiment
+    def __init__(
+        self, contract: Contract, scaling: JointScaling, embodiment: Embodiment, actions: int
+    ) -> None:
+        """Raises `WamError` when joints, cameras, picture size or rates of the robot do not fit the
+        contract.
+        """
+        self.contract = contract
+        self.scaling = scaling
+        self.embodiment = embodiment
+        binding = contract.binding(embodiment.name)
+        e = embodiment
         if sorted(binding.joints) != sorted(e.joint_names):
-            raise WamError(f"contract '{contract.name}' binds joints {binding.joints}, {e.name} has {e.joint_names}")
+            raise WamError(
+                f"contract '{contract.name}' binds joints {binding.joints}, {e.name} has "
+                f"{e.joint_names}"
+            )
         if unknown := set(binding.views.values()) - set(e.view_names):
-            raise WamError(f"contract '{contract.name}' binds cameras {sorted(unknown)}, which {e.name} has not")
+            raise WamError(
+                f"contract '{contract.name}' binds cameras {sorted(unknown)}, which {e.name} has "
+                "not"
+            )
         source = (contract.source_height or e.image_height, contract.source_width or e.image_width)
         wanted = (*source, actions, round(contract.step_period_s, 4))
         found = (e.image_height, e.image_width, e.action_horizon, round(e.step_period_s, 4))
         if wanted != found:
             raise WamError(
-                f"contract '{contract.name}' wants (height, width, horizon, step period [s]) {wanted}, "
+                f"contract '{contract.name}' wants (height, width, horizon, step period [s]) "
+                f"{wanted}, "
                 f"{e.name} has {found}: give an embodiment file with these"
             )
-        self._view_camera = {view: e.view_names.index(camera) for view, camera in binding.views.items()}
+        self._view_camera = {
+            view: e.view_names.index(camera) for view, camera in binding.views.items()
+        }
         self._order = [e.joint_names.index(j) for j in binding.joints]
         self._low = np.array([binding.low.get(j, 0.0) for j in binding.joints])
         self._span = np.array([binding.high.get(j, 1.0) for j in binding.joints]) - self._low
@@ -54,7 +75,9 @@ class BoundRobot:
         require_observed_by(self.embodiment, observation)
         c = self.contract
         small = {
-            view: views.resize(views.centre_crop(observation.frames[i], c.crop), c.view_height, c.view_width)
+            view: views.resize(
+                views.centre_crop(observation.frames[i], c.crop), c.view_height, c.view_width
+            )
             for view, i in self._view_camera.items()
         }
         return views.compose(small, c.canvas)
@@ -62,7 +85,8 @@ class BoundRobot:
     def frames(self, pictures: np.ndarray, observation: Observation) -> np.ndarray:
         """Imagined canvases (F, H, W, 3) -> (F, V, h, w, 3) as the cameras would see it.
 
-        The rim that the crop took away, and cameras that the model does not see, stay as they were observed.
+        The rim that the crop took away, and cameras that the model does not see, stay as they were
+        observed.
         """
         out = np.repeat(observation.frames[None], len(pictures), 0)
         top, left, h, w = views.crop_box(out.shape[2], out.shape[3], self.contract.crop)
@@ -74,7 +98,9 @@ class BoundRobot:
 
     def columns(self, observation: Observation) -> np.ndarray:
         """(S,) joint values in the contract's order and units."""
-        return (np.asarray(observation.joints.positions, np.float64)[self._order] - self._low) / self._span
+        return (
+            np.asarray(observation.joints.positions, np.float64)[self._order] - self._low
+        ) / self._span
 
     def state(self, columns: np.ndarray, width: int) -> np.ndarray:
         """(1, 1, width) normalised and padded with zeros."""
@@ -83,7 +109,9 @@ class BoundRobot:
         return out
 
     def positions(self, action: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        """Normalised (T, >= A) and the columns they began from -> absolute (T, A) rad or m, in the robot's order."""
+        """Normalised (T, >= A) and the columns they began from -> absolute (T, A) rad or m, in the
+        robot's order.
+        """
         values = self.scaling.to_joints(action, columns) * self._span + self._low
         out = np.empty_like(values)
         out[:, self._order] = values

@@ -1,4 +1,6 @@
-"""Checkpoints in the released layout: sharded safetensors, `config.json`, `experiment_cfg/` with statistics."""
+"""Checkpoints in the released layout: sharded safetensors, `config.json`, `experiment_cfg/` with
+statistics.
+"""
 
 from __future__ import annotations
 
@@ -31,9 +33,11 @@ from wam_ros.models.dreamzero.released.weight_files import (
 )
 
 PREFIX = "action_head."
-SIZES = "wam_ros"  # section of config.json with the towers' sizes, when they are not the published ones
+# section of config.json with the towers' sizes, when they are not the published ones
+SIZES = "wam_ros"
 ACTION_PARTS = ("model.state_encoder.", "model.action_encoder.", "model.action_decoder.")
-IMAGE_PARTS = ("k_img", "v_img", "norm_k_img", "img_emb")  # absent from base models that take no image tokens
+# absent from base models that take no image tokens
+IMAGE_PARTS = ("k_img", "v_img", "norm_k_img", "img_emb")
 WINDOW = ("num_frame_per_block", "max_chunk_size", "num_action_per_block", "num_state_per_block")
 WIDTHS = ("action_dim", "max_state_dim")
 TOWERS = {  # files of a base Wan folder -> prefix in the network
@@ -55,7 +59,9 @@ class ReleasedConfig:
 
 
 class ReleasedModel(nn.Module):
-    """The networks of a released checkpoint; the state dict has its names without `action_head.`."""
+    """The networks of a released checkpoint; the state dict has its names without
+    `action_head.`.
+    """
 
     def __init__(self, config: ReleasedConfig) -> None:
         super().__init__()
@@ -81,13 +87,16 @@ class Checkpoint:
         """16 hex digits that tell its weights from others."""
         return digest(self.files)
 
-    def load(self, device: torch.device, dtype: torch.dtype, base: Path | None = None) -> ReleasedModel:
+    def load(
+        self, device: torch.device, dtype: torch.dtype, base: Path | None = None
+    ) -> ReleasedModel:
         """All networks on `device`, ready to predict.
 
         Args:
             device: where they go, one tensor at a time.
             dtype: of all weights.
-            base: folder of the base model, for a checkpoint that holds only low-rank updates and action parts.
+            base: folder of the base model, for a checkpoint that holds only low-rank updates and
+                action parts.
 
         Raises:
             WamError: what the files hold does not fit.
@@ -115,24 +124,39 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
         raise WamError(f"checkpoint '{folder}' is not a folder in the released layout")
     path = folder / "config.json"
     head = _nested(read_json(path), path, "action_head_cfg", "config")
-    c = {**{k: head[k] for k in (*WINDOW, *WIDTHS) if k in head}, **_nested(head, path, "diffusion_model_cfg")}
+    c = {
+        **{k: head[k] for k in (*WINDOW, *WIDTHS) if k in head},
+        **_nested(head, path, "diffusion_model_cfg"),
+    }
     sizes = _mapping(read_json(path).get(SIZES, {}), f"{path}: {SIZES}")
     image = from_mapping(ImageEncoderConfig, sizes.get("image", {}), f"{path}: {SIZES}.image")
     text = from_mapping(TextEncoderConfig, sizes.get("text", {}), f"{path}: {SIZES}.text")
     try:
-        dit = CausalDiTConfig.from_reference(c, (described.latent_height, described.latent_width), image.dim)
+        dit = CausalDiTConfig.from_reference(
+            c, (described.latent_height, described.latent_width), image.dim
+        )
     except KeyError as error:
         raise WamError(f"{path}: diffusion_model_cfg lacks {error}") from error
-    dit = dataclasses.replace(dit, name=described.name, family=described.family, image_tokens=described.image_tokens)
+    dit = dataclasses.replace(
+        dit, name=described.name, family=described.family, image_tokens=described.image_tokens
+    )
     dit = dataclasses.replace(dit, state_attention=described.state_attention)
     _require_described(dit, described, path)
     vae = WAN21 if dit.out_channels == WAN21.latent_channels else WAN22
     if "vae" in sizes:
         vae = from_mapping(VaeConfig, sizes["vae"], f"{path}: {SIZES}.vae")
-    conf_path, metadata_path = folder / "experiment_cfg" / "conf.yaml", folder / "experiment_cfg" / "metadata.json"
+    conf_path = folder / "experiment_cfg" / "conf.yaml"
+    metadata_path = folder / "experiment_cfg" / "metadata.json"
     metadata = read_json(metadata_path) if metadata_path.is_file() else None
     config = ReleasedConfig(dit, text, image, vae)
-    return Checkpoint(folder, config, _lora_scale(head, path), find_weights(folder), metadata, _read_conf(conf_path))
+    return Checkpoint(
+        folder=folder,
+        config=config,
+        lora_scale=_lora_scale(head, path),
+        files=find_weights(folder),
+        metadata=metadata,
+        conf=_read_conf(conf_path),
+    )
 
 
 def _released_name(name: str) -> str | None:
@@ -140,12 +164,15 @@ def _released_name(name: str) -> str | None:
 
 
 def base_files(folder: Path) -> list[tuple[WeightFile, Rename]]:
-    """Transformer and towers of a base Wan model (`.safetensors`, towers also `.pth`) under this network's names.
+    """Transformer and towers of a base Wan model (`.safetensors`, towers also `.pth`) under this
+    network's names.
 
     Raises:
         WamError: no transformer there, or a damaged file.
     """
-    files: list[tuple[WeightFile, Rename]] = [(f, lambda name: f"model.{name}") for f in find_weights(folder)]
+    files: list[tuple[WeightFile, Rename]] = [
+        (f, lambda name: f"model.{name}") for f in find_weights(folder)
+    ]
     for stem, prefix in TOWERS.items():
         for path in (folder / f"{stem}.safetensors", folder / f"{stem}.pth"):
             if path.is_file():
@@ -159,12 +186,15 @@ def _tower(prefix: str) -> Rename:
 
 
 def load_base(folder: Path, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Fill a `ReleasedModel` from a base Wan folder; what a base model lacks stays as it is: action and image parts.
+    """Fill a `ReleasedModel` from a base Wan folder; what a base model lacks stays as it is: action
+    and image parts.
 
     Raises:
         WamError: what the files hold does not fit.
     """
-    absent = tuple(n for n in network.state_dict() if any(f".{part}." in f".{n}" for part in IMAGE_PARTS))
+    absent = tuple(
+        n for n in network.state_dict() if any(f".{part}." in f".{n}" for part in IMAGE_PARTS)
+    )
     fill(network, base_files(folder), device, dtype, optional=(*ACTION_PARTS, *absent))
 
 
@@ -177,7 +207,9 @@ def save_checkpoint(
     conf: dict[str, Any] | None = None,
     shard_bytes: int = 5_000_000_000,
 ) -> None:
-    """Write the released layout, weights as they are, no shard larger than `shard_bytes` unless one tensor is."""
+    """Write the released layout, weights as they are, no shard larger than `shard_bytes` unless one
+    tensor is.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{PREFIX}{name}": t for name, t in network.state_dict().items()}
     shards: list[list[str]] = [[]]
@@ -191,7 +223,11 @@ def save_checkpoint(
     places: dict[str, str] = {}
     for i, names in enumerate(shards):
         file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        save_file({n: tensors[n].detach().cpu().contiguous() for n in names}, folder / file, {"format": "pt"})
+        save_file(
+            {n: tensors[n].detach().cpu().contiguous() for n in names},
+            folder / file,
+            {"format": "pt"},
+        )
         places |= dict.fromkeys(names, file)
     total = sum(t.nbytes for t in tensors.values())
     _write_json(folder / f"model{INDEX}", {"metadata": {"total_size": total}, "weight_map": places})
@@ -205,18 +241,30 @@ def save_checkpoint(
 
 
 def describe(config: ReleasedConfig) -> dict[str, Any]:
-    """The content of `config.json`: the released names, and sizes of the towers where they are not the published."""
+    """The content of `config.json`: the released names, and sizes of the towers where they are not
+    the published.
+    """
     dit = config.dit
     t = dit.transformer
     sizes: dict[str, Any] = {"model_type": "i2v" if dit.concat_first_frame else "ti2v"}
-    sizes |= {k: getattr(t, k) for k in ("dim", "ffn_dim", "freq_dim", "num_heads", "num_layers", "eps")}
+    sizes |= {
+        k: getattr(t, k) for k in ("dim", "ffn_dim", "freq_dim", "num_heads", "num_layers", "eps")
+    }
     sizes |= {"text_dim": t.text_dim, "text_len": t.text_len, "hidden_size": t.hidden_size}
-    sizes |= {"in_dim": dit.in_channels, "out_dim": dit.out_channels, "frame_seqlen": dit.frame_tokens}
+    sizes |= {
+        "in_dim": dit.in_channels,
+        "out_dim": dit.out_channels,
+        "frame_seqlen": dit.frame_tokens,
+    }
     sizes |= {"concat_first_frame_latent": dit.concat_first_frame}
     window = (dit.frames_per_block, dit.blocks, dit.actions_per_block, dit.states_per_block)
     sizes |= dict(zip(WINDOW, window, strict=True))
     sizes |= {"action_dim": dit.action_dim, "max_state_dim": dit.state_dim}
-    published = (TextEncoderConfig(), ImageEncoderConfig(), WAN21 if dit.out_channels == 16 else WAN22)
+    published = (
+        TextEncoderConfig(),
+        ImageEncoderConfig(),
+        WAN21 if dit.out_channels == 16 else WAN22,
+    )
     towers: tuple[Any, ...] = (config.text, config.image, config.vae)
     own = {
         name: dataclasses.asdict(found)
@@ -232,7 +280,10 @@ def _lora_scale(head: dict[str, Any], path: Path) -> float:
     rank = head.get("lora_rank", 4)
     alpha = head.get("lora_alpha", rank)
     if not all(isinstance(x, int | float) for x in (rank, alpha)) or rank <= 0:
-        raise WamError(f"{path}: lora_rank and lora_alpha must be numbers, rank > 0; found {rank!r} and {alpha!r}")
+        raise WamError(
+            f"{path}: lora_rank and lora_alpha must be numbers, rank > 0; found {rank!r} and "
+            f"{alpha!r}"
+        )
     return alpha / rank
 
 
@@ -246,16 +297,22 @@ def _require_described(found: CausalDiTConfig, described: CausalDiTConfig, path:
     """The checkpoint must be of the model that was asked for."""
     for part, wanted in ((found.transformer, described.transformer), (found, described)):
         for f in dataclasses.fields(part):
-            a, b = getattr(part, f.name), getattr(wanted, f.name)
+            a = getattr(part, f.name)
+            b = getattr(wanted, f.name)
             if f.name != "transformer" and a != b:
-                raise WamError(f"{path}: {f.name} is {a!r}, but the model '{described.name}' has {b!r}")
+                raise WamError(
+                    f"{path}: {f.name} is {a!r}, but the model '{described.name}' has {b!r}"
+                )
 
 
 def _nested(data: dict[str, Any], path: Path, *keys: str) -> dict[str, Any]:
     for key in keys:
         found = data.get(key)
         if not isinstance(found, dict):
-            raise WamError(f"{path}: no '{key}', so this is no DreamZero checkpoint; found: {', '.join(data)[:200]}")
+            raise WamError(
+                f"{path}: no '{key}', so this is no DreamZero checkpoint; found: "
+                f"{', '.join(data)[:200]}"
+            )
         data = found
     return data
 

@@ -1,4 +1,6 @@
-"""The visual tower of CLIP (Radford et al., 2021; open-CLIP ViT-H/14) under Wan's parameter names."""
+"""The visual tower of CLIP (Radford et al., 2021; open-CLIP ViT-H/14) under Wan's parameter
+names.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class ImageAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
         q, k, v = self.to_qkv(x).unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.proj(
+            functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        )
 
 
 class ImageBlock(nn.Module):
@@ -59,8 +63,8 @@ class ImageBlock(nn.Module):
 class VisualTower(nn.Module):
     """Class token and patches through all blocks but the last.
 
-    The last block, `post_norm` and `head` lead to the space shared with text; they are here because checkpoints
-    carry them.
+    The last block, `post_norm` and `head` lead to the space shared with text; they are here because
+    checkpoints carry them.
     """
 
     def __init__(self, c: ImageEncoderConfig) -> None:
@@ -76,7 +80,10 @@ class VisualTower(nn.Module):
     def forward(self, pixels: Tensor) -> Tensor:
         """(B, 3, S, S) standardised -> (B, 1 + (S / patch)^2, D)."""
         patches = self.patch_embedding(pixels).flatten(2).transpose(1, 2)
-        x = torch.cat([self.cls_embedding.expand(len(patches), -1, -1), patches], 1) + self.pos_embedding
+        x = (
+            torch.cat([self.cls_embedding.expand(len(patches), -1, -1), patches], 1)
+            + self.pos_embedding
+        )
         return self.transformer[:-1](self.pre_norm(x))
 
 
@@ -90,7 +97,9 @@ class ImageEncoder(nn.Module):
         self.log_scale = nn.Parameter(torch.zeros(()))
 
     def preprocess(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] -> (B, 3, S, S) standardised; squashed to a square, bicubic, not clamped."""
+        """(B, 3, H, W) in [-1, 1] -> (B, 3, S, S) standardised; squashed to a square, bicubic, not
+        clamped.
+        """
         size = (self.config.image_size, self.config.image_size)
         x = functional.interpolate(images, size, mode="bicubic", align_corners=False) * 0.5 + 0.5
         mean, std = (x.new_tensor(s)[:, None, None] for s in (MEAN, STD))

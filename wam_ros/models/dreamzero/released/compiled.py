@@ -1,7 +1,9 @@
-"""Fewer and larger kernels: compiled blocks, and on CUDA one recorded graph per length of the memory.
+"""Fewer and larger kernels: compiled blocks, and on CUDA one recorded graph per length of the
+memory.
 
-What surrounds attention in a block is the same in every layer and at every length of the memory, so it is compiled once
-for each number of tokens and not forty times over. Attention stays as torch has it.
+What surrounds attention in a block is the same in every layer and at every length of the memory, so
+it is compiled once for each number of tokens and not forty times over. Attention stays as torch has
+it.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ from wam_ros.models.dreamzero.shared.transformer import Velocity
 
 # Speed-ups without which addresses or shapes change between evaluations, or the host is waited for.
 NEEDED = ("fixed_memory", "cached_context", "batched_guidance", "distinct_times", "fp32_rope")
-GRAPHS = 64  # token counts that one process may compile: frames alone, with actions, of one branch or two
-WARM_UP = 3  # runs before recording, in which kernels are compiled and libraries take their workspace
+# token counts that one process may compile: frames alone, with actions, of one branch or two
+GRAPHS = 64
+# runs before recording, in which kernels are compiled and libraries take their workspace
+WARM_UP = 3
 
 Tensors = Sequence[Tensor]
 
 
 def compile_denoising(model: CausalDiT, backend: str | Callable = "inductor") -> None:
-    """Compile the blocks of a model and, on CUDA, replay its evaluations as graphs. The first of each kind takes long.
+    """Compile the blocks of a model and, on CUDA, replay its evaluations as graphs. The first of
+    each kind takes long.
 
     Raises:
         WamError: a speed-up that this needs is off.
@@ -41,18 +46,23 @@ def compile_denoising(model: CausalDiT, backend: str | Callable = "inductor") ->
 
 
 def fix_shapes(model: CausalDiT) -> None:
-    """Give every evaluation the same shapes; raises `WamError` when a speed-up that this needs is off."""
+    """Give every evaluation the same shapes; raises `WamError` when a speed-up that this needs is
+    off.
+    """
     if off := [name for name in NEEDED if not getattr(model.speedups, name)]:
         raise WamError(f"compiling needs the speed-up {off[0]}")
     model.use(dataclasses.replace(model.speedups, merged_padding=False))  # prompts differ in length
 
 
 def compile_blocks(model: CausalDiT, backend: str | Callable = "inductor") -> None:
-    """Compile what stands before and after attention, once for all layers, and the turn of a window that slides."""
+    """Compile what stands before and after attention, once for all layers, and the turn of a window
+    that slides.
+    """
     fix_shapes(model)
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, GRAPHS)
     compiled = functools.partial(torch.compile, backend=backend, fullgraph=True, dynamic=False)
-    before, after = compiled(Block.before), compiled(Block.after)
+    before = compiled(Block.before)
+    after = compiled(Block.after)
     for block in model.blocks:
         block.before = functools.partial(before, block)  # type: ignore[assignment]
         block.after = functools.partial(after, block)  # type: ignore[assignment]
@@ -69,8 +79,8 @@ class Recording(Protocol):
 class CudaGraph:
     """Implements `Recording`: the launch of some thousand kernels costs nothing.
 
-    Graphs of one `pool` of memory share what they need while they run: each is replayed alone, and what leaves one is
-    copied before the next.
+    Graphs of one `pool` of memory share what they need while they run: each is replayed alone, and
+    what leaves one is copied before the next.
     """
 
     def __init__(self, function: Callable[..., Tensors], inputs: Tensors, pool: Any = None) -> None:
@@ -93,21 +103,31 @@ class CudaGraph:
         return [x.clone() for x in self._outputs]
 
 
-def record_denoising(model: CausalDiT, record: Callable[[Callable[..., Tensors], Tensors], Recording]) -> None:
-    """Replace `model.denoise` by recordings, one per length of the memory and per shape of its inputs.
+def record_denoising(
+    model: CausalDiT, record: Callable[[Callable[..., Tensors], Tensors], Recording]
+) -> None:
+    """Replace `model.denoise` by recordings, one per length of the memory and per shape of its
+    inputs.
 
-    They read and write fixed addresses: memory and context are made once and filled again, so the model serves one
-    episode at a time.
+    They read and write fixed addresses: memory and context are made once and filled again, so the
+    model serves one episode at a time.
     """
     fix_shapes(model)
     keep_in_place(model)
-    plain, recorded = model.denoise, {}
+    plain = model.denoise
+    recorded = {}
 
-    def denoise(block: NoisyBlock, t: Tensor, rope: Rope, context: Context, cache: Cache) -> Velocity:
+    def denoise(
+        block: NoisyBlock, t: Tensor, rope: Rope, context: Context, cache: Cache
+    ) -> Velocity:
         assert isinstance(cache, KvCache)
-        given = [x for x in (block.video, block.action, block.state, t, *rope, block.y) if x is not None]
+        given = [
+            x for x in (block.video, block.action, block.state, t, *rope, block.y) if x is not None
+        ]
 
-        def evaluate(video: Tensor, action: Tensor, state: Tensor, t: Tensor, *more: Tensor) -> Tensors:
+        def evaluate(
+            video: Tensor, action: Tensor, state: Tensor, t: Tensor, *more: Tensor
+        ) -> Tensors:
             cos, sin, *y = more
             noisy = NoisyBlock(video, action, state, y[0] if y else None, block.start)
             v = plain(noisy, t, (cos, sin), context, cache)
@@ -122,8 +142,11 @@ def record_denoising(model: CausalDiT, record: Callable[[Callable[..., Tensors],
 
 
 def keep_in_place(model: CausalDiT) -> None:
-    """Let the model give the same memory and the same context, by number of branches, whenever it is asked for one."""
-    fresh_cache, fresh_context = model.make_cache, model.make_context
+    """Let the model give the same memory and the same context, by number of branches, whenever it
+    is asked for one.
+    """
+    fresh_cache = model.make_cache
+    fresh_context = model.make_context
     caches: dict[int, KvCache] = {}
     contexts: dict[int, Context] = {}
 

@@ -1,8 +1,9 @@
-"""What a released checkpoint agreed on with its robot: views, joint groups, rates and prompt, in one YAML file.
+"""What a released checkpoint agreed on with its robot: views, joint groups, rates and prompt, in
+one YAML file.
 
-These files are not in `config/embodiments`, which lists robots that can be driven: a contract has no joint limits, no
-description and no controller. It says how the columns of one checkpoint are to be read, and `robots` in it names the
-embodiments whose joints and cameras they are known to fit.
+These files are not in `config/embodiments`, which lists robots that can be driven: a contract has
+no joint limits, no description and no controller. It says how the columns of one checkpoint are to
+be read, and `robots` in it names the embodiments whose joints and cameras they are known to fit.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ class JointGroup:
 
     name: str
     size: int
-    relative: bool = False  # actions only: differences to the state of the same name when the chunk began
+    # actions only: differences to the state of the same name when the chunk began
+    relative: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Binding:
     """How an embodiment's joints and cameras fill a contract."""
 
     joints: tuple[str, ...]  # one per column
-    views: dict[str, str]  # view of the contract -> camera of the embodiment; what is left out stays black
+    # view of the contract -> camera of the embodiment; what is left out stays black
+    views: dict[str, str]
     low: dict[str, float] = field(default_factory=dict)  # joint -> rad or m at a column's 0
     high: dict[str, float] = field(default_factory=dict)  # joint -> rad or m at a column's 1
 
@@ -40,7 +43,8 @@ class Contract:
     name: str  # tag in `metadata.json`
     id: int  # number in the training data
     prompt: str  # {instruction} stands for the lower-cased instruction
-    canvas: tuple[tuple[str, ...], ...]  # rows of view names; a name repeated is stretched, '' stays black
+    # rows of view names; a name repeated is stretched, '' stays black
+    canvas: tuple[tuple[str, ...], ...]
     views: tuple[str, ...] = ()  # the training data's order
     source_height: int = 0  # px of a camera picture; 0: not known
     source_width: int = 0
@@ -64,15 +68,20 @@ class Contract:
         return sum(g.size for g in self.action)
 
     def binding(self, embodiment: str) -> Binding:
-        """How `embodiment` fills this contract; raises `WamError` with the ones that are known to."""
-        return self.robots[require_known(f"robot of the contract '{self.name}'", embodiment, self.robots)]
+        """How `embodiment` fills this contract; raises `WamError` with the ones that are
+        known to.
+        """
+        return self.robots[
+            require_known(f"robot of the contract '{self.name}'", embodiment, self.robots)
+        ]
 
 
 def load_contract(name: str) -> Contract:
     """Read `config/contracts/<name>.yaml`, or a path ending in .yaml.
 
     Raises:
-        WamError: unknown name (with the choices), unknown key, or entries that contradict each other.
+        WamError: unknown name (with the choices), unknown key, or entries that contradict each
+            other.
     """
     path = config_path("contracts", name)
     c = from_mapping(Contract, load_yaml(path), str(path))
@@ -81,7 +90,9 @@ def load_contract(name: str) -> Contract:
     if not c.canvas or len({len(row) for row in c.canvas}) != 1 or not c.canvas[0]:
         raise WamError(f"{path}: canvas must have rows of one length")
     if not 0 < c.crop <= 1 or min(c.view_height, c.view_width, c.frame_stride) < 1:
-        raise WamError(f"{path}: crop must be in (0, 1]; view size and frame_stride must be positive")
+        raise WamError(
+            f"{path}: crop must be in (0, 1]; view size and frame_stride must be positive"
+        )
     shown = {v for row in c.canvas for v in row if v}
     if c.views and not shown <= set(c.views):
         raise WamError(f"{path}: canvas shows {sorted(shown - set(c.views))}, which are no views")
@@ -91,19 +102,26 @@ def load_contract(name: str) -> Contract:
             raise WamError(f"{path}: group '{group.name}' needs a positive size")
     for group in c.action:
         if group.relative and states.get(group.name) != group.size:
-            raise WamError(f"{path}: relative action '{group.name}' needs a state of the same name and size")
+            raise WamError(
+                f"{path}: relative action '{group.name}' needs a state of the same name and size"
+            )
     for robot, binding in c.robots.items():
         _require_bound(c, binding, f"{path}: robots.{robot}")
     return c
 
 
 def _require_bound(c: Contract, binding: Binding, where: str) -> None:
-    if [g.name for g in c.state] != [g.name for g in c.action] or len(binding.joints) != c.action_dim:
+    if [g.name for g in c.state] != [g.name for g in c.action] or len(
+        binding.joints
+    ) != c.action_dim:
         raise WamError(
-            f"{where}: {len(binding.joints)} joints for {c.action_dim} columns, or other states than actions"
+            f"{where}: {len(binding.joints)} joints for {c.action_dim} columns, or other states "
+            "than actions"
         )
     if unknown := set(binding.views) - set(c.views):
-        raise WamError(f"{where}: {sorted(unknown)} are no views of this contract: {', '.join(c.views)}")
+        raise WamError(
+            f"{where}: {sorted(unknown)} are no views of this contract: {', '.join(c.views)}"
+        )
     if set(binding.low) != set(binding.high) or not set(binding.low) <= set(binding.joints):
         raise WamError(f"{where}: low and high must name the same joints, all of them bound")
     if any(binding.low[j] == binding.high[j] for j in binding.low):

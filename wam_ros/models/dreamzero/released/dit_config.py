@@ -1,4 +1,6 @@
-"""Sizes of the released models, as written in `config/models/dreamzero-*.yaml` or in a checkpoint's `config.json`."""
+"""Sizes of the released models, as written in `config/models/dreamzero-*.yaml` or in a checkpoint's
+`config.json`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,8 @@ class CausalDiTConfig:
     """A window is one frame, then `blocks` blocks of frames, actions and state."""
 
     transformer: TransformerConfig
-    in_channels: int  # latent, and with `concat_first_frame` its mask (4) and the first frame's latent
+    # latent, and with `concat_first_frame` its mask (4) and the first frame's latent
+    in_channels: int
     out_channels: int  # of a latent
     latent_height: int  # of the canvas that holds all views
     latent_width: int
@@ -30,7 +33,8 @@ class CausalDiTConfig:
     states_per_block: int = 1
     blocks: int = 4  # of a window
     concat_first_frame: bool = True
-    state_attention: str = "open"  # at inference: the server's `open`, or `masked` as in training (own key only)
+    # at inference: the server's `open`, or `masked` as in training (own key only)
+    state_attention: str = "open"
     image_tokens: int = 257
     name: str = ""
     family: str = "dreamzero-released"
@@ -48,10 +52,16 @@ class CausalDiTConfig:
     @property
     def own_tokens(self) -> int:
         """Tokens of the block being denoised: video, actions, state."""
-        return self.frames_per_block * self.frame_tokens + self.actions_per_block + self.states_per_block
+        return (
+            self.frames_per_block * self.frame_tokens
+            + self.actions_per_block
+            + self.states_per_block
+        )
 
     @classmethod
-    def from_reference(cls, c: Mapping[str, Any], latent_hw: tuple[int, int], clip_dim: int = 1280) -> CausalDiTConfig:
+    def from_reference(
+        cls, c: Mapping[str, Any], latent_hw: tuple[int, int], clip_dim: int = 1280
+    ) -> CausalDiTConfig:
         """From the names that the reference uses (`diffusion_model_cfg` of its checkpoints).
 
         Args:
@@ -90,11 +100,22 @@ class CausalDiTConfig:
 def require_fitting(c: CausalDiTConfig, where: str) -> CausalDiTConfig:
     """Check that sizes fit each other; raises `WamError` naming `where`."""
     require_heads(c.transformer, where)
-    counts = (c.frames_per_block, c.actions_per_block, c.states_per_block, c.blocks, c.transformer.num_layers)
+    counts = (
+        c.frames_per_block,
+        c.actions_per_block,
+        c.states_per_block,
+        c.blocks,
+        c.transformer.num_layers,
+    )
     if min(*counts, c.latent_height, c.latent_width) < 1:
-        raise WamError(f"{where}: numbers of layers, blocks, frames, actions, states and latent cells must be positive")
+        raise WamError(
+            f"{where}: numbers of layers, blocks, frames, actions, states and latent cells must "
+            "be positive"
+        )
     if c.latent_height % 2 or c.latent_width % 2:
-        raise WamError(f"{where}: the latent canvas {c.latent_height} x {c.latent_width} must have even sides")
+        raise WamError(
+            f"{where}: the latent canvas {c.latent_height} x {c.latent_width} must have even sides"
+        )
     if c.actions_per_block % c.states_per_block:
         raise WamError(f"{where}: actions_per_block must be a multiple of states_per_block")
     wanted = 2 * c.out_channels + 4 if c.concat_first_frame else c.out_channels

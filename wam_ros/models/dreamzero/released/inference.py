@@ -30,7 +30,8 @@ class Inference:
     history: str = "reference"  # or newest, sliding (see `history.History`)
     precision: str = ""  # float32 or bfloat16; empty: bfloat16 on an accelerator, float32 on a CPU
     float8: bool = False  # block matrices in e4m3; changes the numbers
-    compile: bool = False  # blocks, and on CUDA one recorded graph per length of the memory; loading takes longer
+    # blocks, and on CUDA one recorded graph per length of the memory; loading takes longer
+    compile: bool = False
     speedups: SpeedUps = field(default_factory=SpeedUps)
 
     def dtype(self, device: str) -> torch.dtype:
@@ -38,7 +39,8 @@ class Inference:
         return PRECISIONS[self.precision or ("float32" if device == "cpu" else "bfloat16")]
 
     def accelerate(self, model: CausalDiT) -> int:
-        """Turn loaded weights in place into what this machine multiplies fastest; they can then not be saved.
+        """Turn loaded weights in place into what this machine multiplies fastest; they can then not
+        be saved.
 
         Returns:
             How many matrices are in 8 bits.
@@ -46,7 +48,8 @@ class Inference:
         Raises:
             WamError: what is asked for does not go together, or not on this device.
         """
-        device, narrowed = model.head.modulation.device, 0
+        device = model.head.modulation.device
+        narrowed = 0
         if self.float8:
             require_float8(device, model.dtype)
             narrowed = to_float8(model)
@@ -63,7 +66,8 @@ class Inference:
 
 
 def load_inference(name: str) -> Inference:
-    """Read and check the part `inference` of a model's description; what it does not name takes its default.
+    """Read and check the part `inference` of a model's description; what it does not name takes its
+    default.
 
     Raises:
         WamError: unknown name, key or choice, or numbers that do not go together.

@@ -11,7 +11,8 @@ from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig
 def training_mask(c: CausalDiTConfig, blocks: int, frame_tokens: int) -> Tensor:
     """(L, L) True where query may see key; L = [clean video | noisy video | actions | states].
 
-    Block 0 is the first frame alone, block k >= 1 has `frames_per_block` frames, actions and a state.
+    Block 0 is the first frame alone, block k >= 1 has `frames_per_block` frames, actions and a
+    state.
 
     | query | sees |
     |---|---|
@@ -32,8 +33,10 @@ def training_mask(c: CausalDiTConfig, blocks: int, frame_tokens: int) -> Tensor:
     block = torch.cat(parts)
     kind = torch.cat([torch.full_like(p, i) for i, p in enumerate(parts)])
     frame = torch.cat([frames.repeat_interleave(frame_tokens)] * 2 + [p * 0 for p in parts[2:]])
-    q, k = block[:, None], block[None]
-    clean, state = kind == 0, kind == 3
+    q = block[:, None]
+    k = block[None]
+    clean = kind == 0
+    state = kind == 3
     end = 1 + q * c.frames_per_block
     in_window = (frame[None] == 0) | (frame[None] >= end - c.window_frames)
     of_clean = clean[None] & (k <= q) & in_window

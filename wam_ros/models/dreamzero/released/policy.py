@@ -26,19 +26,24 @@ from wam_ros.models.dreamzero.released.rollout import Rollout
 from wam_ros.models.dreamzero.released.towers import Towers
 from wam_ros.models.dreamzero.released.vae import VaeConfig
 
-VOCABULARIES = ("", "tokenizer", "umt5-xxl", "google/umt5-xxl")  # folders of a checkpoint that may hold one
+# folders of a checkpoint that may hold one
+VOCABULARIES = ("", "tokenizer", "umt5-xxl", "google/umt5-xxl")
 METADATA = "experiment_cfg/metadata.json"
 BASE = "base"  # folder of a checkpoint of low-rank updates that holds, or links to, the base model
 PLAIN = Request()
 
 
-def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str) -> ReleasedPolicy:
-    """Build the policy of a checkpoint folder; `steps` are evaluations of the network, 0 those of its description.
+def load(
+    name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str
+) -> ReleasedPolicy:
+    """Build the policy of a checkpoint folder; `steps` are evaluations of the network, 0 those of
+    its description.
 
     Raises:
         WamError: checkpoint, model and robot do not fit.
     """
-    described, inference = load_dit_config(name), load_inference(name)
+    described = load_dit_config(name)
+    inference = load_inference(name)
     if memory != "real":
         raise WamError(f"model '{name}' remembers real frames only, found memory '{memory}'")
     if weights == share_dir():
@@ -54,7 +59,9 @@ def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: 
     require_trained_as(checkpoint, contract)
     robot = BoundRobot(contract, scaling, embodiment, checkpoint.config.dit.actions_per_block)
     require_block(robot, checkpoint.config.vae, checkpoint)
-    tokenizer = PromptTokenizer(find_vocabulary(weights), checkpoint.config.dit.transformer.text_len)
+    tokenizer = PromptTokenizer(
+        find_vocabulary(weights), checkpoint.config.dit.transformer.text_len
+    )
     clean("")  # its library is asked for now, not in the loop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = weights / BASE if (weights / BASE).is_dir() else None
@@ -72,31 +79,39 @@ def find_contract(checkpoint: Checkpoint, embodiment: Embodiment) -> Contract:
     """The contract that has statistics in the checkpoint and a binding for the robot.
 
     Raises:
-        WamError: no statistics (the message says how to supply them), or none or several contracts fit.
+        WamError: no statistics (the message says how to supply them), or none or several contracts
+            fit.
     """
     known = {n: load_contract(n) for n in config_names("contracts")}
     bound = [c for c in known.values() if embodiment.name in c.robots]
     path = checkpoint.folder / METADATA
     if checkpoint.metadata is None:
         name = (bound or list(known.values()))[0].name
-        entry = f"{{{name}: {{statistics: {{state|action: {{<group>: {{q01: [...], q99: [...]}}}}}}}}}}"
+        entry = (
+            f"{{{name}: {{statistics: {{state|action: {{<group>: {{q01: [...], q99: [...]}}}}}}}}}}"
+        )
         raise WamError(
-            f"'{path}' is missing, so joints cannot be scaled (the AgiBot release comes without). Write it from your "
-            f"data: {entry}, with the groups of config/contracts/{name}.yaml, relative ones of the differences"
+            f"'{path}' is missing, so joints cannot be scaled (the AgiBot release comes "
+            "without). Write it from your "
+            f"data: {entry}, with the groups of config/contracts/{name}.yaml, relative ones of "
+            "the differences"
         )
     fitting = [c for c in bound if c.name in checkpoint.metadata]
     if len(fitting) != 1:
         raise WamError(
-            f"{path} has statistics of {sorted(checkpoint.metadata)}; contracts that bind '{embodiment.name}': "
+            f"{path} has statistics of {sorted(checkpoint.metadata)}; contracts that bind "
+            f"'{embodiment.name}': "
             f"{', '.join(c.name for c in bound) or 'none'}; exactly one must be in both"
         )
     return fitting[0]
 
 
 def require_trained_as(checkpoint: Checkpoint, contract: Contract) -> None:
-    """Refuse a training configuration that made other groups relative, or ordered them otherwise, than the contract.
+    """Refuse a training configuration that made other groups relative, or ordered them otherwise,
+    than the contract.
 
-    The configuration may list other embodiments too; lists without this contract's groups are theirs.
+    The configuration may list other embodiments too; lists without this contract's groups are
+    theirs.
     """
     path = checkpoint.folder / "experiment_cfg" / "conf.yaml"
     groups = [g.name for g in contract.action]
@@ -104,35 +119,56 @@ def require_trained_as(checkpoint: Checkpoint, contract: Contract) -> None:
     for keys in _lists(checkpoint.conf, "relative_action_keys"):
         mine = [name for name in groups if name in keys]
         if mine and mine != ours:
-            raise WamError(f"{path}: relative_action_keys are {keys}, the contract '{contract.name}' has {ours}")
+            raise WamError(
+                f"{path}: relative_action_keys are {keys}, the contract '{contract.name}' has "
+                f"{ours}"
+            )
     for kind, wanted in (("action", groups), ("state", [g.name for g in contract.state])):
         for keys in _lists(checkpoint.conf, f"{kind}_concat_order"):
             if sorted(keys) == sorted(wanted) and keys != wanted:
-                raise WamError(f"{path}: {kind}_concat_order is {keys}, the contract '{contract.name}' has {wanted}")
+                raise WamError(
+                    f"{path}: {kind}_concat_order is {keys}, the contract '{contract.name}' has "
+                    f"{wanted}"
+                )
 
 
 def _lists(conf: object, key: str) -> list[list[str]]:
     """Every list under `key`, names without what stands before the last dot."""
-    return [[str(k).rpartition(".")[2] for k in v] for v in _values(conf, key) if isinstance(v, list)]
+    return [
+        [str(k).rpartition(".")[2] for k in v] for v in _values(conf, key) if isinstance(v, list)
+    ]
 
 
 def _values(tree: object, key: str) -> list[object]:
     """Every value of `key` in nested mappings and lists."""
     if isinstance(tree, dict):
-        return [v for k, v in tree.items() if k == key] + [x for v in tree.values() for x in _values(v, key)]
+        return [v for k, v in tree.items() if k == key] + [
+            x for v in tree.values() for x in _values(v, key)
+        ]
     return [x for v in tree for x in _values(v, key)] if isinstance(tree, list) else []
 
 
 def require_block(robot: BoundRobot, vae: VaeConfig, checkpoint: Checkpoint) -> None:
-    """Refuse networks whose block is not `frame_stride` control steps per imagined frame, or that lack columns."""
-    dit, c = checkpoint.config.dit, robot.contract
-    if dit.frames_per_block * vae.frames * c.frame_stride != dit.actions_per_block or dit.states_per_block != 1:
+    """Refuse networks whose block is not `frame_stride` control steps per imagined frame, or that
+    lack columns.
+    """
+    dit = checkpoint.config.dit
+    c = robot.contract
+    if (
+        dit.frames_per_block * vae.frames * c.frame_stride != dit.actions_per_block
+        or dit.states_per_block != 1
+    ):
         raise WamError(
-            f"{checkpoint.folder}: a block has {dit.actions_per_block} actions, {dit.frames_per_block} latent frames "
-            f"and {dit.states_per_block} states; '{c.name}' wants a frame every {c.frame_stride} steps and one state"
+            f"{checkpoint.folder}: a block has {dit.actions_per_block} actions, "
+            f"{dit.frames_per_block} latent frames "
+            f"and {dit.states_per_block} states; '{c.name}' wants a frame every {c.frame_stride} "
+            "steps and one state"
         )
     if c.action_dim > dit.action_dim or c.state_dim > dit.state_dim:
-        raise WamError(f"{checkpoint.folder}: '{c.name}' needs {c.action_dim} action columns, found {dit.action_dim}")
+        raise WamError(
+            f"{checkpoint.folder}: '{c.name}' needs {c.action_dim} action columns, found "
+            f"{dit.action_dim}"
+        )
 
 
 def find_vocabulary(folder: Path) -> Path:
@@ -145,20 +181,27 @@ def find_vocabulary(folder: Path) -> Path:
         if any((folder / place / name).is_file() for name in FILES):
             return folder / place
     places = ", ".join(f"'{folder / p}'" for p in VOCABULARIES)
-    raise WamError(f"no vocabulary of umT5 ({' or '.join(FILES)}) in {places}: copy it from google/umt5-xxl")
+    raise WamError(
+        f"no vocabulary of umT5 ({' or '.join(FILES)}) in {places}: copy it from google/umt5-xxl"
+    )
 
 
 class ReleasedPolicy:
     """Implements `core.policy.Policy`. One thread owns it.
 
-    A chunk continues the window when it is asked for exactly one block of actions after the one before and the frames
-    in between were remembered; otherwise the window begins anew from the present frame, so that the model's time axis
-    and the robot's never disagree.
+    A chunk continues the window when it is asked for exactly one block of actions after the one
+    before and the frames in between were remembered; otherwise the window begins anew from the
+    present frame, so that the model's time axis and the robot's never disagree.
     """
 
-    def __init__(self, name: str, digest: str, robot: BoundRobot, towers: Towers, rollout: Rollout) -> None:
-        self.name, self.checkpoint_hash = name, digest
-        self.robot, self.towers, self.rollout = robot, towers, rollout
+    def __init__(
+        self, name: str, digest: str, robot: BoundRobot, towers: Towers, rollout: Rollout
+    ) -> None:
+        self.name = name
+        self.checkpoint_hash = digest
+        self.robot = robot
+        self.towers = towers
+        self.rollout = rollout
         self.abilities = Abilities(frame_stride=robot.contract.frame_stride)
         self.example_instruction = "pick up the cup"
         self._paragraph = ""
@@ -175,7 +218,8 @@ class ReleasedPolicy:
         """Remember the observed frame and, when asked, predict from what was remembered.
 
         Raises:
-            WamError: no instruction was set, or the observation has other views or joints than the robot.
+            WamError: no instruction was set, or the observation has other views or joints than the
+                robot.
         """
         if not self._paragraph:
             raise WamError("no instruction was set")
@@ -184,7 +228,8 @@ class ReleasedPolicy:
         self._frames[step] = self.robot.canvas(observation)
         if not request.predict:
             return None
-        frames, columns = self._since_anchor(step), self.robot.columns(observation)
+        frames = self._since_anchor(step)
+        columns = self.robot.columns(observation)
         dit = self.rollout.model.config
         device = self.towers.vae.conv1.weight.device
         state = torch.from_numpy(self.robot.state(columns, dit.state_dim)).to(device)
@@ -194,7 +239,9 @@ class ReleasedPolicy:
         action = chunk.action[0].double().cpu().numpy()
         pictures = self.towers.imagined(chunk.video[:, :, -dit.frames_per_block :]).cpu().numpy()
         self._anchor = step
-        stride_ns = round(self.robot.contract.frame_stride * self.robot.embodiment.step_period_s * NS)
+        stride_ns = round(
+            self.robot.contract.frame_stride * self.robot.embodiment.step_period_s * NS
+        )
         decode_s = time.perf_counter() - denoised
         return PolicyOutput(
             positions=self.robot.positions(action, columns),
@@ -202,7 +249,8 @@ class ReleasedPolicy:
             frame_offsets_ns=tuple(stride_ns * (i + 1) for i in range(len(pictures))),
             conditioning=Conditioning.REAL,
             evaluations=chunk.evaluations,
-            timing_s=chunk.timing_s | {"encode": chunk.timing_s["encode"] + ready - began, "decode": decode_s},
+            timing_s=chunk.timing_s
+            | {"encode": chunk.timing_s["encode"] + ready - began, "decode": decode_s},
         )
 
     def _step(self, observation: Observation, request: Request) -> int:
@@ -211,11 +259,16 @@ class ReleasedPolicy:
             self._first_ns = observation.stamp_ns
         if request.step is not None:
             return request.step
-        return round((observation.stamp_ns - self._first_ns) / NS / self.robot.embodiment.step_period_s)
+        return round(
+            (observation.stamp_ns - self._first_ns) / NS / self.robot.embodiment.step_period_s
+        )
 
     def _since_anchor(self, step: int) -> np.ndarray:
-        """(T, H, W, 3) frames of the executed block with the one it began from; the present one alone begins anew."""
-        horizon, stride = self.robot.embodiment.action_horizon, self.robot.contract.frame_stride
+        """(T, H, W, 3) frames of the executed block with the one it began from; the present one
+        alone begins anew.
+        """
+        horizon = self.robot.embodiment.action_horizon
+        stride = self.robot.contract.frame_stride
         wanted = range(step - horizon, step + 1, stride)
         whole = self._anchor == step - horizon and all(s in self._frames for s in wanted)
         frames = [self._frames[s] for s in wanted] if whole else [self._frames[step]]

@@ -14,7 +14,9 @@ from wam_ros.core.errors import WamError
 from wam_ros.models.dreamzero.released.contract import Contract
 
 MAX_CHARACTERS = 2000
-END, PADDING = 1, 0  # token ids of umT5
+# token ids of umT5
+END = 1
+PADDING = 0
 FILES = ("tokenizer.json", "spiece.model")
 
 
@@ -43,7 +45,9 @@ def paragraph(instruction: str, contract: Contract) -> str:
 
 
 def clean(text: str) -> str:
-    """Broken encodings repaired, HTML entities resolved (twice, as in training), runs of white space made one blank."""
+    """Broken encodings repaired, HTML entities resolved (twice, as in training), runs of white
+    space made one blank.
+    """
     try:
         import ftfy
     except ImportError as error:
@@ -63,14 +67,20 @@ class PromptTokenizer:
         self.length = length
         path = next((folder / name for name in FILES if (folder / name).is_file()), None)
         if path is None:
-            raise WamError(f"'{folder}' holds no vocabulary: expected {' or '.join(FILES)} of google/umt5-xxl")
+            raise WamError(
+                f"'{folder}' holds no vocabulary: expected {' or '.join(FILES)} of google/umt5-xxl"
+            )
         library = "tokenizers" if path.suffix == ".json" else "sentencepiece"
         try:
             self._encode = _from_json(path) if library == "tokenizers" else _from_model(path)
         except ImportError as error:
-            raise WamError(f"'{path}' needs the library {library}: pip install {library}") from error
+            raise WamError(
+                f"'{path}' needs the library {library}: pip install {library}"
+            ) from error
         except Exception as error:  # both libraries raise bare exceptions
-            raise WamError(f"'{path}' is not a vocabulary: {' '.join(str(error).split())[:200]}") from error
+            raise WamError(
+                f"'{path}' is not a vocabulary: {' '.join(str(error).split())[:200]}"
+            ) from error
 
     def __call__(self, text: str) -> tuple[Tensor, Tensor]:
         """(1, L) ids and mask of a paragraph: cut to the length, ended, padded."""

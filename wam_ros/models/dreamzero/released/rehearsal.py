@@ -21,13 +21,16 @@ class Noise:
     """Towers that answer at once with random numbers."""
 
     def __init__(self, config: CausalDiTConfig, device: str) -> None:
-        self.config, self.device = config, device
+        self.config = config
+        self.device = device
 
     def _randn(self, *shape: int) -> Tensor:
         return torch.randn(1, *shape, device=self.device)
 
     def _latents(self, frames: int) -> Tensor:
-        return self._randn(self.config.out_channels, frames, self.config.latent_height, self.config.latent_width)
+        return self._randn(
+            self.config.out_channels, frames, self.config.latent_height, self.config.latent_width
+        )
 
     def prompt(self, instruction: str) -> Tensor:
         """See `rollout.Encoders.prompt`."""
@@ -36,7 +39,9 @@ class Noise:
     def anchor(self, frames: Tensor, index: int) -> Anchor:
         """See `rollout.Encoders.anchor`."""
         c = self.config
-        return Anchor(self._randn(c.image_tokens, c.transformer.clip_dim), self._latents(c.window_frames))
+        return Anchor(
+            self._randn(c.image_tokens, c.transformer.clip_dim), self._latents(c.window_frames)
+        )
 
     def observed(self, frames: Tensor) -> Tensor:
         """See `rollout.Encoders.observed`."""
@@ -44,7 +49,9 @@ class Noise:
 
 
 def in_place(make: Callable[[], Module], device: str, dtype: torch.dtype) -> Module:
-    """Random weights made where and as they are needed, so that a 14B model takes the memory of its weights once."""
+    """Random weights made where and as they are needed, so that a 14B model takes the memory of its
+    weights once.
+    """
     with torch.device("meta"):
         module = make().to(dtype)
     if device != "meta":
@@ -54,16 +61,25 @@ def in_place(make: Callable[[], Module], device: str, dtype: torch.dtype) -> Mod
     return module.eval().requires_grad_(False)
 
 
-def random_model(config: CausalDiTConfig, device: str, dtype: torch.dtype, speedups: SpeedUps) -> CausalDiT:
+def random_model(
+    config: CausalDiTConfig, device: str, dtype: torch.dtype, speedups: SpeedUps
+) -> CausalDiT:
     """The transformer of a configuration."""
     return in_place(lambda: CausalDiT(config, speedups), device, dtype)
 
 
 def play(
-    model: CausalDiT, sampling: Sampling, chunks: int, towers: Noise | None = None, reuse: Reuse | None = None
+    model: CausalDiT,
+    sampling: Sampling,
+    chunks: int,
+    towers: Noise | None = None,
+    reuse: Reuse | None = None,
 ) -> list[Chunk]:
-    """The first chunks of an episode whose window slides; `reuse` in place of the sampling's own."""
-    c, device = model.config, model.head.modulation.device.type
+    """The first chunks of an episode whose window slides; `reuse` in place of the sampling's
+    own.
+    """
+    c = model.config
+    device = model.head.modulation.device.type
     rollout = Rollout(model, towers or Noise(c, device), "", sampling, "sliding")
     rollout.reuse = reuse or rollout.reuse
     state = torch.zeros(1, c.states_per_block, c.state_dim, device=device)

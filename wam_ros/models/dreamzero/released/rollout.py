@@ -1,7 +1,8 @@
-"""The released models in closed loop: observed frames in, a denoised block of actions and imagined frames out.
+"""The released models in closed loop: observed frames in, a denoised block of actions and imagined
+frames out.
 
-Every chunk first writes what was observed into the memory, then denoises the next block after it. What was imagined is
-thrown away: only real frames are remembered.
+Every chunk first writes what was observed into the memory, then denoises the next block after it.
+What was imagined is thrown away: only real frames are remembered.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Sampling:
     solver: str = "unipc"
     steps: int = 16
     evaluations: int = 8  # of the network; 0: as many as the rule of turning velocities asks for
-    guidance: float = 5.0  # classifier-free (Ho and Salimans, 2022), on video only; 1 runs no unconditional branch
+    # classifier-free (Ho and Salimans, 2022), on video only; 1 runs no unconditional branch
+    guidance: float = 5.0
     shift: float = 5.0
     last_video_level: float = 0.0  # 0.8 leaves the video noisy (Flash)
     seed: int = 1140  # of the noise, the same for every chunk: successive chunks then agree
@@ -39,7 +41,9 @@ class Sampling:
     def make_solvers(self) -> tuple[Solver, Solver]:
         """Of video and action; raises `WamError` for an unknown name."""
         if require_known("solver", self.solver, SOLVERS) == "unipc":
-            video, action = (unipc_levels(self.steps, self.shift, last) for last in (self.last_video_level, 0.0))
+            video, action = (
+                unipc_levels(self.steps, self.shift, last) for last in (self.last_video_level, 0.0)
+            )
             return UniPC(video), UniPC(action)
         if self.last_video_level:
             raise WamError("last_video_level needs the solver 'unipc'")
@@ -76,7 +80,8 @@ class Chunk:
     """What one call gives."""
 
     action: Tensor  # (1, T, A) normalised
-    video: Tensor  # (1, C, F, H, W) imagined latents; after a reset the window's first frame comes before them
+    # (1, C, F, H, W) imagined latents; after a reset the window's first frame comes before them
+    video: Tensor
     reset: bool
     evaluations: int
     timing_s: dict[str, float]
@@ -86,20 +91,34 @@ class Rollout:
     """One episode of one robot. One thread owns it."""
 
     def __init__(
-        self, model: CausalDiT, encoders: Encoders, negative: str, sampling: Sampling, history: str = "reference"
+        self,
+        model: CausalDiT,
+        encoders: Encoders,
+        negative: str,
+        sampling: Sampling,
+        history: str = "reference",
     ) -> None:
         c = model.config
-        self.model, self.encoders, self.negative, self.sampling = model, encoders, negative, sampling
+        self.model = model
+        self.encoders = encoders
+        self.negative = negative
+        self.sampling = sampling
         self.history = History(history, c.window_frames, c.frames_per_block)
         if history == "sliding" and c.blocks < 2:
-            raise WamError("a sliding window needs at least 2 blocks: its first frame and the newest block are kept")
+            raise WamError(
+                "a sliding window needs at least 2 blocks: its first frame and the newest block "
+                "are kept"
+            )
         self.solvers, self.reuse = sampling.make_solvers(), sampling.make_reuse()
         self.guided = sampling.guidance != 1.0
         shapes = (
             (c.out_channels, c.frames_per_block, c.latent_height, c.latent_width),
             (c.actions_per_block, c.action_dim),
         )
-        self.noise = [torch.randn(1, *s, generator=torch.Generator().manual_seed(sampling.seed)) for s in shapes]
+        self.noise = [
+            torch.randn(1, *s, generator=torch.Generator().manual_seed(sampling.seed))
+            for s in shapes
+        ]
         self._prompts: dict[str, Tensor] = {}
         self._branches: list[tuple[Context, Cache]] = []
 
@@ -113,20 +132,30 @@ class Rollout:
             instruction: what to do; another one than before starts a new window.
         """
         clock = [self._now()]
-        turn, n = self.history.turn(frames.shape[1], instruction), self.model.config.frames_per_block
-        prompts = [self._prompt(p) for p in ((instruction, self.negative) if self.guided else (instruction,))]
+        turn = self.history.turn(frames.shape[1], instruction)
+        n = self.model.config.frames_per_block
+        prompts = [
+            self._prompt(p)
+            for p in ((instruction, self.negative) if self.guided else (instruction,))
+        ]
         if turn.reset:
             self._begin(self.encoders.anchor(frames, turn.anchor or 0), prompts)
-            observed, start = self.first, 0
+            observed = self.first
+            start = 0
         else:
-            observed, start = self.encoders.observed(frames)[:, :, -n:], turn.start - n
+            observed = self.encoders.observed(frames)[:, :, -n:]
+            start = turn.start - n
         clock.append(self._now())
         for context, cache in self._branches:
             if turn.slide:
                 self.model.slide(cache)
             rows = len(context.text)
             self.model.prefill(
-                self._rows(observed, rows), self._y(start, observed.shape[2], rows), start, context, cache
+                self._rows(observed, rows),
+                self._y(start, observed.shape[2], rows),
+                start,
+                context,
+                cache,
             )
         clock.append(self._now())
         video, action = self._denoise(turn.start, state)
@@ -134,29 +163,47 @@ class Rollout:
         if turn.reset:
             video = torch.cat([self.first.float(), video], 2)
         names = ("encode", "prefill", "denoise")
-        timing = {name: after - before for name, before, after in zip(names, clock, clock[1:], strict=False)}
+        timing = {
+            name: after - before
+            for name, before, after in zip(names, clock, clock[1:], strict=False)
+        }
         return Chunk(action, video, turn.reset, self._evaluations, timing)
 
-    def velocities(self, video: Tensor, action: Tensor, t: Tensor, block: NoisyBlock, rope: Rope) -> Velocity:
+    def velocities(
+        self, video: Tensor, action: Tensor, t: Tensor, block: NoisyBlock, rope: Rope
+    ) -> Velocity:
         """Of both branches, stacked on the batch axis: conditional, then unconditional."""
         found = []
         for context, cache in self._branches:
-            rows, y = len(context.text), self._y(block.start, video.shape[2], len(context.text))
+            rows = len(context.text)
+            y = self._y(block.start, video.shape[2], len(context.text))
             noisy, actions, state = (self._rows(x, rows) for x in (video, action, block.state))
-            found.append(self.model.denoise(NoisyBlock(noisy, actions, state, y, block.start), t, rope, context, cache))
-        return Velocity(torch.cat([v.video for v in found]).float(), torch.cat([v.action for v in found]).float())
+            found.append(
+                self.model.denoise(
+                    NoisyBlock(noisy, actions, state, y, block.start), t, rope, context, cache
+                )
+            )
+        return Velocity(
+            torch.cat([v.video for v in found]).float(),
+            torch.cat([v.action for v in found]).float(),
+        )
 
     def _denoise(self, start: int, state: Tensor) -> tuple[Tensor, Tensor]:
         device = self.model.head.modulation.device
-        video, action, state = (x.to(device).clone() for x in (*self.noise, state))  # inference tensors from the start
+        # inference tensors from the start
+        video, action, state = (x.to(device).clone() for x in (*self.noise, state))
         block = NoisyBlock(video, action, state, None, start)
         rope = self.model.rope(start, video.shape[2], 1, (video.shape[3], video.shape[4]))
-        self._evaluations, shared = 0, self.solvers[0].times == self.solvers[1].times
+        self._evaluations = 0
+        shared = self.solvers[0].times == self.solvers[1].times
 
-        def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
+        def velocity(
+            video: Tensor, action: Tensor, t_video: float, t_action: float
+        ) -> tuple[Tensor, Tensor]:
             self._evaluations += 1
             times = (t_video,) if shared else (t_video, t_action)
-            t = torch.cat([torch.full((1, 1), x, device=device) for x in times], 1)  # a copy would wait for the device
+            # a copy would wait for the device
+            t = torch.cat([torch.full((1, 1), x, device=device) for x in times], 1)
             v = self.velocities(video, action, t, block, rope)
             if not self.guided:
                 return v.video, v.action
@@ -167,7 +214,8 @@ class Rollout:
 
     def _begin(self, anchor: Anchor, prompts: list[Tensor]) -> None:
         """A new window: nothing remembered, the anchor known to every branch."""
-        model, dtype = self.model, self.model.dtype
+        model = self.model
+        dtype = self.model.dtype
         self.first = anchor.latents[:, :, :1]
         mask = torch.zeros_like(anchor.latents[:, :4])
         mask[:, :, 0] = 1
@@ -178,7 +226,9 @@ class Rollout:
         for text in groups:
             rows = len(text)
             seen = None if image is None else image.expand(rows, -1, -1)
-            self._branches.append((model.make_context(text.to(dtype), seen), model.make_cache(rows)))
+            self._branches.append(
+                (model.make_context(text.to(dtype), seen), model.make_cache(rows))
+            )
 
     def _prompt(self, text: str) -> Tensor:
         if not self.model.speedups.cached_prompts:

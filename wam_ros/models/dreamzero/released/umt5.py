@@ -1,4 +1,6 @@
-"""The umT5 text encoder (Chung et al., "UniMax", 2023) under Wan's parameter names. B batch, L tokens, D width."""
+"""The umT5 text encoder (Chung et al., "UniMax", 2023) under Wan's parameter names. B batch, L
+tokens, D width.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,17 @@ class TextEncoderConfig:
 
 
 def relative_buckets(offsets: Tensor, num_buckets: int, max_distance: int) -> Tensor:
-    """Bucket of each offset key - query: half of them for each sign, exact when near, logarithmic when far."""
+    """Bucket of each offset key - query: half of them for each sign, exact when near, logarithmic
+    when far.
+    """
     half = num_buckets // 2
     exact = half // 2
     distance = offsets.abs()
-    far = torch.log(distance.clamp_min(1).float() / exact) / math.log(max_distance / exact) * (half - exact)
+    far = (
+        torch.log(distance.clamp_min(1).float() / exact)
+        / math.log(max_distance / exact)
+        * (half - exact)
+    )
     bucket = torch.where(distance < exact, distance, (exact + far.long()).clamp_max(half - 1))
     return bucket + half * (offsets > 0)
 
@@ -42,14 +50,18 @@ class RelativePositions(nn.Module):
 
     def __init__(self, c: TextEncoderConfig) -> None:
         super().__init__()
-        self.num_buckets, self.max_distance = c.num_buckets, c.max_distance
+        self.num_buckets = c.num_buckets
+        self.max_distance = c.max_distance
         self.embedding = nn.Embedding(c.num_buckets, c.num_heads)
 
     def forward(self, length: int) -> Tensor:
         """(1, N, L, L) to add to the scores of L queries and keys."""
         place = torch.arange(length, device=self.embedding.weight.device)
-        buckets = relative_buckets(place[None, :] - place[:, None], self.num_buckets, self.max_distance)
-        return self.embedding(buckets).permute(2, 0, 1).contiguous()[None]  # as kernels of attention want their masks
+        buckets = relative_buckets(
+            place[None, :] - place[:, None], self.num_buckets, self.max_distance
+        )
+        # as kernels of attention want their masks
+        return self.embedding(buckets).permute(2, 0, 1).contiguous()[None]
 
 
 class TextAttention(nn.Module):
@@ -63,7 +75,10 @@ class TextAttention(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor) -> Tensor:
         """(B, L, D) tokens and (B or 1, N, L, L) bias, -inf where a key is padding -> (B, L, D)."""
-        q, k, v = (p(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for p in (self.q, self.k, self.v))
+        q, k, v = (
+            p(x).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for p in (self.q, self.k, self.v)
+        )
         seen = functional.scaled_dot_product_attention(q, k, v, bias, scale=1.0)
         return self.o(seen.transpose(1, 2).flatten(2))
 
@@ -108,9 +123,13 @@ class PromptEncoder(nn.Module):
         self.norm = RMSNorm(config.dim, config.eps)
 
     def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """(B, L) ids and mask, 1 for tokens and 0 for padding -> (B, L, D), padded places included."""
+        """(B, L) ids and mask, 1 for tokens and 0 for padding -> (B, L, D), padded places
+        included.
+        """
         x = self.token_embedding(ids)
-        hidden = torch.zeros_like(mask, dtype=x.dtype).masked_fill(mask == 0, -math.inf)[:, None, None]
+        hidden = torch.zeros_like(mask, dtype=x.dtype).masked_fill(mask == 0, -math.inf)[
+            :, None, None
+        ]
         for block in self.blocks:
             x = block(x, hidden)
         return self.norm(x)
@@ -118,7 +137,8 @@ class PromptEncoder(nn.Module):
     def embed(self, ids: Tensor, mask: Tensor, short: bool = True) -> Tensor:
         """(B, L) ids and mask -> (B, L, D), exactly 0 where padded, each sample by its own length.
 
-        Padding is never seen by the tokens, so that `short` computes as many as the longest prompt has.
+        Padding is never seen by the tokens, so that `short` computes as many as the longest prompt
+        has.
         """
         longest = int(mask.sum(1).max()) if short else ids.shape[1]
         x = self(ids[:, :longest], mask[:, :longest]) * mask[:, :longest, None]

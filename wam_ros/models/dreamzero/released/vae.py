@@ -1,7 +1,9 @@
-"""The video autoencoders of Wan 2.1 (8 x 8 pixels x 4 frames) and Wan 2.2 (16 x 16 x 4), streaming in time.
+"""The video autoencoders of Wan 2.1 (8 x 8 pixels x 4 frames) and Wan 2.2 (16 x 16 x 4), streaming
+in time.
 
-One latent frame stands for the first RGB frame, each further one for four. Parameter names are those of the released
-`Wan2.1_VAE` and `Wan2.2_VAE` files (Wan Team, "Wan: Open and Advanced Large-Scale Video Generative Models", 2025).
+One latent frame stands for the first RGB frame, each further one for four. Parameter names are
+those of the released `Wan2.1_VAE` and `Wan2.2_VAE` files (Wan Team, "Wan: Open and Advanced
+Large-Scale Video Generative Models", 2025).
 """
 
 from __future__ import annotations
@@ -51,8 +53,26 @@ class VaeConfig:
         return 2 ** sum(self.time_levels)
 
 
-WAN21 = VaeConfig(96, 96, 16, (1, 2, 4, 4), 2, (False, True, True), patch=1, shortcuts=False)
-WAN22 = VaeConfig(160, 256, 48, (1, 2, 4, 4), 2, (False, True, True), patch=2, shortcuts=True)
+WAN21 = VaeConfig(
+    encoder_dim=96,
+    decoder_dim=96,
+    latent_channels=16,
+    multipliers=(1, 2, 4, 4),
+    residual_blocks=2,
+    time_levels=(False, True, True),
+    patch=1,
+    shortcuts=False,
+)
+WAN22 = VaeConfig(
+    encoder_dim=160,
+    decoder_dim=256,
+    latent_channels=48,
+    multipliers=(1, 2, 4, 4),
+    residual_blocks=2,
+    time_levels=(False, True, True),
+    patch=2,
+    shortcuts=True,
+)
 
 
 class Stack(nn.ModuleList):
@@ -95,7 +115,13 @@ class UpLevel(nn.Module):
 
 
 def _middle(channels: int) -> Stack:
-    return Stack([ResidualBlock(channels, channels), FrameAttention(channels), ResidualBlock(channels, channels)])
+    return Stack(
+        [
+            ResidualBlock(channels, channels),
+            FrameAttention(channels),
+            ResidualBlock(channels, channels),
+        ]
+    )
 
 
 class Head(nn.Module):
@@ -127,7 +153,8 @@ class Encoder(nn.Module):
             in_time = not last and c.time_levels[i]
             if not last:
                 layers.append(Downsample(c_out, in_time))
-            space, time = 1 if last else 2, 2 if in_time else 1
+            space = 1 if last else 2
+            time = 2 if in_time else 1
             levels += [DownLevel(c_out, layers, time, space)] if c.shortcuts else layers
         self.downsamples = Stack(levels)
         self.middle = _middle(widths[-1])
@@ -135,7 +162,9 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, memory: Memory) -> Tensor:
         """(B, 3 p p, T, H, W) -> (B, 2 Z, 1, h, w); T is 1 at first and 4 afterwards."""
-        return self.head(self.middle(self.downsamples(self.conv1(x, memory), memory), memory), memory)
+        return self.head(
+            self.middle(self.downsamples(self.conv1(x, memory), memory), memory), memory
+        )
 
 
 class Decoder(nn.Module):
@@ -148,10 +177,12 @@ class Decoder(nn.Module):
         self.middle = _middle(widths[0])
         levels: list[nn.Module] = []
         for i, (c_in, c_out) in enumerate(itertools.pairwise(widths)):
-            if i and not c.shortcuts:  # the level above halved its channels while it doubled its size
+            # the level above halved its channels while it doubled its size
+            if i and not c.shortcuts:
                 c_in //= 2
             layers: list[nn.Module] = [
-                ResidualBlock(c_in if j == 0 else c_out, c_out) for j in range(c.residual_blocks + 1)
+                ResidualBlock(c_in if j == 0 else c_out, c_out)
+                for j in range(c.residual_blocks + 1)
             ]
             last = i == len(c.multipliers) - 1
             in_time = not last and tuple(reversed(c.time_levels))[i]
@@ -171,20 +202,29 @@ class WanVae(nn.Module):
 
     def __init__(self, config: VaeConfig) -> None:
         super().__init__()
-        self.config, z = config, config.latent_channels
+        self.config = config
+        z = config.latent_channels
         self.encoder, self.decoder = Encoder(config), Decoder(config)
-        self.conv1, self.conv2 = CausalConv3d(2 * z, 2 * z, (1, 1, 1)), CausalConv3d(z, z, (1, 1, 1))
+        self.conv1, self.conv2 = (
+            CausalConv3d(2 * z, 2 * z, (1, 1, 1)),
+            CausalConv3d(z, z, (1, 1, 1)),
+        )
 
     def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and deviation of the latents of the training videos, each (Z, 1, 1, 1); they are no parameters."""
-        mean, std = (like.new_tensor(s)[:, None, None, None] for s in STATISTICS[self.config.latent_channels])
+        """Mean and deviation of the latents of the training videos, each (Z, 1, 1, 1); they are no
+        parameters.
+        """
+        mean, std = (
+            like.new_tensor(s)[:, None, None, None] for s in STATISTICS[self.config.latent_channels]
+        )
         return mean, std
 
     def encode_next(self, frames: Tensor, memory: Memory) -> Tensor:
         """The next latent frame of a stream.
 
         Args:
-            frames: (B, 3, T, H, W) RGB in [-1, 1]; T is 1 for the first frame of a video, 4 afterwards.
+            frames: (B, 3, T, H, W) RGB in [-1, 1]; T is 1 for the first frame of a video, 4
+                afterwards.
             memory: empty at the first frame, then as the call before left it.
 
         Returns:
@@ -197,7 +237,9 @@ class WanVae(nn.Module):
     def decode_next(self, latent: Tensor, memory: Memory) -> Tensor:
         """(B, Z, 1, h, w) -> the next 1 or 4 frames (B, 3, T, H, W), about -1..1, not clamped."""
         mean, std = self.statistics(latent)
-        return unfold(self.decoder(self.conv2(latent * std + mean, memory), memory), self.config.patch)
+        return unfold(
+            self.decoder(self.conv2(latent * std + mean, memory), memory), self.config.patch
+        )
 
     def encode(self, video: Tensor) -> Tensor:
         """(B, 3, 1 + 4 n, H, W) RGB in [-1, 1] -> (B, Z, 1 + n, h, w), from a fresh memory."""

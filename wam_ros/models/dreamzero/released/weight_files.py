@@ -1,4 +1,6 @@
-"""Weights on disk, seen without reading them: names and shapes first, then one tensor at a time, memory-mapped."""
+"""Weights on disk, seen without reading them: names and shapes first, then one tensor at a time,
+memory-mapped.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ class WeightFile:
     shapes: dict[str, tuple[int, ...]]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Every tensor, in the order of the file; a page is read when it is used and belongs to the file's cache."""
+        """Every tensor, in the order of the file; a page is read when it is used and belongs to the
+        file's cache.
+        """
         if self.path.suffix == ".safetensors":
             with safe_open(self.path, "pt") as file:
                 for name in self.shapes:
@@ -72,7 +76,8 @@ def find_weights(folder: Path) -> list[WeightFile]:
     """Files of a sharded or single checkpoint.
 
     Raises:
-        WamError: no index or file, a shard is missing or damaged, or a shard holds other tensors than the index says.
+        WamError: no index or file, a shard is missing or damaged, or a shard holds other tensors
+            than the index says.
     """
     for stem in STEMS:
         if (folder / f"{stem}{INDEX}").is_file():
@@ -84,7 +89,11 @@ def find_weights(folder: Path) -> list[WeightFile]:
 
 def _sharded(index: Path) -> list[WeightFile]:
     places = read_json(index).get("weight_map")
-    if not isinstance(places, dict) or not places or not all(isinstance(f, str) for f in places.values()):
+    if (
+        not isinstance(places, dict)
+        or not places
+        or not all(isinstance(f, str) for f in places.values())
+    ):
         raise WamError(f"{index}: expected a 'weight_map' of tensor names to files")
     if outside := [f for f in places.values() if Path(f).name != f]:
         raise WamError(f"{index}: '{outside[0]}' is not a file beside the index")
@@ -92,9 +101,13 @@ def _sharded(index: Path) -> list[WeightFile]:
     for file in files:
         listed = {name for name, place in places.items() if place == file.path.name}
         if missing := sorted(listed - set(file.shapes)):
-            raise WamError(f"{file.path}: lacks tensor '{missing[0]}', which {index.name} places there")
+            raise WamError(
+                f"{file.path}: lacks tensor '{missing[0]}', which {index.name} places there"
+            )
         if extra := sorted(set(file.shapes) - listed):
-            raise WamError(f"{file.path}: holds tensor '{extra[0]}', which {index.name} does not place there")
+            raise WamError(
+                f"{file.path}: holds tensor '{extra[0]}', which {index.name} does not place there"
+            )
     return files
 
 
@@ -110,7 +123,9 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def digest(files: list[WeightFile]) -> str:
-    """16 hex digits over name, size and both ends of every file: tells checkpoints apart without reading them whole."""
+    """16 hex digits over name, size and both ends of every file: tells checkpoints apart without
+    reading them whole.
+    """
     total = hashlib.sha256()
     for file in files:
         size = file.path.stat().st_size

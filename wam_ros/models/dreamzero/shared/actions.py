@@ -10,7 +10,9 @@ from torch.nn import functional
 
 
 class SharedLinear(nn.Module):
-    """Linear layer stored as [1, in, out]: one row of the reference's table of per-robot layers, which it shares."""
+    """Linear layer stored as [1, in, out]: one row of the reference's table of per-robot layers,
+    which it shares.
+    """
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -19,14 +21,18 @@ class SharedLinear(nn.Module):
         self.b = nn.Parameter(linear.bias.detach()[None].clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., in) -> (..., out); as one product, which `linear` does not make of slices of a batch."""
+        """(..., in) -> (..., out); as one product, which `linear` does not make of slices of a
+        batch.
+        """
         return torch.addmm(self.b[0], x.flatten(0, -2), self.W[0]).unflatten(0, x.shape[:-1])
 
 
 def action_sinusoid(t: Tensor, dim: int) -> Tensor:
     """(...,) timesteps in 0..1000 -> (..., dim), sines first (the GR00T order, unlike Wan's)."""
     half = dim // 2
-    angle = t.float()[..., None] * torch.exp(-math.log(10000.0) * torch.arange(half, device=t.device) / half)
+    angle = t.float()[..., None] * torch.exp(
+        -math.log(10000.0) * torch.arange(half, device=t.device) / half
+    )
     return torch.cat([angle.sin(), angle.cos()], -1)
 
 
@@ -35,7 +41,11 @@ class ActionEncoder(nn.Module):
 
     def __init__(self, action_dim: int, dim: int) -> None:
         super().__init__()
-        self.W1, self.W2, self.W3 = SharedLinear(action_dim, dim), SharedLinear(2 * dim, dim), SharedLinear(dim, dim)
+        self.W1, self.W2, self.W3 = (
+            SharedLinear(action_dim, dim),
+            SharedLinear(2 * dim, dim),
+            SharedLinear(dim, dim),
+        )
 
     def forward(self, action: Tensor, t: Tensor) -> Tensor:
         """(..., T, A) and timesteps (..., T or 1) in 0..1000 -> (..., T, D)."""

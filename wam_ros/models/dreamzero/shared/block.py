@@ -1,6 +1,8 @@
-"""One transformer block: modulated self-attention, cross-attention to the context, modulated feed-forward.
+"""One transformer block: modulated self-attention, cross-attention to the context, modulated
+feed-forward.
 
-Shift, scale and gate by the timestep: Peebles and Xie, "Scalable Diffusion Models with Transformers", 2023.
+Shift, scale and gate by the timestep: Peebles and Xie, "Scalable Diffusion Models with
+Transformers", 2023.
 """
 
 from __future__ import annotations
@@ -15,22 +17,31 @@ from wam_ros.models.dreamzero.shared.layers import CrossAttention, KeysValues, S
 from wam_ros.models.dreamzero.shared.rope import Rope
 from wam_ros.models.dreamzero.small.config import TransformerConfig
 
-# Given this layer's rotated q, k, v, attend over whatever the token may see: (..., L, N, d) -> (..., L, N * d).
+# Given this layer's rotated q, k, v, attend over whatever the token may see: (..., L, N, d) ->
+# (..., L, N * d).
 Attention = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 
 
 def per_token(e: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """(..., G, 6, D) values per timestep -> (..., L, 6, D) values per token; (..., 1, 6, D) if all share one."""
+    """(..., G, 6, D) values per timestep -> (..., L, 6, D) values per token; (..., 1, 6, D) if all
+    share one.
+    """
     if len(sizes) in (1, sum(sizes)):
         return e
     parts = e.split(1, dim=-3)
-    return torch.cat([p.expand(*p.shape[:-3], n, *p.shape[-2:]) for p, n in zip(parts, sizes, strict=True)], -3)
+    return torch.cat(
+        [p.expand(*p.shape[:-3], n, *p.shape[-2:]) for p, n in zip(parts, sizes, strict=True)], -3
+    )
 
 
 def modulated(norm: nn.LayerNorm, x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
-    """Normalised x (..., L, D), scaled by 1 + `scale` and shifted; in one kernel where all tokens share (..., 1, D)."""
+    """Normalised x (..., L, D), scaled by 1 + `scale` and shifted; in one kernel where all tokens
+    share (..., 1, D).
+    """
     if shift.numel() == x.shape[-1]:
-        return functional.layer_norm(x, norm.normalized_shape, 1 + scale.flatten(), shift.flatten(), norm.eps)
+        return functional.layer_norm(
+            x, norm.normalized_shape, 1 + scale.flatten(), shift.flatten(), norm.eps
+        )
     return torch.addcmul(shift, norm(x), 1 + scale)
 
 
@@ -46,7 +57,9 @@ class Block(nn.Module):
         self.norm3 = nn.LayerNorm(d, config.eps)
         self.cross_attn = CrossAttention(d, config.num_heads, config.eps, image=config.clip_dim > 0)
         self.norm2 = nn.LayerNorm(d, config.eps, elementwise_affine=False)
-        self.ffn = nn.Sequential(nn.Linear(d, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, d))
+        self.ffn = nn.Sequential(
+            nn.Linear(d, config.ffn_dim), nn.GELU("tanh"), nn.Linear(config.ffn_dim, d)
+        )
         self.modulation = nn.Parameter(torch.randn(1, 6, d) / d**0.5)
 
     def forward(
@@ -72,12 +85,18 @@ class Block(nn.Module):
         q, k, v = self.before(x, shift_a, scale_a, rope)
         return self.after(x, attention(self.layer, q, k, v), tuple(rest), context)
 
-    def before(self, x: Tensor, shift: Tensor, scale: Tensor, rope: Rope) -> tuple[Tensor, Tensor, Tensor]:
-        """Up to self-attention: rotated q and k, and v. The same for every layer and every length of a memory."""
+    def before(
+        self, x: Tensor, shift: Tensor, scale: Tensor, rope: Rope
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Up to self-attention: rotated q and k, and v. The same for every layer and every length
+        of a memory.
+        """
         h = modulated(self.norm1, x, shift, scale)
         return self.self_attn.query(h, rope), *self.self_attn.key_value(h, rope)
 
-    def after(self, x: Tensor, seen: Tensor, modulation: tuple[Tensor, ...], context: tuple[Source, ...]) -> Tensor:
+    def after(
+        self, x: Tensor, seen: Tensor, modulation: tuple[Tensor, ...], context: tuple[Source, ...]
+    ) -> Tensor:
         """From what self-attention has seen (..., L, D) to the block's output; see `before`."""
         gate_a, shift_f, scale_f, gate_f = modulation
         x = torch.addcmul(x, gate_a, self.self_attn.o(seen))
@@ -85,6 +104,8 @@ class Block(nn.Module):
         return torch.addcmul(x, gate_f, self.ffn(modulated(self.norm2, x, shift_f, scale_f)))
 
     def key_value(self, x: Tensor, e: Tensor, sizes: tuple[int, ...], rope: Rope) -> KeysValues:
-        """Only what the memory keeps of this block; in the last block nothing else of an observed frame is used."""
+        """Only what the memory keeps of this block; in the last block nothing else of an observed
+        frame is used.
+        """
         shift, scale = per_token((self.modulation + e)[..., :2, :], sizes).unbind(-2)
         return self.self_attn.key_value(modulated(self.norm1, x, shift, scale), rope)

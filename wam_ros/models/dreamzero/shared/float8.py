@@ -1,4 +1,6 @@
-"""Matrix products in 8 bits, for Hopper and newer (Micikevicius et al., "FP8 Formats for Deep Learning", 2022)."""
+"""Matrix products in 8 bits, for Hopper and newer (Micikevicius et al., "FP8 Formats for Deep
+Learning", 2022).
+"""
 
 from __future__ import annotations
 
@@ -18,13 +20,17 @@ def require_float8(device: torch.device, dtype: torch.dtype) -> None:
     """Raise `WamError` where the kernel does not run."""
     if device.type == "cuda" and (found := torch.cuda.get_device_capability(device)) < HOPPER:
         name = torch.cuda.get_device_name(device)
-        raise WamError(f"float8 needs compute capability {dotted(HOPPER)}, {name} has {dotted(found)}")
+        raise WamError(
+            f"float8 needs compute capability {dotted(HOPPER)}, {name} has {dotted(found)}"
+        )
     if device.type == "cuda" and dtype != torch.bfloat16:
         raise WamError("float8 needs the precision bfloat16 on an accelerator")
 
 
 class Float8Linear(nn.Module):
-    """Linear layer with e4m3 weights, one scale per output, and e4m3 inputs, one scale per token, found on the fly."""
+    """Linear layer with e4m3 weights, one scale per output, and e4m3 inputs, one scale per token,
+    found on the fly.
+    """
 
     weight: Tensor
     scale: Tensor
@@ -44,10 +50,21 @@ class Float8Linear(nn.Module):
         out = self.product((tokens / scale).to(torch.float8_e4m3fn), scale, x.dtype, self.bias)
         return out.unflatten(0, x.shape[:-1])
 
-    def product(self, narrow: Tensor, scale: Tensor, dtype: torch.dtype, bias: Tensor | None = None) -> Tensor:
-        """(M, in) in e4m3 and its (M, 1) scales -> (M, out); sums stay in the tensor cores, which is faster."""
-        more = {"bias": bias, "out_dtype": dtype, "use_fast_accum": True}
-        return torch._scaled_mm(narrow, self.weight.T, scale, self.scale[None], **more)
+    def product(
+        self, narrow: Tensor, scale: Tensor, dtype: torch.dtype, bias: Tensor | None = None
+    ) -> Tensor:
+        """(M, in) in e4m3 and its (M, 1) scales -> (M, out); sums stay in the tensor cores, which
+        is faster.
+        """
+        return torch._scaled_mm(
+            narrow,
+            self.weight.T,
+            scale_a=scale,
+            scale_b=self.scale[None],
+            bias=bias,
+            out_dtype=dtype,
+            use_fast_accum=True,
+        )
 
 
 def dotted(version: tuple[int, int]) -> str:
@@ -56,11 +73,15 @@ def dotted(version: tuple[int, int]) -> str:
 
 
 def block_matrices(model: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
-    """(parent, name in it, layer) of the transformer blocks' matrices, where nearly all of the work is.
+    """(parent, name in it, layer) of the transformer blocks' matrices, where nearly all of the work
+    is.
 
-    One at a time: what is replaced is freed before the next, so that a large model is never there twice.
+    One at a time: what is replaced is freed before the next, so that a large model is never there
+    twice.
     """
-    for name in [n for n, m in model.named_modules() if n.startswith("blocks.") and isinstance(m, nn.Linear)]:
+    for name in [
+        n for n, m in model.named_modules() if n.startswith("blocks.") and isinstance(m, nn.Linear)
+    ]:
         parent, _, child = name.rpartition(".")
         owner = model.get_submodule(parent)
         yield owner, child, getattr(owner, child)

@@ -1,4 +1,6 @@
-"""Parts of the Wan diffusion transformer, each a few lines. B batch, L tokens, D width, N heads, d = D / N."""
+"""Parts of the Wan diffusion transformer, each a few lines. B batch, L tokens, D width, N heads, d
+= D / N.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,17 @@ class Source(NamedTuple):
 
     k: Tensor  # (B, M, N, d)
     v: Tensor  # (B, M, N, d)
-    weight: Tensor | None = None  # (B, 1, 1, M) fp32, logarithm of how many equal tokens each one stands for
+    # (B, 1, 1, M) fp32, logarithm of how many equal tokens each one stands for
+    weight: Tensor | None = None
 
 
 FEW_SCORES = 2**16
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm (Zhang and Sennrich, 2019) over the full width, before the heads are split."""
+    """Root-mean-square norm (Zhang and Sennrich, 2019) over the full width, before the heads are
+    split.
+    """
 
     def __init__(self, dim: int, eps: float) -> None:
         super().__init__()
@@ -41,15 +46,19 @@ class RMSNorm(nn.Module):
 def sinusoid(t: Tensor, width: int) -> Tensor:
     """(...,) timesteps in 0..1000 -> (..., width), cosines first (Wan's order)."""
     half = width // 2
-    frequency = torch.exp(-math.log(10000.0) * torch.arange(half, dtype=torch.float64, device=t.device) / half)
+    frequency = torch.exp(
+        -math.log(10000.0) * torch.arange(half, dtype=torch.float64, device=t.device) / half
+    )
     angle = t.double()[..., None] * frequency
     return torch.cat([angle.cos(), angle.sin()], -1)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Attention of q (..., L, N, d) over k, v (..., M, N, d); `mask` is added to the scores: (..., L, N * d).
+    """Attention of q (..., L, N, d) over k, v (..., M, N, d); `mask` is added to the scores: (...,
+    L, N * d).
 
-    Few scores are cheapest as plain products (on a CPU, by half); many go to the kernel that torch chooses.
+    Few scores are cheapest as plain products (on a CPU, by half); many go to the kernel that torch
+    chooses.
     """
     few = q.shape[-3] * k.shape[-3] < FEW_SCORES
     q, k, v = (x.transpose(-3, -2) for x in (q, k, v))
@@ -64,26 +73,43 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tenso
 
 
 class CrossAttention(nn.Module):
-    """Queries from the tokens, keys and values from the instruction and, in Wan's I2V form, from the first image."""
+    """Queries from the tokens, keys and values from the instruction and, in Wan's I2V form, from
+    the first image.
+    """
 
     def __init__(self, dim: int, num_heads: int, eps: float, image: bool = False) -> None:
         super().__init__()
-        self.num_heads, self.image = num_heads, image
+        self.num_heads = num_heads
+        self.image = image
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
         self.norm_q, self.norm_k = RMSNorm(dim, eps), RMSNorm(dim, eps)
         if image:
-            self.k_img, self.v_img, self.norm_k_img = nn.Linear(dim, dim), nn.Linear(dim, dim), RMSNorm(dim, eps)
+            self.k_img, self.v_img, self.norm_k_img = (
+                nn.Linear(dim, dim),
+                nn.Linear(dim, dim),
+                RMSNorm(dim, eps),
+            )
 
-    def sources(self, text: Tensor, image: Tensor | None = None, weight: Tensor | None = None) -> tuple[Source, ...]:
-        """The instruction (B, M, D), its weights and image tokens (B, I, D); the same for a whole episode."""
+    def sources(
+        self, text: Tensor, image: Tensor | None = None, weight: Tensor | None = None
+    ) -> tuple[Source, ...]:
+        """The instruction (B, M, D), its weights and image tokens (B, I, D); the same for a whole
+        episode.
+        """
         found = [Source(self._kept(self.norm_k(self.k(text))), self._kept(self.v(text)), weight)]
         if self.image:
             assert image is not None
-            found.append(Source(self._kept(self.norm_k_img(self.k_img(image))), self._kept(self.v_img(image))))
+            found.append(
+                Source(
+                    self._kept(self.norm_k_img(self.k_img(image))), self._kept(self.v_img(image))
+                )
+            )
         return tuple(found)
 
     def forward(self, x: Tensor, context: tuple[Source, ...]) -> Tensor:
-        """(B, L, D) tokens -> (B, L, D); what the sources answer is summed before the projection."""
+        """(B, L, D) tokens -> (B, L, D); what the sources answer is summed before the
+        projection.
+        """
         q = self._heads(self.norm_q(self.q(x)))
         first, *more = (attend(q, *source) for source in context)
         return self.o(sum(more, first))
@@ -142,7 +168,9 @@ class Head(nn.Module):
         self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        """(..., L, D) tokens and (..., L or 1, D) time embedding -> (..., L, 4 C) in the order row, column, channel."""
+        """(..., L, D) tokens and (..., L or 1, D) time embedding -> (..., L, 4 C) in the order row,
+        column, channel.
+        """
         shift, scale = (self.modulation[0] + e.unsqueeze(-2)).unbind(-2)
         return self.head(torch.addcmul(shift, self.norm(x), 1 + scale))
 

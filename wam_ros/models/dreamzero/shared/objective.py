@@ -1,4 +1,5 @@
-"""What the released models were trained on: flow matching (Lipman et al., 2023) of video and actions.
+"""What the released models were trained on: flow matching (Lipman et al., 2023) of video and
+actions.
 
 Schedule, weights and coupling of both are those of DreamZero (arXiv 2602.15922).
 """
@@ -26,14 +27,17 @@ class FlowSchedule:
         bump = bump - bump.min()
         self.levels = level.float()
         self.times = (1000 * level).float()
-        self.weights = (bump * LEVELS / bump.sum()).float()  # none at pure noise, most in the middle
+        # none at pure noise, most in the middle
+        self.weights = (bump * LEVELS / bump.sum()).float()
 
     def nearest(self, t: Tensor) -> Tensor:
         """Indices of the table entries nearest to timesteps (...)."""
         return (self.times.to(t.device) - t[..., None]).abs().argmin(-1)
 
     def noised(self, data: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Point on the path at timesteps (...), which broadcast over the trailing axes of the data."""
+        """Point on the path at timesteps (...), which broadcast over the trailing axes of the
+        data.
+        """
         return noised(data, noise, self.levels.to(data.device)[self.nearest(t)])
 
     def weight(self, t: Tensor) -> Tensor:
@@ -42,13 +46,17 @@ class FlowSchedule:
 
 
 def tied(index: Tensor, per_block: int) -> Tensor:
-    """(B, F) indices, those of a block all set to its first; the window's first frame keeps its own."""
+    """(B, F) indices, those of a block all set to its first; the window's first frame keeps its
+    own.
+    """
     blocks = index[:, 1:].unflatten(1, (-1, per_block))
     return torch.cat([index[:, :1], blocks[..., :1].expand_as(blocks).flatten(1)], 1)
 
 
 def emphasised(beta: Tensor) -> Tensor:
-    """Indices from Beta samples on the noise level; Beta(3, 1) or, for Flash, Beta(7, 1) dwell at high noise."""
+    """Indices from Beta samples on the noise level; Beta(3, 1) or, for Flash, Beta(7, 1) dwell at
+    high noise.
+    """
     return ((1 - beta) * LEVELS).long().clamp(0, LEVELS - 1)
 
 
@@ -85,10 +93,15 @@ def losses(
         found: predicted velocities (B, C, F, H, W) and (B, K * T, A).
         wanted: noise minus data.
         weights: of frames (B, F) and actions (B, K * T).
-        action_mask: (B, K * T, A), 1 where a dimension is real; the mean is over all A, as in the reference.
+        action_mask: (B, K * T, A), 1 where a dimension is real; the mean is over all A, as in the
+            reference.
         has_action: (B,), 0 for video without actions.
     """
     video = (found.video.float() - wanted.video.float()).square().mean((1, 3, 4))
-    error = (found.action.float() - wanted.action.float()).square() * action_mask * has_action[:, None, None]
+    error = (
+        (found.action.float() - wanted.action.float()).square()
+        * action_mask
+        * has_action[:, None, None]
+    )
     action = error.mean(-1)
     return Losses((video * weights[0]).mean(), (action * weights[1]).mean(), video, action)

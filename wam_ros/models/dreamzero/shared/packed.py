@@ -1,4 +1,6 @@
-"""Matrices in the order in which a CPU's products read them, reordered once and not at every product."""
+"""Matrices in the order in which a CPU's products read them, reordered once and not at every
+product.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,15 @@ NOTHING: After = ("none", [], "")
 
 
 class PackedLinear(nn.Module):
-    """Linear layer for oneDNN, which on many processors is also faster than torch's own choice for fp32."""
+    """Linear layer for oneDNN, which on many processors is also faster than torch's own choice for
+    fp32.
+    """
 
     def __init__(self, linear: nn.Linear, after: After = NOTHING) -> None:
         super().__init__()
         self.weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), None)
-        self.bias, self.after = linear.bias, after
+        self.bias = linear.bias
+        self.after = after
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
@@ -26,7 +31,8 @@ class PackedLinear(nn.Module):
 
 
 def pack(model: nn.Module) -> int:
-    """Replace the block matrices of a model in place, with the GELU that follows one; others stay as they are.
+    """Replace the block matrices of a model in place, with the GELU that follows one; others stay
+    as they are.
 
     Their weights are then in no portable order: such a model can be neither saved nor moved.
 
@@ -34,7 +40,9 @@ def pack(model: nn.Module) -> int:
         How many were replaced; none where torch has no oneDNN.
     """
     packed = 0
-    for parent, child, linear in block_matrices(model) if torch.backends.mkldnn.is_available() else ():
+    for parent, child, linear in (
+        block_matrices(model) if torch.backends.mkldnn.is_available() else ()
+    ):
         if isinstance(parent, nn.Sequential) and child == "0" and isinstance(parent[1], nn.GELU):
             parent[0], parent[1] = PackedLinear(linear, GELU), nn.Identity()
         else:

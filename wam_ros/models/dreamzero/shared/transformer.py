@@ -1,7 +1,9 @@
-"""What every sequence layout of the family shares: embeddings, blocks, head and action parts, under Wan's names.
+"""What every sequence layout of the family shares: embeddings, blocks, head and action parts, under
+Wan's names.
 
-A layout (`causal_dit.CausalDiT`, the released models; `model.WorldActionModel`, the small one) says which tokens there
-are, where they stand in time and what they may see. Everything that has parameters is here.
+A layout (`causal_dit.CausalDiT`, the released models; `model.WorldActionModel`, the small one) says
+which tokens there are, where they stand in time and what they may see. Everything that has
+parameters is here.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ LayerContext = tuple[Source, ...]
 
 @dataclass(frozen=True)
 class Velocity:
-    """Flow velocities (noise - data) of video latents and normalised actions, shaped like the inputs."""
+    """Flow velocities (noise - data) of video latents and normalised actions, shaped like the
+    inputs.
+    """
 
     video: Tensor
     action: Tensor
@@ -51,13 +55,22 @@ class Transformer(nn.Module):
     """Sizes come from the config; C latent channels, A action width, S state width."""
 
     def __init__(
-        self, t: TransformerConfig, in_channels: int, out_channels: int, action_dim: int, state_dim: int
+        self,
+        t: TransformerConfig,
+        in_channels: int,
+        out_channels: int,
+        action_dim: int,
+        state_dim: int,
     ) -> None:
         super().__init__()
         self.sizes = t
         self.patch_embedding = PatchEmbedding(in_channels, t.dim)
-        self.text_embedding = nn.Sequential(nn.Linear(t.text_dim, t.dim), nn.GELU("tanh"), nn.Linear(t.dim, t.dim))
-        self.time_embedding = nn.Sequential(nn.Linear(t.freq_dim, t.dim), nn.SiLU(), nn.Linear(t.dim, t.dim))
+        self.text_embedding = nn.Sequential(
+            nn.Linear(t.text_dim, t.dim), nn.GELU("tanh"), nn.Linear(t.dim, t.dim)
+        )
+        self.time_embedding = nn.Sequential(
+            nn.Linear(t.freq_dim, t.dim), nn.SiLU(), nn.Linear(t.dim, t.dim)
+        )
         self.time_projection = nn.Sequential(nn.SiLU(), nn.Linear(t.dim, 6 * t.dim))
         if t.clip_dim:
             self.img_emb = ImageProjection(t.clip_dim, t.dim)
@@ -81,7 +94,9 @@ class Transformer(nn.Module):
     def context(
         self, text: Tensor, image: Tensor | None = None, weight: Tensor | None = None
     ) -> tuple[LayerContext, ...]:
-        """Text (B, M, text_dim), its weights and CLIP tokens (B, I, clip_dim) -> what each layer's attention sees."""
+        """Text (B, M, text_dim), its weights and CLIP tokens (B, I, clip_dim) -> what each layer's
+        attention sees.
+        """
         embedded = self.text_embedding(text)
         seen = None if image is None else self.img_emb(image)
         return tuple(block.cross_attn.sources(embedded, seen, weight) for block in self.blocks)  # type: ignore[union-attr,operator]

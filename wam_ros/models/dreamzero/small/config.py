@@ -21,14 +21,17 @@ class TransformerConfig:
     text_dim: int
     text_len: int  # words, padded
     hidden_size: int  # of state encoder and action decoder
-    clip_dim: int = 0  # width of the image tokens that cross-attention sees beside the text; 0: none
+    # width of the image tokens that cross-attention sees beside the text; 0: none
+    clip_dim: int = 0
     eps: float = 1e-6
     rope_theta: float = 10000.0
 
 
 @dataclass(frozen=True)
 class TokenizerConfig:
-    """Frame autoencoder: pixel un-shuffle by 2, then one halving per further entry of `channels`."""
+    """Frame autoencoder: pixel un-shuffle by 2, then one halving per further entry of
+    `channels`.
+    """
 
     channels: tuple[int, ...]
     latent_channels: int
@@ -42,7 +45,9 @@ class TokenizerConfig:
 
 @dataclass(frozen=True)
 class GroundingConfig:
-    """Stem that finds what the instruction names: text-modulated convolutions and spatial soft-argmax."""
+    """Stem that finds what the instruction names: text-modulated convolutions and spatial
+    soft-argmax.
+    """
 
     channels: int
     keypoints: int
@@ -50,18 +55,23 @@ class GroundingConfig:
 
 @dataclass(frozen=True)
 class ChunkConfig:
-    """Time layout. A frame stands for `frame_stride` control steps; one block is remembered per executed frame."""
+    """Time layout. A frame stands for `frame_stride` control steps; one block is remembered per
+    executed frame.
+    """
 
     action_horizon: int  # T actions predicted
     frame_stride: int  # control steps between two frames the model sees or imagines
     imagined_frames: int  # F frames predicted; F * frame_stride = T
     window: int  # observed frames kept in memory, the newest included
-    committed_steps: int = 0  # leading steps at most that training gave clean; 0: the weights cannot continue any
+    # leading steps at most that training gave clean; 0: the weights cannot continue any
+    committed_steps: int = 0
 
 
 @dataclass(frozen=True)
 class TextConfig:
-    """Closed vocabulary; words outside it are refused, and exactly one of `choose_one` must be named."""
+    """Closed vocabulary; words outside it are refused, and exactly one of `choose_one` must be
+    named.
+    """
 
     vocabulary: tuple[str, ...]
     choose_one: tuple[str, ...] = ()
@@ -87,7 +97,8 @@ class DreamZeroConfig:
     text: TextConfig
     denoising_steps: int = 4
     shift: float = 3.0  # of the noise schedule, > 1 spends more steps at high noise
-    gripper_step: float = 0.01  # m per control step, the fastest the demonstrations ever moved a finger
+    # m per control step, the fastest the demonstrations ever moved a finger
+    gripper_step: float = 0.01
     weights: str = ""  # shipped file, relative to the data folder
 
     @property
@@ -104,9 +115,13 @@ class DreamZeroConfig:
 
 
 def require_heads(t: TransformerConfig, where: str) -> None:
-    """Raise `WamError` naming `where` unless the width splits into heads whose channels can be turned in pairs."""
+    """Raise `WamError` naming `where` unless the width splits into heads whose channels can be
+    turned in pairs.
+    """
     if t.num_heads < 1 or t.dim < 1 or t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
-        raise WamError(f"{where}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width")
+        raise WamError(
+            f"{where}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width"
+        )
 
 
 def load_model_config(name: str) -> DreamZeroConfig:

@@ -1,4 +1,6 @@
-"""Checkpoints of the small models: one safetensors file holds both networks, statistics and the model card's facts."""
+"""Checkpoints of the small models: one safetensors file holds both networks, statistics and the
+model card's facts.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,10 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
                 f"checkpoint '{path}' has tensors of another shape or name than its format: {error}"
             ) from error
     elif metadata.get("format") != FORMAT:
-        raise WamError(f"checkpoint '{path}' was not written by wam_ros (format '{metadata.get('format', 'none')}')")
+        raise WamError(
+            f"checkpoint '{path}' was not written by wam_ros (format "
+            f"'{metadata.get('format', 'none')}')"
+        )
     networks = Networks(
         WorldActionModel(config),
         FrameTokenizer(config.tokenizer),
@@ -85,7 +90,11 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
     expected = {f"{p}.{n}": v for p, m in _modules(networks) for n, v in m.state_dict().items()}
     _require_same_keys(path, expected, tensors)
     for prefix, module in _modules(networks):
-        part = {n.removeprefix(f"{prefix}."): v.float() for n, v in tensors.items() if n.startswith(f"{prefix}.")}
+        part = {
+            n.removeprefix(f"{prefix}."): v.float()
+            for n, v in tensors.items()
+            if n.startswith(f"{prefix}.")
+        }
         module.load_state_dict(part)
         module.eval().requires_grad_(False)
     return networks
@@ -111,13 +120,21 @@ def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return found
 
 
-def _require_same_keys(path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
+def _require_same_keys(
+    path: Path, expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]
+) -> None:
     for name, value in expected.items():
         if name not in found:
             raise WamError(f"checkpoint '{path}' lacks tensor '{name}' {list(value.shape)}")
         if found[name].shape != value.shape:
-            raise WamError(f"checkpoint '{path}': '{name}' is {list(found[name].shape)}, expected {list(value.shape)}")
+            raise WamError(
+                f"checkpoint '{path}': '{name}' is {list(found[name].shape)}, expected "
+                f"{list(value.shape)}"
+            )
         if not bool(found[name].isfinite().all()):
             raise WamError(f"checkpoint '{path}': '{name}' holds numbers that are not finite")
     if extra := sorted(set(found) - set(expected)):
-        raise WamError(f"checkpoint '{path}' has tensor '{extra[0]}' that the model '{path.stem}' does not know")
+        raise WamError(
+            f"checkpoint '{path}' has tensor '{extra[0]}' that the model '{path.stem}' does not "
+            "know"
+        )

@@ -1,4 +1,6 @@
-"""What the model remembers: observed frames, one every `frame_stride` control steps, at every phase of the stride."""
+"""What the model remembers: observed frames, one every `frame_stride` control steps, at every phase
+of the stride.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +12,28 @@ from wam_ros.models.dreamzero.small.model import Context, WorldActionModel
 
 
 class FrameMemory:
-    """One cache per phase, so that a prediction can start at any control step with the spacing it was trained on.
+    """One cache per phase, so that a prediction can start at any control step with the spacing it
+    was trained on.
 
-    Cache p holds the frames of steps p, p + stride, p + 2 stride ...; the observed frame of an executed block enters
-    exactly one of them. After a gap the cache is filled again from the latents that are still at hand.
+    Cache p holds the frames of steps p, p + stride, p + 2 stride ...; the observed frame of an
+    executed block enters exactly one of them. After a gap the cache is filled again from the
+    latents that are still at hand.
     """
 
     def __init__(self, model: WorldActionModel, context: Context) -> None:
         chunk = model.config.chunk
-        self.model, self.context = model, context
-        self.stride, self.window = chunk.frame_stride, chunk.window
+        self.model = model
+        self.context = context
+        self.stride = chunk.frame_stride
+        self.window = chunk.window
         self._latents: dict[int, Tensor] = {}
-        self._caches: dict[int, tuple[int, KvCache]] = {}  # phase -> (step of its newest frame, cache)
+        # phase -> (step of its newest frame, cache)
+        self._caches: dict[int, tuple[int, KvCache]] = {}
 
     def observe(self, step: int, latent: Tensor) -> tuple[KvCache, tuple[Tensor, Tensor]]:
-        """Remember the latent (1, 1, C, h, w) of a control step; returns its cache and the rotation of its block."""
+        """Remember the latent (1, 1, C, h, w) of a control step; returns its cache and the rotation
+        of its block.
+        """
         self._latents[step] = latent
         oldest = step - self.stride * (self.window - 1)
         self._latents = {s: z for s, z in self._latents.items() if s >= oldest}

@@ -1,9 +1,11 @@
-"""The world action model: one transformer that denoises future frames and the action chunk together.
+"""The world action model: one transformer that denoises future frames and the action chunk
+together.
 
-A *block* k is one observed frame (clean) and what is predicted from it (noisy): F future frames, T actions and the
-conditioning tokens (state, grounding). Clean tokens of block k see the clean tokens of blocks k - W + 1 .. k; noisy
-tokens see those and all of their own block. So past predictions are never context: what was observed takes the place
-of what was imagined. Training denoises K blocks at once under that mask, inference one block against a cache.
+A *block* k is one observed frame (clean) and what is predicted from it (noisy): F future frames, T
+actions and the conditioning tokens (state, grounding). Clean tokens of block k see the clean tokens
+of blocks k - W + 1 .. k; noisy tokens see those and all of their own block. So past predictions are
+never context: what was observed takes the place of what was imagined. Training denoises K blocks at
+once under that mask, inference one block against a cache.
 """
 
 from __future__ import annotations
@@ -33,18 +35,23 @@ class Context:
 
 
 class WorldActionModel(Transformer):
-    """The small layout: one frame a block, actions on the frames' time axis, a token that grounds the instruction.
+    """The small layout: one frame a block, actions on the frames' time axis, a token that grounds
+    the instruction.
 
-    Shapes: B sequences, K blocks, C latent channels, h x w latent canvas, A action width. Velocities are
+    Shapes: B sequences, K blocks, C latent channels, h x w latent canvas, A action width.
+        Velocities are
     (B, K, F, C, h, w) and (B, K, T, A).
     """
 
     def __init__(self, config: DreamZeroConfig) -> None:
         c = config.tokenizer.latent_channels
-        super().__init__(config.transformer, 2 * c, c, config.action_dim, config.state_dim)  # a latent and its anchor
+        # a latent and its anchor
+        super().__init__(config.transformer, 2 * c, c, config.action_dim, config.state_dim)
         self.config = config
         self.grid = (config.latent_size[0] // 2, config.latent_size[1] // 2)
-        self.text_encoder = TextEncoder(config.text, config.transformer.text_dim, config.transformer.text_len)
+        self.text_encoder = TextEncoder(
+            config.text, config.transformer.text_dim, config.transformer.text_len
+        )
         self.grounding = Grounding(config, config.transformer.dim)
 
     @property
@@ -65,10 +72,14 @@ class WorldActionModel(Transformer):
 
     def _patch(self, latents: Tensor, anchor: Tensor) -> Tensor:
         """(B, K, n, C, h, w) frames and their anchors (B, K, C, h, w) -> (B, K, n * tokens, D)."""
-        return self.patch_embedding(torch.cat([latents, anchor[:, :, None].expand_as(latents)], 3)).flatten(2, 3)
+        return self.patch_embedding(
+            torch.cat([latents, anchor[:, :, None].expand_as(latents)], 3)
+        ).flatten(2, 3)
 
     def rope(self, index: Tensor, part: str) -> Rope:
-        """Cosines and sines for block indices (K,) of the tokens that `part` names: clean, noisy or both."""
+        """Cosines and sines for block indices (K,) of the tokens that `part` names: clean, noisy or
+        both.
+        """
         chunk = self.config.chunk
         clean = cells(torch.zeros(1), *self.grid)
         frames = cells(1.0 + torch.arange(chunk.imagined_frames), *self.grid)
@@ -76,21 +87,33 @@ class WorldActionModel(Transformer):
         actions[:, 0] = (torch.arange(chunk.action_horizon) + 1) / chunk.frame_stride
         noisy = torch.cat([frames, actions, torch.zeros(2, 3)])
         positions = {"clean": clean, "noisy": noisy, "both": torch.cat([clean, noisy])}[part]
-        positions = positions + torch.stack([index, 0 * index, 0 * index], -1)[:, None].to(positions)
+        positions = positions + torch.stack([index, 0 * index, 0 * index], -1)[:, None].to(
+            positions
+        )
         t = self.sizes
         return as_rope(rope_angles(positions, t.dim // t.num_heads, t.rope_theta))
 
     def _noisy_tokens(
-        self, video: Tensor, action: Tensor, state: Tensor, t_action: Tensor, anchor: Tensor, text: Tensor
+        self,
+        video: Tensor,
+        action: Tensor,
+        state: Tensor,
+        t_action: Tensor,
+        anchor: Tensor,
+        text: Tensor,
     ):
         ground, goal = self.grounding(anchor, text)
         cond = torch.stack([self.state_encoder(state), ground], 2)
-        return torch.cat([self._patch(video, anchor), self.action_encoder(action, 1000 * t_action), cond], 2), goal
+        return torch.cat(
+            [self._patch(video, anchor), self.action_encoder(action, 1000 * t_action), cond], 2
+        ), goal
 
     def _velocity(self, x: Tensor, e_video: Tensor) -> Velocity:
         """Read velocities off noisy tokens x (B, K, n_noisy, D)."""
         chunk = self.config.chunk
-        video, action, _ = x.split([chunk.imagined_frames * self.n_clean, chunk.action_horizon, 2], 2)
+        video, action, _ = x.split(
+            [chunk.imagined_frames * self.n_clean, chunk.action_horizon, 2], 2
+        )
         frames = self.head(video, e_video[:, :, None]).unflatten(2, (chunk.imagined_frames, -1))
         return Velocity(unpatch(frames, self.grid[0]), self.action_decoder(action))
 
@@ -112,40 +135,68 @@ class WorldActionModel(Transformer):
             action: (B, K, T, A) noisy normalised actions.
             state: (B, K, S) normalised state at each anchor.
             t_video: (B, K) noise levels in [0, 1].
-            t_action: (B, K, T) noise levels; 0 for leading steps that are committed and only have to be continued.
+            t_action: (B, K, T) noise levels; 0 for leading steps that are committed and only have
+                to be continued.
 
         Returns:
             Velocities, and the goal (B, K, 3) that the grounding stem predicts.
         """
-        tokens, goal = self._noisy_tokens(video, action, state, t_action, clean, context.text)
+        tokens, goal = self._noisy_tokens(
+            video=video,
+            action=action,
+            state=state,
+            t_action=t_action,
+            anchor=clean,
+            text=context.text,
+        )
         x = torch.cat([self._patch(clean[:, :, None], clean), tokens], 2)
-        levels = torch.cat([torch.zeros_like(t_video)[..., None], t_video[..., None], t_action, t_action[..., -1:]], -1)
+        levels = torch.cat(
+            [
+                torch.zeros_like(t_video)[..., None],
+                t_video[..., None],
+                t_action,
+                t_action[..., -1:],
+            ],
+            -1,
+        )
         embedding, e = self.time(1000 * levels)
         chunk = self.config.chunk
         sizes = (self.n_clean, chunk.imagined_frames * self.n_clean, *[1] * chunk.action_horizon, 2)
         blocks = clean.shape[1]
         mask = self._training_mask(blocks).to(x)
         x = self.run(
-            x, e, sizes, self.rope(torch.arange(blocks), "both"), context.layers, self._training_attention(mask)
+            x,
+            e,
+            sizes,
+            self.rope(torch.arange(blocks), "both"),
+            context.layers,
+            self._training_attention(mask),
         )
         return self._velocity(x[:, :, self.n_clean :], embedding[:, :, 1]), goal
 
     def _training_mask(self, blocks: int) -> Tensor:
-        """(K, 1, clean + noisy, W * clean + noisy) additive mask; keys: window of clean blocks, own noisy."""
-        window, n = self.config.chunk.window, self.n_clean
+        """(K, 1, clean + noisy, W * clean + noisy) additive mask; keys: window of clean blocks, own
+        noisy.
+        """
+        window = self.config.chunk.window
+        n = self.n_clean
         age = torch.arange(window - 1, -1, -1).repeat_interleave(n)  # blocks before k
         exists = age[None] <= torch.arange(blocks)[:, None]  # (K, W * n)
         clean = torch.cat([exists, torch.zeros(blocks, self.n_noisy, dtype=torch.bool)], 1)
         noisy = torch.cat([exists, torch.ones(blocks, self.n_noisy, dtype=torch.bool)], 1)
-        seen = torch.cat([clean[:, None].expand(-1, n, -1), noisy[:, None].expand(-1, self.n_noisy, -1)], 1)
+        seen = torch.cat(
+            [clean[:, None].expand(-1, n, -1), noisy[:, None].expand(-1, self.n_noisy, -1)], 1
+        )
         return torch.zeros(seen.shape).masked_fill(~seen, float("-inf"))[:, None]
 
     def _training_attention(self, mask: Tensor) -> Attention:
-        window, sizes = self.config.chunk.window, [self.n_clean, self.n_noisy]
+        window = self.config.chunk.window
+        sizes = [self.n_clean, self.n_noisy]
 
         def keys(x: Tensor) -> Tensor:
             clean, noisy = x.split(sizes, 2)
-            padded = functional.pad(clean, (0, 0, 0, 0, 0, 0, window - 1, 0))  # masked where no frame exists yet
+            # masked where no frame exists yet
+            padded = functional.pad(clean, (0, 0, 0, 0, 0, 0, window - 1, 0))
             past = [padded[:, i : i + clean.shape[1]] for i in range(window)]
             return torch.cat([*past, noisy], 2)
 
@@ -155,8 +206,18 @@ class WorldActionModel(Transformer):
         """An empty memory for one sequence."""
         t = self.sizes
         head = (t.num_heads, t.dim // t.num_heads)
-        window, device = self.config.chunk.window, self.head.modulation.device
-        return KvCache(t.num_layers, (1, 1), window, self.n_clean, self.n_noisy, head, self.dtype, device)
+        window = self.config.chunk.window
+        device = self.head.modulation.device
+        return KvCache(
+            layers=t.num_layers,
+            batch=(1, 1),
+            window=window,
+            frame_tokens=self.n_clean,
+            own_tokens=self.n_noisy,
+            head=head,
+            dtype=self.dtype,
+            device=device,
+        )
 
     def remember(self, clean: Tensor, index: int, context: Context, cache: KvCache) -> None:
         """Write the observed latent (1, 1, C, h, w) of block `index` into the memory."""
@@ -164,10 +225,20 @@ class WorldActionModel(Transformer):
         _, e = self.time(torch.zeros(1, 1, 1))
         x = self._patch(clean[:, :, None], clean)
         attention: Attention = lambda layer, q, k, v: attend(q, *cache.write(layer, k, v))  # noqa: E731
-        self.fill(x, e, (self.n_clean,), self.rope(torch.tensor([index]), "clean"), context.layers, attention, cache)
+        self.fill(
+            x=x,
+            e=e,
+            sizes=(self.n_clean,),
+            rope=self.rope(torch.tensor([index]), "clean"),
+            context=context.layers,
+            attention=attention,
+            cache=cache,
+        )
 
     def condition(self, state: Tensor, anchor: Tensor, context: Context) -> Tensor:
-        """Conditioning tokens (1, 1, 2, D), the same for every denoising step: state (1, 1, S) and grounding."""
+        """Conditioning tokens (1, 1, 2, D), the same for every denoising step: state (1, 1, S) and
+        grounding.
+        """
         ground, _ = self.grounding(anchor, context.text)
         return torch.stack([self.state_encoder(state), ground], 2)
 
@@ -184,16 +255,19 @@ class WorldActionModel(Transformer):
         cache: KvCache,
         committed: int = 0,
     ) -> Velocity:
-        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the memory.
+        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the
+        memory.
 
-        Timesteps are in 0..1000 here, as solvers give them. The first `committed` actions are clean and only continued;
-        their velocity means nothing.
+        Timesteps are in 0..1000 here, as solvers give them. The first `committed` actions are clean
+        and only continued; their velocity means nothing.
         """
         chunk = self.config.chunk
         n_video = chunk.imagined_frames * self.n_clean
-        times, sizes = [t_video, t_action], [n_video, self.n_noisy - n_video]
+        times = [t_video, t_action]
+        sizes = [n_video, self.n_noisy - n_video]
         if committed:
-            times, sizes = [t_video, 0.0, t_action], [n_video, committed, self.n_noisy - n_video - committed]
+            times = [t_video, 0.0, t_action]
+            sizes = [n_video, committed, self.n_noisy - n_video - committed]
         t = torch.tensor([[times]], dtype=torch.float32, device=video.device)
         embedding, e = self.time(t)
         t_steps = t[..., -1:].repeat(1, 1, chunk.action_horizon)

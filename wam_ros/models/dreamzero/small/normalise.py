@@ -1,4 +1,6 @@
-"""Joint values to the network's range and back: q01..q99 to -1..1, arm joints relative to the observed state."""
+"""Joint values to the network's range and back: q01..q99 to -1..1, arm joints relative to the
+observed state.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from torch import Tensor
 
 from wam_ros.core.errors import WamError
 
-GOAL_CENTRE, GOAL_SCALE = (0.5, 0.0, 0.1), (0.1, 0.2, 0.1)  # m: where on the table the grounding stem looks
+# m: where on the table the grounding stem looks
+GOAL_CENTRE = (0.5, 0.0, 0.1)
+GOAL_SCALE = (0.1, 0.2, 0.1)
 
 
 @dataclass(frozen=True)
@@ -24,11 +28,18 @@ class Normaliser:
     action_high: Tensor
 
     @classmethod
-    def fit(cls, states: np.ndarray, actions: np.ndarray, relative: np.ndarray, horizon: int) -> Normaliser:
-        """From states (N, K + 1, A) and actions (N, K, A); differences are pooled over all offsets of a chunk."""
+    def fit(
+        cls, states: np.ndarray, actions: np.ndarray, relative: np.ndarray, horizon: int
+    ) -> Normaliser:
+        """From states (N, K + 1, A) and actions (N, K, A); differences are pooled over all offsets
+        of a chunk.
+        """
         k = actions.shape[1] - horizon
         pooled = [actions[:, o : o + k] - relative * states[:, :k] for o in range(horizon)]
-        quantiles = [np.quantile(x.reshape(-1, x.shape[-1]), (0.01, 0.99), 0) for x in (states, np.concatenate(pooled))]
+        quantiles = [
+            np.quantile(x.reshape(-1, x.shape[-1]), (0.01, 0.99), 0)
+            for x in (states, np.concatenate(pooled))
+        ]
         (s_low, s_high), (a_low, a_high) = quantiles
         values = (relative, s_low, s_high, a_low, a_high)
         return cls(*(torch.tensor(v, dtype=torch.float32) for v in values))

@@ -27,23 +27,36 @@ from wam_ros.models.guidance import Guided, soft_mask
 from wam_ros.models.sampling import Euler, Solver, integrate, schedule
 
 STILL = 0.1  # of full brightness: an imagined change beyond this is motion
-NOISE_SEED = 1140  # one noise for every chunk, as in the reference server: successive chunks then agree
+# one noise for every chunk, as in the reference server: successive chunks then agree
+NOISE_SEED = 1140
 
 PLAIN = Request()
 CANDIDATES = 16  # most chunks in one batch
 
 
-def load(name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str) -> DreamZeroPolicy:
+def load(
+    name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str
+) -> DreamZeroPolicy:
     """Build the policy; raises `WamError` when weights, model and robot do not fit."""
     config = load_model_config(name)
     if config.embodiment != embodiment.name:
-        raise WamError(f"model '{config.name}' was trained for '{config.embodiment}', not for '{embodiment.name}'")
-    wanted = (config.image_height, config.image_width, config.views, config.action_dim, config.chunk.action_horizon)
+        raise WamError(
+            f"model '{config.name}' was trained for '{config.embodiment}', not for "
+            f"'{embodiment.name}'"
+        )
+    wanted = (
+        config.image_height,
+        config.image_width,
+        config.views,
+        config.action_dim,
+        config.chunk.action_horizon,
+    )
     e = embodiment
     found = (e.image_height, e.image_width, len(e.cameras), len(e.joint_names), e.action_horizon)
     if wanted != found:
         raise WamError(
-            f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, {e.name} has {found}"
+            f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, "
+            f"{e.name} has {found}"
         )
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
@@ -63,10 +76,18 @@ class DreamZeroPolicy:
     """Implements `core.policy.Policy`. One thread owns it."""
 
     def __init__(
-        self, config: DreamZeroConfig, embodiment: Embodiment, networks: Networks, steps: int, memory: str = "real"
+        self,
+        config: DreamZeroConfig,
+        embodiment: Embodiment,
+        networks: Networks,
+        steps: int,
+        memory: str = "real",
     ) -> None:
-        self.name, self.checkpoint_hash = config.name, networks.digest
-        self.config, self.embodiment, self.networks = config, embodiment, networks
+        self.name = config.name
+        self.checkpoint_hash = networks.digest
+        self.config = config
+        self.embodiment = embodiment
+        self.networks = networks
         self.solver: Solver = Euler(schedule(steps, config.shift))
         self._refresh = memory == "real"
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
@@ -75,15 +96,26 @@ class DreamZeroPolicy:
         self.abilities = Abilities(frame_stride=stride, candidates=CANDIDATES)
         if self._refresh:
             prefix = config.chunk.committed_steps > 0
-            self.abilities = dataclasses.replace(self.abilities, prefix=prefix, guided=True, ahead=ahead)
-        self.example_instruction = " ".join(config.text.choose_one[:1] or config.text.vocabulary[:1])
+            self.abilities = dataclasses.replace(
+                self.abilities, prefix=prefix, guided=True, ahead=ahead
+            )
+        self.example_instruction = " ".join(
+            config.text.choose_one[:1] or config.text.vocabulary[:1]
+        )
         generator = torch.Generator().manual_seed(NOISE_SEED)
-        chunk, (h, w) = config.chunk, config.latent_size
+        chunk = config.chunk
+        (h, w) = config.latent_size
         channels = config.tokenizer.latent_channels
-        self._video_noise = torch.randn(1, 1, chunk.imagined_frames, channels, h, w, generator=generator)
-        self._action_noise = torch.randn(1, 1, chunk.action_horizon, config.action_dim, generator=generator)
+        self._video_noise = torch.randn(
+            1, 1, chunk.imagined_frames, channels, h, w, generator=generator
+        )
+        self._action_noise = torch.randn(
+            1, 1, chunk.action_horizon, config.action_dim, generator=generator
+        )
         self._noise = (self._video_noise, self._action_noise)
-        self._more_noise = [torch.randn(CANDIDATES - 1, *x.shape[1:], generator=generator) for x in self._noise]
+        self._more_noise = [
+            torch.randn(CANDIDATES - 1, *x.shape[1:], generator=generator) for x in self._noise
+        ]
         self._context: Context | None = None
 
     @torch.inference_mode()
@@ -92,10 +124,12 @@ class DreamZeroPolicy:
         model = self.networks.model
         self._context = model.encode_text(model.text_encoder.tokenize([instruction]))
         self._memory = FrameMemory(model, self._context)
-        self._first: tuple[int, int] | None = None  # stamp and executed steps of the first observation
+        # stamp and executed steps of the first observation
+        self._first: tuple[int, int] | None = None
         self._seen: dict[int, Tensor] = {}  # newest observed latents by control step
         self._imagined: dict[int, Tensor] = {}  # newest imagined ones
-        self._due = 0  # control step at which an unrefreshed memory takes its own imagination for the next frame
+        # control step at which an unrefreshed memory takes its own imagination for the next frame
+        self._due = 0
         self._own: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
@@ -103,8 +137,8 @@ class DreamZeroPolicy:
         """Refresh the memory with the observed frame and predict from it, as `request` wishes.
 
         Raises:
-            WamError: no instruction was set, the observation has other views or joints than the model, or the request
-                asks for what the model was not trained for.
+            WamError: no instruction was set, the observation has other views or joints than the
+                model, or the request asks for what the model was not trained for.
         """
         if self._context is None:
             raise WamError("no instruction was set")
@@ -117,7 +151,8 @@ class DreamZeroPolicy:
         latent, state = self._see(observation)
         encoded = time.perf_counter()
         if not self._refresh:
-            step, self._due = self._due, self._due + self.config.chunk.frame_stride
+            step = self._due
+            self._due = self._due + self.config.chunk.frame_stride
         cache, rope = self._memory.observe(step, latent)
         self._seen = _newest({**self._seen, step: latent})
         if not request.predict:
@@ -128,19 +163,30 @@ class DreamZeroPolicy:
         return dataclasses.replace(output, timing_s=timing)
 
     def _predict(
-        self, observation: Observation, request: Request, step: int, seen: tuple[Tensor, Tensor, KvCache, Rope]
+        self,
+        observation: Observation,
+        request: Request,
+        step: int,
+        seen: tuple[Tensor, Tensor, KvCache, Rope],
     ) -> PolicyOutput:
-        """Chunk and frames from what is remembered at a control step; `seen`: latent, state, memory, rotation."""
+        """Chunk and frames from what is remembered at a control step; `seen`: latent, state,
+        memory, rotation.
+        """
         latent, state, cache, rope = seen
         plan = np.zeros((0, self.config.action_dim)) if request.plan is None else request.plan
-        ahead = request.ahead if step + request.ahead in self._imagined and len(plan) >= request.ahead else 0
+        ahead = (
+            request.ahead
+            if step + request.ahead in self._imagined and len(plan) >= request.ahead
+            else 0
+        )
         if ahead:
             latent, state, cache, rope = self._look_ahead(step, step + ahead, plan[ahead - 1])
         began = time.perf_counter()
         given = self._normalised(plan, state)
         n = min(request.committed, len(plan))
         if request.prefix and not ahead and n <= self.config.chunk.committed_steps:
-            given, solver = given[:, :, :n], self.solver
+            given = given[:, :, :n]
+            solver = self.solver
         else:
             solver = self.solver if ahead else self._towards(given, request.committed)
             given = given[:, :, :0]
@@ -151,18 +197,36 @@ class DreamZeroPolicy:
         self._keep(step + ahead, video, positions)
         if request.early is not None and request.candidates == 1:
             unseen = np.zeros((0, *observation.frames.shape), np.uint8)
-            request.early(self._output(positions[0, 0].double().numpy(), unseen, observation, plan, request, ahead))
+            request.early(
+                self._output(
+                    positions=positions[0, 0].double().numpy(),
+                    frames=unseen,
+                    observation=observation,
+                    plan=plan,
+                    request=request,
+                    ahead=ahead,
+                )
+            )
         shown = None if ahead else observation
         pictures = [self._decode(frames, latent[0], shown) for frames in video[:, 0]]
         found = [
-            self._output(own.double().numpy(), frames, observation, plan, request, ahead)
+            self._output(
+                positions=own.double().numpy(),
+                frames=frames,
+                observation=observation,
+                plan=plan,
+                request=request,
+                ahead=ahead,
+            )
             for own, frames in zip(positions[:, 0], pictures, strict=True)
         ]
         timing = {"denoise": denoised - began, "decode": time.perf_counter() - denoised}
         return dataclasses.replace(found[0], timing_s=timing, others=tuple(found[1:]))
 
     def _keep(self, anchor: int, video: Tensor, positions: Tensor) -> None:
-        """Keep the imagination of a chunk anchored at a control step: later chunks may begin from it."""
+        """Keep the imagination of a chunk anchored at a control step: later chunks may begin from
+        it.
+        """
         stride = self.config.chunk.frame_stride
         self._own = (video[:1, :, 0], positions[:1, :, stride - 1])
         later = {anchor + stride * (i + 1): video[:1, :, i] for i in range(video.shape[2])}
@@ -205,10 +269,15 @@ class DreamZeroPolicy:
             return request.step - self._first[1]
         return round((observation.stamp_ns - self._first[0]) / NS / self.embodiment.step_period_s)
 
-    def _look_ahead(self, step: int, target: int, joints: np.ndarray) -> tuple[Tensor, Tensor, KvCache, Rope]:
-        """What the model would see at step `target`: imagined frames after `step`, observed ones before."""
+    def _look_ahead(
+        self, step: int, target: int, joints: np.ndarray
+    ) -> tuple[Tensor, Tensor, KvCache, Rope]:
+        """What the model would see at step `target`: imagined frames after `step`, observed ones
+        before.
+        """
         assert self._context is not None
-        memory, stride = FrameMemory(self.networks.model, self._context), self.config.chunk.frame_stride
+        memory = FrameMemory(self.networks.model, self._context)
+        stride = self.config.chunk.frame_stride
         for s in range(target - stride * (self.config.chunk.window - 1), target + 1, stride):
             frame = (self._imagined if s > step else self._seen).get(s)
             if frame is not None:
@@ -218,18 +287,23 @@ class DreamZeroPolicy:
 
     def _normalised(self, plan: np.ndarray, state: Tensor) -> Tensor:
         """(1, 1, n, A) normalised actions of a plan (n, A)."""
-        return self.networks.normaliser.actions(torch.from_numpy(plan.astype(np.float32))[None, None], state)
+        return self.networks.normaliser.actions(
+            torch.from_numpy(plan.astype(np.float32))[None, None], state
+        )
 
     def _towards(self, plan: Tensor, committed: int) -> Solver:
         """The solver of the actions, drawn towards a plan (1, 1, n, A) where there is one."""
-        horizon, known = self.config.chunk.action_horizon, plan.shape[2]
+        horizon = self.config.chunk.action_horizon
+        known = plan.shape[2]
         if not known:
             return self.solver
         target = torch.cat([plan, plan[:, :, -1:].expand(-1, -1, horizon - known, -1)], 2)
         return Guided(self.solver, target, soft_mask(min(committed, known), known, horizon))
 
     def _see(self, observation: Observation) -> tuple[Tensor, Tensor]:
-        """Latent (1, 1, C, h, w) and state (1, 1, A) rad, m; an unrefreshed memory sees its own imagination instead."""
+        """Latent (1, 1, C, h, w) and state (1, 1, A) rad, m; an unrefreshed memory sees its own
+        imagination instead.
+        """
         if not self._refresh and self._own is not None:
             return self._own
         require_observed_by(self.embodiment, observation)
@@ -239,26 +313,50 @@ class DreamZeroPolicy:
         return latent, state
 
     def _denoise(
-        self, latent: Tensor, state: Tensor, cache: KvCache, rope: Rope, of_action: Solver, n: int, given: Tensor
+        self,
+        latent: Tensor,
+        state: Tensor,
+        cache: KvCache,
+        rope: Rope,
+        of_action: Solver,
+        n: int,
+        given: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates in one batch.
+        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates
+        in one batch.
 
-        `given` (1, 1, d, A) are the first actions, clean, where they are committed; they come back as they are.
+        `given` (1, 1, d, A) are the first actions, clean, where they are committed; they come back
+        as they are.
         """
-        model, context = self.networks.model, self._context
+        model = self.networks.model
+        context = self._context
         assert context is not None
         dtype = model.dtype
         cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
         d = given.shape[2]
-        video, action = (torch.cat([x, more[: n - 1]]) for x, more in zip(self._noise, self._more_noise, strict=True))
+        video, action = (
+            torch.cat([x, more[: n - 1]])
+            for x, more in zip(self._noise, self._more_noise, strict=True)
+        )
         action = torch.cat([given.expand(n, -1, -1, -1), action[:, :, d:]], 2)
         if n > 1:
             cache = cache.repeated(n)
             cond, latent = (x.expand(n, *x.shape[1:]) for x in (cond, latent))
 
-        def velocity(video: Tensor, action: Tensor, t_video: float, t_action: float) -> tuple[Tensor, Tensor]:
+        def velocity(
+            video: Tensor, action: Tensor, t_video: float, t_action: float
+        ) -> tuple[Tensor, Tensor]:
             v = model.denoise(
-                video.to(dtype), action.to(dtype), t_video, t_action, cond, latent, rope, context, cache, d
+                video.to(dtype),
+                action.to(dtype),
+                t_video,
+                t_action,
+                cond,
+                latent,
+                rope,
+                context,
+                cache,
+                d,
             )
             still = torch.zeros_like(v.action[:, :, :d])
             return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
@@ -268,7 +366,8 @@ class DreamZeroPolicy:
     def _decode(self, video: Tensor, latent: Tensor, observation: Observation | None) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.
 
-        What the tokenizer loses of the observed frame is added back where the picture is imagined to stay as it is.
+        What the tokenizer loses of the observed frame is added back where the picture is imagined
+        to stay as it is.
         """
         decoded = self.networks.tokenizer.decode(torch.cat([latent, video])).float()
         if observation is not None and self._looks_at_reality():
@@ -281,11 +380,14 @@ class DreamZeroPolicy:
     def _feasible(
         self, positions: np.ndarray, observation: Observation, fixed: np.ndarray, is_before: bool
     ) -> np.ndarray:
-        """Fingers no faster than demonstrated: their open-or-closed targets are the one thing that may jump.
+        """Fingers no faster than demonstrated: their open-or-closed targets are the one thing that
+        may jump.
 
-        `fixed` (n, A) are the steps that lead up to these, or their first ones, taken over as they are.
+        `fixed` (n, A) are the steps that lead up to these, or their first ones, taken over as they
+        are.
         """
-        n, reach = (0 if is_before else len(fixed)), self.config.gripper_step
+        n = 0 if is_before else len(fixed)
+        reach = self.config.gripper_step
         positions[:n] = fixed[:n]
         before = np.asarray(fixed[-1] if len(fixed) else observation.joints.positions)[self._grip]
         for row in positions[n:]:

@@ -15,16 +15,22 @@ def words_of(instruction: str, config: TextConfig, text_len: int) -> list[int]:
     """Indices of the words of an instruction, 1-based (0 pads).
 
     Raises:
-        WamError: empty, too long, unknown words (all listed with the vocabulary), or not exactly one choice named.
+        WamError: empty, too long, unknown words (all listed with the vocabulary), or not exactly
+            one choice named.
     """
     if len(instruction) > config.max_characters:
-        raise WamError(f"instruction has {len(instruction)} characters, at most {config.max_characters} are read")
+        raise WamError(
+            f"instruction has {len(instruction)} characters, at most {config.max_characters} are "
+            "read"
+        )
     words = re.findall(r"[a-z0-9']+", instruction.lower())
     known = f"known words: {', '.join(config.vocabulary)}"
     if not words:
         raise WamError(f"the instruction is empty; {known}")
     if unknown := [w for w in dict.fromkeys(words) if w not in config.vocabulary]:
-        raise WamError(f"the model never learned {', '.join(repr(w) for w in unknown[:8])}; {known}")
+        raise WamError(
+            f"the model never learned {', '.join(repr(w) for w in unknown[:8])}; {known}"
+        )
     if len(words) > text_len:
         raise WamError(f"instruction has {len(words)} words, at most {text_len} are read")
     named = [w for w in dict.fromkeys(words) if w in config.choose_one]
@@ -38,7 +44,8 @@ class TextEncoder(nn.Module):
 
     def __init__(self, config: TextConfig, text_dim: int, text_len: int) -> None:
         super().__init__()
-        self.config, self.text_len = config, text_len
+        self.config = config
+        self.text_len = text_len
         self.embedding = nn.Embedding(len(config.vocabulary) + 1, text_dim, padding_idx=0)
         self.place = nn.Parameter(0.1 * torch.randn(text_len, text_dim))
 

@@ -31,7 +31,9 @@ class FrameTokenizer(nn.Module):
 
     def __init__(self, config: TokenizerConfig) -> None:
         super().__init__()
-        ch, z, n = config.channels, config.latent_channels, config.residual_blocks
+        ch = config.channels
+        z = config.latent_channels
+        n = config.residual_blocks
         down: list[nn.Module] = [nn.PixelUnshuffle(2), nn.Conv2d(12, ch[0], 3, padding=1)]
         up: list[nn.Module] = [nn.Conv2d(z, ch[-1], 3, padding=1)]
         for i, c in enumerate(ch):
@@ -43,7 +45,9 @@ class FrameTokenizer(nn.Module):
             if i:
                 up += [nn.Conv2d(ch[i], 4 * ch[i - 1], 3, padding=1), nn.PixelShuffle(2)]
         self.encoder = nn.Sequential(*down, nn.SiLU(), nn.Conv2d(ch[-1], z, 3, padding=1))
-        self.decoder = nn.Sequential(*up, nn.SiLU(), nn.Conv2d(ch[0], 12, 3, padding=1), nn.PixelShuffle(2))
+        self.decoder = nn.Sequential(
+            *up, nn.SiLU(), nn.Conv2d(ch[0], 12, 3, padding=1), nn.PixelShuffle(2)
+        )
         self.register_buffer("mean", torch.zeros(z, 1, 1))
         self.register_buffer("std", torch.ones(z, 1, 1))
 
