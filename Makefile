@@ -3,7 +3,7 @@
 ROS_DISTRO ?= jazzy
 VENV ?= $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
 BIN = $(VENV)/bin
-SOURCES = $(wildcard wam_ros test launch benchmark tools setup.py)
+SOURCES = $(wildcard wam_ros test testing launch benchmark tools setup.py)
 
 export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.

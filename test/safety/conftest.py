@@ -1,27 +1,5 @@
-"""The Panda on its table, built once."""
+"""The Panda on its table and its filter, built once."""
 
-from __future__ import annotations
+from testing.fixtures import home, model, panda
 
-import numpy as np
-import pytest
-
-from wam_ros.core.embodiment import load_embodiment
-from wam_ros.robot.model import SafetyModel, load_safety_model
-from wam_ros.safety.filter import SafetyFilter
-
-
-@pytest.fixture(scope="session")
-def model() -> SafetyModel:
-    return load_safety_model(load_embodiment("panda"))
-
-
-@pytest.fixture(scope="session")
-def panda(model: SafetyModel) -> SafetyFilter:
-    return SafetyFilter(model)
-
-
-@pytest.fixture(scope="session")
-def home(model: SafetyModel) -> np.ndarray:
-    q = np.array(model.embodiment.home)
-    q.flags.writeable = False
-    return q
+__all__ = ["home", "model", "panda"]

@@ -9,6 +9,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from testing.rig import MS, TURN, Rig
+from testing.tools import pendulum
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
@@ -21,9 +23,6 @@ from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.motion.motion import Measure
 from wam_ros.safety.verdict import Verdict
-
-from .rig import MS, TURN, Rig
-from .tools import pendulum
 
 Guard = Callable[[pytest.MonkeyPatch], None]
 RULES: list = []

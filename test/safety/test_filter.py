@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from benchmark.hostile import moving_states, random_path, random_pose
 from benchmark.proof import offences
+from testing.tools import AGE, START, at_rest, inverse_kinematics, make_chunk, tool_pose
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Commanded, Decision, Reason
 from wam_ros.robot.model import load_safety_model
@@ -22,8 +23,6 @@ from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.playback import sample_trajectory
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.params import SafetyParams
-
-from .tools import AGE, START, at_rest, inverse_kinematics, make_chunk, tool_pose
 
 
 def steps(home: np.ndarray, rate: np.ndarray, n: int = 8, first: float = 0.0) -> np.ndarray:

@@ -7,11 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
+from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Decision, Reason
 from wam_ros.robot.model import load_safety_model
-
-from .tools import START, at_rest, make_chunk
 
 # back along the wrist
 STICK = Load(

@@ -18,11 +18,10 @@ from benchmark import safety_properties
 from benchmark.hostile import random_pose
 from benchmark.proof import offences
 from benchmark.safety_properties import ROBOTS, START, Case, Robot, attack
+from testing.tools import at_rest, make_chunk
 from wam_ros.core.types import Commanded, Decision, SafeTrajectory
 from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
-
-from .tools import at_rest, make_chunk
 
 
 @pytest.fixture(scope="module")

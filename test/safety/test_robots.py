@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.proof import fine
+from testing.tools import BODY, JOINT, LIMIT, START, at_rest, make_chunk, one_robot, pendulum
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, urdf_path
@@ -25,8 +26,6 @@ from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.stopper import Stopper
 from wam_ros.safety.params import SafetyParams
-
-from .tools import BODY, JOINT, LIMIT, START, at_rest, make_chunk, one_robot, pendulum
 
 ROBOTS = config_names("embodiments")
 

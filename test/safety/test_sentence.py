@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmark.hostile import random_path, random_pose
+from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.types import Decision, Reason, SafetyState
-
-from .tools import START, at_rest, make_chunk
 
 
 def test_a_chunk_that_was_slowed_and_then_cut_says_both_and_what_cut_it_first(panda, home):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.interpolate import BPoly
 
+from testing.tools import at_rest, pendulum, tool_pose
 from wam_ros.core.types import Commanded, Reason
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import Obstacle
@@ -20,8 +21,6 @@ from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.path import Waypoints, make_motion
 from wam_ros.safety.motion.stopper import Stopper
 from wam_ros.safety.params import SafetyParams
-
-from .tools import at_rest, pendulum, tool_pose
 
 DT = 0.01
 

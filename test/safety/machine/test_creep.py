@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from testing.tools import START, at_rest, tool_pose
 from wam_ros.core.types import NS
 from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.machine.live import Change
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.machine.surroundings import GONE_NS
 from wam_ros.safety.motion.bounds import ESCAPE, make_bounds
-
-from .tools import START, at_rest, tool_pose
 
 NOISE = 1e-3  # m
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from testing.rig import Rig
 from wam_ros.core.types import NS, Decision, Reason, SafetyState
 from wam_ros.safety import filter as filter_module
-
-from .rig import Rig
 
 DOWN, TURN = np.eye(8)[1], 0.5 * np.eye(8)[0]
 STEPS, SLOW = 10, 3.0

@@ -5,15 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from testing.rig import MS, Rig
+from testing.tools import tool_pose
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
 from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.braking import LATE_S
 from wam_ros.safety.machine.bridge_watch import Following, Rejoining
 from wam_ros.safety.machine.live import Change
-
-from .rig import MS, Rig
-from .tools import tool_pose
 
 S = SafetyState
 ASIDE = np.r_[0.05, 0, 0, 0, 0, 0, 0, 0]

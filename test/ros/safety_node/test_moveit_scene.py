@@ -18,7 +18,15 @@ pytest.importorskip("wam_ros.srv")
 from geometry_msgs.msg import Point
 from shape_msgs.msg import Mesh, Plane, SolidPrimitive
 
-from test.ros.moveit_fakes import (
+from testing.rig import Rig
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.types import Decision, Reason, SafetyState
+from wam_ros.robot.model import load_safety_model
+from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene, load_moveit
+from wam_ros.safety.filter import SafetyFilter
+
+from .moveit_fakes import (
     AttachedCollisionObject,
     MoveGroupNode,
     MoveItPy,
@@ -30,13 +38,6 @@ from test.ros.moveit_fakes import (
     moveit,
     pose,
 )
-from test.safety.rig import Rig
-from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision, Reason, SafetyState
-from wam_ros.robot.model import load_safety_model
-from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene, load_moveit
-from wam_ros.safety.filter import SafetyFilter
 
 pytestmark = pytest.mark.ros
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from testing.rig import MS, Rig
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.bridge.lag import Lag
@@ -14,8 +15,6 @@ from wam_ros.core.idle import TAKEN_NS, Idle
 from wam_ros.core.types import NS, Forwarding, JointState, SafeTrajectory, SafetyState
 from wam_ros.safety.machine.bridge_watch import Following, Rejoining
 from wam_ros.safety.machine.playback import Playback
-
-from .rig import MS, Rig
 
 S = SafetyState
 STEP_NS = 10 * MS  # of the loop: period of joint states and of the bridge

@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testing.rig import LEAD_NS, MS, Rig
+from testing.tools import tool_pose
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.types import NS, Decision, JointState, SafetyState
 from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.machine.bridge_watch import Following, Rejoining
 from wam_ros.safety.machine.live import Change
-
-from .rig import LEAD_NS, MS, Rig
-from .tools import tool_pose
 
 S = SafetyState
 SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s

@@ -5,11 +5,10 @@ take.
 import numpy as np
 import pytest
 
+from testing.rig import MS, Rig
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
 from wam_ros.safety.machine.bridge_watch import SILENT_S, Following, Rejoining
-
-from .rig import MS, Rig
 
 S, F = SafetyState, Forwarding
 WORDS = "the bridge is held back by a test"

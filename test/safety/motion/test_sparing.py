@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from testing.tools import START
 from wam_ros.core.types import Commanded
 from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.machine.live import Change, _longest_stop_s
@@ -11,8 +12,6 @@ from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.stopper import SAMPLED, Stopper
 from wam_ros.safety.params import SafetyParams
-
-from .tools import START
 
 
 def test_an_obstacle_with_the_name_of_a_body_spares_no_pair_of_the_robot(panda, home, monkeypatch):

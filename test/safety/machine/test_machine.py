@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from benchmark.hostile import random_path
 from benchmark.proof import offences
+from testing.rig import LEAD_NS, MS, TURN, Rig
+from testing.tools import START
 from wam_ros.core.types import Decision, JointState, Reason, SafetyState
 from wam_ros.safety.filter import SafetyFilter
-
-from .rig import LEAD_NS, MS, TURN, Rig
-from .tools import START
 
 S = SafetyState
 

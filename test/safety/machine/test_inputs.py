@@ -7,10 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from testing.rig import MS, TURN, Rig
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
 from wam_ros.safety.params import DISTANCE, PATIENCE, SafetyParams
-
-from .rig import MS, TURN, Rig
 
 S = SafetyState
 

@@ -9,12 +9,12 @@ import random
 import numpy as np
 import pytest
 
+from testing.rig import MS
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.bridge.lag import Lag
 from wam_ros.core.types import JointState, SafetyState
 
-from .rig import MS
 from .test_first_refusal import STEP_NS, Loop
 
 S = SafetyState

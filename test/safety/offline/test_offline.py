@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from testing.tools import START, at_rest, make_chunk
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
@@ -18,8 +19,6 @@ from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.offline.batch import KEYS, START_NS, answers, judge, read_batch, worst_first
 from wam_ros.safety.offline.cli import JUDGING
 from wam_ros.safety.params import SafetyParams
-
-from .tools import START, at_rest, make_chunk
 
 
 def chunks(home: np.ndarray) -> dict[str, np.ndarray]:

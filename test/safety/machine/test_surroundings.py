@@ -11,6 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testing.rig import MS, Rig
+from testing.tools import tool_pose
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Commanded, Decision, Reason, SafetyState
@@ -19,9 +21,6 @@ from wam_ros.robot.shapes import hull_of, require_volume
 from wam_ros.safety.machine.live import ALL, Change
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.stopper import Stopper
-
-from .rig import MS, Rig
-from .tools import tool_pose
 
 S = SafetyState
 SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s

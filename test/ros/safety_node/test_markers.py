@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
-from test.safety.tools import START, at_rest, make_chunk
+from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision
 from wam_ros.robot.model import load_safety_model

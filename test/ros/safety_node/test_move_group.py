@@ -3,7 +3,9 @@
 import pytest
 
 pytest.importorskip("rclpy")
-from test.ros.moveit_fakes import (
+from wam_ros.ros.safety_node.move_group import PATIENCE, MoveGroup
+
+from .moveit_fakes import (
     AttachedCollisionObject,
     CollisionObject,
     MoveGroupNode,
@@ -15,7 +17,6 @@ from test.ros.moveit_fakes import (
     install,
     pose,
 )
-from wam_ros.ros.safety_node.move_group import PATIENCE, MoveGroup
 
 pytestmark = pytest.mark.ros
 

@@ -9,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testing.tools import BODY, JOINT, LIMIT, at_rest, one_robot, pendulum, tool_pose
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import Obstacle
-
-from .tools import BODY, JOINT, LIMIT, at_rest, one_robot, pendulum, tool_pose
 
 G = 9.81
 

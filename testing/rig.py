@@ -6,12 +6,11 @@ import dataclasses
 
 import numpy as np
 
+from testing.tools import START, make_chunk
 from wam_ros.core.types import Decision, JointState
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.params import SafetyParams
-
-from .tools import START, make_chunk
 
 MS = 1_000_000
 LEAD_NS = round(SafetyParams().lead_s * 1e9)

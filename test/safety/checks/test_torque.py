@@ -7,13 +7,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.interpolation import evaluate, segment_coefficients
 from wam_ros.robot.model import load_safety_model
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.params import SafetyParams
-
-from .tools import START, at_rest, make_chunk
 
 MORE = 300  # times the accelerations and jerks of the real arm: then efforts are what binds
 

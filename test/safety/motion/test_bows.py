@@ -9,13 +9,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from testing.tools import at_rest, one_robot
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.checks import workspace
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.params import SafetyParams
-
-from .tools import at_rest, one_robot
 
 LINK = (
     '<inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" '

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from testing.rig import TURN, Rig
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Reason, SafetyState
-
-from .rig import TURN, Rig
 
 
 @pytest.mark.parametrize("mass", [10.0, 20.0, 200.0])

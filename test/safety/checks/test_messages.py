@@ -11,12 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.types import Commanded, ControlMode, Decision, Reason
 from wam_ros.safety.checks import CHECKS, load_checks
 from wam_ros.safety.finding import Stream
 from wam_ros.safety.verdict import Verdict
-
-from .tools import START, at_rest, make_chunk
 
 
 def judge(panda, home, chunk, **more) -> Verdict:

@@ -7,10 +7,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from testing.rig import LEAD_NS, MS, Rig
 from wam_ros.core.types import NS, Decision, SafeTrajectory
 from wam_ros.safety.machine.playback import MEMORY_NS, Playback
-
-from .rig import LEAD_NS, MS, Rig
 
 GENTLE = np.r_[0.01, 0, 0, 0, 0, 0, 0, 0]  # rad per step
 

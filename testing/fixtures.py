@@ -1,0 +1,27 @@
+"""The Panda on its table and its filter, each built once."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.robot.model import SafetyModel, load_safety_model
+from wam_ros.safety.filter import SafetyFilter
+
+
+@pytest.fixture(scope="session")
+def model() -> SafetyModel:
+    return load_safety_model(load_embodiment("panda"))
+
+
+@pytest.fixture(scope="session")
+def home(model: SafetyModel) -> np.ndarray:
+    q = np.array(model.embodiment.home)
+    q.flags.writeable = False
+    return q
+
+
+@pytest.fixture(scope="session")
+def panda(model: SafetyModel) -> SafetyFilter:
+    return SafetyFilter(model)
