@@ -39,6 +39,7 @@ from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.robot.model import load_safety_model
 from wam_ros.runtime.prediction import predict
 from wam_ros.runtime.results import EngineResult
+from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.playback import Playback
@@ -106,18 +107,19 @@ class Replay:
         self.policy, self.robot, self.guard, self.late = policy, robot, guard, late
         window = LatencyWindow(100, 0)
         window.add(late.delay_ms / 1e3 * (1 + late.jitter))
-        self.session = InferenceSession(
+        self.timeline = Timeline(ENSEMBLE if mode == ENSEMBLE else "latest")
+        self.scheduler = InferenceScheduler(
             robot,
-            policy.name,
-            policy.checkpoint_hash,
-            bytes(16),
             window,
             execute_steps=late.every,
             abilities=abilities_of(policy),
             chunking=MODES[mode],
             lead_s=guard.params.lead_s,
+            timeline=self.timeline,
         )
-        self.session.timeline = Timeline(ENSEMBLE if mode == ENSEMBLE else "latest")
+        self.session = InferenceSession(
+            robot, policy.name, policy.checkpoint_hash, bytes(16), self.scheduler
+        )
         self.arm = np.array([j not in robot.gripper_joints for j in robot.joint_names])
         self._answer: tuple[int, EngineResult] | None = None  # due in ns
 
@@ -125,7 +127,7 @@ class Replay:
         self, frames: np.ndarray, states: np.ndarray, rng: np.random.Generator, seams: Seams
     ) -> None:
         """One recording (K + 1, V, H, W, 3), (K + 1, A)."""
-        step_ns, line = round(self.robot.step_period_s * NS), self.session.timeline
+        step_ns, line = round(self.robot.step_period_s * NS), self.timeline
         playback, controllers = Playback(), Controllers(self.guard.model, states[0])
         playback.hold(states[0])
         for k in range(20 * len(frames)):
@@ -133,7 +135,7 @@ class Replay:
             while self._answer is not None and self._answer[0] <= now:
                 (at, result), self._answer = self._answer, None
                 self._insert(result, at, playback, controllers, seams)
-                if (look := self.session.next_look()) is not None:
+                if (look := self.scheduler.next_look()) is not None:
                     self._ask(*look, at, rng)
             executed = round(line.executed(now))
             if executed >= len(frames):
@@ -145,7 +147,7 @@ class Replay:
             request = self.session.observe(seen)
             if request is not None:
                 self._ask(seen, request, now, rng)
-        seams.timing = str(self.session.timing)
+        seams.timing = str(self.scheduler.timing)
 
     def _ask(self, seen: Observation, request: Request, now: int, rng: np.random.Generator) -> None:
         output = predict(self.policy, seen, request)
@@ -163,7 +165,7 @@ class Replay:
         controllers: Controllers,
         seams: Seams,
     ) -> None:
-        line, follow = self.session.timeline, at + round(self.guard.params.lead_s * NS)
+        line, follow = self.timeline, at + round(self.guard.params.lead_s * NS)
         before = line.sample(follow)
         chunk, _ = self.session.chunk(result, at)
         if line.chunk is not chunk:

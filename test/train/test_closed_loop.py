@@ -68,8 +68,8 @@ def run(world, delay, steps=40, abilities=None, chunking="auto", **kwargs):
     policy = Wave(abilities)
     loop = ClosedLoop(policy, world, chunking, 4, Delay(delay, **kwargs))
     chunks, states = [], []
-    sample = loop.session.timeline.sample
-    loop.session.timeline.sample = lambda now: states.append(sample(now)) or states[-1]
+    sample = loop.timeline.sample
+    loop.timeline.sample = lambda now: states.append(sample(now)) or states[-1]
     loop.moved = []
     for k in range(steps):
         chunks += loop.step()
@@ -90,7 +90,7 @@ def test_a_delay_that_a_chunk_bridges_never_stops_the_arm(world, blind, delay):
 @pytest.mark.parametrize("delay", [6, 10])
 def test_a_delay_that_no_chunk_bridges_is_said_and_ends_in_execute_stop_think(world, blind, delay):
     loop, _, chunks, (q, dq, _) = run(world, delay, steps=60, abilities=Abilities(guided=True))
-    assert str(loop.session.timing).startswith(f"mode=SYNC d={delay} > H-s")
+    assert str(loop.scheduler.timing).startswith(f"mode=SYNC d={delay} > H-s")
     assert {c.chunking_mode for c in chunks[1:]} == {ChunkingMode.SYNCHRONOUS}
     stopped = np.abs(dq[:, 0]) < 1e-6
     # it stands while it thinks, and moves in between

@@ -160,14 +160,14 @@ class InferenceNode(WamNode):
         self, engine: InferenceEngine, session: InferenceSession, result: EngineResult
     ) -> None:
         if result.output is None:
-            session.answered(result.observation.stamp_ns)
+            session.scheduler.answered(result.observation.stamp_ns)
             if result.error:
                 self._say(f"no chunk: {result.error}")
         else:
             chunk, future = session.chunk(result, self._now_ns())
             self._chunks.publish(convert.chunk_to_msg(chunk))
             self._publish_imagined(future)
-        if (look := session.next_look()) is not None:
+        if (look := session.scheduler.next_look()) is not None:
             engine.submit(*look)
 
     def _publish_imagined(self, future: ImaginedFuture) -> None:
@@ -193,7 +193,7 @@ class InferenceNode(WamNode):
         self._diagnostics.publish(self._diagnosis(status.error, figures))
         if time.monotonic() > self._quiet_until:
             self._say(status.error)
-        timing = self._session.timing
+        timing = self._session.scheduler.timing
         if status.latency_p95_s and str(timing.mode) != self._said_timing:
             self._said_timing = str(timing.mode)
             self.get_logger().info(str(timing))
@@ -221,7 +221,7 @@ class InferenceNode(WamNode):
 
     def _on_swapped(self, policy: Policy) -> None:
         if self._session is not None:
-            self._session.abilities = abilities_of(policy)
+            self._session.scheduler.abilities = abilities_of(policy)
 
 
 def main() -> None:

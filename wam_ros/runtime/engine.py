@@ -13,7 +13,6 @@ import math
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
@@ -24,15 +23,14 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Policy, PolicyOutput, Request
 from wam_ros.core.types import Observation
 from wam_ros.runtime.continuity import Continuity, Follows
+from wam_ros.runtime.observations import ObservationQueue
 from wam_ros.runtime.prediction import best, describe, predict, warm_up
 from wam_ros.runtime.results import EngineResult, EngineStatus, Outcome, Results
-from wam_ros.runtime.slot import LatestSlot
 from wam_ros.runtime.values import Value
 
 _LOG = logging.getLogger(__name__)
 CLOSED = "the inference engine is closed"
 PLAIN = Request()
-NOTES = 16  # frames to remember that may wait for the engine thread
 
 
 class InferenceEngine:
@@ -69,20 +67,19 @@ class InferenceEngine:
         self._example = example
         self._warmups = warmups
         self._warm = example is None
-        self._looks: LatestSlot[tuple[Observation, Request]] = LatestSlot()
-        self._notes: deque[tuple[Observation, Request]] = deque(maxlen=NOTES)
+        self._observations = ObservationQueue()
         self._results = Results()
         self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[Outcome]]] = (
             queue.SimpleQueue()
         )
-        self._wake, self._closing, self._loading = (
-            threading.Event(),
-            threading.Event(),
-            threading.Lock(),
-        )
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._loading = threading.Lock()
         self._lock = threading.Lock()  # guards the five below, written by the engine thread
-        self._epoch, self._predictions = 0, 0
-        self._instruction = self._error = ""
+        self._epoch = 0
+        self._predictions = 0
+        self._instruction = ""
+        self._error = ""
         self._busy_since: float | None = None
         self._memory = Continuity(step_period_ns, max_gap_ns)  # engine thread only
         self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
@@ -92,8 +89,7 @@ class InferenceEngine:
         """Owner: predict from `observation` next, instead of any that still waits, or only remember
         it.
         """
-        keep = self._looks.put if request.predict else self._notes.append
-        keep((observation, request))
+        self._observations.put(observation, request)
         self._wake.set()
 
     def take(self) -> EngineResult | None:
@@ -153,9 +149,16 @@ class InferenceEngine:
         """Any thread: how the engine is doing."""
         with self._lock:
             busy = 0.0 if self._busy_since is None else time.perf_counter() - self._busy_since
-            dropped = self._looks.replaced + self._results.lost
-            facts = (self._epoch, self._instruction, self._error, self._predictions, dropped, busy)
-            return EngineStatus(*facts, self._thread.is_alive(), self._policy)
+            return EngineStatus(
+                epoch=self._epoch,
+                instruction=self._instruction,
+                error=self._error,
+                predictions=self._predictions,
+                dropped=self._observations.replaced + self._results.lost,
+                busy_s=busy,
+                alive=self._thread.is_alive(),
+                policy=self._policy,
+            )
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Owner: end the thread after what it is doing; False when that took longer than
@@ -187,11 +190,7 @@ class InferenceEngine:
             self._wake.clear()
             while not self._closing.is_set() and not self._jobs.empty():
                 self._answer(*self._jobs.get())
-            look = self._looks.take()
-            notes = [self._notes.popleft() for _ in range(len(self._notes))]
-            for observation, request in sorted(
-                [*notes, *([look] if look else [])], key=lambda x: x[0].stamp_ns
-            ):
+            for observation, request in self._observations.take():
                 if self._instruction and not self._closing.is_set():
                     self._predict(observation, request)
         while not self._jobs.empty():
@@ -307,17 +306,19 @@ class InferenceEngine:
         value: float = math.nan,
     ) -> None:
         """Give the owner a result."""
-        facts = (
-            self._instruction,
-            self._epoch,
-            output,
-            time.perf_counter() - began,
-            error,
-            request,
-            value,
-        )
         self._results.put(
-            EngineResult(observation, *facts, self._policy.name, self._policy.checkpoint_hash)
+            EngineResult(
+                observation=observation,
+                instruction=self._instruction,
+                epoch=self._epoch,
+                output=output,
+                inference_s=time.perf_counter() - began,
+                error=error,
+                request=request,
+                value=value,
+                model=self._policy.name,
+                checkpoint_hash=self._policy.checkpoint_hash,
+            )
         )
         self._notify()
 

@@ -19,6 +19,7 @@ from wam_ros.core.policy import Policy, Request, abilities_of
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation
 from wam_ros.runtime.prediction import predict
 from wam_ros.runtime.results import EngineResult
+from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.sim.drive import SERVO_STEPS
 from wam_ros.sim.world import World
@@ -62,19 +63,19 @@ class ClosedLoop:
         robot = world.embodiment
         window = LatencyWindow(100, 0)
         window.add((delay.steps + delay.jitter) * robot.step_period_s)
-        self.session = InferenceSession(
-            embodiment=robot,
-            model=policy.name,
-            checkpoint_hash=policy.checkpoint_hash,
-            session_id=bytes(16),
-            latency=window,
+        self.timeline = Timeline(ENSEMBLE if chunking == ENSEMBLE else "latest")
+        self.scheduler = InferenceScheduler(
+            robot,
+            window,
             rest_speed=0.05,
             execute_steps=every,
             abilities=abilities,
             chunking=mode,
+            timeline=self.timeline,
         )
-        if chunking == ENSEMBLE:
-            self.session.timeline = Timeline(ENSEMBLE)
+        self.session = InferenceSession(
+            robot, policy.name, policy.checkpoint_hash, bytes(16), self.scheduler
+        )
         self._step_ns = round(robot.step_period_s * NS)
         self._rng = np.random.default_rng(seed)
         self._hold = world.q
@@ -83,7 +84,7 @@ class ClosedLoop:
     @property
     def moving(self) -> bool:
         """Whether a plan is being executed."""
-        return self.session.timeline.slack_s(self.now_ns) > 0
+        return self.timeline.slack_s(self.now_ns) > 0
 
     def step(self) -> list[ActionChunk]:
         """One control step: look, take what arrives, move; returns the chunks taken."""
@@ -95,7 +96,7 @@ class ClosedLoop:
         while self._waiting and self._waiting[0][0] <= self.now_ns:
             chunk, _ = self.session.chunk(self._waiting.pop(0)[1], self.now_ns)
             taken.append(chunk)
-            if (look := self.session.next_look()) is not None:
+            if (look := self.scheduler.next_look()) is not None:
                 self._ask(*look)
         self._move()
         return taken
@@ -120,7 +121,7 @@ class ClosedLoop:
         end_ns = self.now_ns + self._step_ns
         while self.now_ns < end_ns:
             self.now_ns = min(self.now_ns + physics_ns, end_ns)
-            state = self.session.timeline.sample(self.now_ns)
+            state = self.timeline.sample(self.now_ns)
             q, dq = (self._hold, np.zeros_like(self._hold)) if state is None else state[:2]
             self.world.servo(q, dq)
             self.world.step(SERVO_STEPS)

@@ -167,7 +167,7 @@ def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
         "nudged": state.nudged,
         "steps": step,
         "modes": sorted(modes),
-        "timing": str(loop.session.timing),
+        "timing": str(loop.scheduler.timing),
         "violations": state.violations,
     }
 

@@ -14,6 +14,7 @@ from wam_ros.core.types import NS
 from wam_ros.ros.params import param
 from wam_ros.runtime.engine import InferenceEngine
 from wam_ros.runtime.prediction import example_observation
+from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.runtime.values import VALUES, load_goal, make_value
 
@@ -147,15 +148,15 @@ def make_engine(
 
 def make_session(p: InferenceParams, robot: Embodiment, policy: Policy) -> InferenceSession:
     """A session of its own id: chunks of an earlier one can be told apart."""
-    return InferenceSession(
+    scheduler = InferenceScheduler(
         robot,
-        policy.name,
-        policy.checkpoint_hash,
-        uuid.uuid4().bytes,
         LatencyWindow(p.latency_window, p.latency_warmup, p.latency_span_s),
         execute_steps=p.execute_steps,
         abilities=abilities_of(policy),
         chunking=p.chunking,
         candidates=p.candidates,
         lead_s=p.lead_s,
+    )
+    return InferenceSession(
+        robot, policy.name, policy.checkpoint_hash, uuid.uuid4().bytes, scheduler
     )
