@@ -18,11 +18,8 @@ def digest() -> str:
     load_checks("motion")  # loads those of every stage
     share, home = share_dir(), Path(__file__).parents[1]
     loaded = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
-    files = [
-        f
-        for f in loaded
-        if f.is_relative_to(home / "wam_ros") or f.is_relative_to(home / "benchmark")
-    ]
+    ours = [home / folder for folder in ("wam_ros", "testing", "benchmark")]
+    files = [f for f in loaded if any(f.is_relative_to(folder) for folder in ours)]
     files += [
         f
         for folder in ("config/embodiments", "config/worlds", "urdf")

@@ -5,7 +5,7 @@ observations.
 
 Two things are measured at every seam. *Wanted*: how far the new plan is from the one under way at
 the instant from which it is followed; the arm would jump by that without joining. *Commanded*: what
-is left of it for a controller behind safety filter and gate, tick by tick (`benchmark/ticks.py`),
+is left of it for a controller behind safety filter and gate, tick by tick (`testing/ticks.py`),
 and the largest acceleration that joining needed. Frames are those of the step that has been
 executed, so an arm that stands and thinks goes on seeing the same; joints are where the plan has
 brought them.
@@ -25,7 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.seams_plot import plot
-from benchmark.ticks import POINTS, Controllers
+from testing.ticks import POINTS, Controllers
 from wam_ros.core.chunks import State, Timeline
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError

@@ -1,4 +1,4 @@
-"""The layers: who may import whom, what is registered, and how large a room may grow."""
+"""The layers: who may import whom, what is registered, and what a process may bring with it."""
 
 import ast
 import subprocess
@@ -104,6 +104,32 @@ def test_imports_follow_the_arrows(path):
             allowed = top not in FORBIDDEN and layer in OWNERS.get(top, {layer})
         if not allowed:
             wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("folder", "foreign"),
+    [
+        ("wam_ros", {"testing", "test", "benchmark"}),
+        ("testing", {"benchmark"}),
+        ("test", {"benchmark"}),
+    ],
+)
+def test_nothing_leans_on_who_looks_at_it(folder, foreign):
+    wrong = []
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names = [node.module]
+            else:
+                continue
+            wrong += [
+                f"{path.relative_to(ROOT)}:{node.lineno} imports {name}"
+                for name in names
+                if name.partition(".")[0] in foreign
+            ]
     assert wrong == []
 
 

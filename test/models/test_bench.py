@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import sys
 
 import pytest
 
@@ -10,7 +9,6 @@ torch = pytest.importorskip("torch")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
-from benchmark import accelerator  # noqa: E402
 from wam_ros import cli  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.models import bench  # noqa: E402
@@ -129,64 +127,27 @@ def test_encoding_and_decoding_are_timed_too(capsys, tmp_path, monkeypatch):
     assert len(line.split()) == 2 + 4 + 2 + 3
 
 
-@pytest.mark.parametrize("way", accelerator.WAYS)
-def test_every_way_of_the_accelerator_table_runs(way, capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"suite": True, "compile": True},
+        {"suite": True, "compile": True, "float8": True},
+        {"suite": True},
+        {"suite": True, "float8": True},
+        {"plain": True},
+        {"compile": True, "vae": True},
+    ],
+)
+def test_every_way_to_compute_has_its_rows(how, capsys, tmp_path):
     path = tmp_path / "little.yaml"
-    text = (
+    path.write_text(
         cli_config("dreamzero-100m")
         .replace("num_layers: 8", "num_layers: 1")
         .replace("dim: 768", "dim: 96")
     )
-    path.write_text(text)
-    monkeypatch.setattr(
-        sys, "argv", ["accelerator", "--way", way, "--config", str(path), "--device", "meta"]
-    )
-    assert accelerator.main() == 0
-    rows = (
-        SUITE
-        if "suite" in accelerator.WAYS[way]
-        else ["torch" if way == accelerator.KERNELS else "8/16 guided"]
-    )
+    assert bench.main(BenchModel(config=str(path), device="meta", **how)) == 0
     out = capsys.readouterr().out
-    assert all(name in out for name in rows)
-
-
-def test_single_kernels_are_measured_in_the_sizes_of_the_model(capsys):
-    config = load_dit_config("dreamzero-100m")
-    small = dataclasses.replace(config.transformer, dim=96, ffn_dim=64)
-    accelerator.kernels(dataclasses.replace(config, transformer=small), "cpu")
-    out = capsys.readouterr().out
-    assert f"{config.own_tokens} x 96 x 64: bfloat16" in out
-    keys = (
-        config.own_tokens + (config.window_frames - config.frames_per_block) * config.frame_tokens
-    )
-    assert f"attention, 2 x {config.own_tokens} x {keys}: torch's choice" in out
-    assert "cudnn_attention none" in out
-
-
-def test_what_was_measured_is_on_disk_at_once_and_not_measured_again(capsys, monkeypatch, tmp_path):
-    out = tmp_path / "new" / "out.txt"
-    first, second, *others = accelerator.WAYS
-    ran = []
-
-    def run(way, args, seconds, say):
-        say(f"\n{way}\n")
-        if way == second and not ran:
-            raise KeyboardInterrupt
-        ran.extend([way] * (way != first))
-        say(f"{way}: {accelerator.DONE} 1 s\n")
-
-    monkeypatch.setattr(accelerator, "run", run)
-    monkeypatch.setattr(sys, "argv", ["accelerator", "--out", str(out)])
-    with pytest.raises(KeyboardInterrupt):
-        accelerator.main()
-    assert f"{first}: {accelerator.DONE}" in out.read_text() and out.read_text().endswith(
-        f"\n{second}\n"
-    )
-    ran.append("again")
-    assert accelerator.main() == 0
-    assert ran == ["again", second, *others]
-    assert f"{first}: in {out} already" in capsys.readouterr().out
+    assert all(name in out for name in (SUITE if "suite" in how else ["8/16 guided"]))
 
 
 def test_a_row_that_fails_does_not_cost_the_others(capsys, monkeypatch):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.hostile import moving_states, random_path, random_pose
-from benchmark.proof import offences
+from testing.hostile import moving_states, random_path, random_pose
+from testing.proof import offences
 from testing.tools import AGE, START, at_rest, inverse_kinematics, make_chunk, tool_pose
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Commanded, Decision, Reason

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.proof import fine
+from testing.proof import fine
 from testing.tools import BODY, JOINT, LIMIT, START, at_rest, make_chunk, one_robot, pendulum
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.hostile import random_path, random_pose
+from testing.hostile import random_path, random_pose
 from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.types import Decision, Reason, SafetyState
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.hostile import random_path
-from benchmark.proof import offences
+from testing.hostile import random_path
+from testing.proof import offences
 from testing.rig import LEAD_NS, MS, TURN, Rig
 from testing.tools import START
 from wam_ros.core.types import Decision, JointState, Reason, SafetyState

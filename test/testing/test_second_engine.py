@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from benchmark.safety_properties import ROBOTS
-from benchmark.second_engine import ACCURACY, WATCHED, SecondEngine, between
+from testing.properties import ROBOTS
+from testing.second_engine import ACCURACY, WATCHED, SecondEngine, between
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.robot.model import SafetyModel, load_safety_model

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmark.ticks import TICK_NS, Controllers, shares
+from testing.ticks import TICK_NS, Controllers, shares
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, ActionChunk
 from wam_ros.safety.machine.playback import Playback

@@ -1,0 +1,97 @@
+"""The long commands of benchmark/, run as a person runs them and at a small size: what they write,
+and that they go on where they were stopped.
+"""
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def command(request):
+    """Runs a script of benchmark/ from the root of the checkout; gives what it prints."""
+
+    def run(script: str, *args: object) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", f"benchmark.{script}", *map(str, args)],
+            cwd=request.config.rootpath,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_chunks_that_were_judged_are_not_judged_again(command, tmp_path):
+    pytest.importorskip("mujoco")
+    out = tmp_path / "out.json"
+
+    def ran(*more: object) -> dict:
+        command("safety_properties", "--robots", "so101", "--json", out, *more)
+        return json.loads(out.read_text())["robots"]["so101"]
+
+    first = ran("--chunks", 8)
+    assert first["chunks"] >= 8
+    assert first["violations"] == []
+    assert ran("--chunks", 8) == first, "nothing was left to do"
+    assert ran("--chunks", first["chunks"] + 1)["units"] == 2
+    assert ran("--chunks", 8, "--seed", 7)["units"] == 1, "other seeds begin anew"
+
+
+WAYS = {
+    "single kernels": "torch",
+    "bfloat16, compiled": "4/4 guided",
+    "float8, compiled": "4/4 guided",
+    "bfloat16": "4/4 guided",
+    "float8": "4/4 guided",
+    "bfloat16, plain": "8/16 guided",
+    "bfloat16, compiled, with the autoencoder": "8/16 guided",
+}
+
+
+@pytest.fixture(scope="module")
+def little(request, tmp_path_factory):
+    """The file of a model of one narrow layer."""
+    if importlib.util.find_spec("torch") is None:
+        pytest.skip("torch is not installed")
+    shipped = request.config.rootpath / "config" / "models" / "dreamzero-100m.yaml"
+    text = shipped.read_text().replace("num_layers: 8", "num_layers: 1")
+    config = tmp_path_factory.mktemp("little") / "little.yaml"
+    config.write_text(text.replace("dim: 768", "dim: 96"))
+    return config
+
+
+@pytest.mark.long
+def test_every_way_of_the_accelerator_table_runs(command, little, tmp_path):
+    out = tmp_path / "new" / "out.txt"
+    command("accelerator", "--device", "meta", "--config", little, "--out", out)
+    told = out.read_text()
+    done = [line.split(": done in")[0] for line in told.splitlines() if ": done in" in line]
+    assert done == list(WAYS)
+    for way, row in WAYS.items():
+        assert row in told.split(f"\n{way}\n", 1)[1].split(f"{way}: done in")[0]
+
+
+def test_of_the_accelerator_table_only_what_is_missing_is_measured(command, little, tmp_path):
+    out = tmp_path / "out.txt"
+    stopped = "float8"
+    done = [f"\n{way}\n{way}: done in 1 s\n" for way in WAYS if way != stopped]
+    out.write_text("".join(done) + f"\n{stopped}\n")
+    told = command("accelerator", "--device", "meta", "--config", little, "--out", out)
+    for way in WAYS:
+        assert (f"{way}: in {out} already" in told) == (way != stopped)
+    after = out.read_text().split(f"\n{stopped}\n")[-1]
+    assert WAYS[stopped] in after and f"{stopped}: done in" in after
+
+
+def test_single_kernels_are_measured_in_the_sizes_of_the_model(command, little):
+    told = command("accelerator", "--config", little, "--device", "cpu", "--way", "single kernels")
+    assert " x 96 x 3072: bfloat16" in told
+    assert "attention, 2 x " in told and ": torch's choice" in told
+    assert "cudnn_attention none" in told
