@@ -1,6 +1,9 @@
-"""The layers: who may import whom, what is registered, and what a process may bring with it."""
+"""The rooms: who may import whom, what is registered, and what a process loads."""
 
 import ast
+import functools
+import graphlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,34 +14,60 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "wam_ros"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# layer: the layers it may import. What is not listed may not be imported.
+# room: what it may import. A room is a folder, or a module for the pages that stand outside of one;
+# the longest name that fits says which. A name on the right stands for its own room only: "ros" does
+# not bring "ros.bridge_node" along, and "robot.urdf" is one file of its room. What is not listed may
+# not be imported.
 ARROWS = {
+    "__init__": {"__version__"},
     "core": set(),
     "robot": {"core"},
-    "bridge": {"core", "robot"},
-    "safety": {"core", "robot"},
+    # the independent last look: it shares no more with the filter than the reading of a URDF
+    "bridge": {"core", "robot.urdf"},
+    "safety": {"core", "robot", "safety.checks", "safety.motion"},
+    "safety.motion": {"core", "robot", "safety"},
+    "safety.checks": {"core", "robot", "safety", "safety.motion"},
+    "safety.machine": {"core", "robot", "safety", "safety.motion"},
+    "safety.offline": {"core", "robot", "safety", "safety.motion", "safety.machine"},
     "models": {"core"},
-    "runtime": {"core"},
-    "sim": {"core"},
+    "models.bench": {"core", "models", *(f"models.dreamzero.{n}" for n in ("shared", "released"))},
+    "models.dreamzero": set(),
+    "models.dreamzero.shared": {"core", "models"},
+    "models.dreamzero.small": {"core", "models", "models.dreamzero.shared"},
+    "models.dreamzero.released": {"core", "models", "models.dreamzero.shared"},
+    "runtime": {"core", "runtime.values"},
+    "runtime.values": {"core"},
+    "sim": {"core", "sim.tasks"},
+    "sim.tasks": {"core", "sim"},
     "data": {"core"},
     "view": {"core"},
-    "train": {"core", "models", "runtime", "data", "sim"},
-    "serve": {"core", "models", "runtime"},
-    "ros": {"core", "robot", "bridge", "safety", "models", "runtime", "sim", "data", "view"},
-    "nodes": {
+    "train": {
         "core",
-        "robot",
-        "bridge",
-        "safety",
         "models",
+        "models.dreamzero.shared",
+        "models.dreamzero.small",
         "runtime",
-        "sim",
         "data",
-        "view",
-        "ros",
+        "sim",
+        "sim.tasks",
     },
+    "serve": {"core", "models", "runtime"},
+    # what every node shares knows no node's business: each process loads all of it
+    "ros": {"core"},
+    "ros.controllers": {"core", "ros"},
+    "ros.safety_node": {"core", "robot", "safety", "safety.machine", "ros"},
+    "ros.bridge_node": {"core", "robot.urdf", "bridge", "ros", "ros.controllers"},
+    "ros.inference_node": {"core", "models", "runtime", "runtime.values", "ros"},
+    "ros.sim_node": {"core", "sim", "ros"},
+    "nodes": {"core.threads"},
+    "nodes.camera_node": {"core", "ros"},
+    "nodes.safety_node": {"core", "safety", "safety.machine", "ros", "ros.safety_node"},
+    "nodes.bridge_node": {"core", "bridge", "ros", "ros.bridge_node", "ros.controllers"},
+    "nodes.inference_node": {"core", "runtime", "ros", "ros.inference_node"},
+    "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
+    "nodes.view_node": {"core", "view", "ros"},
     "tools": {"core", "models", "runtime", "ros"},
-    "demo": {"core", "models", "runtime", "view", "tools", "ros"},
+    "demo": {"core", "view", "tools", "ros"},
     "cli": {"core", "models", "data", "sim", "train", "serve", "tools", "demo", "safety"},
 }
 GENERATED = {"msg", "srv", "action"}
@@ -70,41 +99,124 @@ FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 LEAN_NODES = {"camera_node", "safety_node", "bridge_node", "sim_node", "view_node"}
 
 
+def name_of(path):
+    """The module of a file, without `wam_ros`; a folder's own file has the name of the folder."""
+    name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {name_of(path): path for path in FILES}
+
+
+def inside(name, home):
+    """Whether a module is `home` or lies in it."""
+    return name == home or name.startswith(f"{home}.")
+
+
+def room_of(name):
+    """The room of a module; empty for one that has none."""
+    return max((room for room in ARROWS if inside(name, room)), key=len, default="")
+
+
 def layer_of(path):
-    parts = path.relative_to(PACKAGE).with_suffix("").parts
-    return parts[0] if len(parts) > 1 else parts[-1]
+    return name_of(path).partition(".")[0]
 
 
-def imports(path):
-    """(module, line) of every import of a file, those inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def is_typing(node):
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imports(path, typing=True):
+    """(module, line) of every import of a file, those inside functions too; those that only mypy
+    reads where `typing` says so.
+    """
+    waiting = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if is_typing(node) and not typing:
+            waiting += node.orelse
+            continue
+        waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Import):
             yield from ((alias.name, node.lineno) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} is a relative import"
-            names = [a.name for a in node.names] if node.module == "wam_ros" else [""]
-            yield from ((f"{node.module}.{n}".rstrip("."), node.lineno) for n in names)
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                known = whole.removeprefix("wam_ros.") in MODULES or node.module == "wam_ros"
+                yield whole if known else node.module, node.lineno
+
+
+def allowed(room, target):
+    """Whether a module of `room` may import the module `target`, both without `wam_ros`."""
+    if target.partition(".")[0] in GENERATED:
+        return room.partition(".")[0] in ROS
+    home = room_of(target)
+    return home == room or any(
+        inside(target, arrow) and room_of(arrow) == home for arrow in ARROWS[room]
+    )
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_imports_follow_the_arrows(path):
-    layer, wrong = layer_of(path), []
-    assert layer in ARROWS or layer == "__init__", (
-        f"{layer} is not a known layer: give it its arrows"
-    )
+    room = room_of(name_of(path))
+    wrong = []
+    assert room, f"{name_of(path)} is in no known room: give it its arrows"
     for module, line in imports(path):
-        top, _, rest = module.partition(".")
-        target = rest.partition(".")[0]
+        top, _, target = module.partition(".")
         if top == "wam_ros":
-            if target in GENERATED:
-                allowed = layer in ROS
-            else:
-                allowed = target in ARROWS.get(layer, set()) | {layer, "__version__", ""}
+            fits = allowed(room, target) if target not in ("", "__version__") else True
         else:
-            allowed = top not in FORBIDDEN and layer in OWNERS.get(top, {layer})
-        if not allowed:
+            fits = top not in FORBIDDEN and layer_of(path) in OWNERS.get(top, {layer_of(path)})
+        if not fits:
             wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
     assert wrong == []
+
+
+def circle(graph):
+    """One circle of a graph {name: names it needs}, in the order of need; empty without one."""
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return error.args[1][::-1]
+    return []
+
+
+@functools.cache
+def needs(name):
+    """The modules of ours that importing a module brings, sooner or later."""
+    found = {m.removeprefix("wam_ros.") for m, _ in imports(MODULES[name], typing=False)}
+    return (found & MODULES.keys()) - {name}
+
+
+def test_no_file_imports_one_that_imports_it():
+    assert circle({name: needs(name) for name in MODULES}) == []
+
+
+def hall(name):
+    """The first folder of a module."""
+    return name.partition(".")[0]
+
+
+def folder(name):
+    """The folder of a module; one that lies beside folders, as `safety/filter.py` does, stands for
+    itself.
+    """
+    found = name if MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
+    has_rooms = any(other.count(".") > 1 and inside(other, found) for other in MODULES)
+    return name if has_rooms and not found.count(".") else found
+
+
+@pytest.mark.parametrize("place", [hall, folder])
+def test_no_folder_imports_one_that_imports_it(place):
+    graph = {}
+    for name in MODULES:
+        graph.setdefault(place(name), set()).update({place(n) for n in needs(name)} - {place(name)})
+    assert circle(graph) == []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) == ["a", "b", "c", "a"]
 
 
 @pytest.mark.parametrize(
@@ -213,6 +325,99 @@ def test_only_the_inference_node_brings_torch(node):
     pytest.importorskip("rclpy")
     done = loads(f"import wam_ros.nodes.{node}", "torch")
     assert done.returncode == 0, done.stderr
+
+
+# A bridge of every kind of controller, in one process: configured, activated, with a robot and a
+# safety node that it hears, paused, and led home.
+BRIDGE_LIFE = """
+import json, time
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import JointState as JointStateMsg
+from std_srvs.srv import SetBool, Trigger
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import Decision, JointState, SafetyReport, SafetyState
+from wam_ros.msg import SafetyReport as SafetyReportMsg
+from wam_ros.nodes.bridge_node import BridgeNode
+from wam_ros.ros import convert, qos
+import numpy as np
+
+def cell(executor, robot, node):
+    other = Node("cell")
+    executor.add_node(other)
+    joints = other.create_publisher(JointStateMsg, "joint_states", qos.JOINTS)
+    reports = other.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
+    still = np.zeros(len(robot.joint_names))
+    until = time.monotonic() + 30.0
+    while node._homing._state != SafetyState.ARMED or node._gate.measured is None:
+        assert time.monotonic() < until, "the bridge hears nobody"
+        now_ns = node.get_clock().now().nanoseconds
+        measured = JointState(now_ns, robot.joint_names, np.array(robot.home), still, still)
+        joints.publish(convert.joint_state_to_msg(measured))
+        report = SafetyReport(now_ns, 0, SafetyState.ARMED, Decision.PASS)
+        reports.publish(convert.report_to_msg(report, "safety_node"))
+        executor.spin_once(timeout_sec=0.01)
+    return other
+
+rclpy.init()
+robot = load_embodiment("panda")
+for kind in CONTROLLERS:
+    node = BridgeNode(parameter_overrides=[Parameter("controller", value=kind)])
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    if node.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+        continue  # its messages are not installed, or it is of a gripper
+    assert node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    other = cell(executor, robot, node)
+    assert node._on_home(Trigger.Request(), Trigger.Response()).success
+    assert node._on_pause(SetBool.Request(data=True), SetBool.Response()).success
+    for _ in range(10):
+        executor.spin_once(timeout_sec=0.1)
+    other.destroy_node()
+    node.on_shutdown(None)
+    node.destroy_node()
+    ran.append(kind)
+rclpy.shutdown()
+"""
+
+
+def loaded(code):
+    """(what ran, the modules that a fresh interpreter holds afterwards)."""
+    begin = "import json\nimport sys\nran = []\n"
+    end = "\nprint(json.dumps([ran, sorted(sys.modules)]))"
+    done = loads(begin + code + end)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def of_the_filter(names):
+    """Those that belong to the safety filter, or to the libraries that it computes with."""
+    homes = ("wam_ros.safety", "wam_ros.ros.safety_node", "pinocchio", "coal", "hppfcl", "ruckig")
+    return [name for name in names if any(inside(name, home) for home in homes)]
+
+
+@pytest.mark.ros
+def test_the_bridge_is_loaded_without_any_part_of_the_filter():
+    """One fault in what both share would pass the look of both."""
+    _, names = loaded("import wam_ros.nodes.bridge_node")
+    assert "wam_ros.bridge.gate" in names
+    assert of_the_filter(names) == []
+
+
+@pytest.mark.ros
+def test_a_bridge_at_work_holds_no_part_of_the_filter():
+    controllers = dictionary(PACKAGE / "ros/controllers/__init__.py", "CONTROLLERS")
+    ran, names = loaded(f"CONTROLLERS = {list(controllers)}\n{BRIDGE_LIFE}")
+    assert {"joint_trajectory", "forward_position", "forward_velocity"} <= set(ran)
+    assert of_the_filter(names) == []
+
+
+def test_what_belongs_to_the_filter_is_known_by_name():
+    seen = ["wam_ros.safety.motion.path", "wam_ros.bridge.gate", "coal.coal_pywrap", "coals"]
+    assert of_the_filter(seen) == ["wam_ros.safety.motion.path", "coal.coal_pywrap"]
 
 
 def test_the_generated_code_has_no_rival_in_the_source():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_path, urdf_path
+from wam_ros.core.types import Observation
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 
 
@@ -112,3 +113,15 @@ def load_embodiment(name: str) -> Embodiment:
         if getattr(e, key) <= 0:
             raise WamError(f"{path}: {key} must be positive")
     return e
+
+
+def require_observed_by(e: Embodiment, observation: Observation) -> None:
+    """Raise `WamError` for other views, joints or picture sizes than the embodiment's."""
+    if observation.view_names != e.view_names or observation.joints.joint_names != e.joint_names:
+        raise WamError(
+            f"observation has views {observation.view_names}, expected {e.view_names}, or other "
+            "joints"
+        )
+    shape = (len(e.cameras), e.image_height, e.image_width, 3)
+    if observation.frames.shape != shape:
+        raise WamError(f"observation frames are {observation.frames.shape}, expected {shape}")

@@ -7,7 +7,7 @@ from wam_ros.models.dreamzero.released.clip import ImageEncoderConfig
 from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig
 from wam_ros.models.dreamzero.released.umt5 import TextEncoderConfig
 from wam_ros.models.dreamzero.released.vae import VaeConfig
-from wam_ros.models.dreamzero.small.config import TransformerConfig
+from wam_ros.models.dreamzero.shared.config import TransformerConfig
 
 TINY = ReleasedConfig(
     CausalDiTConfig(

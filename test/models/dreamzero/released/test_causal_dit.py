@@ -19,7 +19,7 @@ from wam_ros.models.dreamzero.released.dit_config import (  # noqa: E402
 )
 from wam_ros.models.dreamzero.released.mask import training_mask  # noqa: E402
 from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
-from wam_ros.models.dreamzero.small.config import TransformerConfig  # noqa: E402
+from wam_ros.models.dreamzero.shared.config import TransformerConfig  # noqa: E402
 
 CONFIG = CausalDiTConfig(
     TransformerConfig(

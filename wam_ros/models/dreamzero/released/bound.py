@@ -6,24 +6,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.embodiment import Embodiment, require_observed_by
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Observation
 from wam_ros.models.dreamzero.released import views
 from wam_ros.models.dreamzero.released.contract import Contract
 from wam_ros.models.dreamzero.released.quantiles import JointScaling
-
-
-def require_observed_by(e: Embodiment, observation: Observation) -> None:
-    """Raise `WamError` for other views, joints or picture sizes than the embodiment's."""
-    if observation.view_names != e.view_names or observation.joints.joint_names != e.joint_names:
-        raise WamError(
-            f"observation has views {observation.view_names}, expected {e.view_names}, or other "
-            "joints"
-        )
-    shape = (len(e.cameras), e.image_height, e.image_width, 3)
-    if observation.frames.shape != shape:
-        raise WamError(f"observation frames are {observation.frames.shape}, expected {shape}")
 
 
 class BoundRobot:

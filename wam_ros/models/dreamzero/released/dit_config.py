@@ -11,7 +11,7 @@ from typing import Any
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
-from wam_ros.models.dreamzero.small.config import TransformerConfig, require_heads
+from wam_ros.models.dreamzero.shared.config import TransformerConfig, require_heads
 
 STATE_ATTENTION = ("open", "masked")
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from wam_ros.models.dreamzero.shared.config import TransformerConfig
 from wam_ros.models.dreamzero.shared.layers import CrossAttention, KeysValues, SelfAttention, Source
 from wam_ros.models.dreamzero.shared.rope import Rope
-from wam_ros.models.dreamzero.small.config import TransformerConfig
 
 # Given this layer's rotated q, k, v, attend over whatever the token may see: (..., L, N, d) ->
 # (..., L, N * d).

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from wam_ros.models.cache import GrowingCache, KvCache
 from wam_ros.models.dreamzero.shared.actions import ActionEncoder, Perceptron
 from wam_ros.models.dreamzero.shared.block import Attention, Block
+from wam_ros.models.dreamzero.shared.config import TransformerConfig
 from wam_ros.models.dreamzero.shared.layers import Head, PatchEmbedding, Source, sinusoid
 from wam_ros.models.dreamzero.shared.rope import Rope
-from wam_ros.models.dreamzero.small.config import TransformerConfig
 
 LayerContext = tuple[Source, ...]
 

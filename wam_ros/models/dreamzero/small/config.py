@@ -1,4 +1,4 @@
-"""Sizes of one model of the DreamZero family, as written in `config/models/<name>.yaml`."""
+"""Sizes of the small model of the DreamZero family, as written in `config/models/<name>.yaml`."""
 
 from __future__ import annotations
 
@@ -7,24 +7,7 @@ from dataclasses import dataclass
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
-
-
-@dataclass(frozen=True)
-class TransformerConfig:
-    """The block-causal diffusion transformer; names follow Wan."""
-
-    dim: int
-    ffn_dim: int
-    freq_dim: int  # width of the timestep sinusoid
-    num_heads: int
-    num_layers: int
-    text_dim: int
-    text_len: int  # words, padded
-    hidden_size: int  # of state encoder and action decoder
-    # width of the image tokens that cross-attention sees beside the text; 0: none
-    clip_dim: int = 0
-    eps: float = 1e-6
-    rope_theta: float = 10000.0
+from wam_ros.models.dreamzero.shared.config import TransformerConfig, require_heads
 
 
 @dataclass(frozen=True)
@@ -112,16 +95,6 @@ class DreamZeroConfig:
         """Transformer tokens of one frame (2 x 2 latent cells each)."""
         height, width = self.latent_size
         return (height // 2) * (width // 2)
-
-
-def require_heads(t: TransformerConfig, where: str) -> None:
-    """Raise `WamError` naming `where` unless the width splits into heads whose channels can be
-    turned in pairs.
-    """
-    if t.num_heads < 1 or t.dim < 1 or t.dim % t.num_heads or (t.dim // t.num_heads) % 2:
-        raise WamError(
-            f"{where}: transformer.dim {t.dim} must split into {t.num_heads} heads of even width"
-        )
 
 
 def load_model_config(name: str) -> DreamZeroConfig:

@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.embodiment import Embodiment, require_observed_by
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile, untile
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import NS, Conditioning, Observation
 from wam_ros.models.cache import KvCache
-from wam_ros.models.dreamzero.released.bound import require_observed_by
 from wam_ros.models.dreamzero.shared.packed import pack
 from wam_ros.models.dreamzero.shared.rope import Rope
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_config
