@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "wam_ros"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 # room: what it may import. A room is a folder, or a module for the pages that stand outside of one;
-# the longest name that fits says which. A name on the right stands for its own room only: "ros" does
-# not bring "ros.bridge_node" along, and "robot.urdf" is one file of its room. What is not listed may
-# not be imported.
+# the longest name that fits says which. A name on the right stands for its own room only: "ros"
+# does not bring "ros.bridge_node" along, and "robot.urdf" is one file of its room. What is not
+# listed may not be imported.
 ARROWS = {
     "__init__": {"__version__"},
     "core": set(),
@@ -171,6 +176,16 @@ def test_imports_follow_the_arrows(path):
         if not fits:
             wrong.append(f"{path.relative_to(ROOT)}:{line} imports {module}")
     assert wrong == []
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("ruff.toml")), ids=lambda p: p.parent.name)
+def test_what_an_editor_refuses_is_what_the_arrows_refuse(path):
+    hall = path.parent.name
+    banned = tomllib.loads(path.read_text())["lint"]["flake8-tidy-imports"]["banned-api"]
+    ours = [name.removeprefix("wam_ros.") for name in banned if name.startswith("wam_ros.")]
+    libraries = banned.keys() - {f"wam_ros.{name}" for name in ours}
+    assert [name for name in ours if allowed(hall, name)] == []
+    assert [name for name in libraries if hall in OWNERS[name]] == []
 
 
 def circle(graph):
