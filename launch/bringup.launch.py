@@ -7,107 +7,31 @@ otherwise.
 """
 
 import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from launch.actions import (
-    DeclareLaunchArgument,
     ExecuteProcess,
     IncludeLaunchDescription,
     LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
-    Shutdown,
 )
 from launch.events.process import ProcessExited
 from launch.launch_description_entity import LaunchDescriptionEntity
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
 
 from launch import LaunchContext, LaunchDescription
-from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.ros.environment import transport_environment
+from wam_ros.ros.launching.arguments import ARGUMENTS, ROBOT, RVIZ, require_bringup, require_names
+from wam_ros.ros.launching.processes import declared, end_together, process, values_of
 
-BOOL = ["true", "false"]
 LAUNCH_FOLDER = Path(__file__).parent
 # on a busy machine it takes longer than launch's 5 s to let go of torch and of the simulation
 LET_GO_S = "15"
-
-# name: (default, choices or None, description)
-ARGUMENTS: dict[str, tuple[str, list[str] | None, str]] = {
-    "embodiment": (
-        "panda",
-        None,
-        "Robot: a name in config/embodiments or the path of a YAML file.",
-    ),
-    "model": (
-        "",
-        None,
-        "Model: a name in config/models or the path of a YAML file; empty: "
-        "config/inference.yaml's.",
-    ),
-    "checkpoint": (
-        "",
-        None,
-        "Weights: a .safetensors file or a released model's folder; empty: those of the model.",
-    ),
-    "instruction": (
-        "",
-        None,
-        "What to do, in plain language. Without an instruction nothing moves.",
-    ),
-    "sim": ("true", BOOL, "Start a simulated arm with cameras instead of waiting for a real one."),
-    "dry_run": (
-        "auto",
-        ["auto", *BOOL],
-        "Compute and show everything, move nothing. auto: false only in simulation.",
-    ),
-    "imagination": (
-        "full",
-        ["off", "keyframes", "full"],
-        "Which imagined frames are decoded and published.",
-    ),
-    "record": ("", None, "Folder for an MCAP bag of every topic of the loop; empty: none."),
-    "view": ("false", BOOL, "Serve the view for a web browser."),
-    "namespace": ("", None, "Namespace of every node and topic."),
-    "tf_prefix": (
-        "",
-        None,
-        "Put in front of every frame of the robot, e.g. left/ (RViz wants the slash).",
-    ),
-    "robot_state_publisher": (
-        "true",
-        BOOL,
-        "With sim:=false: publish the robot's description and frames; false where its driver does.",
-    ),
-    "robot_ip": (
-        "",
-        None,
-        "Address of the robot, handed to its description; its own driver connects to it.",
-    ),
-    "controller": ("", None, "Kind of controller that moves the arm; empty: the embodiment's."),
-    "use_mock_hardware": (
-        "false",
-        BOOL,
-        "With sim:=false: run ros2_control with mock hardware (no cameras).",
-    ),
-    "controllers_file": (
-        "",
-        None,
-        "Controllers of the mock hardware; empty: config/ros2_controllers.yaml.",
-    ),
-    "params_file": ("", None, "Parameters that replace those of config/*.yaml; empty: none."),
-    "use_sim_time": ("false", BOOL, "Take the time from /clock."),
-    "launch_rviz": ("true", BOOL, "Open RViz when it is installed."),
-    "rviz_config_file": ("", None, "Configuration of RViz; empty: config/rviz/wam.rviz."),
-    "log_level": ("info", ["debug", "info", "warn", "error", "fatal"], "Log level of every node."),
-    "autostart": (
-        "true",
-        BOOL,
-        "Configure and activate the nodes by themselves; false: wait for `ros2 lifecycle`.",
-    ),
-}
 
 RECORDED = [
     "observation",
@@ -130,42 +54,9 @@ RECORDED = [
 ]
 
 
-def declare_arguments() -> list[DeclareLaunchArgument]:
-    """Every argument with its default, choices and description."""
-    return [
-        DeclareLaunchArgument(name, default_value=default, description=text, choices=choices)
-        for name, (default, choices, text) in ARGUMENTS.items()
-    ]
-
-
-def end_together(event: ProcessExited, context: LaunchContext) -> Shutdown | None:
-    """When one node of the loop ends, all end: what the arm was last told brings it to rest.
-
-    Raises:
-        RuntimeError: it failed or was killed. The launch then ends all as well, and itself with
-            exit code 1.
-    """
-    if context.is_shutdown:
-        return None
-    if event.returncode:
-        raise RuntimeError(
-            f"{event.process_name} ended with exit code {event.returncode} (see above)"
-        )
-    return Shutdown(reason=f"{event.process_name} ended")
-
-
-def require_file(name: str, path: str) -> None:
-    """Refuse a file that is not there: what a launch leaves out with a warning may be somebody's
-    limits.
-
-    Raises:
-        RuntimeError: naming argument and path.
-    """
-    if path and not Path(path).is_file():
-        raise RuntimeError(f"{name} '{path}' does not exist")
-
-
-def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -> LifecycleNode:
+def wam_node(
+    name: str, values: dict[str, str], parameters: dict[str, object], context: LaunchContext
+) -> LifecycleNode:
     """One node of this package: config file, then launch arguments, then the user's
     `params_file`.
     """
@@ -184,6 +75,7 @@ def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -
     return LifecycleNode(
         package="wam_ros",
         executable=name,
+        exec_name=name,
         name=name,
         namespace=values["namespace"],
         parameters=sources,
@@ -192,10 +84,11 @@ def wam_node(name: str, values: dict[str, str], parameters: dict[str, object]) -
         emulate_tty=True,
         sigterm_timeout=LET_GO_S,
         on_exit=None if name == "view_node" else end_together,
+        **process(name, context),
     )
 
 
-def loop_nodes(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Camera, inference, safety and bridge; also the simulated arm and the view when asked for."""
     sim = values["sim"] == "true"
     dry_run = values["dry_run"] == "true" or (values["dry_run"] == "auto" and not sim)
@@ -208,26 +101,33 @@ def loop_nodes(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
     arm = sim and not dry_run and bool(values["instruction"])
     output = {"controller": values["controller"]} if values["controller"] else {}
     frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
-    nodes: list[LaunchDescriptionEntity] = [
-        wam_node("camera_node", values, robot),
-        wam_node(
-            "inference_node", values, {**robot, **model, "imagination": values["imagination"]}
-        ),
-        wam_node(
-            "safety_node",
-            values,
-            {**robot, **patience, **frames, "dry_run": dry_run, "arm_on_start": arm},
-        ),
-        wam_node("bridge_node", values, {**robot, **output}),
+    own: dict[str, dict[str, object]] = {
+        "sim_node": output,
+        "camera_node": {},
+        "inference_node": {**model, "imagination": values["imagination"]},
+        "safety_node": {**patience, **frames, "dry_run": dry_run, "arm_on_start": arm},
+        "bridge_node": output,
+        "view_node": {},
+    }
+    if not sim:
+        del own["sim_node"]
+    if values["view"] == "false":
+        del own["view_node"]
+    return [
+        wam_node(name, values, {**robot, **parameters}, context) for name, parameters in own.items()
     ]
-    if sim:
-        nodes.insert(0, wam_node("sim_node", values, {**robot, **output}))
-    if values["view"] == "true":
-        nodes.append(wam_node("view_node", values, robot))
-    return nodes
 
 
-def recorder(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+def say_recorder_ended(event: ProcessExited, context: LaunchContext) -> LogInfo | None:
+    """The loop goes on without its recorder, but not without a word."""
+    if context.is_shutdown:
+        return None
+    return LogInfo(
+        msg=f"ros2 bag ended with exit code {event.returncode}: nothing more is recorded"
+    )
+
+
+def recorder(values: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """`ros2 bag record` of the loop's topics into `record`."""
     if not values["record"]:
         return []
@@ -248,38 +148,31 @@ def recorder(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
             ],
             name="record",
             output="screen",
+            on_exit=say_recorder_ended,
+            **process("ros2", context),
         )
     ]
 
 
-def include(name: str, values: dict[str, str], keys: list[str]) -> IncludeLaunchDescription:
+def include(name: str, values: dict[str, str], keys: Iterable[str]) -> IncludeLaunchDescription:
     """Another launch file of this folder with some of our arguments."""
     source = PythonLaunchDescriptionSource(str(LAUNCH_FOLDER / name))
     return IncludeLaunchDescription(source, launch_arguments=[(key, values[key]) for key in keys])
 
 
 def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """What the argument values mean; an unknown embodiment fails here with the names there are."""
-    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
-    load_embodiment(values["embodiment"])
-    for name in ("params_file", "controllers_file"):
-        require_file(name, values[name])
-    robot_keys = [
-        "embodiment",
-        "namespace",
-        "tf_prefix",
-        "robot_state_publisher",
-        "robot_ip",
-        "sim",
-    ]
-    robot_keys += ["use_mock_hardware", "controller", "controllers_file"]
+    """What the argument values mean. Each is judged here, before anything starts."""
+    if any(Path(word).name == Path(__file__).name for word in sys.argv):
+        require_names(context.argv)  # another launch file that includes this one has its own
+    values = values_of(ARGUMENTS, context)
+    require_bringup(values)
     entities: list[LaunchDescriptionEntity] = [
         SetEnvironmentVariable(name, value)
         for name, value in transport_environment(os.environ).items()
     ]
-    entities.append(include("robot.launch.py", values, [*robot_keys, "use_sim_time"]))
-    entities += loop_nodes(values)
-    entities += recorder(values)
+    entities.append(include("robot.launch.py", values, ROBOT))
+    entities += loop_nodes(values, context)
+    entities += recorder(values, context)
     if not values["instruction"]:
         entities.append(
             LogInfo(
@@ -288,11 +181,10 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
             )
         )
     if values["launch_rviz"] == "true":
-        rviz_keys = ["embodiment", "namespace", "tf_prefix", "rviz_config_file", "use_sim_time"]
-        entities.append(include("rviz.launch.py", values, rviz_keys))
+        entities.append(include("rviz.launch.py", values, RVIZ))
     return entities
 
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` runs."""
-    return LaunchDescription([*declare_arguments(), OpaqueFunction(function=launch_setup)])
+    return LaunchDescription([*declared(ARGUMENTS), OpaqueFunction(function=launch_setup)])

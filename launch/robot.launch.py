@@ -3,44 +3,23 @@
 import re
 from pathlib import Path
 
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
-from launch.actions import DeclareLaunchArgument, LogInfo, OpaqueFunction
+from launch.actions import LogInfo, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
-from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.resources import share_dir
+from wam_ros.ros.launching.arguments import MOCK, ROBOT, controller_of, has_package, require_robot
+from wam_ros.ros.launching.processes import (
+    declared,
+    end_if_failed,
+    end_together,
+    process,
+    values_of,
+)
 
-ARGUMENTS = {
-    "embodiment": ("panda", "Robot: a name in config/embodiments or the path of a YAML file."),
-    "namespace": ("", "Namespace of the nodes."),
-    "tf_prefix": ("", "In front of every frame of the robot."),
-    "robot_state_publisher": (
-        "true",
-        "Publish the description and frames of a real arm; false where its driver does.",
-    ),
-    "robot_ip": ("", "Address of the robot; replaces $(robot_ip) in its description."),
-    "sim": ("true", "The simulated arm runs; no hardware is touched."),
-    "use_mock_hardware": ("false", "Run ros2_control with mock hardware."),
-    "controller": ("", "Kind of controller that moves the arm; empty: the embodiment's."),
-    "controllers_file": (
-        "",
-        "Controllers of the mock hardware; empty: config/ros2_controllers.yaml.",
-    ),
-    "use_sim_time": ("false", "Take the time from /clock."),
-}
-
-# Kinds of controller, the ones of config/ros2_controllers.yaml that understand them, and the
-# packages of those.
-CONTROLLERS = {
-    "joint_trajectory": ("joint_trajectory_controller", "joint_trajectory_controller"),
-    "follow_joint_trajectory": ("joint_trajectory_controller", "joint_trajectory_controller"),
-    "forward_position": ("forward_position_controller", "forward_command_controller"),
-    "forward_velocity": ("forward_velocity_controller", "forward_command_controller"),
-}
 INTERFACES = (
     '<command_interface name="position"/><command_interface name="velocity"/>'
     '<state_interface name="position"><param name="initial_value">{q}</param>'
@@ -49,20 +28,11 @@ JOINT = (
     f'<joint name="{{name}}">{INTERFACES}</state_interface><state_interface '
     'name="velocity"/></joint>'
 )
-MOCK = (
+HARDWARE = (
     '<ros2_control name="mock" '
     'type="system"><hardware><plugin>mock_components/GenericSystem</plugin>'
     '<param name="calculate_dynamics">true</param></hardware>{joints}</ros2_control></robot>'
 )
-
-
-def has_package(name: str) -> bool:
-    """Whether a ROS package is installed."""
-    try:
-        get_package_prefix(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
@@ -74,60 +44,48 @@ def describe(embodiment: Embodiment, robot_ip: str, mock: bool) -> str:
         JOINT.format(name=name, q=q)
         for name, q in zip(embodiment.joint_names, embodiment.home, strict=True)
     )
-    return re.sub(r"</robot>\s*$", lambda _: MOCK.format(joints=joints), text)
+    return re.sub(r"</robot>\s*$", lambda _: HARDWARE.format(joints=joints), text)
 
 
-def mock_hardware(values: dict[str, str]) -> list[LaunchDescriptionEntity]:
+def mock_hardware(values: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Controller manager with mock hardware and the two controllers the loop speaks to.
 
     It takes the description from the topic of robot_state_publisher, the only place where Jazzy and
     Kilted look.
     """
-    kind = values["controller"] or load_embodiment(values["embodiment"]).controller
-    if kind not in CONTROLLERS:
-        raise RuntimeError(
-            f"controller '{kind}' has no mock hardware; choices: {', '.join(CONTROLLERS)}"
-        )
-    if not has_package("robot_state_publisher"):
-        words = "robot_state_publisher: install ros-$ROS_DISTRO-robot-state-publisher"
-        raise RuntimeError(f"use_mock_hardware:=true needs {words}")
-    for package in ("controller_manager", "joint_state_broadcaster", CONTROLLERS[kind][1]):
-        if not has_package(package):
-            words = (
-                "ros2_control: install ros-$ROS_DISTRO-ros2-control and "
-                "ros-$ROS_DISTRO-ros2-controllers"
-            )
-            raise RuntimeError(f"use_mock_hardware:=true needs {words} ({package} is missing)")
     controllers = values["controllers_file"] or str(
         share_dir() / "config" / "ros2_controllers.yaml"
     )
-    if not Path(controllers).is_file():
-        raise RuntimeError(f"controllers_file '{controllers}' does not exist")
     manager = Node(
         package="controller_manager",
         executable="ros2_control_node",
         namespace=values["namespace"],
         parameters=[controllers, {"use_sim_time": values["use_sim_time"] == "true"}],
         output="screen",
+        exec_name="ros2_control_node",
+        on_exit=end_together,
+        **process("ros2_control_node", context),
     )
-    names = ["joint_state_broadcaster", CONTROLLERS[kind][0]]
+    names = ["joint_state_broadcaster", MOCK[controller_of(values)].name]
     spawner = Node(
         package="controller_manager",
         executable="spawner",
         namespace=values["namespace"],
         arguments=[*names, "--param-file", controllers],
         output="screen",
+        exec_name="spawner",
+        on_exit=end_if_failed,
+        **process("spawner", context),
     )
     return [manager, spawner]
 
 
 def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """Nodes for the argument values."""
-    values = {name: LaunchConfiguration(name).perform(context) for name in ARGUMENTS}
+    values = values_of(ROBOT, context)
+    require_robot(values)
     mock = values["use_mock_hardware"] == "true"
     sim = values["sim"] == "true"
-    if mock and sim:
-        raise RuntimeError("use_mock_hardware:=true and sim:=true are two robots: add sim:=false")
     if not (mock or sim) and values["robot_state_publisher"] == "false":
         return []
     text = describe(load_embodiment(values["embodiment"]), values["robot_ip"], mock)
@@ -145,16 +103,15 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 namespace=values["namespace"],
                 parameters=[{"robot_description": description, **prefix}],
                 output="screen",
+                exec_name="robot_state_publisher",
+                **process("robot_state_publisher", context),
             )
         )
     else:
         entities.append(LogInfo(msg="robot_state_publisher is not installed: no frames for RViz"))
-    return entities + (mock_hardware(values) if mock else [])
+    return entities + (mock_hardware(values, context) if mock else [])
 
 
 def generate_launch_description() -> LaunchDescription:
     """What `ros2 launch` runs."""
-    arguments = [
-        DeclareLaunchArgument(n, default_value=d, description=t) for n, (d, t) in ARGUMENTS.items()
-    ]
-    return LaunchDescription([*arguments, OpaqueFunction(function=launch_setup)])
+    return LaunchDescription([*declared(ROBOT), OpaqueFunction(function=launch_setup)])

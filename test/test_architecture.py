@@ -64,6 +64,11 @@ ARROWS = {
     "ros.bridge_node": {"core", "robot.urdf", "bridge", "ros", "ros.controllers"},
     "ros.inference_node": {"core", "models", "runtime", "runtime.values", "ros"},
     "ros.sim_node": {"core", "sim", "ros"},
+    # what a launch is told is judged by whoever it is for
+    "ros.launching": {
+        *("core", "robot.urdf", "models", "sim", "ros", "ros.controllers"),
+        *("ros.bridge_node", "ros.inference_node", "ros.sim_node"),
+    },
     "nodes": {"core.threads"},
     "nodes.camera_node": {"core", "ros"},
     "nodes.safety_node": {"core", "safety", "safety.machine", "ros", "ros.safety_node"},

@@ -42,14 +42,16 @@ def typed(text):
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_launch_argument_is_one(page):
-    source = (ROOT / "launch" / "bringup.launch.py").read_text()
+    pytest.importorskip("rclpy")
+    from wam_ros.ros.launching.arguments import ARGUMENTS
+
     lines = [
         line
         for line in page.read_text().replace("\\\n", " ").splitlines()
         if "bringup.launch.py" in line
     ]
     for name in re.findall(r"(\w+):=", " ".join(lines)):
-        assert f'"{name}": (' in source, name
+        assert name in ARGUMENTS
 
 
 def results(name):

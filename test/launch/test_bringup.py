@@ -19,6 +19,7 @@ from launch.actions import (
     ExecuteProcess,
     IncludeLaunchDescription,
     LogInfo,
+    OpaqueFunction,
     SetEnvironmentVariable,
     Shutdown,
 )
@@ -26,9 +27,13 @@ from launch.events.process import ProcessExited
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode, Node
 
-from launch import LaunchContext
+from launch import LaunchContext, LaunchDescription, LaunchService
+from testing.ros_prefix import install
+from testing.wrong_arguments import WRONG, each
+from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
+from wam_ros.ros.launching.arguments import ARGUMENTS
 
 NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
 EXTERNAL = {
@@ -36,17 +41,6 @@ EXTERNAL = {
     "controller_manager": ["ros2_control_node", "spawner"],
     "rviz2": ["rviz2"],
 }
-
-
-def install(prefix, package, executables):
-    index = prefix / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True, exist_ok=True)
-    (index / package).touch()
-    folder = prefix / "lib" / package
-    folder.mkdir(parents=True)
-    for name in executables:
-        (folder / name).write_text("#!/bin/sh\n")
-        (folder / name).chmod(0o755)
 
 
 @pytest.fixture
@@ -67,7 +61,7 @@ class Bringup:
     """The launch description visited with some arguments, its processes not started."""
 
     def __init__(self, **arguments):
-        self.context = LaunchContext(argv=[])
+        self.context = LaunchContext(argv=[f"{n}:={v}" for n, v in arguments.items()])
         path = share_dir() / "launch" / "bringup.launch.py"
         description = PythonLaunchDescriptionSource(str(path)).get_launch_description(self.context)
         self.declared = {a.name: a for a in description.get_launch_arguments()}
@@ -152,25 +146,64 @@ def test_a_real_arm_is_a_dry_run_and_never_arms_itself(prefix):
 
 
 @pytest.mark.parametrize("name", config_names("embodiments"))
-def test_every_shipped_robot_can_be_launched(prefix, name):
-    b = Bringup(embodiment=name, sim="false")
+def test_every_shipped_robot_can_be_launched_with_a_model_of_its_own(prefix, name):
+    model = prefix / "mine.yaml"
+    tiny = (share_dir() / "config" / "models" / "tiny.yaml").read_text()
+    model.write_text(tiny.replace("embodiment: panda", f"embodiment: {name}"))
+    b = Bringup(embodiment=name, sim="false", model=str(model))
     assert set(b.nodes()) == {"camera_node", "inference_node", "safety_node", "bridge_node"}
     assert all(
         b.parameters(n)["embodiment"] == name for n in ("camera_node", "safety_node", "bridge_node")
     )
 
 
-def test_an_unknown_embodiment_fails_with_the_choices(prefix):
-    with pytest.raises(
-        Exception, match=r"unknown embodiment 'pamda'. Did you mean 'panda'\? Choices: .*panda"
-    ):
-        Bringup(embodiment="pamda")
+@pytest.mark.parametrize(("name", "wrong"), each(), ids=lambda v: str(getattr(v, "value", v))[:30])
+def test_a_wrong_value_of_any_argument_is_refused_before_the_first_process(
+    prefix, monkeypatch, name, wrong
+):
+    """By the real launch service, whose nodes would leave a mark if they were started."""
+    mark = prefix / "started"
+    for executable in NODES:
+        (prefix / "lib" / "wam_ros" / executable).write_text(f"#!/bin/sh\ntouch {mark}\n")
+    for package in wrong.packages:
+        install(prefix, package, EXTERNAL.get(package, ()), f"#!/bin/sh\ntouch {mark}\n")
+    path = share_dir() / "launch" / "bringup.launch.py"
+    given = {**wrong.others, name: wrong.value}
+    service = LaunchService(argv=[f"{n}:={v}" for n, v in given.items()])
+    service.include_launch_description(
+        LaunchDescription(
+            [
+                IncludeLaunchDescription(
+                    PythonLaunchDescriptionSource(str(path)), launch_arguments=given.items()
+                )
+            ]
+        )
+    )
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert service.run() == 1
+    assert not mark.exists()
+    with pytest.raises(Exception, match=wrong.words):
+        Bringup(**given)
 
 
-@pytest.mark.parametrize("bad", [{"sim": "maybe"}, {"log_level": "loud"}, {"imagination": "wild"}])
-def test_a_value_outside_the_choices_is_refused(prefix, bad):
-    with pytest.raises(RuntimeError, match=r"(?i)valid options"):
-        Bringup(**bad)
+def test_every_argument_there_is_has_a_wrong_value(prefix):
+    assert set(WRONG) == set(Bringup().declared)
+
+
+def test_a_name_that_is_no_argument_is_refused_where_this_file_is_what_is_launched(
+    prefix, monkeypatch
+):
+    path = share_dir() / "launch" / "bringup.launch.py"
+    description = PythonLaunchDescriptionSource(str(path)).get_launch_description(LaunchContext())
+    (setup,) = (e for e in description.entities if isinstance(e, OpaqueFunction))
+    context = LaunchContext(argv=["dryrun:=true"])
+    for name, argument in ARGUMENTS.items():
+        context.launch_configurations[name] = argument.default
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "my_cell", "my_cell.launch.py"])
+    assert setup.visit(context), "another launch file has arguments of its own"
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "wam_ros", "bringup.launch.py"])
+    with pytest.raises(WamError, match="'dryrun'. Did you mean 'dry_run'"):
+        setup.visit(context)
 
 
 def test_namespace_reaches_every_node_and_its_logger(prefix):
@@ -185,12 +218,6 @@ def test_the_users_parameters_come_last(prefix, tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("/**:\n  ros__parameters:\n    embodiment: other\n")
     assert Bringup(params_file=str(mine)).parameters("bridge_node")["embodiment"] == "other"
-
-
-@pytest.mark.parametrize("name", ["params_file", "controllers_file"])
-def test_a_file_of_parameters_that_is_not_there_is_refused_and_not_left_out(prefix, name):
-    with pytest.raises(RuntimeError, match=f"{name} '/nowhere/mine.yaml' does not exist"):
-        Bringup(**{name: "/nowhere/mine.yaml"})
 
 
 def test_camera_images_get_a_transport_unless_the_user_chose_one(prefix, monkeypatch):
@@ -220,10 +247,6 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
         )
     assert robot["TF Prefix"] == "left", "RViz puts the slash"
     assert b.parameters("safety_node")["tf_prefix"] == "left/"
-    with pytest.raises(RuntimeError, match="RViz wants 'left_/'"):
-        Bringup(tf_prefix="left_")
-    with pytest.raises(RuntimeError, match="does not exist"):
-        Bringup(rviz_config_file="/nowhere.rviz")
 
 
 def test_frames_are_published_where_the_package_is_installed(prefix):
@@ -252,17 +275,11 @@ def test_a_driver_that_publishes_its_robot_is_not_talked_over(prefix):
 
 
 def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
-    with pytest.raises(RuntimeError, match="two robots"):
-        Bringup(use_mock_hardware="true")
-    with pytest.raises(RuntimeError, match="needs robot_state_publisher"):
-        Bringup(use_mock_hardware="true", sim="false")
     install(prefix, "robot_state_publisher", ["robot_state_publisher"])
-    with pytest.raises(RuntimeError, match="ros2-control"):
-        Bringup(use_mock_hardware="true", sim="false")
     install(prefix, "controller_manager", EXTERNAL["controller_manager"])
     install(prefix, "joint_state_broadcaster", [])
     install(prefix, "forward_command_controller", [])
-    with pytest.raises(RuntimeError, match="joint_trajectory_controller is missing"):
+    with pytest.raises(WamError, match="joint_trajectory_controller is missing"):
         Bringup(use_mock_hardware="true", sim="false")
     install(prefix, "joint_trajectory_controller", [])
     b = Bringup(use_mock_hardware="true", sim="false", use_sim_time="true")
@@ -279,19 +296,36 @@ def test_mock_hardware_needs_ros2_control_and_brings_its_controllers(prefix):
         b = Bringup(use_mock_hardware="true", sim="false", controller=kind)
         assert b.parameters("bridge_node")["controller"] == kind
         assert any(word.startswith(name) for word in b.command("spawner"))
-    with pytest.raises(
-        RuntimeError, match="'servo' has no mock hardware; choices: joint_trajectory"
-    ):
-        Bringup(use_mock_hardware="true", sim="false", controller="servo")
-    with pytest.raises(RuntimeError, match="does not exist"):
-        Bringup(use_mock_hardware="true", sim="false", controllers_file="/nowhere.yaml")
+
+
+def test_a_controller_that_cannot_be_spawned_ends_the_launch_and_one_that_is_spawned_does_not(
+    prefix,
+):
+    for package in ("robot_state_publisher", "controller_manager"):
+        install(prefix, package, EXTERNAL[package])
+    for package in ("joint_state_broadcaster", "joint_trajectory_controller"):
+        install(prefix, package)
+    b = Bringup(use_mock_hardware="true", sim="false")
+    on_exit = b.nodes()["spawner"]._ExecuteLocal__on_exit
+    assert on_exit(ended("spawner-3", 0), b.context) is None
+    with pytest.raises(RuntimeError, match="spawner-3 ended with exit code 1"):
+        on_exit(ended("spawner-3", 1), b.context)
+    on_exit = b.nodes()["ros2_control_node"]._ExecuteLocal__on_exit
+    assert isinstance(on_exit(ended("ros2_control_node-2", 0), b.context), Shutdown)
+
+
+def ended(name, code):
+    return ProcessExited(action=None, name=name, cmd=[], cwd=None, env=None, pid=1, returncode=code)
 
 
 def test_recording_and_the_view_are_asked_for(prefix):
     assert not [
         e for e in Bringup().entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)
     ]
-    b = Bringup(record="/tmp/bag", view="true", namespace="left")
+    for package in ("ros2bag", "rosbag2_storage_mcap"):
+        install(prefix, package)
+    folder = str(prefix / "bag")
+    b = Bringup(record=folder, view="true", namespace="left")
     assert "view_node" in b.nodes()
     (bag,) = [e for e in b.entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
     words = ["".join(part.perform(b.context) for part in word) for word in bag.cmd]
@@ -301,10 +335,15 @@ def test_recording_and_the_view_are_asked_for(prefix):
         "forward_velocity_controller/commands",
     ):
         assert f"/left/{command}" in words
-    assert words[words.index("--output") + 1] == "/tmp/bag"
+    assert words[words.index("--output") + 1] == folder
     assert words[words.index("--topics") + 1].startswith("/left/"), (
         "by position they are deprecated"
     )
+    on_exit = bag._ExecuteLocal__on_exit
+    b.entities = [on_exit(ended("record-1", 2), b.context)]
+    assert "exit code 2: nothing more is recorded" in b.said()
+    b.context._set_is_shutdown(True)
+    assert on_exit(ended("record-1", 0), b.context) is None
 
 
 def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix):
@@ -318,13 +357,12 @@ def test_a_node_that_fails_makes_the_launch_fail_and_one_asked_to_end_does_not(
 ):
     b = Bringup()
     on_exit = b.nodes()["camera_node"]._ExecuteLocal__on_exit
-    ended = {"action": None, "name": "camera_node-2", "cmd": [], "cwd": None, "env": None, "pid": 1}
     for code in (1, -9):
         with pytest.raises(RuntimeError, match=f"camera_node-2 ended with exit code {code}"):
-            on_exit(ProcessExited(**ended, returncode=code), b.context)
-    assert isinstance(on_exit(ProcessExited(**ended, returncode=0), b.context), Shutdown)
+            on_exit(ended("camera_node-2", code), b.context)
+    assert isinstance(on_exit(ended("camera_node-2", 0), b.context), Shutdown)
     b.context._set_is_shutdown(True)
-    assert on_exit(ProcessExited(**ended, returncode=1), b.context) is None
+    assert on_exit(ended("camera_node-2", 1), b.context) is None
 
 
 def test_python_of_the_checkout_is_not_hidden_by_the_launch_folder():

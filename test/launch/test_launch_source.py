@@ -5,8 +5,11 @@ import ast
 import pytest
 import yaml
 
+pytest.importorskip("rclpy")
+
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
+from wam_ros.ros.launching.arguments import ARGUMENTS
 
 ROOT = share_dir()
 FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -38,31 +41,24 @@ OURS = {
 }
 
 
-def arguments_of(path):
-    """The ARGUMENTS dictionary of a launch file, read without running it: {name: tuple}."""
-    for statement in ast.parse(path.read_text()).body:
-        target = (
-            statement.target
-            if isinstance(statement, ast.AnnAssign)
-            else getattr(statement, "targets", [None])[0]
-        )
-        if isinstance(target, ast.Name) and target.id == "ARGUMENTS":
-            return {
-                key.value: value.elts
-                for key, value in zip(statement.value.keys, statement.value.values, strict=False)
-            }
-    raise AssertionError(f"{path} has no ARGUMENTS")
-
-
 def test_bringup_has_the_arguments_that_users_of_arms_know_and_ours():
-    assert set(arguments_of(ROOT / "launch" / "bringup.launch.py")) == USUAL | OURS
+    assert set(ARGUMENTS) == USUAL | OURS
+
+
+@pytest.mark.parametrize("name", ARGUMENTS)
+def test_every_argument_has_a_default_that_is_a_choice_and_a_sentence(name):
+    argument = ARGUMENTS[name]
+    assert argument.doc.endswith(".")
+    assert not argument.choices or argument.default in argument.choices
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)
-def test_every_argument_has_a_default_and_a_sentence(path):
-    for name, values in arguments_of(path).items():
-        assert isinstance(values[0].value, str), name
-        assert values[-1].value.endswith("."), name
+def test_every_process_ends_with_the_launch_that_started_it(path):
+    """By the words that `process` puts in front of its command."""
+    for call in (c for c in ast.walk(ast.parse(path.read_text())) if isinstance(c, ast.Call)):
+        if getattr(call.func, "id", "") in ("Node", "LifecycleNode", "ExecuteProcess"):
+            spread = [k.value for k in call.keywords if k.arg is None]
+            assert any(getattr(v.func, "id", "") == "process" for v in spread), call.lineno
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.name)

@@ -8,7 +8,6 @@ such as honcho stop all at once.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 import signal
@@ -17,11 +16,12 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-_PR_SET_PDEATHSIG = 1
+from wam_ros.core.with_parent import end_with_parent
+
 _ROS_LINE = re.compile(r"^\[(?P<level>[A-Z]+)\] (?:\[[\d.]+\] )?\[[^\]]*\]: (?P<text>.*)")
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,8 @@ class Supervisor:
                     stderr=subprocess.STDOUT,
                     env=self._environment,
                     start_new_session=True,
-                    preexec_fn=_die_with_parent,
+                    # when we vanish without a chance to stop them
+                    preexec_fn=partial(end_with_parent, os.getpid()),
                 )
 
     def log_path(self, name: str) -> Path:
@@ -147,11 +148,3 @@ class Supervisor:
                 process.wait()
                 killed.append(name)
         return killed
-
-
-def _die_with_parent() -> None:
-    """In the child: be terminated when the parent vanishes without a chance to stop us (Linux
-    only).
-    """
-    if os.uname().sysname == "Linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
@@ -16,6 +17,17 @@ MODELS = {
     "dreamzero-released": "wam_ros.models.dreamzero.released.policy:load",
 }
 MEMORIES = ("real", "imagined")
+
+
+def read_description(model: str) -> dict[str, Any]:
+    """What `config/models/<model>.yaml` says, or the file whose path `model` is.
+
+    Raises:
+        WamError: no such model, or of no known family; lists the choices.
+    """
+    data = load_yaml(config_path("models", model))
+    require_known("model family", str(data.get("family")), MODELS)
+    return data
 
 
 def load_policy(
@@ -46,11 +58,9 @@ def load_policy(
     require_known("memory", memory, MEMORIES)
     if steps < 0 or threads < 1:
         raise WamError(f"steps must be >= 0 and threads >= 1, found {steps} and {threads}")
-    path = config_path("models", model)
-    data = load_yaml(path)
-    family = require_known("model family", str(data.get("family")), MODELS)
+    data = read_description(model)
     weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
-    module, _, function = MODELS[family].partition(":")
+    module, _, function = MODELS[data["family"]].partition(":")
     return getattr(importlib.import_module(module), function)(
         model, weights, embodiment, threads, steps, memory
     )

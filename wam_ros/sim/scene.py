@@ -8,6 +8,7 @@ from transforms3d.quaternions import mat2quat
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.sim.robots import HAND, require_simulated
 from wam_ros.sim.tasks.base import Task
 
 # Drives: stiffness [Nm/rad or N/m], damping [Nm s/rad or N s/m], rotor inertia [kg m^2 or kg].
@@ -90,14 +91,10 @@ def _furniture(spec: mujoco.MjSpec) -> None:
 
 
 def _cameras(spec: mujoco.MjSpec, embodiment: Embodiment, camera_size: tuple[int, int]) -> None:
+    require_simulated(embodiment)
     for view in embodiment.view_names:
         if view == "wrist":
-            hand = spec.body("panda_hand")
-            if hand is None:
-                raise WamError(
-                    f"only the panda can be simulated: '{embodiment.name}' has no 'panda_hand' "
-                    "for the wrist camera"
-                )
+            hand = spec.body(HAND)
             # In front of the hand, looking along the fingers; their tips and what they hold stay in
             # the picture.
             position = np.array([0.075, 0.0, 0.045])

@@ -1,0 +1,124 @@
+"""Every argument of the launch files is judged before anything starts; without the launch tool."""
+
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+
+pytest.importorskip("rclpy")
+
+from testing.ros_prefix import install
+from testing.wrong_arguments import REAL, WRONG, each
+from wam_ros.core.errors import WamError
+from wam_ros.core.resources import config_names, share_dir
+from wam_ros.ros.launching.arguments import (
+    ARGUMENTS,
+    ROBOT,
+    RVIZ,
+    require_bringup,
+    require_names,
+    require_robot,
+    require_rviz,
+)
+
+DEFAULTS = {name: argument.default for name, argument in ARGUMENTS.items()}
+
+
+@pytest.fixture
+def prefix(tmp_path, monkeypatch):
+    """A ROS prefix that holds this package and nothing else, and a screen."""
+    install(tmp_path, "wam_ros")
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("DISPLAY", ":0")
+    return tmp_path
+
+
+def test_every_argument_there_is_has_a_wrong_value_here():
+    assert set(WRONG) == set(ARGUMENTS)
+
+
+@pytest.mark.parametrize(("name", "wrong"), each(), ids=lambda v: str(getattr(v, "value", v))[:30])
+def test_a_wrong_value_of_every_argument_is_refused_by_its_name(prefix, name, wrong):
+    for package in wrong.packages:
+        install(prefix, package)
+    with pytest.raises(WamError, match=wrong.words) as refusal:
+        require_bringup({**DEFAULTS, **wrong.others, name: wrong.value})
+    said = str(refusal.value)
+    assert "\n" not in said
+    assert any(f"{n}:=" in said or f"unknown {n} " in said for n in {name, "sim", *wrong.others})
+
+
+@pytest.mark.parametrize(("names", "judge"), [(ROBOT, require_robot), (RVIZ, require_rviz)])
+def test_a_launch_file_that_is_included_judges_its_own_when_it_is_launched_alone(
+    prefix, names, judge
+):
+    judge({name: DEFAULTS[name] for name in names})
+    install(prefix, "rviz2")
+    for name in {*names} - {"robot_state_publisher", "sim"}:
+        refused = 0
+        for wrong in WRONG[name]:
+            values = {**DEFAULTS, **wrong.others, name: wrong.value}
+            try:
+                judge({n: values[n] for n in names})
+            except WamError:
+                refused += 1
+        assert refused, name
+
+
+def test_the_defaults_and_what_the_pages_show_are_taken(prefix, tmp_path):
+    for package in ("ros2bag", "rosbag2_storage_mcap", "rviz2"):
+        install(prefix, package)
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        "/**/safety_node: {ros__parameters: {tcp_speed: 0.1}}\n"
+        "left: {bridge_node: {ros__parameters: {rate_hz: 50.0}}}\n"
+    )
+    good = [
+        {},
+        {"record": str(tmp_path / "bags" / "one"), "namespace": "/cell/left", "tf_prefix": "left/"},
+        {"params_file": str(mine), "robot_ip": "fe80::1%eth0", "log_level": "debug"},
+        {"controllers_file": str(share_dir() / "config" / "ros2_controllers.yaml")},
+        {**REAL, "controller": "servo", "use_sim_time": "true"},
+        {**REAL, "embodiment": "droid", "model": "dreamzero-14b", "checkpoint": str(tmp_path)},
+    ]
+    for given in good:
+        require_bringup({**DEFAULTS, **given})
+
+
+@pytest.mark.parametrize("name", config_names("embodiments"))
+def test_what_a_launch_says_of_a_simulated_robot_is_what_the_simulator_says(name):
+    pytest.importorskip("mujoco")
+    from wam_ros.core.embodiment import load_embodiment
+    from wam_ros.sim.robots import require_simulated
+    from wam_ros.sim.world import World
+
+    robot = load_embodiment(name)
+    make = partial(World, robot, "pick_block", (16, 16), 0.002, render=False)
+    assert refusal(make) == refusal(partial(require_simulated, robot))
+
+
+def refusal(attempt):
+    """What is said of a refused attempt, '' of another."""
+    try:
+        attempt()
+    except WamError as error:
+        return str(error)
+    return ""
+
+
+def test_a_name_that_is_no_argument_is_not_left_out_in_silence():
+    require_names(["sim:=false", "launch-prefix:=gdb"])
+    with pytest.raises(WamError, match="launch argument 'dryrun'. Did you mean 'dry_run'"):
+        require_names(["sim:=false", "dryrun:=true"])
+
+
+def test_who_launches_needs_no_library_of_the_nodes():
+    blocked = "".join(
+        f"sys.modules[{name!r}] = None\n" for name in ("torch", "mujoco", "pinocchio", "viser")
+    )
+    code = f"import sys\n{blocked}import wam_ros.ros.launching.arguments"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr

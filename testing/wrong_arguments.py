@@ -1,0 +1,98 @@
+"""Every argument of the launch files wrong: how, beside which others, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from wam_ros.core.resources import share_dir
+
+REAL = {"sim": "false"}
+NO_PARAMETERS = str(share_dir() / "config" / "embodiments" / "panda.yaml")
+NO_YAML = "/proc/self/status"
+
+
+class Wrong(NamedTuple):
+    """One argument with a wrong value."""
+
+    value: str
+    words: str  # a pattern that the refusal matches
+    others: dict[str, str] = {}  # noqa: RUF012  # never changed
+    packages: tuple[str, ...] = ()  # installed for it
+
+
+CHOICES = r"Choices: |[Vv]alid options"  # ours, or the launch tool's own
+WRONG = {
+    "embodiment": [
+        Wrong("pamda", "unknown embodiment 'pamda'. Did you mean 'panda'"),
+        Wrong("/nowhere/arm.yaml", "/nowhere/arm.yaml' does not exist"),
+        Wrong("", "embodiment:= is empty"),
+        Wrong("ur5e", "only the panda can be simulated.*sim:=false"),
+    ],
+    "model": [
+        Wrong("tinny", "unknown model 'tinny'. Did you mean 'tiny'"),
+        Wrong("/nowhere/model.yaml", "/nowhere/model.yaml' does not exist"),
+        Wrong("tiny", "trained for 'panda', not for 'so101'", {**REAL, "embodiment": "so101"}),
+        Wrong("", "trained for 'panda', not for 'so101'", {**REAL, "embodiment": "so101"}),
+    ],
+    "checkpoint": [Wrong("/nowhere/weights.safetensors", "neither a file nor a folder")],
+    "instruction": [Wrong("  ", "blanks"), Wrong("pick " * 100, "500 characters, at most 200")],
+    "sim": [Wrong("maybe", CHOICES), Wrong("", CHOICES)],
+    "dry_run": [Wrong("yes", CHOICES)],
+    "imagination": [Wrong("wild", CHOICES)],
+    "record": [
+        Wrong("/tmp/wam_no_such_bag", "install ros-.ROS_DISTRO-ros2bag"),
+        Wrong("/tmp", "name a new folder", {}, ("ros2bag", "rosbag2_storage_mcap")),
+        Wrong(
+            "/proc/self/bag",
+            "'/proc/self' is no folder that can be written to",
+            {},
+            ("ros2bag", "rosbag2_storage_mcap"),
+        ),
+    ],
+    "view": [Wrong("1", CHOICES)],
+    "namespace": [
+        Wrong("left arm", "must not contain characters other than"),
+        Wrong("7", "token that starts with a number"),
+    ],
+    "tf_prefix": [
+        Wrong("/left", "a frame begins with a letter"),
+        Wrong("left arm/", "a frame begins with a letter"),
+        Wrong("left", "RViz wants 'left/', or launch_rviz:=false", {}, ("rviz2",)),
+    ],
+    "robot_state_publisher": [Wrong("no", CHOICES)],
+    "robot_ip": [Wrong('1.2.3.4"/>', "an address is"), Wrong("10.0.0.1 eth0", "an address is")],
+    "controller": [
+        Wrong("joint_trajectori", "Did you mean 'joint_trajectory'"),
+        Wrong("gripper_command", "unknown value 'gripper_command'.*Choices: .*joint_trajectory"),
+        Wrong("servo", "unknown controller of the simulated arm 'servo'"),
+    ],
+    "use_mock_hardware": [
+        Wrong("mock", CHOICES),
+        Wrong("true", "two robots: add sim:=false"),
+        Wrong("true", "install ros-.ROS_DISTRO-robot-state-publisher", REAL),
+        Wrong("true", "install ros-.ROS_DISTRO-ros2-control", REAL, ("robot_state_publisher",)),
+        Wrong("true", "'servo' has no mock hardware", {**REAL, "controller": "servo"}),
+    ],
+    "controllers_file": [
+        Wrong("/nowhere.yaml", "this file does not exist"),
+        Wrong(NO_PARAMETERS, "expected sections like .*ros__parameters"),
+    ],
+    "params_file": [
+        Wrong("/nowhere.yaml", "this file does not exist"),
+        Wrong(NO_PARAMETERS, "expected sections like .*ros__parameters"),
+        Wrong(NO_YAML, "cannot start any token"),
+    ],
+    "use_sim_time": [Wrong("on", CHOICES), Wrong("true", "publishes no /clock")],
+    "launch_rviz": [Wrong("no", CHOICES)],
+    "rviz_config_file": [
+        Wrong("/nope.rviz", "this file does not exist"),
+        Wrong("/nope.rviz", "this file does not exist", {"launch_rviz": "false"}),
+    ],
+    "log_level": [Wrong("loud", CHOICES)],
+    "autostart": [Wrong("later", CHOICES)],
+}
+
+
+def each() -> list[tuple[str, Wrong]]:
+    """(argument, what is wrong with it), every one there is."""
+    return [(name, case) for name, cases in WRONG.items() for case in cases]
