@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.embodiment import Camera, Embodiment
+from wam_ros.core.embodiment import Camera, Embodiment, Load
 from wam_ros.core.types import ActionChunk, Commanded
 from wam_ros.robot.model import SafetyModel
 
@@ -98,3 +98,28 @@ def one_robot(
         action_horizon=8,
         **more,
     )
+
+
+# held by the Panda, back along its wrist
+STICK = Load(
+    frame="panda_hand",
+    mass=0.1,
+    centre=(0, 0, 0),
+    shape="box",
+    size=(0.02, 0.02, 0.4),
+    position=(0.0, 0.1, -0.1),
+)
+# corners of a cube with an edge of 1
+CUBE = [(x, y, z) for x in (0, 1) for y in (0, 1) for z in (0, 1)]
+_FACES = (
+    "f 1 2 4\nf 1 4 3\nf 5 8 6\nf 5 7 8\nf 1 6 2\nf 1 5 6\nf 3 4 8\nf 3 8 7\nf 1 3 7\nf 1 7 "
+    "5\nf 2 6 8\nf 2 8 4\n"
+)
+
+
+def write_mesh(path: Path, corners) -> str:
+    """Write a mesh with the faces of a cube between eight corners, a tenth in size; its file
+    name.
+    """
+    path.write_text("".join(f"v {x} {y} {z}\n" for x, y, z in 0.1 * np.array(corners)) + _FACES)
+    return path.name

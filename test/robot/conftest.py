@@ -1,5 +1,5 @@
 """The Panda on its table, built once."""
 
-from testing.fixtures import home, model
+from testing.fixtures import holding, home, model, robots
 
-__all__ = ["home", "model"]
+__all__ = ["holding", "home", "model", "robots"]

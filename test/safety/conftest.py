@@ -1,5 +1,5 @@
 """The Panda on its table and its filter, built once."""
 
-from testing.fixtures import home, model, panda
+from testing.fixtures import holding, home, model, panda, robots
 
-__all__ = ["home", "model", "panda"]
+__all__ = ["holding", "home", "model", "panda", "robots"]

@@ -4,22 +4,15 @@ says.
 
 from __future__ import annotations
 
-import dataclasses
-import xml.etree.ElementTree as ElementTree
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from testing.proof import fine
-from testing.tools import BODY, JOINT, LIMIT, START, at_rest, make_chunk, one_robot, pendulum
-from wam_ros.core.embodiment import Load, load_embodiment
+from testing.tools import START, at_rest, make_chunk, pendulum
 from wam_ros.core.errors import WamError
-from wam_ros.core.resources import config_names, urdf_path
+from wam_ros.core.resources import config_names
 from wam_ros.core.types import Commanded, Decision, Reason, SafeTrajectory
 from wam_ros.robot.model import load_safety_model
-from wam_ros.robot.pairs import as_srdf
 from wam_ros.safety.checks import torque
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.motion.bounds import make_bounds
@@ -28,12 +21,6 @@ from wam_ros.safety.motion.stopper import Stopper
 from wam_ros.safety.params import SafetyParams
 
 ROBOTS = config_names("embodiments")
-
-
-@pytest.fixture(scope="module")
-def robots():
-    made = {}
-    return lambda name: made.setdefault(name, load_safety_model(load_embodiment(name)))
 
 
 def steps(q: np.ndarray, joint: int, rate: float, n: int = 8) -> np.ndarray:
@@ -48,76 +35,6 @@ def test_a_shipped_robot_stands_and_moves_from_home(robots, name):
     for path in (np.tile(home, (8, 1)), steps(home, 0, 0.02)):
         verdict = safety.filter(make_chunk(model.joint_names, path, age=0), at_rest(home), START)
         assert verdict.decision == Decision.PASS, verdict.sentence
-
-
-@pytest.mark.parametrize("name", ROBOTS)
-def test_a_shipped_robot_holds_its_own_weight_everywhere_it_may_be(robots, name):
-    model = robots(name)
-    q = model.random_q(300, 1)
-    tau = model.torque(q, 0 * q, 0 * q)
-    assert (np.abs(tau) < 0.9 * model.limits.effort).all()
-
-
-@pytest.mark.parametrize("name", ROBOTS)
-def test_the_pairs_written_out_are_those_that_are_read_back(robots, name, tmp_path):
-    model = robots(name)
-    (tmp_path / "robot.srdf").write_text(as_srdf(name, model.judged))
-    again = load_safety_model(
-        dataclasses.replace(model.embodiment, srdf=str(tmp_path / "robot.srdf"))
-    )
-    assert again.pairs.names == model.pairs.names
-
-
-def test_a_pair_that_was_never_seen_near_stays_watched(model):
-    """No sampling shows that links cannot meet; only what no joint can change is left out."""
-    assert set(model.judged.reasons) == {"", "Adjacent"}
-    watched = {frozenset(n) for n in model.pairs.names}
-    far = [n for n, r in zip(model.judged.names, model.judged.reasons, strict=True) if not r]
-    assert {frozenset(n) for n in far} <= watched
-
-
-def test_links_that_always_overlap_and_those_at_one_distance_are_left_out(tmp_path):
-    """Three links on one axis: the first and the third overlap whatever the joints do, or stay 0.3
-    m apart.
-    """
-    joint = JOINT.format(
-        name="{0}", kind="revolute", parent="{1}", child="{2}", more='<axis xyz="1 0 0"/>' + LIMIT
-    )
-
-    def reasons(x: float) -> set[str]:
-        urdf = (
-            '<robot name="three">'
-            + "".join(
-                BODY.format(name=n, x=0.0 if n == "one" else x) for n in ("one", "two", "three")
-            )
-            + joint.format("a", "one", "two")
-            + joint.format("b", "two", "three")
-            + "</robot>"
-        )
-        model = load_safety_model(one_robot(tmp_path, urdf, ("a", "b"), "one", "three"))
-        assert model.pairs.names == ()
-        return set(model.judged.reasons)
-
-    assert reasons(0.01) == {"Adjacent", "Always"}
-    assert reasons(0.4) == {"Adjacent", "Never"}
-
-
-def test_an_srdf_forgives_no_overlap_that_it_does_not_name(tmp_path):
-    joint = JOINT.format(
-        name="{0}", kind="revolute", parent="{1}", child="{2}", more='<axis xyz="1 0 0"/>' + LIMIT
-    )
-    urdf = (
-        '<robot name="three">'
-        + "".join(BODY.format(name=n, x=0.0) for n in ("one", "two", "three"))
-        + joint.format("a", "one", "two")
-        + joint.format("b", "two", "three")
-        + "</robot>"
-    )
-    (tmp_path / "three.srdf").write_text('<robot name="three"/>')
-    with pytest.raises(WamError, match="one and three overlap at home"):
-        load_safety_model(
-            one_robot(tmp_path, urdf, ("a", "b"), "one", "three", srdf=str(tmp_path / "three.srdf"))
-        )
 
 
 def test_joints_whose_stops_end_within_rounding_stop_one_by_one_where_they_cannot_together(robots):
@@ -255,99 +172,3 @@ def _between(q: np.ndarray) -> list[np.ndarray]:
 def test_a_space_that_makes_no_sense_is_refused(bad, word):
     with pytest.raises(WamError, match=word):
         SafetyParams(**bad)
-
-
-def test_a_tool_as_data_is_kept_apart_and_weighs(model, home):
-    stick = Load(
-        frame="panda_hand_tcp",
-        mass=0.5,
-        centre=(0.0, 0.0, 0.1),
-        shape="capsule",
-        size=(0.01, 0.3),
-        position=(0.0, 0.0, 0.16),
-    )
-    tooled = load_safety_model(dataclasses.replace(model.embodiment, loads={"stick": stick}))
-    names = [n for n in tooled.pairs.names if "stick" in n]
-    assert ("stick", "table") in names
-    assert ("panda_hand", "stick") not in names
-    bare = model.distances(home)[model.pairs.names.index(("panda_leftfinger", "table"))]
-    with_it = tooled.distances(home)[tooled.pairs.names.index(("stick", "table"))]
-    assert with_it == pytest.approx(bare - 0.3, abs=0.03)
-    zero = np.zeros((1, 8))
-    more = tooled.torque(home[None], zero, zero) - model.torque(home[None], zero, zero)
-    assert abs(more[0, 1]) == pytest.approx(0.5 * 9.81 * 0.4634, rel=0.01)
-
-
-@pytest.mark.parametrize(
-    ("load", "word"),
-    [
-        (Load("no_such_link", 1.0), "unknown frame 'no_such_link'"),
-        (Load("arm", -1.0), "load 'tool': mass -1"),
-        (Load("arm", float("inf")), "load 'tool': mass inf"),
-        (Load("arm", 1.0, shape="ball", size=(1.0,)), "load 'tool'"),
-        (Load("arm", 1.0, shape="box", size=(1.0,)), "3 positive sizes"),
-    ],
-)
-def test_a_tool_that_makes_no_sense_is_refused(tmp_path, load, word):
-    with pytest.raises(WamError, match=word):
-        load_safety_model(dataclasses.replace(pendulum(tmp_path), loads={"tool": load}))
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "word"),
-    [
-        ('<parent link="base"/>', "", "joint 'hinge': its parent link 'None' does not exist"),
-        (
-            '<child link="arm"/>',
-            '<child link="leg"/>',
-            "joint 'hinge': its child link 'leg' does not exist",
-        ),
-        ('<axis xyz="0 1 0"/>', '<axis xyz="0 0 0"/>', "joint 'hinge': its axis is zero"),
-        ('<axis xyz="0 1 0"/>', '<axis xyz="0 nan 0"/>', "joint 'hinge': xyz=.* 3 finite numbers"),
-        ('<origin xyz="0.5 0 0"/>', '<origin xyz="0.5 0"/>', "link 'arm': xyz=.* 3 finite numbers"),
-        ('radius="0.05"', 'radius="-0.05"', "link 'arm': radius=.* must be positive"),
-        ('radius="0.05"', 'radius="inf"', "link 'arm': radius=.* 1 finite number$"),
-        ('ixy="0"', 'ixy="1"', "link 'arm': its inertia is that of no body"),
-        (
-            '<link name="base"/>',
-            '<link name="base"/><link name="base"/>',
-            "link 'base' has no name of its own",
-        ),
-        ("<robot", "<machine", "expected a <robot>"),
-    ],
-)
-def test_a_damaged_description_says_where(tmp_path, old, new, word):
-    toy = pendulum(tmp_path)
-    text = toy.urdf_path.read_text()
-    assert old in text
-    text = text.replace(old, new)
-    text = text.replace("</robot>", "</machine>") if "machine" in new else text
-    toy.urdf_path.write_text(text)
-    with pytest.raises(WamError, match=word):
-        load_safety_model(toy)
-
-
-@settings(max_examples=120, deadline=None)
-@given(seed=st.integers(0, 10**9))
-def test_whatever_is_missing_from_a_description_it_loads_or_is_refused_in_words(
-    tmp_path_factory, seed
-):
-    rng = np.random.default_rng(seed)
-    tree = ElementTree.parse(urdf_path("so101.urdf"))
-    parents = [(p, c) for p in tree.getroot().iter() for c in p]
-    parent, child = parents[int(rng.integers(len(parents)))]
-    if rng.uniform() < 0.5 or not child.attrib:
-        parent.remove(child)
-    else:
-        key = list(child.attrib)[int(rng.integers(len(child.attrib)))]
-        value = str(rng.choice(["", "nan", "-1", "x", "0 0", "1e999"]))
-        child.attrib.pop(key) if rng.uniform() < 0.4 else child.set(key, value)
-    path = tmp_path_factory.mktemp("damaged") / "robot.urdf"
-    tree.write(path)
-    robot = dataclasses.replace(load_embodiment("so101"), urdf=str(path))
-    words = ""
-    try:
-        load_safety_model(robot)
-    except WamError as error:
-        words = str(error)
-    assert "\n" not in words

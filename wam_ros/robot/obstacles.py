@@ -111,7 +111,7 @@ def read_points(path: Path, edge: float) -> np.ndarray:
     """
     try:
         points = np.asarray(np.load(path, allow_pickle=False), dtype=float)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise WamError(f"{path}: {error}") from error
     require_points(points, edge, str(path))
     return points

@@ -14,19 +14,21 @@ from hypothesis import strategies as st
 from testing.rig import MS, Rig
 from testing.tools import tool_pose
 from wam_ros.core.embodiment import Load
-from wam_ros.core.errors import WamError
 from wam_ros.core.types import Commanded, Decision, Reason, SafetyState
 from wam_ros.robot.obstacles import Cloud, Obstacle
-from wam_ros.robot.shapes import hull_of, require_volume
 from wam_ros.safety.machine.live import ALL, Change
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.stopper import Stopper
 
 S = SafetyState
+
+
 SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s
+
 
 # a plate without thickness
 QUAD = 0.3 * np.array([[0, 0, 0], [1, 0, 0.7], [0, 1, 0.2], [1, 1, 0.9]])
+
 
 AHEAD = 0.55  # rad; the hand needs about half of it to stop, and is wide
 
@@ -190,19 +192,6 @@ def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gon
     )
 
 
-@given(st.integers(0, 10**6), st.floats(-6, 0), st.floats(-3, 2))
-@settings(max_examples=60, deadline=None)
-def test_what_has_a_volume_however_thin_has_a_hull(seed, thin, size):
-    rng = np.random.default_rng(seed)
-    corners = rng.normal(size=(rng.integers(8, 40), 3)) * (1.0, 1.0, 10**thin)
-    turn, _ = np.linalg.qr(rng.normal(size=(3, 3)))
-    points = 10**size * corners @ turn
-    require_volume(points, "it")
-    assert hull_of(points, "it").num_points >= 4
-    with pytest.raises(WamError, match="no volume"):
-        require_volume(10**size * (corners * (1, 1, 0)) @ turn, "it")
-
-
 def test_more_than_can_be_watched_are_refused(panda, home, rig):
     rig = Rig(panda, home, max_obstacles=3).armed()
     rig.machine.on_obstacles(
@@ -320,20 +309,6 @@ def test_the_next_cloud_replaces_the_former_one(rig):
         )
     assert least[1] > least[0] + 1.0
     assert least[2] == least[0]
-
-
-def test_a_plane_is_solid_below(panda, home, rig):
-    model = panda.model
-    tip = model.distances(home)[
-        [n == ("panda_leftfinger", "table") for n in model.pairs.names]
-    ].min()
-    floor = Obstacle("plane", (), (0.0, 0.0, -0.1), ignore=("panda_link1",))
-    model.set_obstacles({"floor": floor})
-    found = model.distances(home)[
-        [n == ("panda_leftfinger", "floor") for n in model.pairs.names]
-    ].min()
-    assert found == pytest.approx(tip + 0.1, abs=1e-6)
-    assert ("panda_link1", "floor") not in model.pairs.names
 
 
 def test_what_is_held_is_kept_clear_and_weighs(rig):
