@@ -11,7 +11,7 @@ from launch_ros.actions import Node
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
-from wam_ros.ros.launching.arguments import RVIZ, require_rviz, why_no_rviz
+from wam_ros.ros.launching.arguments import RVIZ, require_rviz, why_not_rviz
 from wam_ros.ros.launching.processes import declared, process, values_of
 
 
@@ -32,7 +32,7 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """RViz fixed to the robot's base, its relative topics in our namespace."""
     values = values_of(RVIZ, context)
     require_rviz(values)
-    if missing := why_no_rviz(os.environ):
+    if missing := why_not_rviz(os.environ):
         return [LogInfo(msg=f"{missing}: going on without it; view:=true opens a web view")]
     config = values["rviz_config_file"] or str(share_dir() / "config" / "rviz" / "wam.rviz")
     prefix = values["tf_prefix"]

@@ -265,6 +265,26 @@ def test_nothing_leans_on_who_looks_at_it(folder, foreign):
     assert wrong == []
 
 
+def says_why(node):
+    """Whether a function says why something is not so, '' where it is."""
+    told = isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name)
+    return told and node.returns.id == "str" and (ast.get_docstring(node) or "").startswith("Why ")
+
+
+# the two rooms where every sentence is of a stop have their own words for it
+SPEAKERS = [path for path in FILES if layer_of(path) not in {"safety", "bridge"}]
+
+
+def test_what_says_why_not_is_named_so():
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}"
+        for path in SPEAKERS
+        for node in ast.walk(ast.parse(path.read_text()))
+        if says_why(node) and not node.name.lstrip("_").startswith("why_not_")
+    ]
+    assert wrong == []
+
+
 def dictionary(path, name):
     """The literal dictionary that a file assigns to `name`."""
     for node in ast.parse(path.read_text()).body:
@@ -372,7 +392,7 @@ def cell(executor, robot, node):
     reports = other.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
     still = np.zeros(len(robot.joint_names))
     until = time.monotonic() + 30.0
-    while node._homing._state != SafetyState.ARMED or node._gate.measured is None:
+    while node._home._state != SafetyState.ARMED or node._gate.measured is None:
         assert time.monotonic() < until, "the bridge hears nobody"
         now_ns = node.get_clock().now().nanoseconds
         measured = JointState(now_ns, robot.joint_names, np.array(robot.home), still, still)

@@ -88,7 +88,7 @@ class Controllers:
                 ddq=ddq,
                 now_ns=now_ns,
             )
-            assert error is None, error
+            assert error == ""
             path = np.array(
                 [*before[points], *(controller.sample(int(t))[0] for t in ticks[MARGIN:])]
             )

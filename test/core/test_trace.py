@@ -96,10 +96,10 @@ def test_a_command_repeated_for_one_chunk_counts_once():
 )
 def test_stamps_of_another_clock_are_told(stamps_s, words):
     trace = Trace()
-    assert trace.clock_fault == ""
+    assert trace.why_not_comparable == ""
     for k, stamp_s in enumerate(stamps_s):
         trace.on_observation(round(stamp_s * 1e9), (), round((1e9 + 5 * k + 0.1) * 1e9))
-    assert words in trace.clock_fault and bool(words) == bool(trace.clock_fault)
+    assert words in trace.why_not_comparable and bool(words) == bool(trace.why_not_comparable)
 
 
 def test_cleared_chains_never_end():

@@ -88,7 +88,7 @@ class Timeline:
             now_ns: the instant from which it is followed.
             commanded: (q, dq, ddq) at `now_ns`; the motion so far if not given.
         """
-        refusal = self._refusal(chunk, now_ns)
+        refusal = self._why_not_taken(chunk, now_ns)
         if refusal:
             return Insertion(refusal)
         skipped = steps_due(chunk, now_ns)
@@ -146,7 +146,7 @@ class Timeline:
         """Time until the plan is used up, 0 when it is [s]."""
         return max(0, self.end_ns - now_ns) / NS
 
-    def _refusal(self, chunk: ActionChunk, now_ns: int) -> str:
+    def _why_not_taken(self, chunk: ActionChunk, now_ns: int) -> str:
         newest = self.chunk
         if chunk.positions.ndim != 2 or not chunk.n_steps or not np.isfinite(chunk.positions).all():
             return "positions are not finite numbers (T, A)"

@@ -119,7 +119,7 @@ class Trace:
                 self._add(total, end_ns - camera_ns)
 
     @property
-    def clock_fault(self) -> str:
+    def why_not_comparable(self) -> str:
         """Why times of publication cannot be compared with stamps; empty when they can."""
         first, newest = self._ages_s or (0.0, 0.0)
         if abs(newest - first) < MAX_DRIFT_S and max(abs(first), abs(newest)) < MAX_AGE_S:

@@ -16,8 +16,8 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
-from wam_ros.ros.bridge_node.diagnosis import Telling
-from wam_ros.ros.bridge_node.home import Homing
+from wam_ros.ros.bridge_node.diagnostics import BridgeDiagnostics
+from wam_ros.ros.bridge_node.home import HomeSequence
 from wam_ros.ros.bridge_node.outputs import Outputs
 from wam_ros.ros.bridge_node.parameters import BridgeParams, make_bridge
 from wam_ros.ros.controllers.base import ControllerParams
@@ -45,7 +45,9 @@ class BridgeNode(WamNode):
         )
         self._bridge = make_bridge(robot, p, self._outputs.streams)
         self._gate = self._bridge.gate
-        self._telling = Telling(self, p.embodiment, robot.joint_names, p.rate_hz, self._figures)
+        self._diagnostics = BridgeDiagnostics(
+            self, p.embodiment, robot.joint_names, p.rate_hz, self._figures
+        )
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
         self.create_subscription(
@@ -54,8 +56,8 @@ class BridgeNode(WamNode):
         self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
         # looked at every tick: they need not wake the process
         self._joints = Latest(self, JointState, "joint_states")
-        self.create_subscription(ActionChunk, "action_chunk", self._telling.on_chunk, qos.CHUNK)
-        self._homing = Homing(
+        self.create_subscription(ActionChunk, "action_chunk", self._diagnostics.on_chunk, qos.CHUNK)
+        self._home = HomeSequence(
             self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured
         )
         self.create_service(SetBool, "~/pause", self._on_pause)
@@ -80,7 +82,7 @@ class BridgeNode(WamNode):
         while self._bridge.moving:
             self._tick()
             time.sleep(1 / self.params.rate_hz)
-        self._telling.say(self._bridge)
+        self._diagnostics.publish_state(self._bridge)
         self._outputs.stop()
 
     def cleanup(self) -> None:
@@ -117,18 +119,18 @@ class BridgeNode(WamNode):
         if trajectory is None:
             self._refused += 1
             words = f"refused: {reason}; the arm is at rest in {self._gate.rest_in_s(now_ns):.2f} s"
-            return self._telling.complain(reason, words)
+            return self._diagnostics.report_fault(reason, words)
         self._passed += 1
-        self._telling.cause = ""
+        self._diagnostics.cause = ""
         self._outputs.send(trajectory)
-        self._telling.trace.on_safe(proposed.chunk_seq, proposed.start_ns, now_ns)
-        self._telling.trace.on_command(proposed.chunk_seq, self._now_ns())
+        self._diagnostics.trace.on_safe(proposed.chunk_seq, proposed.start_ns, now_ns)
+        self._diagnostics.trace.on_command(proposed.chunk_seq, self._now_ns())
 
     def _on_report(self, msg: SafetyReport) -> None:
         if not self._bridge.on_report(msg.header.frame_id, time.monotonic_ns()):
-            self._telling.complain(self._bridge.closed)
+            self._diagnostics.report_fault(self._bridge.closed)
         try:
-            self._homing.on_report(msg, self._gate.rest_in_s(self._now_ns()))
+            self._home.on_report(msg, self._gate.rest_in_s(self._now_ns()))
         # of another version: a sign of life all the same, and no reason to drop the arm
         except WamError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
@@ -138,17 +140,19 @@ class BridgeNode(WamNode):
             self._bridge.on_joints(convert.joint_state_from_msg(msg, self._gate.limits.joint_names))
         except WamError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
-        self._telling.trace.lag_s = self._bridge.lag.servo.lag_s
+        self._diagnostics.trace.lag_s = self._bridge.lag.servo.lag_s
 
     def _on_tick(self) -> None:
-        self._telling.periods.on_tick(time.monotonic_ns())
+        self._diagnostics.periods.on_tick(time.monotonic_ns())
         self._tick()
         self._admit_waiting()
         self._ticks += 1
         if self._ticks % max(1, round(self.params.rate_hz * POLL_S)) == 0:
             self._outputs.poll()
         if self._ticks % round(self.params.rate_hz) == 0:
-            self._telling.tell(self._bridge.closed or self._telling.cause, self._outputs.warnings)
+            self._diagnostics.publish(
+                self._bridge.closed or self._diagnostics.cause, self._outputs.warnings
+            )
 
     def _tick(self) -> None:
         """One look at clocks, controllers and the safety node, and one command where one is
@@ -159,18 +163,18 @@ class BridgeNode(WamNode):
         now_ns = self._now_ns()
         steady_ns = time.monotonic_ns()
         before = self._bridge.closed
-        commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.missing)
+        commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.why_not_ready)
         self._outputs.stream(now_ns, commanded, self._gate.measured)
         if commanded is not None:
-            self._telling.command(now_ns, commanded)
+            self._diagnostics.publish_commanded(now_ns, commanded)
         arm, gripper = self._outputs.failures()
         if arm:  # a gripper that fails stops nothing
             self._bridge.on_failure()
         for words in (arm, gripper, self._bridge.closed):
             if words and words != before:
-                self._telling.complain(words)
+                self._diagnostics.report_fault(words)
         self._watch(steady_ns)
-        self._telling.say(self._bridge)
+        self._diagnostics.publish_state(self._bridge)
 
     def _watch(self, steady_ns: int) -> None:
         """Say once that the safety node fell silent, and once that it is back."""
@@ -179,8 +183,8 @@ class BridgeNode(WamNode):
             return
         self._heard = not silence
         if silence:
-            return self._telling.complain(silence, f"{silence}: nothing more is forwarded")
-        self._telling.cause = ""
+            return self._diagnostics.report_fault(silence, f"{silence}: nothing more is forwarded")
+        self._diagnostics.cause = ""
         self.get_logger().info("the safety node is heard")
 
     def _on_pause(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
@@ -191,7 +195,7 @@ class BridgeNode(WamNode):
         return self._answer(response, True, paused if request.data else "forwarding again")
 
     def _on_home(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._answer(response, *(self._homing.start() if self.active else INACTIVE))
+        return self._answer(response, *(self._home.start() if self.active else INACTIVE))
 
     def _answer(self, response, success: bool, message: str):
         response.success = success
@@ -201,14 +205,14 @@ class BridgeNode(WamNode):
 
     def _figures(self) -> dict[str, object]:
         player = self._bridge.player
-        late = self._telling.periods.late
+        late = self._diagnostics.periods.late
         return {
             "passed": self._passed,
             "refused": self._refused,
             "overruns": player.overruns if player else late(self.params.deadline_s),
             "controllers": self._outputs.listeners(),
             "rest_in_s": f"{self._gate.rest_in_s(self._now_ns()):.2f}",
-            "home": self._homing.step.value,
+            "home": self._home.step.value,
         }
 
 

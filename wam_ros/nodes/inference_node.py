@@ -24,13 +24,13 @@ from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.msg import StageLatency as StageLatencyMsg
 from wam_ros.ros import convert, qos
-from wam_ros.ros.inference_node.instructions import Prompting
 from wam_ros.ros.inference_node.parameters import (
     InferenceParams,
     make_engine,
     make_policy,
     make_session,
 )
+from wam_ros.ros.inference_node.services import ModelServices
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
 from wam_ros.ros.stages import in_order, stages_from_msgs
@@ -64,7 +64,7 @@ class InferenceNode(WamNode):
         policy = self.make_policy(robot, p.model, p.checkpoint)
         self._engine = make_engine(p, robot, policy, self._guard.trigger)
         load = partial(self.make_policy, robot)
-        self._prompting = Prompting(
+        self._model_services = ModelServices(
             node=self,
             p=p,
             engine=self._engine,
@@ -75,7 +75,7 @@ class InferenceNode(WamNode):
         warm = self._engine.warm_up().result(p.warmup_timeout_s)
         if not warm.ok:
             raise WamError(f"the warm-up failed: {warm.message}")
-        if p.instruction and not (outcome := self._prompting.reset_to(p.instruction)).ok:
+        if p.instruction and not (outcome := self._model_services.reset_to(p.instruction)).ok:
             raise WamError(outcome.message)
         self._make_interfaces()
 
@@ -83,7 +83,7 @@ class InferenceNode(WamNode):
         """Begin a session: chunks of an earlier one can be told apart by its id."""
         p = self.params
         engine = self._engine
-        if not (outcome := self._prompting.reset_to(None)).ok or engine is None:
+        if not (outcome := self._model_services.reset_to(None)).ok or engine is None:
             raise WamError(outcome.message)
         policy = engine.status().policy
         assert policy is not None

@@ -22,8 +22,8 @@ from wam_ros.ros.fields import HEADER, read_header
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
-from wam_ros.ros.safety_node.bridge_listener import BridgeTopics
-from wam_ros.ros.safety_node.markers import Pictures
+from wam_ros.ros.safety_node.bridge_listener import BridgeListener
+from wam_ros.ros.safety_node.markers import MarkerPublisher
 from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.safety_node.obstacles import ObstacleTopics
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine, make_sender
@@ -57,7 +57,7 @@ class SafetyNode(WamNode):
             JointTrajectory, "safe_trajectory", qos.TRAJECTORY
         )
         self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
-        self._pictures = Pictures(self, model, p.markers_hz, p.tf_prefix)
+        self._markers = MarkerPublisher(self, model, p.markers_hz, p.tf_prefix)
         if p.collision_backend == "moveit":
             scene = MoveItScene(model, p.moveit_group, namespace=self.get_namespace())
             MoveItBackend(self, self._machine, self._emit, scene, p.moveit_hz)
@@ -73,7 +73,9 @@ class SafetyNode(WamNode):
         self._joints = self.create_subscription(
             JointState, "joint_states", self._on_joints, qos.JOINT_STATES
         )
-        self._bridge = BridgeTopics(self, model.joint_names, following, self._rejoining, self._emit)
+        self._bridge = BridgeListener(
+            self, model.joint_names, following, self._rejoining, self._emit
+        )
         # Only its stamp counts: it need not wake the process, least of all while a chunk is being
         # made of it.
         self._seen = Latest(self, wam_msg.Observation, "observation", reliable=True, raw=True)
@@ -149,7 +151,7 @@ class SafetyNode(WamNode):
             return self._refuse(msg, str(error))
         self._catch_up()
         self._emit(self._machine.on_chunk(chunk, self._now_ns()))
-        self._pictures.show(self._machine.verdict, chunk)
+        self._markers.show(self._machine.verdict, chunk)
 
     def _refuse(self, msg: wam_msg.ActionChunk, why: str) -> None:
         """A message that is not a chunk: counted and told, never executed."""

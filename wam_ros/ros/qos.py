@@ -59,7 +59,7 @@ def describe(profile: QoSProfile) -> str:
 
 
 def incompatibility(node: Node, topic: str, publishing: bool) -> str:
-    """Why no data flows on `topic`: the profiles of both ends that do not fit, as one line."""
+    """The profiles of both ends of `topic` that do not fit, hence no data flows, as one line."""
     publishers = node.get_publishers_info_by_topic(topic)
     subscriptions = node.get_subscriptions_info_by_topic(topic)
     for p in publishers:

@@ -145,7 +145,7 @@ class InferenceSession:
             underruns=self.underruns,
             chunks=0 if self._chunk is None else self._chunk.seq + 1,
             dropped=engine.dropped,
-            error=engine.error or self._standstill(now_ns, engine, silence_s),
+            error=engine.error or self._why_not_running(now_ns, engine, silence_s),
             stages={"observation to chunk": latency.stage},
         )
 
@@ -187,7 +187,7 @@ class InferenceSession:
             surprise=math.nan if self.surprise is None else self.surprise.mse,
         )
 
-    def _standstill(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
+    def _why_not_running(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
         """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""
         if not engine.alive:
             return "the inference thread has ended"

@@ -43,15 +43,15 @@ class ForwardController:
         """Time was skipped: nothing went on meanwhile."""
         self._now_ns = None if self._now_ns is None else self._now_ns + by_ns
 
-    def command(self, values: np.ndarray, now_ns: int) -> str | None:
-        """Take the numbers of one message, or say in one sentence why not."""
+    def command(self, values: np.ndarray, now_ns: int) -> str:
+        """Take the numbers of one message, or say in one sentence why not; empty when taken."""
         values = np.asarray(values, dtype=float)
         if self.failed:
             return "the controller was deactivated"
         if not np.isfinite(values).all():
             return "a value is not finite: dropped"
         if not len(values):
-            return None
+            return ""
         self.sample(now_ns)
         if len(values) != len(self.joint_names):
             self.failed = True
@@ -63,7 +63,7 @@ class ForwardController:
             self._q = values.copy()
         else:
             self._dq = values.copy()
-        return None
+        return ""
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The desired (q, dq, ddq), each (A,), at `now_ns`; velocities go on until another one

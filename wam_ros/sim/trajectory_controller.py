@@ -68,7 +68,7 @@ class TrajectoryController:
         dq: np.ndarray | None,
         ddq: np.ndarray | None,
         now_ns: int,
-    ) -> str | None:
+    ) -> str:
         """Replace the trajectory, or refuse it whole and go on with the old one.
 
         Args:
@@ -81,15 +81,15 @@ class TrajectoryController:
             now_ns: the present, on the clock of `start_ns`.
 
         Returns:
-            None when taken, else one sentence that says why not.
+            Empty when taken, else one sentence that says why not.
         """
         t = np.asarray(t, dtype=float)
         q = np.asarray(q, dtype=float)
-        error = self._names_error(joint_names) or _points_error(
+        why = self._why_not_joints(joint_names) or why_not_points(
             n_joints=len(joint_names), t=t, q=q, dq=dq, ddq=ddq, joint_names=joint_names
         )
-        if error:
-            return error
+        if why:
+            return why
         t_ns = (start_ns or now_ns) + np.round(t * NS).astype(np.int64)
         if start_ns and t_ns[-1] < now_ns:
             return f"trajectory ended {(now_ns - int(t_ns[-1])) / NS:.3f} s ago"
@@ -105,7 +105,7 @@ class TrajectoryController:
             t_ns = np.concatenate(([from_ns], t_ns))
             q, dq, ddq = (np.vstack(pair) for pair in zip(self._state, (q, dq, ddq), strict=True))
         self._plan = Curve(t_ns, q, dq, ddq, degree)
-        return None
+        return ""
 
     def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the
@@ -117,7 +117,8 @@ class TrajectoryController:
         q, dq, ddq = self._state
         return q.copy(), dq.copy(), ddq.copy()
 
-    def _names_error(self, joint_names: Sequence[str]) -> str | None:
+    def _why_not_joints(self, joint_names: Sequence[str]) -> str:
+        """Why a trajectory of these joints is refused; empty when it is not."""
         unknown = [n for n in joint_names if n not in self.joint_names]
         if unknown:
             return (
@@ -128,7 +129,7 @@ class TrajectoryController:
         missing = [n for n in self.joint_names if n not in joint_names]
         if missing and not (self.allow_partial and joint_names):
             return f"joint '{missing[0]}' is missing and partial trajectories are not allowed"
-        return None
+        return ""
 
     def _widen(self, n: int, columns: list[int], values: np.ndarray | None) -> np.ndarray:
         """(n, J) columns put into (n, A) in this controller's order; zero where nothing is
@@ -140,14 +141,15 @@ class TrajectoryController:
         return out
 
 
-def _points_error(
+def why_not_points(
     n_joints: int,
     t: np.ndarray,
     q: np.ndarray,
     dq: np.ndarray | None,
     ddq: np.ndarray | None,
     joint_names: Sequence[str],
-) -> str | None:
+) -> str:
+    """Why points of (N,) times and (N, J) values are refused; empty when they are not."""
     if t.ndim != 1 or t.size == 0:
         return "trajectory has no points"
     if dq is None and ddq is not None:
@@ -174,4 +176,4 @@ def _points_error(
                 f"joint '{joint_names[moving[0]]}' does not end at rest "
                 f"({dq[-1][moving[0]]:.3g} per s)"
             )
-    return None
+    return ""

@@ -118,8 +118,8 @@ def main(args: Latency) -> int:
         require_writable(f"--{option}", getattr(args, option))
     trace = Trace()
     read_bag(Path(args.bag), trace, args.command.lstrip("/")) if args.bag else listen(args, trace)
-    if trace.clock_fault:
-        raise WamError(trace.clock_fault)
+    if trace.why_not_comparable:
+        raise WamError(trace.why_not_comparable)
     summary = trace.summary()
     console = Console()
     if not summary:

@@ -186,7 +186,7 @@ def test_what_waits_when_the_bridge_is_deactivated_passes_only_if_it_stops_the_a
     assert rig.node._arrived
     assert rig.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert not rig.node._arrived
-    assert passes or "paused" in rig.node._telling.cause
+    assert passes or "paused" in rig.node._diagnostics.cause
     arena.spin(0.3)
     assert [m.header.frame_id for m in rig.sent[before:]] == (["chunk 7"] if passes else [])
 
@@ -296,17 +296,17 @@ def test_a_joint_state_without_a_joint_moves_nothing_and_names_it(arena, capfd):
 def test_every_cause_is_told_at_once_also_just_after_another_and_a_flood_is_not(
     arena, rig, capfd, monkeypatch
 ):
-    monkeypatch.setattr("wam_ros.ros.bridge_node.diagnosis.AGAIN_NS", 1000 * NS)
+    monkeypatch.setattr("wam_ros.ros.bridge_node.diagnostics.AGAIN_NS", 1000 * NS)
     for cause in (
         "the arm is 1.0 s late",
         "the gripper's goal was refused",
         "the arm is 2.0 s late",
     ):
-        rig.node._telling.complain(cause)
+        rig.node._diagnostics.report_fault(cause)
     arena.until(lambda: rig.complained("gripper") and rig.complained("1.0 s late"))
     assert capfd.readouterr().err.count("late") == 1
     for k in range(100):
-        rig.node._telling.complain(f"joint '{'x' * k}' is unknown")
+        rig.node._diagnostics.report_fault(f"joint '{'x' * k}' is unknown")
     assert capfd.readouterr().err.count("is unknown") < 10
 
 

@@ -16,7 +16,7 @@ from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.core.types import SafetyReport as Report
 from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
-from wam_ros.ros.bridge_node.home import Homing, Step
+from wam_ros.ros.bridge_node.home import HomeSequence, Step
 from wam_ros.srv import HandOver
 
 pytestmark = pytest.mark.ros
@@ -129,7 +129,7 @@ class Asked:
     def __init__(self, arena, answered=True):
         self.now_s = 0.0
         robot, still = load_embodiment("panda"), np.ones(len(HOME))
-        self.homing = Homing(
+        self.homing = HomeSequence(
             node=arena.observer,
             embodiment=robot,
             velocity=still,

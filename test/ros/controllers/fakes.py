@@ -218,10 +218,8 @@ class FollowServer(Goals):
 
     def take(self, goal):
         self.goals.append(goal)
-        return (
-            self.controller.set_trajectory(*read_trajectory(goal.trajectory), self._now_ns())
-            is None
-        )
+        why = self.controller.set_trajectory(*read_trajectory(goal.trajectory), self._now_ns())
+        return not why
 
     def sample(self, now_ns):
         if self.controller.active and now_ns > self.controller.end_ns():

@@ -40,7 +40,7 @@ class Activity:
             if c.state.id != State.PRIMARY_STATE_ACTIVE
         }
 
-    def idle(self, name: str) -> str:
+    def why_not_active(self, name: str) -> str:
         """Why a controller moves nothing; empty while it is active or nothing is known of it."""
         label = self._labels.get(name.rpartition("/")[2])
         return (

@@ -42,7 +42,7 @@ class Step(enum.Enum):
     MOVE = "on the way"
 
 
-class Homing:
+class HomeSequence:
     """One way home at a time; steps on with every safety report.
 
     Args:
@@ -113,8 +113,8 @@ class Homing:
             return
         if report.state not in LIVE:
             self._end(f"not home: {report.sentence}")
-        elif self.step != Step.MOVE and (over := self._over()):
-            self._disarm(over)
+        elif self.step != Step.MOVE and (why := self._why_not_begun()):
+            self._disarm(why)
         elif self.step == Step.STOP and report.state == SafetyState.ARMED and still:
             self._send()
         elif (
@@ -126,7 +126,7 @@ class Homing:
         elif self.step == Step.MOVE and still:
             self._disarm("home" if self._is_home() else f"stopped on the way home: {self._words}")
 
-    def _over(self) -> str:
+    def _why_not_begun(self) -> str:
         """Why what was asked for is not begun any more; empty while it may be."""
         if self._sender != self._asked:  # nobody has armed that one
             return "not home: the safety node is another one"

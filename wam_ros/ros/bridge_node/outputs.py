@@ -16,7 +16,7 @@ from wam_ros.robot.urdf import read_urdf
 from wam_ros.ros.bridge_node.activity import Activity
 from wam_ros.ros.bridge_node.settings import SettingsReader
 from wam_ros.ros.controllers import make_controller
-from wam_ros.ros.controllers.base import ControllerParams, Output, rivals
+from wam_ros.ros.controllers.base import ControllerParams, Output, why_not_alone
 
 GRIPPERS = ("gripper_command", "parallel_gripper_command")
 GRIPPER_NAME = "gripper_controller"
@@ -122,7 +122,7 @@ class Outputs:
         for output in self._all:
             if output.STREAMS and commanded is not None:
                 output.stream(now_ns, commanded, measured)
-            elif commanded is None and not self.missing:
+            elif commanded is None and not self.why_not_ready:
                 output.settle(now_ns, measured)
 
     def stop(self) -> None:
@@ -141,29 +141,29 @@ class Outputs:
             output.poll()
             reader.poll()
         before = self._rivals
-        bridges = rivals(self._node, self._node.resolve_topic_name(COMMANDED))
+        bridges = why_not_alone(self._node, self._node.resolve_topic_name(COMMANDED))
         self._rivals = [w for w in (bridges, *(output.rivals for output in self._all)) if w]
         for words in self._rivals:
             if words not in before:
                 self._node.get_logger().warning(words)
 
     @property
-    def missing(self) -> str:
+    def why_not_ready(self) -> str:
         """Why not every controller can be driven; empty when all can."""
         for output in self._all:
             if not output.listeners():
                 return f"no controller listens: {output.name}"
             if output.blocked:
                 return output.blocked
-            if idle := self._activity.idle(output.name):
-                return idle
+            if why := self._activity.why_not_active(output.name):
+                return why
         return ""
 
     def failures(self) -> tuple[str, str]:
         """What the arm's controller and what the gripper's did not take or finish, each said
         once.
         """
-        words = [output.failure() for output in self._all]
+        words = [output.why_not_taken() for output in self._all]
         return words[0], "; ".join(w for w in words[1:] if w)
 
     @property

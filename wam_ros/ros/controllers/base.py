@@ -165,13 +165,13 @@ class Output:
             topic = self._publisher.topic_name
             infos = self.node.get_subscriptions_info_by_topic(topic)
             self._onlookers = sum(info.node_name.startswith(ONLOOKERS) for info in infos)
-            self.rivals = rivals(self.node, topic)
+            self.rivals = why_not_alone(self.node, topic)
 
     def listeners(self) -> int:
         """How many controllers listen; who records or shows what is sent is none."""
         return max(0, self._publisher.get_subscription_count() - self._onlookers)
 
-    def failure(self) -> str:
+    def why_not_taken(self) -> str:
         """Why the newest command was not taken or finished, said once; empty otherwise."""
         words = self._failure
         self._failure = ""
@@ -195,7 +195,7 @@ class Output:
         )
 
 
-def rivals(node: Node, topic: str) -> str:
+def why_not_alone(node: Node, topic: str) -> str:
     """Which other nodes publish on a topic that one node alone should, in words; empty when none
     does.
 

@@ -183,7 +183,7 @@ def require_rviz(values: Values, opens: bool = True) -> None:
     _judge(values, "rviz_config_file", lambda: _require_file(values["rviz_config_file"]))
     prefix = values["tf_prefix"]
     # RViz puts a slash between the prefix and the link; a configuration of one's own says its own
-    ours = opens and not values["rviz_config_file"] and not why_no_rviz(os.environ)
+    ours = opens and not values["rviz_config_file"] and not why_not_rviz(os.environ)
     if ours and prefix and not prefix.endswith("/"):
         raise WamError(f"tf_prefix:={prefix}: RViz wants '{prefix}/', or launch_rviz:=false")
 
@@ -198,7 +198,7 @@ def require_names(asked: Iterable[str]) -> None:
             raise UnknownNameError("launch argument", name, ARGUMENTS)
 
 
-def why_no_rviz(environment: Mapping[str, str]) -> str:
+def why_not_rviz(environment: Mapping[str, str]) -> str:
     """Why RViz cannot be opened here, '' when it can."""
     if not has_package("rviz2"):
         return "RViz is not installed (package rviz2)"

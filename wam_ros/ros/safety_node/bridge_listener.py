@@ -16,7 +16,7 @@ from wam_ros.safety.machine.answers import Output
 from wam_ros.safety.machine.bridge_watch import Following, Rejoining
 
 
-class BridgeTopics:
+class BridgeListener:
     """Subscribes to the words of the bridge.
 
     Args:

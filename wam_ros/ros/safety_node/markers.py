@@ -29,7 +29,7 @@ TEXT = 0.03
 MAX_POINTS = 20  # of one line
 
 
-class Pictures:
+class MarkerPublisher:
     """Publishes pictures of verdicts while somebody looks, at most `hz` times per second; 0 is
     never.
 

@@ -62,18 +62,18 @@ class MoveGroup:
         """Ask for the whole scene when move_group has appeared; why it is not known yet, else
         empty.
         """
-        several = self._several()
-        if several or not self._client.service_is_ready():
+        why = self._why_not_one()
+        if why or not self._client.service_is_ready():
             self._question = None
             self._told = False
             self._meanwhile = None
-            return several or self._doubt()
+            return why or self._why_not_whole()
         if not self._told or self._refused:
             self._ask()
-        return self._doubt() if self._told else f"move_group has not answered {WHOLE} yet"
+        return self._why_not_whole() if self._told else f"move_group has not answered {WHOLE} yet"
 
-    def _several(self) -> str:
-        """With two who say what is there, nobody knows whose scene is seen."""
+    def _why_not_one(self) -> str:
+        """Why nobody knows whose scene is seen: two say what is there; empty otherwise."""
         topic = self._monitored.topic_name
         service = self._client.service_name
         counts = (
@@ -94,7 +94,8 @@ class MoveGroup:
             self._question = self._client.call_async(self._everything)
             self._question.add_done_callback(self._on_scene)
 
-    def _doubt(self) -> str:
+    def _why_not_whole(self) -> str:
+        """Why the scene lacks what move_group told; empty when all of it was taken."""
         if not self._refused:
             return ""
         return (

@@ -138,7 +138,7 @@ class MoveItScene:
         self._known = set(obstacles)
         return changes, held
 
-    def second_opinion(self, trajectory: SafeTrajectory) -> str:
+    def why_not_valid(self, trajectory: SafeTrajectory) -> str:
         """Why MoveIt would not execute a trajectory; empty when it would."""
         from moveit.core.robot_trajectory import RobotTrajectory
 
@@ -225,7 +225,7 @@ class MoveItBackend:
         self._scene = scene
         self._move_group = MoveGroup(node, scene.monitor)
         self._refused: set[str] = set()  # attached objects that could not be held
-        machine.filter.second_opinion = scene.second_opinion
+        machine.filter.second_opinion = scene.why_not_valid
         node.create_timer(1 / hz, self.tell)
 
     def tell(self) -> None:

@@ -123,7 +123,7 @@ class ControllerServer:
         if now_ns is not None and isinstance(self._controller, ForwardController):
             self._say(self._controller.command(np.array(msg.data), now_ns))
 
-    def _say(self, error: str | None) -> None:
+    def _say(self, error: str) -> None:
         if error:
             self._node.get_logger().error(f"{self.name}: {error}", throttle_duration_sec=1.0)
 

@@ -56,7 +56,7 @@ class Periods:
         return {"period_error_p50_ms": f"{p50:.3f}", "period_error_p99_ms": f"{p99:.3f}"}
 
 
-class Telling:
+class BridgeDiagnostics:
     """What the bridge complains of, and publishes: `commanded_state`, `bridge_state`,
     `stage_latency`, /diagnostics.
 
@@ -99,14 +99,14 @@ class Telling:
         now_ns = self._node.get_clock().now().nanoseconds
         self.trace.on_chunk(msg.seq, convert.time_to_ns(msg.observation_stamp), now_ns, unseen=True)
 
-    def command(self, now_ns: int, commanded: Commanded) -> None:
+    def publish_commanded(self, now_ns: int, commanded: Commanded) -> None:
         """Publish what is commanded; call it at every tick, of which some are left out."""
         self._ticks += 1
         if self._ticks % self._every == 0:
             state = JointState(now_ns, self._joint_names, commanded.q, commanded.dq, self._unknown)
             self._commanded_pub.publish(convert.joint_state_to_msg(state))
 
-    def say(self, bridge: Bridge) -> None:
+    def publish_state(self, bridge: Bridge) -> None:
         """Publish the state of the bridge, where it is another one or was not told for a while;
         call it often.
         """
@@ -121,7 +121,7 @@ class Telling:
         name = f"{self._node.get_name()}: state"
         self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware, idle))
 
-    def complain(self, cause: str, words: str = "") -> None:
+    def report_fault(self, cause: str, words: str = "") -> None:
         """Say what is wrong in the log and on /diagnostics: at once, then not more often than
         anybody can read.
         """
@@ -133,9 +133,9 @@ class Telling:
             return
         self._said_ns = {**recent, subject: steady_ns}
         self._node.get_logger().error(words or cause)
-        self.tell(cause)
+        self.publish(cause)
 
-    def tell(self, cause: str, warnings: Sequence[str] = ()) -> None:
+    def publish(self, cause: str, warnings: Sequence[str] = ()) -> None:
         """Publish; `cause` is why nothing is forwarded."""
         name = self._node.get_name()
         msg = DiagnosticArray()

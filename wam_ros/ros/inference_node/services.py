@@ -18,7 +18,7 @@ from wam_ros.runtime.results import Outcome
 from wam_ros.srv import LoadModel, SetInstruction
 
 
-class Prompting:
+class ModelServices:
     """Wires the three services to an engine.
 
     Args:
