@@ -35,12 +35,11 @@ class FakeLink:
     """Delivers one prepared message per `spin`."""
 
     def __init__(self, handlers):
-        self.handlers, self.messages, self.spins = handlers, [], 0
+        self.handlers, self.messages = handlers, []
         self.speed, self.missing, self.answers = None, [], {}
         self.joints_ns = NS
 
     def spin(self, timeout_s):
-        self.spins += 1
         if self.messages:
             topic, message, published_ns = self.messages.pop(0)
             self.handlers[topic](message, published_ns)

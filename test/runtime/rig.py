@@ -13,9 +13,7 @@ from wam_ros.runtime.session import InferenceSession
 MS = 1_000_000
 T0 = 1_000_000 * MS
 PANDA = load_embodiment("panda")
-IDLE = EngineStatus(
-    epoch=1, instruction="red", error="", predictions=0, dropped=0, busy_s=0.0, alive=True
-)
+IDLE = EngineStatus(epoch=1, instruction="red", error="", dropped=0, busy_s=0.0, alive=True)
 ABLE = Abilities(guided=True, ahead=(4, 8), frame_stride=4)
 
 

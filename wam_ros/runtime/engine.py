@@ -77,7 +77,6 @@ class InferenceEngine:
         self._loading = threading.Lock()
         self._lock = threading.Lock()  # guards the five below, written by the engine thread
         self._epoch = 0
-        self._predictions = 0
         self._instruction = ""
         self._error = ""
         self._busy_since: float | None = None
@@ -153,7 +152,6 @@ class InferenceEngine:
                 epoch=self._epoch,
                 instruction=self._instruction,
                 error=self._error,
-                predictions=self._predictions,
                 dropped=self._observations.replaced + self._results.lost,
                 busy_s=busy,
                 alive=self._thread.is_alive(),
@@ -293,7 +291,6 @@ class InferenceEngine:
             if not request.predict and not error:
                 return
             self._error = error
-            self._predictions += output is not None
         tell(output, error, value)
 
     def _tell(

@@ -85,7 +85,6 @@ class EngineStatus:
     epoch: int
     instruction: str  # empty until one is accepted
     error: str  # of the newest prediction; empty when it succeeded
-    predictions: int
     dropped: int  # observations never predicted from, and results nobody took or that came too late
     busy_s: float  # how long the running prediction or reset has taken so far, 0 when idle
     alive: bool

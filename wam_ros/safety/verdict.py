@@ -34,8 +34,6 @@ class Verdict:
     nearest_pair: tuple[str, str] = ("", "")
     nearest_distance: float = float("nan")  # m, smallest that was computed along the trajectory
     accepted_s: float = 0.0  # s after the start at which the stop begins
-    # largest difference of the commanded state to the chunk's path at the start; rad or m
-    seam: float = 0.0
     compute_s: float = 0.0
     sentence: str = ""
     # (n, A) path that was cut

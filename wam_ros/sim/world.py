@@ -88,8 +88,8 @@ class World:
         self._effort = self.model.jnt_actfrcrange[joints][:, 1]
         self._velocity_limit = velocity_limits(embodiment)
         self._tool = self._id(mujoco.mjtObj.mjOBJ_BODY, embodiment.tool_frame)
-        self._robot_geoms, self._finger_geoms, self._table_geom = self._geom_sets()
-        self._is_robot = np.isin(np.arange(self.model.ngeom), list(self._robot_geoms))
+        self._table_geom = self._id(mujoco.mjtObj.mjOBJ_GEOM, "table")
+        self._is_robot = self.model.geom_contype == 1
         own = self._actuators[: len(joints)]
         gains = self.model.actuator_gainprm[own, 0]
         damping = -self.model.actuator_biasprm[own, 2]
@@ -117,12 +117,6 @@ class World:
                 f"the simulated world has no {kind.name.removeprefix('mjOBJ_').lower()} '{name}'"
             )
         return index
-
-    def _geom_sets(self) -> tuple[set[int], set[int], int]:
-        m = self.model
-        robot = {g for g in range(m.ngeom) if m.geom_contype[g] == 1}
-        fingers = {g for g in robot if "finger" in m.body(m.geom_bodyid[g]).name}
-        return robot, fingers, self._id(mujoco.mjtObj.mjOBJ_GEOM, "table")
 
     @property
     def time_s(self) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from wam_ros.core.errors import require_known
 
 HISTORY = ("reference", "newest", "sliding")
-LATENT_STRIDE = 4  # video frames per latent frame, after the first
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,6 @@ class Turn:
     anchor: int | None  # which of the given frames that is
     slide: bool  # the oldest block but the first frame is dropped
     start: int  # position of the block to denoise
-    frames_to_encode: int  # video frames that the VAE sees
 
 
 class History:
@@ -60,5 +58,4 @@ class History:
             anchor=(frames - 1 if last else 0) if reset else None,
             slide=slide,
             start=start,
-            frames_to_encode=1 + LATENT_STRIDE * (self.full - 1 if reset else self.block),
         )
