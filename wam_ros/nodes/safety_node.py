@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import gc
 import time
-from functools import partial
 
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
@@ -18,7 +17,8 @@ from wam_ros import msg as wam_msg
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
-from wam_ros.ros.fields import HEADER, read_header
+from wam_ros.ros.any_quality import AnyQuality
+from wam_ros.ros.fields import HEADER, read_header, read_pressed
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
@@ -31,9 +31,6 @@ from wam_ros.safety.machine.bridge_watch import Rejoining
 from wam_ros.safety.machine.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HandOver
-
-# so that a button is heard whatever it offers
-ESTOP_WAYS = (qos.LATCHED, qos.STATUS, qos.JOINT_STATES)
 
 
 class SafetyNode(WamNode):
@@ -82,10 +79,7 @@ class SafetyNode(WamNode):
         self.create_subscription(
             wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION
         )
-        self._pressed = [False] * len(ESTOP_WAYS)
-        for way, profile in enumerate(ESTOP_WAYS):
-            heard = partial(self._on_estop, way)
-            self.create_subscription(Bool, "estop", heard, profile, event_callbacks=qos.quiet())
+        AnyQuality(self, Bool, "estop", self._on_estop, depth=10)
         self.create_service(
             SetBool,
             "~/arm",
@@ -180,11 +174,10 @@ class SafetyNode(WamNode):
         if self.active:
             self._machine.on_surprise(msg.surprise, self._now_ns())
 
-    def _on_estop(self, way: int, msg: Bool) -> None:
+    def _on_estop(self, data: bytes) -> None:
         again = self._machine.pressed and self._machine.state == SafetyState.ESTOP
-        self._pressed[way] = msg.data
-        self._machine.pressed = any(self._pressed)
-        if msg.data and not again:  # also before activation: a latched one must not be missed
+        pressed = self._machine.pressed = read_pressed(data)
+        if pressed and not again:  # also before activation: a latched one must not be missed
             self._tell(self._machine.estop(self._now_ns(), "the topic estop"))
 
     def _on_hand_over(

@@ -17,6 +17,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 
 E = TypeVar("E", bound=enum.IntEnum)
+ENCAPSULATION = 4  # bytes in front of every serialised message: how it is written
 HEADER = 16  # bytes at least of a message that begins with one
 # what the first bytes of a plain CDR message say of all numbers in it
 CDR_ORDER = {b"\0\0": ">", b"\0\1": "<"}
@@ -43,6 +44,11 @@ def read_header(data: bytes) -> tuple[int, str]:
     order = "<" if data[1] & 1 else ">"
     sec, nanosec, length = struct.unpack_from(order + "iII", data, 4)
     return sec * NS + nanosec, data[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")
+
+
+def read_pressed(data: bytes) -> bool:
+    """What the serialised `std_msgs/Bool` of a button says; what cannot be read is a press."""
+    return len(data) <= ENCAPSULATION or data[ENCAPSULATION] != 0
 
 
 def read_string(data: bytes, at: int, order: str) -> tuple[str, int]:

@@ -45,6 +45,21 @@ STATUS = _profile(10)
 SCENE = _profile(100)  # changes that build on each other: none may be missed
 
 
+def any_quality(depth: int) -> QoSProfile:
+    """Asks for nothing: hears every publisher, and may lose messages."""
+    return _profile(depth, reliable=False)
+
+
+def reliable(depth: int) -> QoSProfile:
+    """Hears every message of a publisher that offers to repeat what is lost."""
+    return _profile(depth)
+
+
+def latched(depth: int) -> QoSProfile:
+    """Also hears what a publisher that keeps it said before."""
+    return _profile(depth, latched=True)
+
+
 def quiet() -> SubscriptionEventCallbacks:
     """For one of several subscriptions to a topic, of which not every one fits every publisher."""
     return SubscriptionEventCallbacks(

@@ -17,6 +17,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.msg import SolidObstacles
 from wam_ros.robot.obstacles import Cloud, Obstacle
 from wam_ros.ros import qos
+from wam_ros.ros.any_quality import AnyQuality
 from wam_ros.ros.fields import time_to_ns
 from wam_ros.ros.safety_node.solids import IDENTITY, SHAPES, changes_from_solids
 from wam_ros.safety.machine.answers import Answer, Output
@@ -221,8 +222,8 @@ class ObstacleTopics:
     """Feeds a safety machine from `obstacles`, `obstacle_shapes` and `obstacle_points` and the
     service `~/hold`.
 
-    The first two are heard twice, because a latched publisher must be heard by who comes later, and
-    one that is not latched offers nothing to who asks for that; what is told twice changes nothing.
+    The first two are heard of publishers of any quality, latched ones too; what is told twice
+    changes nothing.
 
     Args:
         node: that hears.
@@ -249,11 +250,7 @@ class ObstacleTopics:
         self._voxel_m = voxel_m
         self._lifetime_s = lifetime_s
         for topic, kind in (("obstacles", MarkerArray), (SHAPES, SolidObstacles)):
-            hear = partial(self._on_bytes, kind)
-            for profile, events in ((qos.STATUS, None), (qos.LATCHED, qos.quiet())):
-                node.create_subscription(
-                    kind, topic, hear, profile, event_callbacks=events, raw=True
-                )
+            AnyQuality(node, kind, topic, partial(self._on_bytes, kind), depth=10)
         node.create_subscription(PointCloud2, TOPIC, self._on_cloud, qos.JOINT_STATES)
         node.create_service(HoldObject, "~/hold", self._on_hold)
 
