@@ -88,9 +88,10 @@ OWNERS = {
     "safetensors": {"models", "train", "serve"},
     "mujoco": {"sim"},
     "coal": {"robot", "safety"},
-    "pinocchio": {"robot", "safety", "sim", "view"},
+    "pinocchio": {"robot", "safety", "sim"},
     "ruckig": {"safety"},
-    "viser": {"view"},
+    "aiohttp": {"view"},
+    "trimesh": {"view"},
     "rclpy": ROS,
     **dict.fromkeys(
         ("rcl_interfaces", "builtin_interfaces", "lifecycle_msgs", "rosgraph_msgs", "action_msgs"),

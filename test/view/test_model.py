@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from wam_ros.core.types import (
     ImaginedFuture,
     JointState,
     Observation,
+    SafeTrajectory,
     SafetyReport,
     SafetyState,
     WamStatus,
@@ -45,74 +47,156 @@ def test_the_rate_is_the_chunks_between_two_statuses_of_one_session():
     assert model.chunk_rate_hz == 0.0
 
 
-def test_the_board_has_a_column_per_imagined_instant():
-    model = ViewModel()
-    assert model.board(32) is None
-    model.observation = Observation(0, VIEWS, FRAMES, (0, 0), JOINTS)
-    alone = model.board(32)
-    model.imagined = ImaginedFuture(
-        chunk_seq=1,
+def imagined(instants_s, seq=1, value=77):
+    n = len(instants_s)
+    return ImaginedFuture(
+        chunk_seq=seq,
         view_names=VIEWS,
-        frames=np.stack([FRAMES] * 2),
-        instants_ns=(NS, 2 * NS),
+        frames=np.full((n, *FRAMES.shape), value, np.uint8),
+        instants_ns=tuple(round(t * NS) for t in instants_s),
         joint_names=("j",),
         joint_path=np.zeros((8, 1)),
+        surprise=0.25,
     )
-    assert model.board(32).shape[1] == alone.shape[1] + 2 * 38
+
+
+def seen(t_s):
+    return Observation(round(t_s * NS), VIEWS, FRAMES, (0, 0), JOINTS)
+
+
+def kinds(model):
+    return [(c.kind, round(c.ahead_s, 3)) for c in model.columns()]
+
+
+def test_frames_are_observed_and_imagined_for_the_next_seconds():
+    model = ViewModel()
+    assert model.columns() == []
+    model.on_observation(seen(0.0))
+    assert kinds(model) == [("observed", 0.0)]
+    model.on_imagined(imagined([0.4, 0.8]))
+    assert kinds(model) == [("observed", 0.0), ("imagined", 0.4), ("imagined", 0.8)]
+
+
+def test_imagined_frames_whose_instants_are_over_are_not_shown_any_more():
+    model = ViewModel()
+    model.on_observation(seen(0.0))
+    model.on_imagined(imagined([0.4, 0.8]))
+    for t_s, left in ((0.4, [0.0, 0.4]), (0.6, [0.2]), (0.9, [])):
+        model.on_observation(seen(t_s))
+        assert [ahead for kind, ahead in kinds(model) if kind == "imagined"] == left
+
+
+def test_what_had_been_imagined_for_now_is_shown_when_its_instant_comes():
+    model = ViewModel()
+    model.on_observation(seen(0.0))
+    model.on_imagined(imagined([0.4, 0.8], seq=1, value=11))
+    model.on_observation(seen(0.1))
+    assert [kind for kind, _ in kinds(model)] == ["observed", "imagined", "imagined"]
+    model.on_observation(seen(0.41))
+    assert kinds(model)[1] == ("expected", 0.4)
+    assert (model.columns()[1].frames == 11).all()
+    model.on_observation(seen(0.6))
+    assert "expected" not in dict(kinds(model)), "none was imagined for this instant"
+
+
+def test_how_long_ago_it_was_imagined_is_told_by_the_frames_own_chunk():
+    for seq, ago in ((1, 0.3), (2, 0.4)):
+        model = ViewModel()
+        model.on_observation(seen(0.0))
+        model.chunk = ActionChunk(NS // 10, NS // 10, ("j",), np.zeros((8, 1)), seq=1)
+        model.on_imagined(imagined([0.4], seq=seq))
+        model.on_observation(seen(0.4))
+        assert kinds(model) == [
+            ("observed", 0.0),
+            ("expected", ago),
+            ("imagined", 0.0),
+        ]
+
+
+def test_a_clock_that_is_set_back_voids_what_was_imagined():
+    model = ViewModel()
+    model.on_observation(seen(10.0))
+    model.on_imagined(imagined([10.4]))
+    model.on_observation(seen(1.0))
+    model.on_observation(seen(10.4))
+    assert "expected" not in dict(kinds(model))
 
 
 def test_a_dry_run_shows_where_the_chunk_would_go_by_joint_name():
     chunk = ActionChunk(0, NS, ("b", "a"), np.array([[1.0, 2.0], [3.0, 4.0]]))
-    model = ViewModel(report=SafetyReport(0, 0, SafetyState.SHADOW, Decision.PASS))
-    assert model.proposal(("a", "b")) is None
-    model.on_chunk(chunk)
-    assert model.proposal(("a", "b")).tolist() == [[2.0, 1.0], [4.0, 3.0]]
-    assert model.proposal(("a", "c")) is None
+    model = ViewModel(("a", "b"), report=SafetyReport(0, 0, SafetyState.SHADOW, Decision.PASS))
+    assert model.plan(0) is None
+    model.chunk = chunk
+    t, q = model.plan(NS // 2)
+    assert q.tolist() == [[2.0, 1.0], [4.0, 3.0]]
+    assert t.tolist() == [0.5, 1.5]
     for stamp_ns, shown in ((2 * NS, True), (2 * NS + 1, False)):
         model.observation = Observation(stamp_ns, VIEWS, FRAMES, (0, 0), JOINTS)
-        assert (model.proposal(("a", "b")) is not None) == shown, "what is over is no proposal"
+        assert (model.plan(0) is not None) == shown, "what is over is no proposal"
     model.observation, model.report = None, SafetyReport(0, 0, SafetyState.ARMED, Decision.PASS)
-    assert model.proposal(("a", "b")) is None, "armed, only the proven motion counts"
+    assert model.plan(0) is None, "armed, only the proven motion counts"
 
 
-def test_imagined_frames_whose_instants_are_over_are_not_shown_any_more():
-    grey = np.full((2, 8, 8, 3), 77, np.uint8)
-    model = ViewModel(
-        imagined=ImaginedFuture(
-            chunk_seq=1,
-            view_names=VIEWS,
-            frames=grey[None],
-            instants_ns=(NS,),
-            joint_names=("j",),
-            joint_path=np.zeros((8, 1)),
-        )
+def test_a_dry_run_of_other_joints_shows_nothing():
+    model = ViewModel(("a", "c"), report=SafetyReport(0, 0, SafetyState.SHADOW, Decision.PASS))
+    model.chunk = ActionChunk(0, NS, ("b", "a"), np.zeros((2, 2)))
+    assert model.plan(0) is None
+
+
+def trajectory(n=200, names=("b", "a")):
+    t = np.linspace(0, 2, n)
+    q = np.stack([t, 10 * t], axis=1)
+    return SafeTrajectory(NS, names, t, q, np.zeros_like(q), np.zeros_like(q))
+
+
+def test_the_proven_motion_is_thinned_and_keeps_its_beginning_and_its_end_at_rest():
+    model = ViewModel(("a", "b"), report=SafetyReport(0, 0, SafetyState.ARMED, Decision.PASS))
+    model.trajectory = trajectory()
+    t, q = model.plan(2 * NS)
+    assert 10 < len(t) == len(q) <= 24
+    assert (t[0], t[-1]) == (-1.0, 1.0)
+    assert q[0].tolist() == [0.0, 0.0]
+    assert q[-1].tolist() == [20.0, 2.0]
+    model.trajectory = trajectory(names=("x", "y"))
+    assert model.plan(0) is None
+
+
+def test_the_last_chunk_is_the_last_that_was_judged():
+    model = ViewModel()
+    cut = SafetyReport(0, 1, SafetyState.ARMED, Decision.TRUNCATED, steps_accepted=3, steps_total=8)
+    model.on_report(cut)
+    model.on_report(SafetyReport(NS // 2, 1, SafetyState.ARMED, Decision.UNKNOWN))
+    assert dict(model.lines())["last chunk"] == "truncated, 3 of 8 steps"
+    assert model.figures()["decision"] == "truncated"
+    model.on_report(SafetyReport(2 * NS, 1, SafetyState.HOLD, Decision.UNKNOWN))
+    assert dict(model.lines())["last chunk"] == "truncated, 3 of 8 steps"
+    assert model.figures()["decision"] == "unknown", "it is not of this moment"
+    assert math.isnan(model.figures()["distance_m"])
+
+
+def test_the_figures_of_a_moment_are_those_of_the_loop():
+    model = ViewModel()
+    assert math.isnan(model.figures()["surprise"])
+    model.on_imagined(imagined([0.4]))
+    model.on_status(dataclasses.replace(status(1.0, 1), latency_last_s=0.08))
+    model.on_report(
+        SafetyReport(0, 1, SafetyState.BRAKING, Decision.SCALED, scale=1.5, nearest_distance=0.03)
     )
-    for stamp_ns, shown in ((NS, True), (NS + 1, False)):
-        model.observation = Observation(stamp_ns, VIEWS, FRAMES, (0, 0), JOINTS)
-        assert (model.board(32) == 77).all(axis=2).any() == shown
+    assert model.figures() == {
+        "surprise": 0.25,
+        "distance_m": 0.03,
+        "scale": 1.5,
+        "latency_s": 0.08,
+        "decision": "scaled",
+        "safety": "braking",
+    }
 
 
-def test_how_far_ahead_is_told_by_the_frames_own_chunk(monkeypatch):
-    labels = []
-    monkeypatch.setattr(
-        "wam_ros.view.model.compose_board",
-        lambda columns, *_: labels.append([c.label for c in columns]),
-    )
-    model = ViewModel(Observation(0, VIEWS, FRAMES, (0, 0), JOINTS))
-    model.imagined = ImaginedFuture(
-        chunk_seq=1,
-        view_names=VIEWS,
-        frames=FRAMES[None],
-        instants_ns=(NS,),
-        joint_names=("j",),
-        joint_path=np.zeros((8, 1)),
-    )
-    chunk = ActionChunk(NS * 6 // 10, NS // 10, ("j",), np.zeros((8, 1)), seq=2)
-    model.on_chunk(chunk)
-    model.board(32)
-    model.on_chunk(dataclasses.replace(chunk, seq=1))
-    model.board(32)
-    assert labels == [["camera, now", "imagined"], ["camera, now", "imagined for +0.4 s"]]
+def test_a_moment_tells_the_age_of_its_frames():
+    model = ViewModel()
+    assert model.head(0)["age_s"] is None
+    model.on_observation(seen(1.0))
+    assert model.head(3 * NS)["age_s"] == 2.0
 
 
 def test_the_instruction_is_the_one_that_is_followed():

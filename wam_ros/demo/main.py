@@ -22,6 +22,7 @@ from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.plan import commands, environment
 from wam_ros.demo.results import RunResults, print_results
 from wam_ros.demo.supervisor import Death, Supervisor
+from wam_ros.view.access import TOKEN_VARIABLE, make_token, page_address
 
 if TYPE_CHECKING:
     from wam_ros.demo.runner import Runner
@@ -47,7 +48,7 @@ def main(args: DemoArgs) -> int:
         "safetensors",
         "mujoco",
         "PIL",
-        *([] if args.headless else ["viser"]),
+        *([] if args.headless else ["aiohttp"]),
     )
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = make_log_folder(args.logs)
@@ -57,6 +58,8 @@ def main(args: DemoArgs) -> int:
         signal.signal(number, _interrupt)
     # This process sees the same network as its children: set before anything of ROS is loaded.
     env = environment(domain_id, folder)
+    if not args.headless:
+        env[TOKEN_VARIABLE] = make_token()
     os.environ.update(env)
     supervisor = Supervisor(commands(args), folder, env)
     try:
@@ -99,7 +102,10 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
     try:
         session.wait_ready(READY_S)
         ready = True
-        console.print(f"ready after {time.monotonic() - started:.1f} s{_where(args)}")
+        console.print(f"ready after {time.monotonic() - started:.1f} s")
+        if not args.headless:
+            link = page_address("127.0.0.1", args.port, os.environ[TOKEN_VARIABLE])
+            console.print(f"open {link}", soft_wrap=True, highlight=False)
         runner.run()
     except KeyboardInterrupt:
         code = 130
@@ -122,10 +128,6 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
         session.close()
     _finish(args, runner, session, failure, console)
     return code
-
-
-def _where(args: DemoArgs) -> str:
-    return "" if args.headless else f"; open http://localhost:{args.port}"
 
 
 def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -> None:

@@ -5,46 +5,51 @@ emergency stop.
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
 from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.ros import convert
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
-from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
+from wam_ros.ros.view_node.parameters import ViewParams
+from wam_ros.ros.view_node.solids import solids_from_markers, solids_of_world
 from wam_ros.srv import SetInstruction
-from wam_ros.view.kinematics import LinkPath
+from wam_ros.view.access import Access, is_loopback, make_token
+from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
-from wam_ros.view.window import Box, Window
+from wam_ros.view.port import listen
+from wam_ros.view.scene import make_scene
+from wam_ros.view.server import Action, PageServer, tls_context
+from wam_ros.view.wire import Encoder, pack, to_json
 
-_PATH_POINTS = 20
-# topic: message, its reader, where it goes; the chunk comes after the frames that were imagined
-# with it
+# topic: message, its reader, where it goes; the chunk comes before the frames that were imagined
+# with it, and the observation last of those that it is held against
 SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
-    "observation": (
-        Observation,
-        convert.observation_from_msg,
-        lambda m, v: setattr(m, "observation", v),
+    "action_chunk": (
+        ActionChunk,
+        convert.chunk_from_msg,
+        lambda m, v: setattr(m, "chunk", v),
     ),
-    "imagined_future": (
-        ImaginedFuture,
-        convert.imagined_from_msg,
-        lambda m, v: setattr(m, "imagined", v),
+    "imagined_future": (ImaginedFuture, convert.imagined_from_msg, ViewModel.on_imagined),
+    "observation": (Observation, convert.observation_from_msg, ViewModel.on_observation),
+    "safe_trajectory": (
+        JointTrajectory,
+        convert.trajectory_from_msg,
+        lambda m, v: setattr(m, "trajectory", v),
     ),
-    "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
-    "safety_report": (SafetyReport, convert.report_from_msg, lambda m, v: setattr(m, "report", v)),
+    "safety_report": (SafetyReport, convert.report_from_msg, ViewModel.on_report),
     "bridge_state": (
         DiagnosticStatus,
         convert.bridge_state_from_msg,
@@ -52,62 +57,61 @@ SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], No
     ),
     "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
 }
-
-
-@dataclass(frozen=True)
-class ViewParams:
-    """Parameters of view_node."""
-
-    embodiment: str = param(
-        "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
-    )
-    host: str = param(
-        "127.0.0.1", doc="address to listen on; anybody who reaches it can move the robot"
-    )
-    port: int = param(8080, low=1, high=65535, doc="TCP port of the page")
-    arm_hz: float = param(
-        10.0, unit="Hz", low=1.0, high=60.0, doc="updates of the drawn arm per second"
-    )
-    image_hz: float = param(
-        4.0, unit="Hz", low=0.5, high=5.0, doc="updates of frames, plan and state per second"
-    )
-    tile: int = param(192, unit="px", low=32, high=512, doc="edge of one frame in the page")
+_ASKED_S = 1.0  # a service that has not answered so long is asked again
 
 
 class ViewNode(WamNode):
-    """Wires a `ViewModel` to topics and a `Window` to timers; buttons become service calls."""
+    """Wires a `ViewModel` to topics and a `PageServer` to timers; buttons become service calls."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__("view_node", ViewParams, **options)
         self._opened = contextlib.ExitStack()
-        self._shown_instruction = ""
+        self._token = ""
 
     def configure(self) -> None:
         """Serve the page and listen."""
         p: ViewParams = self.params
-        self._embodiment = load_embodiment(p.embodiment)
-        self._model = ViewModel()
-        self._window = Window(self._embodiment, p.host, p.port)
-        self._opened.callback(self._window.close)
-        self._tool = LinkPath(
-            self._embodiment.urdf_path, self._embodiment.tool_frame, self._embodiment.joint_names
-        )
-        self._joints = Latest(self, JointState, "joint_states")
-        self._objects = Latest(self, MarkerArray, "sim/objects")
-        self._plan = Latest(self, JointTrajectory, "safe_trajectory", reliable=True)
-        self._newest = {
-            topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()
-        }
+        robot = load_embodiment(p.embodiment)
+        self._model = ViewModel(robot.joint_names, round(NS / robot.frame_rate_hz))
+        self._history = History()
+        self._encoder = Encoder()
+        self._objects: list[dict[str, Any]] = []
+        self._asked: dict[str, tuple[Any, float]] = {}
         self._callees = {
-            "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
-            "arm": self.create_client(SetBool, "safety_node/arm"),
-            "disarm": self.create_client(SetBool, "safety_node/arm"),
-            "reset": self.create_client(Trigger, "safety_node/reset"),
             "estop": self.create_client(Trigger, "safety_node/estop"),
             "pause": (pause := self.create_client(SetBool, "bridge_node/pause")),
             "resume": pause,
+            "arm": (arm := self.create_client(SetBool, "safety_node/arm")),
+            "disarm": arm,
+            "reset": self.create_client(Trigger, "safety_node/reset"),
+            "home": self.create_client(Trigger, "bridge_node/home"),
+            "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
         }
-        self.get_logger().info(f"open http://localhost:{p.port}")
+        self._joints = Latest(self, JointState, "joint_states")
+        self._markers = Latest(self, MarkerArray, "sim/objects")
+        self._newest = {
+            topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()
+        }
+        self._serve(make_scene(robot, solids_of_world(p.world or robot.world)))
+
+    def _serve(self, scene: dict[str, Any]) -> None:
+        p: ViewParams = self.params
+        self._token = self._token or make_token()
+        tls = tls_context(p.tls_certificate, p.tls_key)
+        access = Access(p.host, p.port, self._token, secure=tls is not None)
+        pressed = self.create_guard_condition(self._on_pressed)
+        self._server = PageServer(
+            access, listen(p.port, p.host), scene, self._history, pressed.trigger, tls
+        )
+        self._opened.callback(self._server.close)
+        if not is_loopback(p.host):
+            risk = "" if tls else "; without TLS everybody on the network can read that link"
+            self.get_logger().warning(
+                f"listening on {p.host}: whoever reaches port {p.port} and has the link of this "
+                f"start can move the robot{risk}"
+            )
+        # not by the logger: everybody on the ROS network hears that
+        print(f"open {access.address}", flush=True)
 
     def activate(self) -> None:
         """Redraw from now on."""
@@ -127,47 +131,45 @@ class ViewNode(WamNode):
         self._opened.close()
 
     def _draw_arm(self) -> None:
-        for action, text in self._window.take_actions():
-            self._call(action, text)
-        if not self._window.watched:
+        if trouble := self._server.trouble:
+            self._server.trouble = ""
+            self.get_logger().error(trouble, throttle_duration_sec=2.0)
+        if not self._server.watched:
             return
-        if (objects := self._objects.take()) is not None:
-            self._window.show_objects(
-                [box for m in objects.markers if (box := read_box(m)) is not None]
-            )
-        if (message := self._joints.take()) is None:
-            return
-        with self._complaining("joint_states"):
-            self._window.show_joints(
-                convert.joint_state_from_msg(message, self._embodiment.joint_names).positions
-            )
+        self._hear()
+        self._server.show(
+            "pose",
+            to_json({"type": "pose", "q": self._model.joints, "objects": self._objects}),
+        )
 
-    def _draw_rest(self) -> None:
-        if not self._window.watched:
-            return
+    def _hear(self) -> None:
+        """Take what has come since the last time."""
+        if (message := self._joints.take()) is not None:
+            with self._complaining("joint_states"):
+                state = convert.joint_state_from_msg(message, self._model.joint_names)
+                self._model.joints = state.positions
+        if (message := self._markers.take()) is not None:
+            self._objects = [s.described() for s in solids_from_markers(message)]
         for topic, (_, from_msg, show) in SHOWN.items():
             if (message := self._newest[topic].take()) is not None:
                 with self._complaining(topic):
                     show(self._model, from_msg(message))
-        if self._model.instruction != self._shown_instruction:
-            self._shown_instruction = self._model.instruction
-            self._window.show_instruction(self._shown_instruction)
-        self._window.show_state(self._model.lines())
-        if (board := self._model.board(self.params.tile)) is not None:
-            self._window.show_images(board)
-        self._draw_plan()
 
-    def _draw_plan(self) -> None:
-        message = self._plan.take()
-        q = self._model.proposal(self._embodiment.joint_names)
-        if q is None and not self._model.plan_shown:
-            self._window.show_plan(None, None)
-        elif q is None and message is not None:
-            with self._complaining("safe_trajectory"):
-                q = convert.trajectory_from_msg(message).q
-        if q is not None:
-            points = q[np.unique(np.linspace(0, len(q) - 1, _PATH_POINTS).astype(int))]
-            self._window.show_plan(q[-1], self._tool.positions(points))
+    def _draw_rest(self) -> None:
+        """One moment: it is shown, and kept for the timeline."""
+        if not self._server.watched:
+            return
+        head = self._model.head(self.get_clock().now().nanoseconds)
+        columns = self._model.columns()
+        images = [image for images in self._encoder.encode(columns) for image in images]
+        head |= {
+            "objects": self._objects,
+            "columns": [{"kind": c.kind, "ahead_s": c.ahead_s} for c in columns],
+        }
+        now_s = time.monotonic()
+        moment = pack({**head, "n": self._history.next_number, "t": now_s}, images)
+        self._history.add(now_s, head["figures"], moment)
+        self._server.show("moment", moment)
 
     @contextlib.contextmanager
     def _complaining(self, topic: str) -> Iterator[None]:
@@ -177,34 +179,39 @@ class ViewNode(WamNode):
         except WamError as error:
             self._model.answer = f"{topic}: {error}"
 
-    def _call(self, action: str, text: str) -> None:
-        client = self._callees[action]
+    def _on_pressed(self) -> None:
+        for action in self._server.take_actions():
+            self._call(action)
+
+    def _call(self, action: Action) -> None:
+        """Ask the service of a button; while it has not answered, pressing again asks nothing
+        new.
+        """
+        name = action.name
+        client = self._callees[name]
         if not client.service_is_ready():
-            self._model.answer = f"{action}: {client.srv_name} is not there"
+            self._model.answer = f"{name}: {client.srv_name} is not there"
             return
-        fields: dict[str, Any] = {"instruct": {"instruction": text}}
+        now_s = time.monotonic()
+        asked, since_s = self._asked.get(name, (None, 0.0))
+        if asked is not None and not asked.done():
+            if now_s - since_s < _ASKED_S and name != "instruct":
+                return
+            client.remove_pending_request(asked)
+        fields: dict[str, Any] = {"instruct": {"instruction": action.text}}
         fields |= {
             name: {"data": name in ("arm", "pause")}
             for name in ("arm", "disarm", "pause", "resume")
         }
-        future = client.call_async(client.srv_type.Request(**fields.get(action, {})))
-        future.add_done_callback(lambda done: self._on_answer(action, done.result()))
+        future = client.call_async(client.srv_type.Request(**fields.get(name, {})))
+        self._asked[name] = future, now_s
+        future.add_done_callback(lambda done: self._on_answer(name, done))
 
-    def _on_answer(self, action: str, answer: Any) -> None:
+    def _on_answer(self, name: str, done: Any) -> None:
+        if done.cancelled() or (answer := done.result()) is None:
+            return
         ok = answer.ok if hasattr(answer, "ok") else answer.success
-        self._model.answer = f"{action}: {answer.message or ('done' if ok else 'refused')}"
-
-
-def read_box(marker: Marker) -> Box | None:
-    """A marker as a box, None when it is something else."""
-    if marker.type != Marker.CUBE or marker.action != Marker.ADD:
-        return None
-    p = marker.pose.position
-    q = marker.pose.orientation
-    s = marker.scale
-    c = marker.color
-    name = f"{marker.ns or 'object'}_{marker.id}"
-    return Box(name, (p.x, p.y, p.z), (q.w, q.x, q.y, q.z), (s.x, s.y, s.z), (c.r, c.g, c.b))
+        self._model.answer = f"{name}: {answer.message or ('done' if ok else 'refused')}"
 
 
 def main() -> None:

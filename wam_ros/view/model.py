@@ -1,40 +1,87 @@
-"""What the page shows, gathered from the loop's newest messages; no window and no ROS."""
+"""What the page shows, gathered from the loop's newest messages; no server and no ROS."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import (
     NS,
     ActionChunk,
     BridgeState,
+    Decision,
+    Forwarding,
     ImaginedFuture,
     Observation,
+    SafeTrajectory,
     SafetyReport,
     SafetyState,
     WamStatus,
 )
-from wam_ros.view.pictures import Column, compose_board
+from wam_ros.view.wire import Column
 from wam_ros.view.words import describe_bridge, describe_decision, describe_safety, describe_status
+
+_ROWS = 24  # of a plan, at most
+_FRESH_NS = NS  # a chunk that was judged longer ago is not of this moment
 
 
 @dataclass
 class ViewModel:
-    """The newest of everything; owned by one thread. `answer` is what came of the last button."""
+    """The newest of everything; owned by one thread. `answer` is what came of the last button.
 
+    Args:
+        joint_names: columns of the joint vectors that the page draws.
+        frame_period_ns: of observations; a frame that was imagined for an instant is held against
+            the one that came nearest to it.
+    """
+
+    joint_names: tuple[str, ...] = ()
+    frame_period_ns: int = NS // 10
     observation: Observation | None = None
     imagined: ImaginedFuture | None = None
     report: SafetyReport | None = None
+    judged: SafetyReport | None = None  # the newest that is about a chunk
     bridge: BridgeState | None = None
     status: WamStatus | None = None
+    chunk: ActionChunk | None = None
+    trajectory: SafeTrajectory | None = None
+    joints: np.ndarray | None = None  # (A,) rad or m, measured
     chunk_rate_hz: float = 0.0
     answer: str = ""
-    chunk: ActionChunk | None = None
-    # imagined frame -> how far ahead it looks, in words
-    _ahead: dict[int, str] = field(default_factory=dict)
+    expected: Surprise | None = None  # what had been imagined for the newest observation
+    _monitor: ImaginationMonitor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._monitor = ImaginationMonitor(self.frame_period_ns // 2)
+
+    def on_observation(self, observation: Observation) -> None:
+        """Take an observation, and find what had been imagined for its instant."""
+        last = self.observation
+        if last is not None and observation.stamp_ns < last.stamp_ns:  # the clock was set back
+            self._monitor.clear()
+        self.observation = observation
+        found = self._monitor.observe(observation.stamp_ns, observation.frames)
+        self.expected = found[0] if found else None
+
+    def on_imagined(self, future: ImaginedFuture) -> None:
+        """Take imagined frames; they wait for their instants."""
+        self.imagined = future
+        seen = self.observation
+        if seen is None or future.frames.shape[1:] != seen.frames.shape:
+            return
+        chunk = self.chunk
+        own = chunk is not None and chunk.seq == future.chunk_seq
+        made_ns = chunk.anchor_ns if chunk is not None and own else seen.stamp_ns
+        self._monitor.expect(made_ns, seen.frames, future.instants_ns, future.frames)
+
+    def on_report(self, report: SafetyReport) -> None:
+        """Take a report; a heartbeat says nothing new of the last chunk."""
+        self.report = report
+        if report.decision != Decision.UNKNOWN:
+            self.judged = report
 
     def on_status(self, status: WamStatus) -> None:
         """Take a status; two of one session tell the rate of chunks."""
@@ -46,13 +93,6 @@ class ViewModel:
             self.chunk_rate_hz = (
                 (status.chunks - last.chunks) * NS / (status.stamp_ns - last.stamp_ns)
             )
-
-    def on_chunk(self, chunk: ActionChunk) -> None:
-        """Take a chunk, and learn how far ahead the imagined frames look when they belong to it."""
-        self.chunk = chunk
-        if self.imagined is not None and self.imagined.chunk_seq == chunk.seq:
-            offsets = (ns - chunk.anchor_ns for ns in self.imagined.instants_ns)
-            self._ahead = {f: f" for +{offset / NS:.1f} s" for f, offset in enumerate(offsets)}
 
     @property
     def instruction(self) -> str:
@@ -67,7 +107,12 @@ class ViewModel:
             SafetyState.BRAKING,
         )
 
-    def proposal(self, joint_names: Sequence[str]) -> np.ndarray | None:
+    @property
+    def dry_run(self) -> bool:
+        """Whether everything is computed and nothing executed."""
+        return self.report is not None and self.report.state == SafetyState.SHADOW
+
+    def proposal(self) -> np.ndarray | None:
         """(T, A) rad or m: where the newest chunk would go, in the order of `joint_names`.
 
         None unless it is a dry run, in which nothing is executed, and some of the chunk is still to
@@ -75,35 +120,92 @@ class ViewModel:
         """
         chunk = self.chunk
         seen = self.observation
-        if chunk is None or self.report is None or self.report.state != SafetyState.SHADOW:
+        if chunk is None or not self.dry_run:
             return None
         over = (
             seen is not None
             and seen.stamp_ns > chunk.anchor_ns + chunk.n_steps * chunk.step_period_ns
         )
-        if over or not set(joint_names) <= set(chunk.joint_names):
+        if over or not set(self.joint_names) <= set(chunk.joint_names):
             return None
-        return chunk.positions[:, [chunk.joint_names.index(name) for name in joint_names]]
+        return chunk.positions[:, [chunk.joint_names.index(name) for name in self.joint_names]]
 
-    def board(self, tile: int) -> np.ndarray | None:
-        """Observed frames beside the imagined ones, (H, W, 3) uint8 RGB; None before the first
-        observation.
+    def plan(self, now_ns: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Where the arm will go: times (N,) s from `now_ns` on, joints (N, A) rad or m.
+
+        The proven motion while it is executed, in a dry run the plan as proposed; None when there
+        is neither.
         """
-        if self.observation is None:
+        if (q := self.proposal()) is not None and self.chunk is not None:
+            steps = np.arange(1, len(q) + 1) * self.chunk.step_period_ns
+            t = (self.chunk.anchor_ns + steps - now_ns) / NS
+        elif self.plan_shown and self.trajectory is not None:
+            known = self.trajectory.joint_names
+            if not set(self.joint_names) <= set(known):
+                return None
+            q = self.trajectory.q[:, [known.index(name) for name in self.joint_names]]
+            t = self.trajectory.t + (self.trajectory.start_ns - now_ns) / NS
+        else:
             return None
-        columns = [Column("camera, now", self.observation.frames)]
-        if self.imagined is not None:
-            # of a plan or a scene that is gone
-            over = self.observation.stamp_ns > self.imagined.instants_ns[-1]
-            for f, views in enumerate(self.imagined.frames):
-                columns.append(Column(f"imagined{self._ahead.get(f, '')}", None if over else views))
-        return compose_board(columns, self.observation.view_names, tile)
+        rows = np.unique(np.linspace(0, len(q) - 1, _ROWS).round().astype(int))
+        return t[rows], q[rows]
+
+    def columns(self) -> list[Column]:
+        """Frames to show: observed, imagined earlier for now, imagined for the next seconds."""
+        seen = self.observation
+        if seen is None:
+            return []
+        found = [Column("observed", seen.frames)]
+        if self.expected is not None:
+            found.append(Column("expected", self.expected.imagined, self.expected.horizon_s))
+        future = self.imagined
+        if future is not None and future.view_names == seen.view_names:
+            for instant_ns, frames in zip(future.instants_ns, future.frames, strict=True):
+                # what is over belongs to a plan or a scene that is gone
+                if instant_ns >= seen.stamp_ns:
+                    found.append(Column("imagined", frames, (instant_ns - seen.stamp_ns) / NS))
+        return found
+
+    def figures(self) -> dict[str, Any]:
+        """What the timeline shows of this moment; what is unknown is NaN."""
+        nan = float("nan")
+        state = SafetyState.UNKNOWN if self.report is None else self.report.state
+        judged = self.judged
+        if judged is not None and self.report is not None:
+            fresh = 0 <= self.report.stamp_ns - judged.stamp_ns <= _FRESH_NS
+            judged = judged if fresh else None
+        decision = Decision.UNKNOWN if judged is None else judged.decision
+        return {
+            "surprise": nan if self.imagined is None else self.imagined.surprise,
+            "distance_m": nan if judged is None else judged.nearest_distance,
+            "scale": nan if judged is None else judged.scale,
+            "latency_s": nan if self.status is None else self.status.latency_last_s,
+            "decision": decision.name.lower(),
+            "safety": state.name.lower(),
+        }
+
+    def head(self, now_ns: int) -> dict[str, Any]:
+        """Everything of this moment but its frames, as the page reads it."""
+        plan = self.plan(now_ns)
+        seen = self.observation
+        bridge = Forwarding.UNHEARD if self.bridge is None else self.bridge.forwarding
+        return {
+            "type": "moment",
+            "figures": self.figures(),
+            "lines": self.lines(),
+            "bridge": bridge.name.lower(),
+            "instruction": self.instruction,
+            "age_s": None if seen is None else max(0.0, (now_ns - seen.stamp_ns) / NS),
+            "q": self.joints,
+            "plan": None if plan is None else {"t": plan[0], "q": plan[1]},
+            "proposed": self.dry_run,
+        }
 
     def lines(self) -> list[tuple[str, str]]:
         """State of the loop, as (name, sentence)."""
         lines = [
             ("safety", describe_safety(self.report)),
-            ("last chunk", describe_decision(self.report)),
+            ("last chunk", describe_decision(self.judged)),
             ("bridge", describe_bridge(self.bridge)),
             ("model", describe_status(self.status, self.chunk_rate_hz)),
             ("following", self.instruction or "no instruction"),

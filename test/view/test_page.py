@@ -1,0 +1,535 @@
+"""The page in a real browser: what a person sees and does, and what a foreign page cannot."""
+
+import contextlib
+import http.server
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip("aiohttp")
+
+from testing.chromium import Chromium, find_chromium
+from testing.peers import free_port
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import (
+    NS,
+    Decision,
+    ImaginedFuture,
+    JointState,
+    Observation,
+    SafeTrajectory,
+    SafetyReport,
+    SafetyState,
+)
+from wam_ros.view.access import Access
+from wam_ros.view.history import History
+from wam_ros.view.model import ViewModel
+from wam_ros.view.port import listen
+from wam_ros.view.scene import make_scene
+from wam_ros.view.server import Action, PageServer
+from wam_ros.view.solid import Solid
+from wam_ros.view.wire import Encoder, pack, to_json
+
+pytestmark = pytest.mark.skipif(
+    find_chromium() is None, reason="no Chromium: apt-get install chromium"
+)
+PANDA = load_embodiment("panda")
+N = len(PANDA.joint_names)
+TABLE = Solid("table", "box", (1.0, 1.4, 0.4), (0.7, 0.0, -0.2))
+STOP = Action("estop")
+DARK, LIGHT = 40, 200
+
+
+class Loop:
+    """A server and a loop that says what a test wants."""
+
+    def __init__(self):
+        self.port = free_port()
+        self.access = Access("127.0.0.1", self.port, "a-token-of-this-start-0123456789")
+        self.history = History()
+        scene = make_scene(PANDA, [TABLE])
+        self.server = PageServer(self.access, listen(self.port), scene, self.history, lambda: None)
+        self.pressed = []
+        self.begin()
+
+    def begin(self):
+        """What is said of the first moment."""
+        self.model = ViewModel(PANDA.joint_names)
+        self.model.joints = np.array(PANDA.home)
+        joints = JointState(0, PANDA.joint_names, *[np.zeros(N)] * 3)
+        views = np.full((2, 64, 64, 3), DARK, np.uint8)
+        self.model.on_observation(Observation(NS, PANDA.view_names, views, (0, 0), joints))
+        self.model.on_imagined(
+            ImaginedFuture(
+                chunk_seq=0,
+                view_names=PANDA.view_names,
+                frames=np.stack([views + 60, np.full_like(views, LIGHT)]),
+                instants_ns=(NS + 4 * NS // 10, NS + 8 * NS // 10),
+                joint_names=PANDA.joint_names,
+                joint_path=np.zeros((8, N)),
+                surprise=0.003,
+            )
+        )
+        t = np.linspace(0, 1, 20)
+        q = np.array(PANDA.home) + np.outer(t, np.full(N, 0.3))
+        self.model.trajectory = SafeTrajectory(NS, PANDA.joint_names, t, q, 0 * q, 0 * q)
+        self.report(SafetyState.ARMED)
+
+    def report(self, state, **fields):
+        report = {"scale": 1.2, "nearest_distance": 0.05, **fields}
+        self.model.on_report(SafetyReport(NS, 1, state, Decision.SCALED, **report))
+
+    def tell(self):
+        """One moment, as the node makes it."""
+        head, columns = self.model.head(NS), self.model.columns()
+        images = [image for images in Encoder().encode(columns) for image in images]
+        named = [{"kind": c.kind, "ahead_s": c.ahead_s} for c in columns]
+        now_s = time.monotonic()
+        told = {"n": self.history.next_number, "t": now_s, "objects": [], "columns": named}
+        moment = pack(head | told, images)
+        self.history.add(now_s, head["figures"], moment)
+        self.server.show("moment", moment)
+        pose = {"type": "pose", "q": self.model.joints, "objects": []}
+        self.server.show("pose", to_json(pose))
+
+    def take(self):
+        self.pressed += self.server.take_actions()
+        return self.pressed
+
+    def until_pressed(self, *actions):
+        end = time.monotonic() + 20
+        while self.take() != list(actions):
+            assert time.monotonic() < end, self.pressed
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    started = Chromium("--host-resolver-rules=MAP evil.test 127.0.0.1")
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def loop():
+    made = Loop()
+    yield made
+    made.server.close()
+
+
+@pytest.fixture(scope="module")
+def open_for_all(browser):
+    """One page for the tests that leave it as it was, because to open one takes seconds."""
+    made = Loop()
+    tab = open_page(browser, made)
+    yield made, tab
+    tab.close()
+    made.server.close()
+
+
+@pytest.fixture
+def opened(open_for_all):
+    """The page as after it was opened, and its loop."""
+    loop, tab = open_for_all
+    loop.begin()
+    loop.take().clear()
+    tab.errors.clear()
+    tab.evaluate(
+        "(() => { document.getElementById('ahead').value = 1000;"
+        " document.getElementById('difference').checked = false;"
+        " document.getElementById('instruction').value = ''; document.activeElement.blur(); })()"
+    )
+    loop.tell()
+    tab.until(f"wam.frames.moment.n === {loop.history.next_number - 1}")
+    return loop, tab
+
+
+@pytest.fixture
+def own(browser, loop):
+    """A page and a loop of this test alone."""
+    tab = open_page(browser, loop)
+    yield loop, tab
+    tab.close()
+
+
+def open_page(browser, loop, **size):
+    tab = browser.tab(loop.access.address, **size)
+    tab.until("document.body.dataset.connected && wam.frames && wam.space")
+    loop.tell()
+    tab.until("document.getElementById('mode').textContent === 'armed'")
+    return tab
+
+
+def test_the_page_shows_the_loop_without_a_complaint(opened):
+    _, tab = opened
+    assert "safety" in tab.evaluate("document.getElementById('lines').textContent")
+    tab.until("document.querySelectorAll('figcaption')[1].textContent === 'imagined, +0.8 s'")
+    tab.evaluate("wam.space.ready")
+    assert tab.evaluate("wam.space.ghost.root.visible")
+    assert tab.evaluate("wam.timeline.samples.length") >= 1
+    assert tab.errors == []
+    assert tab.refused == []
+    assert "token" not in tab.evaluate("location.href"), "the link does not stay in the bar"
+
+
+def test_the_arm_is_drawn_where_its_kinematics_say(opened):
+    pin = pytest.importorskip("pinocchio")
+    _, tab = opened
+    model = pin.buildModelFromUrdf(str(PANDA.urdf_path), mimic=False)
+    data, frame = model.createData(), model.getFrameId(PANDA.tool_frame)
+    rng = np.random.default_rng(2)
+    for q in rng.uniform(-1, 1, (3, N)):
+        tab.evaluate(f"wam.space.probe.set({json.dumps(q.tolist())})")
+        found = tab.evaluate("wam.space.probe.place(wam.scene.tools[0]).toArray()")
+        full = pin.neutral(model)
+        for name, value in zip(PANDA.joint_names, q, strict=True):
+            full[model.joints[model.getJointId(name)].idx_q] = value
+        pin.framesForwardKinematics(model, data, full)
+        np.testing.assert_allclose(found, data.oMf[frame].translation, atol=1e-6)
+
+
+def test_the_measured_arm_moves_and_the_ghost_stands_at_the_end_of_the_plan(opened):
+    loop, tab = opened
+    place = "wam.space.{}.place(wam.scene.tools[0]).toArray()"
+    ghost, arm = (tab.evaluate(place.format(name)) for name in ("ghost", "arm"))
+    assert np.linalg.norm(np.subtract(ghost, arm)) > 0.1
+    loop.model.joints = loop.model.trajectory.q[-1]
+    loop.tell()
+    tab.until(f"Math.abs({place.format('arm')}[0] - {ghost[0]}) < 1e-6")
+
+
+def brightness(tab, pane):
+    """Mean red of a pane's middle."""
+    return tab.evaluate(
+        f"(() => {{ const c = document.querySelectorAll('.view canvas')[{pane}];"
+        " const d = c.getContext('2d').getImageData(c.width / 2, c.height / 2, 1, 1).data;"
+        " return d[0]; })()"
+    )
+
+
+def slide(tab, value):
+    tab.evaluate(
+        f"(() => {{ const s = document.getElementById('ahead'); s.value = {value};"
+        " s.dispatchEvent(new Event('input')); })()"
+    )
+
+
+def test_the_slider_changes_the_imagined_frame_and_the_ghost(opened):
+    _, tab = opened
+    tab.until("document.querySelectorAll('figcaption')[1].textContent.includes('0.8')")
+    assert brightness(tab, 0) == DARK
+    assert brightness(tab, 1) == LIGHT
+    far = tab.evaluate("wam.space.ghost.place(wam.scene.tools[0]).toArray()")
+    slide(tab, 500)
+    tab.until("document.querySelectorAll('figcaption')[1].textContent.includes('0.4')")
+    assert brightness(tab, 1) == DARK + 60
+    assert brightness(tab, 0) == DARK
+    near = tab.evaluate("wam.space.ghost.place(wam.scene.tools[0]).toArray()")
+    assert np.linalg.norm(np.subtract(near, far)) > 0.05
+
+
+def test_the_difference_is_shown_on_demand(opened):
+    _, tab = opened
+    slide(tab, 500)
+    tab.click("#difference")
+    tab.until("document.querySelectorAll('figcaption')[1].textContent.includes('changes')")
+    assert brightness(tab, 1) == 3 * 60
+
+
+def test_the_stop_button_stops(opened):
+    loop, tab = opened
+    tab.mouse("mousePressed", "#stop")  # before it is released
+    loop.until_pressed(*loop.take() or [STOP])
+    assert set(loop.take()) == {STOP}
+
+
+def test_the_space_bar_stops_wherever_nobody_is_typing(opened):
+    loop, tab = opened
+    for element in ("#stop", "#arm", "#show-ghost", "#ahead"):
+        tab.evaluate(f"document.querySelector({element!r}).focus()")
+        tab.press(" ", "Space")
+        end = time.monotonic() + 20
+        while STOP not in loop.take():
+            assert time.monotonic() < end, element
+            time.sleep(0.02)
+        assert set(loop.pressed) == {STOP}, "and it presses no button that has the focus"
+        loop.pressed = []
+    assert tab.evaluate("document.getElementById('show-ghost').checked")
+
+
+def test_a_space_in_the_instruction_is_a_space(opened):
+    loop, tab = opened
+    tab.click("#instruction")
+    for key, code in (("a", "KeyA"), (" ", "Space"), ("b", "KeyB")):
+        tab.press(key, code)
+    assert tab.evaluate("document.getElementById('instruction').value") == "a b"
+    tab.press("Enter")
+    loop.until_pressed(Action("instruct", "a b"))
+    tab.press(" ", "Space")  # the box has let go of the keyboard
+    end = time.monotonic() + 20
+    while STOP not in loop.take():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_the_stop_works_without_the_socket(own):
+    loop, tab = own
+    tab.evaluate("(wam.link.socket.onclose = null, wam.link.socket.close())")
+    tab.click("#stop")
+    loop.until_pressed(STOP)
+
+
+def test_a_stop_that_does_not_arrive_is_said_loudly(own):
+    loop, tab = own
+    loop.server.close()
+    tab.until("!document.getElementById('banner').hidden")
+    tab.click("#stop")
+    tab.until("document.getElementById('banner').textContent.includes('did not reach')")
+
+
+def test_arming_takes_a_click_and_a_held_button(opened):
+    loop, tab = opened
+    tab.click("#arm")
+    tab.until("document.getElementById('hold')")
+    assert loop.take() == []
+    code = tab.evaluate("document.querySelector('#question code').textContent")
+    assert len(code) == 6, "the number is shown"
+    tab.click("#hold")
+    time.sleep(1.0)  # longer than it would have to be held
+    assert loop.take() == [], "a click is not enough"
+    tab.mouse("mousePressed", "#hold")
+    loop.until_pressed(Action("arm"))
+    tab.mouse("mouseReleased", "#stop", 0.5, 3.0)
+    tab.until("document.getElementById('question').hidden")
+
+
+def test_what_calms_is_pressed_once(opened):
+    loop, tab = opened
+    tab.click("#disarm")
+    end = time.monotonic() + 20
+    while Action("disarm") not in loop.take():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    assert set(loop.pressed) == {Action("disarm")}
+
+
+def test_a_new_instruction_does_not_replace_what_a_person_is_writing(opened):
+    _, tab = opened
+    box = "document.getElementById('instruction').value"
+    follow = "(wam.link.on.moment({{...wam.frames.moment, n: 1e9, instruction: {!r}}}), 0)"
+    tab.evaluate(follow.format("pick up the red block"))
+    assert tab.evaluate(box) == "pick up the red block"
+    tab.evaluate(f"({box} = 'pick up the bl', 0)")
+    tab.evaluate(follow.format("grab the green block"))
+    assert tab.evaluate(box) == "pick up the bl"
+    tab.evaluate(f"({box} = 'pick up the blue block', 0)")  # and it is followed
+    tab.evaluate(follow.format("pick up the blue block"))
+    tab.evaluate(follow.format("grab the red cube"))
+    assert tab.evaluate(box) == "grab the red cube"
+
+
+def test_what_the_loop_says_is_text_and_never_html(opened):
+    loop, tab = opened
+    evil = "<img src=x onerror=document.title='taken'><b>bold</b>"
+    loop.report(SafetyState.FAULT, sentence=evil)
+    loop.model.answer = evil
+    loop.tell()
+    tab.until("document.getElementById('lines').textContent.includes('<b>bold</b>')")
+    assert tab.evaluate("document.querySelectorAll('#lines img, #lines b').length") == 0
+    assert tab.evaluate("document.title") == "wam_ros: panda"
+
+
+def test_the_moment_under_the_pointer_is_shown_again(own):
+    loop, tab = own
+    loop.report(SafetyState.FAULT, sentence="it was the camera")
+    loop.model.joints = loop.model.trajectory.q[-1]
+    loop.tell()
+    tab.until("document.getElementById('mode').textContent === 'fault'")
+    tab.evaluate("(wam.timeline.samples[0].t -= 30, wam.timeline.draw())")
+    x = tab.evaluate("wam.timeline.x(wam.timeline.samples[0].t) / wam.timeline.canvas.clientWidth")
+    tab.mouse("mouseMoved", "#timeline", x)
+    tab.until("document.getElementById('mode').textContent === 'armed'")
+    assert "ago" in tab.evaluate("document.getElementById('banner').textContent")
+    tool = tab.evaluate("wam.space.arm.place(wam.scene.tools[0]).toArray()")
+    tab.mouse("mouseMoved", "#robot")
+    tab.until("document.getElementById('mode').textContent === 'fault'")
+    tab.until("document.getElementById('banner').hidden")
+    loop.tell()
+    tab.until(f"Math.abs(wam.space.arm.place(wam.scene.tools[0]).x - {tool[0]}) > 0.01")
+
+
+def test_who_comes_late_sees_everything_and_two_see_the_same(own, browser):
+    loop, tab = own
+    for _ in range(3):
+        loop.tell()
+    late = browser.tab(loop.access.address)
+    late.until("document.getElementById('mode').textContent === 'armed'")
+    late.until("wam.timeline.samples.length === 4")
+    late.until("document.querySelectorAll('figcaption')[1].textContent.includes('0.8')")
+    slide(late, 500)
+    late.until("document.querySelectorAll('figcaption')[1].textContent.includes('0.4')")
+    assert "0.8" in tab.evaluate("document.querySelectorAll('figcaption')[1].textContent")
+    late.close()
+
+
+def test_on_a_phone_nothing_scrolls_sideways_and_the_stop_stays_in_sight(browser, loop):
+    tab = open_page(browser, loop, width=390, height=844, phone=True)
+    assert tab.evaluate("document.documentElement.scrollWidth") <= 390
+    tab.evaluate("(scrollTo(0, 1e6), 0)")
+    box = tab.evaluate("document.getElementById('stop').getBoundingClientRect().toJSON()")
+    assert 0 <= box["top"] < box["bottom"] <= 844
+    assert 0 <= box["left"] < box["right"] <= 390
+    assert box["height"] >= 44
+    assert tab.errors == []
+    tab.close()
+
+
+def test_a_page_of_another_start_is_told_to_open_the_new_link(own, browser):
+    loop, tab = own
+    loop.server.close()
+    again = PageServer(
+        Access("127.0.0.1", loop.port, "another-token-0123456789"),
+        listen(loop.port),
+        {},
+        History(),
+        lambda: None,
+    )
+    try:
+        tab.until("document.getElementById('banner').textContent.includes('open the link')")
+    finally:
+        again.close()
+
+
+# A foreign page, in a browser that is logged in
+
+ATTACK = """<!doctype html><title>foreign</title><body><script>
+const at = "TARGET";
+const attempts = {
+  socket: () => new Promise((done) => {
+    const s = new WebSocket(at.replace("http", "ws") + "/socket");
+    s.onopen = () => {
+      s.send(JSON.stringify({type: "press", action: "estop"}));
+      s.send(JSON.stringify({type: "ask", action: "arm"}));
+      done("open");
+    };
+    s.onerror = () => done("refused");
+  }),
+  post: () => fetch(at + "/press/estop", {method: "POST", mode: "no-cors", credentials: "include"})
+    .then((a) => a.type, () => "refused"),
+  read: () => fetch(at + "/timeline.json", {credentials: "include"})
+    .then((a) => a.text(), () => "refused"),
+  script: () => new Promise((done) => {
+    const s = document.createElement("script");
+    s.type = "module";
+    s.src = at + "/main.js";
+    s.onload = () => done("loaded");
+    s.onerror = () => done("refused");
+    document.body.append(s);
+  }),
+  image: () => new Promise((done) => {
+    const i = new Image();
+    i.onload = () => done("loaded");
+    i.onerror = () => done("refused");
+    i.src = at + "/icon.svg";
+  }),
+  form: () => new Promise((done) => {
+    const f = document.createElement("iframe");
+    f.name = "inside";
+    f.onload = () => done("sent");
+    document.body.append(f);
+    const form = document.createElement("form");
+    Object.assign(form, {method: "post", action: at + "/press/estop", target: "inside"});
+    document.body.append(form);
+    form.submit();
+  }),
+  frame: () => new Promise((done) => {
+    const f = document.createElement("iframe");
+    f.onload = () => done("loaded");
+    f.src = at + "/";
+    document.body.append(f);
+  }),
+};
+window.found = {};
+(async () => {
+  for (const [name, attempt] of Object.entries(attempts)) found[name] = await attempt();
+  window.done = true;
+})();
+</script>"""
+
+
+@contextlib.contextmanager
+def foreign_page(text):
+    """A server of somebody else on this machine; gives its port."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *words):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "evil.test"])
+def test_a_foreign_page_in_the_operators_browser_can_do_nothing(opened, browser, host):
+    """From localhost, another port is the same site: the browser sends the cookie along."""
+    loop, _ = opened
+    clients = set(loop.server._clients)
+    with foreign_page(ATTACK.replace("TARGET", f"http://localhost:{loop.port}")) as port:
+        foreign = browser.tab(f"http://{host}:{port}/")
+        foreign.until("window.done")
+        found = foreign.evaluate("window.found")
+    assert found["socket"] == "refused"
+    assert found["read"] == "refused"
+    assert found["script"] == "refused"
+    assert found["image"] == "refused"
+    assert found["post"] in ("refused", "opaque")  # nobody may read what it was answered
+    assert loop.take() == []
+    assert set(loop.server._clients) == clients, "no frame of ours runs inside it"
+    statuses = {status for url, status in foreign.refused if f":{loop.port}/" in url}
+    assert statuses == {403}
+    foreign.close()
+
+
+def test_a_name_that_was_let_point_here_is_refused(opened, browser):
+    loop, _ = opened
+    rebound = browser.tab(f"http://evil.test:{loop.port}/")
+    assert rebound.refused[0] == (f"http://evil.test:{loop.port}/", 403)
+    link = loop.access.address.replace("localhost", "evil.test")
+    rebound.go(link)
+    assert (link, 403) in rebound.refused
+    rebound.close()
+
+
+def test_a_tab_without_the_link_sees_nothing(browser, loop):
+    tab = browser.tab(f"http://localhost:{loop.port}/")
+    assert "open the link" in tab.evaluate("document.body.textContent")
+    assert not loop.server.watched
+    tab.close()
+
+
+def test_a_link_in_a_foreign_page_opens_the_page_with_its_token_only(browser, loop):
+    """The cookie is `SameSite=Strict`: the browser must still have it after such a link."""
+    bare = f"http://localhost:{loop.port}/"
+    text = f"<a id=with href='{loop.access.address}'>with</a> <a id=bare href='{bare}'>bare</a>"
+    with foreign_page(text) as port:
+        tab = browser.tab(f"http://127.0.0.1:{port}/")
+        tab.click("#with")
+        tab.until("document.body.dataset.connected")
+        tab.go(f"http://127.0.0.1:{port}/")
+        tab.click("#bare")
+        tab.until("document.body.textContent.includes('another page')")
+    tab.close()

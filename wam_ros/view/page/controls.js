@@ -1,0 +1,113 @@
+// Buttons: what stops acts at once, what may let the arm move takes two steps.
+
+const BUTTONS = [
+  ["arm", "arm"], ["disarm", "disarm"], ["reset", "reset"],
+  ["pause", "pause"], ["resume", "resume"], ["home", "home"],
+];
+const AT_ONCE = ["pause", "disarm"];
+const MEANING = {
+  arm: "Arm: the model moves the arm from now on.",
+  reset: "Reset: forget the stop or the fault. Look why it stopped first.",
+  home: "Home: the arm moves home, slowly and judged like any motion.",
+  resume: "Resume: the bridge forwards motion again.",
+};
+const HOLD_MS = 800;
+
+export class Controls {
+  constructor(link) {
+    this.link = link;
+    this.answer = document.getElementById("answer");
+    this.question = document.getElementById("question");
+    this.buttons = document.getElementById("buttons");
+    for (const [action, words] of BUTTONS) {
+      const button = this.buttons.appendChild(document.createElement("button"));
+      button.type = "button";
+      button.id = action;
+      button.textContent = words;
+      button.addEventListener("click", () => (AT_ONCE.includes(action) ? link.press(action) : this.ask(action)));
+    }
+    this.form();
+    this.stops();
+  }
+
+  // The button, and the space bar wherever nobody is typing.
+  stops() {
+    const stop = () => this.link.press("estop");
+    const button = document.getElementById("stop");
+    button.addEventListener("pointerdown", stop);
+    button.addEventListener("click", (event) => event.detail === 0 && stop()); // by the keyboard
+    addEventListener("keydown", (event) => {
+      if (event.code !== "Space" || event.target.type === "text") return;
+      event.preventDefault(); // it must not press the button that happens to have the focus
+      if (!event.repeat) stop();
+    }, { capture: true });
+    addEventListener("keyup", (event) => {
+      if (event.code === "Space" && event.target.type !== "text") event.preventDefault();
+    }, { capture: true });
+  }
+
+  form() {
+    this.instruction = document.getElementById("instruction");
+    this.filled = "";
+    document.getElementById("instruct").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = this.instruction.value.trim();
+      if (!text) return;
+      if (!this.link.send({ type: "instruct", text })) this.say("not connected");
+      this.instruction.blur(); // the space bar stops again
+    });
+    this.instruction.addEventListener("keydown", (event) => {
+      if (event.key === "Escape") this.instruction.blur();
+    });
+  }
+
+  // Fills the box, as when a new episode begins, unless a person is writing in it.
+  following(instruction) {
+    if (![this.filled, instruction].includes(this.instruction.value)) return;
+    this.instruction.value = this.filled = instruction;
+  }
+
+  say(words) {
+    this.answer.textContent = words;
+  }
+
+  ask(action) {
+    this.say("");
+    if (!this.link.send({ type: "ask", action })) this.say("not connected");
+  }
+
+  // The second step: hold the button down while the number is good.
+  confirm({ action, nonce, seconds }) {
+    clearTimeout(this.over);
+    const close = () => {
+      clearTimeout(this.over);
+      this.question.hidden = true;
+      this.question.replaceChildren();
+    };
+    this.over = setTimeout(close, 1000 * seconds);
+    const words = document.createElement("p");
+    words.append(`${MEANING[action]} `, Object.assign(document.createElement("code"), { textContent: nonce.slice(0, 6) }));
+    const button = Object.assign(document.createElement("button"), { type: "button", id: "hold" });
+    button.append(document.createElement("i"), Object.assign(document.createElement("b"), {
+      textContent: `hold to ${action}`,
+    }));
+    let timer;
+    const release = () => {
+      clearTimeout(timer);
+      button.classList.remove("held");
+    };
+    button.addEventListener("pointerdown", (event) => {
+      button.setPointerCapture(event.pointerId);
+      button.classList.add("held");
+      timer = setTimeout(() => {
+        this.link.send({ type: "confirm", action, nonce });
+        close();
+      }, HOLD_MS);
+    });
+    for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) button.addEventListener(name, release);
+    button.addEventListener("contextmenu", (event) => event.preventDefault()); // of a long touch
+    this.question.replaceChildren(words, button);
+    this.question.hidden = false;
+    this.question.scrollIntoView({ block: "nearest" });
+  }
+}

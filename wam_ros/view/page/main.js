@@ -1,0 +1,96 @@
+import { Controls } from "/controls.js";
+import { Frames } from "/frames.js";
+import { Link, fetchMoment } from "/link.js";
+import { Timeline } from "/timeline.js";
+
+const at = (id) => document.getElementById(id);
+const MODES = {
+  armed: ["armed", "good"], braking: ["braking", "warn"], hold: ["holding still", ""], shadow: ["dry run", "warn"],
+  fault: ["fault", "bad"], estop: ["emergency stop", "bad"], disabled: ["disabled", ""], unknown: ["safety unheard", "bad"],
+};
+const BRIDGES = { paused: ["paused", "warn"], held_back: ["bridge holds back", "warn"], unheard: ["bridge hears no safety", "warn"] };
+
+let newest = null; // the newest moment
+let shown = null; // the moment that is drawn: the newest, or one of the past
+let past = null; // the sample under the pointer
+let frames = null;
+let space = null;
+
+const timeline = new Timeline(at("timeline"), async (sample) => {
+  past = sample;
+  if (!sample) return draw(newest);
+  const moment = await fetchMoment(sample.n);
+  if (moment && past === sample) draw(moment);
+});
+// First the connection and the buttons: the stop works before, and without, all that follows.
+const link = new Link({
+  state(words) {
+    at("banner").hidden = !words;
+    at("banner").classList.remove("past");
+    at("banner").textContent = words;
+    document.body.dataset.connected = words ? "" : "yes";
+    if (!words) timeline.fill();
+  },
+  pose({ q, objects }) {
+    if (past) return;
+    space?.pose(q);
+    space?.move(objects);
+  },
+  moment(moment) {
+    newest = moment;
+    timeline.add(moment);
+    controls.following(moment.instruction);
+    if (!past) draw(moment);
+  },
+  answer: ({ text }) => controls.say(text),
+  question: (question) => controls.confirm(question),
+});
+const controls = new Controls(link);
+
+const scene = await (await fetch("/scene.json")).json();
+document.title = `wam_ros: ${scene.robot.name}`;
+at("robot").textContent = scene.robot.name;
+frames = new Frames(at("views"), scene.views, scene.horizon_s);
+try {
+  const { Space } = await import("/space.js");
+  space = new Space(at("scene"), scene);
+} catch (error) {
+  at("legend").textContent = `The arm cannot be drawn here: ${error.message}`;
+}
+draw(newest);
+
+function pill(element, [words, kind]) {
+  element.textContent = words;
+  element.className = `pill ${kind}`;
+}
+
+function draw(moment) {
+  if (!moment) return;
+  shown = moment;
+  const then = past ? `${(timeline.now - moment.t).toFixed(1)} s ago: the arm has moved on since` : "";
+  if (document.body.dataset.connected) {
+    at("banner").hidden = !then;
+    at("banner").classList.toggle("past", Boolean(then));
+    at("banner").textContent = then;
+  }
+  pill(at("mode"), MODES[moment.figures.safety] ?? [moment.figures.safety, ""]);
+  pill(at("bridge"), BRIDGES[moment.bridge] ?? ["", "quiet"]);
+  at("task").textContent = moment.instruction;
+  at("lines").replaceChildren(...moment.lines.flatMap(([name, sentence]) => [
+    Object.assign(document.createElement("dt"), { textContent: name }),
+    Object.assign(document.createElement("dd"), { textContent: sentence }),
+  ]));
+  frames?.set(moment);
+  if (!space) return;
+  space.plan(moment.plan, frames.ahead);
+  if (past) {
+    space.pose(moment.q);
+    space.move(moment.objects);
+  }
+}
+
+at("ahead").addEventListener("input", () => space?.plan(shown?.plan ?? null, frames.ahead));
+for (const layer of ["ghost", "path", "bodies"]) {
+  at(`show-${layer}`).addEventListener("change", (event) => space?.show(layer, event.target.checked));
+}
+window.wam = { link, scene, space, frames, timeline }; // for the console, and for tests
