@@ -64,6 +64,7 @@ ARROWS = {
     "ros.bridge_node": {"core", "robot.urdf", "bridge", "ros", "ros.controllers"},
     "ros.inference_node": {"core", "models", "runtime", "runtime.values", "ros"},
     "ros.sim_node": {"core", "sim", "ros"},
+    "ros.view_node": {"core", "robot.obstacles", "view", "ros"},
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
         *("core", "robot.urdf", "models", "sim", "ros", "ros.controllers"),
@@ -75,7 +76,7 @@ ARROWS = {
     "nodes.bridge_node": {"core", "bridge", "ros", "ros.bridge_node", "ros.controllers"},
     "nodes.inference_node": {"core", "runtime", "ros", "ros.inference_node"},
     "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
-    "nodes.view_node": {"core", "view", "ros"},
+    "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
     "demo": {"core", "view", "tools", "ros"},
     "cli": {"core", "models", "data", "sim", "train", "serve", "tools", "demo", "safety"},

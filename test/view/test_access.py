@@ -12,7 +12,7 @@ HOST = ("Host", "localhost:8080")
 
 
 def refused(*headers, access=LOCAL, method="GET", path="/", cookies=COOKIES):
-    return access.why_not(method, path, headers, cookies)
+    return access.why_not_admitted(method, path, headers, cookies)
 
 
 def test_the_own_page_is_answered():

@@ -84,7 +84,7 @@ class Access:
         """Whether `token` is that of this start; takes as long for every one that is not."""
         return _same(token, self.token)
 
-    def why_not(
+    def why_not_admitted(
         self, method: str, path: str, headers: Sequence[tuple[str, str]], cookies: Mapping[str, str]
     ) -> str:
         """Why a request is refused, in a sentence; empty when it may be answered.

@@ -35,7 +35,7 @@ class Confirmation:
         self._open = Question(action, secrets.token_urlsafe(12), now_s)
         return self._open
 
-    def why_not(self, action: str, nonce: str, now_s: float) -> str:
+    def why_not_confirmed(self, action: str, nonce: str, now_s: float) -> str:
         """Why `nonce` does not confirm `action`, in words; empty when it does. Either way it is
         used up.
         """

@@ -238,7 +238,7 @@ class PageServer:
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The one door: an error in it is an answer, too."""
         try:
-            why = self._access.why_not(
+            why = self._access.why_not_admitted(
                 request.method, request.path, list(request.headers.items()), request.cookies
             )
             if why:
@@ -380,7 +380,7 @@ class PageServer:
             }
             client.offer("question", to_json(reply))
         elif isinstance(said, Confirm):
-            if why := client.confirmation.why_not(said.action, said.nonce, now_s):
+            if why := client.confirmation.why_not_confirmed(said.action, said.nonce, now_s):
                 return self._tell(client, why)
             self._actions.put(Action(said.action))
         return None
