@@ -1,17 +1,9 @@
-"""Properties of the block-causal transformer and its memory."""
+"""Properties of the block-causal transformer."""
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.dreamzero.shared.layers import PatchEmbedding, attend, unpatch  # noqa: E402
-from wam_ros.models.dreamzero.shared.rope import (  # noqa: E402
-    rope_angles,
-    rotate,
-    rotate_as_complex,
-    rotate_as_halves,
-)
-from wam_ros.models.dreamzero.small.memory import FrameMemory  # noqa: E402
 
 INSTRUCTIONS = ["pick up the red block", "grab the green one"]
 
@@ -114,88 +106,3 @@ def test_frames_and_actions_of_one_block_see_each_other(model, inputs):
     changed = inputs | {"action": inputs["action"] + 1}
     after, _ = model(**changed, context=context)
     assert (after.video - before.video).abs().max() > 1e-6
-
-
-def test_patches_are_the_inverse_of_unpatching(config, inputs):
-    channels = config.tokenizer.latent_channels
-    embed = PatchEmbedding(channels, 4 * channels)
-    # the head's order: row, column, channel
-    order = torch.arange(4 * channels).view(channels, 4).T.flatten()
-    embed.weight.data = torch.eye(4 * channels)[order].view_as(embed.weight)
-    embed.bias.data.zero_()
-    torch.testing.assert_close(
-        unpatch(embed(inputs["video"]), config.latent_size[0] // 2), inputs["video"]
-    )
-
-
-def test_rotary_scores_depend_on_position_differences_only():
-    generator = torch.Generator().manual_seed(0)
-    q, k = torch.randn(2, 1, 7, 2, 24, generator=generator, dtype=torch.float64)
-    positions = torch.rand(7, 3, generator=generator, dtype=torch.float64) * 5
-
-    def scores(shift):
-        angles = rope_angles(positions + torch.tensor(shift), 24, 10000.0)[:, None]
-        rope = angles.cos(), angles.sin()
-        return torch.einsum("blnd,bmnd->bnlm", rotate(q, rope), rotate(k, rope))
-
-    torch.testing.assert_close(scores([0.0, 0, 0]), scores([500.0, 3, 2]), atol=1e-9, rtol=0)
-    assert (scores([0.0, 0, 0]) - torch.einsum("blnd,bmnd->bnlm", q, k)).abs().max() > 0.1
-
-
-def test_rotations_as_complex_numbers_and_as_halves_are_the_same():
-    generator = torch.Generator().manual_seed(0)
-    x, angles = (
-        torch.randn(2, 7, 3, 8, generator=generator),
-        torch.randn(7, 1, 4, generator=generator),
-    )
-    rope = angles.cos(), angles.sin()
-    torch.testing.assert_close(rotate_as_complex(x, rope), rotate_as_halves(x, rope, x.dtype))
-    narrow = x.bfloat16()
-    assert torch.equal(rotate(narrow, rope), rotate_as_halves(narrow.float(), rope, narrow.dtype))
-
-
-@pytest.mark.parametrize("tokens", [5, 300])  # few scores and many go different ways
-def test_attention_equals_the_library(tokens):
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = torch.randn(3, 2, tokens, 3, 8, generator=generator)
-    shape = (tokens, tokens)
-    mask = torch.zeros(shape).masked_fill(
-        torch.rand(shape, generator=generator).tril(-1) > 0.5, float("-inf")
-    )
-    wanted = torch.nn.functional.scaled_dot_product_attention(
-        *(x.transpose(1, 2) for x in (q, k, v)), attn_mask=mask
-    )
-    torch.testing.assert_close(attend(q, k, v, mask), wanted.transpose(1, 2).flatten(-2))
-
-
-def predict(model, memory, step, latents, inputs):
-    cache, rope = memory.observe(step, latents[step])
-    clean, state = latents[step], inputs["state"][:1, :1]
-    cond = model.condition(state, clean, memory.context)
-    video, action = inputs["video"][:1, :1], inputs["action"][:1, :1]
-    return model.denoise(
-        video, action, 500.0, 500.0, cond, clean, rope, memory.context, cache
-    ).action
-
-
-def test_memory_of_every_phase_equals_a_memory_of_that_phase_alone(model, config, inputs):
-    (h, w), c = config.latent_size, config.tokenizer.latent_channels
-    latents = torch.randn(20, 1, 1, c, h, w, generator=torch.Generator().manual_seed(3))
-    context = context_of(model, INSTRUCTIONS[:1])
-    dense = FrameMemory(model, context)
-    all_steps = {s: predict(model, dense, s, latents, inputs) for s in range(20)}
-    for phase in range(config.chunk.frame_stride):
-        alone = FrameMemory(model, context)
-        for s in range(phase, 20, config.chunk.frame_stride):
-            torch.testing.assert_close(predict(model, alone, s, latents, inputs), all_steps[s])
-
-
-def test_memory_after_a_gap_uses_only_frames_at_the_trained_spacing(model, config, inputs):
-    (h, w), c = config.latent_size, config.tokenizer.latent_channels
-    latents = torch.randn(20, 1, 1, c, h, w, generator=torch.Generator().manual_seed(3))
-    context = context_of(model, INSTRUCTIONS[:1])
-    gappy = FrameMemory(model, context)
-    for s in (0, 4, 12):  # the frame of step 8 was lost
-        last = predict(model, gappy, s, latents, inputs)
-    fresh = FrameMemory(model, context)
-    torch.testing.assert_close(last, predict(model, fresh, 12, latents, inputs))
