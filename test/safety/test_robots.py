@@ -9,7 +9,6 @@ import pytest
 
 from testing.proof import fine
 from testing.tools import START, at_rest, make_chunk, pendulum
-from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names
 from wam_ros.core.types import Commanded, Decision, Reason, SafeTrajectory
 from wam_ros.robot.model import load_safety_model
@@ -157,18 +156,3 @@ def _between(q: np.ndarray) -> list[np.ndarray]:
         start_ns=0, joint_names=("hinge",), t=np.array([0.0, 0.01]), q=q, dq=0 * q, ddq=0 * q
     )
     return list(fine(t)[:3])
-
-
-@pytest.mark.parametrize(
-    ("bad", "word"),
-    [
-        ({"workspace": (0.0, 0.0, 0.0, 1.0, 1.0)}, "six numbers"),
-        ({"workspace": (0.0, 0.0, 1.0, 1.0, 1.0, 1.0)}, "below"),
-        ({"planes": (1.0, 0.0, 0.0)}, "four numbers"),
-        ({"planes": (0.0, 0.0, 0.0, 1.0)}, "not zero"),
-        ({"planes": (np.nan, 0.0, 1.0, 1.0)}, "planes"),
-    ],
-)
-def test_a_space_that_makes_no_sense_is_refused(bad, word):
-    with pytest.raises(WamError, match=word):
-        SafetyParams(**bad)

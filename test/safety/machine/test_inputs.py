@@ -1,4 +1,4 @@
-"""Nothing about a measurement is believed: neither its time nor its speed."""
+"""Nothing about a measurement is believed: neither its time nor its speed, nor that it comes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from testing.rig import MS, TURN, Rig
+from testing.tools import START
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
-from wam_ros.safety.params import DISTANCE, PATIENCE, SafetyParams
 
 S = SafetyState
 
@@ -83,16 +83,93 @@ def test_cameras_that_die_when_the_clock_goes_back_are_missed(panda, home):
     assert rig.chunk(rate=TURN).report.reasons == Reason.CAMERA_STALE
 
 
-def test_parameters_that_guard_much_less_are_told_and_others_are_not():
-    assert SafetyParams().weakened() == []
-    assert (
-        SafetyParams(
-            joint_timeout_s=0.05, tracking_rad=0.01, self_clearance_m=0.1, tcp_speed=0.1
-        ).weakened()
-        == []
-    )
-    for name in (*PATIENCE, *DISTANCE):
-        field = next(f for f in dataclasses.fields(SafetyParams) if f.name == name)
-        worst = field.metadata["low" if name in DISTANCE else "high"]
-        (words,) = SafetyParams(**{name: type(field.default)(worst)}).weakened()
-        assert words.startswith(f"{name} is ")
+@pytest.fixture
+def rig(panda, home):
+    return Rig(panda, home)
+
+
+def test_arming_is_refused_while_the_robot_moves(rig):
+    rig.held()
+    rig.now += 10 * MS
+    rig.joints(rig.home, np.eye(8)[2] * 0.3)
+    answer = rig.machine.arm(True, rig.now)
+    assert not answer.ok
+    assert "panda_joint3 moves" in answer.message
+
+
+def test_arming_is_refused_outside_the_limits_or_in_collision(rig):
+    rig.held()
+    for q, word in (
+        (rig.home + np.eye(8)[3] * 2.3, "outside its limits"),
+        (rig.home + np.eye(8)[1] * 1.5, "overlaps"),
+    ):
+        rig.now += 300 * MS
+        rig.joints(q)
+        answer = rig.machine.arm(True, rig.now)
+        assert not answer.ok
+        assert word in answer.message
+
+
+def test_arming_needs_fresh_joints(rig):
+    rig.held()
+    rig.now += 10**9
+    assert "old" in rig.machine.arm(True, rig.now).message
+
+
+def test_joints_that_stop_coming_are_a_fault(rig):
+    rig.moving()
+    reports = rig.run(0.6, joints=False)
+    first = next(r for r in reports if r.state == S.BRAKING)
+    assert first.reasons & Reason.STATE_STALE
+    assert (first.stamp_ns - reports[0].stamp_ns) / 1e9 == pytest.approx(0.3, abs=0.03)
+    assert rig.state == S.FAULT
+    assert rig.at_rest
+    assert "joint state" in reports[-1].sentence
+
+
+def test_observations_that_stop_coming_stop_the_arm(panda, home):
+    rig = Rig(panda, home, observation_timeout_s=0.25).armed()
+    rig.machine.on_observation(rig.now, rig.now)
+    rig.chunk()
+    reports = rig.run(0.6)
+    first = next(r for r in reports if r.state == S.BRAKING)
+    assert first.reasons & Reason.CAMERA_STALE
+    assert rig.at_rest
+    assert rig.state == S.ARMED
+    assert rig.chunk().report.reasons == Reason.CAMERA_STALE
+    rig.machine.on_observation(rig.now, rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"joint_names": ("a",)},
+        {"joint_names": ()},
+        {"positions": np.full(8, np.nan)},
+        {"positions": np.zeros(3)},
+        {"positions": None},
+        {"velocities": np.zeros(2)},
+        {"stamp_ns": START + 10**12},
+    ],
+)
+def test_a_joint_state_that_is_none_is_not_taken(rig, broken):
+    rig.moving()
+    good = JointState(rig.now, rig.filter.model.joint_names, rig.measured, np.zeros(8), np.zeros(8))
+    for _ in range(40):
+        rig.now += 10 * MS
+        rig.machine.on_joints(dataclasses.replace(good, **{"stamp_ns": rig.now, **broken}), rig.now)
+        rig.machine.tick(rig.now)
+    assert rig.state in (S.BRAKING, S.FAULT), "what is not taken does not feed the watchdog"
+
+
+def test_velocities_that_are_unknown_are_computed(rig):
+    rig.held()
+    for k in range(3):
+        rig.now += 10 * MS
+        q = rig.home + np.eye(8)[0] * 0.01 * k
+        rig.machine.on_joints(
+            JointState(rig.now, rig.filter.model.joint_names, q, np.full(8, np.nan), q), rig.now
+        )
+    assert rig.machine.inputs.dq[0] == pytest.approx(1.0)
+    assert "panda_joint1 moves" in rig.machine.arm(True, rig.now).message

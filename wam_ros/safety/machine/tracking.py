@@ -32,7 +32,8 @@ class Tracking:
         off = playback.deviation(at_ns, q, round(self._params.tracking_window_s * NS))
         excess = np.where(self._model.gripper, 0.0, off / self._allowed)  # fingers close on things
         joint = int(excess.argmax())
-        self._off_path = self._off_path + 1 if excess[joint] > 1 else 0
+        # what is not a number is on no path
+        self._off_path = 0 if excess[joint] <= 1 else self._off_path + 1
         if self._off_path < self._params.tracking_samples:
             return ""
         name = self._model.joint_names[joint]
