@@ -9,7 +9,7 @@ export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test lint format setup clean
+.PHONY: demo test lint format docs setup clean
 
 demo: setup  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
 	@exec $(BIN)/wam demo $(ARGS)
@@ -26,6 +26,9 @@ lint: setup
 format: setup
 	@$(BIN)/ruff check --fix $(SOURCES)
 	@$(BIN)/ruff format $(SOURCES)
+
+docs: setup  ## write the tables and pictures of docs/ that come from the code
+	@$(BIN)/python -m tools.docs.pages
 
 setup:  ## make or refresh $(VENV); at once when nothing changed
 	@tools/setup.sh

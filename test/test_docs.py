@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tools.docs.pictures import EVERY, LOOP, STATES, UNLATCHED
 from wam_ros import cli
 
 ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PICTURES = {"loop.svg": LOOP, "states.svg": STATES}
 NAMED = ("README.md", "CONTRIBUTING.md", "weights/README.md")
 PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -19,6 +22,14 @@ COMMANDS = (*cli.COMMANDS, "safety filter", "safety pairs")
 def test_every_link_leads_somewhere(page):
     links = re.findall(r"\]\(([^)#]+)", page.read_text())
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_file_that_is_named_is_there(page):
+    folders = "wam_ros|test|testing|config|docs|benchmark|launch|msg|srv|action|tools|urdf|weights"
+    named = re.findall(rf"`((?:{folders})/[\w./-]*)`", page.read_text())
+    files = [name for name in named if not re.search("/[A-Z][A-Za-z]*$", name)]  # else a message
+    assert [name for name in files if not (ROOT / name).exists()] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -116,3 +127,52 @@ def test_the_table_of_what_the_filter_costs_is_what_was_measured():
                 f"{found['bodies']} | {cells} |"
             )
             assert row in text, row
+
+
+DRAWN = {"the cell": "sim_node"}  # a box that is more than one node
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_as_it_is_drawn(name):
+    assert (DOCS / name).read_text() == PICTURES[name].svg(), "run `make docs`"
+
+
+@pytest.mark.parametrize("picture", PICTURES.values(), ids=PICTURES)
+def test_every_arrow_begins_and_ends_at_a_box(picture):
+    boxes = {box.name for box in picture.boxes} | {EVERY, UNLATCHED}
+    assert {end for arrow in picture.arrows for end in (arrow.start, arrow.end)} <= boxes
+
+
+@pytest.fixture(scope="module")
+def interfaces():
+    """What the nodes publish, hear, offer and ask for."""
+    for needed in ("rclpy", "wam_ros.msg", "pinocchio", "mujoco"):
+        pytest.importorskip(needed)
+    from tools.docs.interfaces import read_interfaces
+
+    return read_interfaces()
+
+
+@pytest.mark.ros
+def test_topics_services_and_parameters_are_those_of_the_nodes(interfaces):
+    from tools.docs.pages import pages
+
+    stale = [name for name, text in pages(interfaces).items() if (DOCS / name).read_text() != text]
+    assert stale == [], "run `make docs`"
+
+
+@pytest.mark.ros
+def test_what_the_picture_of_the_loop_shows_goes_from_one_end_to_the_other(interfaces):
+    wrong = []
+    for arrow in LOOP.arrows:
+        start, end = (DRAWN.get(name, name) for name in (arrow.start, arrow.end))
+        for name in arrow.names:
+            asked = name.startswith("~/")
+            table = interfaces.services if asked else interfaces.topics
+            ends = table.get(name.replace("~", end))
+            giver, taker = (end, start) if asked else (start, end)
+            # what others publish, as obstacles, is of no node here
+            known = ends is not None and taker in ends.takers and giver in (ends.givers or {giver})
+            if not known:
+                wrong.append(f"{name} from {start} to {end}")
+    assert wrong == []

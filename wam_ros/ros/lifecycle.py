@@ -111,6 +111,11 @@ class WamNode(LifecycleNode):
         """The values of one of the other parameter classes."""
         return self._declared[cls]
 
+    @property
+    def params_classes(self) -> tuple[type, ...]:
+        """Every parameter class, the first one first."""
+        return self._declared.classes
+
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
         """Run `configure`; a half-built node is taken apart again."""
         result = self._attempt("configure", self.configure)
@@ -238,11 +243,19 @@ class WamNode(LifecycleNode):
             "_timers": self.destroy_timer,
             "_guards": self.destroy_guard_condition,
         }
-        for kind, entities in self._entities().items():
+        for kind, entities in self.made_entities().items():
             for entity in entities:
-                if entity not in self._own[kind]:
-                    destroy[kind](entity)
+                destroy[kind](entity)
         return result
+
+    def made_entities(self) -> dict[str, list[Any]]:
+        """Publishers, subscriptions and all else that the hooks made, by rclpy's name for the list:
+        what rclpy gives to every node is left out.
+        """
+        return {
+            kind: [entity for entity in entities if entity not in self._own[kind]]
+            for kind, entities in self._entities().items()
+        }
 
     def _entities(self) -> dict[str, list[Any]]:
         return {kind: list(getattr(self, kind)) for kind in _ENTITIES}

@@ -5,6 +5,7 @@ and documentation.
 from __future__ import annotations
 
 import dataclasses
+import html
 import math
 import typing
 from collections.abc import Callable, Iterable
@@ -149,6 +150,11 @@ class Parameters:
     def __getitem__(self, cls: type[T]) -> T:
         return self._values[cls]
 
+    @property
+    def classes(self) -> tuple[type, ...]:
+        """The dataclasses whose fields they are."""
+        return tuple(self._values)
+
     def _build(self, cls: type, overrides: dict[str, Any]) -> Any:
         names = [f.name for f in dataclasses.fields(cls) if f.name in overrides]
         return cls(**{name: check_value(cls, name, overrides[name]) for name in names})
@@ -200,6 +206,16 @@ def to_yaml(node_name: str, *classes: type) -> str:
             words = [f.metadata.get("doc", "")] + ([limits] if (limits := _limits(f)) else [])
             lines.append(f"    # {'; '.join(words)}")
             lines.append(f"    {f.name}: {_yaml(f.default)}")
+    return "\n".join(lines) + "\n"
+
+
+def to_markdown(*classes: type) -> str:
+    """A table of the parameters for a page: name, default, what is allowed, and the sentence."""
+    lines = ["| parameter | default | allowed | meaning |", "|---|---|---|---|"]
+    for cls in classes:
+        for f in dataclasses.fields(cls):
+            words = html.escape(f.metadata.get("doc", ""), quote=False).replace("|", "\\|")
+            lines.append(f"| `{f.name}` | `{_yaml(f.default)}` | {_limits(f)} | {words} |")
     return "\n".join(lines) + "\n"
 
 
