@@ -15,7 +15,7 @@ def digest() -> str:
     """Of everything that an answer depends on: the code that is loaded, and the robots and worlds
     it reads.
     """
-    load_checks("motion")  # loads those of every stage
+    load_checks()
     share, home = share_dir(), Path(__file__).parents[1]
     loaded = {Path(m.__file__) for m in list(sys.modules.values()) if getattr(m, "__file__", None)}
     ours = [home / folder for folder in ("wam_ros", "testing", "benchmark")]

@@ -236,13 +236,12 @@ def checks_ms(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> dic
     """What each check costs for one trajectory, in the order of the filter: what one works out, the
     next ones find.
     """
-    checks, took = load_checks("motion"), []
+    checks, took = load_checks().motion, []
     bounds = make_bounds(safety.model, safety.params, Commanded(t.q[0], t.dq[0], t.ddq[0]))
     for _ in range(repeats):
         motion = Motion(safety.params.sample_s, t.q, t.dq, t.ddq)
-        took.append([times_ms(check.check, (motion, bounds))[0] for check in checks])
-    names = (check.__name__.rsplit(".", 1)[1] for check in checks)
-    return dict(zip(names, np.median(took, axis=0).tolist(), strict=True))
+        took.append([times_ms(check.look, (motion, bounds))[0] for check in checks.values()])
+    return dict(zip(checks, np.median(took, axis=0).tolist(), strict=True))
 
 
 def main() -> None:

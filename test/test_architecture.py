@@ -301,7 +301,7 @@ def dictionary(path, name):
 @pytest.mark.parametrize(
     ("name", "home", "folder", "bases"),
     [
-        ("CHECKS", "safety/checks/__init__.py", "safety/checks", set()),
+        ("CHECKS", "safety/checks/__init__.py", "safety/checks", {"base"}),
         ("CONTROLLERS", "ros/controllers/__init__.py", "ros/controllers", {"base"}),
         ("TASKS", "sim/tasks/__init__.py", "sim/tasks", {"base"}),
         ("MODELS", "models/__init__.py", "models", set()),

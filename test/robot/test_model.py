@@ -11,7 +11,7 @@ from testing.tools import (
     STICK,
     tool_pose,
 )
-from wam_ros.core.embodiment import Load
+from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import Obstacle
@@ -87,3 +87,15 @@ def test_a_load_of_the_embodiment_is_kept_from_the_link_before_as_well(model):
     watched = load_safety_model(embodiment).pairs.names
     assert ("panda_link6", "stick") in watched
     assert ("panda_link6", "cup") not in watched
+
+
+def test_what_is_asked_untraced_changes_no_answer_to_the_last_bit():
+    ur5e = load_safety_model(load_embodiment("ur5e"))
+    near, far = ur5e.random_q(2, seed=1)
+    ur5e.distances(near)
+    with ur5e.untraced():
+        alone = ur5e.distances(near)
+    with ur5e.untraced():
+        ur5e.distances(far)
+        assert not np.array_equal(ur5e.distances(near), alone), "or this test shows nothing"
+    assert np.array_equal(ur5e.distances(near), alone)

@@ -5,6 +5,7 @@ must be noticed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ from wam_ros.robot import urdf
 from wam_ros.robot.model import load_safety_model
 from wam_ros.safety import filter as filter_module
 from wam_ros.safety.checks import finite, fresh, order, position, schema
+from wam_ros.safety.checks.base import JointCheck, MessageCheck
 from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.finding import Measure
 from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.machine import SafetyMachine
-from wam_ros.safety.motion.motion import Measure
 from wam_ros.safety.verdict import Verdict
 
 Guard = Callable[[pytest.MonkeyPatch], None]
@@ -43,6 +45,11 @@ def gone(module: object, name: str, answer: object = None) -> Guard:
     return lambda patch: patch.setattr(module, name, lambda *_, **__: answer)
 
 
+def blind(module: ModuleType) -> Guard:
+    """The check refuses nothing."""
+    return lambda patch: patch.setattr(module, "CHECK", MessageCheck(lambda _: None))
+
+
 def refused(rig: Rig, reason: Reason, **changes: object) -> None:
     """A chunk with these changes is refused for this reason, and what moves goes on to its proven
     rest.
@@ -60,7 +67,7 @@ def path_of(rig: Rig) -> np.ndarray:
     return rig.home + np.outer(np.arange(1, 9), TURN)
 
 
-@rule(gone(finite, "check"))
+@rule(blind(finite))
 def a_number_that_is_none(rig, _):
     """A chunk with a value that is not finite is refused whole."""
     path = path_of(rig)
@@ -74,26 +81,26 @@ def another_shape(rig, _):
     refused(rig, Reason.SHAPE, positions=path_of(rig)[:, :7])
 
 
-@rule(gone(schema, "check"))
+@rule(blind(schema))
 def other_joints(rig, _):
     """A joint that is missing, foreign or named twice refuses the chunk; nothing is filled in."""
     names = rig.filter.model.joint_names
     refused(rig, Reason.SCHEMA, joint_names=(*names[:-1], "elbow"))
 
 
-@rule(gone(order, "check"))
+@rule(blind(order))
 def another_session(rig, _):
     """Only the session that was armed may move the arm."""
     refused(rig, Reason.SESSION, session_id=bytes([7] * 16))
 
 
-@rule(gone(order, "check"))
+@rule(blind(order))
 def going_back_in_the_order(rig, _):
     """A chunk that is not newer than the last one is refused."""
     refused(rig, Reason.REORDER, seq=1)
 
 
-@rule(gone(fresh, "check"))
+@rule(blind(fresh))
 def a_stamp_of_the_future(rig, _):
     """A chunk anchored later than the tolerance is refused."""
     rig.moving()
@@ -101,7 +108,7 @@ def a_stamp_of_the_future(rig, _):
     refused(rig, Reason.FUTURE, anchor_ns=future)
 
 
-@rule(gone(fresh, "check"))
+@rule(blind(fresh))
 def a_stale_stamp(rig, _):
     """A chunk anchored too long ago is refused, even if its last steps are still due."""
     long_ago = rig.now - 3000 * MS
@@ -122,7 +129,7 @@ def a_missing_camera(rig, _):
     assert rig.at_rest
 
 
-@rule(gone(finite, "check"))
+@rule(blind(finite))
 def zeros_of_a_model_that_predicted_nothing(rig, _):
     """A step of exact zeros in every arm joint is what a missing key becomes: refused."""
     path = path_of(rig)
@@ -214,7 +221,7 @@ def a_robot_without_limits(rig, _, tmp_path):
         load_safety_model(toy)
 
 
-def _no_measure(motion, bounds) -> Measure:
+def _no_measure(motion, joints) -> Measure:
     zero = np.zeros(len(motion))
     return Measure(
         reason=Reason.POSITION,
@@ -222,11 +229,12 @@ def _no_measure(motion, bounds) -> Measure:
         measured=zero,
         allowed=zero,
         subject=zero.astype(int),
-        units=bounds.model.units,
+        units=joints.units,
+        joints=joints.names,
     )
 
 
-@rule(lambda patch: patch.setattr(position, "check", _no_measure))
+@rule(lambda patch: patch.setattr(position, "CHECK", JointCheck(_no_measure, power=0)))
 def a_gripper_out_of_range(rig, _):
     """Fingers told to open wider than they can are cut at the step before; no command ever leaves
     the range.

@@ -206,13 +206,13 @@ def test_from_inside_a_clearance_the_way_out_is_open_but_not_one_chunk_after_ano
     pair = model.pairs.names.index(("panda_leftfinger", "table"))
     q0, rows = downwards(model, home, tip=0.003, speed=0.00009)
     first = make_bounds(model, params, at_rest(q0))
-    assert first.clearance[pair] == pytest.approx(0.0029, abs=1e-5)
-    assert first.rest[pair] == pytest.approx(0.003, abs=1e-5), (
+    assert first.distances.clearance[pair] == pytest.approx(0.0029, abs=1e-5)
+    assert first.distances.rest[pair] == pytest.approx(0.003, abs=1e-5), (
         "and must come to rest no nearer than it began"
     )
     nearer = make_bounds(model, params, at_rest(rows[0]), first.floor)
-    assert nearer.clearance[pair] == first.clearance[pair]
-    assert make_bounds(model, params, at_rest(rows[0])).clearance[pair] < 0.00285
+    assert nearer.distances.clearance[pair] == first.distances.clearance[pair]
+    assert make_bounds(model, params, at_rest(rows[0])).distances.clearance[pair] < 0.00285
     up = inverse_kinematics(
         model,
         q0,
@@ -220,7 +220,7 @@ def test_from_inside_a_clearance_the_way_out_is_open_but_not_one_chunk_after_ano
         tool_pose(model, q0).rotation,
     )
     free = make_bounds(model, params, at_rest(up), nearer.floor)
-    assert free.clearance[pair] == pytest.approx(0.004 + params.distance_error_m), (
+    assert free.distances.clearance[pair] == pytest.approx(0.004 + params.distance_error_m), (
         "once away it is whole again"
     )
 
@@ -230,10 +230,10 @@ def test_margins_are_shares_of_the_limits(panda, home):
         velocity_fraction=0.5, acceleration_fraction=0.6, jerk_fraction=0.7, torque_fraction=0.8
     )
     bounds, limits = make_bounds(panda.model, params, at_rest(home)), panda.model.limits
-    assert np.allclose(bounds.velocity, 0.5 * limits.velocity)
-    assert np.allclose(bounds.acceleration, 0.6 * limits.acceleration)
-    assert np.allclose(bounds.jerk, 0.7 * limits.jerk)
-    assert np.allclose(bounds.torque, 0.8 * limits.effort)
+    assert np.allclose(bounds.joints.velocity, 0.5 * limits.velocity)
+    assert np.allclose(bounds.joints.acceleration, 0.6 * limits.acceleration)
+    assert np.allclose(bounds.joints.jerk, 0.7 * limits.jerk)
+    assert np.allclose(bounds.efforts.limits, 0.8 * limits.effort)
 
 
 def test_a_robot_that_bears_little_jerk_gets_little(home):
@@ -523,12 +523,10 @@ def test_the_time_a_chunk_takes_is_told(panda, home):
 
 
 def test_a_fault_of_a_check_refuses_the_chunk(panda, home, monkeypatch):
-    from wam_ros.safety.checks import torque
-
     def broken(*_):
         raise FloatingPointError("boom")
 
-    monkeypatch.setattr(torque, "check", broken)
+    monkeypatch.setattr(panda.model, "torque", broken)
     verdict = panda.filter(
         make_chunk(panda.model.joint_names, np.tile(home, (8, 1))), at_rest(home), START
     )

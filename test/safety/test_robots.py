@@ -119,7 +119,7 @@ def test_each_tool_may_be_as_far_outside_as_itself_was(robots):
     places = [model.tool_motion(home[None], 0 * home[None], k)[0][0] for k in (0, 1)]
     params = SafetyParams(planes=(0.0, 0.0, 1.0, float(places[0][2]) + 0.1))
     turned = home + np.eye(14)[8] * -0.3  # lifts the right tool
-    outside = make_bounds(model, params, at_rest(turned)).outside
+    outside = make_bounds(model, params, at_rest(turned)).tools.outside
     assert outside[0] == pytest.approx(0.1, abs=1e-3)
     assert outside[1] < 0.05
 
@@ -144,10 +144,10 @@ def test_an_effort_between_samples_counts(tmp_path):
     bounds = make_bounds(model, SafetyParams(), at_rest(np.zeros(1)))
     q, zero = np.array([[0.0], [0.002]]), np.zeros((2, 1))
     assert (np.abs(model.torque(q, zero, zero)) < 10).all()
-    measure = torque.check(Motion(0.01, q, zero, zero), bounds)
+    measure = torque.CHECK.look(Motion(0.01, q, zero, zero), bounds)
     assert measure.bad[1]
     inside = [model.torque(*(x[None] for x in rows)) for rows in zip(*_between(q), strict=True)]
-    assert measure.measured[1] >= np.abs(inside).max() > bounds.torque[0]
+    assert measure.measured[1] >= np.abs(inside).max() > bounds.efforts.limits[0]
     assert measure.measured[1] < 1.5 * np.abs(inside).max(), "and not much more than it is"
 
 

@@ -4,10 +4,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wam_ros.core.errors import WamError
+import numpy as np
+
+from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.core.resources import config_path, urdf_path
 from wam_ros.core.types import Observation
 from wam_ros.core.yamlfile import from_mapping, load_yaml
@@ -78,6 +81,21 @@ class Embodiment:
     def view_names(self) -> tuple[str, ...]:
         """Names of the camera views, in model order."""
         return tuple(c.name for c in self.cameras)
+
+
+def joint_order(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """(A,) where each of the `wanted` joints stands in `names`.
+
+    Raises:
+        WamError: a joint missing, unknown or named twice.
+    """
+    if sorted(names) != sorted(wanted):
+        missing = [n for n in wanted if n not in names]
+        if missing:
+            raise WamError(f"joint '{missing[0]}' is missing")
+        wrong = next((n for n in names if n not in wanted), names[0])
+        raise UnknownNameError("joint", wrong, wanted)
+    return np.array([names.index(n) for n in wanted])
 
 
 def load_embodiment(name: str) -> Embodiment:

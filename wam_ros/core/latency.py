@@ -68,7 +68,12 @@ class LatencyWindow:
     @property
     def stage(self) -> StageLatency:
         """How many are kept, and their percentiles."""
-        return StageLatency(len(self), *(self.percentile(p) for p in (50, 95, 99)))
+        return StageLatency(
+            n=len(self),
+            p50_s=self.percentile(50),
+            p95_s=self.percentile(95),
+            p99_s=self.percentile(99),
+        )
 
     def __str__(self) -> str:
         """Percentiles in ms and how many latencies they are of, as the bridge tells its stages."""

@@ -147,10 +147,14 @@ class Trace:
 
     def stages(self) -> dict[str, StageLatency]:
         """Count and percentiles of every stage that has samples."""
-        every = self.summary().items()
         return {
-            name: StageLatency(int(s["n"]), *(s[p] / 1e3 for p in ("p50_ms", "p95_ms", "p99_ms")))
-            for name, s in every
+            name: StageLatency(
+                n=int(s["n"]),
+                p50_s=s["p50_ms"] / 1e3,
+                p95_s=s["p95_ms"] / 1e3,
+                p99_s=s["p99_ms"] / 1e3,
+            )
+            for name, s in self.summary().items()
         }
 
     def summary(self) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ views, F: imagined frames.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -213,6 +213,7 @@ class SafetyReport:
     state: SafetyState
     decision: Decision
     reasons: Reason = Reason.NONE
+    _: KW_ONLY
     scale: float = 1.0  # time scale, >= 1 slows
     steps_accepted: int = 0
     steps_total: int = 0
@@ -249,7 +250,7 @@ class BridgeState:
     error: str = ""  # newest refusal or failure; empty after a trajectory that passed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StageLatency:
     """How long one stage of the loop took, over its newest samples."""
 
@@ -268,6 +269,7 @@ class WamStatus:
     model: str
     instruction: str
     mode: ChunkingMode
+    _: KW_ONLY
     latency_last_s: float = 0.0  # from observation to chunk
     latency_p50_s: float = 0.0
     latency_p95_s: float = 0.0

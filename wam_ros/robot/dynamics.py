@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.embodiment import Embodiment, Load
+from wam_ros.core.embodiment import Embodiment, Load, joint_order
 from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.robot.pairs import point_reach
 from wam_ros.robot.urdf import UrdfJoint, read_urdf, resolve_mimic
@@ -131,13 +131,7 @@ class Dynamics:
         Raises:
             WamError: a joint missing, unknown or named twice.
         """
-        if sorted(names) != sorted(self.joint_names):
-            missing = [n for n in self.joint_names if n not in names]
-            if missing:
-                raise WamError(f"joint '{missing[0]}' is missing")
-            wrong = next((n for n in names if n not in self.joint_names), names[0])
-            raise UnknownNameError("joint", wrong, self.joint_names)
-        return np.array([names.index(n) for n in self.joint_names])
+        return joint_order(names, self.joint_names)
 
     def random_q(self, n: int, seed: int) -> np.ndarray:
         """(n, A) configurations inside the limits, always the same for a seed."""

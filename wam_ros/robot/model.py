@@ -4,6 +4,8 @@ only asked.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -160,6 +162,20 @@ class SafetyModel(Dynamics):
         """(P,) distances [m] of all pairs at q (A,)."""
         self.place(self.full_q(q[None])[0])
         return np.array([self.distance(p) for p in range(len(self.pairs.names))])
+
+    @contextmanager
+    def untraced(self) -> Iterator[None]:
+        """Nothing that is asked inside changes an answer after it.
+
+        The search for a distance begins where the one before it ended, and so the last bits of
+        every distance depend on those that were asked before.
+        """
+        kept = self.geometry_data
+        self.geometry_data = kept.copy()
+        try:
+            yield
+        finally:
+            self.geometry_data = kept
 
     def _geometry(self, pairs: list[tuple[int, int]]) -> tuple[pin.GeometryModel, pin.GeometryData]:
         geometry = pin.GeometryModel()

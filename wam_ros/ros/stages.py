@@ -21,7 +21,10 @@ def stages_to_msgs(stages: Mapping[str, StageLatency]) -> list[StageLatencyMsg]:
 
 def stages_from_msgs(msgs: Iterable[StageLatencyMsg]) -> dict[str, StageLatency]:
     """Stages by name."""
-    return {m.stage: StageLatency(m.samples, m.p50_s, m.p95_s, m.p99_s) for m in msgs}
+    return {
+        m.stage: StageLatency(n=m.samples, p50_s=m.p50_s, p95_s=m.p95_s, p99_s=m.p99_s)
+        for m in msgs
+    }
 
 
 def in_order(stages: Mapping[str, StageLatency]) -> dict[str, StageLatency]:

@@ -7,26 +7,25 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from types import ModuleType
 
 import numpy as np
 
 from wam_ros.core.types import NS, ActionChunk, Commanded, Decision, Reason, SafeTrajectory
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.checks import CHECKS, load_checks
-from wam_ros.safety.finding import Finding, Message, Stream
+from wam_ros.safety.checks.base import MotionCheck
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.message import Message, Stream
 from wam_ros.safety.motion.bounds import Bounds, Floor, make_bounds
 from wam_ros.safety.motion.clearance import Nearest, proof_of
 from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.path import Waypoints
-from wam_ros.safety.motion.retime import Plan, describe, describe_step, make_plan
+from wam_ros.safety.motion.retime import Plan, make_plan
 from wam_ros.safety.motion.stops import ProvenStops
-from wam_ros.safety.motion.waypoints import waypoints
+from wam_ros.safety.motion.waypoints import make_seam
 from wam_ros.safety.params import SafetyParams
 from wam_ros.safety.verdict import Verdict, in_words, rejected
 
-# checks that depend on what stands around and what is held
-AGAIN = ("torque", "self_collision", "environment")
 # along a path a proven stop begins at least this often, however far apart its steps are
 STOP_WITHIN_S = 0.25
 
@@ -49,14 +48,22 @@ class SafetyFilter:
     ) -> None:
         self.stopwatch = stopwatch
         self.model, self.params = model, params or SafetyParams()
-        self._message_checks = load_checks("message", checks)
-        self._seam_checks = load_checks("seam", checks)
-        motion = load_checks("motion", checks)
-        self._scalable = [c for c in motion if hasattr(c, "POWER")]
-        self._fixed = [c for c in motion if not hasattr(c, "POWER")]
-        self._proven_again = load_checks("motion", tuple(n for n in checks if n in AGAIN))
+        self._checks = load_checks(checks)
         self.second_opinion: Callable[[SafeTrajectory], str] | None = None  # why not to move, or ''
-        self._stops = ProvenStops(len(model.joint_names), [*self._scalable, *self._fixed])
+        self._stops = ProvenStops(
+            len(model.joint_names), [*self._checks.scalable, *self._checks.fixed]
+        )
+
+        self._require_whole_checks()
+
+    def _require_whole_checks(self) -> None:
+        """Let every check look at an arm that stands at home, before a robot depends on it."""
+        home = np.array(self.model.embodiment.home)
+        zero = np.zeros((2, len(home)))
+        standing = Motion(self.params.sample_s, home + zero, zero, zero)
+        with self.model.untraced():
+            at_home = Commanded(home, zero[0], zero[0])
+            self._checks.require_answers(standing, make_bounds(self.model, self.params, at_home))
 
     def filter(
         self,
@@ -82,12 +89,12 @@ class SafetyFilter:
         """
         began = self.stopwatch()
         now_ns = start_ns - round(self.params.lead_s * NS) if now_ns is None else now_ns
-        finding = self._read(
+        finding = self._checks.read(
             Message(
-                chunk=chunk,
+                chunk,
                 now_ns=now_ns,
                 start_ns=start_ns,
-                model=self.model,
+                embodiment=self.model.embodiment,
                 params=self.params,
                 stream=stream,
             )
@@ -130,12 +137,9 @@ class SafetyFilter:
             return None
         bounds = make_bounds(self.model, self.params, commanded, floor)
         if spared is not None:
-            clearance, rest = (
-                np.where(spared, -np.inf, b) for b in (bounds.clearance, bounds.rest)
-            )
-            bounds = dataclasses.replace(bounds, clearance=clearance, rest=rest)
+            bounds = bounds.sparing(spared)
         if overloaded:
-            bounds = dataclasses.replace(bounds, torque=1e9 * bounds.torque)
+            bounds = bounds.overloaded()
         found, _ = self._stops.prove_one(commanded, bounds, floor)
         return (
             None
@@ -169,12 +173,12 @@ class SafetyFilter:
         q, dq, ddq = np.concatenate(pieces, axis=1)
         motion = Motion(self.params.sample_s, q, dq, ddq, starts)
         bounds = make_bounds(self.model, self.params, _state(motion, 0), floor)
-        found = [m for m in (c.check(motion, bounds) for c in self._proven_again) if m.bad.any()]
+        found = [m for m in (c.look(motion, bounds) for c in self._checks.again) if m.bad.any()]
         if not found:
             return None
         worst = min(found, key=lambda m: int(m.bad.argmax()))
         sample = int(worst.bad.argmax())
-        return describe(worst, sample, bounds, f"in {sample * self.params.sample_s:.2f} s")
+        return worst.describe(sample, f"in {sample * self.params.sample_s:.2f} s")
 
     def _vetoed(self, verdict: Verdict) -> Verdict:
         """Motion that a second opinion does not want is refused; a stop is nobody's to veto."""
@@ -191,20 +195,6 @@ class SafetyFilter:
             else verdict
         )
 
-    def _read(self, message: Message) -> Finding | None:
-        """First refusal of the message checks. What breaks a check was not a chunk."""
-        try:
-            for check in self._message_checks:
-                finding = check.check(message)
-                if finding is not None:
-                    return finding
-        # a hostile message must never end the process that guards the arm
-        except Exception as error:
-            return Finding(
-                Reason.SCHEMA, f"cannot be read: {type(error).__name__} {str(error)[:120]}"
-            )
-        return None
-
     def _judge(
         self,
         chunk: ActionChunk,
@@ -214,18 +204,18 @@ class SafetyFilter:
         least_scale: float,
     ) -> Verdict:
         bounds = make_bounds(self.model, self.params, start, floor)
-        way, clamped = waypoints(chunk, start_ns, bounds)
-        first_due = int(np.argmax(way.times() > 0))
-        for check in self._seam_checks:
-            finding = check.check(way, first_due, start.q, bounds)
-            if finding is not None:
-                return rejected(finding, len(way.q))
+        seam = make_seam(chunk, start_ns, start.q, bounds)
+        finding = self._checks.look_at(seam)
+        if finding is not None:
+            return rejected(finding, len(seam.way.q))
+        way = seam.way
+        first_due = seam.first_due
         plan = make_plan(
             way=way,
             first_due=first_due,
             start=start,
             bounds=bounds,
-            checks=self._scalable,
+            checks=self._checks.scalable,
             least_scale=max(1.0, least_scale),
         )
         accepted, rows, nearest = self._accept(plan, first_due, bounds)
@@ -246,7 +236,7 @@ class SafetyFilter:
             accepted=accepted,
             trajectory=trajectory,
             nearest=nearest,
-            clamped=clamped,
+            clamped=seam.clamped,
             bounds=bounds,
         )
 
@@ -258,7 +248,7 @@ class SafetyFilter:
         """
         if plan.motion is None:
             return 0, None, Nearest()
-        end = self._first_bad(plan, self._fixed, bounds)
+        end = self._first_bad(plan, self._checks.fixed, bounds)
         steps = [k for k in range(first_due, plan.n_steps) if plan.samples[k] < end]
         spacing, most = (
             s / self.params.sample_s for s in (self.params.stop_spacing_s, STOP_WITHIN_S)
@@ -283,7 +273,7 @@ class SafetyFilter:
                 where = "from" if there else "before"
                 plan.drop(
                     Finding(
-                        Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", "", k
+                        Reason.NO_BRAKE, f"no proven stop {where} step {k}: {found.words}", step=k
                     )
                 )
                 plan.reasons |= found.reason
@@ -292,20 +282,20 @@ class SafetyFilter:
         if stop is None:
             return 0, None, Nearest()
         end = int(plan.samples[proven - 1])
-        proof = proof_of(plan.motion, bounds)
+        proof = proof_of(plan.motion, bounds.distances)
         nearest = stop.nearest.or_nearer(proof.nearest(0, end) if proof else Nearest())
         return proven, np.concatenate((path[:, :end], stop.rows), axis=1), nearest
 
-    def _first_bad(self, plan: Plan, checks: list[ModuleType], bounds: Bounds) -> int:
+    def _first_bad(self, plan: Plan, checks: list[MotionCheck], bounds: Bounds) -> int:
         """First sample of the plan that a check refuses, noted; the number of samples if none."""
         assert plan.motion is not None
         end = len(plan.motion)
         found: list[tuple[int, Finding]] = []
         for check in checks:
-            measure = check.check(plan.motion, bounds)
+            measure = check.look(plan.motion, bounds)
             if measure.bad.any():
                 sample = int(measure.bad.argmax())
-                found.append((sample, describe_step(measure, sample, plan.samples, bounds)))
+                found.append((sample, measure.describe_step(sample, plan.samples)))
         for sample, finding in sorted(found, key=lambda f: f[0], reverse=True):
             plan.drop(finding)
             end = sample

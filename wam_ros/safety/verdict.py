@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Verdict:
     """
 
     decision: Decision
+    _: KW_ONLY
     reasons: Reason = Reason.NONE
     trajectory: SafeTrajectory | None = None  # None: go on with the former one, which ends at rest
     scale: float = 1.0
@@ -76,7 +77,11 @@ def rejected(finding: Finding, n_steps: int) -> Verdict:
     """A refused message."""
     words = f"refused: {finding.words}"
     return Verdict(
-        Decision.REJECT, finding.reason, steps_total=n_steps, first=finding, sentence=words
+        Decision.REJECT,
+        reasons=finding.reason,
+        steps_total=n_steps,
+        first=finding,
+        sentence=words,
     )
 
 

@@ -41,9 +41,9 @@ def gap_and_floor(machine, home, floor):
     bounds = make_bounds(machine.model, machine.params, at_rest(home), floor)
     pair = min(
         (k for k, n in enumerate(machine.model.pairs.names) if n[1] == "ball"),
-        key=bounds.distance.__getitem__,
+        key=bounds.distances.distance.__getitem__,
     )
-    return bounds.distance[pair], bounds.floor.clearance[pair], bounds.floor
+    return bounds.distances.distance[pair], bounds.floor.clearance[pair], bounds.floor
 
 
 def test_the_noise_of_a_tracker_does_not_let_the_arm_creep_into_what_it_tracks(watched, home):

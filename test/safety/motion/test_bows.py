@@ -72,4 +72,4 @@ def test_a_tool_that_is_nowhere_is_outside(panda, home):
     walled = dataclasses.replace(SafetyParams(), planes=(0.0, 0.0, 1.0, -1.0))
     bounds = make_bounds(panda.model, walled, at_rest(home))
     q = np.full((2, 8), np.nan)
-    assert workspace.check(Motion(0.01, q, q, q), bounds).bad.any()
+    assert workspace.CHECK.look(Motion(0.01, q, q, q), bounds).bad.any()

@@ -141,7 +141,7 @@ def test_beside_a_limit_no_path_of_steps_inside_leaves_it(model, home, seed):
 def test_no_tool_is_faster_between_samples_than_what_is_measured(model, home, seed):
     motion = random_motion(seed, joints=8)
     bounds = make_bounds(model, SafetyParams(tcp_speed=0.01), at_rest(home))
-    measure = tcp_speed.check(motion, bounds)
+    measure = tcp_speed.CHECK.look(motion, bounds)
     q, dq = (dense(motion, order).reshape(-1, 8) for order in (0, 1))
     speed = np.linalg.norm(model.tool_motion(q, dq)[1], axis=1).reshape(len(motion) - 1, -1)
     assert (speed.max(axis=1) <= measure.measured[1:] + 1e-9).all()
@@ -153,10 +153,12 @@ def test_a_steady_turn_is_as_fast_as_it_is_and_a_jump_within_an_interval_is_not_
     turn = np.eye(8)[0] * 0.01  # rad per sample
     q = home + np.outer(np.arange(5), turn)
     steady = Motion(DT, q, np.tile(turn / DT, (5, 1)), 0 * q)
-    assert tcp_speed.check(steady, bounds).measured == pytest.approx(0.01 / DT * radius, rel=1e-3)
+    assert tcp_speed.CHECK.look(steady, bounds).measured == pytest.approx(
+        0.01 / DT * radius, rel=1e-3
+    )
     jump = Motion(DT, q[:2], 0 * q[:2], 0 * q[:2])
     # in the middle of the quintic
-    assert tcp_speed.check(jump, bounds).measured[1] >= 15 / 8 * 0.01 / DT * radius
+    assert tcp_speed.CHECK.look(jump, bounds).measured[1] >= 15 / 8 * 0.01 / DT * radius
 
 
 def test_a_slower_path_meets_the_same_steps_later(model, home):
@@ -175,7 +177,7 @@ def test_a_stop_takes_the_time_of_its_limits(model, home, synchronised):
     start = Commanded(home, np.eye(8)[0] * 1.0, np.zeros(8))
     bounds = make_bounds(model, params, start)
     rows = Stopper(8).stop(start, bounds, synchronised)
-    a = bounds.acceleration[0] * params.stop_fraction
+    a = bounds.joints.acceleration[0] * params.stop_fraction
     assert (rows.shape[1] - 1) * DT == pytest.approx(1.0 / a + params.stop_jerk_s, abs=DT)
     assert np.all(rows[1:, -1] == 0)
     assert rows[0, -1, 0] - home[0] == pytest.approx((1.0 / a + params.stop_jerk_s) / 2, abs=1e-3)
@@ -211,10 +213,12 @@ def test_a_plate_between_two_free_samples_is_found(model, home):
     )
     bare = load_safety_model(model.embodiment, "empty")
     motion = swing(bare, home)
-    assert not environment.check(motion, make_bounds(bare, SafetyParams(), at_rest(home))).bad.any()
+    assert not environment.CHECK.look(
+        motion, make_bounds(bare, SafetyParams(), at_rest(home))
+    ).bad.any()
     bare.set_obstacles({"plate": plate})
     assert all(bare.distances(q).min() > 0.02 for q in motion.q)
-    measure = environment.check(motion, make_bounds(bare, SafetyParams(), at_rest(home)))
+    measure = environment.CHECK.look(motion, make_bounds(bare, SafetyParams(), at_rest(home)))
     assert measure.bad[1]
     assert measure.reason == Reason.ENV_COLLISION
 
@@ -229,7 +233,9 @@ def test_a_ball_on_the_arc_is_found_wherever_it_lies(tmp_path):
     for angle in np.linspace(0.3, 0.9, 13):
         place = 0.5 * np.array([np.cos(angle), 0.0, -np.sin(angle)])
         arm.set_obstacles({"ball": Obstacle("sphere", (0.01,), tuple(place), clearance=0.002)})
-        measure = environment.check(motion, make_bounds(arm, SafetyParams(), at_rest(np.zeros(1))))
+        measure = environment.CHECK.look(
+            motion, make_bounds(arm, SafetyParams(), at_rest(np.zeros(1)))
+        )
         touch = angle - 2 * np.arcsin(0.062 / 2 / 0.5)
         assert int(measure.bad.argmax()) == pytest.approx(touch * 100, abs=1.5)
 
@@ -246,13 +252,13 @@ def test_what_is_called_clear_is_clear_at_every_instant(balls, seed):
     motion = Motion(0.1, ends, rng.normal(size=(2, 8)) * 0.05, np.zeros((2, 8)))
     bounds = make_bounds(balls, SafetyParams(), at_rest(q0))
     clear = not (
-        environment.check(motion, bounds).bad.any()
-        or self_collision.check(motion, bounds).bad.any()
+        environment.CHECK.look(motion, bounds).bad.any()
+        or self_collision.CHECK.look(motion, bounds).bad.any()
     )
     least = np.min([balls.distances(motion.at(0, u)) for u in np.linspace(0, 1, 101)], axis=0)
     truly = bool((least >= np.where(balls.pairs.world, balls.pairs.clearance, 0.005)).all())
     assert truly or not clear
-    if (least >= bounds.clearance + 0.01).all():
+    if (least >= bounds.distances.clearance + 0.01).all():
         assert clear, "and what is clear by a centimetre is called so"
 
 
@@ -267,10 +273,10 @@ def test_what_a_proof_tells_of_other_samples_is_never_more_than_the_distance_the
     )
     motion = Motion(0.1, q, rng.normal(size=(12, 8)) * 0.05, rng.normal(size=(12, 8)) * 0.1)
     bounds = make_bounds(balls, SafetyParams(), at_rest(q[0]))
-    prove_clearance(motion, bounds)
+    prove_clearance(motion, bounds.distances)
     samples = rng.integers(0, 12, 5)
     least, truly = (
-        bounds.proofs[0].least_at(samples),
+        bounds.distances.proofs[0].least_at(samples),
         np.array([balls.distances(q[s]) for s in samples]).T,
     )
     assert least.shape == truly.shape
@@ -298,9 +304,9 @@ def test_the_workspace_is_kept_between_samples_too(model, home):
         0.1, np.stack((start, home + np.r_[0.5, np.zeros(7)])), np.zeros((2, 8)), np.zeros((2, 8))
     )
     bounds = make_bounds(model, SafetyParams(workspace=box), at_rest(start))
-    assert workspace.check(motion, bounds).bad[1]
+    assert workspace.CHECK.look(motion, bounds).bad[1]
     wide = make_bounds(
         model, SafetyParams(workspace=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)), at_rest(start)
     )
     slow = Motion(0.1, motion.q[:1].repeat(2, axis=0), motion.dq, motion.ddq)
-    assert not workspace.check(slow, wide).bad.any()
+    assert not workspace.CHECK.look(slow, wide).bad.any()

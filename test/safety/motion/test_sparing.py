@@ -36,10 +36,11 @@ def test_no_stop_takes_longer_than_an_obstacle_is_given_for_it(model, home):
     gaining = Commanded(home, np.zeros(8), model.limits.acceleration * params.acceleration_fraction)
     bounds, stopper = make_bounds(model, params, gaining), Stopper(8)
     jerk = np.minimum(
-        bounds.jerk * SAMPLED, bounds.acceleration * params.stop_fraction / params.stop_jerk_s
+        bounds.joints.jerk * SAMPLED,
+        bounds.joints.acceleration * params.stop_fraction / params.stop_jerk_s,
     )  # what a stop is planned with
     # it gains the rest while it stops gaining
-    fastest = bounds.velocity - gaining.ddq**2 / (2 * jerk)
+    fastest = bounds.joints.velocity - gaining.ddq**2 / (2 * jerk)
     rows = stopper.stop(Commanded(home, fastest, gaining.ddq), bounds)
     assert rows is not None
     assert (rows.shape[1] - 1) * params.sample_s <= _longest_stop_s(

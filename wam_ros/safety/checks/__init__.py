@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from dataclasses import dataclass
+
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.types import Reason
+from wam_ros.safety.checks.base import KINDS, MessageCheck, MotionCheck, SeamCheck
+from wam_ros.safety.finding import Finding, Measure
+from wam_ros.safety.message import Message
+from wam_ros.safety.motion.bounds import Bounds
+from wam_ros.safety.motion.motion import Motion
+from wam_ros.safety.motion.waypoints import Seam
 
 # Message checks first, in this order: each may rely on those before it.
 CHECKS = {
@@ -25,9 +34,101 @@ CHECKS = {
 }
 
 
-def load_checks(stage: str, names: tuple[str, ...] = tuple(CHECKS)) -> list[ModuleType]:
-    """The checks of a stage ('message', 'seam' or 'motion') among `names`, in the order of
-    `CHECKS`.
+@dataclass(frozen=True)
+class Checks:
+    """The checks that judge, by name and stage, each in the order of `CHECKS`."""
+
+    message: dict[str, MessageCheck]
+    seam: dict[str, SeamCheck]
+    motion: dict[str, MotionCheck]
+
+    @property
+    def scalable(self) -> list[MotionCheck]:
+        """Those of motion that slowing helps."""
+        return [c for c in self.motion.values() if c.power > 0]
+
+    @property
+    def fixed(self) -> list[MotionCheck]:
+        """Those of motion that slowing does not help."""
+        return [c for c in self.motion.values() if c.power == 0]
+
+    @property
+    def again(self) -> list[MotionCheck]:
+        """Those of motion that must look again when the world, or what is held, has changed."""
+        return [c for c in self.motion.values() if c.again]
+
+    def read(self, message: Message) -> Finding | None:
+        """The first refusal of a message; None when it is a chunk for this robot and for now."""
+        try:
+            for check in self.message.values():
+                finding = check.refuse(message)
+                if finding is not None:
+                    return finding
+        # what breaks a check was not a chunk, and a hostile message must never end the process that
+        # guards the arm
+        except Exception as error:
+            return Finding(
+                Reason.SCHEMA, f"cannot be read: {type(error).__name__} {str(error)[:120]}"
+            )
+        return None
+
+    def look_at(self, seam: Seam) -> Finding | None:
+        """The first refusal of a seam."""
+        for check in self.seam.values():
+            finding = check.refuse(seam)
+            if finding is not None:
+                return finding
+        return None
+
+    def require_answers(self, motion: Motion, bounds: Bounds) -> None:
+        """Let every check of motion look once, before anything depends on it.
+
+        Raises:
+            WamError: a check fails, as one does that reaches for what its kind is not given, or
+                does not answer for every sample.
+        """
+        for name, check in self.motion.items():
+            kind = type(check).__name__
+            try:
+                measure = check.look(motion, bounds)
+            except Exception as error:
+                given = ", ".join(vars(check.facts(bounds)))
+                raise WamError(
+                    f"safety check '{name}' fails: {error}; a {kind} is given {given}"
+                ) from error
+            if not isinstance(measure, Measure) or measure.ratio.shape != (len(motion),):
+                raise WamError(
+                    f"safety check '{name}' does not answer with a Measure of every sample"
+                )
+
+
+def load_checks(names: tuple[str, ...] = tuple(CHECKS)) -> Checks:
+    """The checks among `names`.
+
+    Raises:
+        WamError: a name that is not in `CHECKS`, or a file that is not a check.
     """
-    modules = [importlib.import_module(path) for name, path in CHECKS.items() if name in names]
-    return [m for m in modules if stage == m.STAGE]
+    for name in names:
+        require_known("safety check", name, CHECKS)
+    found = {name: _load(name, module) for name, module in CHECKS.items() if name in names}
+    return Checks(
+        message={n: c for n, c in found.items() if isinstance(c, MessageCheck)},
+        seam={n: c for n, c in found.items() if isinstance(c, SeamCheck)},
+        motion={n: c for n, c in found.items() if isinstance(c, MotionCheck)},
+    )
+
+
+def _load(name: str, module: str) -> object:
+    try:
+        check = getattr(importlib.import_module(module), "CHECK", None)
+    except Exception as error:
+        raise WamError(
+            f"safety check '{name}' cannot be loaded: {type(error).__name__} {error}"
+        ) from error
+    # of exactly these: a kind of its own could be given what it does not say
+    if type(check) not in KINDS:
+        kinds = ", ".join(kind.__name__ for kind in KINDS)
+        raise WamError(
+            f"safety check '{name}' is none: CHECK of {module} is {check!r:.80}, not one of {kinds}"
+        )
+    return check

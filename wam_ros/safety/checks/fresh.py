@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from wam_ros.core.types import NS, Reason
-from wam_ros.safety.finding import Finding, Message
+from wam_ros.safety.checks.base import MessageCheck
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.message import Message
 
-STAGE = "message"
 
-
-def check(message: Message) -> Finding | None:
+def refuse(message: Message) -> Finding | None:
     """Refuse chunks by the age of their anchor and of the observation they were made from."""
     chunk = message.chunk
     params = message.params
@@ -16,10 +16,8 @@ def check(message: Message) -> Finding | None:
     if age < -params.future_s:
         words = f"anchored {-age:.3f} s in the future, allowed {params.future_s} s"
         return Finding(
-            reason=Reason.FUTURE,
-            words=words,
-            joint="",
-            step=-1,
+            Reason.FUTURE,
+            words,
             measured=-age,
             allowed=params.future_s,
             unit="s",
@@ -27,10 +25,8 @@ def check(message: Message) -> Finding | None:
     if age > params.stale_s:
         words = f"anchored {age:.3f} s ago, allowed {params.stale_s} s"
         return Finding(
-            reason=Reason.STALE,
-            words=words,
-            joint="",
-            step=-1,
+            Reason.STALE,
+            words,
             measured=age,
             allowed=params.stale_s,
             unit="s",
@@ -38,10 +34,8 @@ def check(message: Message) -> Finding | None:
     late = (message.start_ns - chunk.anchor_ns - chunk.n_steps * chunk.step_period_ns) / NS
     if late >= 0:
         return Finding(
-            reason=Reason.STALE,
-            words=f"its last step was due {late:.3f} s ago",
-            joint="",
-            step=-1,
+            Reason.STALE,
+            f"its last step was due {late:.3f} s ago",
             measured=late,
             allowed=0.0,
             unit="s",
@@ -50,12 +44,13 @@ def check(message: Message) -> Finding | None:
     if chunk.observation_ns and not -params.future_s <= seen <= params.stale_s:
         words = f"made from an observation {seen:.3f} s old, allowed {params.stale_s} s"
         return Finding(
-            reason=Reason.CAMERA_STALE,
-            words=words,
-            joint="",
-            step=-1,
+            Reason.CAMERA_STALE,
+            words,
             measured=seen,
             allowed=params.stale_s,
             unit="s",
         )
     return None
+
+
+CHECK = MessageCheck(refuse)

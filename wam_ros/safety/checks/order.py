@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.finding import Finding, Message
+from wam_ros.safety.checks.base import MessageCheck
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.message import Message
 
-STAGE = "message"
 
-
-def check(message: Message) -> Finding | None:
+def refuse(message: Message) -> Finding | None:
     """Refuse another session, an older epoch, and a sequence number that does not rise within its
     epoch.
     """
@@ -25,3 +25,6 @@ def check(message: Message) -> Finding | None:
     if chunk.epoch == stream.epoch and chunk.seq <= stream.seq:
         return Finding(Reason.REORDER, f"sequence number {chunk.seq} after {stream.seq}")
     return None
+
+
+CHECK = MessageCheck(refuse)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from wam_ros.core.embodiment import joint_order
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import ControlMode, Reason
-from wam_ros.safety.finding import Finding, Message
+from wam_ros.safety.checks.base import MessageCheck
+from wam_ros.safety.finding import Finding
+from wam_ros.safety.message import Message
 from wam_ros.safety.params import SafetyParams
 
-STAGE = "message"
 VERSION = 1
 
 
-def check(message: Message) -> Finding | None:
+def refuse(message: Message) -> Finding | None:
     """Refuse what cannot be read, whatever its size or type."""
     chunk = message.chunk
     params = message.params
-    model = message.model
+    robot = message.embodiment
     if chunk.schema_version != VERSION:
         return Finding(
             Reason.SCHEMA, f"schema version {chunk.schema_version}, this filter reads {VERSION}"
@@ -27,20 +29,20 @@ def check(message: Message) -> Finding | None:
             Reason.SCHEMA,
             f"control mode {int(chunk.control_mode)}, only joint positions can be checked",
         )
-    if chunk.embodiment and chunk.embodiment != model.embodiment.name:
+    if chunk.embodiment and chunk.embodiment != robot.name:
         return Finding(
             Reason.SCHEMA,
-            f"made for '{chunk.embodiment[:40]}', this robot is '{model.embodiment.name}'",
+            f"made for '{chunk.embodiment[:40]}', this robot is '{robot.name}'",
         )
     for key in ("seq", "epoch", "anchor_ns", "step_period_ns", "observation_ns"):
         if not isinstance(getattr(chunk, key), int | np.integer):
             return Finding(Reason.SCHEMA, f"{key} is not a whole number")
-    if len(chunk.joint_names) > 4 * len(model.joint_names):
+    if len(chunk.joint_names) > 4 * len(robot.joint_names):
         return Finding(
-            Reason.SHAPE, f"{len(chunk.joint_names)} joints for a robot of {len(model.joint_names)}"
+            Reason.SHAPE, f"{len(chunk.joint_names)} joints for a robot of {len(robot.joint_names)}"
         )
     try:
-        model.order(tuple(str(n)[:80] for n in chunk.joint_names))
+        joint_order([str(n)[:80] for n in chunk.joint_names], robot.joint_names)
     except WamError as error:
         return Finding(Reason.SCHEMA, str(error)[:200])
     return _shape(message) or _times(chunk.step_period_ns * 1e-9, len(chunk.positions), params)
@@ -48,7 +50,7 @@ def check(message: Message) -> Finding | None:
 
 def _shape(message: Message) -> Finding | None:
     chunk = message.chunk
-    joints = len(message.model.joint_names)
+    joints = len(message.embodiment.joint_names)
     for key, array in (("positions", chunk.positions), ("velocities", chunk.velocities)):
         if array is None and key == "velocities":
             continue
@@ -70,10 +72,8 @@ def _times(period: float, steps: int, params: SafetyParams) -> Finding | None:
     if not low <= period <= high:
         words = f"step period {period:.6g} s, allowed {low} to {high} s"
         return Finding(
-            reason=Reason.SCHEMA,
-            words=words,
-            joint="",
-            step=-1,
+            Reason.SCHEMA,
+            words,
             measured=period,
             allowed=high,
             unit="s",
@@ -81,12 +81,13 @@ def _times(period: float, steps: int, params: SafetyParams) -> Finding | None:
     if period * steps > most:
         words = f"{steps} steps span {period * steps:.1f} s, allowed {most} s"
         return Finding(
-            reason=Reason.SCHEMA,
-            words=words,
-            joint="",
-            step=-1,
+            Reason.SCHEMA,
+            words,
             measured=period * steps,
             allowed=most,
             unit="s",
         )
     return None
+
+
+CHECK = MessageCheck(refuse)

@@ -5,37 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
+from wam_ros.safety.checks.base import SeamCheck
 from wam_ros.safety.finding import Finding
-from wam_ros.safety.motion.bounds import Bounds
-from wam_ros.safety.motion.path import Waypoints
-
-STAGE = "seam"
+from wam_ros.safety.motion.waypoints import Seam
 
 
-def check(way: Waypoints, first_due: int, commanded: np.ndarray, bounds: Bounds) -> Finding | None:
+def refuse(seam: Seam) -> Finding | None:
     """Refuse a jump. Grippers are exempt: many policies only know open and closed."""
-    model = bounds.model
-    params = bounds.params
-    allowed = np.where(model.sliding, params.seam_m, params.seam_rad) + bounds.velocity * max(
-        0.0, float(way.times()[first_due])
-    )
-    jump = np.abs(way.q[first_due] - commanded)
-    excess = np.where(model.gripper, 0.0, jump / allowed)
+    joints = seam.joints
+    step = seam.first_due
+    reach = joints.velocity * max(0.0, float(seam.way.times()[step]))
+    allowed = np.where(joints.sliding, seam.params.seam_m, seam.params.seam_rad) + reach
+    jump = np.abs(seam.way.q[step] - seam.commanded)
+    excess = np.where(joints.gripper, 0.0, jump / allowed)
     joint = int(excess.argmax())
     if excess[joint] <= 1.0:
         return None
-    name = model.joint_names[joint]
-    unit = model.units[joint]
+    name = joints.names[joint]
+    unit = joints.units[joint]
     words = (
-        f"{name} would jump {jump[joint]:.3f} {unit} to step {first_due}, allowed "
+        f"{name} would jump {jump[joint]:.3f} {unit} to step {step}, allowed "
         f"{allowed[joint]:.3f} {unit}"
     )
     return Finding(
-        reason=Reason.DISCONTINUITY,
-        words=words,
+        Reason.DISCONTINUITY,
+        words,
         joint=name,
-        step=first_due,
+        step=step,
         measured=float(jump[joint]),
         allowed=float(allowed[joint]),
         unit=unit,
     )
+
+
+CHECK = SeamCheck(refuse)

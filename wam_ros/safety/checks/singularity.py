@@ -9,25 +9,26 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.motion.bounds import Bounds
-from wam_ros.safety.motion.motion import Measure, Motion
+from wam_ros.safety.checks.base import ToolCheck
+from wam_ros.safety.finding import Measure
+from wam_ros.safety.motion.bounds import ToolBounds
+from wam_ros.safety.motion.motion import Motion
 
-STAGE = "motion"
 EVERY_S = 0.05  # the measure changes slowly
 
 
-def check(motion: Motion, bounds: Bounds) -> Measure:
+def measure(motion: Motion, tools: ToolBounds) -> Measure:
     """Measure the smallest singular value; moving away from a singularity is free."""
     n = len(motion)
-    threshold = bounds.params.singularity
+    threshold = tools.params.singularity
     ratio = np.zeros(n)
     measured = np.full(n, np.nan)
     if threshold > 0 and not motion.stopping:
         step = max(1, round(EVERY_S / motion.dt))
-        arm = ~bounds.model.gripper
-        before = _smallest(bounds, motion.q[0], arm)
+        arm = ~tools.gripper
+        before = _smallest(tools, motion.q[0], arm)
         for i in [*range(step, n - 1, step), n - 1]:
-            measured[i] = _smallest(bounds, motion.q[i], arm)
+            measured[i] = _smallest(tools, motion.q[i], arm)
             ratio[i] = threshold / max(measured[i], 1e-12) if measured[i] < before else 0.0
             before = measured[i]
     return Measure(
@@ -40,13 +41,16 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
     )
 
 
-def _smallest(bounds: Bounds, q: np.ndarray, arm: np.ndarray) -> float:
+def _smallest(tools: ToolBounds, q: np.ndarray, arm: np.ndarray) -> float:
     """Smallest singular value of any arm; an arm of fewer than six joints has as many values as
     joints.
     """
     least = np.inf
-    for tool in range(len(bounds.model.tools)):
-        jacobian = bounds.model.tool_jacobian(q, tool)
+    for tool in range(len(tools.reach)):
+        jacobian = tools.jacobian(q, tool)
         moving = arm & jacobian.any(axis=0)  # the joints of this arm
         least = min(least, float(np.linalg.svd(jacobian[:, moving], compute_uv=False)[-1]))
     return least
+
+
+CHECK = ToolCheck(measure, power=0)

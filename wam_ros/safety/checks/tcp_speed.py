@@ -5,32 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.motion.bounds import Bounds
-from wam_ros.safety.motion.motion import Measure, Motion
+from wam_ros.safety.checks.base import ToolCheck
+from wam_ros.safety.finding import Measure
+from wam_ros.safety.motion.bounds import ToolBounds
+from wam_ros.safety.motion.motion import Motion
 
-STAGE = "motion"
-POWER = 1  # of the time scale
 PATH_SHARE = 0.9  # joints stop at different rates, so the tool may gain a little speed in a stop
 
 
-def check(motion: Motion, bounds: Bounds) -> Measure:
+def measure(motion: Motion, tools: ToolBounds) -> Measure:
     """Measure the highest speed that a tool may have in each interval."""
-    model = bounds.model
-    most = bounds.params.tcp_speed * (1.0 if motion.stopping else PATH_SHARE)
+    most = tools.params.tcp_speed * (1.0 if motion.stopping else PATH_SHARE)
     n = len(motion)
     inside = np.concatenate(([False], motion.inside))
     speed = np.zeros(n)
-    for tool, reach in enumerate(model.tool_reach):
+    for tool, reach in enumerate(tools.reach):
         own = np.abs(motion.dq) @ reach  # an upper bound; where it does not do, the speed itself
         own[1:] = np.maximum(own[1:], motion.peaks[0] @ reach * motion.inside)
-        fast = own > bounds.params.tcp_speed * PATH_SHARE
+        fast = own > tools.params.tcp_speed * PATH_SHARE
         if fast.any():
             looked = fast | np.append(fast[1:] & inside[1:], False)  # both ends of an interval
             at = np.zeros(n)
             at[looked] = np.linalg.norm(
-                model.tool_motion(motion.q[looked], motion.dq[looked], tool)[1], axis=1
+                tools.motion(motion.q[looked], motion.dq[looked], tool)[1], axis=1
             )
-            between = np.maximum(at[:-1], at[1:]) + _bow(motion, reach, model.turns)
+            between = np.maximum(at[:-1], at[1:]) + _bow(motion, reach, tools.turns)
             own[fast] = np.minimum(
                 own, np.maximum(at, np.concatenate(([0.0], between * motion.inside)))
             )[fast]
@@ -43,7 +42,6 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
         allowed=allowed,
         subject=np.zeros(n, int),
         units=("m/s",),
-        power=POWER,
     )
 
 
@@ -58,3 +56,6 @@ def _bow(motion: Motion, reach: np.ndarray, turns: np.ndarray) -> np.ndarray:
     move = speed @ reach
     mixed = turn * (acceleration @ reach) + (acceleration @ turns) * move
     return motion.dt**2 / 8 * (jerk @ reach + 3 * mixed + 3 * turn**2 * move)
+
+
+CHECK = ToolCheck(measure, power=1)

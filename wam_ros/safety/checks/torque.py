@@ -7,24 +7,28 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.motion.bounds import Bounds
-from wam_ros.safety.motion.motion import Measure, Motion, from_table
+from wam_ros.safety.checks.base import EffortCheck
+from wam_ros.safety.finding import Measure, measure_ratios
+from wam_ros.safety.motion.bounds import EffortBounds
+from wam_ros.safety.motion.motion import Motion
 
-STAGE = "motion"
-POWER = 2  # of the time scale, for the part of the effort that is not weight
 
-
-def check(motion: Motion, bounds: Bounds) -> Measure:
+def measure(motion: Motion, efforts: EffortBounds) -> Measure:
     """Measure the worst joint of every interval."""
-    tau = np.abs(bounds.model.torque(motion.q, motion.dq, motion.ddq))
+    tau = np.abs(efforts.torque(motion.q, motion.dq, motion.ddq))
     tau[1:] = np.where(motion.inside[:, None], np.maximum(tau[1:], tau[:-1]), tau[1:])
     off = _uneven(motion)
-    near = ~(tau[1:] + off @ bounds.model.most_inertia <= bounds.torque).all(axis=1)
+    near = ~(tau[1:] + off @ efforts.most_inertia <= efforts.limits).all(axis=1)
     rows = np.flatnonzero(near & motion.inside)
     if len(rows):
-        tau[rows + 1] += np.einsum("kij,kj->ki", bounds.model.inertia(motion.q[rows]), off[rows])
-    units = tuple("N" if s else "Nm" for s in bounds.model.sliding)
-    return from_table(Reason.TORQUE, tau / bounds.torque, bounds.torque, units, POWER)
+        tau[rows + 1] += np.einsum("kij,kj->ki", efforts.inertia(motion.q[rows]), off[rows])
+    return measure_ratios(
+        reason=Reason.TORQUE,
+        ratio=tau / efforts.limits,
+        limits=efforts.limits,
+        joints=efforts.names,
+        units=efforts.units,
+    )
 
 
 def _uneven(motion: Motion) -> np.ndarray:
@@ -39,3 +43,7 @@ def _uneven(motion: Motion) -> np.ndarray:
     points = motion.differences[1] * (20.0 / motion.dt**2)  # (4, N - 1, A)
     d1, d2 = (points[k] - ((3 - k) * points[0] + k * points[3]) / 3 for k in (1, 2))
     return np.maximum(np.abs(d1), np.abs(d2)) * np.where(d1 * d2 < 0, 4 / 9, 3 / 4)
+
+
+# slowing helps by the part of an effort that is not weight
+CHECK = EffortCheck(measure, power=2)

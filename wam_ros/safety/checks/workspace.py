@@ -7,17 +7,16 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.motion.bounds import Bounds, beyond_workspace
-from wam_ros.safety.motion.motion import Measure, Motion
+from wam_ros.safety.checks.base import ToolCheck
+from wam_ros.safety.finding import Measure
+from wam_ros.safety.motion.bounds import ToolBounds, beyond_workspace
+from wam_ros.safety.motion.motion import Motion
 
-STAGE = "motion"
 
-
-def check(motion: Motion, bounds: Bounds) -> Measure:
+def measure(motion: Motion, tools: ToolBounds) -> Measure:
     """Measure how far outside the allowed space a tool may come in each interval."""
     n = len(motion)
-    params = bounds.params
-    model = bounds.model
+    params = tools.params
     subject = np.zeros(n, int)
     over = np.zeros(n)
     if not params.workspace and not params.planes:
@@ -30,12 +29,12 @@ def check(motion: Motion, bounds: Bounds) -> Measure:
             units=("m",),
         )
     over = np.full(n, -np.inf)
-    for tool, reach in enumerate(model.tool_reach):
-        position, _ = model.tool_motion(motion.q, motion.dq, tool)
+    for tool, reach in enumerate(tools.reach):
+        position, _ = tools.motion(motion.q, motion.dq, tool)
         beyond = beyond_workspace(params, position)  # (B, N)
-        bow = np.concatenate(([0.0], _bow(motion, reach, model.turns)))
+        bow = np.concatenate(([0.0], _bow(motion, reach, tools.turns)))
         both = np.maximum(beyond, np.concatenate((beyond[:, :1], beyond[:, :-1]), axis=1)) + bow
-        over = np.maximum(over, both.min(axis=0) - bounds.outside[tool])
+        over = np.maximum(over, both.min(axis=0) - tools.outside[tool])
     return Measure(
         reason=Reason.WORKSPACE,
         ratio=np.where(over <= 0, 0.0, 2.0),
@@ -56,3 +55,6 @@ def _bow(motion: Motion, reach: np.ndarray, turns: np.ndarray) -> np.ndarray:
     speed = motion.peaks[0] * motion.dt
     change = motion.peaks[1] * motion.dt**2
     return (change @ reach + 2 * (speed @ turns) * (speed @ reach)) / 8 * motion.inside
+
+
+CHECK = ToolCheck(measure, power=0)

@@ -129,10 +129,8 @@ class Inputs:
             age = self.joints_age_s(now_ns)
             allowed = self.params.joint_timeout_s
             return Finding(
-                reason=Reason.STATE_STALE,
-                words=self.age_in_words(now_ns),
-                joint="",
-                step=-1,
+                Reason.STATE_STALE,
+                self.age_in_words(now_ns),
                 measured=age,
                 allowed=allowed,
                 unit="s",
@@ -144,10 +142,8 @@ class Inputs:
         if surprise > allowed:
             words = f"surprise {surprise:.4g}, allowed {allowed:.4g}"
             return Finding(
-                reason=Reason.SURPRISE,
-                words=words,
-                joint="",
-                step=-1,
+                Reason.SURPRISE,
+                words,
                 measured=surprise,
                 allowed=allowed,
             )

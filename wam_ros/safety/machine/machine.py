@@ -25,13 +25,14 @@ from wam_ros.core.types import (
     SafetyState,
 )
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.finding import Finding, Stream
+from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.answers import Answer, Output, state_in_words
 from wam_ros.safety.machine.braking import LAST_TRIES, Brakes
 from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.live import Change
 from wam_ros.safety.machine.surroundings import Surroundings
 from wam_ros.safety.machine.tracking import Tracking
+from wam_ros.safety.message import Stream
 from wam_ros.safety.verdict import Verdict, rejected
 
 S = SafetyState
@@ -248,10 +249,8 @@ class SafetyMachine:
         self._overruns += 1
         words = f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s"
         finding = Finding(
-            reason=Reason.OVERRUN,
-            words=words,
-            joint="",
-            step=-1,
+            Reason.OVERRUN,
+            words,
             measured=verdict.compute_s,
             allowed=self.params.lead_s,
             unit="s",

@@ -5,14 +5,17 @@ starts in.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from wam_ros.core.types import Commanded
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.pairs import Pairs
+from wam_ros.safety.finding import Measure
+from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.params import SafetyParams
 
 if TYPE_CHECKING:
@@ -60,25 +63,96 @@ class Floor:
         return Floor(np.array([known.get(k, -np.inf) for k in after.keys]), self.outside)
 
 
-@dataclass(frozen=True)
-class Bounds:
-    """Allowed values for one chunk; arrays (A,) unless noted."""
+@dataclass(frozen=True, kw_only=True)
+class JointBounds:
+    """What the joints may do; arrays (A,), in rad or m."""
 
+    names: tuple[str, ...]
+    units: tuple[str, ...]  # "rad" or "m"
+    sliding: np.ndarray  # bool
+    gripper: np.ndarray  # bool
     lower: np.ndarray
     upper: np.ndarray
     velocity: np.ndarray
     acceleration: np.ndarray
     jerk: np.ndarray
-    torque: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolBounds:
+    """Where the tool frames, K of them, may be and how fast, and how they move with the joints.
+
+    Neither what stands around nor what is held changes anything here.
+    """
+
+    params: SafetyParams
+    outside: np.ndarray  # (K,) m, how far outside the workspace each may be; below zero inside
+    reach: np.ndarray  # (K, A) m per rad or m per m, farthest each moves per unit of joint travel
+    turns: np.ndarray  # (A,) travel of all joints that one moves, per unit of its own
+    gripper: np.ndarray  # (A,) bool
+    motion: Callable[..., tuple[np.ndarray, np.ndarray]]  # `Dynamics.tool_motion`
+    jacobian: Callable[..., np.ndarray]  # `Dynamics.tool_jacobian`
+
+
+@dataclass(frozen=True, kw_only=True)
+class EffortBounds:
+    """What the joints may be asked to bear, and what motion asks of them: what is held weighs."""
+
+    names: tuple[str, ...]
+    units: tuple[str, ...]  # "Nm" or "N"
+    limits: np.ndarray  # (A,)
+    torque: Callable[..., np.ndarray]  # `Dynamics.torque`
+    inertia: Callable[[np.ndarray], np.ndarray]  # `Dynamics.inertia`
+    most_inertia: np.ndarray  # (A, A) what no absolute entry of the mass matrix passes
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceBounds:
+    """How near bodies may come, and the model that measures it: P pairs of the bodies of the robot,
+    of what it holds and of what stands around.
+    """
+
     clearance: np.ndarray  # (P,) m, in motion
     rest: np.ndarray  # (P,) m, at the end of a stop
-    outside: np.ndarray  # (K,) m, how far outside the workspace each tool may be; below zero inside
-    floor: Floor  # for the bounds of the next chunk
-    start: np.ndarray  # where the motion begins
+    start: np.ndarray  # (A,) where the motion begins
     distance: np.ndarray  # (P,) m, there
     model: SafetyModel
-    params: SafetyParams
     proofs: list[Proof] = field(default_factory=list)  # of the newest path and the newest stops
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What is allowed for one chunk, each part for the checks that need it."""
+
+    joints: JointBounds
+    tools: ToolBounds
+    efforts: EffortBounds
+    distances: DistanceBounds
+    floor: Floor  # for the bounds of the next chunk
+    params: SafetyParams
+
+    def sparing(self, pairs: np.ndarray) -> Bounds:
+        """The same without keeping some pairs (P,) bool apart."""
+        clearance = np.where(pairs, -np.inf, self.distances.clearance)
+        rest = np.where(pairs, -np.inf, self.distances.rest)
+        distances = dataclasses.replace(self.distances, clearance=clearance, rest=rest)
+        return dataclasses.replace(self, distances=distances)
+
+    def overloaded(self) -> Bounds:
+        """The same without limits of the efforts."""
+        efforts = dataclasses.replace(self.efforts, limits=1e9 * self.efforts.limits)
+        return dataclasses.replace(self, efforts=efforts)
+
+
+class Checker(Protocol):
+    """What the path and its stops must pass: a check of motion, as `checks/base.py` makes them."""
+
+    @property
+    def power(self) -> int:
+        """What it measures falls with the time scale to this power; 0: slowing does not help."""
+
+    def look(self, motion: Motion, bounds: Bounds) -> Measure:
+        """What it finds at every sample of a motion."""
 
 
 def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarray, np.ndarray]:
@@ -101,21 +175,17 @@ def make_bounds(
         start: where the motion begins.
         floor: of the answer before.
     """
-    limits = model.limits
-    lower, upper = position_bounds(model, params)
-    lower = np.minimum(lower, np.clip(start.q, limits.lower, None))
-    upper = np.maximum(upper, np.clip(start.q, None, limits.upper))
+    joints = _joint_bounds(model, params, start)
+    distance = model.distances(start.q)
     wanted = (
         np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m)
         + params.distance_error_m
     )
-    distance = model.distances(start.q)
     kept = np.where(
         (distance < wanted) & (distance > 0), np.maximum(distance - ESCAPE, 0.0), wanted
     )
     if floor is not None and len(floor.clearance) == len(kept):
         kept = np.maximum(kept, np.minimum(floor.clearance, wanted))
-    outside = _outside(model, params, start, floor)
     rounded = (distance < kept) & (distance > kept - ROUNDING)
     clearance = np.where(rounded, distance - ROUNDING, kept)
     rest = np.where(
@@ -123,20 +193,30 @@ def make_bounds(
         np.maximum(clearance, np.minimum(distance - ROUNDING, wanted + REST)),
         wanted + REST,
     )
+    outside = _outside(model, params, start, floor)
     return Bounds(
-        lower=lower,
-        upper=upper,
-        velocity=limits.velocity * params.velocity_fraction,
-        acceleration=limits.acceleration * params.acceleration_fraction,
-        jerk=limits.jerk * params.jerk_fraction,
-        torque=limits.effort * params.torque_fraction,
-        clearance=clearance,
-        rest=rest,
-        outside=outside,
+        joints=joints,
+        tools=ToolBounds(
+            params=params,
+            outside=outside,
+            reach=model.tool_reach,
+            turns=model.turns,
+            gripper=model.gripper,
+            motion=model.tool_motion,
+            jacobian=model.tool_jacobian,
+        ),
+        efforts=EffortBounds(
+            names=model.joint_names,
+            units=tuple("N" if s else "Nm" for s in model.sliding),
+            limits=model.limits.effort * params.torque_fraction,
+            torque=model.torque,
+            inertia=model.inertia,
+            most_inertia=model.most_inertia,
+        ),
+        distances=DistanceBounds(
+            clearance=clearance, rest=rest, start=start.q, distance=distance, model=model
+        ),
         floor=Floor(kept, outside),
-        start=start.q,
-        distance=distance,
-        model=model,
         params=params,
     )
 
@@ -147,14 +227,34 @@ def give_way(bounds: Bounds, floor: Floor) -> Bounds:
     On its way out of a clearance or back into the workspace a robot earns tighter bounds as it
     goes. Its stop was proven inside those that it began with, and may need them.
     """
-    clearance = bounds.clearance
+    before = bounds.distances
+    clearance = before.clearance
     if len(floor.clearance) == len(clearance):
         known = np.isfinite(floor.clearance)  # not those of obstacles that have come since
         clearance = np.where(known, np.minimum(clearance, floor.clearance), clearance)
-    rest = np.where(clearance < bounds.clearance, clearance, bounds.rest)
-    outside = np.maximum(bounds.outside, floor.outside)
+    rest = np.where(clearance < before.clearance, clearance, before.rest)
+    outside = np.maximum(bounds.tools.outside, floor.outside)
     return dataclasses.replace(
-        bounds, clearance=clearance, rest=rest, outside=outside, floor=floor, proofs=[]
+        bounds,
+        tools=dataclasses.replace(bounds.tools, outside=outside),
+        distances=dataclasses.replace(before, clearance=clearance, rest=rest, proofs=[]),
+        floor=floor,
+    )
+
+
+def _joint_bounds(model: SafetyModel, params: SafetyParams, start: Commanded) -> JointBounds:
+    limits = model.limits
+    lower, upper = position_bounds(model, params)
+    return JointBounds(
+        names=model.joint_names,
+        units=model.units,
+        sliding=model.sliding,
+        gripper=model.gripper,
+        lower=np.minimum(lower, np.clip(start.q, limits.lower, None)),
+        upper=np.maximum(upper, np.clip(start.q, None, limits.upper)),
+        velocity=limits.velocity * params.velocity_fraction,
+        acceleration=limits.acceleration * params.acceleration_fraction,
+        jerk=limits.jerk * params.jerk_fraction,
     )
 
 

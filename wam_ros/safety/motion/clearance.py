@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.core.types import Reason
-from wam_ros.safety.motion.bounds import Bounds
-from wam_ros.safety.motion.motion import Measure, Motion
+from wam_ros.safety.finding import Measure
+from wam_ros.safety.motion.bounds import DistanceBounds
+from wam_ros.safety.motion.motion import Motion
 
 DEPTH = 8  # halvings of one interval before it counts as not proven
 
@@ -80,32 +81,31 @@ class Proof:
         return Nearest(d, self.names[pair]) if pair >= 0 else Nearest()
 
 
-def proof_of(motion: Motion, bounds: Bounds) -> Proof | None:
+def proof_of(motion: Motion, distances: DistanceBounds) -> Proof | None:
     """What is kept with the bounds about a motion; None where no check asked for its distances."""
-    return next((p for p in bounds.proofs if p.motion is motion), None)
+    return next((p for p in distances.proofs if p.motion is motion), None)
 
 
-def prove_clearance(motion: Motion, bounds: Bounds) -> dict[Reason, Measure]:
+def prove_clearance(motion: Motion, distances: DistanceBounds) -> dict[Reason, Measure]:
     """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not
     looked at.
 
     It is done once for a motion and kept with the bounds. Stops begin with what is known of the
     path they leave.
     """
-    known = proof_of(motion, bounds)
+    known = proof_of(motion, distances)
     if known is not None:
         return known.measures
-    proof = _Prover(motion, bounds).prove()
-    bounds.proofs[:] = [p for p in bounds.proofs if motion.stopping and not p.motion.stopping] + [
-        proof
-    ]
+    proof = _Prover(motion, distances).prove()
+    kept = [p for p in distances.proofs if motion.stopping and not p.motion.stopping]
+    distances.proofs[:] = [*kept, proof]
     return proof.measures
 
 
 class _Prover:
     """Distances of all pairs along one motion, computed when asked for."""
 
-    def __init__(self, motion: Motion, bounds: Bounds) -> None:
+    def __init__(self, motion: Motion, bounds: DistanceBounds) -> None:
         self.motion = motion
         self.bounds = bounds
         self.model = bounds.model
@@ -117,8 +117,8 @@ class _Prover:
         self.between: list[tuple[float, int, int]] = []
         self.kind = bounds.model.pairs.world.astype(int)  # (P,) index of the measure
         self.found = (
-            _nothing(motion, Reason.SELF_COLLISION),
-            _nothing(motion, Reason.ENV_COLLISION),
+            _nothing(motion, Reason.SELF_COLLISION, self.model.pairs.names),
+            _nothing(motion, Reason.ENV_COLLISION, self.model.pairs.names),
         )
         # first unproven sample of each piece, by kind
         self.end = np.full((2, len(motion.starts)), len(motion))
@@ -284,7 +284,7 @@ class _Prover:
         return min(whole, float(self.reach[pair] @ most) * share)
 
 
-def _nothing(motion: Motion, reason: Reason) -> Measure:
+def _nothing(motion: Motion, reason: Reason, pairs: tuple[tuple[str, str], ...]) -> Measure:
     n = len(motion)
     return Measure(
         reason=reason,
@@ -293,6 +293,5 @@ def _nothing(motion: Motion, reason: Reason) -> Measure:
         allowed=np.full(n, np.nan),
         subject=np.zeros(n, int),
         units=("m",),
-        power=0,
-        pairs=True,
+        pairs=pairs,
     )

@@ -1,4 +1,4 @@
-"""A sampled motion as the controller interpolates it, and what a check says about it.
+"""A sampled motion as the controller interpolates it.
 
 Between samples the controller follows the quintic through (q, dq, ddq) of both ends. A quintic lies
 in the hull of its Bezier points, and so do its derivatives in theirs: a bound on those points holds
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-
-from wam_ros.core.types import Reason
 
 
 @dataclass(frozen=True)
@@ -76,34 +74,6 @@ class Motion:
         return [(s, e - 1) for s, e in zip(self.starts, ends, strict=True)]
 
 
-@dataclass(frozen=True)
-class Measure:
-    """What one check found at each sample of a motion; a sample answers for the interval that ends
-    at it.
-    """
-
-    reason: Reason
-    ratio: np.ndarray  # (N,) above 1 is a violation
-    measured: np.ndarray  # (N,)
-    allowed: np.ndarray  # (N,)
-    subject: np.ndarray  # (N,) int: joint, or pair where `pairs`
-    units: tuple[str, ...]  # one, or one per joint
-    power: int = 0  # ratio falls with the time scale to this power; 0 is not helped by slowing
-    pairs: bool = False
-
-    @property
-    def bad(self) -> np.ndarray:
-        """(N,) bool."""
-        return ~(self.ratio <= 1.0)  # NaN is bad
-
-    def unit(self, sample: int) -> str:
-        """Unit of the measured value at a sample."""
-        return self.units[0] if len(self.units) == 1 else self.units[int(self.subject[sample])]
-
-
-TOLERANCE = 1e-6  # relative; rounding of a state that lies on a limit
-
-
 def bezier_points(q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, dt: float) -> np.ndarray:
     """(6, ..., N - 1, A) Bezier points of the quintics through samples (..., N, A)."""
     q0 = q[..., :-1, :]
@@ -133,35 +103,4 @@ def peaks(
         np.abs(first).max(axis=0) * (5.0 / dt),
         np.abs(second).max(axis=0) * (20.0 / dt**2),
         np.abs(third).max(axis=0) * (60.0 / dt**3),
-    )
-
-
-def joint_measure(
-    reason: Reason,
-    value: np.ndarray,
-    allowed: np.ndarray,
-    units: tuple[str, ...],
-    power: int,
-    inside: np.ndarray,
-) -> Measure:
-    """A measure from interval values (N - 1, A) against limits (A,): the worst joint answers."""
-    ratio = np.zeros((len(value) + 1, len(allowed)))
-    np.divide(value, allowed * (1 + TOLERANCE), out=ratio[1:], where=inside[:, None])
-    return from_table(reason, ratio, allowed, units, power)
-
-
-def from_table(
-    reason: Reason, ratio: np.ndarray, allowed: np.ndarray, units: tuple[str, ...], power: int
-) -> Measure:
-    """A measure from ratios (N, A) to limits (A,)."""
-    subject = ratio.argmax(axis=1)
-    worst = ratio[np.arange(len(ratio)), subject]
-    return Measure(
-        reason=reason,
-        ratio=worst,
-        measured=worst * allowed[subject],
-        allowed=allowed[subject],
-        subject=subject,
-        units=units,
-        power=power,
     )

@@ -140,8 +140,8 @@ def _make_knots(way: Waypoints, scale: float, bounds: Bounds) -> _Knots:
     slope = q[1] - q[0] if len(q) > 1 else np.zeros_like(q[0])
     leave = q[-1] - q[-2] if len(q) > 1 else np.zeros_like(q[0])
     before = 2 + max(0, int(np.ceil(way.first_s / way.period_s)))
-    low = np.minimum(bounds.lower, q.min(axis=0))
-    high = np.maximum(bounds.upper, q.max(axis=0))
+    low = np.minimum(bounds.joints.lower, q.min(axis=0))
+    high = np.maximum(bounds.joints.upper, q.max(axis=0))
     ahead = np.clip((q[-1] + leave, q[-1] + 2 * leave), low, high)
     row = np.concatenate((np.tile(np.clip(q[0] - slope, low, high), (before, 1)), q, ahead))
     v = (row[2:] - row[:-2]) / (2 * h)
@@ -270,12 +270,10 @@ def _strain(rows: np.ndarray, bounds: Bounds, joints: np.ndarray) -> np.ndarray:
     """
     q, dq, ddq = rows
     dt = bounds.params.sample_s
-    lower = bounds.lower
-    upper = bounds.upper
-    acceleration = bounds.acceleration
-    lower = lower[joints]
-    upper = upper[joints]
-    acceleration = acceleration[joints]
+    limits = bounds.joints
+    lower = limits.lower[joints]
+    upper = limits.upper[joints]
+    acceleration = limits.acceleration[joints]
     rest = q + dq * (
         np.abs(dq) / (2 * acceleration * bounds.params.stop_fraction) + bounds.params.stop_jerk_s
     )
@@ -283,8 +281,8 @@ def _strain(rows: np.ndarray, bounds: Bounds, joints: np.ndarray) -> np.ndarray:
     ratio = np.where(beyond > 0, 1.0 + np.minimum(beyond, 1.0), 0.0)
     points = bezier_points(q, dq, ddq, dt)
     interval = ratio[..., 1:, :]
-    limits = (bounds.velocity[joints], acceleration, bounds.jerk[joints])
-    for peak, allowed in zip(peaks(differences(points), dt), limits, strict=True):
+    most = (limits.velocity[joints], acceleration, limits.jerk[joints])
+    for peak, allowed in zip(peaks(differences(points), dt), most, strict=True):
         np.maximum(interval, peak / allowed, out=interval)
     over = np.maximum(lower - points.min(axis=0), points.max(axis=0) - upper)
     np.maximum(interval, np.where(over > 1e-9, 2.0 + over, 0.0), out=interval)

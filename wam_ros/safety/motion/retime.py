@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import ModuleType
 
 import numpy as np
 
 from wam_ros.core.types import Commanded, Reason
-from wam_ros.safety.finding import Finding
-from wam_ros.safety.motion.bounds import Bounds
-from wam_ros.safety.motion.motion import Measure, Motion
+from wam_ros.safety.finding import Finding, Measure
+from wam_ros.safety.motion.bounds import Bounds, Checker
+from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.path import Waypoints, make_motion
 
 BUILDS = 12  # paths that are tried before the rest of a chunk is given up
@@ -49,7 +49,7 @@ def make_plan(
     first_due: int,
     start: Commanded,
     bounds: Bounds,
-    checks: list[ModuleType],
+    checks: Sequence[Checker],
     least_scale: float,
 ) -> Plan:
     """Slow the chunk as much as `checks` ask, up to the largest scale; beyond it drop steps from
@@ -71,12 +71,13 @@ def make_plan(
             break
         motion = make_motion(way.head(plan.n_steps), start, bounds, plan.scale)
         plan.samples = step_samples(way, plan.n_steps, plan.scale, bounds.params.sample_s)
-        worst = _worst(motion, bounds, checks)
-        if worst is None:
+        found = _worst(motion, bounds, checks)
+        if found is None:
             plan.motion = motion
             return plan
-        finding = describe_step(worst, int(worst.bad.argmax()), plan.samples, bounds)
-        factor = max(float(worst.ratio.max()) ** (1.0 / worst.power) * 1.01, STEP)
+        worst, power = found
+        finding = worst.describe_step(int(worst.bad.argmax()), plan.samples)
+        factor = max(float(worst.ratio.max()) ** (1.0 / power) * 1.01, STEP)
         if plan.scale * factor <= bounds.params.max_time_scale:
             plan.slow(finding)
             plan.scale *= factor
@@ -97,57 +98,21 @@ def step_samples(way: Waypoints, n: int, scale: float, dt: float) -> np.ndarray:
     return np.maximum(np.ceil(way.times()[:n] * scale / dt - 1e-6), 0).astype(int)
 
 
-def describe_step(measure: Measure, sample: int, samples: np.ndarray, bounds: Bounds) -> Finding:
-    """Words for what a measure found at a sample; `samples` are those of the steps."""
-    step = min(int(np.searchsorted(samples, sample)), max(len(samples) - 1, 0))
-    return describe(measure, sample, bounds, f"at step {step}", step)
-
-
-def describe(measure: Measure, sample: int, bounds: Bounds, when: str, step: int = -1) -> Finding:
-    """Words for what a measure found at a sample."""
-    subject = int(measure.subject[sample])
-    unit = measure.unit(sample)
-    value = float(measure.measured[sample])
-    allowed = float(measure.allowed[sample])
-    what = " ".join(measure.reason.names()).replace("_", " ")
-    if measure.pairs:
-        a, b = bounds.model.pairs.names[subject]
-        words = f"{a} comes within {value:.4f} m of {b} {when}, allowed {allowed:.4f} m"
-        return Finding(
-            reason=measure.reason,
-            words=words,
-            joint="",
-            step=step,
-            measured=value,
-            allowed=allowed,
-            unit=unit,
-        )
-    joint = bounds.model.joint_names[subject] if len(measure.units) > 1 else ""
-    words = f"{joint or 'tool'} {what} {value:.4g} {unit} {when}, allowed {allowed:.4g} {unit}"
-    return Finding(
-        reason=measure.reason,
-        words=words,
-        joint=joint,
-        step=step,
-        measured=value,
-        allowed=allowed,
-        unit=unit,
-    )
-
-
-def _worst(motion: Motion, bounds: Bounds, checks: list[ModuleType]) -> Measure | None:
-    """The first measure, in the order of the checks, that is violated."""
+def _worst(motion: Motion, bounds: Bounds, checks: Sequence[Checker]) -> tuple[Measure, int] | None:
+    """The first measure, in the order of the checks, that is violated, and the power of its
+    check.
+    """
     for check in checks:
-        measure = check.check(motion, bounds)
+        measure = check.look(motion, bounds)
         if measure.bad.any():
-            return measure
+            return measure, check.power
     return None
 
 
 def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) -> int:
     """Steps before the first one that no allowed time scale could reach from the one before it."""
     q = np.vstack((start.q, way.q[first_due:]))
-    reach = bounds.velocity * way.period_s * bounds.params.max_time_scale
+    reach = bounds.joints.velocity * way.period_s * bounds.params.max_time_scale
     ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
     ratio[0] = 0.0  # the seam has its own check
     over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
@@ -155,7 +120,7 @@ def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) 
         np.abs(np.diff(way.q[first_due:], n=2, axis=0))
         / (way.period_s * bounds.params.max_time_scale) ** 2
     )
-    over[3:] |= ~((bend[1:] / bounds.acceleration).max(axis=1, initial=0.0) <= 1.2)
+    over[3:] |= ~((bend[1:] / bounds.joints.acceleration).max(axis=1, initial=0.0) <= 1.2)
     return first_due + int(over.argmax()) if over.any() else len(way.q)
 
 
@@ -164,19 +129,19 @@ def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due
     allowed.
     """
     rows = np.vstack((start.q, way.q[first_due : step + 1]))
-    model = bounds.model
+    joints = bounds.joints
     unit = "/s"
     reason = Reason.VELOCITY
     value = np.abs(rows[-1] - rows[-2]) / way.period_s
-    allowed = bounds.velocity
+    allowed = joints.velocity
     if (value <= allowed * bounds.params.max_time_scale).all():
         unit = "/s^2"
         reason = Reason.ACCELERATION
         value = np.abs(rows[-1] - 2 * rows[-2] + rows[-3]) / way.period_s**2
-        allowed = bounds.acceleration
+        allowed = joints.acceleration
     k = int((value / allowed).argmax())
-    name = model.joint_names[k]
-    unit = model.units[k] + unit
+    name = joints.names[k]
+    unit = joints.units[k] + unit
     measured = float(value[k])
     most = float(allowed[k])
     words = (
@@ -184,8 +149,8 @@ def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due
         f"{most:.4g} {unit}"
     )
     return Finding(
-        reason=reason,
-        words=words,
+        reason,
+        words,
         joint=name,
         step=step,
         measured=measured,

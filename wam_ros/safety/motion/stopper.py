@@ -92,8 +92,8 @@ class Stopper:
         return rows, counts
 
     def _limit(self, bounds: Bounds) -> None:
-        acceleration = bounds.acceleration * bounds.params.stop_fraction
-        jerk = np.minimum(bounds.jerk * SAMPLED, acceleration / bounds.params.stop_jerk_s)
+        acceleration = bounds.joints.acceleration * bounds.params.stop_fraction
+        jerk = np.minimum(bounds.joints.jerk * SAMPLED, acceleration / bounds.params.stop_jerk_s)
         self._input.max_acceleration, self._input.max_jerk = acceleration.tolist(), jerk.tolist()
         self._bounds = bounds
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 
 from wam_ros.core.types import Commanded, Reason, SafeTrajectory
 from wam_ros.safety.finding import Finding
-from wam_ros.safety.motion.bounds import Bounds, Floor, give_way
+from wam_ros.safety.motion.bounds import Bounds, Checker, Floor, give_way
 from wam_ros.safety.motion.clearance import Nearest, Proof, proof_of
 from wam_ros.safety.motion.motion import Motion
-from wam_ros.safety.motion.retime import describe
 from wam_ros.safety.motion.stopper import Stopper
 
 
@@ -45,7 +44,7 @@ class ProvenStops:
         checks: motion checks that a stop must pass.
     """
 
-    def __init__(self, n_joints: int, checks: list[ModuleType]) -> None:
+    def __init__(self, n_joints: int, checks: Sequence[Checker]) -> None:
         self._stopper = Stopper(n_joints)
         self._checks = checks
 
@@ -98,7 +97,7 @@ class ProvenStops:
         """What is wrong with a whole trajectory from `commanded`; None where it may leave as
         it is.
         """
-        names = bounds.model.joint_names
+        names = bounds.joints.names
         dt = bounds.params.sample_s
         rows = np.stack((t.q, t.dq, t.ddq))
         if (
@@ -123,10 +122,10 @@ class ProvenStops:
 
     def _refute(self, motion: Motion, bounds: Bounds) -> Finding | None:
         for check in self._checks:
-            measure = check.check(motion, bounds)
+            measure = check.look(motion, bounds)
             if measure.bad.any():
                 sample = int(measure.bad.argmax())
-                return describe(measure, sample, bounds, f"after {sample * motion.dt:.2f} s")
+                return measure.describe(sample, f"after {sample * motion.dt:.2f} s")
         return None
 
     def _try(
@@ -144,9 +143,9 @@ class ProvenStops:
         motion = Motion(
             dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves
         )
-        measures = [m for m in (c.check(motion, bounds) for c in self._checks) if m.bad.any()]
+        measures = [m for m in (c.look(motion, bounds) for c in self._checks) if m.bad.any()]
         answers: list[Stop | Finding] = []
-        proof = proof_of(motion, bounds)
+        proof = proof_of(motion, bounds.distances)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             answer: Stop | Finding = (
                 Stop(rows[:, start:end], proof, start) if end > start else ENDLESS
@@ -155,7 +154,7 @@ class ProvenStops:
                 bad = measure.bad[start:end]
                 if bad.any():
                     k = int(bad.argmax())
-                    answer = describe(measure, start + k, bounds, f"{k * dt:.2f} s after it begins")
+                    answer = measure.describe(start + k, f"{k * dt:.2f} s after it begins")
                     break
             answers.append(answer)
         return answers

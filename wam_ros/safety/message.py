@@ -1,0 +1,31 @@
+"""What a message check reads: a chunk as it came, and what it is held against."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.types import ActionChunk
+from wam_ros.safety.params import SafetyParams
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The newest chunk that was taken; the next one must follow it."""
+
+    session_id: bytes
+    epoch: int
+    seq: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """A chunk as it came, nothing about it believed."""
+
+    chunk: ActionChunk
+    _: KW_ONLY
+    now_ns: int
+    start_ns: int  # when its trajectory would begin
+    embodiment: Embodiment  # the robot it is for
+    params: SafetyParams
+    stream: Stream | None = None
