@@ -168,6 +168,8 @@ setup(
             "psutil>=5.9",
             "rich>=13.7",
             "tyro>=0.9",
+            "trimesh>=4.0",  # STL files
+            "vhacdx>=0.0.8",  # meshes as convex pieces, where a hull would hide a cavity
         ),
         "rosbags-image[opencv-headless]>=0.9",
         *ros_wheels(RUNTIME),

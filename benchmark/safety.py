@@ -37,9 +37,9 @@ import pinocchio as pin
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import ActionChunk, Commanded, SafeTrajectory
+from wam_ros.robot.meshes import hull_of
 from wam_ros.robot.model import SafetyModel, load_safety_model
 from wam_ros.robot.obstacles import Cloud, Obstacle
-from wam_ros.robot.shapes import hull_of
 from wam_ros.safety.checks import load_checks
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.motion.bounds import make_bounds

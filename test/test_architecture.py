@@ -21,14 +21,14 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 # room: what it may import. A room is a folder, or a module for the pages that stand outside of one;
 # the longest name that fits says which. A name on the right stands for its own room only: "ros"
-# does not bring "ros.bridge_node" along, and "robot.urdf" is one file of its room. What is not
+# does not bring "ros.bridge_node" along, and "robot.joints" is one file of its room. What is not
 # listed may not be imported.
 ARROWS = {
     "__init__": {"__version__"},
     "core": set(),
     "robot": {"core"},
     # the independent last look: it shares no more with the filter than the reading of a URDF
-    "bridge": {"core", "robot.urdf"},
+    "bridge": {"core", "robot.joints"},
     "safety": {"core", "robot", "safety.checks", "safety.motion"},
     "safety.motion": {"core", "robot", "safety"},
     "safety.checks": {"core", "robot", "safety", "safety.motion"},
@@ -61,13 +61,13 @@ ARROWS = {
     "ros": {"core"},
     "ros.controllers": {"core", "ros"},
     "ros.safety_node": {"core", "robot", "safety", "safety.machine", "ros"},
-    "ros.bridge_node": {"core", "robot.urdf", "bridge", "ros", "ros.controllers"},
+    "ros.bridge_node": {"core", "robot.joints", "bridge", "ros", "ros.controllers"},
     "ros.inference_node": {"core", "models", "runtime", "runtime.values", "ros"},
     "ros.sim_node": {"core", "sim", "ros"},
     "ros.view_node": {"core", "robot.obstacles", "view", "ros"},
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
-        *("core", "robot.urdf", "models", "sim", "ros", "ros.controllers"),
+        *("core", "robot.joints", "models", "sim", "ros", "ros.controllers"),
         *("ros.bridge_node", "ros.inference_node", "ros.sim_node"),
     },
     "nodes": {"core.threads"},
@@ -92,7 +92,8 @@ OWNERS = {
     "pinocchio": {"robot", "safety", "sim"},
     "ruckig": {"safety"},
     "aiohttp": {"view"},
-    "trimesh": {"view"},
+    "trimesh": {"robot", "view"},
+    "vhacdx": {"robot"},
     "rclpy": ROS,
     **dict.fromkeys(
         ("rcl_interfaces", "builtin_interfaces", "lifecycle_msgs", "rosgraph_msgs", "action_msgs"),

@@ -188,7 +188,7 @@ class SecondEngine:
             the motors have.
         """
         mj, data, curve = self.mj, self.data, Curve.from_trajectory(t)
-        efforts = [self.model.urdf[mj.joint(j).name].effort for j in range(mj.njnt)]
+        efforts = [self.model.joints.urdf.joints[mj.joint(j).name].effort for j in range(mj.njnt)]
         limit = strength * np.array(efforts)
         flags, step = mj.opt.disableflags, round(mj.opt.timestep * NS)
         mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
@@ -246,11 +246,11 @@ def _followers(mj: mujoco.MjModel, model: SafetyModel) -> tuple[np.ndarray, np.n
     """
     spread, offset = np.zeros((mj.nq, len(model.joint_names))), np.zeros(mj.nq)
     for j in range(mj.njnt):
-        joint, factor, shift = model.urdf[mj.joint(j).name], 1.0, 0.0
+        joint, factor, shift = model.joints.urdf.joints[mj.joint(j).name], 1.0, 0.0
         while joint.mimic:
             shift += factor * joint.offset
             factor *= joint.multiplier
-            joint = model.urdf[joint.mimic]
+            joint = model.joints.urdf.joints[joint.mimic]
         spread[j, model.joint_names.index(joint.name)], offset[j] = factor, shift
     return spread, offset
 

@@ -22,7 +22,7 @@ DIRECTION = np.array([0.3, 0.2, -0.3, 0.2, 0.1, 0.2, 0.3, -0.01])
 def test_a_home_beyond_a_limit_is_refused_by_name():
     home = (*PANDA.home[:3], 0.5, *PANDA.home[4:])
     with pytest.raises(
-        WamError, match="home of joint 'panda_joint4' is 0.5, beyond its limits -3.0"
+        WamError, match="home of joint 'panda_joint4' is 0.5 rad, beyond its limits -3.0"
     ):
         load_gate_limits(dataclasses.replace(PANDA, home=home), start_rad=0.02, start_m=0.005)
 

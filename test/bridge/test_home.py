@@ -12,7 +12,7 @@ from wam_ros.safety.filter import SafetyFilter
 
 PANDA = load_embodiment("panda")
 HOME = np.array(PANDA.home)
-VELOCITY = load_gate_limits(PANDA, 0.02, 0.005).velocity
+LIMITS = load_gate_limits(PANDA, 0.02, 0.005)
 NOW = 10**18
 
 
@@ -22,7 +22,7 @@ def test_it_ends_at_home_inside_its_share_of_the_limits(speed, off):
     q0 = HOME + off * np.array([1, 1, 1, 0.5, 1, -1, 1, -0.03])
     chunk = make_home_chunk(
         embodiment=PANDA,
-        velocity=VELOCITY,
+        limits=LIMITS,
         q0=q0,
         speed=speed,
         now_ns=NOW,
@@ -34,7 +34,7 @@ def test_it_ends_at_home_inside_its_share_of_the_limits(speed, off):
     assert 4 <= chunk.n_steps <= 512
     dt = chunk.step_period_ns / NS
     q = np.vstack((q0, chunk.positions))
-    assert (np.abs(chunk.velocities) <= speed * VELOCITY * 1.001).all()
+    assert (np.abs(chunk.velocities) <= speed * LIMITS.velocity * 1.001).all()
     assert (
         np.abs(np.diff(q, 2, axis=0)) <= speed * np.array(PANDA.max_acceleration) * dt**2 * 1.01
     ).all()
@@ -45,7 +45,7 @@ def test_the_filter_passes_it():
     q0 = HOME + np.array([0.4, 0.2, -0.3, 0.2, 0.3, 0.2, -0.4, 0.0])
     chunk = make_home_chunk(
         embodiment=PANDA,
-        velocity=VELOCITY,
+        limits=LIMITS,
         q0=q0,
         speed=0.2,
         now_ns=NOW,

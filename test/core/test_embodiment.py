@@ -56,7 +56,7 @@ def test_what_lies_beside_the_file_of_a_robot_belongs_to_it(tmp_path, monkeypatc
         ({"home": [0.0]}, "home has 1 values for 8 joints$"),
         ({"max_jerk": [1.0] * 7}, "max_jerk has 7 values for 8 joints$"),
         ({"max_acceleration": [1.0] * 7 + [0.0]}, "max_acceleration must be positive$"),
-        ({"joint_names": ["a"] * 8}, "joint_names must be non-empty and distinct$"),
+        ({"joint_names": ["a"] * 8}, "(?m)joint_names must be non-empty and distinct$"),
         ({"gripper_joints": ["thumb"]}, "gripper joint 'thumb' is not in joint_names$"),
         ({"cameras": []}, "cameras must be non-empty and distinctly named$"),
         ({"action_horizon": 0}, "action_horizon must be positive$"),

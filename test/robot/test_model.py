@@ -41,7 +41,7 @@ def test_a_robot_that_overlaps_at_home_is_refused(tmp_path, model):
     (tmp_path / "w.yaml").write_text(
         "obstacles: {block: {shape: box, size: [1, 1, 1], position: [0.4, 0, 0.3]}}"
     )
-    with pytest.raises(WamError, match=r"block.*overlap at home"):
+    with pytest.raises(WamError, match=r"block.*overlap by .* at home"):
         load_safety_model(model.embodiment, str(tmp_path / "w.yaml"))
 
 

@@ -148,7 +148,7 @@ def test_an_srdf_forgives_no_overlap_that_it_does_not_name(tmp_path):
         + "</robot>"
     )
     (tmp_path / "three.srdf").write_text('<robot name="three"/>')
-    with pytest.raises(WamError, match="one and three overlap at home"):
+    with pytest.raises(WamError, match="one and three overlap by 100.0 mm at home"):
         load_safety_model(
             one_robot(tmp_path, urdf, ("a", "b"), "one", "three", srdf=str(tmp_path / "three.srdf"))
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-import pinocchio as pin
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,10 +16,12 @@ from testing.tools import (
     write_mesh,
 )
 from wam_ros.core.embodiment import Load
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import Problems, WamError
+from wam_ros.robot.meshes import hull_of, require_volume
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import Obstacle
-from wam_ros.robot.shapes import hull_of, load_shapes, require_volume
+from wam_ros.robot.shapes import read_bodies
+from wam_ros.robot.urdf import load_urdf
 
 
 def test_a_mesh_that_is_missing_is_refused_by_name(tmp_path):
@@ -87,7 +88,7 @@ def test_a_mesh_obstacle_of_which_no_hull_can_be_made_is_refused_by_name(tmp_pat
 def test_a_mesh_with_volume_and_a_robot_that_is_wrong_elsewhere_are_for_the_loader(tmp_path):
     cube = write_mesh(tmp_path / "cube.obj", CUBE)
     assert load_safety_model(robot(tmp_path, f'<mesh filename="{cube}"/>')).links == ["arm"]
-    with pytest.raises(WamError, match=r"link 'arm': mesh gone\.stl cannot be read; put it into"):
+    with pytest.raises(WamError, match=r"link 'arm': gone\.stl cannot be read: there is no file"):
         load_safety_model(robot(tmp_path, '<mesh filename="gone.stl"/>'))
     with pytest.raises(WamError, match="no velocity limit"):
         load_safety_model(pendulum(tmp_path, joint='<limit lower="-1" upper="1" effort="5"/>'))
@@ -130,8 +131,8 @@ def test_a_cylinder_with_a_ball_at_both_ends_is_one_capsule(tmp_path):
         ends = [part.format(z=z, kind=f'<sphere radius="{radius}"/>') for z, radius in balls]
         body = BODY.format(name="arm", x=0.5)
         body = body[: body.index("<collision>")] + cylinder + "".join(ends) + "</link>"
-        path = pendulum(tmp_path, body=body).urdf_path
-        found = load_shapes(pin.buildModelFromUrdf(str(path)), path)
+        toy = pendulum(tmp_path, body=body)
+        found = read_bodies(toy, load_urdf(toy.urdf_path), Problems("toy"))
         return sorted(type(shape.geometry).__name__ for shape in found)
 
     assert shapes((0.1, 0.05), (-0.1, 0.05)) == ["Capsule"]
@@ -143,5 +144,5 @@ def test_a_cylinder_with_a_ball_at_both_ends_is_one_capsule(tmp_path):
 def test_a_robot_without_a_body_is_refused(tmp_path):
     body = BODY.format(name="arm", x=0.5)
     body = body[: body.index("<collision>")] + "</link>"
-    with pytest.raises(WamError, match="no link has a <collision> body"):
+    with pytest.raises(WamError, match="no link has a body, neither to meet nor to look at"):
         load_safety_model(pendulum(tmp_path, body=body))

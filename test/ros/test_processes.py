@@ -24,7 +24,7 @@ from std_srvs.srv import SetBool, Trigger
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, SafetyState
 from wam_ros.msg import SafetyReport
-from wam_ros.robot.urdf import read_urdf
+from wam_ros.robot.joints import load_joints
 from wam_ros.ros import convert, qos
 
 from .conftest import Arena, Arm
@@ -32,7 +32,7 @@ from .conftest import Arena, Arm
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
 # rad/s or m/s
-LIMITS = np.array([read_urdf(PANDA.urdf_path)[name].velocity for name in PANDA.joint_names])
+LIMITS = load_joints(PANDA).limits.velocity
 LAG_S = 0.4  # of the simulated servo behind its command, and of a busy machine
 PATIENCE_S = 1.0  # for silence: longer than a busy machine holds a process up
 SWING = Path(__file__).with_name("swing_node.py")

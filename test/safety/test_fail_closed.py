@@ -207,7 +207,7 @@ def a_clock_that_was_set_back(rig, _):
     assert rig.state == SafetyState.HOLD
 
 
-def _generous(element, key: str, where: str, **_: object) -> float:
+def _generous(element, key: str, *_: object, **__: object) -> float:
     return float((element.get(key) if element is not None else None) or 1.0)
 
 

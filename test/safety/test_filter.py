@@ -16,7 +16,7 @@ from testing.proof import offences
 from testing.tools import AGE, START, at_rest, inverse_kinematics, make_chunk, tool_pose
 from wam_ros.core.embodiment import Load
 from wam_ros.core.types import Commanded, Decision, Reason
-from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.model import build_safety_model, load_safety_model
 from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
@@ -273,7 +273,7 @@ def test_links_are_kept_apart(panda, home):
 
 def test_payload_counts(home):
     stone = {"stone": Load("panda_hand_tcp", 15.0)}
-    heavy = SafetyFilter(load_safety_model(dataclasses.replace(load_panda(), loads=stone)))
+    heavy = SafetyFilter(build_safety_model(dataclasses.replace(load_panda(), loads=stone)))
     chunk = make_chunk(heavy.model.joint_names, np.tile(home, (8, 1)))
     verdict = heavy.filter(chunk, at_rest(home), START)
     assert verdict.decision == Decision.BRAKE

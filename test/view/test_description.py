@@ -9,7 +9,7 @@ import pytest
 
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.robot.urdf import read_urdf, resolve_mimic
+from wam_ros.robot.joints import load_joints
 from wam_ros.view.description import Description, find_mesh
 from wam_ros.view.scene import SCENE, make_scene
 from wam_ros.view.solid import Solid
@@ -76,7 +76,7 @@ def test_every_link_is_where_pinocchio_says(name):
     data = model.createData()
     rng = np.random.default_rng(5)
     # by other code: what the safety model makes of joints that follow others
-    leaders = resolve_mimic(read_urdf(robot.urdf_path), robot.joint_names)
+    leaders = load_joints(robot).source
     for row in rng.uniform(-1.5, 1.5, (5, len(robot.joint_names))):
         full = pin.neutral(model)
         for joint, (leader, factor, offset) in leaders.items():

@@ -1,3 +1,3 @@
 """Between a proven trajectory and a controller: the independent last look. Knows `core` and
-`robot.urdf` only.
+`robot.joints` only.
 """

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.interpolation import Curve, evaluate, segment_coefficients
 from wam_ros.core.types import NS, JointState, SafeTrajectory
-from wam_ros.robot.urdf import read_urdf
+from wam_ros.robot.joints import load_joints
 
 SLACK = 1e-3  # share by which a limit may be passed by rounding
 ROUNDING = 1e-5  # rad or m
@@ -38,32 +37,29 @@ class GateLimits:
     upper: np.ndarray
     velocity: np.ndarray  # rad/s or m/s
     acceleration: np.ndarray  # rad/s^2 or m/s^2
+    jerk: np.ndarray  # rad/s^3 or m/s^3
     start_tolerance: np.ndarray  # rad or m
     sliding: np.ndarray  # bool: in m instead of rad
 
 
 def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -> GateLimits:
-    """Limits from the URDF (position, velocity) and the embodiment (acceleration).
+    """Limits from the URDF, and of acceleration from the embodiment where the URDF has none.
 
     Raises:
         WamError: a joint is not in the URDF, lacks a limit, or has its home beyond it.
     """
-    joints = read_urdf(embodiment.urdf_path)
-    chosen = [joints[require_known("joint", name, joints)] for name in embodiment.joint_names]
-    for name, joint, home in zip(embodiment.joint_names, chosen, embodiment.home, strict=True):
-        if not joint.lower <= home <= joint.upper:
-            limits = f"{joint.lower:g} to {joint.upper:g}"
-            raise WamError(
-                f"{embodiment.name}: home of joint '{name}' is {home:g}, beyond its limits {limits}"
-            )
+    joints = load_joints(embodiment)
+    limits = joints.limits
+    sliding = np.array([joints.urdf.joints[n].sliding for n in embodiment.joint_names])
     return GateLimits(
         joint_names=embodiment.joint_names,
-        lower=np.array([j.lower for j in chosen]),
-        upper=np.array([j.upper for j in chosen]),
-        velocity=np.array([j.velocity for j in chosen]),
-        acceleration=np.array(embodiment.max_acceleration),
-        start_tolerance=np.array([start_m if j.sliding else start_rad for j in chosen]),
-        sliding=np.array([j.sliding for j in chosen]),
+        lower=limits.lower,
+        upper=limits.upper,
+        velocity=limits.velocity,
+        acceleration=limits.acceleration,
+        jerk=limits.jerk,
+        start_tolerance=np.where(sliding, start_m, start_rad),
+        sliding=sliding,
     )
 
 

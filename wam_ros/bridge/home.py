@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wam_ros.bridge.gate import GateLimits
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.types import NS, ActionChunk
 
@@ -17,7 +18,7 @@ PEAK = (15 / 8, 10 / 3**0.5, 60.0)
 
 def make_home_chunk(
     embodiment: Embodiment,
-    velocity: np.ndarray,
+    limits: GateLimits,
     q0: np.ndarray,
     speed: float,
     now_ns: int,
@@ -28,8 +29,8 @@ def make_home_chunk(
     jerk.
 
     Args:
-        embodiment: names, home and limits of acceleration and jerk.
-        velocity: (A,) rad/s or m/s, limits.
+        embodiment: names and home.
+        limits: of velocity, acceleration and jerk.
         q0: (A,) rad or m, where the arm stands.
         speed: share of the limits that is used, in (0, 1].
         now_ns: the present.
@@ -38,10 +39,10 @@ def make_home_chunk(
     """
     home = np.array(embodiment.home)
     way = home - q0
-    limits = (velocity, np.array(embodiment.max_acceleration), np.array(embodiment.max_jerk))
+    allowed = (limits.velocity, limits.acceleration, limits.jerk)
     times = [
         float((peak * np.abs(way) / (speed * limit)).max()) ** (1 / (k + 1))
-        for k, (peak, limit) in enumerate(zip(PEAK, limits, strict=True))
+        for k, (peak, limit) in enumerate(zip(PEAK, allowed, strict=True))
     ]
     n = int(np.clip(np.ceil(max(times) / STEP_S), 4, MAX_STEPS))
     step_s = max(STEP_S, max(times) / n)

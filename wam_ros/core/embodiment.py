@@ -4,15 +4,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from wam_ros.core.errors import UnknownNameError, WamError
+from wam_ros.core.errors import Problems, UnknownNameError, WamError
+from wam_ros.core.packages import SCHEMES, find_file
 from wam_ros.core.resources import config_path, urdf_path
 from wam_ros.core.types import Observation
+from wam_ros.core.xacro import expand
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 
 
@@ -50,14 +53,15 @@ class Embodiment:
     joint_names: tuple[str, ...]  # order of chunk columns
     gripper_joints: tuple[str, ...]  # subset of joint_names
     home: tuple[float, ...]  # rad or m, one per joint
-    max_acceleration: tuple[float, ...]  # rad/s^2 or m/s^2, one per joint; a URDF does not carry it
-    max_jerk: tuple[float, ...]  # rad/s^3 or m/s^3, one per joint
     cameras: tuple[Camera, ...]  # order of the model's views
     image_height: int  # px of one model view
     image_width: int
     frame_rate_hz: float  # observations per second
     step_period_s: float  # between chunk steps
     action_horizon: int  # T
+    # one per joint, for those of which the URDF does not say it (1.2 may)
+    max_acceleration: tuple[float, ...] = ()  # rad/s^2 or m/s^2
+    max_jerk: tuple[float, ...] = ()  # rad/s^3 or m/s^3
     controller: str = "joint_trajectory"
     world: str = "empty"  # config/worlds/<world>.yaml: what stands around the robot
     # pairs of links that need not be watched; '' lets the safety model work them out
@@ -66,6 +70,18 @@ class Embodiment:
     other_tool_frames: tuple[str, ...] = ()
     # what is fixed to the robot and not in its URDF
     loads: dict[str, Load] = field(default_factory=dict)
+    # rad or m: where joints stand that are none of joint_names and follow none
+    parked: dict[str, float] = field(default_factory=dict)
+    # links that have a shape to look at and are watched against nothing all the same
+    unguarded: tuple[str, ...] = ()
+    # Nm or N, instead of what the URDF says
+    effort_limit: dict[str, float] = field(default_factory=dict)
+    # joints whose share of the robot's own weight a spring or counterweight carries
+    supported_by_spring: tuple[str, ...] = ()
+    # folders of `package://`, where they are not found by themselves
+    packages: dict[str, str] = field(default_factory=dict)
+    # of a xacro file
+    xacro_arguments: dict[str, str] = field(default_factory=dict)
 
     @property
     def tool_frames(self) -> tuple[str, ...]:
@@ -112,25 +128,57 @@ def load_embodiment(name: str) -> Embodiment:
         if (beside := path.parent / str(data.get(key) or "")).is_file():
             data[key] = str(beside.resolve())
     e = from_mapping(Embodiment, data, str(path))
+    _require_consistent(e, path)
+    return dataclasses.replace(
+        e,
+        urdf=_description(e, path.parent.resolve()),
+        packages={n: str((path.parent / f).resolve()) for n, f in e.packages.items()},
+    )
+
+
+def _description(e: Embodiment, folder: Path) -> str:
+    """The URDF that an embodiment of `folder` names: of a package it is looked for, of xacro it is
+    made.
+    """
+    urdf = e.urdf
+    if urdf.startswith(SCHEMES):
+        urdf = str(find_file(urdf, folder, e.packages))
+    if urdf.endswith(".xacro"):
+        urdf = str(expand(urdf_path(urdf), e.xacro_arguments, e.packages))
+    return urdf
+
+
+def _require_consistent(e: Embodiment, path: Path) -> None:
+    """Raise `WamError` with everything in which the keys of a file contradict each other."""
+    problems = Problems(path)
     if len(set(e.joint_names)) != len(e.joint_names) or not e.joint_names:
-        raise WamError(f"{path}: joint_names must be non-empty and distinct")
+        problems.add("joint_names must be non-empty and distinct")
     for key in ("home", "max_acceleration", "max_jerk"):
-        if len(getattr(e, key)) != len(e.joint_names):
-            raise WamError(
-                f"{path}: {key} has {len(getattr(e, key))} values for {len(e.joint_names)} joints"
-            )
+        found = len(getattr(e, key))
+        if found != len(e.joint_names) and (found or key == "home"):
+            problems.add(f"{key} has {found} values for {len(e.joint_names)} joints")
     for key in ("max_acceleration", "max_jerk"):
-        if min(getattr(e, key)) <= 0:
-            raise WamError(f"{path}: {key} must be positive")
-    for joint in e.gripper_joints:
+        if min(getattr(e, key), default=1.0) <= 0:
+            problems.add(f"{key} must be positive")
+    for key in ("gripper_joints", "supported_by_spring"):
+        for joint in getattr(e, key):
+            if joint not in e.joint_names:
+                kind = "gripper joint" if key == "gripper_joints" else key
+                problems.add(f"{kind} '{joint}' is not in joint_names")
+    for joint in e.parked:
+        if joint in e.joint_names:
+            problems.add(f"parked joint '{joint}' is in joint_names: it stands or it is commanded")
+    for joint, effort in e.effort_limit.items():
         if joint not in e.joint_names:
-            raise WamError(f"{path}: gripper joint '{joint}' is not in joint_names")
+            problems.add(f"effort_limit of '{joint}', which is not in joint_names")
+        elif effort <= 0:
+            problems.add(f"effort_limit of '{joint}' must be positive")
     if not e.cameras or len(set(e.view_names)) != len(e.cameras):
-        raise WamError(f"{path}: cameras must be non-empty and distinctly named")
+        problems.add("cameras must be non-empty and distinctly named")
     for key in ("image_height", "image_width", "frame_rate_hz", "step_period_s", "action_horizon"):
         if getattr(e, key) <= 0:
-            raise WamError(f"{path}: {key} must be positive")
-    return e
+            problems.add(f"{key} must be positive")
+    problems.require_none()
 
 
 def require_observed_by(e: Embodiment, observation: Observation) -> None:

@@ -8,7 +8,32 @@ from collections.abc import Iterable
 
 
 class WamError(Exception):
-    """Every error a user can cause; its message is one line that says what to change."""
+    """Every error a user can cause; its message says what to change, one line for each problem."""
+
+
+class Problems:
+    """What is wrong with one thing, collected so that all of it is told at once.
+
+    Args:
+        where: the file or thing, in front of every message.
+    """
+
+    def __init__(self, where: object) -> None:
+        self.where = str(where)
+        self.found: list[str] = []
+
+    def add(self, words: object) -> None:
+        """Note one problem, a line without `where`; the same line twice is one."""
+        if str(words) not in self.found:
+            self.found.append(str(words))
+
+    def require_none(self) -> None:
+        """Raise a `WamError` of one line for each problem, if there is any."""
+        if len(self.found) == 1:
+            raise WamError(f"{self.where}: {self.found[0]}")
+        if self.found:
+            listed = "\n".join(f"  - {words}" for words in self.found)
+            raise WamError(f"{self.where}: {len(self.found)} problems:\n{listed}")
 
 
 class UnknownNameError(WamError):

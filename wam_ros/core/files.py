@@ -1,7 +1,10 @@
-"""Whether the files that a command is to write can be written, asked before it does the work."""
+"""Whether the files that a command is to write can be written, asked before it does the work; the
+cache.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -48,3 +51,35 @@ def make_folder(option: str, folder: str | Path) -> Path:
             return path.resolve()
     except OSError as error:
         raise WamError(f"{option} {folder} cannot be written: {error.strerror or error}") from error
+
+
+def cache_folder(kind: str) -> Path | None:
+    """Folder of the user's cache for things of one kind; None where there can be none.
+
+    What is read from it is believed: it must be the user's own and nobody else's to write.
+    """
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base) / "wam_ros" / kind
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
+    except OSError:
+        return None
+    ours = found.st_uid == os.getuid() and not found.st_mode & 0o022
+    return folder if ours and os.access(folder, os.W_OK) else None
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that another process sees all of it or nothing.
+
+    Raises:
+        OSError: as the system says.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise

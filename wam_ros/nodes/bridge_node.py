@@ -58,7 +58,7 @@ class BridgeNode(WamNode):
         self._joints = Latest(self, JointState, "joint_states")
         self.create_subscription(ActionChunk, "action_chunk", self._diagnostics.on_chunk, qos.CHUNK)
         self._home = HomeSequence(
-            self, robot, self._gate.limits.velocity, p.home_speed, lambda: self._gate.measured
+            self, robot, self._gate.limits, p.home_speed, lambda: self._gate.measured
         )
         self.create_service(SetBool, "~/pause", self._on_pause)
         self.create_service(Trigger, "~/home", self._on_home)

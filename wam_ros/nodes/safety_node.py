@@ -47,6 +47,8 @@ class SafetyNode(WamNode):
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
         self._machine, following = make_machine(p, margins)
         model = self._machine.model
+        for words in model.warnings:
+            self.get_logger().warning(words)
         self._rejoining = Rejoining(self._machine, following, p.arm_on_start)
         self._sender = make_sender(self.get_fully_qualified_name())
         self._malformed = self._reported_ns = 0

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import xml.etree.ElementTree as ET
 
 import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import Embodiment, Load, joint_order
 from wam_ros.core.errors import UnknownNameError, WamError
+from wam_ros.robot.joints import Joints
 from wam_ros.robot.pairs import point_reach
-from wam_ros.robot.urdf import UrdfJoint, read_urdf, resolve_mimic
+from wam_ros.robot.urdf import Urdf
 
-
-@dataclass(frozen=True)
-class Limits:
-    """The robot's own limits, without margins; every array (A,), in rad or m."""
-
-    lower: np.ndarray
-    upper: np.ndarray
-    velocity: np.ndarray
-    effort: np.ndarray
-    acceleration: np.ndarray
-    jerk: np.ndarray
+LINK = pin.FrameType.BODY  # frames of links; a joint may have the same name
 
 
 class Dynamics:
     """A robot without its shapes. Not thread-safe.
 
     Joint arrays are in the order of `joint_names`; q, dq and ddq are (A,) or (N, A). Joints that
-    follow others move with them, continuous joints turn without end.
+    follow others move with them, parked ones stand, continuous joints turn without end.
     """
 
-    def __init__(self, embodiment: Embodiment) -> None:
+    def __init__(self, embodiment: Embodiment, joints: Joints) -> None:
         self.embodiment = embodiment
         self.joint_names = embodiment.joint_names
-        path = embodiment.urdf_path
-        self.urdf = read_urdf(path)
-        self._source = resolve_mimic(self.urdf, self.joint_names)
-        self.pin = _build(path)
-        self.limits = _limits(embodiment, self.urdf, self._source)
-        self.sliding = np.array([self.urdf[n].sliding for n in self.joint_names])
+        self.joints = joints
+        self._source = joints.source
+        self.pin = _build(joints)
+        self.limits = joints.limits
+        chosen = [joints.urdf.joints[n] for n in self.joint_names]
+        self.sliding = np.array([j.sliding for j in chosen])
+        self.endless = np.array([j.kind == "continuous" for j in chosen])
+        self.sprung = np.array([n in embodiment.supported_by_spring for n in self.joint_names])
         self.gripper = np.array([n in embodiment.gripper_joints for n in self.joint_names])
         self.units = tuple("m" if s else "rad" for s in self.sliding)
         self._map_joints()
         self.tools = [self.frame(name) for name in embodiment.tool_frames]
         self._bare = [inertia.copy() for inertia in self.pin.inertias]
+        self._unloaded = _Efforts(self.pin)  # whose own weight springs carry
         self.carry({})
         self.data = self.pin.createData()
         self.damping = np.array(self.pin.damping)
@@ -74,18 +67,16 @@ class Dynamics:
 
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
         """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping and friction of
-        the joints.
+        the joints, less what springs carry.
         """
         fq = self.full_q(q)
         fv = self.full_v(dq)
-        fa = self.full_v(ddq)
-        if self._pool is not None:
-            tau = pin.rneaInParallel(1, self._pool, fq.T, fv.T, fa.T).T.reshape(fv.shape)
-        else:
-            tau = np.array(
-                [pin.rnea(self.pin, self.data, *row) for row in zip(fq, fv, fa, strict=True)]
-            )
-        return (tau + self.damping * fv + self.friction * np.sign(fv)) @ self._spread
+        tau = self._efforts.of(fq, fv, self.full_v(ddq))
+        tau = (tau + self.damping * fv + self.friction * np.sign(fv)) @ self._spread
+        if self.sprung.any():
+            weight = self._unloaded.of(fq, 0 * fv, 0 * fv) @ self._spread
+            tau[:, self.sprung] -= weight[:, self.sprung]
+        return tau
 
     def inertia(self, q: np.ndarray) -> np.ndarray:
         """(N, A, A) absolute entries of the mass matrix at q (N, A); kg m^2, kg m or kg."""
@@ -140,14 +131,15 @@ class Dynamics:
         return np.random.default_rng(seed).uniform(low, high, (n, len(self.joint_names)))
 
     def frame(self, name: str) -> int:
-        """Index of a frame.
+        """Index of the frame of a link.
 
         Raises:
             UnknownNameError: the robot has none of this name.
         """
-        if not self.pin.existFrame(name):
-            raise UnknownNameError("frame", name, [f.name for f in self.pin.frames])
-        return int(self.pin.getFrameId(name))
+        if not self.pin.existFrame(name, LINK):
+            links = [f.name for f in self.pin.frames if f.type == LINK]
+            raise UnknownNameError("frame", name, links)
+        return int(self.pin.getFrameId(name, LINK))
 
     def _map_joints(self) -> None:
         """Matrix from commanded joints to all joints, and where each sits in a pinocchio
@@ -197,9 +189,7 @@ class Dynamics:
         for joint, body in bodies:
             if body.mass > 0:
                 self.pin.appendBodyToJoint(joint, body, pin.SE3.Identity())
-        # Many calls in one, in this thread, where pinocchio was built with OpenMP; a pool copies
-        # the model.
-        self._pool = pin.ModelPool(self.pin, 1) if hasattr(pin, "rneaInParallel") else None
+        self._efforts = _Efforts(self.pin)
         self.most_inertia = self._bound_inertia()
 
     def _bound_inertia(self) -> np.ndarray:
@@ -215,35 +205,60 @@ class Dynamics:
         return np.abs(self._spread).T @ most @ np.abs(self._spread)
 
 
-def _build(path: Path) -> pin.Model:
+class _Efforts:
+    """Inverse dynamics of one model as it is now, many states in one call."""
+
+    def __init__(self, model: pin.Model) -> None:
+        self._model = pin.Model(model)
+        self._data = self._model.createData()
+        # in this thread, where pinocchio was built with OpenMP; a pool copies the model
+        self.pool = pin.ModelPool(self._model, 1) if hasattr(pin, "rneaInParallel") else None
+
+    def of(self, q: np.ndarray, v: np.ndarray, a: np.ndarray) -> np.ndarray:
+        """(N, nv) efforts for q (N, nq), v and a (N, nv)."""
+        if self.pool is not None:
+            return pin.rneaInParallel(1, self.pool, q.T, v.T, a.T).T.reshape(v.shape)
+        return np.array(
+            [pin.rnea(self._model, self._data, *row) for row in zip(q, v, a, strict=True)]
+        ).reshape(v.shape)
+
+
+def _bare(urdf: Urdf) -> ET.Element:
+    """A description of what moves and weighs, and of nothing else about which a parser has opinions
+    of its own: shapes, mimic joints, limits that are missing.
+    """
+    bare = ET.Element("robot", name=urdf.root.get("name", "robot"))
+    for link in urdf.root.findall("link"):
+        ET.SubElement(bare, "link", link.attrib).extend(link.findall("inertial"))
+    for joint in urdf.root.findall("joint"):
+        copy = ET.SubElement(bare, "joint", joint.attrib)
+        copy.extend(e for e in joint if e.tag in ("origin", "parent", "child", "axis", "dynamics"))
+        ET.SubElement(copy, "limit", dict.fromkeys(("lower", "upper", "velocity", "effort"), "0"))
+    return bare
+
+
+def _build(joints: Joints) -> pin.Model:
+    """The model in which only joints move that do; those that stand are fixed where they are."""
+    urdf = joints.urdf
     try:
-        return pin.buildModelFromUrdf(str(path))
+        model = pin.buildModelFromXML(ET.tostring(_bare(urdf), encoding="unicode"))
     except (ValueError, RuntimeError) as error:
-        raise WamError(f"{path}: {' '.join(str(error).split())}") from error
-
-
-def _limits(
-    e: Embodiment, joints: dict[str, UrdfJoint], source: dict[str, tuple[str, float, float]]
-) -> Limits:
-    """Limits of the commanded joints, tightened by those of the joints that follow them."""
-    lower = np.array([joints[n].lower for n in e.joint_names])
-    upper = np.array([joints[n].upper for n in e.joint_names])
-    velocity = np.array([joints[n].velocity for n in e.joint_names])
-    for name, (leader, factor, offset) in source.items():
-        if name == leader or factor == 0:
-            continue
-        k = e.joint_names.index(leader)
-        follower = joints[name]
-        low, high = sorted(((follower.lower - offset) / factor, (follower.upper - offset) / factor))
-        lower[k] = max(lower[k], low)
-        upper[k] = min(upper[k], high)
-        velocity[k] = min(velocity[k], follower.velocity / abs(factor))
-    effort = np.array([joints[n].effort for n in e.joint_names])
-    return Limits(
-        lower=lower,
-        upper=upper,
-        velocity=velocity,
-        effort=effort,
-        acceleration=np.array(e.max_acceleration),
-        jerk=np.array(e.max_jerk),
-    )
+        raise WamError(f"{urdf.path}: {' '.join(str(error).split())}") from error
+    if joints.parked:
+        q = pin.neutral(model)
+        standing = [model.getJointId(name) for name in joints.parked]
+        for joint, value in zip(standing, joints.parked.values(), strict=True):
+            start = model.joints[joint].idx_q
+            if model.joints[joint].nq == 2:
+                q[start], q[start + 1] = np.cos(value), np.sin(value)
+            else:
+                q[start] = value
+        model = pin.buildReducedModel(model, standing, q)
+    lower = dict(zip(joints.commanded, joints.limits.lower, strict=True))
+    upper = dict(zip(joints.commanded, joints.limits.upper, strict=True))
+    for name, (leader, factor, offset) in joints.source.items():
+        joint = model.joints[model.getJointId(name)]
+        if joint.nq == 1:
+            ends = sorted((factor * lower[leader] + offset, factor * upper[leader] + offset))
+            model.lowerPositionLimit[joint.idx_q], model.upperPositionLimit[joint.idx_q] = ends
+    return model

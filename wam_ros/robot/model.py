@@ -12,9 +12,11 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import Embodiment, Load
-from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.errors import Problems, WamError, require_known
 from wam_ros.core.resources import config_path, urdf_path
 from wam_ros.robot.dynamics import Dynamics
+from wam_ros.robot.inertias import judge_inertias
+from wam_ros.robot.joints import read_joints
 from wam_ros.robot.obstacles import Obstacle, load_world
 from wam_ros.robot.pairs import (
     SAMPLES,
@@ -26,11 +28,17 @@ from wam_ros.robot.pairs import (
     path_joints,
     read_disabled,
 )
-from wam_ros.robot.shapes import load_shape, load_shapes, obstacle_shape
+from wam_ros.robot.shapes import Body, load_shape, obstacle_shape, place_bodies, read_bodies
+from wam_ros.robot.urdf import read_urdf
 
 # configurations that decide whether what is held ever clears the link next to the one that holds it
 NEIGHBOURS = 50
 SEED = 20240229  # of the configurations that decide which pairs can meet
+# of the effort limits, that home may need; more leaves nothing to move with
+HOLDING = 0.9
+# m; bodies that are nearer than this at home are looked at closely: the hull of a mesh may hide a
+# cavity in which the other one stands
+CLOSE = 0.03
 
 
 class SafetyModel(Dynamics):
@@ -41,33 +49,65 @@ class SafetyModel(Dynamics):
     def __init__(
         self, embodiment: Embodiment, obstacles: dict[str, Obstacle], folder: Path
     ) -> None:
-        super().__init__(embodiment)
+        problems = Problems(embodiment.urdf_path)
+        urdf = read_urdf(embodiment.urdf_path, problems)
+        joints = read_joints(embodiment, urdf, problems)
+        judge_inertias(urdf, joints.parked, problems)
+        bodies = read_bodies(embodiment, urdf, problems)
+        problems.require_none()
+        super().__init__(embodiment, joints)
         base = self.frame(embodiment.base_frame)
         if self.pin.frames[base].parentJoint != 0:
             raise WamError(
                 f"base_frame '{embodiment.base_frame}' moves with joint; obstacles need a frame "
                 "that stands"
             )
-        self._robot_bodies = load_shapes(self.pin, embodiment.urdf_path)
-        self._link_bodies = len(self._robot_bodies)  # the rest are of loads
-        self._robot_bodies += [
+        loads = [
             load_shape(self.pin, self.frame(load.frame), name, load)
             for name, load in embodiment.loads.items()
             if load.shape
         ]
+        # what a person should know about how this robot is watched, a sentence each
+        self.warnings = [*joints.warnings, *_unseen(embodiment, bodies)]
+        grippers = embodiment.gripper_joints
+        self._fingers = {
+            self.pin.getJointId(n) for n, source in self._source.items() if source[0] in grippers
+        }
+        self._told = read_disabled(urdf_path(embodiment.srdf)) if embodiment.srdf else None
+        self._own(bodies, loads)
+        if (finer := self._finer(bodies)) is not bodies:
+            self._own(finer, loads)
         # pose of the base frame in the universe
         self.base = self.pin.frames[base].placement
         self._folder = folder
         self.obstacles: dict[str, Obstacle] = {}
         self.held: dict[str, Load] = {}
-        grippers = embodiment.gripper_joints
-        self._fingers = {
-            self.pin.getJointId(n) for n, source in self._source.items() if source[0] in grippers
-        }
         self.judged = self._judge_self_pairs()
         self._self_pairs = self.judged.watched
         self.set_obstacles(obstacles)
-        self._require_home_free()
+
+    def _own(self, bodies: list[Body], loads: list[pin.GeometryObject]) -> None:
+        """Take the bodies of the links, and those of loads."""
+        self._robot_bodies = [*place_bodies(self.pin, bodies), *loads]
+        self._link_bodies = len(bodies)  # the rest are of loads
+
+    def _finer(self, bodies: list[Body]) -> list[Body]:
+        """Bodies of which those that stand close to another one at home are cut into pieces."""
+        own = self._robot_bodies
+        told = self._told or set()
+        pairs = [
+            (i, j)
+            for i, j in self._candidates()
+            if frozenset((link_of(own[i]), link_of(own[j]))) not in told
+        ]
+        self.bodies = self._robot_bodies
+        self.geometry, self.geometry_data = self._geometry(pairs)
+        self.place(self.full_q(np.array(self.embodiment.home)[None])[0])
+        close = {b for k, pair in enumerate(pairs) if self.distance(k) < CLOSE for b in pair}
+        concave = [k for k in sorted(close) if k < len(bodies) and bodies[k].mesh is not None]
+        if not concave:
+            return bodies
+        return [p for k, b in enumerate(bodies) for p in (b.pieces() if k in concave else [b])]
 
     def set_obstacles(
         self, obstacles: dict[str, Obstacle], held: dict[str, Load] | None = None
@@ -185,14 +225,22 @@ class SafetyModel(Dynamics):
             geometry.addCollisionPair(pin.CollisionPair(a, b))
         return geometry, geometry.createData()
 
+    def _candidates(self) -> list[tuple[int, int]]:
+        """Pairs of the robot's own bodies that are no neighbours."""
+        bodies = self._robot_bodies
+        return [
+            (i, j)
+            for j in range(len(bodies))
+            for i in range(j)
+            if self._may_meet(bodies[i], bodies[j], load=j >= self._link_bodies)
+        ]
+
     def _judge_self_pairs(self) -> Verdicts:
         """Which pairs of the robot's own bodies are watched, and why the others are not."""
         bodies = self.bodies = self._robot_bodies
         pairs = [(i, j) for i in range(len(bodies)) for j in range(i + 1, len(bodies))]
-        near = [
-            not self._may_meet(bodies[i], bodies[j], load=j >= self._link_bodies) for i, j in pairs
-        ]
-        told = read_disabled(urdf_path(self.embodiment.srdf)) if self.embodiment.srdf else None
+        apart = set(self._candidates())
+        near = [pair not in apart for pair in pairs]
         names = [(link_of(bodies[i]), link_of(bodies[j])) for i, j in pairs]
         self.geometry, self.geometry_data = self._geometry(pairs)
 
@@ -204,7 +252,7 @@ class SafetyModel(Dynamics):
             pairs=pairs,
             names=names,
             near=near,
-            told=told,
+            told=self._told,
             distances=distances,
             configurations=self.full_q(self.random_q(SAMPLES, SEED)),
         )
@@ -233,17 +281,37 @@ class SafetyModel(Dynamics):
             first, second, names, keys, clearance, reach @ np.abs(self._spread), second >= own
         )
 
-    def _require_home_free(self) -> None:
+    def overlaps_at_home(self) -> dict[tuple[str, str], float]:
+        """Links or obstacles that overlap at home, and how deep [m]."""
         distances = self.distances(np.array(self.embodiment.home))
-        if len(distances) and distances.min() <= 0:
-            a, b = self.pairs.names[int(distances.argmin())]
-            raise WamError(
-                f"{self.embodiment.name}: {a} and {b} overlap at home; correct home, srdf or world"
+        found: dict[tuple[str, str], float] = {}
+        for k in np.argsort(distances):
+            if distances[k] <= 0:
+                found.setdefault(self.pairs.names[k], -float(distances[k]))
+        return found
+
+    def why_not_at_home(self) -> list[str]:
+        """What keeps this robot from resting at home, a sentence each."""
+        found = [
+            f"{a} and {b} overlap by {depth * 1e3:.1f} mm at home; correct home, srdf or world"
+            for (a, b), depth in self.overlaps_at_home().items()
+        ]
+        home = np.array(self.embodiment.home)[None]
+        effort = np.abs(self.torque(home, 0 * home, 0 * home)[0])
+        allowed = HOLDING * self.limits.effort
+        for k in np.flatnonzero(effort > allowed):
+            name = self.joint_names[k]
+            unit = "N" if self.sliding[k] else "Nm"
+            found.append(
+                f"home needs {effort[k]:.1f} {unit} of {name}, allowed {allowed[k]:.3g}: if a "
+                f"spring carries it, tell `supported_by_spring: [{name}]`; if the limit is a "
+                f"placeholder, `effort_limit: {{{name}: ...}}`; else correct home or inertias"
             )
+        return found
 
 
 def load_safety_model(embodiment: Embodiment, world: str | None = None) -> SafetyModel:
-    """Build the model of a robot and what stands around it.
+    """Build the model of a robot that can rest at home, and of what stands around it.
 
     Args:
         embodiment: the robot.
@@ -252,8 +320,29 @@ def load_safety_model(embodiment: Embodiment, world: str | None = None) -> Safet
     Raises:
         WamError: limits, inertias, frames, meshes or obstacles that are missing or make no sense.
     """
+    model = build_safety_model(embodiment, world)
+    problems = Problems(embodiment.name)
+    for words in model.why_not_at_home():
+        problems.add(words)
+    problems.require_none()
+    return model
+
+
+def build_safety_model(embodiment: Embodiment, world: str | None = None) -> SafetyModel:
+    """The same, whether it can rest at home or not."""
     name = embodiment.world if world is None else world
     return SafetyModel(embodiment, load_world(name).obstacles, config_path("worlds", name).parent)
+
+
+def _unseen(embodiment: Embodiment, bodies: list[Body]) -> list[str]:
+    """Which links are watched by what is there to look at, or not at all."""
+    found = []
+    seen = list(dict.fromkeys(b.link for b in bodies if b.seen))
+    if seen:
+        found.append(f"no collision body, watched by the hull of what is drawn: {', '.join(seen)}")
+    if embodiment.unguarded:
+        found.append(f"unguarded, watched by nothing: {', '.join(embodiment.unguarded)}")
+    return found
 
 
 def link_of(body: pin.GeometryObject) -> str:

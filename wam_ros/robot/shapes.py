@@ -3,50 +3,94 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import coal
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.embodiment import Load
-from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.embodiment import Embodiment, Load
+from wam_ros.core.errors import Problems, UnknownNameError, WamError, require_known
+from wam_ros.core.packages import find_file
+from wam_ros.robot.meshes import hull_of, mesh_hull, mesh_pieces, require_size
 from wam_ros.robot.obstacles import Cloud, Obstacle, read_points, require_obstacle
+from wam_ros.robot.urdf import Urdf, numbers
 
 HELD = ("box", "sphere", "cylinder", "capsule")  # shapes of loads: what has an inside and an end
-FLAT = 1e-7  # of the largest coordinate; the hull of what is thinner ends the process in qhull
-CONVEX = (
-    coal.Box,
-    coal.Sphere,
-    coal.Cylinder,
-    coal.Capsule,
-    coal.Cone,
-    coal.Ellipsoid,
-    coal.ConvexBase,
-)
 
 
-def load_shapes(model: pin.Model, urdf: Path) -> list[pin.GeometryObject]:
-    """Collision bodies of every link, each convex.
+@dataclass(frozen=True)
+class Body:
+    """A convex body of a link, in its frame."""
 
-    Raises:
-        WamError: a mesh that is missing or has no volume, or a robot without any collision body.
+    link: str
+    placement: pin.SE3
+    geometry: coal.CollisionGeometry
+    mesh: Path | None = None  # what it is the hull of
+    scale: np.ndarray = field(default_factory=lambda: np.ones(3))  # of that mesh
+    seen: bool = False  # made of what is to look at, for want of a collision body
+
+    def pieces(self) -> list[Body]:
+        """What it is the hull of, as smaller convex bodies; itself if it is no mesh."""
+        if self.mesh is None:
+            return [self]
+        parts = [points * self.scale for points in mesh_pieces(self.mesh)]
+        return [
+            Body(self.link, self.placement, hull_of(points, str(self.mesh)), seen=self.seen)
+            for points in parts
+        ]
+
+
+def read_bodies(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> list[Body]:
+    """Bodies of every link, each convex; what is wrong goes into `problems`.
+
+    A link that has something to look at and no collision body is watched by the hull of that,
+    unless the embodiment says that it is not.
     """
-    folders = [str(urdf.parent), str(urdf.parent.parent)]
-    try:
-        raw = pin.buildGeomFromUrdf(
-            model, str(urdf), pin.GeometryType.COLLISION, package_dirs=folders
+    links = urdf.links()
+    for name in embodiment.unguarded:
+        if name not in links:
+            problems.add(UnknownNameError("unguarded link", name, links))
+        elif links[name].find("collision/geometry") is not None:
+            problems.add(
+                f"unguarded link '{name}' has a collision body; an SRDF says what it may touch"
+            )
+    found = []
+    wrong: dict[str, list[str]] = {}
+    for name, link in links.items():
+        guarded = link.find("collision/geometry") is not None
+        if name in embodiment.unguarded:
+            continue
+        kind = "collision" if guarded else "visual"
+        found += _merge_capsules(_link_bodies(link, kind, embodiment, urdf, wrong))
+    for error, names in wrong.items():
+        who = f"link '{names[0]}'" if len(names) == 1 else f"links {', '.join(names)}"
+        problems.add(f"{who}: {error}")
+    if not found and not problems.found:
+        problems.add("no link has a body, neither to meet nor to look at; add <collision>")
+    return found
+
+
+def place_bodies(model: pin.Model, bodies: list[Body]) -> list[pin.GeometryObject]:
+    """Bodies as pinocchio moves them, each called by its link, # and a number."""
+    counts: dict[str, int] = {}
+    placed = []
+    for body in bodies:
+        number = counts.get(body.link, 0)
+        counts[body.link] = number + 1
+        frame = model.getFrameId(body.link, pin.FrameType.BODY)
+        body.geometry.computeLocalAABB()
+        placed.append(
+            pin.GeometryObject(
+                f"{body.link}#{number}",
+                model.frames[frame].parentJoint,
+                frame,
+                model.frames[frame].placement * body.placement,
+                body.geometry,
+            )
         )
-    except (ValueError, RuntimeError) as error:
-        raise WamError(f"{urdf}: {_blamed(urdf, ' '.join(str(error).split()))}") from error
-    if raw.ngeoms == 0:
-        raise WamError(f"{urdf}: no link has a <collision> body; add them")
-    by_link: dict[str, list[pin.GeometryObject]] = {}
-    for body in raw.geometryObjects:
-        by_link.setdefault(model.frames[body.parentFrame].name, []).append(body)
-    return [
-        shape for link, bodies in by_link.items() for shape in _merge_capsules(link, bodies, urdf)
-    ]
+    return placed
 
 
 def load_shape(model: pin.Model, frame: int, name: str, load: Load) -> pin.GeometryObject:
@@ -74,12 +118,10 @@ def obstacle_shape(
     size = obstacle.size
     path = folder / obstacle.mesh if (folder / obstacle.mesh).is_file() else Path(obstacle.mesh)
     if obstacle.shape == "mesh":
-        where = f"obstacle '{name}': {path}"
         try:
-            geometry = coal.MeshLoader().load(str(path), np.array(size))
-        except (ValueError, RuntimeError) as error:
-            raise WamError(f"{where}: {' '.join(str(error).split())[:160]}") from error
-        geometry = _hull(geometry, where)
+            geometry = hull_of(mesh_hull(path) * np.array(size), str(path))
+        except WamError as error:
+            raise WamError(f"obstacle '{name}': {error}") from error
     elif obstacle.shape == "points":
         points = obstacle.points if isinstance(obstacle, Cloud) else read_points(path, size[0])
         geometry = coal.makeOctree(np.ascontiguousarray(points), size[0])
@@ -104,70 +146,63 @@ def obstacle_shape(
     return pin.GeometryObject(name, 0, 0, pose, geometry)
 
 
-def hull_of(points: np.ndarray, where: str) -> coal.ConvexBase:
-    """Convex hull of points (N, 3) m.
-
-    Raises:
-        WamError: they have no volume, or one is not finite.
-    """
-    require_volume(points, where)
-    corners = coal.StdVec_Vec3s()
-    corners.extend(list(np.asarray(points, dtype=float)))
-    try:
-        return coal.Convex.convexHull(corners, True, "Qt")
-    except (RuntimeError, ValueError) as error:
-        raise WamError(f"{where}: its points have no volume") from error
-
-
-def require_volume(points: np.ndarray, where: str) -> None:
-    """Raise `WamError` unless points (N, 3) m are finite and lie in more than a plane: what is flat
-    has no hull.
-    """
-    if not np.isfinite(points).all():
-        raise WamError(f"{where}: a corner of it is not finite; export it again")
-    if len(points) > 3:
-        centred = points - points.mean(axis=0)
-        _, axes = np.linalg.eigh(centred.T @ centred)
-        if np.ptp(centred @ axes, axis=0).min() > FLAT * np.abs(points).max():
-            return
-    raise WamError(f"{where}: its points have no volume; give it a thickness")
+def _link_bodies(
+    link: ET.Element, kind: str, embodiment: Embodiment, urdf: Urdf, wrong: dict[str, list[str]]
+) -> list[Body]:
+    """Bodies of a link's <collision> or <visual> elements; in `wrong`, links by what is wrong."""
+    name = link.get("name", "")
+    found = []
+    for element in link.findall(kind):
+        shape = element.find("geometry/*")
+        if shape is None:
+            continue
+        try:
+            geometry, mesh, scale = _geometry(shape, embodiment, urdf.path.parent)
+        except WamError as error:
+            instead = ", or name the link under `unguarded`" if kind == "visual" else ""
+            wrong.setdefault(f"{error}{instead}", []).append(name)
+            continue
+        except (ValueError, TypeError):
+            continue  # a number that was told already, or a kind that nobody knows
+        found.append(Body(name, _pose(element), geometry, mesh, scale, kind == "visual"))
+    return found
 
 
-def _blamed(urdf: Path, error: str) -> str:
-    """What a parser says about a mesh, with the link that has it."""
-    for link in ET.parse(urdf).getroot().findall("link"):
-        for mesh in link.findall("collision/geometry/mesh"):
-            name = mesh.get("filename", "")
-            if name and name in error:
-                place = f"put it into {urdf.parent} or correct its filename"
-                return f"link '{link.get('name')}': mesh {name} cannot be read; {place} ({error})"
-    return error
+def _geometry(
+    shape: ET.Element, embodiment: Embodiment, folder: Path
+) -> tuple[coal.CollisionGeometry, Path | None, np.ndarray]:
+    """A shape, the mesh file that it is the hull of, and the scale of that."""
+    one = np.ones(3)
+    if shape.tag == "mesh":
+        path = find_file(shape.get("filename", ""), folder, embodiment.packages)
+        scale = np.array(numbers(shape.get("scale", "1 1 1")))
+        corners = mesh_hull(path) * scale
+        require_size(corners, f"mesh {path}")
+        return hull_of(corners, f"mesh {path}"), path, scale
+    sizes = {key: numbers(shape.get(key, "")) for key in ("radius", "length", "size")}
+    make = {
+        "box": lambda: coal.Box(*sizes["size"]),
+        "sphere": lambda: coal.Sphere(*sizes["radius"]),
+        "cylinder": lambda: coal.Cylinder(*sizes["radius"], *sizes["length"]),
+        "capsule": lambda: coal.Capsule(*sizes["radius"], *sizes["length"]),
+    }
+    if shape.tag not in make:
+        raise ValueError
+    return make[shape.tag](), None, one
 
 
-def _convex(body: pin.GeometryObject, where: str) -> pin.GeometryObject:
-    """A copy, because the original dies with the geometry model it was read into."""
-    if body.meshPath:
-        where = f"{where}: mesh {body.meshPath}"
-    geometry = body.geometry if isinstance(body.geometry, CONVEX) else _hull(body.geometry, where)
-    return pin.GeometryObject(
-        body.name, body.parentJoint, body.parentFrame, body.placement, geometry
-    )
+def _pose(element: ET.Element) -> pin.SE3:
+    """Pose of an element's <origin>; identity where there is none."""
+    origin = element.find("origin")
+    if origin is None:
+        return pin.SE3.Identity()
+    rpy, xyz = (numbers(origin.get(key, "0 0 0")) for key in ("rpy", "xyz"))
+    if len(rpy) != 3 or len(xyz) != 3:
+        return pin.SE3.Identity()  # told already
+    return pin.SE3(pin.rpy.rpyToMatrix(*rpy), np.array(xyz))
 
 
-def _hull(geometry: coal.CollisionGeometry, where: str) -> coal.ConvexBase:
-    if isinstance(geometry, coal.BVHModelBase):
-        require_volume(np.array(geometry.vertices()).reshape(-1, 3), where)
-    if not isinstance(geometry, coal.BVHModelBase) or not geometry.buildConvexHull(True, "Qt"):
-        raise WamError(
-            f"{where}: a {type(geometry).__name__} has no hull; use a mesh with volume or a "
-            "primitive"
-        )
-    return geometry.convex
-
-
-def _merge_capsules(
-    link: str, bodies: list[pin.GeometryObject], urdf: Path
-) -> list[pin.GeometryObject]:
+def _merge_capsules(bodies: list[Body]) -> list[Body]:
     """One capsule for every cylinder with a sphere of its radius at both ends."""
     left = list(bodies)
     merged = []
@@ -181,19 +216,11 @@ def _merge_capsules(
         if all(c is not None for c in caps):
             left = [b for b in left if b is not body and b not in caps]
             capsule = coal.Capsule(radius, 2 * half)
-            merged.append(
-                pin.GeometryObject(
-                    link, body.parentJoint, body.parentFrame, body.placement, capsule
-                )
-            )
-    shapes = merged + [_convex(b, f"{urdf}: link '{link}'") for b in left]
-    for i, shape in enumerate(shapes):
-        shape.name = f"{link}#{i}"
-        shape.geometry.computeLocalAABB()
-    return shapes
+            merged.append(Body(body.link, body.placement, capsule, seen=body.seen))
+    return merged + left
 
 
-def _is_ball(body: pin.GeometryObject, centre: np.ndarray, radius: float) -> bool:
+def _is_ball(body: Body, centre: np.ndarray, radius: float) -> bool:
     near = bool(np.linalg.norm(body.placement.translation - centre) < 1e-6)
     return (
         isinstance(body.geometry, coal.Sphere)

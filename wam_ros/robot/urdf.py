@@ -1,23 +1,26 @@
-"""Strict reading of a robot description: what pinocchio would fill in silently is refused here by
-name.
+"""Strict reading of a robot description: what a parser would fill in silently is refused here by
+name, and what differs between parsers is written in the one way that all of them read.
+
+URDF 1.0 to 1.2: https://docs.ros.org/en/rolling/p/urdfdom/ (capsules, quaternions, limits of
+acceleration, deceleration and jerk).
 """
 
 from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from wam_ros.core.errors import UnknownNameError, WamError
+from wam_ros.core.errors import Problems, WamError
 
 MOVING = ("revolute", "continuous", "prismatic")
 NUMBERS = {
     "xyz": 3,
     "rpy": 3,
+    "quat_xyzw": 4,
     "size": 3,
     "scale": 3,
     "radius": 1,
@@ -25,15 +28,23 @@ NUMBERS = {
     "damping": 1,
     "friction": 1,
 }
-# of bodies; a parser drops others, and the link would be unguarded
-KINDS = ("box", "cylinder", "sphere", "mesh")
+# bodies and what each takes; a parser drops others, and the link would be unguarded
+KINDS = {
+    "box": ("size",),
+    "cylinder": ("radius", "length"),
+    "sphere": ("radius",),
+    "capsule": ("radius", "length"),
+    "mesh": ("filename",),
+}
 LOSSES = ("damping", "friction")  # a negative one would hide effort
-SIZES = ("size", "scale", "radius", "length")
+SIZES = ("size", "radius", "length")
+POSITIVE = ("velocity", "effort", "acceleration", "deceleration", "jerk")
+NOT_A_TREE = "the rest of the file cannot be judged before that"
 
 
 @dataclass(frozen=True)
 class UrdfJoint:
-    """One movable joint."""
+    """One movable joint; a limit that is not told is NaN."""
 
     name: str
     kind: str  # of MOVING
@@ -43,6 +54,8 @@ class UrdfJoint:
     upper: float
     velocity: float  # rad/s or m/s
     effort: float  # Nm or N
+    acceleration: float  # rad/s^2 or m/s^2, the smaller one of speeding up and slowing down
+    jerk: float  # rad/s^3 or m/s^3
     mimic: str  # name of the joint it follows, or ''
     multiplier: float
     offset: float
@@ -52,13 +65,46 @@ class UrdfJoint:
         """Whether its unit is the metre."""
         return self.kind == "prismatic"
 
+    @property
+    def unit(self) -> str:
+        """Of its position."""
+        return "m" if self.sliding else "rad"
 
-def read_urdf(path: Path) -> dict[str, UrdfJoint]:
-    """Movable joints by name, every limit and inertia of the file checked.
+
+@dataclass(frozen=True)
+class Urdf:
+    """A description that is well-formed; whether it fits an embodiment is asked elsewhere."""
+
+    path: Path
+    root: ET.Element  # <robot>, as every parser reads it alike
+    joints: dict[str, UrdfJoint]  # the movable ones
+
+    def links(self) -> dict[str, ET.Element]:
+        """The links by name."""
+        return {link.get("name", ""): link for link in self.root.findall("link")}
+
+    def fixed(self) -> list[tuple[str, str]]:
+        """(parent, child) of every joint that does not move."""
+        return [ends(j) for j in self.root.findall("joint") if j.get("type") == "fixed"]
+
+
+def load_urdf(path: Path) -> Urdf:
+    """Read a description by itself.
 
     Raises:
-        WamError: unreadable file, a joint without limits, a link without inertia, a value that is
-            not finite.
+        WamError: everything that is wrong with it.
+    """
+    problems = Problems(path)
+    urdf = read_urdf(path, problems)
+    problems.require_none()
+    return urdf
+
+
+def read_urdf(path: Path, problems: Problems) -> Urdf:
+    """Read a description; what is wrong with its parts goes into `problems`.
+
+    Raises:
+        WamError: no XML, no robot, or links and joints that are no tree.
     """
     try:
         root = ET.parse(path).getroot()
@@ -66,199 +112,195 @@ def read_urdf(path: Path) -> dict[str, UrdfJoint]:
         raise WamError(f"{path}: {error}") from error
     if root.tag != "robot":
         raise WamError(f"{path}: expected a <robot>, found <{root.tag}>")
-    for joint in root.findall("joint"):
-        if joint.get("type") not in (*MOVING, "fixed"):
-            raise WamError(
-                f"{path}: joint '{joint.get('name')}' has the unknown type '{joint.get('type')}'"
-            )
-    _require_tree(path, root)
-    _require_numbers(path, root)
-    _require_bodies(path, root)
-    _require_inertias(path, root)
-    return {
-        j.name: j
-        for j in (_joint(path, e) for e in root.findall("joint") if e.get("type") in MOVING)
-    }
+    _judge_numbers(root, problems)
+    _judge_bodies(root, problems)
+    _require_tree(root, problems)
+    _write_alike(root)
+    elements = [e for e in root.findall("joint") if e.get("type") in MOVING]
+    joints = [_joint(e, problems) for e in elements]
+    return Urdf(path, root, {j.name: j for j in joints})
 
 
-def _require_tree(path: Path, root: ET.Element) -> None:
-    """Every joint and link has a name of its own, and every joint two links that exist."""
+def ends(joint: ET.Element) -> tuple[str, str]:
+    """Parent and child link of a joint."""
+    parent, child = (joint.find(key) for key in ("parent", "child"))
+    return (
+        "" if parent is None else parent.get("link", ""),
+        "" if child is None else child.get("link", ""),
+    )
+
+
+def _require_tree(root: ET.Element, problems: Problems) -> None:
+    """Every joint and link has a name of its own, every joint two links that exist, and every link
+    one way to the root.
+    """
+    known = len(problems.found)
     for tag in ("link", "joint"):
         names = [e.get("name", "") for e in root.findall(tag)]
-        twice = next((n for n in names if not n or names.count(n) > 1), None)
-        if twice is not None:
-            raise WamError(
-                f"{path}: {tag} '{twice}' has no name of its own; give every {tag} another name"
-            )
+        for name in dict.fromkeys(n for n in names if not n or names.count(n) > 1):
+            problems.add(f"{tag} '{name}' has no name of its own; give every {tag} another name")
     links = {e.get("name") for e in root.findall("link")}
+    above: dict[str, str] = {}
     for joint in root.findall("joint"):
-        for end in ("parent", "child"):
-            element = joint.find(end)
-            name = None if element is None else element.get("link")
-            if name not in links:
-                where = f"{path}: joint '{joint.get('name')}'"
-                raise WamError(
-                    f"{where}: its {end} link '{name}' does not exist; add <{end} link=...> and "
-                    "that link"
+        name = joint.get("name", "")
+        kind = joint.get("type", "")
+        if kind not in (*MOVING, "fixed"):
+            problems.add(f"joint '{name}' has the unknown type '{kind}'")
+        for end, link in zip(("parent", "child"), ends(joint), strict=True):
+            if link not in links:
+                problems.add(
+                    f"joint '{name}': its {end} link '{link or None}' does not exist; add <{end} "
+                    "link=...> and that link"
                 )
+        top, hung = ends(joint)
+        if hung in above:
+            problems.add(f"link '{hung}' hangs from more than one joint, the second is '{name}'")
+        above[hung] = top
+    for link in above if len(problems.found) == known else ():
+        seen = [link]
+        while above.get(seen[-1]) is not None and above[seen[-1]] not in seen:
+            seen.append(above[seen[-1]])
+        if seen[-1] in above:
+            loop = seen[seen.index(above[seen[-1]]) :]
+            problems.add(f"links {', '.join(sorted(loop))} hang from each other in a loop")
+    roots = sorted(str(link) for link in links if link not in above)
+    if len(roots) > 1:
+        problems.add(f"links {', '.join(roots)} hang from no joint; only one may, the base")
+    if not links:
+        problems.add("has no link")
+    if len(problems.found) > known:
+        problems.require_none()
 
 
-def _require_numbers(path: Path, root: ET.Element) -> None:
-    """Every place, axis and size is as many finite numbers as it takes; sizes and axes are not
-    zero.
+def _judge_numbers(root: ET.Element, problems: Problems) -> None:
+    """Every place, axis and size is as many finite numbers as it takes; sizes and the axes of
+    joints that move are not zero.
     """
     for owner in (*root.findall("link"), *root.findall("joint")):
-        where = f"{path}: {owner.tag} '{owner.get('name')}'"
+        where = f"{owner.tag} '{owner.get('name')}'"
         for element in owner.iter():
+            if element.tag == "axis" and owner.get("type") == "fixed":
+                continue  # it has none, whatever is written there
             for key, count in NUMBERS.items():
                 text = element.get(key)
                 if text is None:
                     continue
-                try:
-                    values = [float(word) for word in text.split()]
-                except ValueError:
-                    values = []
-                good = len(values) == count and all(math.isfinite(v) for v in values)
-                if not good:
-                    what = f'{key}="{text[:60]}" in <{element.tag}>'
-                    raise WamError(
-                        f"{where}: {what} must be {count} finite number{'s' * (count > 1)}"
-                    )
-                if element.tag == "axis" and not any(values):
-                    raise WamError(f"{where}: its axis is zero; give it a direction")
-                if key in SIZES and min(values) <= 0:
-                    raise WamError(
-                        f'{where}: {key}="{text[:60]}" in <{element.tag}> must be positive'
-                    )
-                if key in LOSSES and min(values) < 0:
-                    raise WamError(
-                        f'{where}: {key}="{text[:60]}" in <{element.tag}> must not be negative'
-                    )
+                what = f'{where}: {key}="{text[:60]}" in <{element.tag}>'
+                values = numbers(text)
+                if len(values) != count or not all(math.isfinite(v) for v in values):
+                    problems.add(f"{what} must be {count} finite number{'s' * (count > 1)}")
+                elif element.tag == "axis" and not any(values):
+                    problems.add(f"{where}: its axis is zero; give it a direction")
+                elif (key in SIZES and min(values) <= 0) or (key == "scale" and 0 in values):
+                    kind = "positive" if key in SIZES else "other than zero"
+                    problems.add(f"{what} must be {kind}")
+                elif key in LOSSES and min(values) < 0:
+                    problems.add(f"{what} must not be negative")
+                elif key == "quat_xyzw" and abs(np.linalg.norm(values) - 1) > 1e-3:
+                    problems.add(f"{what} is not a unit quaternion")
 
 
-def _require_bodies(path: Path, root: ET.Element) -> None:
+def numbers(text: str) -> list[float]:
+    """The numbers of an attribute; none where one of its words is no number."""
+    try:
+        return [float(word) for word in text.split()]
+    except ValueError:
+        return []
+
+
+def _judge_bodies(root: ET.Element, problems: Problems) -> None:
     for link in root.findall("link"):
+        where = f"link '{link.get('name')}'"
         for body in link.findall("collision/geometry/*"):
             if body.tag not in KINDS:
-                where = f"{path}: link '{link.get('name')}'"
-                raise WamError(
+                problems.add(
                     f"{where}: a collision body cannot be a <{body.tag}>; use one of "
                     f"{', '.join(KINDS)}"
                 )
+            for key in KINDS.get(body.tag, ()):
+                if body.get(key) is None:
+                    problems.add(f'{where}: its <{body.tag}> has no {key}; add {key}="..."')
 
 
-def _joint(path: Path, element: ET.Element) -> UrdfJoint:
+def _write_alike(root: ET.Element) -> None:
+    """Leave nothing in it that parsers read differently.
+
+    The axis of a joint that does not move may be zero, and parsers without URDF 1.1 drop
+    quaternions.
+    """
+    root.attrib.pop("version", None)
+    for joint in root.findall("joint"):
+        if joint.get("type") == "fixed":
+            for axis in joint.findall("axis"):
+                joint.remove(axis)
+    for origin in root.iter("origin"):
+        quaternion = numbers(origin.attrib.pop("quat_xyzw", ""))
+        if len(quaternion) == 4:
+            origin.set("rpy", " ".join(f"{angle:.17g}" for angle in _rpy(quaternion)))
+
+
+def _rpy(xyzw: list[float]) -> tuple[float, float, float]:
+    """Roll, pitch and yaw [rad] of a quaternion."""
+    x, y, z, w = np.array(xyzw) / np.linalg.norm(xyzw)
+    sine = float(np.clip(2 * (w * y - x * z), -1.0, 1.0))
+    if abs(sine) > 1 - 1e-12:  # roll and yaw turn about one axis: all of it is roll
+        return 2 * math.atan2(x, w), math.copysign(math.pi / 2, sine), 0.0
+    roll = math.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
+    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    return roll, math.asin(sine), yaw
+
+
+def _joint(element: ET.Element, problems: Problems) -> UrdfJoint:
     name = element.get("name", "")
     kind = element.get("type", "")
-    where = f"{path}: joint '{name}'"
+    where = f"joint '{name}'"
     limit = element.find("limit")
-    if limit is None:
-        raise WamError(f"{where} has no <limit>; add <limit lower upper velocity effort>")
-    velocity, effort = (_number(limit, key, where, positive=True) for key in ("velocity", "effort"))
-    lower = -math.inf
-    upper = math.inf
-    if kind != "continuous":
-        lower, upper = (_number(limit, key, where) for key in ("lower", "upper"))
-        if lower >= upper:
-            raise WamError(f"{where}: lower limit {lower} is not below upper limit {upper}")
+    told = {
+        key: _number(limit, key, where, problems)
+        for key in ("lower", "upper", *POSITIVE)
+        if limit is not None
+    }
+    if kind == "continuous":
+        told["lower"], told["upper"] = -math.inf, math.inf
     mimic = element.find("mimic")
-    multiplier = _number(mimic, "multiplier", where, default=1.0) if mimic is not None else 1.0
-    offset = _number(mimic, "offset", where, default=0.0) if mimic is not None else 0.0
-    parent, child = (element.find(k).get("link", "") for k in ("parent", "child"))  # type: ignore[union-attr]
-    follows = mimic.get("joint", "") if mimic is not None else ""
+    multiplier = _number(mimic, "multiplier", where, problems, default=1.0)
+    offset = _number(mimic, "offset", where, problems, default=0.0)
+    parent, child = ends(element)
+    acceleration = (told.get("acceleration", math.nan), told.get("deceleration", math.nan))
     return UrdfJoint(
         name=name,
         kind=kind,
         parent=parent,
         child=child,
-        lower=lower,
-        upper=upper,
-        velocity=velocity,
-        effort=effort,
-        mimic=follows,
+        lower=told.get("lower", math.nan),
+        upper=told.get("upper", math.nan),
+        velocity=told.get("velocity", math.nan),
+        effort=told.get("effort", math.nan),
+        acceleration=float(np.fmin(*acceleration)),
+        jerk=told.get("jerk", math.nan),
+        mimic=mimic.get("joint", "") if mimic is not None else "",
         multiplier=multiplier,
         offset=offset,
     )
 
 
 def _number(
-    element: ET.Element, key: str, where: str, positive: bool = False, default: float | None = None
+    element: ET.Element | None,
+    key: str,
+    where: str,
+    problems: Problems,
+    default: float = math.nan,
 ) -> float:
-    text = element.get(key)
-    if text is None:
-        if default is not None:
-            return default
-        raise WamError(f'{where} has no {key} limit; add {key}="..." to its <{element.tag}>')
+    """A finite number, or `default` where it is not told."""
+    text = None if element is None else element.get(key)
+    if element is None or text is None:
+        return default
     try:
         value = float(text)
-    except ValueError as error:
-        raise WamError(f'{where}: {key}="{text[:40]}" is not a number') from error
-    if not math.isfinite(value) or (positive and value <= 0):
-        raise WamError(
-            f'{where}: {key}="{text[:40]}" must be finite{" and positive" if positive else ""}'
-        )
+    except ValueError:
+        problems.add(f'{where}: {key}="{text[:40]}" in <{element.tag}> is not a number')
+        return default
+    if not math.isfinite(value):
+        problems.add(f'{where}: {key}="{text[:40]}" in <{element.tag}> must be finite')
+        return default
     return value
-
-
-def _require_inertias(path: Path, root: ET.Element) -> None:
-    parents = {j.find("child").get("link") for j in root.findall("joint")}  # type: ignore[union-attr]
-    for link in root.findall("link"):
-        name = link.get("name", "")
-        if name not in parents or (link.find("collision") is None and link.find("visual") is None):
-            continue  # the root stands still; a link without a body is only a frame
-        where = f"{path}: link '{name}'"
-        mass = link.find("inertial/mass")
-        inertia = link.find("inertial/inertia")
-        if mass is None or inertia is None:
-            raise WamError(f"{where} has no inertia; add <inertial> with <mass> and <inertia>")
-        _number(mass, "value", where, positive=True)
-        xx, yy, zz = (_number(inertia, key, where, positive=True) for key in ("ixx", "iyy", "izz"))
-        xy, xz, yz = (_number(inertia, key, where) for key in ("ixy", "ixz", "iyz"))
-        least = np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])[0]
-        if least <= 0:
-            raise WamError(
-                f"{where}: its inertia is that of no body (smallest principal moment {least:.3g} "
-                "kg m^2)"
-            )
-
-
-def resolve_mimic(
-    joints: dict[str, UrdfJoint], commanded: Iterable[str]
-) -> dict[str, tuple[str, float, float]]:
-    """For every movable joint: (commanded joint, multiplier, offset) that gives its position.
-
-    Raises:
-        WamError: a joint that is neither commanded nor follows one, or a loop of followers.
-    """
-    names = tuple(commanded)
-    for name in names:
-        if name not in joints:
-            raise UnknownNameError("joint", name, joints)
-        if joints[name].mimic:
-            raise WamError(
-                f"joint '{name}' follows '{joints[name].mimic}' and cannot be commanded itself"
-            )
-    resolved = {}
-    for joint in joints.values():
-        leader = joint
-        factor = 1.0
-        offset = 0.0
-        for _ in range(len(joints)):
-            if not leader.mimic:
-                break
-            offset += factor * leader.offset
-            factor *= leader.multiplier
-            if leader.mimic not in joints:
-                raise WamError(
-                    f"joint '{leader.name}' follows '{leader.mimic}', which does not move or exist"
-                )
-            leader = joints[leader.mimic]
-        if leader.mimic:
-            raise WamError(f"joint '{joint.name}' is in a loop of mimic joints")
-        if leader.name not in names:
-            raise WamError(
-                f"joint '{joint.name}' moves but is not in joint_names; add it there or make it "
-                "fixed"
-            )
-        resolved[joint.name] = (leader.name, factor, offset)
-    return resolved

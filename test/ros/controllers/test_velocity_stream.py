@@ -11,7 +11,7 @@ pytest.importorskip("wam_ros.msg")
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Commanded
 from wam_ros.nodes.bridge_node import BridgeNode
-from wam_ros.robot.urdf import read_urdf
+from wam_ros.robot.joints import load_joints
 from wam_ros.ros.controllers.forward_velocity import pulled
 
 pytestmark = pytest.mark.ros
@@ -24,8 +24,7 @@ def output(arena):
 
 
 def test_an_arm_that_is_behind_is_pulled_no_faster_than_its_joints_may_go(output):
-    joints = read_urdf(PANDA.urdf_path)
-    limit = np.array([joints[name].velocity for name in PANDA.joint_names])
+    limit = load_joints(PANDA).limits.velocity
     zero = np.zeros(8)
     commanded = Commanded(np.array([3.0, -3.0, 0.01, 0, 0, 0, 0, 0]), zero, zero)
     velocity = pulled(output, commanded, zero)

@@ -17,6 +17,7 @@ import numpy as np
 from rclpy.node import Node
 from std_srvs.srv import SetBool
 
+from wam_ros.bridge.gate import GateLimits
 from wam_ros.bridge.home import make_home_chunk
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.types import Decision, Reason, SafetyReport, SafetyState
@@ -48,7 +49,7 @@ class HomeSequence:
     Args:
         node: that publishes and asks.
         embodiment: whose home it is.
-        velocity: (A,) rad/s or m/s, limits.
+        limits: of its joints.
         speed: share of the limits that is used.
         measured: gives the measured joints (A,), None before the first.
         clock: steady time in s.
@@ -58,14 +59,14 @@ class HomeSequence:
         self,
         node: Node,
         embodiment: Embodiment,
-        velocity: np.ndarray,
+        limits: GateLimits,
         speed: float,
         measured: Callable[[], np.ndarray | None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
         self._embodiment = embodiment
-        self._velocity = velocity
+        self._limits = limits
         self._speed = speed
         self._measured = measured
         self._clock = clock
@@ -157,7 +158,7 @@ class HomeSequence:
         now_ns = self._node.get_clock().now().nanoseconds
         chunk = make_home_chunk(
             embodiment=self._embodiment,
-            velocity=self._velocity,
+            limits=self._limits,
             q0=q0,
             speed=self._speed,
             now_ns=now_ns,

@@ -10,9 +10,9 @@ import numpy as np
 from rclpy.node import Node
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.errors import WamError
 from wam_ros.core.types import Commanded, SafeTrajectory
-from wam_ros.robot.urdf import read_urdf
+from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.activity import Activity
 from wam_ros.ros.bridge_node.settings import SettingsReader
 from wam_ros.ros.controllers import make_controller
@@ -88,10 +88,11 @@ class Outputs:
                     options=options,
                 )
             )
-        joints = read_urdf(embodiment.urdf_path)
+        limits = dict(
+            zip(embodiment.joint_names, load_joints(embodiment).limits.velocity, strict=True)
+        )
         for output in self._all:
-            found = [joints[require_known("joint", name, joints)] for name in output.joint_names]
-            output.velocity = np.array([joint.velocity for joint in found])
+            output.velocity = np.array([limits[name] for name in output.joint_names])
         self.arm: Output = self._all[0]
         for output in self._all:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:

@@ -22,7 +22,7 @@ from rclpy.validate_namespace import validate_namespace
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_known
 from wam_ros.models import read_description
-from wam_ros.robot.urdf import read_urdf
+from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.outputs import GRIPPERS
 from wam_ros.ros.controllers import CONTROLLERS
 from wam_ros.ros.inference_node.parameters import InferenceParams
@@ -237,7 +237,7 @@ def _require_common(values: Values) -> None:
     _judge(values, "tf_prefix", lambda: _require_frame(values["tf_prefix"]))
     if not values["embodiment"]:
         raise WamError("embodiment:= is empty: name a robot in config/embodiments, or a YAML file")
-    _judge(values, "embodiment", lambda: read_urdf(load_embodiment(values["embodiment"]).urdf_path))
+    _judge(values, "embodiment", lambda: load_joints(load_embodiment(values["embodiment"])))
 
 
 def _require_choices(values: Values) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
+from wam_ros.robot.meshes import hull_of
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.obstacles import Cloud, Obstacle, require_obstacle, require_points
 from wam_ros.robot.pose import make_pose, placed
-from wam_ros.robot.shapes import hull_of
 from wam_ros.safety.motion.stopper import SAMPLED
 from wam_ros.safety.params import SafetyParams
 

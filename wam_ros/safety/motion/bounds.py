@@ -70,6 +70,7 @@ class JointBounds:
     names: tuple[str, ...]
     units: tuple[str, ...]  # "rad" or "m"
     sliding: np.ndarray  # bool
+    endless: np.ndarray  # bool: turns on and on
     gripper: np.ndarray  # bool
     lower: np.ndarray
     upper: np.ndarray
@@ -249,6 +250,7 @@ def _joint_bounds(model: SafetyModel, params: SafetyParams, start: Commanded) ->
         names=model.joint_names,
         units=model.units,
         sliding=model.sliding,
+        endless=model.endless,
         gripper=model.gripper,
         lower=np.minimum(lower, np.clip(start.q, limits.lower, None)),
         upper=np.maximum(upper, np.clip(start.q, None, limits.upper)),

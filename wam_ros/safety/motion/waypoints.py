@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wam_ros.core.angles import unwrap_towards
 from wam_ros.core.embodiment import joint_order
 from wam_ros.core.types import NS, ActionChunk, Reason
 from wam_ros.safety.finding import Finding
@@ -33,6 +34,8 @@ class Seam:
 def make_seam(chunk: ActionChunk, start_ns: int, commanded: np.ndarray, bounds: Bounds) -> Seam:
     """Steps in model order on the clock of the trajectory; those a little outside the position
     limits are moved to them.
+
+    Joints that turn without end go on from where they are, whatever turn the policy counts from.
     """
     joints = bounds.joints
     params = bounds.params
@@ -40,11 +43,14 @@ def make_seam(chunk: ActionChunk, start_ns: int, commanded: np.ndarray, bounds: 
     q = np.asarray(chunk.positions, dtype=float)[:, columns]
     dq = None if chunk.velocities is None else np.asarray(chunk.velocities, dtype=float)[:, columns]
     first_s = (chunk.anchor_ns + chunk.step_period_ns - start_ns) / NS
+    period_s = chunk.step_period_ns / NS
+    due = int(np.argmax(first_s + period_s * np.arange(len(q)) > 0))
+    q = unwrap_towards(q, commanded, joints.endless, due)
     short = np.where(joints.sliding, SHORT_M, SHORT_RAD)
     inside = np.clip(q, joints.lower + short, np.maximum(joints.upper - short, joints.lower))
     off = np.abs(inside - q)
     near = off <= np.where(joints.sliding, params.clamp_m, params.clamp_rad)
-    way = Waypoints(first_s, chunk.step_period_ns / NS, np.where(near, inside, q), dq)
+    way = Waypoints(first_s, period_s, np.where(near, inside, q), dq)
     moved = np.where(near, off, 0.0)
     clamped = None
     if moved.max() > 2 * SHORT_RAD:
@@ -62,7 +68,7 @@ def make_seam(chunk: ActionChunk, start_ns: int, commanded: np.ndarray, bounds: 
         )
     return Seam(
         way=way,
-        first_due=int(np.argmax(way.times() > 0)),
+        first_due=due,
         commanded=commanded,
         joints=joints,
         params=params,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_writable
 from wam_ros.core.types import Decision
-from wam_ros.robot.model import load_safety_model
+from wam_ros.robot.model import build_safety_model, load_safety_model
 from wam_ros.robot.pairs import as_srdf
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.offline.batch import answers, judge, read_batch, worst_first
@@ -81,7 +82,8 @@ class Filter:
 
 @dataclass(frozen=True)
 class Pairs:
-    """List which links are not watched for collisions and why, as an SRDF to be reviewed.
+    """List which links are not watched for collisions and why, as an SRDF to be reviewed; what
+    overlaps at home is told, and how deep.
 
     Give the reviewed file as `srdf` in the embodiment: links that always overlap are then an error
     unless named in it.
@@ -112,8 +114,10 @@ def main(args: Safety) -> None:
 
 def list_pairs(args: Pairs) -> None:
     """Print or write the SRDF of a robot."""
-    model = load_safety_model(load_embodiment(args.embodiment))
+    model = build_safety_model(load_embodiment(args.embodiment))
     text = as_srdf(model.embodiment.name, model.judged)
+    for words in (*model.warnings, *model.why_not_at_home()):
+        print(f"wam: {model.embodiment.name}: {words}", file=sys.stderr)
     if args.out is None:
         print(text, end="")
         return
@@ -141,9 +145,10 @@ def filter_file(args: Filter) -> None:
         )
     _require_files(args)
     batch = read_batch(args.chunks)
-    safety = SafetyFilter(
-        load_safety_model(load_embodiment(args.embodiment), args.world or None), args.params
-    )
+    model = load_safety_model(load_embodiment(args.embodiment), args.world or None)
+    for words in model.warnings:
+        print(f"wam: {model.embodiment.name}: {words}", file=sys.stderr)
+    safety = SafetyFilter(model, args.params)
     try:
         verdicts = list(track(judge(safety, batch), "judging", len(batch), transient=True))
     except WamError as error:

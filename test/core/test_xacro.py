@@ -1,0 +1,63 @@
+"""A xacro file stands where a URDF does; what is wrong with it is one line."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+
+import pytest
+import yaml
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.resources import config_path
+from wam_ros.core.xacro import expand
+
+XACRO = (
+    '<robot xmlns:xacro="http://www.ros.org/wiki/xacro" name="arm"><xacro:arg name="side" '
+    'default="left"/><link name="$(arg side)_${1 + 1}"><visual><geometry><mesh '
+    'filename="part.stl"/></geometry></visual></link></robot>'
+)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    pytest.importorskip("xacro")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_an_embodiment_may_name_a_xacro_file_and_its_arguments(tmp_path):
+    (tmp_path / "arm.urdf.xacro").write_text(XACRO)
+    data = yaml.safe_load(config_path("embodiments", "panda").read_text())
+    data |= {"urdf": "arm.urdf.xacro", "xacro_arguments": {"side": "right"}}
+    (tmp_path / "arm.yaml").write_text(yaml.safe_dump(data))
+    path = load_embodiment(str(tmp_path / "arm.yaml")).urdf_path
+    assert ET.parse(path).getroot().find("link").get("name") == "right_2"
+
+
+def test_files_beside_the_xacro_file_are_still_found_from_where_the_urdf_lies(tmp_path):
+    (tmp_path / "arm.xacro").write_text(XACRO)
+    root = ET.parse(expand(tmp_path / "arm.xacro", {}, {})).getroot()
+    assert root.find(".//mesh").get("filename") == f"file://{tmp_path}/part.stl"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (XACRO.replace("${1 + 1}", "${height}"), "height"),
+        (XACRO.replace("$(arg side)", "$(arg nowhere)"), "nowhere"),
+        (XACRO.replace("</robot>", ""), "no element found"),
+        (XACRO.replace("<link", "<xacro:gone/><link"), "gone"),
+    ],
+)
+def test_what_is_wrong_with_a_xacro_file_is_one_line(tmp_path, text, words, capfd):
+    (tmp_path / "arm.xacro").write_text(text)
+    with pytest.raises(WamError, match=rf"arm\.xacro: xacro: .*{words}") as caught:
+        expand(tmp_path / "arm.xacro", {}, {})
+    assert "\n" not in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_without_xacro_it_is_said_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "xacro", None)
+    with pytest.raises(WamError, match="pip install xacro"):
+        expand(tmp_path / "arm.xacro", {}, {})

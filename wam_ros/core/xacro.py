@@ -1,0 +1,63 @@
+"""A xacro file as the URDF that it stands for, by the `xacro` package."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib
+import io
+import tempfile
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping
+from pathlib import Path
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.files import cache_folder, write_whole
+from wam_ros.core.packages import SCHEMES, find_file
+
+
+def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]) -> Path:
+    """Write what a xacro file expands to into the user's cache and return that file.
+
+    It lies elsewhere than the xacro file, so the files that it names are named in full.
+
+    Args:
+        path: of the xacro file, which may hold Python expressions: it is trusted like a program.
+        arguments: of its `<xacro:arg>`.
+        packages: folders of packages by name.
+
+    Raises:
+        WamError: xacro is not installed, or what it says about the file, in one line.
+    """
+    try:
+        xacro = importlib.import_module("xacro")
+    except ImportError as error:
+        raise WamError(f"{path} needs the Python package 'xacro': `pip install xacro`") from error
+    said = io.StringIO()
+    try:
+        # it prints what it dislikes, and leaves the program where the XML is damaged
+        with contextlib.redirect_stderr(said):
+            document = xacro.process_file(str(path), mappings=dict(arguments))
+        root = ET.fromstring(document.toxml())
+    except (Exception, SystemExit) as error:
+        words = " ".join(f"{said.getvalue()} {error}".split())
+        raise WamError(f"{path}: xacro: {words[:300] or type(error).__name__}") from error
+    for element in root.iter():
+        name = element.get("filename", "")
+        if element.tag != "mesh" or not name:
+            continue
+        # what cannot be found is told by whoever wants it
+        with contextlib.suppress(WamError):
+            found = find_file(name, path.parent, packages)
+            element.set("filename", f"file://{found.resolve()}")
+            continue
+        if not name.startswith((*SCHEMES, "file://")):
+            element.set("filename", f"file://{(path.parent / name).resolve()}")
+    text = ET.tostring(root)
+    folder = cache_folder("xacro") or Path(tempfile.mkdtemp(prefix="wam_xacro_"))
+    out = folder / f"{path.stem.removesuffix('.urdf')}-{hashlib.sha256(text).hexdigest()[:16]}.urdf"
+    try:
+        write_whole(out, text)
+    except OSError as error:
+        raise WamError(f"{out} cannot be written: {error.strerror or error}") from error
+    return out
