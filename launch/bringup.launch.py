@@ -17,6 +17,7 @@ from launch.actions import (
     LogInfo,
     OpaqueFunction,
     SetEnvironmentVariable,
+    UnsetEnvironmentVariable,
 )
 from launch.events.process import ProcessExited
 from launch.launch_description_entity import LaunchDescriptionEntity
@@ -25,7 +26,7 @@ from launch_ros.actions import LifecycleNode
 
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.resources import share_dir
-from wam_ros.ros.environment import transport_environment
+from wam_ros.ros.environment import discovery_environment, transport_environment
 from wam_ros.ros.launching.arguments import ARGUMENTS, ROBOT, RVIZ, require_bringup, require_names
 from wam_ros.ros.launching.processes import declared, end_together, process, values_of
 
@@ -71,7 +72,8 @@ def wam_node(
     sources.append({**shared, **parameters})
     if values["params_file"]:
         sources.append(values["params_file"])
-    logger = ".".join(part for part in (*values["namespace"].split("/"), name) if part)
+    path = [part for part in (*values["namespace"].split("/"), name) if part]
+    logging = ["--log-level", f"{'.'.join(path)}:={values['log_level']}"]
     return LifecycleNode(
         package="wam_ros",
         executable=name,
@@ -79,7 +81,8 @@ def wam_node(
         name=name,
         namespace=values["namespace"],
         parameters=sources,
-        arguments=["--ros-args", "--log-level", f"{logger}:={values['log_level']}"],
+        # what a node may do where ROS_SECURITY_ENABLE is set (config/sros2/policy.xml)
+        arguments=["--ros-args", *logging, "--enclave", f"/{'/'.join(path)}"],
         output="screen",
         emulate_tty=True,
         sigterm_timeout=LET_GO_S,
@@ -166,10 +169,19 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         require_names(context.argv)  # another launch file that includes this one has its own
     values = values_of(ARGUMENTS, context)
     require_bringup(values)
+    discovery = discovery_environment(os.environ, values["discovery"])
+    variables = {**transport_environment(os.environ), **discovery}
     entities: list[LaunchDescriptionEntity] = [
-        SetEnvironmentVariable(name, value)
-        for name, value in transport_environment(os.environ).items()
+        SetEnvironmentVariable(name, value) if value else UnsetEnvironmentVariable(name)
+        for name, value in variables.items()
     ]
+    if values["discovery"] == "auto" and discovery and values["sim"] == "false":
+        entities.append(
+            LogInfo(
+                msg="nodes are looked for on this machine only: add discovery:=subnet for a driver "
+                "on another one"
+            )
+        )
     entities.append(include("robot.launch.py", values, ROBOT))
     entities += loop_nodes(values, context)
     entities += recorder(values, context)

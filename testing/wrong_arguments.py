@@ -83,6 +83,7 @@ WRONG = {
         Wrong(NO_YAML, "cannot start any token"),
     ],
     "use_sim_time": [Wrong("on", CHOICES), Wrong("true", "publishes no /clock")],
+    "discovery": [Wrong("lan", CHOICES)],
     "launch_rviz": [Wrong("no", CHOICES)],
     "rviz_config_file": [
         Wrong("/nope.rviz", "this file does not exist"),

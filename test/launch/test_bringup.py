@@ -35,6 +35,7 @@ from wam_ros.core.resources import config_names, share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 from wam_ros.ros.launching.arguments import ARGUMENTS
 
+DISCOVERY_VARIABLES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
 NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
 EXTERNAL = {
     "robot_state_publisher": ["robot_state_publisher"],
@@ -50,7 +51,7 @@ def prefix(tmp_path, monkeypatch):
     monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
-    for name in (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"):
+    for name in (*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS", *DISCOVERY_VARIABLES):
         # remembered, so that what the launch sets is gone after the test
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
@@ -226,6 +227,25 @@ def test_camera_images_get_a_transport_unless_the_user_chose_one(prefix, monkeyp
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")
     Bringup()
     assert not {*PROFILE_VARIABLES} & {*os.environ}
+
+
+def test_nodes_are_looked_for_on_this_machine_only_unless_said_otherwise(prefix, monkeypatch):
+    assert "this machine only" not in Bringup().said(), "a simulated arm has no driver"
+    assert os.environ.pop("ROS_AUTOMATIC_DISCOVERY_RANGE") == "LOCALHOST"
+    assert "add discovery:=subnet" in Bringup(sim="false").said()
+    monkeypatch.setenv("ROS_LOCALHOST_ONLY", "1")
+    assert "this machine only" not in Bringup(sim="false", discovery="subnet").said()
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET"
+    assert "ROS_LOCALHOST_ONLY" not in os.environ
+    Bringup()
+    assert os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "SUBNET", "of the environment"
+
+
+def test_every_node_has_an_enclave_of_its_full_name(prefix):
+    b = Bringup(namespace="cell/left")
+    for name in b.nodes():
+        command = b.command(name)
+        assert command[command.index("--enclave") + 1] == f"/cell/left/{name}"
 
 
 def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):

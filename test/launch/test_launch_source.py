@@ -38,6 +38,7 @@ OURS = {
     "view",
     "controller",
     "robot_state_publisher",
+    "discovery",
 }
 
 

@@ -4,7 +4,13 @@ import importlib.metadata
 
 import pytest
 
-from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable, ros_environment
+from wam_ros.ros.environment import (
+    DISCOVERY,
+    PROFILE_VARIABLES,
+    discovery_environment,
+    profile_variable,
+    ros_environment,
+)
 
 
 @pytest.fixture
@@ -47,3 +53,16 @@ def test_the_variable_is_the_one_of_the_distribution(version, index, monkeypatch
 
     monkeypatch.setattr(importlib.metadata, "version", installed)
     assert profile_variable() == PROFILE_VARIABLES[index]
+
+
+def test_nodes_look_for_each_other_on_this_machine_only_unless_that_was_chosen():
+    assert discovery_environment({}, "auto") == {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
+    for chosen in ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY", "ROS_DISCOVERY_SERVER"):
+        assert discovery_environment({chosen: "mine"}, "auto") == {}
+
+
+@pytest.mark.parametrize("wanted", DISCOVERY[1:])
+def test_what_is_said_about_discovery_replaces_what_the_environment_says(wanted):
+    found = discovery_environment({"ROS_AUTOMATIC_DISCOVERY_RANGE": "OFF"}, wanted)
+    assert found == {"ROS_AUTOMATIC_DISCOVERY_RANGE": wanted.upper()}
+    assert discovery_environment({"ROS_LOCALHOST_ONLY": "1"}, wanted)["ROS_LOCALHOST_ONLY"] == ""

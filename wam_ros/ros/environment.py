@@ -16,6 +16,10 @@ from wam_ros.core.resources import share_dir
 # wants the second.
 PROFILE_VARIABLES = ("FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_DEFAULT_PROFILES_FILE")
 
+RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+LOCALHOST_ONLY = "ROS_LOCALHOST_ONLY"
+DISCOVERY = ("auto", "localhost", "subnet", "system_default", "off")
+
 
 def ros_environment(current: Mapping[str, str], prefix: str = sys.prefix) -> dict[str, str]:
     """Variables to add to `current` so that nodes of the Python environment `prefix` find their
@@ -41,6 +45,20 @@ def transport_environment(current: Mapping[str, str]) -> dict[str, str]:
     if {*PROFILE_VARIABLES, "FASTDDS_BUILTIN_TRANSPORTS"} & {*current}:
         return {}
     return {profile_variable(): str(share_dir() / "config" / "fastdds.xml")}
+
+
+def discovery_environment(current: Mapping[str, str], wanted: str) -> dict[str, str]:
+    """Variables that say how far nodes look for each other; an empty value takes one away.
+
+    Args:
+        current: environment of who starts them.
+        wanted: one of `DISCOVERY`; `auto` is this machine only, unless `current` has chosen.
+    """
+    if wanted == "auto":
+        chosen = {RANGE, LOCALHOST_ONLY, "ROS_DISCOVERY_SERVER"} & {*current}
+        return {} if chosen else {RANGE: "LOCALHOST"}
+    # the older switch would override the range
+    return {RANGE: wanted.upper(), **({LOCALHOST_ONLY: ""} if LOCALHOST_ONLY in current else {})}
 
 
 def profile_variable() -> str:

@@ -25,6 +25,7 @@ from wam_ros.models import read_description
 from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.outputs import GRIPPERS
 from wam_ros.ros.controllers import CONTROLLERS
+from wam_ros.ros.environment import DISCOVERY
 from wam_ros.ros.inference_node.parameters import InferenceParams
 from wam_ros.ros.sim_node.controller_server import KINDS as SIMULATED
 from wam_ros.sim.robots import require_simulated
@@ -102,6 +103,12 @@ ARGUMENTS = {
     ),
     "params_file": Argument("", "Parameters that replace those of config/*.yaml; empty: none."),
     "use_sim_time": Argument("false", "Take the time from /clock.", BOOL),
+    "discovery": Argument(
+        "auto",
+        "How far nodes look for each other. auto: this machine only, unless the environment says "
+        "otherwise; subnet: also a robot's driver on another machine.",
+        DISCOVERY,
+    ),
     "launch_rviz": Argument("true", "Open RViz when it is installed.", BOOL),
     "rviz_config_file": Argument("", "Configuration of RViz; empty: config/rviz/wam.rviz."),
     "log_level": Argument(
