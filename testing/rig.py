@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 
 from testing.tools import START, make_chunk
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.types import Decision, JointState
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.machine import SafetyMachine
@@ -20,9 +21,16 @@ TURN = np.r_[0.03, 0.02, 0, 0, 0, 0, 0.02, 0]  # rad per step
 class Rig:
     """A machine, a robot that follows it, and their clock."""
 
-    def __init__(self, panda: SafetyFilter, home, dry_run: bool = False, **params) -> None:
+    def __init__(
+        self,
+        panda: SafetyFilter,
+        home,
+        dry_run: bool = False,
+        admission: Admission = SHIPPED,
+        **params,
+    ) -> None:
         self.filter = SafetyFilter(panda.model, SafetyParams(**params), stopwatch=lambda: 0.0)
-        self.machine = SafetyMachine(self.filter, dry_run)
+        self.machine = SafetyMachine(self.filter, dry_run, admission)
         self.home, self.now, self.seq = np.array(home), START, 0
         self.measured = np.array(home)
         self.follow = True

@@ -11,6 +11,7 @@ from wam_ros.bridge.bridge import RESUME, Bridge
 from wam_ros.bridge.gate import Gate
 from wam_ros.bridge.lag import Lag
 from wam_ros.bridge.player import Player
+from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, SafeTrajectory
 
@@ -291,11 +292,15 @@ def test_a_second_safety_node_ends_the_motion_on_its_proven_path_until_a_person_
         return rig.bridge.admit(move(rig.now, q0), rig.now, rig.k * TICK, sender)[1]
 
     def speak(sender):
-        return rig.bridge.on_report(sender, rig.k * TICK) if by == "report" else offer(sender) == ""
+        return (
+            rig.bridge.on_report(sender, rig.k * TICK, SHIPPED)
+            if by == "report"
+            else offer(sender) == ""
+        )
 
     assert offer("first") == ""
     rig.tick(20)
-    assert rig.bridge.on_report("first", rig.k * TICK)
+    assert rig.bridge.on_report("first", rig.k * TICK, SHIPPED)
     assert not speak("second")
     assert "2 safety nodes speak at once: first, second" in rig.bridge.state(rig.k * TICK).words
     assert "speak at once" in offer("second")
@@ -303,7 +308,7 @@ def test_a_second_safety_node_ends_the_motion_on_its_proven_path_until_a_person_
     rig.tick(110)
     np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
     assert not rig.commanded.dq.any()
-    assert rig.bridge.on_report("first", rig.k * TICK), "the other is gone"
+    assert rig.bridge.on_report("first", rig.k * TICK, SHIPPED), "the other is gone"
     assert "speak at once" in offer("first")
     rig.bridge.pause(False)
     assert offer("first") == ""
@@ -315,7 +320,7 @@ def test_of_two_safety_nodes_only_the_first_may_bring_the_arm_to_rest_sooner(str
     assert rig.bridge.admit(move(rig.now, duration=3.0), rig.now, rig.k * TICK, "first")[1] == ""
     rig.tick(100)
     for sender in ("first", "second"):
-        rig.bridge.on_report(sender, rig.k * TICK)
+        rig.bridge.on_report(sender, rig.k * TICK, SHIPPED)
     stop = halt(rig.now + TICK, *rig.bridge.gate.curve.at(rig.now + TICK))
     assert "speak at once" in rig.bridge.admit(stop, rig.now, rig.k * TICK, "second")[1]
     assert rig.bridge.admit(stop, rig.now, rig.k * TICK, "first")[1] == ""
@@ -325,7 +330,51 @@ def test_of_two_safety_nodes_only_the_first_may_bring_the_arm_to_rest_sooner(str
 
 def test_a_safety_node_that_takes_the_place_of_one_that_fell_silent_is_followed():
     rig = Rig(False)
-    rig.bridge.on_report("first", rig.k * TICK)
+    rig.bridge.on_report("first", rig.k * TICK, SHIPPED)
     rig.tick(31)
-    assert rig.bridge.on_report("second", rig.k * TICK)
+    assert rig.bridge.on_report("second", rig.k * TICK, SHIPPED)
     assert rig.bridge.closed == ""
+
+
+@KINDS
+@pytest.mark.parametrize("told", [None, Admission(deadline_s=0.2)])
+def test_a_safety_node_that_relies_on_something_else_is_given_nothing_until_it_agrees(
+    streams, told
+):
+    rig = Rig(streams)
+    assert rig.bridge.on_report("", rig.k * TICK, told)
+    words = rig.offer(move(rig.now))
+    assert words == why_not_agreed(SHIPPED, told) != ""
+    rig.tick(20)
+    assert not any(rig.told), "nothing was commanded"
+    state = rig.bridge.state(rig.k * TICK)
+    assert (state.forwarding, state.words) == (Forwarding.HELD_BACK, words)
+    rig.bridge.pause(False)
+    assert rig.bridge.closed == words, "no person can wish that away"
+    assert rig.bridge.on_report("", rig.k * TICK, SHIPPED)
+    assert rig.offer(move(rig.now)) == ""
+
+
+@KINDS
+def test_a_safety_node_that_changes_its_mind_in_motion_may_still_stop_the_arm_sooner(streams):
+    rig = Rig(streams)
+    rig.offer(move(rig.now, duration=3.0))
+    rig.tick(100)
+    rig.bridge.on_report("", rig.k * TICK, Admission(stop_seam_s=0.1))
+    stop = halt(rig.now + TICK, *rig.bridge.gate.curve.at(rig.now + TICK))
+    late = dataclasses.replace(stop, t=stop.t * 10, dq=stop.dq / 10, ddq=stop.ddq / 100)
+    assert "stop_seam_s is 0.02 s in bridge_node and 0.1 s in safety_node" in rig.offer(late)
+    assert rig.offer(stop) == ""
+    rig.tick(60)
+    assert not rig.commanded.dq.any()
+
+
+@pytest.mark.parametrize("name", ["second", "first"])
+def test_what_a_safety_node_that_is_not_followed_relies_on_opens_nothing(name):
+    rig = Rig(False)
+    rig.bridge.on_report("first", rig.k * TICK, Admission(ahead_s=2.0))
+    rig.bridge.on_report(name, rig.k * TICK, SHIPPED)
+    assert bool(rig.bridge.closed) is (name == "second")
+    if name == "second":
+        rig.bridge.pause(False)
+        assert "ahead_s is 1 s" in rig.bridge.closed

@@ -254,7 +254,7 @@ def test_a_small_step_at_a_seam_passes_and_one_beyond_full_acceleration_does_not
     gate = make_gate()
     gate.admit(move(), NOW, 0)
     now = NOW + NS // 2
-    by = share * gate.seam_s * PANDA.max_acceleration[1]
+    by = share * gate.admission.seam_s * PANDA.max_acceleration[1]
     assert (gate.admit(bent(move(), now, 1, by), now, 0)[1] == "") == passes
 
 
@@ -277,7 +277,7 @@ def test_what_comes_late_passes_while_the_leap_is_small_and_a_stop_for_longer(se
     leap = [
         abs(a - b) for a, b in zip(Curve.from_trajectory(new).at(now), running.at(now), strict=True)
     ]
-    seam_s = gate.stop_seam_s if seconds < 0.5 else gate.seam_s
+    seam_s = gate.admission.stop_seam_s if seconds < 0.5 else gate.admission.seam_s
     little = (leap[1] <= LIMITS.acceleration * seam_s) & (
         leap[0] <= LIMITS.acceleration * seam_s**2 / 2
     )

@@ -5,6 +5,7 @@ import pytest
 
 from wam_ros.bridge.gate import load_gate_limits
 from wam_ros.bridge.player import Player
+from wam_ros.core.admission import Admission
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, SafeTrajectory
@@ -104,7 +105,7 @@ def test_when_ticks_or_clocks_fail_it_slows_down_along_the_path(words, at_ms):
 
 
 def test_a_clock_that_stands_still_is_a_failure_after_its_patience_only():
-    player, k = playing(400, stall_s=0.1)
+    player, k = playing(400, admission=Admission(heartbeat_s=0.1))
     stood = NOW + k * TICK
     states = run_out(player, k, lambda i: stood, n=24)
     assert player.cause == ""

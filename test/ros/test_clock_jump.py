@@ -42,7 +42,9 @@ class Clocked:
         self._chunks = create(ActionChunk, "action_chunk", qos.CHUNK)
         self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         self.safe = arena.listen(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
-        arena.spawn("safety_node", use_sim_time=True, follow_s=2.0, joint_timeout_s=PATIENCE_S)
+        arena.spawn(
+            "safety_node", use_sim_time=True, bridge_tolerance_s=2.0, joint_timeout_s=PATIENCE_S
+        )
         self.until(lambda: self.state == SafetyState.HOLD)
         self.until(lambda: arena.call(SetBool, "safety_node/arm", data=True).success)
 
@@ -117,7 +119,8 @@ class ClockedLoop:
         self._chunks = arena.observer.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)
         self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         arena.spawn("sim_node", use_sim_time=True, camera_hz=0.5)
-        patience = {"joint_timeout_s": PATIENCE_S, "follow_s": 2.0, "tracking_rad": 0.4}
+        patience = {"joint_timeout_s": PATIENCE_S, "bridge_tolerance_s": 2.0, "tracking_rad": 0.4}
+        patience["heartbeat_s"] = PATIENCE_S
         arena.spawn("safety_node", use_sim_time=True, **patience)
         arena.spawn("bridge_node", use_sim_time=True, heartbeat_s=PATIENCE_S)
         self._offered_ns, self._stepped_s = 0, 0.0

@@ -7,6 +7,7 @@ pytest.importorskip("wam_ros.msg")
 pytest.importorskip("pinocchio")
 pytest.importorskip("wam_ros.sim.world")
 
+from wam_ros.core.admission import Admission
 from wam_ros.core.resources import share_dir
 from wam_ros.nodes.sim_node import SimParams
 from wam_ros.ros.bridge_node.parameters import BridgeParams
@@ -17,8 +18,8 @@ from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.safety.params import SafetyParams
 
 CLASSES = {
-    "safety": (SafetyNodeParams, SafetyParams),
-    "bridge": (BridgeParams, ControllerParams),
+    "safety": (SafetyNodeParams, Admission, SafetyParams),
+    "bridge": (BridgeParams, Admission, ControllerParams),
     "sim": (SimParams,),
     "view": (ViewParams,),
 }

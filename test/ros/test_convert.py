@@ -20,6 +20,7 @@ from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros import msg as wam_msg
 from wam_ros.core import types
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.errors import WamError
 from wam_ros.core.idle import Idle
 from wam_ros.ros import convert
@@ -400,7 +401,7 @@ def test_a_stamp_that_no_message_can_hold_is_refused(ns):
 @pytest.mark.parametrize("forwarding", types.Forwarding)
 def test_the_state_of_the_bridge_survives_the_wire(forwarding):
     state = types.BridgeState(forwarding, "a sentence", "a refusal")
-    msg = convert.bridge_state_to_msg(state, "bridge_node: state", "panda")
+    msg = convert.bridge_state_to_msg(state, "bridge_node: state", "panda", SHIPPED)
     assert (
         convert.bridge_state_from_msg(deserialize_message(serialize_message(msg), type(msg)))
         == state
@@ -411,14 +412,14 @@ def test_the_state_of_the_bridge_survives_the_wire(forwarding):
 @pytest.mark.parametrize("idle", [None, Idle(5 * types.NS + 1), Idle(0, (2**62, 3))])
 def test_that_the_bridge_commands_nothing_survives_the_wire(idle):
     msg = convert.bridge_state_to_msg(
-        types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", idle
+        types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", SHIPPED, idle
     )
     assert convert.idle_from_msg(deserialize_message(serialize_message(msg), type(msg))) == idle
 
 
 def test_what_is_no_number_says_nothing_of_what_is_commanded():
     msg = convert.bridge_state_to_msg(
-        types.BridgeState(types.Forwarding.FORWARDING, ""), "", "", Idle(1, (2, 3))
+        types.BridgeState(types.Forwarding.FORWARDING, ""), "", "", SHIPPED, Idle(1, (2, 3))
     )
     for text in ("", "1.5", "nan", "9" * 9999, "x" * 9999):
         msg.values[-2].value = text
@@ -427,6 +428,44 @@ def test_what_is_no_number_says_nothing_of_what_is_commanded():
     for text in ("", "2", "2 3 4"):
         msg.values[-1].value = text
         assert convert.idle_from_msg(msg) == Idle(1)
+
+
+ADMISSION = Admission(
+    deadline_s=0.2, ahead_s=1.5, seam_s=1 / 300, stop_seam_s=0.03, heartbeat_s=0.7
+)
+
+
+def test_what_the_bridge_admits_survives_both_wires():
+    report = types.SafetyReport(0, 0, types.SafetyState.ARMED, types.Decision.PASS)
+    said = convert.report_to_msg(report, "somebody", ADMISSION)
+    said = deserialize_message(serialize_message(said), type(said))
+    assert convert.admission_from_msg(said.admission) == ADMISSION
+    told = convert.bridge_state_to_msg(
+        types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", ADMISSION
+    )
+    told = deserialize_message(serialize_message(told), type(told))
+    assert convert.admission_from_state(told) == ADMISSION
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0, 0.0, 3600.0])
+def test_what_no_bridge_can_admit_is_not_said(value):
+    said = convert.admission_to_msg(ADMISSION)
+    said.deadline_s = value
+    assert convert.admission_from_msg(said) is None
+    told = convert.bridge_state_to_msg(
+        types.BridgeState(types.Forwarding.FORWARDING, "a sentence"), "", "", ADMISSION
+    )
+    (entry,) = [v for v in told.values if v.key == "deadline_s [s]"]
+    for text in (repr(value), "", "x" * 9999):
+        entry.value = text
+        assert convert.admission_from_state(told) is None
+    told.values.remove(entry)
+    assert convert.admission_from_state(told) is None
+
+
+def test_a_report_that_says_nothing_of_the_bridge_is_known_to_say_nothing():
+    report = types.SafetyReport(0, 0, types.SafetyState.ARMED, types.Decision.PASS)
+    assert convert.admission_from_msg(convert.report_to_msg(report).admission) is None
 
 
 def test_a_state_of_the_bridge_of_an_unknown_level_or_without_words_lets_nothing_begin():

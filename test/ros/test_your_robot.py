@@ -17,6 +17,7 @@ from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros import cli
 from wam_ros.core import types
+from wam_ros.core.admission import Admission
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.msg import Observation, SafetyReport
 from wam_ros.nodes.safety_node import SafetyNode
@@ -79,8 +80,8 @@ def test_a_process_of_ones_own_is_judged_like_any_model(arena, tmp_path):
 
 def test_every_parameter_on_the_page_is_one_and_within_its_bounds():
     classes = {
-        "bridge_node": (BridgeParams, ControllerParams),
-        "safety_node": (SafetyNodeParams, SafetyParams),
+        "bridge_node": (BridgeParams, Admission, ControllerParams),
+        "safety_node": (SafetyNodeParams, Admission, SafetyParams),
     }
     blocks = re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)
     assert len(blocks) == 2

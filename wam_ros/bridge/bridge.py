@@ -10,6 +10,7 @@ from wam_ros.bridge.gate import Gate
 from wam_ros.bridge.lag import Lag
 from wam_ros.bridge.masters import Masters
 from wam_ros.bridge.player import Player
+from wam_ros.core.admission import Admission, why_not_agreed
 from wam_ros.core.idle import Idle
 from wam_ros.core.types import NS, BridgeState, Commanded, Forwarding, JointState, SafeTrajectory
 
@@ -35,8 +36,10 @@ class Bridge:
         self.paused = self._shut = False
         self._missing = "no controller listens yet"
         self._latched = ""  # a cause that a person must clear
-        self.masters = Masters(gate.heartbeat_s)
+        self.masters = Masters(gate.admission.heartbeat_s)
         self._disputed = ""  # that more than one of them spoke, until a person clears it
+        # where the one that is followed relies on something else than what the gate does
+        self._disagreed = ""
         self._measured_ns: int | None = None
         self._now_ns = 0  # of the newest tick
         # newest trajectory that did not pass, since one did
@@ -47,8 +50,10 @@ class Bridge:
         """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty
         while all is.
         """
-        return self._disputed or (
-            f"the bridge is paused; {RESUME}" if self.paused else self._held_back
+        return (
+            self._disputed
+            or self._disagreed
+            or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
         )
 
     @property
@@ -87,10 +92,19 @@ class Bridge:
             self._latched = self._disputed = ""
             self.lag.clear()
 
-    def on_report(self, sender: str, steady_ns: int) -> bool:
-        """A safety node lives; whether it is the one that is followed."""
+    def on_report(self, sender: str, steady_ns: int, admission: Admission | None) -> bool:
+        """A safety node lives; whether it is the one that is followed.
+
+        Args:
+            sender: name of the safety node.
+            steady_ns: a clock that never jumps.
+            admission: what it takes the bridge to admit; None: it does not say.
+        """
         self.gate.on_heartbeat(steady_ns)
-        return self._hear(sender, steady_ns)
+        followed = self._hear(sender, steady_ns)
+        if followed:
+            self._disagreed = why_not_agreed(self.gate.admission, admission)
+        return followed
 
     def _hear(self, sender: str, steady_ns: int) -> bool:
         """Whether a sender is the one that is followed. A second one ends the motion."""
@@ -157,12 +171,12 @@ class Bridge:
         return admitted, reason
 
     def _is_stop(self, trajectory: SafeTrajectory, now_ns: int) -> bool:
-        """Whether it brings the arm to rest sooner than it comes by itself: no pause or dispute
-        holds that back.
+        """Whether it brings the arm to rest sooner than it comes by itself: no pause, dispute or
+        disagreement holds that back.
         """
         curve = self.gate.curve
         t = trajectory.t
-        held_back = self._held_back or not (self.paused or self._disputed)
+        held_back = self._held_back or not (self.paused or self._disputed or self._disagreed)
         if held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
             return False
         return now_ns < trajectory.start_ns + float(t[-1]) * NS < int(curve.t_ns[-1])
@@ -188,7 +202,7 @@ class Bridge:
             return None if found is None else Commanded(*found)
         if (
             self._measured_ns is None
-            or abs(now_ns - self._measured_ns) > self.gate.heartbeat_s * NS
+            or abs(now_ns - self._measured_ns) > self.gate.admission.heartbeat_s * NS
         ):
             self.player.brake("no recent joint state says where the arm is")
         state = self.player.tick(now_ns, steady_ns)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.interpolation import Curve, evaluate, segment_coefficients
 from wam_ros.core.types import NS, JointState, SafeTrajectory
@@ -68,27 +69,14 @@ class Gate:
 
     Args:
         limits: of the joints it lets move.
-        deadline_s: a trajectory may arrive this long after its start; beyond, the arm is elsewhere
-            already.
-        seam_s: what passes may differ from the running motion by what full acceleration changes in
-            this time: a controller leaps onto what it gets late.
-        heartbeat_s: without a sign of life of the safety node for this long nothing more passes.
-        stop_seam_s: the same for what ends sooner than the running motion: to stop is worth a jolt.
+        admission: how late a trajectory may come (the arm is elsewhere already), how far it may
+            leap (a controller leaps onto what it gets late, and to stop is worth a jolt), and how
+            long the safety node may be silent.
     """
 
-    def __init__(
-        self,
-        limits: GateLimits,
-        deadline_s: float = 0.05,
-        seam_s: float = 0.005,
-        heartbeat_s: float = 0.3,
-        stop_seam_s: float = 0.02,
-    ) -> None:
+    def __init__(self, limits: GateLimits, admission: Admission = SHIPPED) -> None:
         self.limits = limits
-        self.deadline_s = deadline_s
-        self.heartbeat_s = heartbeat_s
-        self.seam_s = seam_s
-        self.stop_seam_s = stop_seam_s
+        self.admission = admission
         self.closed = ""  # why nothing passes at all
         self._curve: Curve | None = None
         self._measured: JointState | None = None
@@ -110,7 +98,7 @@ class Gate:
         silent_s = (steady_ns - self._heard_ns) / NS
         return (
             f"the safety node has been silent for {silent_s:.2f} s"
-            if silent_s > self.heartbeat_s
+            if silent_s > self.admission.heartbeat_s
             else ""
         )
 
@@ -118,7 +106,7 @@ class Gate:
         """What the controller is commanded to do at `now_ns`: (q, dq, ddq), or None before the
         first trajectory.
         """
-        if now_ns < self._now_ns - round(self.deadline_s * NS):
+        if now_ns < self._now_ns - self.admission.deadline_ns:
             self._curve = None  # the clock was set back: stamps of before mean nothing now
         self._now_ns = now_ns
         return None if self._curve is None else self._curve.at(now_ns)
@@ -244,12 +232,12 @@ class Gate:
 
     def _time_error(self, trajectory: SafeTrajectory, now_ns: int) -> str:
         late_s = (now_ns - trajectory.start_ns) / NS
-        if late_s > self.deadline_s:
+        if late_s > self.admission.deadline_s:
             return (
                 f"the trajectory arrived {late_s:.3f} s after its start; at most "
-                f"{self.deadline_s:.3f} s are allowed"
+                f"{self.admission.deadline_s:.3f} s are allowed"
             )
-        if late_s < -1.0:
+        if late_s < -self.admission.ahead_s:
             return f"the trajectory starts {-late_s:.1f} s in the future"
         return ""
 
@@ -264,12 +252,13 @@ class Gate:
             gap = "nothing is commanded yet"
         else:
             sooner = now_ns < int(late.t_ns[-1]) < int(self._curve.t_ns[-1])
-            gap = self._leap(
-                late, self._curve.at(at_ns), at_ns, self.stop_seam_s if sooner else self.seam_s
-            )
+            seam_s = self.admission.stop_seam_s if sooner else self.admission.seam_s
+            gap = self._leap(late, self._curve.at(at_ns), at_ns, seam_s)
             if not gap:
                 return ""
-        start = self._start_error(new, now_ns) or self._leap(late, resting, at_ns, self.seam_s)
+        start = self._start_error(new, now_ns) or self._leap(
+            late, resting, at_ns, self.admission.seam_s
+        )
         return f"{gap}; {start}" if start else ""
 
     def _leap(self, to: Curve, state: Sequence[np.ndarray], at_ns: int, seam_s: float) -> str:
@@ -301,7 +290,8 @@ class Gate:
             return "the arm is in motion"
         if np.abs(new.dq[0]).max() > REST_SPEED:
             return "a first trajectory must start at rest"
-        if self._measured is None or abs(now_ns - self._measured.stamp_ns) > self.heartbeat_s * NS:
+        patience_ns = self.admission.heartbeat_s * NS
+        if self._measured is None or abs(now_ns - self._measured.stamp_ns) > patience_ns:
             return "no recent joint state says where the arm is"
         off = np.abs(new.q[0] - self._measured.positions)
         joint = int((off / self.limits.start_tolerance).argmax())

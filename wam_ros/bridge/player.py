@@ -7,6 +7,7 @@ from __future__ import annotations
 import numpy as np
 
 from wam_ros.bridge.gate import GateLimits
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, Commanded
 
@@ -24,23 +25,16 @@ class Player:
 
     Args:
         limits: of the joints.
-        deadline_s: a tick later than this after the one before it is an overrun.
-        stall_s: the clock may stand still for this long (a coarse simulated one does between two
-            messages).
-        seam_s: a new curve may differ by what full acceleration changes in this time.
+        admission: a tick later than its deadline after the one before it is an overrun; the clock
+            may stand still for as long as the safety node may be silent (a coarse simulated one
+            does between two messages); a new curve may differ by the seam of a stop.
     """
 
-    def __init__(
-        self,
-        limits: GateLimits,
-        deadline_s: float = 0.05,
-        stall_s: float = 0.3,
-        seam_s: float = 0.02,
-    ) -> None:
+    def __init__(self, limits: GateLimits, admission: Admission = SHIPPED) -> None:
         self.limits = limits
-        self._deadline_ns = round(deadline_s * NS)
-        self._stall_ns = round(stall_s * NS)
-        self._seam = limits.acceleration * seam_s**2 / 2
+        self._deadline_ns = admission.deadline_ns
+        self._stall_ns = round(admission.heartbeat_s * NS)
+        self._seam = limits.acceleration * admission.stop_seam_s**2 / 2
         self.overruns = 0
         self._now_ns = self._steady_ns = self._ran_ns = 0
         self.release()

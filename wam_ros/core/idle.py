@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from wam_ros.core.types import SafeTrajectory
 
-TAKEN_NS = 50_000_000  # what has not been taken this long after its start is refused
-
 
 @dataclass(frozen=True)
 class Idle:
@@ -19,10 +17,15 @@ class Idle:
     # start [ns] and chunk of the newest trajectory refused since one passed
     refused: tuple[int, int] | None = None
 
-    def voids(self, newest: SafeTrajectory, now_ns: int) -> bool:
+    def voids(self, newest: SafeTrajectory, now_ns: int, deadline_ns: int) -> bool:
         """Whether neither the newest trajectory that was emitted nor one before it is or will be
         executed.
+
+        Args:
+            newest: that was emitted.
+            now_ns: the present.
+            deadline_ns: how long after its start the bridge still takes one.
         """
         if self.refused == (newest.start_ns, newest.chunk_seq):
             return True
-        return newest.start_ns + TAKEN_NS <= self.at_ns <= now_ns
+        return newest.start_ns + deadline_ns <= self.at_ns <= now_ns

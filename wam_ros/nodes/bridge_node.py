@@ -12,6 +12,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from wam_ros.core.admission import Admission
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import ActionChunk, SafetyReport
@@ -34,7 +35,7 @@ class BridgeNode(WamNode):
     """Wires a `Bridge` between the safety node and the controllers."""
 
     def __init__(self, **options) -> None:
-        super().__init__("bridge_node", BridgeParams, ControllerParams, **options)
+        super().__init__("bridge_node", BridgeParams, Admission, ControllerParams, **options)
 
     def configure(self) -> None:
         """Read limits and choose the controllers by name."""
@@ -43,7 +44,7 @@ class BridgeNode(WamNode):
         self._outputs = Outputs(
             self, robot, (p.controller, p.gripper), (p.controller_name, p.gripper_name), p.rate_hz
         )
-        self._bridge = make_bridge(robot, p, self._outputs.streams)
+        self._bridge = make_bridge(robot, p, self.params_of(Admission), self._outputs.streams)
         self._gate = self._bridge.gate
         self._diagnostics = BridgeDiagnostics(
             self, p.embodiment, robot.joint_names, p.rate_hz, self._figures
@@ -127,8 +128,13 @@ class BridgeNode(WamNode):
         self._diagnostics.trace.on_command(proposed.chunk_seq, self._now_ns())
 
     def _on_report(self, msg: SafetyReport) -> None:
-        if not self._bridge.on_report(msg.header.frame_id, time.monotonic_ns()):
-            self._diagnostics.report_fault(self._bridge.closed)
+        before = self._bridge.closed
+        followed = self._bridge.on_report(
+            msg.header.frame_id, time.monotonic_ns(), convert.admission_from_msg(msg.admission)
+        )
+        closed = self._bridge.closed
+        if closed and not (followed and closed == before):
+            self._diagnostics.report_fault(closed)
         try:
             self._home.on_report(msg, self._gate.rest_in_s(self._now_ns()))
         # of another version: a sign of life all the same, and no reason to drop the arm
@@ -209,7 +215,7 @@ class BridgeNode(WamNode):
         return {
             "passed": self._passed,
             "refused": self._refused,
-            "overruns": player.overruns if player else late(self.params.deadline_s),
+            "overruns": player.overruns if player else late(self._gate.admission.deadline_s),
             "controllers": self._outputs.listeners(),
             "rest_in_s": f"{self._gate.rest_in_s(self._now_ns()):.2f}",
             "home": self._home.step.value,

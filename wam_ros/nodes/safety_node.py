@@ -14,6 +14,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros import msg as wam_msg
+from wam_ros.core.admission import Admission
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
@@ -37,7 +38,7 @@ class SafetyNode(WamNode):
     """Wires a `SafetyMachine` to topics and services."""
 
     def __init__(self, **options) -> None:
-        super().__init__("safety_node", SafetyNodeParams, SafetyParams, **options)
+        super().__init__("safety_node", SafetyNodeParams, Admission, SafetyParams, **options)
 
     def configure(self) -> None:
         """Load the robot and its world; a missing limit or an unknown name fails here."""
@@ -45,7 +46,7 @@ class SafetyNode(WamNode):
         margins = self.params_of(SafetyParams)
         if weakened := margins.weakened():
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
-        self._machine, following = make_machine(p, margins)
+        self._machine, following = make_machine(p, self.params_of(Admission), margins)
         model = self._machine.model
         for words in model.warnings:
             self.get_logger().warning(words)
@@ -212,7 +213,8 @@ class SafetyNode(WamNode):
 
     def _report(self, report: SafetyReport) -> None:
         self._reported_ns = time.monotonic_ns()
-        self._report_pub.publish(convert.report_to_msg(report, self._sender))
+        admission = self._machine.brakes.admission
+        self._report_pub.publish(convert.report_to_msg(report, self._sender, admission))
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ never trusted.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros import msg as wam_msg
+from wam_ros.core.admission import Admission
 from wam_ros.core.errors import WamError
 from wam_ros.core.idle import Idle
 from wam_ros.core.types import (
@@ -51,6 +53,9 @@ from wam_ros.ros.trajectories import (
 )
 
 __all__ = [
+    "admission_from_msg",
+    "admission_from_state",
+    "admission_to_msg",
     "bridge_state_from_msg",
     "bridge_state_to_msg",
     "chunk_from_msg",
@@ -84,6 +89,7 @@ _WORDS = 300
 # keys of other values
 _IDLE = "nothing is commanded at [ns]"
 _REFUSED = "refused start [ns] and chunk"
+_ADMISSION = tuple(f.name for f in dataclasses.fields(Admission))
 # Fields whose name, type and meaning are the same on both sides.
 _CHUNK = (
     "schema_version seq epoch embodiment model checkpoint_hash instruction committed_steps "
@@ -265,8 +271,25 @@ def imagined_from_msg(msg: wam_msg.ImaginedFuture) -> ImaginedFuture:
     )
 
 
-def report_to_msg(r: SafetyReport, sender: str = "") -> wam_msg.SafetyReport:
-    """Safety report message; who says it stands in `frame_id`."""
+def admission_to_msg(admission: Admission) -> wam_msg.Admission:
+    """What the bridge admits, as a message."""
+    return wam_msg.Admission(**{name: getattr(admission, name) for name in _ADMISSION})
+
+
+def admission_from_msg(msg: wam_msg.Admission) -> Admission | None:
+    """What the bridge is taken to admit; None where that is not said or is out of all bounds."""
+    try:
+        return Admission(**{name: getattr(msg, name) for name in _ADMISSION})
+    except WamError:
+        return None
+
+
+def report_to_msg(
+    r: SafetyReport, sender: str = "", admission: Admission | None = None
+) -> wam_msg.SafetyReport:
+    """Safety report message; who says it stands in `frame_id`, and what he takes the bridge to
+    admit beside it.
+    """
     msg = wam_msg.SafetyReport(**{name: getattr(r, name) for name in _REPORT})
     msg.header.stamp = ns_to_time(r.stamp_ns)
     msg.header.frame_id = sender
@@ -274,6 +297,8 @@ def report_to_msg(r: SafetyReport, sender: str = "") -> wam_msg.SafetyReport:
     msg.decision = int(r.decision)
     msg.reasons = int(r.reasons)
     msg.nearest_pair = list(r.nearest_pair)
+    if admission is not None:
+        msg.admission = admission_to_msg(admission)
     return msg
 
 
@@ -311,14 +336,15 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
 
 
 def bridge_state_to_msg(
-    s: BridgeState, name: str, hardware: str, idle: Idle | None = None
+    s: BridgeState, name: str, hardware: str, admission: Admission, idle: Idle | None = None
 ) -> DiagnosticStatus:
-    """State of the bridge as one diagnostic; `name` and `hardware` are those of the node and of the
-    robot.
+    """State of the bridge, and what it admits, as one diagnostic; `name` and `hardware` are those
+    of the node and of the robot.
     """
     values = [
         KeyValue(key="state", value=s.forwarding.name.lower()),
         KeyValue(key=_ERROR, value=s.error),
+        *(KeyValue(key=f"{n} [s]", value=repr(getattr(admission, n))) for n in _ADMISSION),
     ]
     if idle is not None:
         values.append(KeyValue(key=_IDLE, value=str(idle.at_ns)))
@@ -356,3 +382,14 @@ def idle_from_msg(msg: DiagnosticStatus) -> Idle | None:
     except (KeyError, ValueError):
         return None
     return Idle(at_ns, (refused[0], refused[1]) if len(refused) == 2 else None)
+
+
+def admission_from_state(msg: DiagnosticStatus) -> Admission | None:
+    """What a state of the bridge says that it admits; None where that is not said, is no number or
+    is out of all bounds.
+    """
+    values = {v.key: v.value[:_WORDS] for v in msg.values}
+    try:
+        return Admission(**{name: float(values[f"{name} [s]"]) for name in _ADMISSION})
+    except (KeyError, ValueError, WamError):
+        return None

@@ -15,6 +15,7 @@ from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core import types
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, Decision, Forwarding, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.msg import SafetyReport as SafetyReportMsg
@@ -32,8 +33,8 @@ STEP = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
 class Rig:
     """A bridge between a safety node and an arm that do what the test says."""
 
-    def __init__(self, arena, **parameters):
-        self.arena = arena
+    def __init__(self, arena, admission=SHIPPED, **parameters):
+        self.arena, self.admission = arena, admission
         create = arena.observer.create_publisher
         self._joints = create(JointState, "joint_states", qos.JOINTS)
         self._reports = create(SafetyReportMsg, "safety_report", qos.STATUS)
@@ -53,7 +54,7 @@ class Rig:
         measured = types.JointState(self.arena.now_ns(), tuple(names), HOME[pick], zeros, zeros)
         self._joints.publish(convert.joint_state_to_msg(measured))
         report = SafetyReport(self.arena.now_ns(), 0, SafetyState.ARMED, Decision.PASS)
-        self._reports.publish(convert.report_to_msg(report))
+        self._reports.publish(convert.report_to_msg(report, admission=self.admission))
 
     def move(self, seconds=1.0, lead_s=0.03, q0=HOME):
         """A smooth motion from q0 by STEP that begins after `lead_s`."""
@@ -167,7 +168,8 @@ def test_what_waits_when_the_bridge_is_deactivated_passes_only_if_it_stops_the_a
     arena, monkeypatch, end_s, passes
 ):
     monkeypatch.setattr("wam_ros.nodes.bridge_node.ADMIT_NS", 10**12)
-    rig = Rig(arena, rate_hz=10.0, deadline_s=0.5, stop_seam_s=0.1)
+    patient = {"deadline_s": 0.5, "stop_seam_s": 0.1}
+    rig = Rig(arena, Admission(**patient), rate_hz=10.0, **patient)
     rig.offer_until(lambda: rig.sent and rig.commanded and any(rig.commanded[-1].velocity))
     now_ns = arena.now_ns() + NS // 20
     q, dq, _ = rig.node._gate.curve.at(now_ns)

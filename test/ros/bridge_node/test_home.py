@@ -33,7 +33,7 @@ class Cell:
         self.reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         arena.spawn("sim_node", camera_hz=0.5, controller=controller)
         arena.spawn("bridge_node", controller=controller, embodiment=embodiment, **PATIENT)
-        arena.spawn("safety_node", joint_timeout_s=2.0, observation_timeout_s=60.0)
+        arena.spawn("safety_node", joint_timeout_s=2.0, observation_timeout_s=60.0, **PATIENT)
         arena.until(lambda: self.arm.state is not None and self.state == SafetyState.HOLD)
         self._sent_ns = 0
 

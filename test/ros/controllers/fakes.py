@@ -12,6 +12,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import JointState
 
 from wam_ros.core import types
+from wam_ros.core.admission import SHIPPED
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, Decision, SafetyReport, SafetyState
 from wam_ros.msg import SafetyReport as SafetyReportMsg
@@ -45,9 +46,11 @@ class Robot:
     Args:
         arena: it lives in.
         lag_s: the joints do what was commanded this long ago.
+        admission: what the safety node takes the bridge to admit.
     """
 
-    def __init__(self, arena, lag_s=0.0):
+    def __init__(self, arena, lag_s=0.0, admission=SHIPPED):
+        self.admission = admission
         self.arena, self._lag_ns = arena, round(lag_s * NS)
         self.node = Node("robot", context=arena.context)
         arena.executor.add_node(self.node)
@@ -113,7 +116,7 @@ class Robot:
             )
         )
         report = SafetyReport(now_ns, 0, self.state, Decision.UNKNOWN)
-        self._reports.publish(convert.report_to_msg(report))
+        self._reports.publish(convert.report_to_msg(report, admission=self.admission))
 
 
 def answer(parameters, request, response):

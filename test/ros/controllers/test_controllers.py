@@ -18,6 +18,7 @@ from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
+from wam_ros.core.admission import Admission
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.msg import ActionChunk, StageLatency
 from wam_ros.nodes.bridge_node import BridgeNode
@@ -59,14 +60,15 @@ class Rig:
         process=False,
         **parameters,
     ):
-        self.arena, self.robot = arena, Robot(arena, lag_s)
+        parameters = {"controller": kind, **PATIENT, **parameters}
+        admission = Admission(**{name: parameters[name] for name in PATIENT})
+        self.arena, self.robot = arena, Robot(arena, lag_s, admission)
         self.part = self.robot.control(kind, names, **(controller or {}))
         self._safe = arena.observer.create_publisher(
             JointTrajectory, "safe_trajectory", qos.TRAJECTORY
         )
         self.commanded = arena.listen(JointState, "commanded_state", qos.JOINT_STATES)
         self.diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
-        parameters = {"controller": kind, **PATIENT, **parameters}
         self.node = (
             arena.spawn("bridge_node", **parameters)
             if process

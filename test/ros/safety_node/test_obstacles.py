@@ -16,6 +16,7 @@ from sensor_msgs.msg import PointCloud2, PointField
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from wam_ros.core.admission import SHIPPED
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
@@ -259,4 +260,4 @@ def test_a_world_with_a_plate_that_has_no_hull_does_not_configure_the_safety_nod
         "obstacles: {plate: {shape: mesh, mesh: plate.obj, size: [1, 1, 1], position: [2, 0, 0]}}"
     )
     with pytest.raises(WamError, match="'plate'.*no volume"):
-        make_machine(SafetyNodeParams(world=str(world)), SafetyParams())
+        make_machine(SafetyNodeParams(world=str(world)), SHIPPED, SafetyParams())

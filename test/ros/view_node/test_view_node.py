@@ -25,6 +25,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from testing.peers import Deaf, free_port, raw_head
 from wam_ros.core import types
+from wam_ros.core.admission import SHIPPED
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes import view_node
@@ -133,7 +134,7 @@ def test_state_and_instruction_are_said(shown):
     arena.until(lambda: "the camera is stale" in page.lines["safety"])
     assert page.moment["figures"]["safety"] == "fault"
     paused = types.BridgeState(types.Forwarding.PAUSED, "the bridge is paused", "it came late")
-    message = convert.bridge_state_to_msg(paused, "bridge_node", "panda")
+    message = convert.bridge_state_to_msg(paused, "bridge_node", "panda", SHIPPED)
     say(arena, DiagnosticStatus, "bridge_state", message, qos.LATCHED)
     arena.until(lambda: page.lines["bridge"] == "the bridge is paused (last refusal: it came late)")
     assert page.moment["bridge"] == "paused"

@@ -7,11 +7,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testing.rig import MS, Rig
+from testing.rig import LEAD_NS, MS, Rig
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.bridge.lag import Lag
-from wam_ros.core.idle import TAKEN_NS, Idle
+from wam_ros.core.admission import SHIPPED, Admission
+from wam_ros.core.idle import Idle
 from wam_ros.core.types import NS, Forwarding, JointState, SafeTrajectory, SafetyState
 from wam_ros.safety.machine.bridge_watch import Following, Rejoining
 from wam_ros.safety.machine.playback import Playback
@@ -19,6 +20,9 @@ from wam_ros.safety.machine.playback import Playback
 S = SafetyState
 STEP_NS = 10 * MS  # of the loop: period of joint states and of the bridge
 WIRE_NS = 10 * MS  # a message takes
+LATE_NS = 150 * MS
+# takes what comes late, also where what is joined so late makes a step
+LENIENT = Admission(deadline_s=0.2, seam_s=0.1)
 NOBODY = 10**15  # ns by which a bridge is too late to have heard anybody
 
 
@@ -27,15 +31,18 @@ class Loop:
     chunks come at 10 Hz.
     """
 
-    def __init__(self, panda, home, speaks=True):
-        self.rig, self.speaks, self.deaf = Rig(panda, home), speaks, True
+    def __init__(self, panda, home, speaks=True, admission=SHIPPED):
+        self.rig, self.speaks, self.deaf = Rig(panda, home, admission=admission), speaks, True
+        self.wire_ns = WIRE_NS
         self.rig.follow = False
         names, limits = (
             panda.model.joint_names,
             load_gate_limits(panda.model.embodiment, 0.02, 0.005),
         )
-        self.bridge = Bridge(Gate(limits), Lag(names, np.full(8, np.inf), 0.3))
-        self.following = Following(np.where(panda.model.sliding, 0.005, 0.02), 0.15)
+        self.bridge = Bridge(Gate(limits, admission), Lag(names, np.full(8, np.inf), 0.3))
+        self.following = Following(
+            np.where(panda.model.sliding, 0.005, 0.02), admission.deadline_s + 0.1, admission
+        )
         self.rejoining = Rejoining(self.rig.machine, self.following, False)
         self.under_way, self.refused, self.passed, self.lost = [], [], [], []
         self.told = None
@@ -46,7 +53,7 @@ class Loop:
         return self.rig.now
 
     def post(self, hear, *what):
-        self.under_way.append((self.now + WIRE_NS, hear, what))
+        self.under_way.append((self.now + self.wire_ns, hear, what))
 
     def emit(self, output):
         if output is not None and output.trajectory is not None:
@@ -58,7 +65,7 @@ class Loop:
         (self.refused if admitted is None else self.passed).append((self.now, reason))
 
     def hear(self, state, idle):
-        self.rejoining.hear(state, idle)
+        self.rejoining.hear(state, self.bridge.gate.admission, idle)
         self.look()
 
     def look(self):
@@ -73,7 +80,7 @@ class Loop:
         self.under_way = [m for m in self.under_way if m[0] > self.now]
         for _, hear, what in due:
             hear(*what)
-        self.bridge.on_report("", self.now)
+        self.bridge.on_report("", self.now, self.rig.machine.brakes.admission)
         found = self.bridge.tick(self.now, self.now, "")
         q, dq = (self.rig.measured, 0 * self.rig.home) if found is None else (found.q, found.dq)
         self.rig.measured = q
@@ -209,8 +216,8 @@ def still(start_ns, seq=7):
         (Idle(NS), False),
         (Idle(NS, (NS, 6)), False),
         (Idle(0, (NS, 7)), True),
-        (Idle(NS + TAKEN_NS - 1), False),
-        (Idle(NS + TAKEN_NS), True),
+        (Idle(NS + SHIPPED.deadline_ns - 1), False),
+        (Idle(NS + SHIPPED.deadline_ns), True),
         (Idle(3 * NS), False),
     ],
     ids=[
@@ -285,3 +292,30 @@ def test_a_bridge_names_what_it_refused_until_something_passes(loop):
     loop.chunk()
     loop.until(lambda: loop.passed)
     assert loop.bridge.idle is None
+
+
+@pytest.mark.parametrize(("admission", "taken"), [(LENIENT, True), (SHIPPED, False)])
+def test_what_the_bridge_still_takes_is_not_counted_as_void_and_what_it_does_not_is(
+    panda, home, admission, taken
+):
+    loop = Loop(panda, home, admission=admission)
+    loop.until(lambda: loop.rig.state == S.ARMED)
+    loop.deaf = False
+    loop.wire_ns = LEAD_NS + LATE_NS
+    loop.chunk()
+    loop.wire_ns = 10 * MS
+
+    def answered():
+        loop.told = None  # the bridge says at every step that it commands nothing
+        return loop.passed or loop.refused
+
+    loop.until(answered)
+    assert bool(loop.passed) is taken
+    if not taken:
+        assert loop.lost, "long before it came"
+        return
+    while loop.bridge.gate.rest_in_s(loop.now) > 0:
+        loop.step()
+        q = loop.bridge.gate.commanded(loop.now)[0]
+        np.testing.assert_allclose(loop.rig.machine.commanded(loop.now).q, q, atol=1e-9)
+    assert not loop.lost

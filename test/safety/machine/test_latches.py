@@ -7,10 +7,10 @@ import pytest
 
 from testing.rig import MS, Rig
 from testing.tools import tool_pose
+from wam_ros.core.admission import SHIPPED
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
 from wam_ros.robot.obstacles import Obstacle
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.machine.braking import LATE_S
 from wam_ros.safety.machine.bridge_watch import Following, Rejoining
 from wam_ros.safety.machine.live import Change
 
@@ -193,7 +193,7 @@ def test_a_stop_that_takes_long_to_prove_begins_when_it_is_proven_and_the_time_t
     slow = Slow(rig.filter, proof_s)
     stop = rig.machine.estop(rig.now).trajectory
     assert stop is not None
-    assert stop.start_ns >= rig.now + (slow.shown - LATE_S) * NS
+    assert stop.start_ns >= rig.now + (slow.shown - SHIPPED.late_s) * NS
     end_s = (stop.start_ns - rig.now) / NS + stop.duration_s
     assert rig.machine.tick(rig.now).report.stop_time_s == pytest.approx(end_s)
     for _ in range(100):

@@ -13,6 +13,7 @@ from testing.rig import MS
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.bridge.lag import Lag
+from wam_ros.core.admission import SHIPPED
 from wam_ros.core.types import JointState, SafetyState
 
 from .test_first_refusal import STEP_NS, Loop
@@ -59,7 +60,7 @@ class Odd(Loop):
         self.under_way = [m for m in self.under_way if m[0] > self.now]
         for _, hear, what in due:
             self.watched(lambda hear=hear, what=what: hear(*what))
-        self.bridge.on_report("", self.now)
+        self.bridge.on_report("", self.now, SHIPPED)
         found = self.bridge.tick(self.now, self.now, "")
         self.measure()
         if found is not None and self.now // STEP_NS % 2 == 0:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from testing.rig import MS, Rig
+from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
 from wam_ros.safety.machine.bridge_watch import SILENT_S, Following, Rejoining
@@ -15,6 +16,8 @@ WORDS = "the bridge is held back by a test"
 # rad per step: its stop takes longer than the patience with a silent bridge
 FAST = np.r_[0.15, np.zeros(7)]
 CLOSED = (F.PAUSED, F.HELD_BACK)
+# what a bridge may admit that is not what the machine counts on; None: it does not say
+OTHERS = [None, Admission(deadline_s=0.2), Admission(ahead_s=0.6), Admission(heartbeat_s=1.0)]
 
 
 class Cell(Rig):
@@ -29,8 +32,8 @@ class Cell(Rig):
         self.ended = []
         self.held()
 
-    def say(self, forwarding):
-        self.rejoining.hear(BridgeState(forwarding, WORDS))
+    def say(self, forwarding, admission=SHIPPED):
+        self.rejoining.hear(BridgeState(forwarding, WORDS), admission)
         self.look()
 
     def look(self):
@@ -212,3 +215,28 @@ def test_a_stop_that_a_paused_bridge_did_not_take_is_missed_before_anything_is_a
         answer = cell.arm()
         assert (answer.ok, cell.state) == (False, S.HOLD) or cell.state == S.BRAKING
     assert "not begun here" in answer.message
+
+
+@pytest.mark.parametrize("told", OTHERS)
+def test_nothing_is_armed_for_a_bridge_that_admits_something_else_and_the_answer_says_what(
+    cell, told
+):
+    cell.say(F.FORWARDING, told)
+    answer = cell.arm()
+    words = why_not_agreed(told, SHIPPED)
+    assert words and (answer.ok, answer.message) == (False, f"not armed: {words}")
+    cell.say(F.FORWARDING)
+    assert cell.arm().ok
+
+
+@pytest.mark.parametrize("told", OTHERS)
+def test_motion_is_stopped_when_the_bridge_turns_out_to_admit_something_else(cell, told):
+    cell.drive()
+    end_ns = cell.machine.brakes.playback.end_ns()
+    cell.say(F.FORWARDING, told)
+    ((words, output),) = cell.ended
+    assert words == why_not_agreed(told, SHIPPED)
+    assert (output.report.state, output.report.reasons) == (S.BRAKING, Reason.WATCHDOG)
+    assert output.trajectory.start_ns + output.trajectory.duration_s * NS < end_ns
+    cell.on(1.5)
+    assert (cell.state, cell.at_rest, words in cell.sentence) == (S.HOLD, True, True)

@@ -119,7 +119,8 @@ class BridgeDiagnostics:
         self._state = told
         self._state_ns = steady_ns
         name = f"{self._node.get_name()}: state"
-        self._state_pub.publish(convert.bridge_state_to_msg(state, name, self._hardware, idle))
+        msg = convert.bridge_state_to_msg(state, name, self._hardware, bridge.gate.admission, idle)
+        self._state_pub.publish(msg)
 
     def report_fault(self, cause: str, words: str = "") -> None:
         """Say what is wrong in the log and on /diagnostics: at once, then not more often than

@@ -10,13 +10,14 @@ from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.bridge.lag import Lag
 from wam_ros.bridge.player import Player
+from wam_ros.core.admission import Admission
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.ros.params import param
 
 
 @dataclass(frozen=True)
 class BridgeParams:
-    """Parameters of bridge_node."""
+    """Parameters of bridge_node beside what it admits (`Admission`)."""
 
     embodiment: str = param(
         "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
@@ -31,18 +32,6 @@ class BridgeParams:
     )
     rate_hz: float = param(
         100.0, unit="Hz", low=10.0, high=500.0, doc="ticks per second; a stream needs 100 or more"
-    )
-    deadline_s: float = param(
-        0.05, unit="s", low=0.005, high=0.5, doc="a trajectory or a tick later than this fails"
-    )
-    seam_s: float = param(
-        0.005, unit="s", low=0.001, high=0.1, doc="a seam may jump by full acceleration in this"
-    )
-    stop_seam_s: float = param(
-        0.02, unit="s", low=0.001, high=0.1, doc="the same for what stops the arm sooner"
-    )
-    heartbeat_s: float = param(
-        0.3, unit="s", low=0.05, high=2.0, doc="silence of the safety node that closes the gate"
     )
     start_rad: float = param(
         0.02, unit="rad", low=0.0, high=0.2, doc="first start this close to the measured joints"
@@ -63,7 +52,7 @@ class BridgeParams:
     )
 
 
-def make_bridge(robot: Embodiment, p: BridgeParams, streams: bool) -> Bridge:
+def make_bridge(robot: Embodiment, p: BridgeParams, admission: Admission, streams: bool) -> Bridge:
     """The bridge of an arm whose controller plays trajectories or is streamed to.
 
     Raises:
@@ -72,6 +61,6 @@ def make_bridge(robot: Embodiment, p: BridgeParams, streams: bool) -> Bridge:
     limits = load_gate_limits(robot, p.start_rad, p.start_m)
     tolerance = np.where(limits.sliding, p.follow_m, p.follow_rad)
     tolerance[np.isin(robot.joint_names, robot.gripper_joints)] = np.inf  # fingers close on things
-    player = Player(limits, p.deadline_s, p.heartbeat_s, p.stop_seam_s) if streams else None
-    gate = Gate(limits, p.deadline_s, p.seam_s, p.heartbeat_s, p.stop_seam_s)
-    return Bridge(gate, Lag(robot.joint_names, tolerance, p.follow_s), player)
+    player = Player(limits, admission) if streams else None
+    lag = Lag(robot.joint_names, tolerance, p.follow_s)
+    return Bridge(Gate(limits, admission), lag, player)

@@ -52,7 +52,11 @@ class BridgeListener:
             self._node.get_logger().error(f"commanded_state: {error}", throttle_duration_sec=2.0)
 
     def _on_state(self, msg: DiagnosticStatus) -> None:
-        self._rejoining.hear(convert.bridge_state_from_msg(msg), convert.idle_from_msg(msg))
+        self._rejoining.hear(
+            convert.bridge_state_from_msg(msg),
+            convert.admission_from_state(msg),
+            convert.idle_from_msg(msg),
+        )
         if self._node.active:  # at once: until then what is emitted would not be taken
             self.look(self._node.get_clock().now().nanoseconds)
 

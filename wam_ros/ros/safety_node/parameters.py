@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wam_ros.core.admission import Admission
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
 from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
@@ -21,7 +23,9 @@ BACKENDS = ("builtin", "moveit")
 
 @dataclass(frozen=True)
 class SafetyNodeParams:
-    """Parameters of safety_node beside the margins and times of `SafetyParams`."""
+    """Parameters of safety_node beside the margins and times of `SafetyParams` and what it takes
+    the bridge to admit (`Admission`).
+    """
 
     embodiment: str = param(
         "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
@@ -38,14 +42,18 @@ class SafetyNodeParams:
     realtime_priority: int = param(
         40, low=0, high=98, doc="SCHED_FIFO, where the process may; 0: ordinary"
     )
-    follow_rad: float = param(
+    bridge_tolerance_rad: float = param(
         0.02, unit="rad", low=0.001, high=0.5, doc="farthest the bridge may command elsewhere"
     )
-    follow_m: float = param(
+    bridge_tolerance_m: float = param(
         0.005, unit="m", low=0.0005, high=0.1, doc="the same for sliding joints"
     )
-    follow_s: float = param(
-        0.15, unit="s", low=0.05, high=2.0, doc="for how long; then it starts anew from rest"
+    bridge_tolerance_s: float = param(
+        0.1,
+        unit="s",
+        low=0.05,
+        high=2.0,
+        doc="for how long beyond deadline_s; then it starts anew from rest",
     )
     collision_backend: str = param(
         "builtin", choices=BACKENDS, doc="moveit: its scene counts and may veto"
@@ -68,16 +76,28 @@ class SafetyNodeParams:
     )
 
 
-def make_machine(p: SafetyNodeParams, margins: SafetyParams) -> tuple[SafetyMachine, Following]:
+def make_machine(
+    p: SafetyNodeParams, admission: Admission, margins: SafetyParams
+) -> tuple[SafetyMachine, Following]:
     """What judges the chunks of a robot in its world, and what watches that the bridge commands
     what was judged.
 
     Raises:
-        WamError: a limit is missing or a name is unknown; says which.
+        WamError: a limit is missing, a name is unknown, or the bridge would close between two
+            reports; says which.
     """
+    # a report is due a little before its time, and made at the tick after that
+    silent_s = 0.9 / p.report_hz + 1 / p.tick_hz
+    if silent_s >= admission.heartbeat_s:
+        raise WamError(
+            f"heartbeat_s is {admission.heartbeat_s:g} s, but with report_hz {p.report_hz:g} and "
+            f"tick_hz {p.tick_hz:g} up to {silent_s:.2f} s pass between two reports: the bridge "
+            "would close; raise one of the three"
+        )
     model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
-    following = Following(np.where(model.sliding, p.follow_m, p.follow_rad), p.follow_s)
-    return SafetyMachine(SafetyFilter(model, margins), p.dry_run), following
+    tolerance = np.where(model.sliding, p.bridge_tolerance_m, p.bridge_tolerance_rad)
+    following = Following(tolerance, admission.deadline_s + p.bridge_tolerance_s, admission)
+    return SafetyMachine(SafetyFilter(model, margins), p.dry_run, admission), following
 
 
 def make_sender(node_name: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.types import NS, Reason, SafeTrajectory, SafetyState
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
@@ -16,10 +17,8 @@ S = SafetyState
 SEVERITY = {S.ARMED: 0, S.HOLD: 1, S.FAULT: 2, S.ESTOP: 3}  # of what a stop leads to
 ALONG_S = 0.03  # between the instants at which a later stop is tried
 TRIES = 12
-LAST_TRIES = 31  # reach 0.9 s ahead, and what begins in more than 1 s the bridge does not take yet
+SHORT_S = 0.09  # before what the bridge does not take yet the last of them is tried
 AGAIN_S = 0.06  # from noticing that a stop was missed to the start of the next one
-# a stop that began this long ago still fits the motion that went on, as the bridge judges it
-LATE_S = 0.02
 
 Plan = Callable[[int], SafeTrajectory | None]  # what begins at an instant
 
@@ -27,11 +26,16 @@ Plan = Callable[[int], SafeTrajectory | None]  # what begins at an instant
 class Brakes:
     """The state, the motion under way, and the stop that ends it. Times are on the caller's
     clock.
+
+    Args:
+        safety_filter: plans the stops.
+        admission: which of them the bridge takes.
     """
 
-    def __init__(self, safety_filter: SafetyFilter) -> None:
+    def __init__(self, safety_filter: SafetyFilter, admission: Admission = SHIPPED) -> None:
         self.filter = safety_filter
         self.params = safety_filter.params
+        self.admission = admission
         self.playback = Playback()
         self.state = S.DISABLED
         self.after = S.HOLD  # state that follows BRAKING
@@ -154,11 +158,17 @@ class Brakes:
         Args:
             now_ns: the present.
             tries: instants along the way; who cannot call it again looks farther ahead with
-                `LAST_TRIES`.
+                `last_tries`.
         """
         if self._owed is None or not now_ns < self.accepted_ns:
             return None
         return self._in_time(now_ns, self.filter.stopwatch(), tries, self._owed)
+
+    @property
+    def last_tries(self) -> int:
+        """Instants along the way that lie as far ahead as the bridge takes what begins there."""
+        reach_s = self.admission.ahead_s - SHORT_S - self.params.stop_lead_s
+        return 1 + max(0, round(reach_s * NS) // round(ALONG_S * NS))
 
     def avoid(self, now_ns: int, spared: np.ndarray, began_s: float) -> SafeTrajectory | None:
         """Stop for something that came into the way of the motion, if that is so, in whatever state
@@ -265,7 +275,7 @@ class Brakes:
             start_ns = now_ns + round(lead_s * NS)
             stop = plan(start_ns)
             took_s = stopwatch() - began_s
-            if stop is not None and took_s <= max(lead_s, LATE_S):
+            if stop is not None and took_s <= max(lead_s, self.admission.late_s):
                 self._stop(stop, plan)
                 return stop
             lead_s = max(lead_s + ALONG_S, 2 * took_s)

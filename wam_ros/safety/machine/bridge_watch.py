@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.idle import TAKEN_NS, Idle
+from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
+from wam_ros.core.idle import Idle
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
 from wam_ros.safety.machine.answers import Answer, Output
 from wam_ros.safety.machine.machine import SafetyMachine
@@ -23,10 +24,14 @@ class Following:
     Args:
         tolerance: (A,) rad or m; the two agree to rounding except while a message is under way.
         patience_s: how long they may differ, or the bridge be silent.
+        admission: how long the bridge still takes what was emitted.
     """
 
-    def __init__(self, tolerance: np.ndarray, patience_s: float) -> None:
+    def __init__(
+        self, tolerance: np.ndarray, patience_s: float, admission: Admission = SHIPPED
+    ) -> None:
         self._tolerance = tolerance
+        self._deadline_ns = admission.deadline_ns
         self._patience_ns = round(patience_s * NS)
         self.told: JointState | None = None  # newest word of the bridge
         # its newest word that nothing is commanded, until something is
@@ -55,7 +60,7 @@ class Following:
         newest = playback.current
         if self.idle is None or self._told(now_ns) is not None:
             return False
-        return newest is None or self.idle.voids(newest, now_ns)
+        return newest is None or self.idle.voids(newest, now_ns, self._deadline_ns)
 
     def _told(self, now_ns: int) -> JointState | None:
         """What it commands; a word of the future was said before the clock went back."""
@@ -100,7 +105,7 @@ class Following:
         if (
             told is None
             or newest is None
-            or not newest.start_ns + TAKEN_NS <= told.stamp_ns <= now_ns
+            or not newest.start_ns + self._deadline_ns <= told.stamp_ns <= now_ns
         ):
             return 0
         for less in range(1 + MISSED):
@@ -126,7 +131,7 @@ class Following:
             or now_ns - told.stamp_ns > self._patience_ns
         ):
             return ""
-        if playback.current is not None and told.stamp_ns < begun_ns + TAKEN_NS:
+        if playback.current is not None and told.stamp_ns < begun_ns + self._deadline_ns:
             return "what was emitted may still begin"
         if not (np.abs(told.velocities) > 0).any():
             return ""
@@ -149,7 +154,7 @@ class Following:
         over = playback.end_ns() <= now_ns
         if told is None:
             return measured if over else None
-        early = newest is not None and told.stamp_ns < newest.start_ns + TAKEN_NS
+        early = newest is not None and told.stamp_ns < newest.start_ns + self._deadline_ns
         if early or not (over or self._difference(playback, now_ns)):
             return None
         return told.positions if (told.velocities == 0).all() else None  # NaN is not known to rest
@@ -161,9 +166,10 @@ class Rejoining:
 
     A reset takes that back: after a fault or an emergency stop arming is a person's deliberate act.
 
-    Nothing is armed while a bridge that speaks of itself says that it does not forward; what is
-    armed then stops. That it does not hear the safety node stops nothing: when that is read it may
-    be over, and motion that it misses is noticed.
+    Nothing is armed while a bridge that speaks of itself says that it does not forward, or that it
+    admits something else than what is relied on here; what is armed then stops. That it does not
+    hear the safety node stops nothing: when that is read it may be over, and motion that it misses
+    is noticed.
 
     Args:
         machine: to arm.
@@ -178,12 +184,21 @@ class Rejoining:
         self._resets = machine.resets
         self._bridge: BridgeState | None = None  # its newest word of itself
         self._heard_s = 0.0  # when that came, by the stopwatch
+        self._disagreed = ""  # where it admits something else than what is relied on here
 
-    def hear(self, bridge: BridgeState, idle: Idle | None = None) -> None:
-        """Take what the bridge says of itself, and of commanding nothing; `lost` then tells what
-        follows.
+    def hear(
+        self, bridge: BridgeState, admission: Admission | None, idle: Idle | None = None
+    ) -> None:
+        """Take what the bridge says of itself; `lost` then tells what follows.
+
+        Args:
+            bridge: whether it forwards.
+            admission: what it takes; None: it does not say.
+            idle: that it commands nothing.
         """
-        self._bridge, self._heard_s = bridge, self._machine.filter.stopwatch()
+        self._bridge = bridge
+        self._heard_s = self._machine.filter.stopwatch()
+        self._disagreed = why_not_agreed(admission, self._machine.brakes.admission)
         self._following.on_idle(idle)
 
     @property
@@ -193,6 +208,8 @@ class Rejoining:
         """
         if self._bridge is None:
             return ""
+        if self._disagreed:
+            return self._disagreed
         if self._bridge.forwarding != Forwarding.FORWARDING:
             return self._bridge.words
         silent = self._machine.filter.stopwatch() - self._heard_s > SILENT_S
@@ -205,7 +222,7 @@ class Rejoining:
             Forwarding.PAUSED,
             Forwarding.HELD_BACK,
         )
-        return self._refusal if held else ""
+        return self._refusal if held or self._disagreed else ""
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""

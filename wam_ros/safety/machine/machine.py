@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 
+from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import (
@@ -27,7 +28,7 @@ from wam_ros.core.types import (
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.answers import Answer, Output, state_in_words
-from wam_ros.safety.machine.braking import LAST_TRIES, Brakes
+from wam_ros.safety.machine.braking import Brakes
 from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.live import Change
 from wam_ros.safety.machine.surroundings import Surroundings
@@ -49,9 +50,15 @@ class SafetyMachine:
     Args:
         safety_filter: judges chunks and plans stops.
         dry_run: stay in SHADOW; nothing is ever emitted.
+        admission: what the bridge takes of what is emitted.
     """
 
-    def __init__(self, safety_filter: SafetyFilter, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        safety_filter: SafetyFilter,
+        dry_run: bool = False,
+        admission: Admission = SHIPPED,
+    ) -> None:
         self.filter = safety_filter
         self.model = safety_filter.model
         self.params = safety_filter.params
@@ -60,7 +67,7 @@ class SafetyMachine:
         self.resets = 0
         self._enabled = False
         self.inputs = Inputs(self.model, self.params)
-        self.brakes = Brakes(safety_filter)
+        self.brakes = Brakes(safety_filter, admission)
         self.surroundings = Surroundings(self.brakes)
         self.verdict: Verdict | None = None  # newest one
         self._now_ns: int | None = None
@@ -90,7 +97,9 @@ class SafetyMachine:
         latch stays one.
         """
         self._enabled = False
-        trajectory = self.arm(False, now_ns).trajectory or self.brakes.owed(now_ns, LAST_TRIES)
+        trajectory = self.arm(False, now_ns).trajectory or self.brakes.owed(
+            now_ns, self.brakes.last_tries
+        )
         if not self.brakes.latched(now_ns):
             self.brakes.settle(S.DISABLED)
         return Answer(True, self.state.name.lower(), trajectory)
