@@ -8,7 +8,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from testing.rig import Rig
+from testing.tools import make_chunk
 from wam_ros.core.embodiment import Load, load_embodiment
+from wam_ros.core.types import ActionChunk
 from wam_ros.robot.model import SafetyModel, load_safety_model
 from wam_ros.safety.filter import SafetyFilter
 
@@ -37,8 +40,24 @@ def panda(model: SafetyModel) -> SafetyFilter:
 
 
 @pytest.fixture
+def good(panda: SafetyFilter, home: np.ndarray) -> ActionChunk:
+    """A chunk that stands still, of a session."""
+    return make_chunk(
+        panda.model.joint_names, np.tile(home, (8, 1)), session_id=b"a" * 16, seq=5, epoch=2
+    )
+
+
+@pytest.fixture
 def holding(model: SafetyModel) -> Iterator[Callable[[Load], None]]:
     """Gives the Panda a load called `it`, for the length of a test."""
     fixed = dict(model.obstacles)
     yield lambda load: model.set_obstacles({}, {"it": load})
     model.set_obstacles(fixed, {})
+
+
+@pytest.fixture
+def rig(panda: SafetyFilter, home: np.ndarray) -> Iterator[Rig]:
+    """The machine of the Panda; what stands around it is the table again afterwards."""
+    obstacles = dict(panda.model.obstacles)
+    yield Rig(panda, home)
+    panda.model.set_obstacles(obstacles, {})

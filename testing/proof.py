@@ -7,7 +7,9 @@ import pinocchio as pin
 
 from wam_ros.core.types import Commanded, SafeTrajectory
 from wam_ros.robot.model import SafetyModel
+from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.params import SafetyParams
+from wam_ros.safety.verdict import Verdict
 
 FINER = 10
 SHARES = np.linspace(0.0, 1.0, FINER + 1)
@@ -141,3 +143,9 @@ def _torque(model: SafetyModel, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) 
             + pin.nonLinearEffects(model.pin, data, full[k], v[k])
         )
     return tau @ model._spread
+
+
+def require_sound(safety: SafetyFilter, verdict: Verdict, start: Commanded) -> None:
+    """Whatever was decided, what leaves is proven."""
+    if verdict.trajectory is not None:
+        assert offences(safety.model, safety.params, verdict.trajectory, start) == []

@@ -27,6 +27,21 @@ def make_chunk(
     )
 
 
+def steps(home: np.ndarray, rate: np.ndarray, n: int = 8, first: float = 0.0) -> np.ndarray:
+    """(n, A) from home at a rate per step."""
+    return home + np.outer(np.arange(1, n + 1) + first, rate)
+
+
+def moving(home: np.ndarray, rate: np.ndarray) -> Commanded:
+    """At home, moving at a rate per step of 0.1 s."""
+    return Commanded(np.array(home), np.array(rate) / 0.1, np.zeros(8))
+
+
+def one_joint(k: int, value: float) -> np.ndarray:
+    """(8,) a value of joint k of the Panda, zero of the others."""
+    return np.eye(8)[k] * value
+
+
 def tool_pose(model: SafetyModel, q: np.ndarray) -> pin.SE3:
     pin.framesForwardKinematics(model.pin, model.data, model.full_q(q[None])[0])
     return model.data.oMf[model.tools[0]].copy()
@@ -45,6 +60,21 @@ def inverse_kinematics(
         jacobian = model.tool_jacobian(q)[:, arm]
         q[arm] += jacobian.T @ np.linalg.solve(jacobian @ jacobian.T + 1e-8 * np.eye(6), error)
     return q
+
+
+def downwards(model, home, tip: float, speed: float, n: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """Start pose with the finger tips `tip` m above the table, and n steps straight down at `speed`
+    m per step.
+    """
+    pose = tool_pose(model, home)
+    below = 0.0584 + 0.0538 - 0.1034
+    first = np.array([0.5, 0.0, tip + below])
+    q0 = inverse_kinematics(model, home, first, pose.rotation)
+    rows, q = [], q0
+    for k in range(1, n + 1):
+        q = inverse_kinematics(model, q, first - [0, 0, k * speed], pose.rotation)
+        rows.append(q)
+    return q0, np.array(rows)
 
 
 JOINT = (

@@ -9,15 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.tools import (
-    BODY,
-    JOINT,
-    LIMIT,
-    at_rest,
-    one_robot,
-    pendulum,
-    tool_pose,
-)
+from testing.tools import BODY, JOINT, LIMIT, at_rest, one_robot, pendulum, tool_pose
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names

@@ -7,10 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from testing.tools import (
-    STICK,
-    tool_pose,
-)
+from testing.tools import STICK, tool_pose
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model

@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.tools import (
-    BODY,
-    JOINT,
-    LIMIT,
-    one_robot,
-)
+from testing.tools import BODY, JOINT, LIMIT, one_robot
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names
 from wam_ros.robot.model import load_safety_model

@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.tools import (
-    BODY,
-    CUBE,
-    pendulum,
-    write_mesh,
-)
+from testing.tools import BODY, CUBE, pendulum, write_mesh
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import Problems, WamError
 from wam_ros.robot.meshes import hull_of, require_volume

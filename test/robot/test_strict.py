@@ -10,11 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.tools import (
-    BODY,
-    LIMIT,
-    pendulum,
-)
+from testing.tools import BODY, LIMIT, pendulum
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import urdf_path

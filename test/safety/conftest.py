@@ -1,5 +1,5 @@
 """The Panda on its table and its filter, built once."""
 
-from testing.fixtures import holding, home, model, panda, robots
+from testing.fixtures import good, holding, home, model, panda, rig, robots
 
-__all__ = ["holding", "home", "model", "panda", "robots"]
+__all__ = ["good", "holding", "home", "model", "panda", "rig", "robots"]

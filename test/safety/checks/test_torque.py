@@ -6,11 +6,16 @@ import dataclasses
 
 import numpy as np
 
-from testing.tools import START, at_rest, make_chunk
-from wam_ros.core.embodiment import load_embodiment
+from testing.proof import fine
+from testing.tools import START, at_rest, make_chunk, pendulum
+from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.interpolation import evaluate, segment_coefficients
-from wam_ros.robot.model import load_safety_model
+from wam_ros.core.types import Decision, Reason, SafeTrajectory
+from wam_ros.robot.model import build_safety_model, load_safety_model
+from wam_ros.safety.checks import torque
 from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.motion.bounds import make_bounds
+from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.params import SafetyParams
 
 MORE = 300  # times the accelerations and jerks of the real arm: then efforts are what binds
@@ -36,3 +41,36 @@ def test_efforts_keep_their_share_between_samples_where_nothing_else_binds():
             tau = np.abs(model.torque(*evaluate(segments, np.full(len(segments), s))))
             assert (tau <= params.torque_fraction * model.limits.effort * 1.001).all()
     assert emitted > 5
+
+
+def test_payload_counts(home):
+    stone = {"stone": Load("panda_hand_tcp", 15.0)}
+    heavy = SafetyFilter(
+        build_safety_model(dataclasses.replace(load_embodiment("panda"), loads=stone))
+    )
+    chunk = make_chunk(heavy.model.joint_names, np.tile(home, (8, 1)))
+    verdict = heavy.filter(chunk, at_rest(home), START)
+    assert verdict.decision == Decision.BRAKE
+    assert verdict.reasons & Reason.TORQUE
+    assert verdict.reasons & Reason.NO_BRAKE
+    assert verdict.trajectory is None, "not even standing still is proven, so nothing is emitted"
+
+
+def test_an_effort_between_samples_counts(tmp_path):
+    """At both samples the arm hardly accelerates; on the way from one to the other it must."""
+    model = load_safety_model(pendulum(tmp_path))
+    bounds = make_bounds(model, SafetyParams(), at_rest(np.zeros(1)))
+    q, zero = np.array([[0.0], [0.002]]), np.zeros((2, 1))
+    assert (np.abs(model.torque(q, zero, zero)) < 10).all()
+    measure = torque.CHECK.look(Motion(0.01, q, zero, zero), bounds)
+    assert measure.bad[1]
+    inside = [model.torque(*(x[None] for x in rows)) for rows in zip(*_between(q), strict=True)]
+    assert measure.measured[1] >= np.abs(inside).max() > bounds.efforts.limits[0]
+    assert measure.measured[1] < 1.5 * np.abs(inside).max(), "and not much more than it is"
+
+
+def _between(q: np.ndarray) -> list[np.ndarray]:
+    t = SafeTrajectory(
+        start_ns=0, joint_names=("hinge",), t=np.array([0.0, 0.01]), q=q, dq=0 * q, ddq=0 * q
+    )
+    return list(fine(t)[:3])

@@ -83,11 +83,6 @@ def test_cameras_that_die_when_the_clock_goes_back_are_missed(panda, home):
     assert rig.chunk(rate=TURN).report.reasons == Reason.CAMERA_STALE
 
 
-@pytest.fixture
-def rig(panda, home):
-    return Rig(panda, home)
-
-
 def test_arming_is_refused_while_the_robot_moves(rig):
     rig.held()
     rig.now += 10 * MS

@@ -18,11 +18,6 @@ from wam_ros.safety.filter import SafetyFilter
 S = SafetyState
 
 
-@pytest.fixture
-def rig(panda, home):
-    return Rig(panda, home)
-
-
 def test_it_begins_disabled_and_refuses_everything(rig):
     assert rig.state == S.DISABLED
     rig.joints()

@@ -4,69 +4,28 @@ clear of them.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.rig import MS, Rig
-from testing.tools import tool_pose
+from testing.obstacles import SIDEWAYS, box, swinging, tell, told
+from testing.rig import MS, TURN, Rig
+from testing.tools import START, tool_pose
 from wam_ros.core.embodiment import Load
-from wam_ros.core.types import Commanded, Decision, Reason, SafetyState
+from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.robot.obstacles import Cloud, Obstacle
 from wam_ros.safety.machine.live import ALL, Change
-from wam_ros.safety.motion.bounds import make_bounds
-from wam_ros.safety.motion.stopper import Stopper
+from wam_ros.safety.machine.machine import SafetyMachine
 
 S = SafetyState
-
-
-SIDEWAYS = np.r_[0.1, 0, 0, 0, 0, 0, 0, 0]  # rad per step of 0.1 s
-
-
-# a plate without thickness
-QUAD = 0.3 * np.array([[0, 0, 0], [1, 0, 0.7], [0, 1, 0.2], [1, 1, 0.9]])
-
-
 AHEAD = 0.55  # rad; the hand needs about half of it to stop, and is wide
-
-
-@pytest.fixture
-def rig(panda, home):
-    obstacles = dict(panda.model.obstacles)
-    yield Rig(panda, home)
-    panda.model.set_obstacles(obstacles, {})
-
-
-def box(position, edge: float = 0.05, **more) -> Obstacle:
-    return Obstacle("box", (edge,) * 3, tuple(float(x) for x in position), **more)
-
-
-def hull(points) -> Cloud:
-    return Cloud("hull", (), (-0.5, -0.5, 0.5), points=points)
-
-
-def told(rig, obstacle, name: str = "people/1", frame: str = "panda_link0", **more) -> Change:
-    return Change(name, obstacle, frame, rig.now, **more)
-
-
-def tell(rig, obstacle, **more):
-    return rig.keep(rig.machine.on_obstacles([told(rig, obstacle, **more)], rig.now))
 
 
 def on_the_way(rig, angle: float) -> np.ndarray:
     """Where the tool will be when the first joint has turned by an angle from now."""
     q = rig.machine.commanded(rig.now).q + SIDEWAYS / SIDEWAYS[0] * angle
     return tool_pose(rig.filter.model, q).translation
-
-
-def swinging(rig) -> Rig:
-    assert rig.armed().chunk(rate=SIDEWAYS).report.decision in (Decision.PASS, Decision.SCALED)
-    rig.run(0.3)
-    assert rig.machine.commanded(rig.now).dq[0] > 0.5
-    return rig
 
 
 def nearest(rig, name: str) -> float:
@@ -146,131 +105,6 @@ def test_one_that_was_to_be_told_again_and_was_not_stops_the_arm_and_is_not_forg
     assert "people/1" in rig.machine.model.obstacles
     tell(rig, box((-0.5, -0.5, 0.5)), lifetime_s=0.1)
     assert rig.chunk().report.decision == Decision.PASS
-
-
-@pytest.mark.parametrize(
-    ("change", "word"),
-    [
-        ({"frame": "nowhere"}, "unknown frame 'nowhere'"),
-        ({"frame": "panda_hand"}, "moves with the robot"),
-        ({"obstacle": box((np.nan, 0, 0))}, "finite"),
-        ({"obstacle": box((1e300, 0, 0))}, "finite"),
-        ({"obstacle": box((0, 0, 0), edge=-1.0)}, "positive"),
-        ({"obstacle": box((0, 0, 0), edge=np.inf)}, "positive"),
-        ({"obstacle": box((1, 0, 0), orientation=(0.0, 0.0, 0.0, np.nan))}, "quaternion"),
-        ({"obstacle": Obstacle("sphere", (), (0.0, 0.0, 0.0))}, "1 positive sizes"),
-        (
-            {"obstacle": Cloud("points", (0.02,), (0.0, 0.0, 0.0), points=np.full((4, 3), np.nan))},
-            "finite points",
-        ),
-        ({"obstacle": hull(QUAD)}, "no volume"),
-        ({"obstacle": hull(QUAD + 1e-10 * np.eye(4, 3))}, "no volume"),
-        ({"obstacle": hull(QUAD[[0, 1, 0, 1, 0]])}, "no volume"),
-        ({"obstacle": hull(np.ones((8, 3)))}, "no volume"),
-        ({"obstacle": hull(QUAD[:3])}, "no volume"),
-        ({"obstacle": None, "refusal": "a marker of type 9"}, "type 9"),
-        ({"lifetime_s": np.nan}, "lifetime"),
-        ({"stamp_ns": 2 * 10**18}, "future"),
-        ({"name": "table"}, "world file"),
-    ],
-)
-def test_what_cannot_be_read_may_stand_anywhere_so_nothing_moves_until_it_is_gone(
-    rig, change, word
-):
-    swinging(rig)
-    odd = dataclasses.replace(told(rig, box((-0.5, -0.5, 0.5))), **change)
-    rig.keep(rig.machine.on_obstacles([odd], rig.now))
-    assert word in rig.run(0.02)[-1].sentence
-    rig.run(0.5)
-    assert rig.at_rest
-    assert word in rig.chunk().report.sentence
-    assert set(rig.machine.model.obstacles) == {"table"}
-    rig.machine.on_obstacles([Change(odd.name, None)], rig.now)
-    assert rig.chunk().report.decision == Decision.PASS
-    assert set(rig.machine.model.obstacles) == {"table"}, (
-        "the world file is not for others to change"
-    )
-
-
-def test_more_than_can_be_watched_are_refused(panda, home, rig):
-    rig = Rig(panda, home, max_obstacles=3).armed()
-    rig.machine.on_obstacles(
-        [told(rig, box((-1, 0, k)), name=str(k)) for k in range(1, 6)], rig.now
-    )
-    assert len(rig.machine.model.obstacles) == 1 + 3
-    assert "at most 3" in rig.chunk().report.sentence
-    rig.machine.on_obstacles([Change(ALL, None)], rig.now)
-    assert set(rig.machine.model.obstacles) == {"table"}
-    assert rig.chunk().report.decision == Decision.PASS
-
-
-def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_stands(
-    panda, home, rig
-):
-    rig = Rig(panda, home, obstacle_speed=1.6).held()
-    slow, quick, still = (
-        told(rig, box((-3, k, 0)), name=str(k), lifetime_s=t) for k, t in enumerate((0.5, 0.1, 0.0))
-    )
-    rig.machine.on_obstacles([slow, quick, still], rig.now)
-    wide, narrow, least = (rig.machine.model.obstacles[str(k)].clearance for k in range(3))
-    assert wide - narrow == pytest.approx(1.6 * 0.4)
-    assert least == rig.filter.params.obstacle_clearance_m
-    stop_s = (narrow - least) / 1.6 - 0.1
-    limits, share = rig.filter.model.limits, rig.filter.params.velocity_fraction
-    full = Commanded(np.array(home), limits.velocity * share, np.zeros(8))
-    rows = Stopper(8).stop(
-        full,
-        make_bounds(rig.filter.model, rig.filter.params, Commanded(full.q, full.ddq, full.ddq)),
-    )
-    assert rows.shape[1] * rig.filter.params.sample_s < stop_s, "no stop takes longer"
-
-
-def test_nobody_moves_or_removes_what_somebody_else_has_told(rig):
-    rig.held()
-    tell(rig, box((-1, 0, 1)), name="moveit/shelf", source="moveit")
-    tell(rig, box((-1, 0, 2)), name="mine")
-    rig.machine.on_obstacles([Change("moveit/shelf", None), Change(ALL, None)], rig.now)
-    assert set(rig.machine.model.obstacles) == {"table", "moveit/shelf"}
-    tell(rig, box((-3, 0, 1)), name="moveit/shelf")
-    assert rig.machine.model.obstacles["moveit/shelf"].position[0] == -1
-    assert "told by moveit" in rig.machine.surroundings.live.doubt(rig.now)
-    rig.machine.on_obstacles([Change(ALL, None)], rig.now)
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
-
-
-def test_removing_all_of_one_namespace_leaves_the_others(rig):
-    rig.held()
-    for name in ("people/1", "people/2", "people/left/1", "shelf/1"):
-        tell(rig, box((-1, 0, len(name))), name=name)
-    tell(rig, box((np.nan, 0, 1)), name="people/3")
-    tell(rig, box((np.nan, 0, 1)), name="shelf/3")
-    rig.machine.on_obstacles([Change("people/*", None)], rig.now)
-    assert set(rig.machine.model.obstacles) == {"table", "people/left/1", "shelf/1"}
-    assert "shelf/3" in rig.machine.surroundings.live.doubt(rig.now)
-    rig.machine.on_obstacles([Change("shelf/*", None)], rig.now)
-    assert set(rig.machine.model.obstacles) == {"table", "people/left/1"}
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
-
-
-def test_what_was_refused_is_not_forgotten_however_much_is_refused(panda, home, rig):
-    rig = Rig(panda, home, max_obstacles=3).armed()
-    bad = [told(rig, box((np.nan, 0, 1)), name=f"a/{k}") for k in range(6)]
-    rig.machine.on_obstacles(bad, rig.now)
-    for k in range(6):
-        assert "refused" in rig.machine.surroundings.live.doubt(rig.now)
-        rig.machine.on_obstacles([Change(f"a/{k}", None)], rig.now)
-    assert "refused" in rig.machine.surroundings.live.doubt(rig.now), (
-        "three of them are known by number only"
-    )
-    rig.machine.on_obstacles([Change(ALL, None)], rig.now)
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
-
-
-def test_older_news_does_not_replace_newer(rig):
-    rig.held()
-    new, old = told(rig, box((-1, 0, 1))), told(rig, box((-2, 0, 1)))
-    rig.machine.on_obstacles([new, dataclasses.replace(old, stamp_ns=rig.now - MS)], rig.now)
-    assert rig.machine.model.obstacles["people/1"].position[0] == -1
 
 
 def test_points_are_kept_clear_of_and_their_distance_is_that_of_the_nearest_voxel(rig):
@@ -467,3 +301,35 @@ def test_whatever_comes_goes_or_moves_the_arm_keeps_clear_or_says_that_it_could_
         assert rig.at_rest
     finally:
         panda.model.set_obstacles(table, {})
+
+
+def test_an_obstacle_with_the_name_of_a_body_spares_no_pair_of_the_robot(panda, home, monkeypatch):
+    machine, model = SafetyMachine(panda), panda.model
+    body = next(b for _, b in np.array(model.pairs.keys)[~model.pairs.world])
+    fixed, seen = dict(model.obstacles), []
+    machine.brakes.stand(home)
+    monkeypatch.setattr(
+        machine.brakes, "avoid", lambda now_ns, spared, began_s: seen.append(spared)
+    )
+    try:
+        ball = Obstacle("sphere", (0.05,), (2.0, 0.0, 0.0))
+        machine.on_obstacles([Change(str(body), ball, "panda_link0")], START)
+        assert seen[-1].any()
+        assert not seen[-1][~model.pairs.world].any()
+    finally:
+        model.set_obstacles(fixed)
+
+
+@pytest.mark.parametrize("mass", [10.0, 20.0, 200.0])
+def test_what_is_too_heavy_ends_the_motion_at_once(panda, home, mass):
+    rig, fixed = Rig(panda, home).armed(), dict(panda.model.obstacles)
+    rig.chunk(home + np.outer(np.arange(1, 41), TURN))
+    rig.run(0.5)
+    try:
+        answer = rig.machine.hold("weight", Load("panda_hand", mass), rig.now)
+        assert answer.trajectory is not None
+        assert rig.machine.brakes.stop_time(rig.now) < 1.0
+        assert rig.state == SafetyState.BRAKING
+        assert Reason.TORQUE in rig.machine.brakes.reason
+    finally:
+        panda.model.set_obstacles(fixed, {})

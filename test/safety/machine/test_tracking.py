@@ -5,18 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testing.rig import MS, Rig
+from testing.rig import MS
 from wam_ros.core.types import SafetyState
 from wam_ros.safety.machine.playback import Playback
 from wam_ros.safety.machine.tracking import Tracking
 from wam_ros.safety.params import SafetyParams
 
 S = SafetyState
-
-
-@pytest.fixture
-def rig(panda, home):
-    return Rig(panda, home)
 
 
 def test_a_robot_that_leaves_its_path_is_a_fault(rig):
