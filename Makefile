@@ -9,13 +9,16 @@ export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test lint format docs setup clean
+.PHONY: demo test test-avx2 lint format docs setup clean
 
 demo: setup  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
 	@exec $(BIN)/wam demo $(ARGS)
 
 test: lint  ## everything that finishes in minutes; ARGS="-k chunk", ARGS="-m long"
 	@$(BIN)/python -m pytest $(ARGS)
+
+test-avx2: setup  ## models and training as a processor without AVX-512 computes them
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest test/models test/train $(ARGS)
 
 lint: setup
 	@$(BIN)/ruff check $(SOURCES)

@@ -17,7 +17,7 @@ from wam_ros.sim.world import World  # noqa: E402
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all, next_closing  # noqa: E402
 from wam_ros.train.record import RecordSim, record_episode  # noqa: E402
 from wam_ros.train.tokenizer import tokenizer_loss  # noqa: E402
-from wam_ros.train.wam import HalfPrecision, losses  # noqa: E402
+from wam_ros.train.wam import MixedPrecision, losses  # noqa: E402
 
 EMBODIMENT = load_embodiment("panda")
 CONFIG = load_model_config("tiny")
@@ -119,18 +119,18 @@ def test_tokenizer_learns(episodes):
 
 def test_model_learns_every_loss_and_the_mean_follows(demonstrations):
     data, model = demonstrations
-    trainer, generator = HalfPrecision(model), torch.Generator().manual_seed(0)
+    trainer, generator = MixedPrecision(model), torch.Generator().manual_seed(0)
     fixed = data.window(torch.tensor([0, 1]), torch.tensor([0, 5]), blocks=3)
     history = []
     for _ in range(25):
-        parts = losses(trainer.half, fixed, generator)
+        parts = losses(trainer.working, fixed, generator)
         trainer.step(sum(parts.values()), 1.0)
         history.append({k: float(v.detach()) for k, v in parts.items()})
     for name in ("video", "action", "goal"):
         first, last = (np.mean([h[name] for h in part]) for part in (history[:4], history[-4:]))
         assert last < 0.9 * first, name
     untouched = [
-        n for n, p in trainer.half.named_parameters() if p.grad is None or not p.grad.any()
+        n for n, p in trainer.working.named_parameters() if p.grad is None or not p.grad.any()
     ]
     assert untouched == []
     mean = trainer.averaged()

@@ -68,9 +68,10 @@ class PolicyOutput:
 class Policy(Protocol):
     """A world action model with memory. Not thread-safe: one thread owns it.
 
-    It may have an attribute `abilities: Abilities`, whose requests it then understands, and
+    It may have an attribute `abilities: Abilities`, whose requests it then understands,
     `example_instruction: str`, one that it accepts, with which it can be warmed up before anybody
-    has said what to do.
+    has said what to do, and `runs_on: str`, one line on the machine and the precision that it
+    computes in there.
     """
 
     name: str
@@ -90,6 +91,11 @@ class Policy(Protocol):
         None means that this observation asks for no new chunk; the one before goes on. A policy
         without abilities is only ever given an observation.
         """
+
+
+def runs_on(policy: Policy) -> str:
+    """What `policy` says of the machine it computes on; '' where it says nothing."""
+    return getattr(policy, "runs_on", "")
 
 
 def abilities_of(policy: Policy) -> Abilities:

@@ -23,7 +23,7 @@ from wam_ros.core.errors import WamError, require_known
 from wam_ros.models.dreamzero.released.causal_dit import CausalDiT
 from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig, load_dit_config
 from wam_ros.models.dreamzero.released.flop import chunk_flop
-from wam_ros.models.dreamzero.released.inference import PRECISIONS, Inference
+from wam_ros.models.dreamzero.released.inference import PRECISIONS, Inference, named
 from wam_ros.models.dreamzero.released.rehearsal import Noise, in_place, play, random_model
 from wam_ros.models.dreamzero.released.rollout import Rollout, Sampling
 from wam_ros.models.dreamzero.released.speedups import SpeedUps
@@ -31,6 +31,7 @@ from wam_ros.models.dreamzero.released.vae import WAN21, WAN22, WanVae
 from wam_ros.models.dreamzero.released.vae_layers import Memory
 from wam_ros.models.dreamzero.shared.float8 import Float8Linear
 from wam_ros.models.dreamzero.shared.packed import PackedLinear
+from wam_ros.models.processor import processor
 from wam_ros.models.reuse import FirstStep
 
 PARTS = ("encode", "prefill", "denoise", "decode")
@@ -53,7 +54,8 @@ class BenchModel:
 
     config: str = "dreamzero-100m"  # name of a file in config/models, or a path ending in .yaml
     device: str = "cpu"  # cpu, cuda, or meta (counts only)
-    dtype: str = "bfloat16"  # or float32
+    # float32 or bfloat16; empty: bfloat16, on a CPU what that computes fastest
+    dtype: str = ""
     chunks: int = 3  # timed, after the window has filled
     threads: int = 1  # of the CPU
     suite: bool = False  # all samplings that the released models are used with, not only 8 of 16
@@ -120,7 +122,7 @@ def matrix_rate(device: str, dtype: torch.dtype) -> float:
     n = square(device)
     layer = nn.Linear(n, n, bias=False, device=device, dtype=dtype).requires_grad_(False)
     ways: list[nn.Module] = [layer]
-    if device == "cpu" and torch.backends.mkldnn.is_available():
+    if device == "cpu" and processor().packs(dtype):
         ways.append(PackedLinear(layer))
     x = torch.randn(n, n, device=device).to(dtype)
     return max(rate(functools.partial(way, x), device) for way in ways)
@@ -217,7 +219,7 @@ def main(args: BenchModel) -> int:
     model = random_model(config, args.device, dtype, inference.speedups)
     parameters = sum(p.numel() for p in model.parameters())
     print(
-        f"{config.name}: {parameters:,} parameters, random; {args.device} {args.dtype}, "
+        f"{config.name}: {parameters:,} parameters, random; {args.device} {inference.precision}, "
         f"{args.threads} thread(s)"
     )
     print(software(args.device))
@@ -245,6 +247,8 @@ def main(args: BenchModel) -> int:
 
 def software(device: str) -> str:
     """What the numbers depend on beside this code."""
+    if device == "cpu":
+        return f"torch {torch.__version__}, {processor()}"
     if device != "cuda":
         return f"torch {torch.__version__}"
     versions = f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}"
@@ -289,7 +293,8 @@ def asked(args: BenchModel) -> Inference:
     names = [f.name for f in dataclasses.fields(SpeedUps)]
     off = {require_known("speed-up", name, names): False for name in args.without}
     speedups = SpeedUps.none() if args.plain else dataclasses.replace(SpeedUps(), **off)
-    precision = require_known("dtype", args.dtype, PRECISIONS)
+    usual = processor().predicting if args.device == "cpu" else torch.bfloat16
+    precision = require_known("dtype", args.dtype or named(usual), PRECISIONS)
     return Inference(
         precision=precision, float8=args.float8, compile=args.compile, speedups=speedups
     )

@@ -18,7 +18,7 @@ from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.notices import Notice
-from wam_ros.core.policy import Policy, abilities_of
+from wam_ros.core.policy import Policy, abilities_of, runs_on
 from wam_ros.core.types import NS, ImaginedFuture, StageLatency
 from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
@@ -50,7 +50,10 @@ class InferenceNode(WamNode):
 
     def make_policy(self, robot: Embodiment, model: str, checkpoint: str) -> Policy:
         """Load a model; raises `WamError` with the choices."""
-        return make_policy(self.params, robot, model, checkpoint)
+        policy = make_policy(self.params, robot, model, checkpoint)
+        if said := runs_on(policy):
+            self.get_logger().info(f"model '{model}': {said}")
+        return policy
 
     def configure(self) -> None:
         """Load model and weights, warm up, take the first instruction; whatever is wrong is an

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import require_within
-from wam_ros.core.policy import Policy
+from wam_ros.core.policy import Policy, runs_on
 from wam_ros.core.trace import percentiles_ms
 from wam_ros.core.types import NS, Observation
 
@@ -56,6 +56,7 @@ def main(args: Bench) -> None:
         p = percentiles_ms(values)
         table.add_row(part, *(f"{p[k]:.1f}" for k in ("p50_ms", "p95_ms", "p99_ms")))
     console = Console()
+    console.print(runs_on(policy))
     console.print(table)
     rate = len(times[WHOLE]) * 1e3 / sum(times[WHOLE])
     console.print(

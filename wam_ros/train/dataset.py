@@ -14,6 +14,7 @@ from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.normalise import GOAL_CENTRE, GOAL_SCALE, Normaliser
 from wam_ros.models.dreamzero.small.text import TextEncoder
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
+from wam_ros.models.processor import processor
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,18 @@ def canvases(episodes: Episodes) -> np.ndarray:
 def encode_all(tokenizer: FrameTokenizer, frames: np.ndarray, chunk: int = 256) -> Tensor:
     """(N, K, H, W, 3) uint8 canvases -> (N, K, C, h, w) bfloat16 latents."""
     flat = frames.reshape(-1, *frames.shape[2:])
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         parts = [
             tokenizer.encode(torch.from_numpy(flat[i : i + chunk])).bfloat16()
             for i in range(0, len(flat), chunk)
         ]
     return torch.cat(parts).unflatten(0, frames.shape[:2])
+
+
+def autocast() -> torch.autocast:
+    """The precision that this processor learns fastest in, as a context."""
+    narrow = processor().training == torch.bfloat16
+    return torch.autocast("cpu", torch.bfloat16, enabled=narrow)
 
 
 def next_closing(closing: np.ndarray, tool: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from wam_ros.core.images import psnr_db
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
+from wam_ros.train.dataset import autocast
 
 BATCH = 32
 # of a latent's own spread: neighbouring latents must decode to neighbouring pictures
@@ -62,13 +63,11 @@ def train_tokenizer(
 def tokenizer_loss(
     tokenizer: FrameTokenizer, canvas: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Training loss and plain mean squared error in [0, 1]^2 of a batch (B, H, W, 3) uint8, in bf16
-    arithmetic.
-    """
+    """Training loss and plain mean squared error in [0, 1]^2 of a batch (B, H, W, 3) uint8."""
     target = canvas.float() / 255
     spread = target.amax(-1) - target.amin(-1)
     weight = 1 + 4 * spread[..., None]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         latents = tokenizer.encode(canvas)
         noise = torch.randn(latents.shape, generator=generator)
         output = tokenizer.decode(latents + LATENT_NOISE * noise * latents.detach().float().std())

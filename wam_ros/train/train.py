@@ -19,6 +19,7 @@ from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint, save_
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
+from wam_ros.models.processor import processor
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all
 from wam_ros.train.tokenizer import train_tokenizer
 from wam_ros.train.wam import train_grounding, train_wam
@@ -62,6 +63,7 @@ def main(args: Train) -> None:
     )
     tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks = Networks(WorldActionModel(config), tokenizer, normaliser)
+    print(processor())
     log = _Log(args.out / "log.jsonl")
     facts = {"arguments": {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}}
 

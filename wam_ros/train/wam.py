@@ -15,8 +15,10 @@ from torch import Tensor, nn
 
 from wam_ros.models.dreamzero.small.config import ChunkConfig
 from wam_ros.models.dreamzero.small.model import WorldActionModel
+from wam_ros.models.processor import processor
 from wam_ros.models.sampling import noised
 from wam_ros.train.dataset import Batch, Demonstrations
+from wam_ros.train.muon import Muon
 
 Log = Callable[..., None]
 # on observed latents: what is remembered at run time is never exactly what was trained on
@@ -91,9 +93,9 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
     }
 
 
-class HalfPrecision:
-    """A bf16 copy does the arithmetic, fp32 masters take the steps, and their running mean is what
-    is kept.
+class MixedPrecision:
+    """A copy in the precision that this processor learns fastest in does the arithmetic, fp32
+    masters take the steps, and their running mean is what is kept.
 
     Block matrices are stepped by Muon (Jordan et al., 2024; update scaled to AdamW's), everything
     else by AdamW.
@@ -101,7 +103,8 @@ class HalfPrecision:
 
     def __init__(self, model: WorldActionModel, decay: float = 0.999) -> None:
         self.model = model
-        self.half = copy.deepcopy(model).bfloat16()
+        precision = processor().training
+        self.working = copy.deepcopy(model).to(precision)
         self.mean = [p.detach().clone() for p in model.parameters()]
         self.decay = decay
         self.steps = 0
@@ -110,21 +113,21 @@ class HalfPrecision:
         ]
         known = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if id(p) not in known]
-        self.optimisers = [
-            torch.optim.Muon(matrices, lr=2e-3, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        self.optimisers: list[torch.optim.Optimizer] = [
+            Muon(matrices, lr=2e-3, weight_decay=0.01, dtype=precision),
             torch.optim.AdamW(rest, lr=1e-3, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self._base = [[g["lr"] for g in o.param_groups] for o in self.optimisers]
 
     def step(self, loss: Tensor, rate: float) -> None:
-        """Back-propagate through the bf16 copy and step the masters with `rate` times the base
+        """Back-propagate through the working copy and step the masters with `rate` times the base
         learning rates.
         """
-        self.half.zero_grad(set_to_none=True)
+        self.working.zero_grad(set_to_none=True)
         loss.backward()
-        pairs = list(zip(self.model.parameters(), self.half.parameters(), strict=True))
-        for master, half in pairs:
-            master.grad = None if half.grad is None else half.grad.float()
+        pairs = list(zip(self.model.parameters(), self.working.parameters(), strict=True))
+        for master, working in pairs:
+            master.grad = None if working.grad is None else working.grad.float()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimiser, base in zip(self.optimisers, self._base, strict=True):
             for group, lr in zip(optimiser.param_groups, base, strict=True):
@@ -133,8 +136,8 @@ class HalfPrecision:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         with torch.no_grad():
-            for (master, half), mean in zip(pairs, self.mean, strict=True):
-                half.copy_(master)
+            for (master, working), mean in zip(pairs, self.mean, strict=True):
+                working.copy_(master)
                 mean.lerp_(master, 1 - decay)
 
     @torch.no_grad()
@@ -198,12 +201,12 @@ def train_wam(
     """Train for a time budget (cosine to zero over it); `checkpoint` is called with the averaged
     model now and then.
     """
-    trainer = HalfPrecision(model)
+    trainer = MixedPrecision(model)
     began = last_saved = time.monotonic()
     with Progress() as progress:
         bar = progress.add_task("model", total=1.0)
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
-            parts = losses(trainer.half, data.sample(batch, blocks, generator), generator)
+            parts = losses(trainer.working, data.sample(batch, blocks, generator), generator)
             rate = min(1.0, (trainer.steps + 1) / 100) * (
                 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
             )

@@ -26,6 +26,7 @@ from wam_ros.models.dreamzero.released.umt5 import PromptEncoder, TextEncoderCon
 from wam_ros.models.dreamzero.released.vae import WAN21, WanVae  # noqa: E402
 from wam_ros.models.dreamzero.shared.float8 import Float8Linear, to_float8  # noqa: E402
 from wam_ros.models.dreamzero.shared.packed import PackedLinear, pack  # noqa: E402
+from wam_ros.models.processor import processor  # noqa: E402
 
 from .test_causal_dit import CONFIG, make_model  # noqa: E402
 from .test_rollout import FEW, Towers, make_rollout, play  # noqa: E402
@@ -118,18 +119,19 @@ def test_compiling_needs_what_makes_shapes_fixed(off):
         compile_denoising(make_model(speedups=dataclasses.replace(SpeedUps(), **{off: False})))
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 def test_packed_matrices_give_the_numbers_of_the_loose_ones():
     loose, packed = make_rollout(), make_rollout()
     names = [n for n, m in loose.model.blocks.named_modules() if isinstance(m, torch.nn.Linear)]
-    assert pack(packed.model) == len(names) == 12 * CONFIG.transformer.num_layers
-    assert all(isinstance(packed.model.blocks.get_submodule(n), PackedLinear) for n in names)
+    assert len(names) == 12 * CONFIG.transformer.num_layers
+    possible = processor().packs(torch.float32)
+    assert pack(packed.model) == possible * len(names)
+    kinds = [isinstance(packed.model.blocks.get_submodule(n), PackedLinear) for n in names]
+    assert set(kinds) == {possible}
     for a, b in zip(play(loose, 4), play(packed, 4), strict=True):
         torch.testing.assert_close(a.action, b.action, atol=1e-5, rtol=0)
         torch.testing.assert_close(a.video, b.video, atol=1e-5, rtol=0)
 
 
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
 @pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.bfloat16, 0.05)])
 def test_a_packed_perceptron_keeps_its_activation(dtype, error):
     torch.manual_seed(0)
@@ -138,13 +140,8 @@ def test_a_packed_perceptron_keeps_its_activation(dtype, error):
     )
     x = torch.randn(2, 7, CONFIG.transformer.dim).to(dtype)
     wanted = block["blocks"][0](x)
-    assert pack(block) == 2
+    assert pack(block) == 2 * processor().packs(dtype)
     torch.testing.assert_close(block["blocks"][0](x), wanted, atol=error, rtol=0)
-
-
-def test_without_onednn_nothing_is_packed(monkeypatch):
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert pack(make_model()) == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -17,6 +17,7 @@ from wam_ros.models.dreamzero.released.inference import Inference, load_inferenc
 from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
 from wam_ros.models.dreamzero.shared.float8 import Float8Linear, require_float8  # noqa: E402
 from wam_ros.models.dreamzero.shared.packed import PackedLinear  # noqa: E402
+from wam_ros.models.processor import processor  # noqa: E402
 
 from .released import TINY  # noqa: E402
 from .test_released import droid, observe, released, run  # noqa: E402, F401
@@ -141,7 +142,8 @@ def test_every_speedup_off_gives_the_same_targets(released, droid, described):  
         load(released, droid, described({})),
         load(released, droid, described({"inference": {"speedups": off}})),
     )
-    assert isinstance(matrix(fast), PackedLinear) and isinstance(matrix(slow), torch.nn.Linear)
+    assert isinstance(matrix(fast), PackedLinear) == processor().packs(torch.float32)
+    assert isinstance(matrix(slow), torch.nn.Linear)
     for policy in (fast, slow):
         policy.reset("pick up the cup")
     for a, b in zip(run(fast, droid, 48), run(slow, droid, 48), strict=True):

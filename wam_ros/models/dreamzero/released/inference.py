@@ -17,6 +17,7 @@ from wam_ros.models.dreamzero.released.rollout import Sampling
 from wam_ros.models.dreamzero.released.speedups import SpeedUps
 from wam_ros.models.dreamzero.shared.float8 import require_float8, to_float8
 from wam_ros.models.dreamzero.shared.packed import pack
+from wam_ros.models.processor import processor
 from wam_ros.models.reuse import FirstStep
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -37,6 +38,20 @@ class Inference:
     def dtype(self, device: str) -> torch.dtype:
         """Arithmetic on a type of device."""
         return PRECISIONS[self.precision or ("float32" if device == "cpu" else "bfloat16")]
+
+    def runs_on(self, device: torch.device) -> str:
+        """One line: the device, and the precision that is computed in there."""
+        dtype = self.dtype(device.type)
+        if device.type != "cpu":
+            return f"{torch.cuda.get_device_name(device)}: answers in {named(dtype)}"
+        here = processor()
+        slower = here.bfloat16.predicting / here.float32.predicting
+        warning = ""
+        if dtype == torch.bfloat16 and here.predicting != dtype:
+            warning = f", which takes {slower:.1f} times as long here as float32"
+        loose = self.float8 or self.compile or not self.speedups.packed_weights
+        packed = "not " if loose or not here.packs(dtype) else ""
+        return f"{here.name}: answers in {named(dtype)}{warning}, matrices {packed}packed"
 
     def accelerate(self, model: CausalDiT) -> int:
         """Turn loaded weights in place into what this machine multiplies fastest; they can then not
@@ -63,6 +78,11 @@ class Inference:
         """Compile for every length of the memory now, and its first slide, and not in the loop."""
         if self.compile:
             play(model, self.sampling, model.config.blocks + 1, reuse=FirstStep())
+
+
+def named(dtype: torch.dtype) -> str:
+    """The name of a precision."""
+    return next(name for name, known in PRECISIONS.items() if known == dtype)
 
 
 def load_inference(name: str) -> Inference:

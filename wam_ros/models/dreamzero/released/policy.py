@@ -72,7 +72,14 @@ def load(
     towers = Towers(network, tokenizer)
     negative = str(load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"])
     rollout = Rollout(network.model, towers, negative, inference.sampling, inference.history)
-    return ReleasedPolicy(name, checkpoint.digest, robot, towers, rollout)
+    return ReleasedPolicy(
+        name=name,
+        digest=checkpoint.digest,
+        robot=robot,
+        towers=towers,
+        rollout=rollout,
+        runs_on=inference.runs_on(device),
+    )
 
 
 def find_contract(checkpoint: Checkpoint, embodiment: Embodiment) -> Contract:
@@ -195,7 +202,13 @@ class ReleasedPolicy:
     """
 
     def __init__(
-        self, name: str, digest: str, robot: BoundRobot, towers: Towers, rollout: Rollout
+        self,
+        name: str,
+        digest: str,
+        robot: BoundRobot,
+        towers: Towers,
+        rollout: Rollout,
+        runs_on: str = "",
     ) -> None:
         self.name = name
         self.checkpoint_hash = digest
@@ -204,6 +217,7 @@ class ReleasedPolicy:
         self.rollout = rollout
         self.abilities = Abilities(frame_stride=robot.contract.frame_stride)
         self.example_instruction = "pick up the cup"
+        self.runs_on = runs_on
         self._paragraph = ""
 
     def reset(self, instruction: str) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from wam_ros.models.dreamzero.shared.float8 import block_matrices
+from wam_ros.models.processor import processor
 
 After = tuple[str, list[float], str]  # what follows a product, as oneDNN names it
 GELU: After = ("gelu", [], "tanh")
@@ -37,12 +38,13 @@ def pack(model: nn.Module) -> int:
     Their weights are then in no portable order: such a model can be neither saved nor moved.
 
     Returns:
-        How many were replaced; none where torch has no oneDNN.
+        How many were replaced; none in a precision that this processor does not pack, or would be
+        slower at.
     """
     packed = 0
-    for parent, child, linear in (
-        block_matrices(model) if torch.backends.mkldnn.is_available() else ()
-    ):
+    for parent, child, linear in block_matrices(model):
+        if not processor().packs(linear.weight.dtype):
+            continue
         if isinstance(parent, nn.Sequential) and child == "0" and isinstance(parent[1], nn.GELU):
             parent[0], parent[1] = PackedLinear(linear, GELU), nn.Identity()
         else:

@@ -23,6 +23,7 @@ from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.small.memory import FrameMemory
 from wam_ros.models.dreamzero.small.model import Context
 from wam_ros.models.guidance import Guided, soft_mask
+from wam_ros.models.processor import processor
 from wam_ros.models.sampling import Euler, Solver, integrate, schedule
 
 STILL = 0.1  # of full brightness: an imagined change beyond this is motion
@@ -59,16 +60,11 @@ def load(
         )
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
-    networks.model.to(arithmetic())
+    dtype = processor().predicting
+    networks.model.to(dtype)
     pack(networks.model)
-    networks.tokenizer.to(arithmetic()).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks.tokenizer.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
-
-
-def arithmetic() -> torch.dtype:
-    """bf16, the precision of training, where the processor multiplies it natively; else fp32."""
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
 
 
 class DreamZeroPolicy:
@@ -84,6 +80,7 @@ class DreamZeroPolicy:
     ) -> None:
         self.name = config.name
         self.checkpoint_hash = networks.digest
+        self.runs_on = str(processor())
         self.config = config
         self.embodiment = embodiment
         self.networks = networks
