@@ -78,6 +78,16 @@ def test_who_sees_no_observations_knows_the_chunks_age_by_its_stamp():
     )
 
 
+def test_of_a_chunk_that_names_no_observation_nothing_is_known_before_it():
+    trace = Trace()
+    trace.on_chunk(1, 0, 1_795_956_040_051 * MS, unseen=True)
+    trace.on_safe(1, 1_795_956_040_100 * MS, 1_795_956_040_053 * MS)
+    trace.on_command(1, 1_795_956_040_054 * MS)
+    assert p50(trace) == pytest.approx(
+        {"chunk to safe trajectory": 2, "safe trajectory to command": 1}
+    )
+
+
 def test_a_command_repeated_for_one_chunk_counts_once():
     trace = Trace()
     chain(trace, 1)

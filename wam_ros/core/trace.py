@@ -88,9 +88,11 @@ class Trace:
         self, seq: int, observation_ns: int, published_ns: int, unseen: bool = False
     ) -> None:
         """The model answered an observation; `unseen`: also when that was not seen, by its stamp
-        alone.
+        alone. A stamp of 0 was not set: then nothing is known of the camera.
         """
-        seen = self._observations.get(observation_ns, [observation_ns, None] if unseen else None)
+        seen = self._observations.get(
+            observation_ns, [observation_ns or None, None] if unseen else None
+        )
         if seen is not None:
             _remember(self._chunks, seq, [*seen, published_ns])
 

@@ -11,11 +11,15 @@ from wam_ros.safety.params import SafetyParams
 
 @dataclass(frozen=True)
 class Stream:
-    """The newest chunk that was taken; the next one must follow it."""
+    """The session that is followed, and its newest chunk that was taken: the next one must follow
+    it.
+    """
 
     session_id: bytes
-    epoch: int
-    seq: int
+    epoch: int = 0
+    seq: int = 0
+    taken_ns: int = 0  # when
+    begun: bool = True  # whether one was taken at all; else the numbers above mean nothing
 
 
 @dataclass(frozen=True)

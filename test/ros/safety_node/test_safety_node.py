@@ -149,6 +149,21 @@ def test_nothing_moves_before_it_is_armed(arena, arm, cell):
     assert not cell.safe
 
 
+def test_a_policy_that_was_restarted_is_followed_once_a_person_arms_again(arena, arm):
+    cell = Cell(arena, arm, joint_timeout_s=3.0)  # a busy machine is no fault here
+    cell.arm_it()
+    arena.until(arm.moving, cell.feed())
+    arena.until(arm.at_rest)
+
+    def restarted():
+        return arm.chunk(0.03, session_id=bytes([7] * 16))
+
+    feed = cell.feed(make=restarted)
+    arena.until(lambda: any("arm again, at rest" in r.sentence for r in cell.reports), feed)
+    arena.until(lambda: arena.call(SetBool, "safety_node/arm", data=True).success)
+    arena.until(arm.moving, feed)
+
+
 def test_a_dry_run_judges_and_shows_but_never_moves(arena, arm):
     cell = Cell(arena, arm, dry_run=True)
     cell.until_state(SafetyState.SHADOW)

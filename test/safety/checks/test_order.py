@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from testing.tools import START, at_rest
@@ -22,6 +24,45 @@ from .conftest import judge
 )
 def test_a_chunk_out_of_order_is_refused(panda, home, good, stream, reason):
     assert judge(panda, home, good, stream=stream).reasons == reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"seq": 2**64 - 1}, "sequence number 18446744073709551615 after 4 leaps by more than 100"),
+        ({"seq": 105}, "sequence number 105 after 4 leaps by more than 100"),
+        ({"epoch": 2**32 - 1}, "epoch 4294967295 after 2 leaps by more than 1000"),
+        ({"epoch": 3, "seq": 2**64 - 1}, "sequence number 18446744073709551615 after 4"),
+    ],
+)
+def test_a_number_that_leaps_is_refused_or_it_would_lock_out_all_that_follow(
+    panda, home, good, changes, words
+):
+    stream = Stream(b"a" * 16, 2, 4, START)
+    verdict = judge(panda, home, dataclasses.replace(good, **changes), stream=stream)
+    assert verdict.reasons == Reason.REORDER
+    assert words in verdict.sentence
+    assert "arm again, at rest" in verdict.sentence
+
+
+def test_numbers_that_were_lost_or_refused_for_a_while_are_no_leap(panda, home, good):
+    for changes, taken_ns in (
+        ({"seq": 104}, START),
+        ({"seq": 60_004}, START - 60 * 10**9),
+        ({"epoch": 1002}, START),
+    ):
+        stream = Stream(b"a" * 16, 2, 4, taken_ns)
+        chunk = dataclasses.replace(good, **changes)
+        verdict = panda.filter(chunk, at_rest(home), START, stream=stream)
+        assert verdict.decision == Decision.PASS
+
+
+@pytest.mark.parametrize("stream", [None, Stream(b"a" * 16, begun=False)])
+@pytest.mark.parametrize("largest", [{"seq": 2**64 - 1}, {"epoch": 2**32 - 1}])
+def test_a_first_chunk_leaves_room_to_count_on(panda, home, good, stream, largest):
+    verdict = judge(panda, home, dataclasses.replace(good, **largest), stream=stream)
+    assert verdict.reasons == Reason.REORDER
+    assert "begin with 0" in verdict.sentence
 
 
 @pytest.mark.parametrize("stream", [None, Stream(b"a" * 16, 2, 4), Stream(b"a" * 16, 1, 99)])

@@ -312,6 +312,36 @@ def test_the_first_chunk_after_arming_names_the_session(rig):
     assert rig.chunk(session_id=b"b" * 16).report.decision == Decision.PASS
 
 
+def test_armed_again_at_rest_a_restarted_policy_is_followed_and_in_motion_the_answer_says_wait(rig):
+    rig.armed()
+    rig.chunk(session_id=b"a" * 16)
+    rig.run(0.2)
+    answer = rig.machine.arm(True, rig.now)
+    assert not answer.ok
+    assert "arm again once it stands" in answer.message
+    refused = rig.chunk(session_id=b"b" * 16).report
+    assert refused.reasons == Reason.SESSION
+    assert "arm again, at rest, to follow it" in refused.sentence
+    rig.run(1.5)
+    assert rig.state == S.ARMED
+    assert rig.at_rest
+    answer = rig.machine.arm(True, rig.now)
+    assert answer.ok
+    assert "armed anew" in answer.message
+    assert rig.chunk(session_id=b"b" * 16).report.decision == Decision.PASS
+
+
+def test_one_chunk_of_the_largest_numbers_does_not_lock_out_the_session(rig):
+    for largest in ({"seq": 2**64 - 1}, {"epoch": 2**32 - 1}):
+        rig.armed()
+        assert rig.chunk(**largest).report.reasons == Reason.REORDER
+        assert rig.chunk().report.decision == Decision.PASS, "as the first"
+        assert rig.chunk(**largest).report.reasons == Reason.REORDER
+        assert rig.chunk().report.decision == Decision.PASS, "as a later one"
+        rig.machine.arm(False, rig.now)
+        rig.run(1.0)
+
+
 def test_handed_over_the_arm_stops_stays_armed_and_takes_that_session_only(rig):
     rig.moving()
     answer = rig.machine.hand_over(b"b" * 16, rig.now)

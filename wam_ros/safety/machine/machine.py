@@ -113,7 +113,7 @@ class SafetyMachine:
             )
             return Answer(True, self.state.name.lower(), trajectory)
         if self.state == S.ARMED:
-            return Answer(True, "already armed")
+            return self._arm_anew(now_ns)
         if self.state != S.HOLD:
             return Answer(
                 False,
@@ -125,14 +125,27 @@ class SafetyMachine:
         refusal = moving or self.inputs.unfit(now_ns) or self.inputs.bad_pose()
         if refusal:
             return Answer(False, f"not armed: {refusal}")
-        self._stream = None
-        self._used_ns = now_ns
-        self._overruns = 0
+        self._begin(now_ns)
         self._tracking.clear()
         limits = self.model.limits
         self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
         self.brakes.settle(S.ARMED)
         return Answer(True, "armed")
+
+    def _arm_anew(self, now_ns: int) -> Answer:
+        """Armed already: whoever speaks next is followed, be it a policy that was restarted. Not in
+        motion, which belongs to the session that is followed.
+        """
+        if self.brakes.moving(now_ns):
+            return Answer(False, "not armed anew: the arm still moves; arm again once it stands")
+        self._begin(now_ns)
+        return Answer(True, "armed anew: the next session that speaks is followed")
+
+    def _begin(self, now_ns: int) -> None:
+        """Follow no session yet."""
+        self._stream = None
+        self._used_ns = now_ns
+        self._overruns = 0
 
     def hand_over(self, session_id: bytes, now_ns: int) -> Answer:
         """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends
@@ -142,8 +155,7 @@ class SafetyMachine:
             return Answer(
                 False, f"not handed over: safety_node is in {self.state.name}; arm it first"
             )
-        # before its first epoch
-        self._stream = Stream(session_id, -1, 0)
+        self._stream = Stream(session_id, begun=False)
         self._used_ns = now_ns
         words = "another session takes over"
         return Answer(True, words, self.brakes.brake(now_ns, S.ARMED, Reason.NONE, words))
@@ -227,7 +239,7 @@ class SafetyMachine:
         else:
             self.verdict = self._judge(chunk, now_ns, live)
             if live:
-                self._take(chunk, self.verdict)
+                self._take(chunk, self.verdict, now_ns)
         trajectory = self.verdict.trajectory if live else None
         seq = chunk.seq if isinstance(chunk.seq, int) else 0
         report = self.verdict.report(now_ns, seq, self.state, self.brakes.stop_time(now_ns))
@@ -274,11 +286,11 @@ class SafetyMachine:
             refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words)
         )
 
-    def _take(self, chunk: ActionChunk, verdict: Verdict) -> None:
+    def _take(self, chunk: ActionChunk, verdict: Verdict, now_ns: int) -> None:
         """Execute what was accepted."""
         if verdict.decision == Decision.REJECT:
             return
-        self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq)
+        self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq, now_ns)
         if verdict.trajectory is None:
             return
         self.brakes.floor = verdict.floor
