@@ -10,6 +10,7 @@ pytest.importorskip("mujoco")
 from rclpy.task import Future
 from std_srvs.srv import SetBool, Trigger
 
+from wam_ros.bridge.gate import load_gate_limits
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.core.types import Decision, Reason, SafetyState
@@ -128,11 +129,11 @@ class Asked:
 
     def __init__(self, arena, answered=True):
         self.now_s = 0.0
-        robot, still = load_embodiment("panda"), np.ones(len(HOME))
+        robot = load_embodiment("panda")
         self.homing = HomeSequence(
             node=arena.observer,
             embodiment=robot,
-            velocity=still,
+            limits=load_gate_limits(robot, start_rad=0.02, start_m=0.005),
             speed=0.2,
             measured=lambda: HOME,
             clock=lambda: self.now_s,
