@@ -268,6 +268,45 @@ def test_nothing_leans_on_who_looks_at_it(folder, foreign):
     assert wrong == []
 
 
+# the tests of what stands between a policy and an arm are where the code is, under its name
+MIRRORED = ("robot", "bridge", "safety")
+# about a room as a whole
+OF_ROOMS = {"safety/test_fail_closed.py"}
+
+
+def does_something(path):
+    """Whether a file has a function: one that only says what things are cannot do wrong."""
+    return any(isinstance(node, ast.FunctionDef) for node in ast.walk(ast.parse(path.read_text())))
+
+
+@pytest.mark.parametrize("room", MIRRORED)
+def test_every_module_has_the_tests_of_its_name_and_every_test_file_its_module(room):
+    """`motion/stops.py` has `motion/test_stops.py`, and perhaps `test_stops_<subject>.py`."""
+    modules = {
+        path.relative_to(PACKAGE).with_suffix("")
+        for path in (PACKAGE / room).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    tests = {path.relative_to(ROOT / "test") for path in (ROOT / "test" / room).rglob("test_*.py")}
+    untested = [
+        f"wam_ros/{module}.py"
+        for module in sorted(modules)
+        if module.parent / f"test_{module.name}.py" not in tests
+        and does_something(PACKAGE / module.with_suffix(".py"))
+    ]
+    assert untested == []
+    astray = [
+        f"test/{test}"
+        for test in sorted(tests)
+        if test.as_posix() not in OF_ROOMS
+        and not any(
+            module.parent == test.parent and f"{test.stem}_".startswith(f"test_{module.name}_")
+            for module in modules
+        )
+    ]
+    assert astray == []
+
+
 def says_why(node):
     """Whether a function says why something is not so, '' where it is."""
     told = isinstance(node, ast.FunctionDef) and isinstance(node.returns, ast.Name)

@@ -97,50 +97,6 @@ def test_disarming_does_not_wash_a_fault_away(rig):
     assert rig.state == S.FAULT
 
 
-def test_when_chunks_stop_the_verified_stop_plays_out_and_the_next_chunk_moves_again(rig):
-    rig.moving()
-    emitted = len(rig.emitted)
-    reports = rig.run(1.0)
-    states = [r.state for r in reports]
-    assert S.BRAKING in states
-    braking = reports[states.index(S.BRAKING)]
-    assert braking.reasons & Reason.WATCHDOG
-    assert 0 < braking.stop_time_s < 0.3
-    assert rig.state == S.ARMED
-    assert rig.at_rest
-    assert len(rig.emitted) == emitted, "the stop was already in what was emitted"
-    assert rig.chunk().trajectory is not None
-
-
-def test_a_stop_shorter_than_a_tick_is_still_told(rig):
-    rig.moving()
-    rig.now += 5_000 * MS
-    rig.joints()
-    report = rig.machine.tick(rig.now).report
-    assert report.state == S.ARMED
-    assert report.reasons & Reason.WATCHDOG
-    assert "no new chunk" in report.sentence
-    assert rig.chunk().report.decision == Decision.PASS
-    assert "no new chunk" not in rig.machine.tick(rig.now).report.sentence
-
-
-def test_every_report_tells_the_time_to_rest(rig):
-    rig.moving()
-    for report in rig.run(1.0):
-        end = rig.emitted[-1].start_ns + rig.emitted[-1].duration_s * 1e9
-        assert report.stop_time_s == pytest.approx(max(0, end - report.stamp_ns) / 1e9, abs=1e-6)
-
-
-def test_a_chunk_that_cannot_be_followed_brakes_and_the_next_good_one_goes_on(rig):
-    rig.moving()
-    output = rig.chunk(np.tile(np.r_[rig.home[:7], 0.06], (8, 1)))
-    assert output.report.decision == Decision.BRAKE
-    assert rig.state == S.BRAKING
-    rig.run(0.3)
-    assert rig.state == S.ARMED
-    assert rig.chunk().report.decision == Decision.PASS
-
-
 def test_disarming_stops_and_holds(rig):
     rig.moving()
     answer = rig.machine.arm(False, rig.now)
@@ -245,28 +201,6 @@ def test_the_emergency_stop_works_in_every_state(panda, home, state):
     assert rig.state == S.ESTOP
     assert rig.machine.reset(rig.now).ok
     assert rig.state == (state if state in (S.SHADOW, S.DISABLED) else S.HOLD)
-
-
-def test_an_emergency_stop_is_shorter_than_the_plan_and_proven(rig):
-    rig.moving()
-    left = rig.machine.tick(rig.now).report.stop_time_s
-    start = rig.machine.commanded(rig.now + 10 * MS)
-    answer = rig.machine.estop(rig.now)
-    assert answer.trajectory is not None
-    assert rig.machine.tick(rig.now).report.stop_time_s < 0.2 < left
-    assert offences(rig.filter.model, rig.filter.params, answer.trajectory, start) == []
-
-
-def test_an_emergency_stop_just_after_a_chunk_follows_the_former_motion_until_it_begins(rig):
-    rig.moving()
-    rig.chunk()
-    rig.now += 3 * MS
-    former = rig.machine.commanded(rig.now + 10 * MS)
-    answer = rig.machine.estop(rig.now)
-    assert np.array_equal(answer.trajectory.q[0], former.q)
-    assert np.array_equal(answer.trajectory.dq[0], former.dq)
-    gap = rig.machine.commanded(rig.now + 5 * MS)
-    assert np.abs(gap.q - former.q).max() < 0.01, "nothing jumps in between"
 
 
 def test_reset_waits_for_rest_and_a_moment_more(rig):
@@ -493,3 +427,60 @@ def _snapshot(rig: Rig):
     playback = copy.copy(rig.machine.brakes.playback)
     playback._plans = list(playback._plans)
     return playback.at
+
+
+def test_disabling_does_not_wash_a_fault_away(rig):
+    rig.moving()
+    rig.machine.brakes.escalate(rig.now, S.FAULT, Reason.WATCHDOG, "off the path")
+    rig.machine.disable(rig.now)
+    assert rig.state == S.FAULT
+    rig.machine.enable(rig.now)
+    rig.run(0.1)
+    assert rig.state == S.FAULT
+
+
+@pytest.mark.parametrize("latch", ["estop", "fault"])
+def test_what_is_reset_while_disabled_is_disabled_and_cannot_be_armed_before_it_is_enabled(
+    rig, latch
+):
+    rig.armed()
+    if latch == "estop":
+        rig.machine.estop(rig.now)
+    else:
+        rig.machine.brakes.escalate(rig.now, S.FAULT, Reason.WATCHDOG, "off the path")
+    rig.machine.disable(rig.now)
+    rig.run(0.6)
+    assert rig.machine.reset(rig.now).ok
+    assert rig.state == S.DISABLED
+    assert not rig.machine.arm(True, rig.now).ok
+    rig.machine.enable(rig.now)
+    rig.run(0.02)
+    assert rig.state == S.HOLD
+
+
+def test_it_is_not_armed_while_what_it_commanded_before_may_still_be_under_way(rig):
+    rig.moving()
+    rig.machine.disable(rig.now)
+    rig.machine.enable(rig.now)
+    rig.follow = False  # and the driver says that nothing moves
+    rig.run(0.02)
+    assert rig.state == S.HOLD
+    answer = rig.machine.arm(True, rig.now)
+    assert not answer.ok
+    assert "on its way to rest" in answer.message
+
+
+@pytest.mark.parametrize("plan", [True, False])
+def test_a_clock_that_begins_anew_at_zero_is_survived(panda, home, plan, monkeypatch):
+    rig = Rig(panda, home).moving()
+    if not plan:
+        monkeypatch.setattr(rig.filter, "stop", lambda *_, **__: None)
+    before = rig.machine.commanded(rig.now)
+    rig.now = 0
+    stop = rig.keep(rig.machine.tick(rig.now)).trajectory
+    assert stop.start_ns >= 0
+    assert np.abs(stop.q[0] - before.q).max() < 0.02
+    assert rig.state == S.BRAKING
+    rig.run(2.0)
+    assert rig.at_rest
+    assert rig.state == S.HOLD

@@ -16,7 +16,7 @@ from wam_ros.bridge.lag import Lag
 from wam_ros.core.admission import SHIPPED
 from wam_ros.core.types import JointState, SafetyState
 
-from .test_first_refusal import STEP_NS, Loop
+from .test_bridge_watch_refused import STEP_NS, Loop
 
 S = SafetyState
 # rad/s: a bridge that begins anew knows nothing of the motion that its predecessor left with a
