@@ -8,8 +8,10 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import Camera, Embodiment, Load
+from wam_ros.core.errors import Problems
 from wam_ros.core.types import ActionChunk, Commanded
 from wam_ros.robot.model import SafetyModel
+from wam_ros.robot.urdf import Urdf, read_urdf
 
 START = 10**18  # ns, when the answer's trajectory begins
 AGE = 110_000_000  # ns, how old a chunk is then
@@ -75,6 +77,18 @@ def downwards(model, home, tip: float, speed: float, n: int = 8) -> tuple[np.nda
         q = inverse_kinematics(model, q, first - [0, 0, k * speed], pose.rotation)
         rows.append(q)
     return q0, np.array(rows)
+
+
+def load_urdf(path: Path) -> Urdf:
+    """A description by itself.
+
+    Raises:
+        WamError: everything that is wrong with it.
+    """
+    problems = Problems(path)
+    urdf = read_urdf(path, problems)
+    problems.require_none()
+    return urdf
 
 
 JOINT = (

@@ -9,14 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.tools import BODY, CUBE, pendulum, write_mesh
+from testing.tools import BODY, CUBE, load_urdf, pendulum, write_mesh
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import Problems, WamError
 from wam_ros.robot.meshes import hull_of, require_volume
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import Obstacle
 from wam_ros.robot.shapes import read_bodies
-from wam_ros.robot.urdf import load_urdf
 
 
 def test_a_mesh_that_is_missing_is_refused_by_name(tmp_path):

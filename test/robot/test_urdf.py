@@ -6,10 +6,9 @@ import numpy as np
 import pinocchio as pin
 import pytest
 
-from testing.tools import one_robot
+from testing.tools import load_urdf, one_robot
 from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
-from wam_ros.robot.urdf import load_urdf
 
 from .chain import INERTIAL, JOINTS, LIMIT, ROD, TOOL, chain, joint, link, mesh
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from testing.tools import BODY, LIMIT, pendulum
+from testing.tools import BODY, LIMIT, load_urdf, pendulum
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import urdf_path
 from wam_ros.robot.model import load_safety_model
-from wam_ros.robot.urdf import load_urdf
 
 
 @pytest.mark.parametrize("loss", ["damping", "friction"])

@@ -39,7 +39,6 @@ KINDS = {
 LOSSES = ("damping", "friction")  # a negative one would hide effort
 SIZES = ("size", "radius", "length")
 POSITIVE = ("velocity", "effort", "acceleration", "deceleration", "jerk")
-NOT_A_TREE = "the rest of the file cannot be judged before that"
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,6 @@ class Urdf:
     def fixed(self) -> list[tuple[str, str]]:
         """(parent, child) of every joint that does not move."""
         return [ends(j) for j in self.root.findall("joint") if j.get("type") == "fixed"]
-
-
-def load_urdf(path: Path) -> Urdf:
-    """Read a description by itself.
-
-    Raises:
-        WamError: everything that is wrong with it.
-    """
-    problems = Problems(path)
-    urdf = read_urdf(path, problems)
-    problems.require_none()
-    return urdf
 
 
 def read_urdf(path: Path, problems: Problems) -> Urdf:
