@@ -187,7 +187,7 @@ class Tab:
         """A mouse event (mousePressed, mouseReleased, mouseMoved) at a place inside an element."""
         box = self.evaluate(
             f"(() => {{ const e = document.querySelector({selector!r});"
-            " e.scrollIntoView({block: 'nearest'}); const b = e.getBoundingClientRect();"
+            " e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
             " return [b.x, b.y, b.width, b.height]; })()"
         )
         x, y, width, height = box

@@ -150,6 +150,8 @@ statuses = scalars(
     stamp_ns=stamps,
     session_id=st.binary(min_size=16, max_size=16),
     mode=st.sampled_from(types.ChunkingMode),
+    vocabulary=st.lists(texts, max_size=3).map(tuple),
+    choose_one=st.lists(texts, max_size=3).map(tuple),
 )
 
 

@@ -5,7 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from .rig import IDLE, MS, PANDA, T0, able, observation, result, session
+from wam_ros.core.latency import LatencyWindow
+from wam_ros.core.policy import Abilities
+
+from .rig import IDLE, MS, PANDA, T0, able, make_session, observation, result, session
 
 
 def test_a_chunk_is_anchored_at_its_observation_and_carries_where_it_comes_from():
@@ -143,6 +146,13 @@ def test_the_status_says_since_when_nothing_was_observed():
     assert s.status(T0, IDLE, 1.0).error == "no observation yet"
     s.observe(observation(0))
     assert s.status(T0 + 1500 * MS, IDLE, 1.0).error == "no observation for 1.5 s"
+
+
+def test_the_status_tells_the_words_that_the_model_knows():
+    assert session().status(T0, IDLE, 1.0).vocabulary == ()
+    knows = Abilities(vocabulary=("pick", "red"), choose_one=("red",))
+    told = make_session(LatencyWindow(20, 0), abilities=knows).status(T0, IDLE, 1.0)
+    assert (told.vocabulary, told.choose_one) == (("pick", "red"), ("red",))
 
 
 def test_a_swapped_model_is_named_in_its_chunks():

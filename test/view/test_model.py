@@ -192,6 +192,30 @@ def test_the_figures_of_a_moment_are_those_of_the_loop():
     }
 
 
+def test_what_safety_drew_is_shown_while_something_is_planned():
+    model = ViewModel(("a", "b"))
+    model.paths = [{"name": "accepted"}]
+    model.surroundings = [{"name": "box"}]
+    model.trajectory = trajectory()
+    for state, shown in ((SafetyState.ARMED, True), (SafetyState.HOLD, False)):
+        model.report = SafetyReport(0, 0, state, Decision.PASS)
+        head = model.head(NS)
+        assert head["paths"] == ([{"name": "accepted"}] if shown else [])
+        assert head["surroundings"] == [{"name": "box"}]
+
+
+def test_the_words_that_the_model_knows_are_told_and_have_a_bound():
+    model = ViewModel()
+    assert model.head(0)["vocabulary"] == []
+    words = ("pick", "red", "blue", "x" * 1000, *(f"word{k}" for k in range(500)))
+    told = dataclasses.replace(status(1.0, 1), vocabulary=words, choose_one=("red", "blue"))
+    model.on_status(told)
+    found = model.head(0)["vocabulary"]
+    assert found[:3] == [("pick", False), ("red", True), ("blue", True)]
+    assert len(found) <= 100
+    assert len(found[3][0]) < 50
+
+
 def test_a_moment_tells_the_age_of_its_frames():
     model = ViewModel()
     assert model.head(0)["age_s"] is None

@@ -16,6 +16,7 @@ from testing.peers import free_port
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import (
     NS,
+    ChunkingMode,
     Decision,
     ImaginedFuture,
     JointState,
@@ -23,6 +24,7 @@ from wam_ros.core.types import (
     SafeTrajectory,
     SafetyReport,
     SafetyState,
+    WamStatus,
 )
 from wam_ros.view.access import Access
 from wam_ros.view.history import History
@@ -229,6 +231,87 @@ def test_the_slider_changes_the_imagined_frame_and_the_ghost(opened):
     assert brightness(tab, 0) == DARK
     near = tab.evaluate("wam.space.ghost.place(wam.scene.tools[0]).toArray()")
     assert np.linalg.norm(np.subtract(near, far)) > 0.05
+
+
+def colours(tab):
+    """Colours of the lines that are drawn, as hexadecimal numbers."""
+    return tab.evaluate("wam.space.path.children.map((m) => m.material.color.getHexString())")
+
+
+def test_the_tool_path_has_the_colours_of_safety_and_a_legend(opened):
+    loop, tab = opened
+    tab.until("wam.space.path.children.length === 1")  # along the plan, as nothing was judged
+    line = lambda name, rgb: {"name": name, "rgba": [*rgb, 1], "points": [[0, 0, 1], [0, 1, 1]]}  # noqa: E731
+    loop.model.paths = [
+        line("accepted", (0.1, 0.9, 0.2)),
+        line("cut", (1.0, 0.1, 0.1)),
+        line("nearest", (1.0, 0.65, 0.0)),
+        {"name": "distance", "rgba": [1, 1, 1, 1], "text": "hand to table 23 mm"},
+    ]
+    loop.tell()
+    tab.until("wam.space.path.children.length === 3")
+    assert colours(tab) == ["1ae633", "ff1a1a", "ffa600"]
+    legend = tab.evaluate("document.getElementById('legend').innerText")
+    for words in ("accepted by safety", "cut by safety", "hand to table 23 mm", "where it will be"):
+        assert words in legend
+    loop.model.paths = [line("accepted", (0.95, 0.85, 0.1))]
+    loop.tell()
+    tab.until("document.getElementById('legend').innerText.includes('slowed by safety')")
+    loop.report(SafetyState.HOLD)
+    loop.tell()
+    tab.until("wam.space.path.children.length === 0 && !wam.space.ghost.root.visible")
+
+
+def test_bodies_are_drawn_in_their_frames_and_leave(opened):
+    loop, tab = opened
+    box = Solid("box", "box", (0.1, 0.1, 0.1), (0.5, 0.3, 0.1))
+    cup = Solid("cup", "sphere", (0.05,), (0.0, 0.0, 0.1), frame="panda_hand")
+    cloud = Solid("cloud", "points", (0.02,), cells=((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    loop.model.surroundings = [s.described() for s in (box, cup, cloud, TABLE)]
+    loop.tell()
+    tab.until("wam.space.keeping?.length === 3")  # the table is there already
+    assert tab.evaluate("wam.space.keeping.map((b) => b.parent === wam.space.around)") == [
+        *(True, False, True)
+    ]
+    hand = "wam.space.arm.links[wam.space.names.get('panda_hand')].group"
+    assert tab.evaluate(f"wam.space.keeping[1].parent === {hand}")
+    assert tab.evaluate("wam.space.keeping[2].count") == 2
+    loop.model.surroundings = []
+    loop.tell()
+    tab.until("wam.space.keeping.length === 0")
+
+
+def test_safetys_bodies_are_shown_on_demand(opened):
+    _, tab = opened
+    visible = "wam.space.shown.filter((b) => b.visible).length"
+    tab.evaluate("wam.space.ready")
+    assert tab.evaluate(visible) == 0
+    tab.click("#show-bodies")
+    assert tab.evaluate(visible) > 20
+    tab.click("#show-bodies")
+    assert tab.evaluate(visible) == 0
+
+
+def test_the_words_that_the_model_knows_can_be_clicked(opened):
+    loop, tab = opened
+    loop.model.on_status(
+        WamStatus(
+            stamp_ns=0,
+            session_id=bytes(16),
+            model="tiny",
+            instruction="",
+            mode=ChunkingMode.REPLACE,
+            vocabulary=("pick", "up", "red"),
+            choose_one=("red",),
+        )
+    )
+    loop.tell()
+    tab.until("document.querySelectorAll('#words button').length === 3")
+    for k in (1, 3):
+        tab.click(f"#words button:nth-of-type({k})")
+    assert tab.evaluate("document.getElementById('instruction').value") == "pick red"
+    assert tab.evaluate("document.querySelectorAll('#words .choice').length") == 1
+    assert "exactly one of red" in tab.evaluate("document.getElementById('words').textContent")
 
 
 def test_the_difference_is_shown_on_demand(opened):

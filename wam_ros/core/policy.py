@@ -24,6 +24,8 @@ class Abilities:
     candidates: int = 1  # most chunks it can predict in one batch
     # executed steps between the frames it remembers; 0: it looks only at what it predicts from
     frame_stride: int = 0
+    vocabulary: tuple[str, ...] = ()  # words that an instruction may have; empty: any
+    choose_one: tuple[str, ...] = ()  # those of which an instruction names exactly one; empty: none
 
 
 @dataclass(frozen=True)

@@ -282,5 +282,7 @@ class WamStatus:
     chunks: int = 0
     dropped: int = 0  # observations never predicted from, and results that came too late
     error: str = ""  # why inference stands still; empty: it runs
+    vocabulary: tuple[str, ...] = ()  # words that an instruction may have; empty: any
+    choose_one: tuple[str, ...] = ()  # those of which it names exactly one; empty: no such rule
     # by name, as "camera to observation", in their order
     stages: dict[str, StageLatency] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from wam_ros.ros.safety_node.markers import MarkerPublisher
 from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.safety_node.obstacles import ObstacleTopics
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine, make_sender
+from wam_ros.ros.safety_node.surroundings import SurroundingsPublisher
 from wam_ros.safety.machine.bridge_watch import Rejoining
 from wam_ros.safety.machine.machine import Answer, Output
 from wam_ros.safety.params import SafetyParams
@@ -58,6 +59,7 @@ class SafetyNode(WamNode):
         )
         self._report_pub = self.create_publisher(wam_msg.SafetyReport, "safety_report", qos.STATUS)
         self._markers = MarkerPublisher(self, model, p.markers_hz, p.tf_prefix)
+        self._surroundings = SurroundingsPublisher(self, model, p.tf_prefix)
         if p.collision_backend == "moveit":
             scene = MoveItScene(model, p.moveit_group, namespace=self.get_namespace())
             MoveItBackend(self, self._machine, self._emit, scene, p.moveit_hz)
@@ -138,6 +140,8 @@ class SafetyNode(WamNode):
         due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
         if due or output.trajectory is not None:
             self._report(output.report)
+        if self.params.markers_hz:
+            self._surroundings.look()
 
     def _on_chunk(self, msg: wam_msg.ActionChunk) -> None:
         if not self.active:

@@ -24,7 +24,11 @@ from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
 from wam_ros.ros.view_node.parameters import ViewParams
-from wam_ros.ros.view_node.solids import solids_from_markers, solids_of_world
+from wam_ros.ros.view_node.solids import (
+    lines_from_markers,
+    solids_from_markers,
+    solids_of_world,
+)
 from wam_ros.srv import SetInstruction
 from wam_ros.view.access import Access, is_loopback, make_token
 from wam_ros.view.history import History
@@ -57,6 +61,8 @@ SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], No
     ),
     "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
 }
+# what costs its publisher something: heard only while somebody watches
+COSTLY = ("safety/markers", "safety/surroundings")
 _ASKED_S = 1.0  # a service that has not answered so long is asked again
 
 
@@ -76,6 +82,7 @@ class ViewNode(WamNode):
         self._history = History()
         self._encoder = Encoder()
         self._objects: list[dict[str, Any]] = []
+        self._costly: dict[str, Latest] = {}
         self._asked: dict[str, tuple[Any, float]] = {}
         self._callees = {
             "estop": self.create_client(Trigger, "safety_node/estop"),
@@ -134,13 +141,25 @@ class ViewNode(WamNode):
         if trouble := self._server.trouble:
             self._server.trouble = ""
             self.get_logger().error(trouble, throttle_duration_sec=2.0)
-        if not self._server.watched:
+        watched = self._server.watched
+        self._attend(watched)
+        if not watched:
             return
         self._hear()
         self._server.show(
             "pose",
             to_json({"type": "pose", "q": self._model.joints, "objects": self._objects}),
         )
+
+    def _attend(self, watched: bool) -> None:
+        """Begin or cease to hear what is drawn only because somebody looks."""
+        if watched and not self._costly:
+            self._costly = {t: Latest(self, MarkerArray, t, reliable=True) for t in COSTLY}
+        elif not watched and self._costly:
+            for heard in self._costly.values():
+                heard.close()
+            self._costly.clear()
+            self._model.paths = self._model.surroundings = []
 
     def _hear(self) -> None:
         """Take what has come since the last time."""
@@ -150,6 +169,10 @@ class ViewNode(WamNode):
                 self._model.joints = state.positions
         if (message := self._markers.take()) is not None:
             self._objects = [s.described() for s in solids_from_markers(message)]
+        if (message := self._costly["safety/markers"].take()) is not None:
+            self._model.paths = lines_from_markers(message)
+        if (message := self._costly["safety/surroundings"].take()) is not None:
+            self._model.surroundings = [s.described() for s in solids_from_markers(message)]
         for topic, (_, from_msg, show) in SHOWN.items():
             if (message := self._newest[topic].take()) is not None:
                 with self._complaining(topic):

@@ -321,6 +321,7 @@ def status_to_msg(s: WamStatus) -> wam_msg.WamStatus:
     msg.header.stamp = ns_to_time(s.stamp_ns)
     msg.session_id = np.frombuffer(s.session_id, np.uint8)
     msg.mode, msg.stages = int(s.mode), stages_to_msgs(s.stages)
+    msg.vocabulary, msg.choose_one = list(s.vocabulary), list(s.choose_one)
     return msg
 
 
@@ -331,6 +332,8 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
         session_id=bytes(msg.session_id),
         mode=enum_member("WamStatus.mode", ChunkingMode, msg.mode),
         stages=stages_from_msgs(msg.stages),
+        vocabulary=tuple(msg.vocabulary),
+        choose_one=tuple(msg.choose_one),
         **{name: getattr(msg, name) for name in _STATUS},
     )
 

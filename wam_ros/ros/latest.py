@@ -38,11 +38,16 @@ class Latest:
             depth=1,
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         )
+        self._node = node
         self._kind = kind
         self._raw = raw
         self._subscription = node.create_subscription(
             kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted(), raw=raw
         )
+
+    def close(self) -> None:
+        """Hear no more; a publisher that asks whether anybody listens then need not publish."""
+        self._node.destroy_subscription(self._subscription)
 
     def take(self) -> Any | None:
         """The newest message that has not been taken yet, or None."""

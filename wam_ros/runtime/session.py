@@ -146,6 +146,8 @@ class InferenceSession:
             chunks=0 if self._chunk is None else self._chunk.seq + 1,
             dropped=engine.dropped,
             error=engine.error or self._why_not_running(now_ns, engine, silence_s),
+            vocabulary=self.scheduler.abilities.vocabulary,
+            choose_one=self.scheduler.abilities.choose_one,
             stages={"observation to chunk": latency.stage},
         )
 

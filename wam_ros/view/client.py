@@ -54,15 +54,17 @@ class Client:
 
     async def write(self) -> None:
         """Send what waits, for ever; drops a browser that does not take a message in time."""
-        # whatever the end, what is still in the buffers is of no use
-        with contextlib.suppress(ConnectionError, RuntimeError, asyncio.TimeoutError):
-            while True:
-                await self._news.wait()
-                self._news.clear()
-                while self._waiting:
-                    kind = next(iter(self._waiting))
-                    await asyncio.wait_for(self._send(self._waiting.pop(kind)), PATIENCE_S)
-        self.drop()
+        try:
+            # whatever the end, what is still in the buffers is of no use
+            with contextlib.suppress(ConnectionError, RuntimeError, asyncio.TimeoutError):
+                while True:
+                    await self._news.wait()
+                    self._news.clear()
+                    while self._waiting:
+                        kind = next(iter(self._waiting))
+                        await asyncio.wait_for(self._send(self._waiting.pop(kind)), PATIENCE_S)
+        finally:
+            self.drop()
 
     async def _send(self, message: str | bytes) -> None:
         if isinstance(message, str):

@@ -25,6 +25,8 @@ from wam_ros.view.wire import Column
 from wam_ros.view.words import describe_bridge, describe_decision, describe_safety, describe_status
 
 _ROWS = 24  # of a plan, at most
+_WORDS = 80  # of a vocabulary that are shown
+_LONGEST = 30  # characters of a word
 _FRESH_NS = NS  # a chunk that was judged longer ago is not of this moment
 
 
@@ -49,6 +51,9 @@ class ViewModel:
     chunk: ActionChunk | None = None
     trajectory: SafeTrajectory | None = None
     joints: np.ndarray | None = None  # (A,) rad or m, measured
+    # what safety draws, in the base frame: lines of its newest verdict, and what it keeps clear of
+    paths: list[dict[str, Any]] = field(default_factory=list)
+    surroundings: list[dict[str, Any]] = field(default_factory=list)
     chunk_rate_hz: float = 0.0
     answer: str = ""
     expected: Surprise | None = None  # what had been imagined for the newest observation
@@ -199,7 +204,22 @@ class ViewModel:
             "q": self.joints,
             "plan": None if plan is None else {"t": plan[0], "q": plan[1]},
             "proposed": self.dry_run,
+            # a verdict of long ago says nothing of where the arm will go
+            "paths": self.paths if plan is not None else [],
+            "surroundings": self.surroundings,
+            "vocabulary": self._vocabulary(),
         }
+
+    def _vocabulary(self) -> list[tuple[str, bool]]:
+        """Words that the model knows, each with whether an instruction names exactly one such;
+        empty: any.
+        """
+        if self.status is None:
+            return []
+        return [
+            (word[:_LONGEST], word in self.status.choose_one)
+            for word in self.status.vocabulary[:_WORDS]
+        ]
 
     def lines(self) -> list[tuple[str, str]]:
         """State of the loop, as (name, sentence)."""

@@ -8,7 +8,6 @@ import socket
 
 from wam_ros.core.errors import WamError, require_within
 
-BACKLOG = 128  # connections that the kernel lets wait
 _BUFFER = 1 << 16  # bytes of the kernel for each connection and direction
 
 
@@ -34,7 +33,7 @@ def listen(port: int, host: str = "127.0.0.1") -> socket.socket:
         s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _BUFFER)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
         s.bind(("127.0.0.1" if host == "localhost" else host, port))
-        s.listen(BACKLOG)
+        s.listen()
     except OSError as error:
         s.close()
         reason = (

@@ -28,7 +28,6 @@ from wam_ros.view.access import OPEN, Access
 from wam_ros.view.assets import Asset, page_assets, policy
 from wam_ros.view.client import Client
 from wam_ros.view.history import History
-from wam_ros.view.port import BACKLOG
 from wam_ros.view.protocol import (
     MOST_BYTES,
     PRESSED,
@@ -46,6 +45,8 @@ PRESS = "/press/"
 TIMELINE = "/timeline.json"
 MOMENT = "/moment/"
 MOST_CLIENTS = 12  # pages at a time
+AT_ONCE = 8  # connections that are let in before the others have their turn
+WAITING = 128  # connections that the kernel lets wait
 MOST_CONNECTIONS = 64  # requests under way; the oldest leaves for a new one
 BEAT_S = 10.0  # a page that answers no ping for half as long is gone
 CLOSE_S = 0.5  # for handlers to end
@@ -201,10 +202,12 @@ class PageServer:
         server = await self._loop.create_server(
             door,
             sock=listening,
-            backlog=BACKLOG,
+            backlog=AT_ONCE,
             ssl=tls,
             ssl_handshake_timeout=5.0 if tls else None,
         )
+        # few are let in at a time, between which the others have their turn; more may wait
+        listening.listen(WAITING)
         ready.set()
         await self._closing.wait()
         server.close()

@@ -23,10 +23,12 @@ class Solid:
     wxyz: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     rgba: RGBA | None = None  # in [0, 1]; None: what a mesh file says, else grey
     file: Path | None = None  # of a mesh, or of points: an .npy array (N, 3) m
+    frame: str = ""  # link that it moves with; empty: the base frame, or the frame of its owner
+    cells: tuple[tuple[float, float, float], ...] = ()  # m, centres of the voxels of points
 
     def described(self) -> dict[str, Any]:
         """As the page reads it."""
-        return {
+        told: dict[str, Any] = {
             "name": self.name,
             "shape": self.shape,
             "size": list(self.size),
@@ -34,3 +36,8 @@ class Solid:
             "q": list(self.wxyz),
             "rgba": list(self.rgba or GREY),
         }
+        if self.frame:
+            told["frame"] = self.frame
+        if self.cells:
+            told["cells"] = [round(v, 4) for cell in self.cells for v in cell]
+        return told

@@ -1,6 +1,8 @@
-"""What a person sees of a verdict: accepted green, cut red, the stop blue, the nearest pair by
-name.
+"""What a person sees of a verdict: accepted green or slowed yellow, cut red, the stop blue, the
+nearest pair by name.
 """
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -58,6 +60,16 @@ def test_what_is_accepted_is_green_and_what_is_cut_is_red_even_a_single_step(saf
         if beyond:
             assert np.allclose(points(seen["cut"])[0], points(seen["accepted"])[-1])
             assert np.allclose(points(seen["cut"])[1:], tool_path(safety.model, verdict.refused))
+
+
+def test_what_is_slowed_is_yellow(safety):
+    verdict, _ = drawn(safety, 0)
+    for scale, slowed in ((1.0, False), (1.3, True)):
+        told = dataclasses.replace(verdict, scale=scale)
+        seen = {m.ns: m for m in safety_markers(safety.model, told, Header()).markers}
+        colour = seen["accepted"].color
+        assert (colour.r > 0.8 and colour.g > 0.8) == slowed
+        assert seen["stop"].color.b > 0.9
 
 
 def test_the_nearest_pair_is_named_beside_its_distance_along_what_leaves(safety):

@@ -15,6 +15,7 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("wam_ros.msg")
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from geometry_msgs.msg import Point
 from rcl_interfaces.msg import Log
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.task import Future
@@ -270,6 +271,39 @@ def test_nobody_watching_is_drawn_nothing_and_nothing_is_read(shown):
     assert page.shown == 0
     assert node._history.next_number == kept
     assert node._model.report is None
+
+
+def test_what_costs_safety_something_is_heard_only_while_somebody_watches(shown):
+    arena, page = shown
+    page.watched = False
+    made = {
+        topic: arena.observer.create_publisher(MarkerArray, topic, qos.STATUS)
+        for topic in view_node.COSTLY
+    }
+    listeners = lambda: [p.get_subscription_count() for p in made.values()]  # noqa: E731
+    arena.until(lambda: listeners() == [0, 0])
+    page.watched = True
+    arena.until(lambda: listeners() == [1, 1])
+    line = Marker(type=Marker.LINE_STRIP, ns="accepted", points=[Point(), Point(x=1.0)])
+    box = Marker(type=Marker.CUBE, text="box")
+    box.scale.x = box.scale.y = box.scale.z = 0.1
+    made["safety/markers"].publish(MarkerArray(markers=[line]))
+    made["safety/surroundings"].publish(MarkerArray(markers=[box]))
+    arena.until(lambda: page.moment.get("surroundings"))
+    assert page.moment["surroundings"][0]["name"] == "box"
+    assert page.moment["paths"] == [], "nothing is planned"
+    say(arena, SafetyReport, "safety_report", report(types.SafetyState.ARMED))
+    say(arena, JointTrajectory, "safe_trajectory", convert.trajectory_to_msg(still()))
+    arena.until(lambda: page.moment["paths"])
+    assert page.moment["paths"][0]["points"] == [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
+    page.watched = False
+    arena.until(lambda: listeners() == [0, 0])
+
+
+def still():
+    """A trajectory that stays at home."""
+    q = np.array([PANDA.home, PANDA.home])
+    return types.SafeTrajectory(0, PANDA.joint_names, np.array([0.0, 1.0]), q, 0 * q, 0 * q)
 
 
 def test_joints_that_lack_one_are_named_in_the_page(shown):

@@ -1,5 +1,5 @@
-"""What the safety node shows: where the tool will go, what was cut, how it would stop, what is
-nearest.
+"""What the safety node shows: where the tool will go, what was slowed and cut, how it would stop,
+what is nearest.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from wam_ros.ros import qos
 from wam_ros.safety.verdict import Verdict
 
 GREEN = (0.1, 0.9, 0.2, 1.0)
+YELLOW = (0.95, 0.85, 0.1, 1.0)
 RED = (1.0, 0.1, 0.1, 1.0)
 BLUE = (0.2, 0.4, 1.0, 1.0)
 ORANGE = (1.0, 0.65, 0.0, 1.0)
@@ -100,8 +101,8 @@ def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> 
 
 
 def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> MarkerArray:
-    """Tool paths of a verdict: accepted green, its stop blue, what was cut red; the nearest pair
-    orange, in words.
+    """Tool paths of a verdict: accepted green, yellow when slowed; its stop blue, what was cut red;
+    the nearest pair orange, in words.
     """
     accepted = stop = np.zeros((0, len(model.joint_names)))
     nearest = np.zeros((0, 3))
@@ -116,7 +117,7 @@ def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> Mark
     if len(cut_line):  # from where it is left, so that a single step is a line too
         cut_line = np.concatenate((accepted_line[-1:], cut_line))
     lines = (
-        ("accepted", GREEN, accepted_line),
+        ("accepted", YELLOW if verdict.scale > 1.0 else GREEN, accepted_line),
         ("cut", RED, cut_line),
         ("stop", BLUE, tool_path(model, stop)),
         ("nearest", ORANGE, nearest),

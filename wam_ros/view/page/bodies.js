@@ -1,7 +1,7 @@
 // Solids as three.js objects: shape, size and pose as Solid.described() tells them.
 import {
-  BoxGeometry, BufferAttribute, BufferGeometry, CapsuleGeometry, Color, CylinderGeometry, DoubleSide, FrontSide, Mesh,
-  MeshStandardMaterial, Points, PointsMaterial, SphereGeometry, SRGBColorSpace,
+  BoxGeometry, BufferAttribute, BufferGeometry, CapsuleGeometry, Color, CylinderGeometry, DoubleSide, FrontSide,
+  InstancedMesh, Matrix4, Mesh, MeshStandardMaterial, SphereGeometry, SRGBColorSpace,
 } from "three";
 
 const shapes = {
@@ -22,6 +22,14 @@ async function load(path) {
   return geometry;
 }
 
+// A cube at each point, given as x, y, z one after the other.
+function voxels(points, edge, material) {
+  const made = new InstancedMesh(new BoxGeometry(edge, edge, edge), material, points.length / 3);
+  const at = new Matrix4();
+  for (let k = 0; k < points.length; k += 3) made.setMatrixAt(k / 3, at.makeTranslation(points[k], points[k + 1], points[k + 2]));
+  return made;
+}
+
 // A promise of the geometry; the same file is fetched once.
 function geometryOf(told) {
   if (!told.mesh) return Promise.resolve(shapes[told.shape](told.size));
@@ -40,10 +48,14 @@ export function materialOf(told) {
 }
 
 export async function makeBody(told, material = materialOf(told)) {
-  const geometry = await geometryOf(told);
-  const body = told.shape === "points"
-    ? new Points(geometry, new PointsMaterial({ color: material.color, size: told.size[0] }))
-    : new Mesh(geometry, material);
+  let body;
+  if (told.cells) body = voxels(told.cells, told.size[0], material);
+  else {
+    const geometry = await geometryOf(told);
+    body = told.shape === "points"
+      ? voxels(geometry.getAttribute("position").array, told.size[0], material)
+      : new Mesh(geometry, material);
+  }
   place(body, told);
   body.name = told.name;
   return body;

@@ -67,8 +67,35 @@ export class Controls {
     this.instruction.value = this.filled = instruction;
   }
 
+  // Words that the model knows, to be clicked; of the marked ones an instruction names one.
+  knows(vocabulary) {
+    const text = JSON.stringify(vocabulary);
+    if (text === this.known) return;
+    this.known = text;
+    const add = (word) => {
+      this.instruction.value = `${this.instruction.value.trim()} ${word}`.trim();
+      this.instruction.focus();
+    };
+    const buttons = vocabulary.map(([word, choice]) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
+      button.classList.toggle("choice", choice);
+      button.addEventListener("click", () => add(word));
+      return button;
+    });
+    const choices = vocabulary.filter(([, choice]) => choice).map(([word]) => word);
+    const rule = choices.length ? ` (exactly one of ${choices.join(", ")})` : "";
+    document.getElementById("words").replaceChildren(...(buttons.length ? [`It knows${rule}:`, ...buttons] : []));
+  }
+
   say(words) {
     this.answer.textContent = words;
+  }
+
+  // What came of the last button of any page.
+  told(answer) {
+    if (answer === this.newest) return;
+    this.newest = answer;
+    this.say(answer);
   }
 
   ask(action) {

@@ -35,8 +35,10 @@ export class Frames {
     return share === 1 ? Infinity : share * this.horizon;
   }
 
-  set(moment) {
+  // then: whether the moment is past.
+  set(moment, then) {
     this.moment = moment;
+    this.then = then;
     return this.draw();
   }
 
@@ -61,22 +63,22 @@ export class Frames {
     const column = moment.columns[chosen];
     const far = column ? column.ahead_s.toFixed(1) : "";
     const now = this.ahead < 0.05 || column?.kind === "expected";
-    this.words.textContent = now ? "now" : column ? `+${far} s` : "later";
     const bitmap = (c, v) => this.bitmap(moment, c, v);
     await Promise.all(this.panes.map(async (pane, v) => {
       const seen = moment.columns[0]?.kind === "observed" ? await bitmap(0, v) : null;
       const imagined = column ? await bitmap(chosen, v) : null;
       if (moment !== this.moment) return; // a newer one came meanwhile
-      show(pane.seen, seen, seen ? `${pane.name}, camera now` : `${pane.name}: no frame yet`);
+      this.words.textContent = now ? "now" : column ? `+${far} s` : "later";
+      show(pane.seen, seen, seen ? `${pane.name}, camera ${this.then ? "then" : "now"}` : `${pane.name}: no frame yet`);
       pane.seen.figure.classList.toggle("old", moment.age_s > NEW);
       if (seen && moment.age_s > NEW) {
         pane.seen.caption.textContent = `${pane.name}: ${moment.age_s.toFixed(1)} s old`;
       }
-      if (!imagined) return show(pane.imagined, null, now ? "nothing was imagined for now" : "nothing imagined");
-      const what = now ? `imagined for now, ${far} s ago` : `imagined, +${far} s`;
+      if (!imagined) return show(pane.imagined, null, now ? "nothing was imagined for this instant" : "nothing imagined");
+      const what = now ? `imagined for this instant, ${far} s before` : `imagined, +${far} s`;
       if (this.difference.checked && seen) {
-        const words = now ? `camera against imagined ${far} s ago` : `what changes until +${far} s`;
-        return show(pane.imagined, imagined, `${words}, 3 times enlarged`, seen);
+        const words = now ? `camera against imagined ${far} s before` : `what changes until +${far} s`;
+        return show(pane.imagined, imagined, `${words}, 3 times stronger`, seen);
       }
       return show(pane.imagined, imagined, what);
     }));

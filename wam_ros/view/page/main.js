@@ -40,6 +40,7 @@ const link = new Link({
     newest = moment;
     timeline.add(moment);
     controls.following(moment.instruction);
+    controls.knows(moment.vocabulary);
     if (!past) draw(moment);
   },
   answer: ({ text }) => controls.say(text),
@@ -64,6 +65,28 @@ function pill(element, [words, kind]) {
   element.className = `pill ${kind}`;
 }
 
+// What the colours of the moment mean, and what is nearest.
+function legend({ plan, proposed, paths }) {
+  const meaning = {
+    accepted: "accepted by safety", cut: "cut by safety", stop: "the stop that is ready", nearest: "nearest",
+  };
+  const rows = plan ? [["rgb(62 207 142)", proposed ? "ghost: the plan, not executed" : "ghost: where it will be"]] : [];
+  for (const { name, rgba, points } of paths) {
+    if (!(points?.length > 1) || !meaning[name]) continue;
+    const [r, g, b] = rgba.map((v) => Math.round(255 * v));
+    const slowed = name === "accepted" && r > 128;
+    const words = name === "nearest" ? paths.find((p) => p.text)?.text : "";
+    rows.push([`rgb(${r} ${g} ${b})`, words || (slowed ? "slowed by safety" : meaning[name])]);
+  }
+  at("legend").replaceChildren(...rows.map(([colour, words]) => {
+    const row = document.createElement("span");
+    const mark = document.createElement("i");
+    mark.style.background = colour;
+    row.append(mark, words);
+    return row;
+  }));
+}
+
 function draw(moment) {
   if (!moment) return;
   shown = moment;
@@ -76,13 +99,18 @@ function draw(moment) {
   pill(at("mode"), MODES[moment.figures.safety] ?? [moment.figures.safety, ""]);
   pill(at("bridge"), BRIDGES[moment.bridge] ?? ["", "quiet"]);
   at("task").textContent = moment.instruction;
-  at("lines").replaceChildren(...moment.lines.flatMap(([name, sentence]) => [
+  const answer = ([name]) => name === "answer";
+  controls.told(moment.lines.find(answer)?.[1] ?? "");
+  at("lines").replaceChildren(...moment.lines.filter((line) => !answer(line)).flatMap(([name, sentence]) => [
     Object.assign(document.createElement("dt"), { textContent: name }),
     Object.assign(document.createElement("dd"), { textContent: sentence }),
   ]));
-  frames?.set(moment);
+  frames?.set(moment, Boolean(past));
   if (!space) return;
+  legend(moment);
   space.plan(moment.plan, frames.ahead);
+  space.paths(moment.plan, moment.paths);
+  space.keep(moment.surroundings);
   if (past) {
     space.pose(moment.q);
     space.move(moment.objects);

@@ -1,7 +1,7 @@
 // The arm in space: as measured, where it goes, what stands around it.
 import {
   AmbientLight, CatmullRomCurve3, Color, DirectionalLight, GridHelper, Group, HemisphereLight, Mesh, MeshBasicMaterial,
-  MeshStandardMaterial, PerspectiveCamera, Quaternion, Scene, TubeGeometry, Vector3, WebGLRenderer,
+  MeshStandardMaterial, PerspectiveCamera, Quaternion, Scene, SRGBColorSpace, TubeGeometry, Vector3, WebGLRenderer,
 } from "three";
 import { OrbitControls } from "/three/OrbitControls.js";
 import { makeBody, place } from "/bodies.js";
@@ -31,11 +31,11 @@ export class Space {
     this.ghost.root.visible = false;
     this.bodies = new Group();
     this.around = new Group(); // in the base frame
-    this.path = new Group();
+    this.path = new Group(); // in the base frame, as all that safety draws
     this.objects = new Map();
+    this.names = new Map(told.robot.links.map((link, k) => [link.name, k]));
     this.scene.add(this.arm.root, this.ghost.root);
-    this.arm.root.add(this.path);
-    this.arm.links[told.base].group.add(this.around);
+    this.arm.links[told.base].group.add(this.around, this.path);
     this.visible = { ghost: true, path: true, bodies: false };
     this.ready = this.build();
     this.pose(told.home);
@@ -82,8 +82,8 @@ export class Space {
     let far = 0.3;
     for (let k = 0; k < this.probe.links.length; k++) far = Math.max(far, this.probe.place(k, reach).length());
     this.controls = new OrbitControls(this.camera, this.canvas);
-    this.controls.target.set(0.42 * far, 0, 0.38 * far);
-    this.camera.position.set(1.75 * far, 1.15 * far, 1.2 * far);
+    this.controls.target.set(0.36 * far, 0, 0.42 * far);
+    this.camera.position.set(1.85 * far, 1.25 * far, 1.3 * far);
     this.controls.addEventListener("change", () => this.redraw());
     this.controls.maxDistance = 20;
     this.controls.update();
@@ -109,8 +109,64 @@ export class Space {
     this.future = plan;
     if (plan) this.ghost.set(between(plan, at));
     this.haunt();
-    this.draw_path(plan);
     this.redraw();
+  }
+
+  // The tool's path: as safety judged it where it tells, else along the plan.
+  paths(plan, lines) {
+    for (const old of this.path.children) old.geometry.dispose();
+    this.path.clear();
+    const told = lines.filter((line) => line.points?.length > 1);
+    for (const { name, points, rgba } of told) {
+      const colour = new Color().setRGB(...rgba.slice(0, 3), SRGBColorSpace);
+      this.line(points.map((p) => new Vector3(...p)), colour, name === "nearest" ? 0.0025 : 0.004);
+    }
+    if (plan && !told.length) this.along(plan);
+    this.redraw();
+  }
+
+  along(plan) {
+    const base = this.probe.links[this.told.base].group;
+    for (const tool of this.told.tools) {
+      const points = plan.q.map((q) => {
+        this.probe.set(q);
+        this.probe.root.updateMatrixWorld(true);
+        return base.worldToLocal(this.probe.links[tool].group.getWorldPosition(new Vector3()));
+      });
+      this.line(points, new Color(0x3ecf8e), 0.004);
+    }
+  }
+
+  // A line that can be seen from afar; nothing where all points are one.
+  line(points, color, radius) {
+    const apart = points.filter((p, k) => k === 0 || p.distanceTo(points[k - 1]) > 5e-4);
+    if (apart.length < 2) return;
+    const curve = new CatmullRomCurve3(apart, false, "centripetal");
+    const tube = new TubeGeometry(curve, 4 * apart.length, radius, 8);
+    this.path.add(new Mesh(tube, new MeshBasicMaterial({ color })));
+  }
+
+  // What safety keeps clear of beside the world that stands still, and what the arm holds.
+  async keep(surroundings) {
+    const still = new Set(this.told.world.map((told) => told.name));
+    const wanted = surroundings.filter((told) => !still.has(told.name));
+    const text = JSON.stringify(wanted);
+    if (text === this.kept) return;
+    this.kept = text;
+    const bodies = await Promise.all(wanted.map((told) => makeBody(told)));
+    if (text !== this.kept) return; // a newer one came meanwhile
+    for (const old of this.keeping ?? []) {
+      old.removeFromParent();
+      old.geometry.dispose();
+    }
+    this.keeping = bodies;
+    bodies.forEach((body, k) => this.owner(wanted[k]).add(body));
+    this.redraw();
+  }
+
+  // The group that a body moves with.
+  owner(told) {
+    return this.names.has(told.frame) ? this.arm.links[this.names.get(told.frame)].group : this.around;
   }
 
   // Hides the ghost where it stands in the arm.
@@ -124,19 +180,6 @@ export class Space {
       const [mine, real] = [this.ghost.links[link].group, this.arm.links[link].group];
       const apart = mine.localToWorld(a.copy(body.position)).distanceTo(real.localToWorld(b.copy(body.position)));
       body.visible = apart > NEAR || mine.getWorldQuaternion(p).angleTo(real.getWorldQuaternion(q)) > TURNED;
-    }
-  }
-
-  draw_path(plan) {
-    for (const old of this.path.children) old.geometry.dispose();
-    this.path.clear();
-    if (!plan) return;
-    for (const tool of this.told.tools) {
-      const points = plan.q.map((q) => {
-        this.probe.set(q);
-        return this.probe.place(tool).clone();
-      });
-      this.path.add(...tube(points, 0x3ecf8e));
     }
   }
 
@@ -157,7 +200,7 @@ export class Space {
         if (this.objects.get(told.name) !== entry) return;
         entry.body = body;
         place(body, entry.told);
-        this.around.add(body);
+        this.owner(entry.told).add(body);
         this.redraw();
       });
     }
@@ -188,12 +231,4 @@ export function between({ t, q }, at) {
   if (k === 0 || at >= t[k]) return q[k];
   const share = (at - t[k - 1]) / (t[k] - t[k - 1]);
   return q[k].map((value, j) => q[k - 1][j] + share * (value - q[k - 1][j]));
-}
-
-// A line that can be seen from afar; nothing where all points are one.
-function tube(points, colour) {
-  const apart = points.filter((p, k) => k === 0 || p.distanceTo(points[k - 1]) > 5e-4);
-  if (apart.length < 2) return [];
-  const curve = new CatmullRomCurve3(apart, false, "centripetal");
-  return [new Mesh(new TubeGeometry(curve, 4 * apart.length, 0.004, 8), new MeshBasicMaterial({ color: colour }))];
 }

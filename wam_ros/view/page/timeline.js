@@ -1,7 +1,8 @@
 // The last minute, one strip for each figure; the moment under the pointer is shown again.
 
 const SPAN = 60; // s
-const LEFT = 118; // px, names and newest values
+const LEFT = 128; // px, names and newest values
+const GAP = 1.5; // s
 const BAND = 16; // px, what safety did
 const STRIPS = [
   { key: "surprise", name: "surprise", unit: "", colour: "#c792ea", digits: 4, least: 0.002 },
@@ -133,8 +134,11 @@ export class Timeline {
     c.lineWidth = 1.5;
     c.beginPath();
     let pen = false;
+    let last = 0;
     for (const s of this.samples) {
       const v = value(s);
+      if (s.t - last > GAP) pen = false; // nobody watched
+      last = s.t;
       if (v === null) pen = false;
       else if (pen) c.lineTo(this.x(s.t), at(v));
       else {

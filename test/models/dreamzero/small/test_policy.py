@@ -39,6 +39,15 @@ def test_prediction_has_the_shapes_and_instants_of_the_embodiment(policy, embodi
     assert output.conditioning == Conditioning.REAL and output.evaluations == 2
 
 
+def test_the_words_that_it_knows_are_told_and_it_refuses_all_others(policy):
+    known = policy.abilities
+    assert known.choose_one
+    assert set(known.choose_one) < set(known.vocabulary)
+    policy.reset(known.choose_one[0])
+    with pytest.raises(WamError, match="never learned 'teapot'"):
+        policy.reset("teapot")
+
+
 def test_the_same_history_gives_the_same_chunk_and_another_history_another(policy, embodiment):
     def run(seeds):
         policy.reset("pick up the red block")

@@ -89,7 +89,12 @@ class DreamZeroPolicy:
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
         stride = config.chunk.frame_stride
         ahead = tuple(stride * (i + 1) for i in range(config.chunk.imagined_frames))
-        self.abilities = Abilities(frame_stride=stride, candidates=CANDIDATES)
+        self.abilities = Abilities(
+            frame_stride=stride,
+            candidates=CANDIDATES,
+            vocabulary=config.text.vocabulary,
+            choose_one=config.text.choose_one,
+        )
         if self._refresh:
             prefix = config.chunk.committed_steps > 0
             self.abilities = dataclasses.replace(
