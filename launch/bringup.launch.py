@@ -42,6 +42,7 @@ RECORDED = [
     "safe_trajectory",
     "safety_report",
     "safety/markers",
+    "safety/surroundings",
     "safety/ghost_path",
     "commanded_state",
     "bridge_state",

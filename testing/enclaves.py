@@ -108,6 +108,8 @@ def loop() -> Iterator[dict[str, Any]]:
             nodes[name].trigger_activate()
             if not nodes[name].active:
                 raise RuntimeError(f"{name} did not become active")
+            if name == "view_node":
+                nodes[name].attend(True)  # as while a page is open
         yield nodes
     finally:
         for node in nodes.values():

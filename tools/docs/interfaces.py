@@ -98,6 +98,8 @@ def start(name: str, context: Context) -> WamNode:
     for trigger in (node.trigger_configure, node.trigger_activate):
         if trigger() != TransitionCallbackReturn.SUCCESS:
             raise SystemExit(f"{name}_node does not start; it has said why")
+    if name == "view":
+        node.attend(True)  # as while a page is open
     return node
 
 

@@ -142,7 +142,7 @@ class ViewNode(WamNode):
             self._server.trouble = ""
             self.get_logger().error(trouble, throttle_duration_sec=2.0)
         watched = self._server.watched
-        self._attend(watched)
+        self.attend(watched)
         if not watched:
             return
         self._hear()
@@ -151,8 +151,8 @@ class ViewNode(WamNode):
             to_json({"type": "pose", "q": self._model.joints, "objects": self._objects}),
         )
 
-    def _attend(self, watched: bool) -> None:
-        """Begin or cease to hear what is drawn only because somebody looks."""
+    def attend(self, watched: bool) -> None:
+        """Begin or cease to hear what its publisher draws only because somebody looks."""
         if watched and not self._costly:
             self._costly = {t: Latest(self, MarkerArray, t, reliable=True) for t in COSTLY}
         elif not watched and self._costly:

@@ -129,8 +129,7 @@ def body_markers(key: tuple[str, str], body: Body, frame: str) -> list[Marker]:
             ),
         ]
     if body.shape == "plane":
-        scale = _PLANE_M, _PLANE_M, _THIN_M
-        return [_marker(key, body, frame, Marker.CUBE, scale)]
+        return [_marker(key, body, frame, Marker.CUBE, (_PLANE_M, _PLANE_M, _THIN_M))]
     if body.shape == "points" and isinstance(body, Cloud):
         cells = _marker(key, body, frame, Marker.CUBE_LIST, (body.size[0],) * 3)
         step = max(1, -(-len(body.points) // MOST_CELLS))
