@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from wam_ros.core.errors import WamError
-from wam_ros.robot.octomap import DEPTH, occupied_voxels
+from wam_ros.robot import octomap
+from wam_ros.robot.octomap import AT_ONCE, DEPTH, MOST_NODES, OCCUPIED, occupied_voxels
 
 
 def node(value: float, *children: tuple[int, bytes]) -> bytes:
@@ -51,6 +52,64 @@ def test_a_large_leaf_stands_for_everything_below_it():
     assert len(found) == 64
     assert np.ptp(found, axis=0) == pytest.approx([0.3] * 3)
     assert len(np.unique(found.round(6), axis=0)) == 64
+
+
+def by_recursion(data: bytes, edge: float) -> list[tuple[float, ...]]:
+    """What `occupied_voxels` finds, as one reads the format: node by node, an array for each."""
+    offset = 0
+
+    def below(corner: np.ndarray, level: int) -> list[np.ndarray]:
+        nonlocal offset
+        value, children = struct.unpack_from("<fB", data, offset)
+        offset += 5
+        if children and level:
+            sides = [
+                np.array([i & 1, i >> 1 & 1, i >> 2 & 1]) for i in range(8) if children >> i & 1
+            ]
+            return [c for side in sides for c in below(corner + (side << (level - 1)), level - 1)]
+        return (
+            []
+            if value < OCCUPIED
+            else [corner + np.array(cell) for cell in np.ndindex(*(3 * [1 << level]))]
+        )
+
+    cells = below(np.zeros(3, int), DEPTH)
+    return sorted(tuple((c - (1 << (DEPTH - 1)) + 0.5) * edge) for c in cells)
+
+
+def grown(rng: np.random.Generator, level: int) -> bytes:
+    """A random tree of `level` levels; leaves are free, occupied and unknown."""
+    if level == 0 or (level < 4 and rng.random() < 0.3):
+        return node(float(rng.choice([-0.4, 0.0, 0.85, float("nan")])))
+    numbers = sorted(rng.choice(8, size=rng.integers(1, 4), replace=False))
+    return node(1.0, *((int(i), grown(rng, level - 1)) for i in numbers))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_random_trees_are_read_as_recursion_reads_them(seed):
+    rng = np.random.default_rng(seed)
+    tree = chain(list(rng.integers(0, 8, size=DEPTH - 5)), grown(rng, 5))
+    found = occupied_voxels(tree, 0.05)
+    assert sorted(map(tuple, found)) == by_recursion(tree, 0.05)
+
+
+def test_whoever_shares_the_interpreter_is_let_in_every_few_nodes():
+    rooms = []
+    wide = node(1.0, *((i, node(1.0, *((j, node(-0.4)) for j in range(8)))) for i in range(8)))
+    for _ in range(2):
+        wide = node(1.0, *((i, wide) for i in range(8)))
+    occupied_voxels(chain([0] * (DEPTH - 4), wide), 0.05, lambda: rooms.append(0))
+    assert len(rooms) == (len(wide) // 5 + DEPTH - 4) // AT_ONCE > 1
+
+
+def test_free_cells_count_when_a_map_is_too_large(monkeypatch):
+    with pytest.raises(WamError, match=f"{MOST_NODES + 1} nodes, free ones too"):
+        occupied_voxels(node(-0.4) * (MOST_NODES + 1), 0.05)
+    monkeypatch.setattr(octomap, "MOST_NODES", DEPTH + 1)
+    free = chain([0] * DEPTH, node(-0.4))
+    assert len(occupied_voxels(free, 0.05)) == 0
+    with pytest.raises(WamError, match=r"crop it"):
+        occupied_voxels(free + free, 0.05)
 
 
 def test_an_empty_map_has_no_voxels():

@@ -26,6 +26,7 @@ from wam_ros.robot.model import load_safety_model
 from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene, load_moveit
 from wam_ros.safety.filter import SafetyFilter
 
+from .conftest import finish_reading
 from .moveit_fakes import (
     AttachedCollisionObject,
     MoveGroupNode,
@@ -126,20 +127,75 @@ def test_what_the_collision_matrix_forgives_may_touch_and_nothing_else(scene, ri
     assert "panda_link6" in obstacle(rig, "cup/0").ignore
 
 
-def test_occupied_voxels_of_the_octomap_are_points(scene, rig, backend):
+def show_octomap(scene, cell=(0, 0, 0)):
+    """The scene's map has one solid voxel, `cell` of those beside the origin, in the positive
+    octant.
+    """
     leaf = struct.pack("<fB", 1.0, 0)
-    for level in range(16):  # the voxel beside the origin, in the positive octant
-        leaf = struct.pack("<fB", 1.0, 1 << (7 if level == 15 else 0)) + leaf
+    for level in range(16):
+        side = sum((c >> level & 1) << axis for axis, c in enumerate(cell))
+        leaf = struct.pack("<fB", 1.0, 1 << (7 if level == 15 else side)) + leaf
     octomap = scene.message.world.octomap
     octomap.octomap.data, octomap.octomap.resolution = list(np.frombuffer(leaf, np.int8)), 0.05
     octomap.octomap.id, octomap.origin = "OcTree", pose(1.0, 0.0, 0.5)
+
+
+def tell_what_is_read(backend):
+    """Tell, let the thread read the map to its end, and tell that."""
     backend.tell()
+    finish_reading()
+    backend.tell()
+
+
+def test_occupied_voxels_of_the_octomap_are_points(scene, rig, backend):
+    show_octomap(scene)
+    tell_what_is_read(backend)
     cloud = obstacle(rig, "<octomap>")
     assert cloud.points == pytest.approx(np.full((1, 3), 0.025))
     assert cloud.position == pytest.approx((1.0, 0.0, 0.5))
-    octomap.octomap.data = octomap.octomap.data[:-1]
-    backend.tell()
+    octomap = scene.message.world.octomap.octomap
+    octomap.data = octomap.data[:-1]
+    tell_what_is_read(backend)
     assert "middle of a node" in rig.machine.surroundings.live.doubt(rig.now)
+    octomap.data = []
+    backend.tell()
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert set(rig.machine.model.obstacles) == {"table"}
+
+
+def test_a_stop_is_heard_while_an_octomap_is_read_and_the_one_before_counts(
+    scene, rig, backend, gate
+):
+    show_octomap(scene)
+    tell_what_is_read(backend)
+    rig.moving()
+    gate.clear()
+    show_octomap(scene, (20, 0, 0))
+    backend.tell()
+    assert obstacle(rig, "<octomap>").points[0, 0] == pytest.approx(0.025)
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.estop(rig.now).trajectory is not None
+    gate.set()
+    finish_reading()
+    backend.tell()
+    assert obstacle(rig, "<octomap>").points[0, 0] == pytest.approx(20 * 0.05 + 0.025)
+
+
+def test_what_is_held_stays_held_while_the_scene_cannot_be_read(scene, rig, backend):
+    scene.message.robot_state.attached_collision_objects.append(
+        AttachedCollisionObject(
+            "panda_hand", collision_object("can", pose(z=0.15), [box(0.05, 0.05, 0.2)])
+        )
+    )
+    backend.tell()
+    good = scene.message
+    scene.message = None
+    backend.tell()
+    assert "cannot be read" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "moveit/can/0" in rig.machine.model.held
+    scene.message = good
+    backend.tell()
+    assert rig.machine.surroundings.live.doubt(rig.now) == ""
 
 
 def test_attached_objects_are_held_and_let_go_of(scene, rig, backend):

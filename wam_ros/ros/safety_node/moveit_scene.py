@@ -29,9 +29,9 @@ from wam_ros.core.resources import share_dir
 from wam_ros.core.types import SafeTrajectory
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.obstacles import Cloud, Obstacle
-from wam_ros.robot.octomap import occupied_voxels
 from wam_ros.robot.pose import Pose, facing, make_pose, placed, pose_from_matrix
 from wam_ros.ros.safety_node.move_group import MONITORED, WHOLE, MoveGroup
+from wam_ros.ros.safety_node.octomap_reader import OctomapReader
 from wam_ros.ros.safety_node.solids import shape_of
 from wam_ros.safety.machine.answers import Output
 from wam_ros.safety.machine.live import Change
@@ -109,17 +109,17 @@ class MoveItScene:
             require_known("joint model group", group, list(self._robot.joint_model_group_names))
         self._links = set(model.links)
         self._known: set[str] = set()
-        self._octomap: tuple[bytes, np.ndarray] = (b"", np.zeros((0, 3)))
+        self._octomap = OctomapReader()
 
-    def read(self, now_ns: int) -> tuple[list[Change], dict[str, Load]]:
+    def read(self, now_ns: int) -> tuple[list[Change], dict[str, Load] | None]:
         """What has to be told to the filter, and everything that is attached. An unreadable scene
-        is a doubt.
+        is a doubt, and None is known of what is attached.
         """
         try:
             with self.monitor.read_only() as scene:
                 to_base = self._to_base(scene)
                 msg = scene.planning_scene_message
-            obstacles = self._obstacles(msg, to_base)
+            obstacles = self._obstacles(msg, to_base, now_ns)
             held = dict(
                 load for body in msg.robot_state.attached_collision_objects for load in _loads(body)
             )
@@ -127,7 +127,7 @@ class MoveItScene:
             words = (
                 f"MoveIt's planning scene cannot be read: {type(error).__name__} {str(error)[:200]}"
             )
-            return [Change(SCENE, None, refusal=words, source=SOURCE)], {}
+            return [Change(SCENE, None, refusal=words, source=SOURCE)], None
         frame = self._model.embodiment.base_frame
         changes = [Change(SCENE, None, source=SOURCE)]
         changes += [Change(name, None, source=SOURCE) for name in self._known - set(obstacles)]
@@ -170,33 +170,36 @@ class MoveItScene:
             raise WamError(f"it has no frame '{frame}', the robot's base_frame")
         return pose_from_matrix(np.asarray(scene.get_frame_transform(frame))).inverse()
 
-    def _obstacles(self, msg: Any, to_base: Pose) -> dict[str, Obstacle]:
+    def _obstacles(self, msg: Any, to_base: Pose, now_ns: int) -> dict[str, Obstacle]:
         forgiven = _forgiven(msg.allowed_collision_matrix, self._links)
         out: dict[str, Obstacle] = {}
         for body in msg.world.collision_objects:
             pose = to_base * _pose(body.pose)
             for k, obstacle in enumerate(_shapes(body, pose, forgiven(body.id))):
                 out[f"{PREFIX}{body.id}/{k}"] = obstacle
-        octomap = msg.world.octomap
-        if len(octomap.octomap.data):
-            points = self._voxels(octomap.octomap)
-            edge = octomap.octomap.resolution
-            if len(points):
-                place = placed(to_base * _pose(octomap.origin))
-                out[PREFIX + OCTOMAP] = Cloud(
-                    "points", (edge,), *place, ignore=forgiven(OCTOMAP), points=points
-                )
+        cloud = self._cloud(msg.world.octomap, to_base, forgiven(OCTOMAP), now_ns)
+        if cloud is not None:
+            out[PREFIX + OCTOMAP] = cloud
         return out
 
-    def _voxels(self, msg: Any) -> np.ndarray:
+    def _cloud(
+        self, octomap: Any, to_base: Pose, ignore: tuple[str, ...], now_ns: int
+    ) -> Cloud | None:
+        """What is solid of the octomap, as far as it has been read; None: nothing."""
+        msg = octomap.octomap
+        data = np.asarray(msg.data, dtype=np.int8).tobytes()
+        if not data:
+            self._octomap.forget()
+            return None
         if msg.binary or msg.id != "OcTree":
             raise WamError(
                 f"octomap of kind '{msg.id}', binary {msg.binary}; expected a full OcTree"
             )
-        data = np.asarray(msg.data, dtype=np.int8).tobytes()
-        if data != self._octomap[0]:
-            self._octomap = (data, occupied_voxels(data, msg.resolution))
-        return self._octomap[1]
+        place = placed(to_base * _pose(octomap.origin))
+        solid = self._octomap.voxels(data, msg.resolution, place, now_ns)
+        if not len(solid.points):
+            return None
+        return Cloud("points", (solid.edge,), *solid.place, ignore=ignore, points=solid.points)
 
 
 class MoveItBackend:
@@ -234,6 +237,8 @@ class MoveItBackend:
         awaited = Change(PREFIX + WHOLE, None, refusal=self._move_group.poll(), source=SOURCE)
         changes, attached = self._scene.read(now_ns)
         machine = self._machine
+        if attached is None:  # what is held stays held: a stop has to be proven for it, too
+            attached = {n: v for n, v in machine.model.held.items() if n.startswith(PREFIX)}
         for name in [
             n
             for n in {*machine.model.held, *self._refused}
