@@ -91,7 +91,7 @@ def test_a_late_trajectory_that_the_bridge_takes_was_not_counted_as_void(arena, 
     # the bridge says at every tick that it commands nothing
     monkeypatch.setattr(diagnostics, "STATE_NS", 0)
     held, take = [], BridgeNode._on_trajectory
-    monkeypatch.setattr(BridgeNode, "_on_trajectory", lambda node, data: held.append(data))
+    monkeypatch.setattr(BridgeNode, "_on_trajectory", lambda node, data, _: held.append(data))
     # on a busy machine a check takes long
     cell = Cell(arena, LENIENT, {**LENIENT, "lead_s": 0.4})
     arena.until(lambda: cell.arm_it().success)
@@ -101,7 +101,7 @@ def test_a_late_trajectory_that_the_bridge_takes_was_not_counted_as_void(arena, 
     arena.until(lambda: arena.now_ns() >= start_ns + LATE_NS, cell.live)
     said = [convert.idle_from_msg(msg) for msg in cell.states]
     assert any(idle and start_ns + NS // 10 < idle.at_ns for idle in said)
-    take(cell.bridge, held[0])
+    take(cell.bridge, held[0], {})
     # at once or just behind the next tick
     arena.until(lambda: cell.bridge._passed + cell.bridge._refused, cell.live)
     assert cell.bridge._passed == 1, cell.bridge._diagnostics.cause

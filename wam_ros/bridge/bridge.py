@@ -38,6 +38,7 @@ class Bridge:
         self._latched = ""  # a cause that a person must clear
         self.masters = Masters(gate.admission.heartbeat_s)
         self._disputed = ""  # that more than one of them spoke, until a person clears it
+        self._doubted = ""  # the same while it may be over by itself
         # where the one that is followed relies on something else than what the gate does
         self._disagreed = ""
         self._measured_ns: int | None = None
@@ -52,6 +53,7 @@ class Bridge:
         """
         return (
             self._disputed
+            or self._doubted
             or self._disagreed
             or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
         )
@@ -112,6 +114,22 @@ class Bridge:
         if self.masters.dispute:
             self._disputed = f"{self.masters.dispute}; then {RESUME}"
         return followed
+
+    def distrust(self, words: str, for_good: bool = True) -> None:
+        """Somebody else may speak on a topic of the safety node: the motion under way ends.
+
+        Args:
+            words: who; empty: nobody does any more.
+            for_good: nothing begins until a person says so; else until the words are empty.
+        """
+        self._doubted = words
+        if words and for_good:
+            self._disputed = f"{words}; then {RESUME}"
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing that passed is under way."""
+        return not self.moving and self.gate.rest_in_s(self._now_ns) == 0.0
 
     def shut(self) -> None:
         """Forward nothing more; a stream slows down to rest on its path."""

@@ -102,6 +102,10 @@ class Gate:
             else ""
         )
 
+    def silent_s(self, steady_ns: int) -> float:
+        """How long ago the safety node was heard; 0 before it was."""
+        return 0.0 if self._heard_ns is None else (steady_ns - self._heard_ns) / NS
+
     def commanded(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """What the controller is commanded to do at `now_ns`: (q, dq, ddq), or None before the
         first trajectory.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import time
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
@@ -17,6 +18,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
+from wam_ros.ros.bridge_node.believed import Believed
 from wam_ros.ros.bridge_node.diagnostics import BridgeDiagnostics
 from wam_ros.ros.bridge_node.home import HomeSequence
 from wam_ros.ros.bridge_node.outputs import Outputs
@@ -51,10 +53,16 @@ class BridgeNode(WamNode):
         )
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
-        self.create_subscription(
-            JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY, raw=True
+        self._poll_ticks = max(1, round(p.rate_hz * POLL_S))
+        self._believed = Believed(self, self._bridge)
+        self._trajectories = self._believed.watch(
+            self.create_subscription(
+                JointTrajectory, "safe_trajectory", self._on_trajectory, qos.TRAJECTORY, raw=True
+            )
         )
-        self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
+        self._reports = self._believed.watch(
+            self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
+        )
         # looked at every tick: they need not wake the process
         self._joints = Latest(self, JointState, "joint_states")
         self.create_subscription(ActionChunk, "action_chunk", self._diagnostics.on_chunk, qos.CHUNK)
@@ -95,11 +103,15 @@ class BridgeNode(WamNode):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _on_trajectory(self, data: bytes) -> None:
+    def _on_trajectory(self, data: bytes, info: Any) -> None:
         """Look at it now, or just after the tick that it would hold up: a stream of commands keeps
         its rhythm.
         """
-        if self.active:
+        why = self._believed.why_not_believed(self._trajectories, info, time.monotonic_ns())
+        if why:
+            self._refused += 1
+            self._diagnostics.report_fault(why, f"refused: {why}")
+        elif self.active:
             self._arrived.append(data)
             if self._timer.time_until_next_call() >= ADMIT_NS:
                 self._admit_waiting()
@@ -127,7 +139,10 @@ class BridgeNode(WamNode):
         self._diagnostics.trace.on_safe(proposed.chunk_seq, proposed.start_ns, now_ns)
         self._diagnostics.trace.on_command(proposed.chunk_seq, self._now_ns())
 
-    def _on_report(self, msg: SafetyReport) -> None:
+    def _on_report(self, msg: SafetyReport, info: Any) -> None:
+        why = self._believed.why_not_believed(self._reports, info, time.monotonic_ns())
+        if why:
+            return self._diagnostics.report_fault(why)
         before = self._bridge.closed
         followed = self._bridge.on_report(
             msg.header.frame_id, time.monotonic_ns(), convert.admission_from_msg(msg.admission)
@@ -153,7 +168,7 @@ class BridgeNode(WamNode):
         self._tick()
         self._admit_waiting()
         self._ticks += 1
-        if self._ticks % max(1, round(self.params.rate_hz * POLL_S)) == 0:
+        if self._ticks % self._poll_ticks == 0:
             self._outputs.poll()
         if self._ticks % round(self.params.rate_hz) == 0:
             self._diagnostics.publish(
@@ -169,6 +184,7 @@ class BridgeNode(WamNode):
         now_ns = self._now_ns()
         steady_ns = time.monotonic_ns()
         before = self._bridge.closed
+        self._believed.look(steady_ns, again=self._ticks % self._poll_ticks == 0)
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.why_not_ready)
         self._outputs.stream(now_ns, commanded, self._gate.measured)
         if commanded is not None:

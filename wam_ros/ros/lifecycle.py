@@ -187,7 +187,7 @@ class WamNode(LifecycleNode):
         self,
         msg_type: type,
         topic: str,
-        callback: Callable[[Any], None],
+        callback: Callable[..., None],
         qos_profile: Any,
         **options: Any,
     ) -> Any:

@@ -184,7 +184,7 @@ def test_what_waits_when_the_bridge_is_deactivated_passes_only_if_it_stops_the_a
         chunk_seq=7,
     )
     before = len(rig.sent)
-    rig.node._on_trajectory(convert.trajectory_to_wire(rest))
+    rig.node._on_trajectory(convert.trajectory_to_wire(rest), {})
     assert rig.node._arrived
     assert rig.node.trigger_deactivate() == TransitionCallbackReturn.SUCCESS
     assert not rig.node._arrived
