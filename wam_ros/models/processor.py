@@ -6,13 +6,13 @@ slower than float32, and oneDNN is there where it refuses to pack the matrices o
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import math
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -22,6 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from wam_ros.core.files import cache_folder, write_whole
 
 # a narrower precision, or weights in another order, must be worth it
 GAIN = 0.9
@@ -105,21 +107,23 @@ def processor() -> Processor:
     A file that is damaged or cannot be written costs a measurement, never an error.
     """
     path = cache_file()
-    found = _read(path)
+    found = None if path is None else _read(path)
     if found is None:
         found = measure()
-        _write(path, found)
+        if path is not None:
+            _write(path, found)
     return found
 
 
-def cache_file() -> Path:
-    """Where the abilities of this processor with this torch and these limits are kept."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    folder = Path(base) if base else Path.home() / ".cache"
+def cache_file() -> Path | None:
+    """Where the abilities of this processor with this torch and these limits are kept; None where
+    there is no such place.
+    """
+    folder = cache_folder("processor")
     limits = [f"{name}={os.environ.get(name, '')}" for name in LIMITS]
     facts = [str(VERSION), torch.__version__, _name(), _cpuinfo("flags", "Features"), *limits]
     digest = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
-    return folder / "wam_ros" / f"processor-{digest}.json"
+    return None if folder is None else folder / f"{digest}.json"
 
 
 def _name() -> str:
@@ -154,16 +158,8 @@ def _timing(data: dict[str, Any]) -> Timing:
 
 
 def _write(path: Path, found: Processor) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # another process may measure at the same time: each writes its own and moves it there
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=path.name, suffix=".part", delete=False
-        ) as file:
-            json.dump(asdict(found), file)
-        Path(file.name).replace(path)
-    except OSError:
-        return
+    with contextlib.suppress(OSError):
+        write_whole(path, json.dumps(asdict(found)).encode())
 
 
 def measure() -> Processor:
