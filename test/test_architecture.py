@@ -34,7 +34,7 @@ ARROWS = {
     "safety.checks": {"core", "robot", "safety", "safety.motion"},
     "safety.machine": {"core", "robot", "safety", "safety.motion"},
     "safety.offline": {"core", "robot", "safety", "safety.motion", "safety.machine"},
-    "models": {"core"},
+    "models": {"core", "robot"},
     "models.bench": {"core", "models", *(f"models.dreamzero.{n}" for n in ("shared", "released"))},
     "models.dreamzero": set(),
     "models.dreamzero.shared": {"core", "models"},

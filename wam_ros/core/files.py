@@ -1,5 +1,5 @@
-"""Whether the files that a command is to write can be written, asked before it does the work; the
-cache.
+"""Whether files that are read are there, and those that a command is to write can be written, asked
+before it does the work; the cache.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 
 from wam_ros.core.errors import WamError
+
+LFS = b"version https://git-lfs.github.com/spec/"  # how a pointer begins
 
 
 def require_writable(option: str, file: str | Path | None) -> None:
@@ -36,6 +38,20 @@ def require_writable(option: str, file: str | Path | None) -> None:
             return
     except OSError as error:
         raise WamError(f"{option} {file} cannot be written: {error.strerror or error}") from error
+
+
+def require_fetched(path: Path) -> None:
+    """Raise `WamError` for a pointer that Git LFS left in the place of a large file."""
+    try:
+        with path.open("rb") as file:
+            pointer = file.read(len(LFS)) == LFS
+    except OSError:
+        return  # whoever reads it next says why it cannot be read
+    if pointer:
+        raise WamError(
+            f"'{path}' is a Git LFS pointer, not the file itself: run `git lfs pull` where it was "
+            "cloned, or download it"
+        )
 
 
 def make_folder(option: str, folder: str | Path) -> Path:

@@ -67,18 +67,25 @@ def tiny_network(seed=0):
     return network
 
 
-def statistics(contract):
-    """Metadata as a checkpoint has it, for one contract."""
+def statistics():
+    """Metadata as a DROID checkpoint has it: where a Panda's joints can be, targets up to 1 rad
+    away, a gripper of 0 to 1.
+    """
+    gripper = {"q01": [0.0], "q99": [1.0]}
     spread = {
-        kind: {
-            g.name: {"q01": [-1.0 - i] * g.size, "q99": [1.0 + i] * g.size}
-            for i, g in enumerate(groups)
-        }
-        for kind, groups in (("state", contract.state), ("action", contract.action))
+        "state": {
+            "joint_position": {
+                "q01": [-1.0, -1.0, -1.0, -2.5, -1.0, 0.1, -1.0],
+                "q99": [1.0, 1.0, 1.0, -0.5, 1.0, 3.5, 1.0],
+            },
+            "gripper_position": gripper,
+        },
+        "action": {
+            "joint_position": {"q01": [-1.0] * 7, "q99": [1.0] * 7},
+            "gripper_position": gripper,
+        },
     }
-    return {
-        contract.name: {"statistics": spread, "modalities": {}, "embodiment_tag": contract.name}
-    }
+    return {"oxe_droid": {"statistics": spread, "modalities": {}, "embodiment_tag": "oxe_droid"}}
 
 
 def make_vocabulary(folder):

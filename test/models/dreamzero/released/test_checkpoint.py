@@ -19,6 +19,7 @@ from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
     open_checkpoint,
     save_checkpoint,
 )
+from wam_ros.models.dreamzero.released.fill import fill  # noqa: E402
 from wam_ros.models.dreamzero.released.weight_files import open_weights  # noqa: E402
 
 from .released import TINY, same, tiny_network  # noqa: E402
@@ -62,7 +63,7 @@ def test_a_sharded_checkpoint_comes_back_bit_for_bit(folder, network):
     assert (
         checkpoint.config == TINY
         and checkpoint.metadata == {"x": {}}
-        and checkpoint.conf == {"a": 1}
+        and checkpoint.trained.conf == {"a": 1}
     )
     restored = checkpoint.load(CPU, torch.float32)
     same(restored, network)
@@ -116,6 +117,75 @@ def test_a_shard_that_does_not_fit_is_refused_by_file_and_key(folder, change, me
     with pytest.raises(WamError, match=message) as caught:
         load(folder)
     assert path.name in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_that_are_not_finite_are_refused_by_tensor(folder, value, dtype):
+    path = shard_of(folder, NAME)
+    rewrite(path, lambda t: t[NAME].__setitem__((3, 5), value))
+    with pytest.raises(WamError, match=rf"{path.name}: tensor '{NAME}' holds numbers that are not"):
+        open_checkpoint(folder, TINY.dit).load(CPU, dtype)
+
+
+def test_weights_too_large_for_their_new_precision_are_refused(folder):
+    path = shard_of(folder, NAME)
+    rewrite(path, lambda t: t.update({NAME: torch.full((64, 48), 1e300, dtype=torch.float64)}))
+    with pytest.raises(WamError, match=f"'{NAME}' holds numbers that are not finite in float32"):
+        load(folder)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [(torch.int8, "I8"), (torch.float8_e4m3fn, "F8_E4M3"), (torch.int64, "I64")],
+)
+def test_quantised_weights_are_refused_by_tensor_before_anything_is_loaded(folder, dtype, kind):
+    rewrite(shard_of(folder, NAME), lambda t: t.update({NAME: t[NAME].to(dtype)}))
+    with pytest.raises(WamError, match=f"tensor '{NAME}' is {kind}: quantised or integer"):
+        load(folder)
+
+
+def test_a_pickle_of_integers_is_refused_too(tmp_path):
+    torch.save({"w": torch.zeros(2, dtype=torch.int8)}, tmp_path / "w.pth")
+    net = torch.nn.ParameterDict({"w": torch.zeros(2)})
+    files = [(open_weights(tmp_path / "w.pth"), lambda name: name)]
+    with pytest.raises(WamError, match="tensor 'w' is torch.int8"):
+        fill(net, files, CPU, torch.float32)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda n: f"module.{n}",
+        lambda n: n.replace(f"{PREFIX}model.", f"{PREFIX}model._orig_mod."),
+        lambda n: f"_orig_mod.module.{n}",
+        lambda n: f"module._orig_mod.{n}",
+    ],
+)
+def test_what_training_wrapped_around_the_network_is_taken_off(tmp_path, network, wrap):
+    save_checkpoint(tmp_path, network, TINY)
+    (path,) = shards(tmp_path)
+    save_file({wrap(n): t for n, t in load_file(path).items()}, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors.index.json").unlink()
+    same(load(tmp_path), network)
+
+
+def test_two_names_of_one_tensor_are_refused(tmp_path, network):
+    save_checkpoint(tmp_path, network, TINY)
+    (path,) = shards(tmp_path)
+    tensors = load_file(path)
+    save_file(tensors | {f"module.{NAME}": tensors[NAME] + 1}, tmp_path / "model.safetensors")
+    (tmp_path / "model.safetensors.index.json").unlink()
+    with pytest.raises(WamError, match="are both 'model.blocks.1.ffn.0.weight'"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["", "config.json", "model.safetensors.index.json"])
+def test_a_git_lfs_pointer_is_called_one(folder, name):
+    path = folder / name if name else shards(folder)[1]
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5368709120\n")
+    with pytest.raises(WamError, match=f"{path.name}' is a Git LFS pointer.*git lfs pull"):
+        load(folder)
 
 
 def test_a_key_missing_everywhere_and_one_that_belongs_nowhere(folder):
@@ -179,8 +249,9 @@ def test_another_family_is_refused(folder, text, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lora_rank": 0}, "lora_rank and lora_alpha must be numbers, rank > 0; found 0"),
-        ({"lora_alpha": "one"}, "found 4 and 'one'"),
+        ({"lora_rank": 0, "lora_alpha": 4}, "lora_rank must be a whole number above 0.*found 0"),
+        ({"lora_rank": 4, "lora_alpha": "one"}, "found 4 and 'one'"),
+        ({"lora_alpha": 8}, "found None and 8"),
         ({"diffusion_model_cfg": {"dim": "48"}}, "dim is '48', but the model 'tiny14' has 48"),
         ({"diffusion_model_cfg": {"num_heads": 0}}, "num_heads is 0, but"),
     ],

@@ -56,15 +56,15 @@ def test_the_state_is_seven_joints_and_a_gripper_that_is_1_when_closed(policy, r
 
 
 def test_arm_targets_are_relative_to_the_sent_state_and_the_gripper_is_absolute(policy, robot):
-    """Statistics of the tiny checkpoint: +-1 rad for the arm's differences, +-2 for the gripper's
-    column.
+    """Statistics of the tiny checkpoint: +-1 rad for the arm's differences, 0 to 1 for the
+    gripper's column.
     """
     columns = policy.robot.columns(observe(robot, 0.01))
     action = np.zeros((24, 32))
     action[:, :7], action[:, 7] = 0.1, 0.25
     found = policy.robot.positions(action, columns)
     np.testing.assert_allclose(found[:, :7], np.tile(np.array(robot.home[:7]) + 0.1, (24, 1)))
-    np.testing.assert_allclose(found[:, 7], 0.04 - 0.04 * (2 * 0.25))
+    np.testing.assert_allclose(found[:, 7], 0.04 - 0.04 * 0.625)
 
 
 def test_a_chunk_is_24_targets_at_15_hz_and_eight_frames_of_every_camera(policy, robot):

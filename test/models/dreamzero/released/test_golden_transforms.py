@@ -17,8 +17,8 @@ from wam_ros.models.dreamzero.released.contract import (  # noqa: E402
     load_contract,
 )
 from wam_ros.models.dreamzero.released.quantiles import (  # noqa: E402
+    Columns,
     JointScaling,
-    Quantiles,
     relative_chunks,
 )
 
@@ -43,7 +43,7 @@ def close(case, found, wanted):
 
 def test_quantiles(case):
     a = arrays(case, "q99.")
-    q = Quantiles(a["q01"].astype(float), a["q99"].astype(float))
+    q = Columns(a["q01"].astype(float), a["q99"].astype(float))
     close(case, q.normalise(a["x"]), a["normalized"])
     close(case, q.restore(a["normalized"]), a["roundtrip"])
     close(case, q.restore(a["probe"]), a["probe_inverse"])
@@ -68,7 +68,7 @@ def test_relative_actions_become_joints(case):
             np.concatenate([a[f"{kind}.{k}.{q}"] for k in keys]).astype(float)
             for q in ("q01", "q99")
         )
-        return Quantiles(*both)
+        return Columns(*both)
 
     scaling = JointScaling(contract, quantiles("state"), quantiles("action"))
     state = np.concatenate([a[f"in.state.{k}"] for k in keys], -1).astype(float)
@@ -84,7 +84,7 @@ def test_relative_actions_become_joints(case):
         close(case, found, np.concatenate([a[f"{kind}.{k}"] for k in keys], -1))
     inside = np.clip(a["in.normalized_action"][..., : sum(sizes)].astype(float), -1, 1)
     back = scaling.from_joints(scaling.to_joints(inside, state[:, -1]), state[:, -1])
-    varied = scaling.action.q99 > scaling.action.q01
+    varied = scaling.action.high > scaling.action.low
     np.testing.assert_allclose(back[..., varied], inside[..., varied], atol=1e-9)
 
 

@@ -25,7 +25,6 @@ from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
     open_checkpoint,
     save_checkpoint,
 )
-from wam_ros.models.dreamzero.released.contract import load_contract  # noqa: E402
 from wam_ros.models.dreamzero.released.policy import ReleasedPolicy  # noqa: E402
 from wam_ros.models.dreamzero.released.rollout import Rollout  # noqa: E402
 from wam_ros.models.dreamzero.released.towers import Towers  # noqa: E402
@@ -49,13 +48,12 @@ def droid():
 def released(tmp_path_factory):
     """(model description, checkpoint folder)."""
     folder = tmp_path_factory.mktemp("released")
-    contract = load_contract("oxe_droid")
-    conf = {"data": [{"relative_action_keys": ["joint_position"]}]}
+    conf = {"relative_action": True, "relative_action_keys": ["joint_position"]}
     save_checkpoint(
         folder / "weights",
         tiny_network(),
         TINY,
-        metadata=statistics(contract),
+        metadata=statistics(),
         conf=conf,
         shard_bytes=100_000,
     )
@@ -69,6 +67,9 @@ def released(tmp_path_factory):
 @pytest.fixture(scope="module")
 def policy(released, droid):
     return load_policy(released[0], str(released[1]), droid, steps=8)
+
+
+CONF = "relative_action: true\nrelative_action_keys: [joint_position]\n"
 
 
 def observe(droid, step, seed=0):
@@ -119,10 +120,10 @@ def test_targets_are_unscaled_and_measured_from_the_sent_state(policy, droid, mo
     monkeypatch.setattr(policy.rollout, "chunk", constant)
     output = policy.predict(observation)
     q = observation.joints.positions
-    # The statistics say +-1 for arm joints (relative), +-2 for the gripper (absolute, 0 open at
+    # The statistics say +-1 for arm joints (relative), 0 to 1 for the gripper (absolute, 0 open at
     # 0.04 m, 1 closed).
     np.testing.assert_allclose(output.positions[:, :7], np.tile(q[:7] + 0.5, (24, 1)))
-    np.testing.assert_allclose(output.positions[:, 7], 0.04 - 0.04 * (2 * level))
+    np.testing.assert_allclose(output.positions[:, 7], 0.04 - 0.04 * (level + 1) / 2)
 
 
 def test_a_whole_executed_block_continues_the_window(policy, droid):
@@ -165,9 +166,7 @@ def test_a_refused_instruction_leaves_everything_as_it_was(policy, droid):
 
 
 def test_other_embodiments_in_the_training_configuration_do_no_harm(released, droid, tmp_path):
-    text = (
-        "x: {action_concat_order: [left, right]}\ny: {relative_action_keys: [left, joint_position]}"
-    )
+    text = "x: {action_concat_order: [left, right]}\n" + CONF.replace("[", "[left, ")
     load_policy(
         released[0], rewritten(released[1], tmp_path, "experiment_cfg/conf.yaml", text), droid
     )
@@ -245,10 +244,23 @@ def rewritten(folder, tmp_path, name, text):
     return str(tmp_path)
 
 
-def one_short(folder):
-    data = json.loads((folder / "experiment_cfg/metadata.json").read_text())
-    data["oxe_droid"]["statistics"]["action"]["joint_position"]["q99"].pop()
+def with_statistics(change):
+    """The text of a `metadata.json` whose statistics `change` has changed."""
+    data = statistics()
+    change(data["oxe_droid"]["statistics"])
     return json.dumps(data)
+
+
+def in_degrees(groups):
+    for quantiles in groups["state"]["joint_position"], groups["action"]["joint_position"]:
+        quantiles |= {name: np.rad2deg(values).tolist() for name, values in quantiles.items()}
+
+
+def set_to(kind, group, name, values):
+    return lambda groups: groups[kind][group].update({name: values})
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 5368709120\n"
 
 
 @pytest.mark.parametrize(
@@ -265,16 +277,63 @@ def one_short(folder):
             '{"oxe_droid": {}}',
             "state.joint_position.q01' is missing",
         ),
-        ("experiment_cfg/metadata.json", one_short, "action.joint_position.q99' must be 7"),
+        (
+            "experiment_cfg/metadata.json",
+            with_statistics(lambda g: g["action"]["joint_position"]["q99"].pop()),
+            "action.joint_position.q99' must be 7",
+        ),
+        (
+            "experiment_cfg/metadata.json",
+            with_statistics(set_to("action", "joint_position", "q99", [1, 1, -2, 1, 1, 1, 1])),
+            "action.joint_position' column 2: q01 -1 is above q99 -2, which would turn motion",
+        ),
+        (
+            "experiment_cfg/metadata.json",
+            with_statistics(in_degrees),
+            "state of 'panda_joint1' reaches from -57.3 to 57.3, panda from -2.897.* in degrees",
+        ),
+        (
+            "experiment_cfg/metadata.json",
+            with_statistics(set_to("action", "joint_position", "q99", [1, 1, 1, 90, 1, 1, 1])),
+            "action of 'panda_joint4' reaches from -1 to 90, panda from -3.002 to 3.002",
+        ),
+        (
+            "experiment_cfg/metadata.json",
+            with_statistics(set_to("state", "gripper_position", "q99", [8.0])),
+            "state of 'panda_finger_joint1' reaches from -0.28 to 0.04, panda",
+        ),
+        ("experiment_cfg/metadata.json", POINTER, "metadata.json' is a Git LFS pointer.*git lfs p"),
+        ("experiment_cfg/conf.yaml", POINTER, "conf.yaml' is a Git LFS pointer"),
+        ("tokenizer/spiece.model", POINTER, "spiece.model' is a Git LFS pointer"),
         (
             "experiment_cfg/conf.yaml",
-            "relative_action_keys: [action.gripper_position]",
-            "relative_action_keys",
+            f"{CONF}fps: {{oxe_droid: 30}}",
+            "fps is 30, but .* has 15 st",
         ),
         (
             "experiment_cfg/conf.yaml",
-            "b: {action_concat_order: [a.gripper_position, a.joint_position]}",
+            f"{CONF}relative_action_per_horizon: true",
+            r"action.joint_position.q01' must be 24 times 7 finite numbers, found shape \(7,\)",
+        ),
+        (
+            "experiment_cfg/conf.yaml",
+            "relative_action: false\nrelative_action_keys: [joint_position]",
+            r"relative_action is not true, but .* measures \['joint_position'\] from the state",
+        ),
+        (
+            "experiment_cfg/conf.yaml",
+            "relative_action: true\nrelative_action_keys: [action.gripper_position]",
+            r"relative_action_keys are \['action.gripper_position'\], but the contract 'oxe_droid'",
+        ),
+        (
+            "experiment_cfg/conf.yaml",
+            f"{CONF}b: {{action_concat_order: [a.gripper_position, a.joint_position]}}",
             "concat_order",
+        ),
+        (
+            "experiment_cfg/conf.yaml",
+            CONF + "transforms: {oxe_droid: {normalization_modes: {state.joint_position: x}}}",
+            "state.joint_position: unknown normalization mode 'x'",
         ),
         ("experiment_cfg/conf.yaml", "a: [", "conf.yaml"),
         ("tokenizer/spiece.model", None, "no vocabulary of umT5"),
@@ -283,9 +342,62 @@ def one_short(folder):
 def test_a_checkpoint_that_cannot_be_driven_says_why(
     released, droid, tmp_path, name, text, message
 ):
-    text = text(released[1]) if callable(text) else text
     with pytest.raises(WamError, match=message):
         load_policy(released[0], rewritten(released[1], tmp_path, name, text), droid)
+
+
+@pytest.fixture
+def absolute(tmp_path, root):
+    """A contract of absolute targets that a model's file names by a path beside it."""
+    data = yaml.safe_load((root / "config/contracts/oxe_droid.yaml").read_text())
+    for group in data["action"]:
+        group.pop("relative", None)
+    (tmp_path / "absolute.yaml").write_text(yaml.safe_dump(data))
+    described = json.loads(json.dumps(dataclasses.asdict(TINY.dit))) | {"contract": "absolute.yaml"}
+    (tmp_path / "tiny14.yaml").write_text(yaml.safe_dump(described))
+    return str(tmp_path / "tiny14.yaml")
+
+
+def test_absolute_targets_are_not_added_to_the_state(released, droid, absolute, tmp_path):
+    """`relative_action: false` with a contract of one's own, named by its path."""
+    text = "relative_action: false\nrelative_action_per_horizon: false\nrelative_action_keys: []\n"
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    checkpoint = rewritten(released[1], folder, "experiment_cfg/conf.yaml", text)
+    (folder / "experiment_cfg/metadata.json").unlink()
+    arm = statistics()["oxe_droid"]["statistics"]["state"]["joint_position"]
+    (folder / "experiment_cfg/metadata.json").write_text(
+        with_statistics(lambda groups: groups["action"].update(joint_position=arm))
+    )
+    policy = load_policy(absolute, checkpoint, droid)
+    columns = policy.robot.columns(observe(droid, 0))
+    found = policy.robot.positions(np.ones((24, 32)), columns)
+    np.testing.assert_allclose(found[:, :7], np.tile(arm["q99"], (24, 1)))
+    with pytest.raises(WamError, match="measures none from the state"):
+        load_policy(absolute, str(released[1]), droid)
+
+
+def test_each_step_of_a_chunk_can_have_statistics_of_its_own(released, droid, tmp_path):
+    rising = np.linspace(0.1, 1.0, 24)[:, None] * np.ones(7)
+    change = set_to("action", "joint_position", "q99", rising.tolist())
+    (tmp_path / "a").mkdir()
+    first = rewritten(
+        released[1],
+        tmp_path / "a",
+        "experiment_cfg/conf.yaml",
+        f"{CONF}relative_action_per_horizon: true",
+    )
+    path = tmp_path / "a/experiment_cfg/metadata.json"
+    path.unlink()
+    data = json.loads(with_statistics(change))
+    low = data["oxe_droid"]["statistics"]["action"]["joint_position"]
+    low["q01"] = (-rising).tolist()
+    path.write_text(json.dumps(data))
+    policy = load_policy(released[0], first, droid)
+    columns = policy.robot.columns(observe(droid, 0))
+    found = policy.robot.positions(np.ones((24, 32)), columns)
+    np.testing.assert_allclose(found[:, :7], columns[:7] + rising)
+    np.testing.assert_allclose(found[:, 7], 0.0)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,12 @@ def test_a_text_file_is_refused(saved, config):
         load_checkpoint(saved, config)
 
 
+def test_a_git_lfs_pointer_is_called_one(saved, config):
+    saved.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 20000000\n")
+    with pytest.raises(WamError, match="small.safetensors' is a Git LFS pointer"):
+        load_checkpoint(saved, config)
+
+
 def test_a_foreign_safetensors_file_is_refused(saved, config):
     save_file({"x": torch.zeros(2)}, saved)
     with pytest.raises(WamError, match="not written by wam_ros"):
@@ -63,6 +69,13 @@ def test_a_foreign_safetensors_file_is_refused(saved, config):
 
 
 NAME = "model.blocks.0.ffn.0.weight"
+
+
+def mirrored(text):
+    statistics = json.loads(text)
+    low, high = statistics["action_low"], statistics["action_high"]
+    low[3], high[3] = high[3], low[3]
+    return json.dumps(statistics)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +88,14 @@ NAME = "model.blocks.0.ffn.0.weight"
         ),
         (lambda t, m: t.update(extra=torch.zeros(1)), "tensor 'extra'"),
         (lambda t, m: t[NAME].fill_(float("nan")), f"'{NAME}' holds numbers that are not finite"),
+        (lambda t, m: t.update({NAME: t[NAME].to(torch.int8)}), f"'{NAME}' is int8: quantised"),
         (lambda t, m: m.update(statistics=json.dumps({})), "statistics 'relative'"),
+        (lambda t, m: m.update(statistics="{"), "small.safetensors': Expecting"),
+        (lambda t, m: m.update(statistics="[]"), "small.safetensors': "),
+        (
+            lambda t, m: m.update(statistics=mirrored(m["statistics"])),
+            "'action_low' of column 3 is 0.2, above 'action_high' -0.1, which would turn motion r",
+        ),
     ],
 )
 def test_a_damaged_checkpoint_is_refused_by_the_name_of_what_is_wrong(

@@ -1,11 +1,15 @@
 """The policy: what goes in and out, and what is refused."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+
+from safetensors import safe_open  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import Request  # noqa: E402
@@ -131,6 +135,20 @@ def test_other_views_or_joints_are_refused(policy, embodiment):
 def test_predicting_without_an_instruction_is_refused(config, embodiment, networks):
     with pytest.raises(WamError, match="no instruction"):
         DreamZeroPolicy(config, embodiment, networks, steps=1).predict(observe(embodiment, 0))
+
+
+def test_statistics_in_degrees_are_refused_by_joint(embodiment, tmp_path, root):
+    with safe_open(root / "weights/tiny.safetensors", "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    statistics = json.loads(metadata["statistics"])
+    for name in ("state_low", "state_high", "action_low", "action_high"):
+        statistics[name] = [57.3 * x for x in statistics[name]]
+    metadata["statistics"] = json.dumps(statistics)
+    path = tmp_path / "degrees.safetensors"
+    save_file(tensors, path, metadata)
+    with pytest.raises(WamError, match=r"degrees.safetensors': statistics: state of 'panda_joint1"):
+        load_policy("tiny", str(path), embodiment)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from wam_ros.core.types import Observation
 from wam_ros.models.dreamzero.released import views
 from wam_ros.models.dreamzero.released.contract import Contract
 from wam_ros.models.dreamzero.released.quantiles import JointScaling
+from wam_ros.models.limits import require_reachable
 
 
 class BoundRobot:
@@ -21,7 +22,7 @@ class BoundRobot:
         self, contract: Contract, scaling: JointScaling, embodiment: Embodiment, actions: int
     ) -> None:
         """Raises `WamError` when joints, cameras, picture size or rates of the robot do not fit the
-        contract.
+        contract, or the statistics lead a joint out of its limits.
         """
         self.contract = contract
         self.scaling = scaling
@@ -53,6 +54,30 @@ class BoundRobot:
         self._order = [e.joint_names.index(j) for j in binding.joints]
         self._low = np.array([binding.low.get(j, 0.0) for j in binding.joints])
         self._span = np.array([binding.high.get(j, 1.0) for j in binding.joints]) - self._low
+        self._require_reachable()
+
+    def _require_reachable(self) -> None:
+        relative = np.concatenate([[g.relative] * g.size for g in self.contract.action])
+        absolute = np.zeros_like(relative)
+        for kind, columns, differences in (
+            ("state", self.scaling.state, absolute),
+            ("action", self.scaling.action, relative),
+        ):
+            low, high = (x.reshape(-1, relative.size) for x in (columns.low, columns.high))
+            ends = np.stack([low.min(0), high.max(0)]) * self._span
+            ends = np.sort(ends + np.where(differences, 0, self._low), 0)
+            require_reachable(
+                f"statistics of '{self.contract.name}': {kind}",
+                self.embodiment,
+                self._in_robot_order(ends),
+                self._in_robot_order(differences),
+            )
+
+    def _in_robot_order(self, values: np.ndarray) -> np.ndarray:
+        """(..., A) of the contract's columns -> of the robot's joints."""
+        out = np.empty_like(values)
+        out[..., self._order] = values
+        return out
 
     def canvas(self, observation: Observation) -> np.ndarray:
         """(H, W, 3) uint8: every bound view cropped, resized and in its place.
@@ -100,7 +125,6 @@ class BoundRobot:
         """Normalised (T, >= A) and the columns they began from -> absolute (T, A) rad or m, in the
         robot's order.
         """
-        values = self.scaling.to_joints(action, columns) * self._span + self._low
-        out = np.empty_like(values)
-        out[:, self._order] = values
-        return out
+        return self._in_robot_order(
+            self.scaling.to_joints(action, columns) * self._span + self._low
+        )

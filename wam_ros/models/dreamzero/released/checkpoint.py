@@ -17,10 +17,29 @@ from torch import nn
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.yamlfile import from_mapping
+from wam_ros.models.dreamzero.released.base import (
+    ACTION_PARTS,
+    ADAPTER,
+    BASE,
+    PREFIX,
+    base_files,
+    base_folder,
+    base_of,
+    read_adapter,
+    read_low_rank,
+    released_name,
+)
 from wam_ros.models.dreamzero.released.causal_dit import CausalDiT
 from wam_ros.models.dreamzero.released.clip import ImageEncoder, ImageEncoderConfig
 from wam_ros.models.dreamzero.released.dit_config import CausalDiTConfig
-from wam_ros.models.dreamzero.released.fill import Rename, fill
+from wam_ros.models.dreamzero.released.fill import (
+    LowRank,
+    Rename,
+    fill,
+    is_low_rank,
+    plain_name,
+)
+from wam_ros.models.dreamzero.released.trained import Trained, read_trained
 from wam_ros.models.dreamzero.released.umt5 import PromptEncoder, TextEncoderConfig
 from wam_ros.models.dreamzero.released.vae import WAN21, WAN22, VaeConfig, WanVae
 from wam_ros.models.dreamzero.released.weight_files import (
@@ -28,24 +47,15 @@ from wam_ros.models.dreamzero.released.weight_files import (
     WeightFile,
     digest,
     find_weights,
-    open_weights,
     read_json,
 )
 
-PREFIX = "action_head."
 # section of config.json with the towers' sizes, when they are not the published ones
 SIZES = "wam_ros"
-ACTION_PARTS = ("model.state_encoder.", "model.action_encoder.", "model.action_decoder.")
 # absent from base models that take no image tokens
 IMAGE_PARTS = ("k_img", "v_img", "norm_k_img", "img_emb")
 WINDOW = ("num_frame_per_block", "max_chunk_size", "num_action_per_block", "num_state_per_block")
 WIDTHS = ("action_dim", "max_state_dim")
-TOWERS = {  # files of a base Wan folder -> prefix in the network
-    "models_t5_umt5-xxl-enc-bf16": "text_encoder.",
-    "models_clip_open-clip-xlm-roberta-large-vit-huge-14": "image_encoder.model.",
-    "Wan2.1_VAE": "vae.model.",
-    "Wan2.2_VAE": "vae.model.",
-}
 
 
 @dataclass(frozen=True)
@@ -77,36 +87,34 @@ class Checkpoint:
 
     folder: Path
     config: ReleasedConfig
-    lora_scale: float
+    low_rank: LowRank | None  # None where there are no low-rank updates
     files: list[WeightFile]
     metadata: dict[str, Any] | None  # statistics by embodiment; None where the release has none
-    conf: dict[str, Any]
+    trained: Trained
+    adapted: str | None  # what low-rank updates were trained on; see `Trained.base`
 
     @property
     def digest(self) -> str:
         """16 hex digits that tell its weights from others."""
         return digest(self.files)
 
-    def load(
-        self, device: torch.device, dtype: torch.dtype, base: Path | None = None
-    ) -> ReleasedModel:
-        """All networks on `device`, ready to predict.
+    def load(self, device: torch.device, dtype: torch.dtype) -> ReleasedModel:
+        """All networks on `device`, ready to predict; low-rank updates take what they lack from the
+        model that they were trained on, in the folder `base`.
 
         Args:
             device: where they go, one tensor at a time.
             dtype: of all weights.
-            base: folder of the base model, for a checkpoint that holds only low-rank updates and
-                action parts.
 
         Raises:
-            WamError: what the files hold does not fit.
+            WamError: what the files hold does not fit, or the base is another than training had.
         """
         with torch.device("meta"):
             network = ReleasedModel(self.config)
-        sources: list[tuple[WeightFile, Rename]] = [(file, _released_name) for file in self.files]
-        if base is not None:
-            sources += base_files(base)
-        fill(network, sources, device, dtype, lora_scale=self.lora_scale)
+        sources: list[tuple[WeightFile, Rename]] = [(file, released_name) for file in self.files]
+        if self.low_rank is not None and (self.folder / BASE).is_dir():
+            sources += base_of(self.folder / BASE, self.adapted, self.low_rank.where)
+        fill(network, sources, device, dtype, low_rank=self.low_rank)
         return network.eval()
 
 
@@ -122,7 +130,10 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
     """
     if not folder.is_dir():
         raise WamError(f"checkpoint '{folder}' is not a folder in the released layout")
+    adapter = read_adapter(folder)
     path = folder / "config.json"
+    if adapter is not None and not path.is_file():
+        path = base_folder(folder / BASE) / "config.json"  # PEFT writes none of the model
     head = _nested(read_json(path), path, "action_head_cfg", "config")
     c = {
         **{k: head[k] for k in (*WINDOW, *WIDTHS) if k in head},
@@ -145,44 +156,30 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
     vae = WAN21 if dit.out_channels == WAN21.latent_channels else WAN22
     if "vae" in sizes:
         vae = from_mapping(VaeConfig, sizes["vae"], f"{path}: {SIZES}.vae")
-    conf_path = folder / "experiment_cfg" / "conf.yaml"
     metadata_path = folder / "experiment_cfg" / "metadata.json"
     metadata = read_json(metadata_path) if metadata_path.is_file() else None
-    config = ReleasedConfig(dit, text, image, vae)
+    files = find_weights(folder)
+    trained = read_trained(folder)
+    updated = any(is_low_rank(plain_name(n)) for file in files for n in file.shapes)
+    said = read_low_rank(head, path) if "lora_rank" in head or "lora_alpha" in head else None
+    if adapter is not None and said is not None and adapter.low_rank.scale != said.scale:
+        raise WamError(
+            f"{folder / ADAPTER} and {path} say different things about the strength of updates: "
+            f"{adapter.low_rank.scale:g} and {said.scale:g}"
+        )
+    low_rank = None
+    if updated:
+        low_rank = adapter.low_rank if adapter else said or read_low_rank(head, path)
+    adapted = adapter.base if adapter and trained.base() is None else trained.base()
     return Checkpoint(
         folder=folder,
-        config=config,
-        lora_scale=_lora_scale(head, path),
-        files=find_weights(folder),
+        config=ReleasedConfig(dit, text, image, vae),
+        low_rank=low_rank,
+        files=files,
         metadata=metadata,
-        conf=_read_conf(conf_path),
+        trained=trained,
+        adapted=adapted,
     )
-
-
-def _released_name(name: str) -> str | None:
-    return name.removeprefix(PREFIX) if name.startswith(PREFIX) else f"?{name}"
-
-
-def base_files(folder: Path) -> list[tuple[WeightFile, Rename]]:
-    """Transformer and towers of a base Wan model (`.safetensors`, towers also `.pth`) under this
-    network's names.
-
-    Raises:
-        WamError: no transformer there, or a damaged file.
-    """
-    files: list[tuple[WeightFile, Rename]] = [
-        (f, lambda name: f"model.{name}") for f in find_weights(folder)
-    ]
-    for stem, prefix in TOWERS.items():
-        for path in (folder / f"{stem}.safetensors", folder / f"{stem}.pth"):
-            if path.is_file():
-                files.append((open_weights(path), _tower(prefix)))
-                break
-    return files
-
-
-def _tower(prefix: str) -> Rename:
-    return lambda name: None if name.startswith("textual.") else prefix + name
 
 
 def load_base(folder: Path, network: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
@@ -195,7 +192,8 @@ def load_base(folder: Path, network: nn.Module, device: torch.device, dtype: tor
     absent = tuple(
         n for n in network.state_dict() if any(f".{part}." in f".{n}" for part in IMAGE_PARTS)
     )
-    fill(network, base_files(folder), device, dtype, optional=(*ACTION_PARTS, *absent))
+    action = tuple(f"model.{part}" for part in ACTION_PARTS)
+    fill(network, base_files(folder), device, dtype, optional=(*action, *absent))
 
 
 def save_checkpoint(
@@ -275,18 +273,6 @@ def describe(config: ReleasedConfig) -> dict[str, Any]:
     return {"action_head_cfg": head} | ({SIZES: own} if own else {})
 
 
-def _lora_scale(head: dict[str, Any], path: Path) -> float:
-    """What low-rank updates are multiplied by: alpha / rank."""
-    rank = head.get("lora_rank", 4)
-    alpha = head.get("lora_alpha", rank)
-    if not all(isinstance(x, int | float) for x in (rank, alpha)) or rank <= 0:
-        raise WamError(
-            f"{path}: lora_rank and lora_alpha must be numbers, rank > 0; found {rank!r} and "
-            f"{alpha!r}"
-        )
-    return alpha / rank
-
-
 def _mapping(data: Any, where: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise WamError(f"{where}: expected an object, found {type(data).__name__}")
@@ -315,16 +301,6 @@ def _nested(data: dict[str, Any], path: Path, *keys: str) -> dict[str, Any]:
             )
         data = found
     return data
-
-
-def _read_conf(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WamError(f"{path}: {' '.join(str(error).split())}") from error
-    return data if isinstance(data, dict) else {}
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

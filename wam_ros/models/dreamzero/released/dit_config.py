@@ -132,5 +132,5 @@ def load_dit_config(name: str) -> CausalDiTConfig:
         WamError: unknown name, unknown key, or sizes that do not fit each other.
     """
     path = config_path("models", name)
-    sizes = {k: v for k, v in load_yaml(path).items() if k != "inference"}
+    sizes = {k: v for k, v in load_yaml(path).items() if k not in ("inference", "contract")}
     return require_fitting(from_mapping(CausalDiTConfig, sizes, str(path)), str(path))

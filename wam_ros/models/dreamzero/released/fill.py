@@ -8,20 +8,46 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError
-from wam_ros.models.dreamzero.released.weight_files import WeightFile
+from wam_ros.models.dreamzero.released.weight_files import DTYPES, WeightFile
 
 Rename = Callable[[str], str | None]  # a name in a file to one of the network; None: not wanted
 _LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<side>[AB])(\.\w+)?\.weight")
 
 
+@dataclass(frozen=True)
+class LowRank:
+    """What training wrote about its low-rank updates."""
+
+    where: str  # the file, for errors
+    rank: int
+    alpha: float
+    stabilised: bool = False  # by the root of the rank (Kalajdzievski, "rsLoRA", 2023)
+
+    @property
+    def scale(self) -> float:
+        """What the product of the factors is multiplied by."""
+        return self.alpha / (self.rank**0.5 if self.stabilised else self.rank)
+
+
 def plain_name(name: str) -> str:
-    """The name that a tensor has without the adapters that training wrapped around its layer."""
-    return name.replace("base_model.model.", "").replace(".base_layer.", ".")
+    """The name that a tensor has without what training wrapped around the network or a layer:
+    adapters, compilation, copies for several devices.
+    """
+    words = name.replace("base_model.model.", "").replace(".base_layer.", ".").split(".")
+    words = [word for word in words if word != "_orig_mod"]
+    return ".".join(words[1:] if words[0] == "module" else words)
+
+
+def is_low_rank(name: str) -> bool:
+    """Whether a tensor of this name is a factor of a low-rank update."""
+    return _LORA.fullmatch(name) is not None
 
 
 def fill(
@@ -30,7 +56,7 @@ def fill(
     device: torch.device,
     dtype: torch.dtype,
     *,
-    lora_scale: float = 1.0,
+    low_rank: LowRank | None = None,
     optional: tuple[str, ...] = (),
 ) -> None:
     """Replace every parameter and buffer of `network`.
@@ -43,27 +69,57 @@ def fill(
         files: where tensors come from; when two hold the same one, the first counts.
         device: where the weights go.
         dtype: of floating-point weights.
-        lora_scale: what low-rank updates (`lora_A`, `lora_B`) found among the files are multiplied
-            by (alpha / rank).
+        low_rank: of the low-rank updates (`lora_A`, `lora_B`) found among the files; None where
+            there may be none.
         optional: prefixes of names that may be missing; these keep what the network has.
 
     Raises:
-        WamError: a tensor is missing, has another shape, or belongs nowhere; the message names
-            file, key and shapes.
+        WamError: a tensor is missing, has another shape or kind, holds a number that is not finite,
+            or belongs nowhere; the message names file, key and shapes.
     """
     wanted = {name: tuple(t.shape) for name, t in network.state_dict().items()}
     plan, lora = _plan(wanted, files, optional)
-    updates = _read_lora(lora, wanted, device)
-    for file, names in plan:
+    updates = _read_lora(lora, wanted, device, low_rank)
+    scale = low_rank.scale if low_rank else 0.0
+
+    def place(file: WeightFile, names: dict[str, str]) -> set[str]:
+        """Put a file's tensors where they belong; returns those that stay mapped to it."""
+        mapped = set()
         for source, tensor in file.tensors():
             if source not in names:
                 continue
             name = names[source]
-            value = tensor.to(device, dtype if tensor.is_floating_point() else None)
+            value = tensor.to(device, dtype)
             if name in updates:
                 up, down = updates.pop(name)
-                value = (tensor.to(device, torch.float32) + lora_scale * (up @ down)).to(dtype)
+                value = (tensor.to(device, torch.float32) + scale * (up @ down)).to(dtype)
+            if value is tensor:
+                mapped.add(source)
+            else:
+                _require_finite(file, source, value)
             _assign(network, name, value)
+        return mapped
+
+    for file, names in plan:
+        _require_all_finite(file, place(file, names))
+
+
+def _require_all_finite(file: WeightFile, mapped: set[str]) -> None:
+    """Look at tensors that stay mapped, through a mapping of its own that is then given up: what is
+    only looked at fills no memory.
+    """
+    for name, tensor in file.tensors() if mapped else ():
+        if name in mapped:
+            _require_finite(file, name, tensor)
+
+
+def _require_finite(file: WeightFile, name: str, value: Tensor) -> None:
+    """Raise `WamError` for a NaN, an infinity, or a number too large for its new precision."""
+    if value.numel() and not torch.stack(value.aminmax()).isfinite().all():
+        raise WamError(
+            f"{file.path}: tensor '{name}' holds numbers that are not finite in "
+            f"{str(value.dtype).removeprefix('torch.')}; every chunk would be NaN"
+        )
 
 
 def _plan(
@@ -77,13 +133,22 @@ def _plan(
     plan = []
     lora = []
     seen = set()
+    # names in one folder's files, by what they mean: a second one would silently count for nothing
+    known: dict[tuple[Path, str], str] = {}
     for file, rename in files:
-        names = {}
-        factors = {}
+        names: dict[str, str] = {}
+        factors: dict[str, tuple[str, str]] = {}
         for source, shape in file.shapes.items():
             name = rename(plain_name(source))
             if name is None:
                 continue
+            if source in file.unread:
+                raise WamError(
+                    f"{file.path}: tensor '{source}' is {file.unread[source]}: quantised "
+                    f"or integer weights are not read, only {', '.join(DTYPES)}"
+                )
+            if (other := known.setdefault((file.path.parent, name), source)) != source:
+                raise WamError(f"{file.path}: '{source}' and '{other}' are both '{name}'")
             if match := _LORA.fullmatch(name):
                 factors[source] = (f"{match['layer']}.weight", match["side"])
             elif name not in wanted:
@@ -119,6 +184,7 @@ def _read_lora(
     lora: list[tuple[WeightFile, dict[str, tuple[str, str]]]],
     wanted: dict[str, tuple[int, ...]],
     device: torch.device,
+    low_rank: LowRank | None,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Low-rank factors (out, rank) and (rank, in) by the weight they change."""
     sides: dict[str, dict[str, Tensor]] = {}
@@ -132,7 +198,22 @@ def _read_lora(
                     f"{file.path}: low-rank tensor '{source}' changes '{name}', which is not in "
                     "this model"
                 )
-            sides.setdefault(name, {})[side] = tensor.to(device, torch.float32)
+            if low_rank is None:
+                raise WamError(
+                    f"{file.path}: '{source}' is a low-rank update, of which nothing is said"
+                )
+            _require_finite(file, source, tensor)
+            rank = tensor.shape[0 if side == "A" else -1] if tensor.dim() else 0
+            if rank != low_rank.rank:
+                raise WamError(
+                    f"{file.path}: '{source}' is {list(tensor.shape)}, of rank {rank}, but "
+                    f"{low_rank.where} says rank {low_rank.rank}"
+                )
+            if side in sides.setdefault(name, {}):
+                raise WamError(
+                    f"{file.path}: '{source}' is a second update of '{name}'; merge them"
+                )
+            sides[name][side] = tensor.to(device, torch.float32)
     for name, pair in sides.items():
         if set(pair) != {"A", "B"} or (pair["B"].shape[0], pair["A"].shape[1]) != wanted[name]:
             found = {side: list(t.shape) for side, t in sorted(pair.items())}

@@ -12,7 +12,7 @@ import torch
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
-from wam_ros.core.resources import config_names, share_dir
+from wam_ros.core.resources import config_names, config_path, share_dir
 from wam_ros.core.types import NS, Conditioning, Observation
 from wam_ros.core.yamlfile import load_yaml
 from wam_ros.models.dreamzero.released.bound import BoundRobot
@@ -29,7 +29,6 @@ from wam_ros.models.dreamzero.released.vae import VaeConfig
 # folders of a checkpoint that may hold one
 VOCABULARIES = ("", "tokenizer", "umt5-xxl", "google/umt5-xxl")
 METADATA = "experiment_cfg/metadata.json"
-BASE = "base"  # folder of a checkpoint of low-rank updates that holds, or links to, the base model
 PLAIN = Request()
 
 
@@ -54,9 +53,15 @@ def load(
         inference = dataclasses.replace(inference, sampling=sampling)
     torch.set_num_threads(threads)
     checkpoint = open_checkpoint(weights, described)
-    contract = find_contract(checkpoint, embodiment)
-    scaling = read_scaling(checkpoint.metadata, contract, f"{weights / METADATA}")
-    require_trained_as(checkpoint, contract)
+    contract = named_contract(name) or find_contract(checkpoint, embodiment)
+    checkpoint.trained.require(contract)
+    scaling = read_scaling(
+        checkpoint.metadata,
+        contract,
+        f"{weights / METADATA}",
+        checkpoint.trained.modes(contract),
+        described.actions_per_block if checkpoint.trained.per_horizon() else 0,
+    )
     robot = BoundRobot(contract, scaling, embodiment, checkpoint.config.dit.actions_per_block)
     require_block(robot, checkpoint.config.vae, checkpoint)
     tokenizer = PromptTokenizer(
@@ -64,8 +69,7 @@ def load(
     )
     clean("")  # its library is asked for now, not in the loop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    base = weights / BASE if (weights / BASE).is_dir() else None
-    network = checkpoint.load(device, inference.dtype(device.type), base)
+    network = checkpoint.load(device, inference.dtype(device.type))
     network.model.use(inference.speedups)
     inference.accelerate(network.model)
     inference.rehearse(network.model)
@@ -80,6 +84,18 @@ def load(
         rollout=rollout,
         runs_on=inference.runs_on(device),
     )
+
+
+def named_contract(name: str) -> Contract | None:
+    """The contract that a model's description names, by its name or by a path, also from where that
+    description lies.
+    """
+    path = config_path("models", name)
+    contract = str(load_yaml(path).get("contract", ""))
+    if not contract:
+        return None
+    beside = path.parent / contract
+    return load_contract(str(beside) if beside.is_file() else contract)
 
 
 def find_contract(checkpoint: Checkpoint, embodiment: Embodiment) -> Contract:
@@ -108,51 +124,10 @@ def find_contract(checkpoint: Checkpoint, embodiment: Embodiment) -> Contract:
         raise WamError(
             f"{path} has statistics of {sorted(checkpoint.metadata)}; contracts that bind "
             f"'{embodiment.name}': "
-            f"{', '.join(c.name for c in bound) or 'none'}; exactly one must be in both"
+            f"{', '.join(c.name for c in bound) or 'none'}; exactly one must be in both. Name "
+            "yours as `contract` in the model's file"
         )
     return fitting[0]
-
-
-def require_trained_as(checkpoint: Checkpoint, contract: Contract) -> None:
-    """Refuse a training configuration that made other groups relative, or ordered them otherwise,
-    than the contract.
-
-    The configuration may list other embodiments too; lists without this contract's groups are
-    theirs.
-    """
-    path = checkpoint.folder / "experiment_cfg" / "conf.yaml"
-    groups = [g.name for g in contract.action]
-    ours = [g.name for g in contract.action if g.relative]
-    for keys in _lists(checkpoint.conf, "relative_action_keys"):
-        mine = [name for name in groups if name in keys]
-        if mine and mine != ours:
-            raise WamError(
-                f"{path}: relative_action_keys are {keys}, the contract '{contract.name}' has "
-                f"{ours}"
-            )
-    for kind, wanted in (("action", groups), ("state", [g.name for g in contract.state])):
-        for keys in _lists(checkpoint.conf, f"{kind}_concat_order"):
-            if sorted(keys) == sorted(wanted) and keys != wanted:
-                raise WamError(
-                    f"{path}: {kind}_concat_order is {keys}, the contract '{contract.name}' has "
-                    f"{wanted}"
-                )
-
-
-def _lists(conf: object, key: str) -> list[list[str]]:
-    """Every list under `key`, names without what stands before the last dot."""
-    return [
-        [str(k).rpartition(".")[2] for k in v] for v in _values(conf, key) if isinstance(v, list)
-    ]
-
-
-def _values(tree: object, key: str) -> list[object]:
-    """Every value of `key` in nested mappings and lists."""
-    if isinstance(tree, dict):
-        return [v for k, v in tree.items() if k == key] + [
-            x for v in tree.values() for x in _values(v, key)
-        ]
-    return [x for v in tree for x in _values(v, key)] if isinstance(tree, list) else []
 
 
 def require_block(robot: BoundRobot, vae: VaeConfig, checkpoint: Checkpoint) -> None:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_fetched
 from wam_ros.models.dreamzero.released.contract import Contract
 
 MAX_CHARACTERS = 2000
@@ -70,6 +71,7 @@ class PromptTokenizer:
             raise WamError(
                 f"'{folder}' holds no vocabulary: expected {' or '.join(FILES)} of google/umt5-xxl"
             )
+        require_fetched(path)
         library = "tokenizers" if path.suffix == ".json" else "sentencepiece"
         try:
             self._encode = _from_json(path) if library == "tokenizers" else _from_model(path)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,18 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_fetched
 
 INDEX = ".safetensors.index.json"
-STEMS = ("model", "diffusion_pytorch_model")  # of a released checkpoint, of a base Wan model
+# of a released checkpoint, of a base Wan model, of an adapter that PEFT saved
+STEMS = ("model", "diffusion_pytorch_model", "adapter_model")
+# what is read; numbers of 8 bits and fewer mean nothing without scales that lie elsewhere
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+}
 SAMPLE = 1 << 20  # bytes at either end of a file that its digest covers
 
 
@@ -28,6 +37,7 @@ class WeightFile:
 
     path: Path
     shapes: dict[str, tuple[int, ...]]
+    unread: dict[str, str] = field(default_factory=dict)  # kinds of tensors beside `DTYPES`
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
         """Every tensor, in the order of the file; a page is read when it is used and belongs to the
@@ -45,20 +55,29 @@ def open_weights(path: Path) -> WeightFile:
     """Look at a `.safetensors`, `.pth` or `.pt` file.
 
     Raises:
-        WamError: missing, truncated, of another kind, or a pickle that holds more than tensors.
+        WamError: missing, not fetched, truncated, of another kind, or a pickle that holds more than
+            tensors.
     """
     if not path.is_file():
         raise WamError(f"weights '{path}' do not exist")
+    require_fetched(path)
     if path.suffix in (".pth", ".pt"):
-        return WeightFile(path, {name: tuple(t.shape) for name, t in _load_pickled(path).items()})
+        found = _load_pickled(path)
+        return WeightFile(
+            path,
+            {name: tuple(t.shape) for name, t in found.items()},
+            {name: str(t.dtype) for name, t in found.items() if t.dtype not in DTYPES.values()},
+        )
     if path.suffix != ".safetensors":
         raise WamError(f"weights '{path}' are neither .safetensors nor .pth")
     try:
         with safe_open(path, "pt") as file:
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            kinds = {name: part.get_dtype() for name, part in slices.items()}
     except (SafetensorError, OSError) as error:
         raise WamError(f"weights '{path}' are not a whole safetensors file: {error}") from error
-    return WeightFile(path, shapes)
+    return WeightFile(path, shapes, {n: k for n, k in kinds.items() if k not in DTYPES})
 
 
 def _load_pickled(path: Path) -> dict[str, Tensor]:
@@ -112,7 +131,8 @@ def _sharded(index: Path) -> list[WeightFile]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read one object; `WamError` when it is missing or damaged."""
+    """Read one object; `WamError` when it is missing, not fetched, or damaged."""
+    require_fetched(path)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

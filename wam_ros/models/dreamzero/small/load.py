@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import require_fetched
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
@@ -63,6 +64,7 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
     """
     if not path.is_file():
         raise WamError(f"checkpoint '{path}' does not exist")
+    require_fetched(path)
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
@@ -81,10 +83,15 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
             f"checkpoint '{path}' was not written by wam_ros (format "
             f"'{metadata.get('format', 'none')}')"
         )
+    try:
+        statistics = json.loads(metadata.get("statistics", "{}"))
+        normaliser = Normaliser.from_lists(statistics, config.action_dim)
+    except (ValueError, TypeError, AttributeError, WamError) as error:
+        raise WamError(f"checkpoint '{path}': {error}") from error
     networks = Networks(
         WorldActionModel(config),
         FrameTokenizer(config.tokenizer),
-        Normaliser.from_lists(json.loads(metadata.get("statistics", "{}")), config.action_dim),
+        normaliser,
         hashlib.sha256(path.read_bytes()).hexdigest()[:16],
     )
     expected = {f"{p}.{n}": v for p, m in _modules(networks) for n, v in m.state_dict().items()}
@@ -130,6 +137,11 @@ def _require_same_keys(
             raise WamError(
                 f"checkpoint '{path}': '{name}' is {list(found[name].shape)}, expected "
                 f"{list(value.shape)}"
+            )
+        if not found[name].is_floating_point():
+            kind = str(found[name].dtype).removeprefix("torch.")
+            raise WamError(
+                f"checkpoint '{path}': '{name}' is {kind}: quantised weights are not read"
             )
         if not bool(found[name].isfinite().all()):
             raise WamError(f"checkpoint '{path}': '{name}' holds numbers that are not finite")

@@ -49,7 +49,8 @@ class Normaliser:
         """From the statistics of a checkpoint.
 
         Raises:
-            WamError: a statistic is missing, has another length, or is not finite.
+            WamError: a statistic is missing, has another length, is not finite, or a low one lies
+                above its high one.
         """
         tensors = []
         for name in cls.__dataclass_fields__:
@@ -57,7 +58,16 @@ class Normaliser:
             if values.shape != (width,) or not bool(values.isfinite().all()):
                 raise WamError(f"checkpoint statistics '{name}' must be {width} finite numbers")
             tensors.append(values)
-        return cls(*tensors)
+        found = cls(*tensors)
+        for name in ("state", "action"):
+            low, high = (getattr(found, f"{name}_{end}") for end in ("low", "high"))
+            if bool((low > high).any()):
+                at = int((low > high).nonzero()[0])
+                raise WamError(
+                    f"checkpoint statistics '{name}_low' of column {at} is {low[at]:g}, above "
+                    f"'{name}_high' {high[at]:g}, which would turn motion round"
+                )
+        return found
 
     def to_lists(self) -> dict[str, list[float]]:
         """For the checkpoint's metadata."""

@@ -22,7 +22,9 @@ from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_co
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.small.memory import FrameMemory
 from wam_ros.models.dreamzero.small.model import Context
+from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.guidance import Guided, soft_mask
+from wam_ros.models.limits import require_reachable
 from wam_ros.models.processor import processor
 from wam_ros.models.sampling import Euler, Solver, integrate, schedule
 
@@ -60,11 +62,23 @@ def load(
         )
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
+    require_within_limits(networks.normaliser, e, f"checkpoint '{weights}'")
     dtype = processor().predicting
     networks.model.to(dtype)
     pack(networks.model)
     networks.tokenizer.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
+
+
+def require_within_limits(n: Normaliser, robot: Embodiment, where: str) -> None:
+    """Raise `WamError` for statistics that lead a joint out of the robot's limits."""
+    differences = n.relative.numpy() > 0
+    for kind, ends, relative in (
+        ("state", (n.state_low, n.state_high), np.zeros_like(differences)),
+        ("action", (n.action_low, n.action_high), differences),
+    ):
+        low_high = torch.stack(ends).double().numpy()
+        require_reachable(f"{where}: statistics: {kind}", robot, low_high, relative)
 
 
 class DreamZeroPolicy:
