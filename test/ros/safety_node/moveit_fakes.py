@@ -174,15 +174,48 @@ class PlanningScene:
 
 class PlanningSceneMonitor:
     """moveit.planning.PlanningSceneMonitor: what it shows is a difference to what it last
-    published.
+    published. `remappings` are those of its node.
     """
 
-    def __init__(self, scene):
+    # subscriptions in the order in which it makes them
+    TOPICS = (
+        "attached_collision_object",
+        "planning_scene",
+        "collision_object",
+        "planning_scene_world",
+    )
+
+    def __init__(self, scene, remappings=None):
         self.scene, self._whole, self.told = scene, None, []
-        self.hears_changes = True  # on the topic planning_scene
+        self.frames = 0  # times that tf was asked
+        aside = remappings or {}
+        self.hears = {aside.get(topic, topic): topic for topic in self.TOPICS}
 
     def stop_scene_monitor(self):
-        self.hears_changes = False
+        """It takes a subscription from a node that is spun already: those that were made after it
+        are deaf from then on.
+        """
+        made = self.TOPICS[: self.TOPICS.index("planning_scene")]
+        self.hears = {topic: own for topic, own in self.hears.items() if own in made}
+
+    def update_frame_transforms(self):
+        self.frames += 1
+
+    def hear(self, topic, message):
+        """What somebody says on a topic."""
+        own = self.hears.get(topic)
+        if own == "planning_scene":
+            self.new_planning_scene_message(message)
+        elif own == "planning_scene_world":
+            self.scene.message.world = PlanningSceneWorld()
+            self.scene.take(PlanningSceneMessage(world=message, is_diff=True))
+        elif own is not None:
+            change = PlanningSceneMessage(is_diff=True)
+            if own == "collision_object":
+                change.world.collision_objects = [message]
+            else:
+                change.robot_state.attached_collision_objects = [message]
+            self.scene.take(change)
 
     def read_only(self):
         return Lock(self.scene)
@@ -236,6 +269,7 @@ class MoveItPy:
 
     made: ClassVar[dict] = {}
     count = 0
+    scene = None  # that the next one has
 
     def __init__(
         self,
@@ -254,7 +288,7 @@ class MoveItPy:
             remappings=remappings,
         )
         self.made.update(files=list(launch_params_filepaths))
-        self.monitor = PlanningSceneMonitor(PlanningScene())
+        self.monitor = PlanningSceneMonitor(self.scene or PlanningScene(), remappings)
 
     def get_robot_model(self):
         return SimpleNamespace(joint_model_group_names=["panda_arm", "hand"])
@@ -272,11 +306,25 @@ def moveit(scene) -> MoveItPy:
     return made
 
 
+def say(monitor, node, topic, message):
+    """Somebody publishes: whoever listens to that topic hears it."""
+    monitor.hear(topic, copy.deepcopy(message))
+    if topic in node.hear:
+        node.hear[topic](copy.deepcopy(message))
+
+
+class Request:
+    """Of GetPlanningScene; no component named: all of them."""
+
+    def __init__(self):
+        self.components = SimpleNamespace(components=0)
+
+
 class Future:
     """Of a service call; `answer` is what the executor does with the response."""
 
-    def __init__(self):
-        self._response, self._calls = None, []
+    def __init__(self, components):
+        self._response, self._calls, self.components = None, [], components
 
     def add_done_callback(self, call):
         self._calls.append(call)
@@ -295,6 +343,7 @@ class MoveGroupNode:
 
     def __init__(self, now_ns):
         self._now_ns, self.here, self.asked, self.hear = now_ns, False, [], {}
+        self.given_up = []
         self.offers = {"/get_planning_scene": 1, "/monitored_planning_scene": 1}
 
     def get_clock(self):
@@ -305,7 +354,10 @@ class MoveGroupNode:
 
     def create_client(self, kind, name):
         return SimpleNamespace(
-            service_name=f"/{name}", service_is_ready=lambda: self.here, call_async=self._ask
+            service_name=f"/{name}",
+            service_is_ready=lambda: self.here,
+            call_async=self._ask,
+            remove_pending_request=lambda future: self.given_up.append(future),
         )
 
     def create_subscription(self, kind, topic, callback, profile):
@@ -319,7 +371,7 @@ class MoveGroupNode:
         return self.offers[name]
 
     def _ask(self, request):
-        self.asked.append(Future())
+        self.asked.append(Future(request.components.components))
         return self.asked[-1]
 
 
@@ -333,10 +385,12 @@ def install(monkeypatch) -> None:
         "moveit_msgs": {},
         "moveit_msgs.msg": {
             "PlanningScene": PlanningSceneMessage,
+            "PlanningSceneComponents": SimpleNamespace(SCENE_SETTINGS=1),
+            "PlanningSceneWorld": PlanningSceneWorld,
             "CollisionObject": CollisionObject,
             "AttachedCollisionObject": AttachedCollisionObject,
         },
-        "moveit_msgs.srv": {"GetPlanningScene": SimpleNamespace(Request=SimpleNamespace)},
+        "moveit_msgs.srv": {"GetPlanningScene": SimpleNamespace(Request=Request)},
     }
     for name, members in contents.items():
         module = ModuleType(name)

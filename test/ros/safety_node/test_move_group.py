@@ -3,7 +3,8 @@
 import pytest
 
 pytest.importorskip("rclpy")
-from wam_ros.ros.safety_node.move_group import PATIENCE, MoveGroup
+from wam_ros.core.types import NS
+from wam_ros.ros.safety_node.move_group import PATIENCE_S, PULSE_S, MoveGroup
 
 from .moveit_fakes import (
     AttachedCollisionObject,
@@ -12,6 +13,7 @@ from .moveit_fakes import (
     PlanningScene,
     PlanningSceneMessage,
     PlanningSceneMonitor,
+    PlanningSceneWorld,
     box,
     collision_object,
     install,
@@ -36,10 +38,20 @@ def monitor(scene):
     return PlanningSceneMonitor(scene)
 
 
+class Polled(MoveGroup):
+    """Ten times a second."""
+
+    now_ns = 10**15
+
+    def poll(self):
+        self.now_ns += NS // 10
+        return super().poll(self.now_ns)
+
+
 @pytest.fixture
 def group(node, monitor, monkeypatch):
     install(monkeypatch)
-    return MoveGroup(node, monitor)
+    return Polled(node, monitor)
 
 
 def message(*names, diff=False, operation=CollisionObject.ADD, frame="world"):
@@ -86,14 +98,28 @@ def test_a_whole_scene_is_seen_at_once_and_replaces_what_was(group, node, scene)
     assert seen(scene) == (["table"], [])
 
 
-def test_scenes_on_the_topic_of_everybody_are_heard_here_and_not_by_the_monitor_too(
-    group, node, scene, monitor
-):
-    assert not monitor.hears_changes
+def test_scenes_on_the_topic_of_everybody_are_heard_here(group, node, scene):
     node.hear["planning_scene"](message("shelf"))
     assert seen(scene)[0] == ["shelf"]
     node.hear["planning_scene"](message("cup", diff=True))
     assert seen(scene)[0] == ["cup", "shelf"]
+
+
+def test_a_world_replaces_the_world_and_leaves_what_is_attached(group, node, scene, monitor):
+    node.hear["planning_scene"](message("shelf"))
+    scene.message.world.octomap.octomap.data = [1]
+    scene.message.robot_state.attached_collision_objects = [
+        AttachedCollisionObject("panda_hand", collision_object("can"))
+    ]
+    node.hear["planning_scene_world"](message("cup", "table").world)
+    assert seen(scene) == (["cup", "table"], ["can"])
+    assert not scene.message.world.octomap.octomap.data
+    assert monitor.frames, "its objects may be in any frame that tf knows"
+    node.hear["planning_scene_world"](message("pen", frame="elsewhere").world)
+    assert "did not take 'pen'" in group.poll()
+    node.hear["planning_scene_world"](PlanningSceneWorld())
+    assert group.poll() == ""
+    assert seen(scene) == ([], ["can"])
 
 
 def test_changes_between_question_and_answer_are_told_again_after_it(group, node, scene):
@@ -105,16 +131,18 @@ def test_changes_between_question_and_answer_are_told_again_after_it(group, node
     assert seen(scene)[0] == ["cup", "shelf"]
 
 
-def test_a_move_group_that_came_back_is_asked_again_and_its_former_answer_is_late(
+def test_a_move_group_that_is_gone_is_a_doubt_until_it_is_back_and_its_former_answer_is_late(
     group, node, scene
 ):
     node.here = True
     group.poll()
     node.here = False
-    assert group.poll() == ""
+    for _ in range(3):
+        assert "move_group is gone: /get_planning_scene" in group.poll()
     node.here = True
     assert "has not answered" in group.poll()
     before, now = node.asked
+    assert node.given_up == [before]
     before.answer(message("old"))
     assert "has not answered" in group.poll()
     now.answer(message("new"))
@@ -122,9 +150,41 @@ def test_a_move_group_that_came_back_is_asked_again_and_its_former_answer_is_lat
     assert seen(scene)[0] == ["new"]
 
 
+def test_one_that_was_followed_and_died_is_a_doubt(group, node):
+    answered(group, node, "shelf")
+    node.here = False
+    assert "move_group is gone" in group.poll()
+
+
+def test_one_that_is_there_and_silent_is_a_doubt_until_it_tells_its_whole_scene(group, node, scene):
+    answered(group, node, "shelf")
+    polls = 0
+    while (why := group.poll()) == "":
+        polls += 1
+        assert polls < 100
+    assert "has not answered" in why
+    assert polls <= 10 * (PULSE_S + PATIENCE_S) + 1
+    assert [question.components for question in node.asked] == [0, 1, 0]
+    node.asked[1].answer(message())
+    assert "has not answered" in group.poll(), "the pulse of before is late"
+    node.asked[2].answer(message("cup"))
+    assert group.poll() == ""
+    assert seen(scene)[0] == ["cup"]
+
+
+def test_one_that_answers_is_asked_for_little_and_never_doubted(group, node, scene):
+    answered(group, node, "shelf")
+    for _ in range(100):
+        assert group.poll() == ""
+        node.asked[-1].answer(message("not all of it"))
+    assert {question.components for question in node.asked[1:]} == {1}
+    assert len(node.asked) < 100 * 0.1 / PULSE_S + 2
+    assert seen(scene)[0] == ["shelf"]
+
+
 def test_a_question_that_was_lost_is_asked_again(group, node):
     node.here = True
-    for _ in range(PATIENCE + 2):
+    for _ in range(round(10 * PATIENCE_S) + 2):
         assert "has not answered" in group.poll()
     assert len(node.asked) == 2
 
@@ -158,7 +218,7 @@ def test_whoever_does_not_take_the_whole_scene_is_asked_for_it_again_now_and_the
     node.here = True
     group.poll()
     node.asked[-1].answer(message("shelf", frame="elsewhere"))
-    for _ in range(PATIENCE + 1):
+    for _ in range(round(10 * PATIENCE_S) + 1):
         assert "did not take 'shelf'" in group.poll()
     assert len(node.asked) == 2
     node.asked[-1].answer(message("shelf"))

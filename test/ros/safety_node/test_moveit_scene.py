@@ -33,11 +33,13 @@ from .moveit_fakes import (
     MoveItPy,
     PlanningScene,
     PlanningSceneMessage,
+    PlanningSceneWorld,
     box,
     collision_object,
     install,
     moveit,
     pose,
+    say,
 )
 
 pytestmark = pytest.mark.ros
@@ -47,7 +49,8 @@ pytestmark = pytest.mark.ros
 def scene(monkeypatch):
     install(monkeypatch)
     load_moveit.cache_clear()
-    return PlanningScene()
+    monkeypatch.setattr(MoveItPy, "scene", PlanningScene())
+    return MoveItPy.scene
 
 
 @pytest.fixture
@@ -58,7 +61,7 @@ def rig():
 
 @pytest.fixture
 def backend(scene, rig):
-    reader = MoveItScene(rig.filter.model, "panda_arm", moveit(scene))
+    reader = MoveItScene(rig.filter.model, "panda_arm")
     return MoveItBackend(MoveGroupNode(lambda: rig.now), rig.machine, rig.keep, reader, 10.0)
 
 
@@ -86,6 +89,33 @@ def test_objects_come_move_and_go_with_the_scene(scene, rig, backend):
     bodies.clear()
     backend.tell()
     assert set(rig.machine.model.obstacles) == {"table"}
+
+
+SHELF = collision_object("shelf", pose(1.0, 0.2, 0.3), [box(0.1, 0.2, 0.3)])
+
+
+@pytest.mark.parametrize(
+    ("topic", "message"),
+    [
+        ("collision_object", SHELF),
+        ("planning_scene", PlanningSceneMessage(world=PlanningSceneWorld([SHELF]))),
+        ("planning_scene_world", PlanningSceneWorld([SHELF])),
+    ],
+)
+def test_an_object_told_on_any_topic_of_the_scene_counts_without_a_move_group(
+    rig, backend, topic, message
+):
+    say(backend._scene.monitor, backend._node, topic, message)
+    backend.tell()
+    assert obstacle(rig, "shelf/0").size == (0.1, 0.2, 0.3)
+
+
+def test_an_attached_object_told_on_its_topic_counts_without_a_move_group(rig, backend):
+    can = collision_object("can", pose(z=0.15), [box(0.05, 0.05, 0.2)])
+    attached = AttachedCollisionObject("panda_hand", can)
+    say(backend._scene.monitor, backend._node, "attached_collision_object", attached)
+    backend.tell()
+    assert "moveit/can/0" in rig.machine.model.held
 
 
 def test_meshes_become_hulls_and_planes_are_solid_behind(scene, rig, backend):
@@ -291,7 +321,8 @@ def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_mo
 ):
     monkeypatch.setattr(sys, "argv", ["safety_node", "--ros-args", "--params-file", "/mine.yaml"])
     MoveItScene(rig.filter.model, namespace="/cell")
-    aside = {"monitored_planning_scene": "safety_moveit/monitored_planning_scene"}
+    topics = ("monitored_planning_scene", "planning_scene", "planning_scene_world")
+    aside = {topic: f"safety_moveit/{topic}" for topic in topics}
     shipped, mine = MoveItPy.made.pop("files")
     assert mine == "/mine.yaml"
     assert list(yaml.safe_load(Path(shipped).read_text())) == ["/**/safety_moveit"]
@@ -366,3 +397,17 @@ def test_nothing_moves_before_move_group_has_told_its_whole_scene(scene, rig, ba
     backend.tell()
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
     assert obstacle(rig, "shelf/0"), "known as soon as motion is allowed again"
+
+
+def test_a_move_group_that_dies_stops_the_arm(scene, rig, backend):
+    node = backend._node
+    node.here = True
+    backend.tell()
+    node.asked[-1].answer(PlanningSceneMessage())
+    backend.tell()
+    rig.moving()
+    node.here = False
+    backend.tell()
+    stop = rig.machine.tick(rig.now)
+    assert stop.trajectory is not None
+    assert "move_group is gone" in rig.chunk().report.sentence

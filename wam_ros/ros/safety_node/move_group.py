@@ -2,9 +2,12 @@
 
 `moveit_py` listens to `planning_scene`, `collision_object` and `attached_collision_object`. What
 reaches move_group by its service `apply_planning_scene`, by its sensors or before we began is heard
-here: once as a whole, then change by change. `planning_scene` is heard here too, in the monitor's
-place: a whole scene that the monitor takes as one is seen no sooner than it publishes again, half a
-second later. As two changes, all gone and all of this, it is seen at once.
+here: once as a whole, then change by change. `planning_scene` and `planning_scene_world` are heard
+here too, in the monitor's place, whose own are put `ASIDE`: a whole scene that the monitor takes as
+one is seen no sooner than it publishes again, half a second later. As two changes, all gone and all
+of this, it is seen at once. To stop the monitor from hearing them instead would deafen it: that
+takes a subscription from a node that is spun already, and those that were made after it are never
+heard again (2.12.4).
 """
 
 from __future__ import annotations
@@ -14,16 +17,23 @@ from typing import Any
 from rclpy.node import Node
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
 from wam_ros.ros import qos
 
 MONITORED = "monitored_planning_scene"  # where move_group tells every change
 WHOLE = "get_planning_scene"
 CHANGES = "planning_scene"  # where everybody may tell one
-PATIENCE = 20  # polls until what was not answered, or not taken, is asked for again
+WORLD = "planning_scene_world"  # where everybody may tell what is around instead of all there was
+ASIDE = (MONITORED, CHANGES, WORLD)  # topics that the monitor neither tells nor hears itself
+PATIENCE_S = 2.0  # until what was not answered, or not taken, is asked for again
+PULSE_S = 0.5  # between two questions to a move_group that has told its scene
 
 
 class MoveGroup:
     """Follows move_group's scene where there is a move_group; asks anew when it comes back.
+
+    One that was found and is gone, or answers no more, may have died: the scene stands still from
+    then on, whatever happens around the robot, and is a doubt until a move_group tells it again.
 
     Args:
         node: that listens.
@@ -45,32 +55,55 @@ class MoveGroup:
         self._monitor = monitor
         self._msg = msg
         self._everything = srv.GetPlanningScene.Request()  # no component named: all of them
+        self._little = srv.GetPlanningScene.Request()
+        self._little.components.components = msg.PlanningSceneComponents.SCENE_SETTINGS
         self._client = node.create_client(srv.GetPlanningScene, WHOLE)
-        self._question: Any = None
+        self._question: Any = None  # that is not answered yet
+        self._asked_ns = 0
+        self._found = False
         self._told = False
-        self._polls = 0
         # changes since the question, which the answer may not have yet
         self._meanwhile: list[Any] | None = None
         self._refused: set[str] = set()  # objects that the monitor did not take
-        monitor.stop_scene_monitor()
         self._monitored, _ = (
             node.create_subscription(msg.PlanningScene, topic, self._on_change, qos.SCENE)
             for topic in (MONITORED, CHANGES)
         )
+        node.create_subscription(msg.PlanningSceneWorld, WORLD, self._on_world, qos.SCENE)
 
-    def poll(self) -> str:
-        """Ask for the whole scene when move_group has appeared; why it is not known yet, else
-        empty.
+    def poll(self, now_ns: int) -> str:
+        """Ask for the whole scene when move_group has appeared, and now and then whether it is
+        still there; why the scene is not known, else empty.
         """
-        why = self._why_not_one()
-        if why or not self._client.service_is_ready():
-            self._question = None
-            self._told = False
-            self._meanwhile = None
-            return why or self._why_not_whole()
-        if not self._told or self._refused:
-            self._ask()
+        ready = self._client.service_is_ready()
+        self._found |= ready
+        if why := self._why_not_one() or self._why_gone(ready):
+            self._give_up()
+            return why
+        if not self._found:
+            return self._why_not_whole()
+        waited_s = (now_ns - self._asked_ns) / NS
+        if self._question is not None and not 0 <= waited_s <= PATIENCE_S:
+            self._give_up()
+        if self._question is None:
+            self._ask(waited_s, now_ns)
         return self._why_not_whole() if self._told else f"move_group has not answered {WHOLE} yet"
+
+    def _why_gone(self, ready: bool) -> str:
+        if ready or not self._found:
+            return ""
+        return (
+            f"move_group is gone: {self._client.service_name} is offered no more, what is around "
+            "may have changed; start it again, or configure the safety node anew to go on without"
+        )
+
+    def _give_up(self) -> None:
+        """What was asked is not waited for, and what was told counts no more."""
+        if self._question is not None:
+            self._client.remove_pending_request(self._question)
+        self._question = None
+        self._told = False
+        self._meanwhile = None
 
     def _why_not_one(self) -> str:
         """Why nobody knows whose scene is seen: two say what is there; empty otherwise."""
@@ -86,13 +119,16 @@ class MoveGroup:
         )
         return "; ".join(f"{name} comes from {n} nodes, {advice}" for name, n in counts if n > 1)
 
-    def _ask(self) -> None:
-        self._polls += 1
-        if self._question is None or self._polls > PATIENCE:
-            self._polls = 0
+    def _ask(self, waited_s: float, now_ns: int) -> None:
+        again = not 0 <= waited_s <= (PATIENCE_S if self._refused else PULSE_S)
+        if self._told and not again:
+            return
+        whole = not self._told or bool(self._refused)
+        if whole:
             self._meanwhile = []
-            self._question = self._client.call_async(self._everything)
-            self._question.add_done_callback(self._on_scene)
+        self._asked_ns = now_ns
+        self._question = self._client.call_async(self._everything if whole else self._little)
+        self._question.add_done_callback(self._on_scene if whole else self._on_pulse)
 
     def _why_not_whole(self) -> str:
         """Why the scene lacks what move_group told; empty when all of it was taken."""
@@ -108,9 +144,22 @@ class MoveGroup:
         if self._meanwhile is not None:
             self._meanwhile.append(scene)
 
+    def _on_world(self, world: Any) -> None:
+        """A world instead of the one that there was; what is attached stays."""
+        self._monitor.update_frame_transforms()  # its objects may be in any frame that tf knows
+        self._on_change(self._no_world())
+        scene = self._msg.PlanningScene(is_diff=True, world=world)
+        scene.robot_state.is_diff = True
+        self._on_change(scene)
+
+    def _on_pulse(self, future: Any) -> None:
+        if future is self._question and future.result() is not None:
+            self._question = None
+
     def _on_scene(self, future: Any) -> None:
         if future is not self._question or future.result() is None:
             return
+        self._question = None
         meanwhile = self._meanwhile or []
         self._meanwhile = None
         for scene in (future.result().scene, *meanwhile):
@@ -137,13 +186,18 @@ class MoveGroup:
         """A change after which nothing is left; what was attached falls into the world first, so it
         goes first.
         """
+        scene = self._no_world()
+        scene.robot_state.attached_collision_objects = [
+            self._msg.AttachedCollisionObject(object=scene.world.collision_objects[0])
+        ]
+        return scene
+
+    def _no_world(self) -> Any:
+        """A change after which nothing is left but what is attached."""
         # without an id: all
         body = self._msg.CollisionObject(operation=self._msg.CollisionObject.REMOVE)
         scene = self._msg.PlanningScene(is_diff=True)
         scene.robot_state.is_diff = True
-        scene.robot_state.attached_collision_objects = [
-            self._msg.AttachedCollisionObject(object=body)
-        ]
         scene.world.collision_objects = [body]
         scene.world.octomap.octomap.id = "cleared"  # as MoveIt itself says it
         return scene

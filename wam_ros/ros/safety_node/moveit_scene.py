@@ -30,7 +30,7 @@ from wam_ros.core.types import SafeTrajectory
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.obstacles import Cloud, Obstacle
 from wam_ros.robot.pose import Pose, facing, make_pose, placed, pose_from_matrix
-from wam_ros.ros.safety_node.move_group import MONITORED, WHOLE, MoveGroup
+from wam_ros.ros.safety_node.move_group import ASIDE, WHOLE, MoveGroup
 from wam_ros.ros.safety_node.octomap_reader import OctomapReader
 from wam_ros.ros.safety_node.solids import shape_of
 from wam_ros.safety.machine.answers import Output
@@ -52,8 +52,9 @@ def load_moveit(namespace: str = "") -> Any:
     `--params-file`s of the process.
 
     Its own copy of the scene is published aside: `monitored_planning_scene` is move_group's and
-    nobody else's. It is never taken apart: its destructor ends in a segmentation fault (2.12.4),
-    after the node has come to a clean end.
+    nobody else's. It listens aside, too, where `MoveGroup` hears in its place. It is never taken
+    apart: its destructor ends in a segmentation fault (2.12.4), after the node has come to a clean
+    end.
 
     Raises:
         WamError: moveit_py is not installed, or does not start with these parameters.
@@ -70,7 +71,7 @@ def load_moveit(namespace: str = "") -> Any:
             name_space=namespace,
             launch_params_filepaths=[str(share_dir() / "config" / "moveit.yaml"), *given],
             provide_planning_service=False,
-            remappings={MONITORED: f"{NODE}/{MONITORED}"},
+            remappings={topic: f"{NODE}/{topic}" for topic in ASIDE},
         )
     except Exception as error:  # whatever pybind11 made of a C++ exception
         words = " ".join(str(error).split())[:300]
@@ -234,7 +235,7 @@ class MoveItBackend:
     def tell(self) -> None:
         """Read the scene once."""
         now_ns = self._node.get_clock().now().nanoseconds
-        awaited = Change(PREFIX + WHOLE, None, refusal=self._move_group.poll(), source=SOURCE)
+        awaited = Change(PREFIX + WHOLE, None, refusal=self._move_group.poll(now_ns), source=SOURCE)
         changes, attached = self._scene.read(now_ns)
         machine = self._machine
         if attached is None:  # what is held stays held: a stop has to be proven for it, too
