@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from wam_ros.view.wire import Column, Encoder, encode, pack, to_json, unpack
+from testing.wire import unpack
+from wam_ros.view.wire import Column, Encoder, encode, pack, to_json
 
 
 def noise(height, width, seed=3):

@@ -66,18 +66,6 @@ def pack(head: Mapping[str, Any], blobs: Sequence[bytes]) -> bytes:
     return b"".join((struct.pack("<I", len(text)), text, *blobs))
 
 
-def unpack(message: bytes) -> tuple[dict[str, Any], list[bytes]]:
-    """Head and blobs of a packed message."""
-    (length,) = struct.unpack_from("<I", message)
-    head = json.loads(message[4 : 4 + length])
-    start = 4 + length
-    blobs = []
-    for size in head["sizes"]:
-        blobs.append(message[start : start + size])
-        start += size
-    return head, blobs
-
-
 def to_json(value: Any) -> str:
     """JSON that a browser reads: what is not finite becomes null."""
     return json.dumps(_finite(value), separators=(",", ":"), allow_nan=False)

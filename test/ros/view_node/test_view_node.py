@@ -25,6 +25,7 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 
 from testing.peers import Deaf, free_port, raw_head
+from testing.wire import unpack
 from wam_ros.core import types
 from wam_ros.core.admission import SHIPPED
 from wam_ros.core.embodiment import load_embodiment
@@ -33,7 +34,6 @@ from wam_ros.nodes import view_node
 from wam_ros.ros import convert, qos
 from wam_ros.srv import SetInstruction
 from wam_ros.view.server import Action
-from wam_ros.view.wire import unpack
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
