@@ -34,6 +34,7 @@ ARROWS = {
     "safety.checks": {"core", "robot", "safety", "safety.motion"},
     "safety.machine": {"core", "robot", "safety", "safety.motion"},
     "safety.offline": {"core", "robot", "safety", "safety.motion", "safety.machine"},
+    "embodiments": {"core", "robot"},
     "models": {"core", "robot"},
     "models.bench": {"core", "models", *(f"models.dreamzero.{n}" for n in ("shared", "released"))},
     "models.dreamzero": set(),
@@ -79,7 +80,18 @@ ARROWS = {
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
     "demo": {"core", "view", "tools", "ros"},
-    "cli": {"core", "models", "data", "sim", "train", "serve", "tools", "demo", "safety"},
+    "cli": {
+        "core",
+        "models",
+        "data",
+        "sim",
+        "train",
+        "serve",
+        "tools",
+        "demo",
+        "safety",
+        "embodiments",
+    },
 }
 GENERATED = {"msg", "srv", "action"}
 ROS = {"ros", "nodes"}
@@ -87,9 +99,9 @@ ROS = {"ros", "nodes"}
 OWNERS = {
     "torch": {"models", "train", "serve"},
     "safetensors": {"models", "train", "serve"},
-    "mujoco": {"sim"},
-    "coal": {"robot", "safety"},
-    "pinocchio": {"robot", "safety", "sim"},
+    "mujoco": {"sim", "embodiments"},
+    "coal": {"robot", "safety", "embodiments"},
+    "pinocchio": {"robot", "safety", "sim", "embodiments"},
     "ruckig": {"safety"},
     "aiohttp": {"view"},
     "trimesh": {"robot", "view"},

@@ -37,6 +37,11 @@ COMMANDS = {
         "wam_ros.safety.offline.cli:Safety",
         "wam_ros.safety.offline.cli:main",
     ),
+    "embodiment": Command(
+        "a robot's YAML from its URDF; what is right about it and what not",
+        "wam_ros.embodiments.cli:EmbodimentArgs",
+        "wam_ros.embodiments.cli:main",
+    ),
     "record-sim": Command(
         "record demonstrations of the scripted expert",
         "wam_ros.train.record:RecordSim",

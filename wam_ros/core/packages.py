@@ -42,7 +42,8 @@ def find_file(uri: str, beside: Path, told: Mapping[str, str]) -> Path:
     """
     scheme = next((s for s in SCHEMES if uri.startswith(s)), "")
     if scheme:
-        name, _, rest = uri.removeprefix(scheme).partition("/")
+        # some write three slashes, as of a file
+        name, _, rest = uri.removeprefix(scheme).lstrip("/").partition("/")
         folder = find_package(name, beside, told)
         if folder is None:
             where = told.get(name)

@@ -128,7 +128,14 @@ class Dynamics:
         """(n, A) configurations inside the limits, always the same for a seed."""
         low = np.maximum(self.limits.lower, -np.pi)
         high = np.minimum(self.limits.upper, np.pi)
+        turned = low >= high  # what is allowed lies more than half a turn from zero
+        low = np.where(turned, self.limits.lower, low)
+        high = np.where(turned, self.limits.upper, high)
         return np.random.default_rng(seed).uniform(low, high, (n, len(self.joint_names)))
+
+    def joint(self, name: str) -> int:
+        """Index of a joint that moves."""
+        return int(self.pin.getJointId(_called(self.joints.urdf, name)))
 
     def frame(self, name: str) -> int:
         """Index of the frame of a link.
@@ -148,10 +155,8 @@ class Dynamics:
         self._spread = np.zeros((self.pin.nv, len(self.joint_names)))
         self._offset = np.zeros(self.pin.nv)
         self._slots = [(0, False)] * self.pin.nv
-        for joint, name in enumerate(self.pin.names):
-            if joint == 0:
-                continue
-            leader, factor, offset = self._source[name]
+        for name, (leader, factor, offset) in self._source.items():
+            joint = self.joint(name)
             column = self.pin.joints[joint].idx_v
             self._spread[column, self.joint_names.index(leader)] = factor
             self._offset[column] = offset
@@ -232,9 +237,17 @@ def _bare(urdf: Urdf) -> ET.Element:
         ET.SubElement(bare, "link", link.attrib).extend(link.findall("inertial"))
     for joint in urdf.root.findall("joint"):
         copy = ET.SubElement(bare, "joint", joint.attrib)
+        copy.set("name", _called(urdf, joint.get("name", "")))
         copy.extend(e for e in joint if e.tag in ("origin", "parent", "child", "axis", "dynamics"))
         ET.SubElement(copy, "limit", dict.fromkeys(("lower", "upper", "velocity", "effort"), "0"))
     return bare
+
+
+def _called(urdf: Urdf, joint: str) -> str:
+    """What pinocchio calls a joint: where a link has the same name, it would take one for the
+    other.
+    """
+    return f"{joint} (joint)" if joint in urdf.links() else joint
 
 
 def _build(joints: Joints) -> pin.Model:
@@ -246,7 +259,7 @@ def _build(joints: Joints) -> pin.Model:
         raise WamError(f"{urdf.path}: {' '.join(str(error).split())}") from error
     if joints.parked:
         q = pin.neutral(model)
-        standing = [model.getJointId(name) for name in joints.parked]
+        standing = [model.getJointId(_called(urdf, name)) for name in joints.parked]
         for joint, value in zip(standing, joints.parked.values(), strict=True):
             start = model.joints[joint].idx_q
             if model.joints[joint].nq == 2:
@@ -257,7 +270,7 @@ def _build(joints: Joints) -> pin.Model:
     lower = dict(zip(joints.commanded, joints.limits.lower, strict=True))
     upper = dict(zip(joints.commanded, joints.limits.upper, strict=True))
     for name, (leader, factor, offset) in joints.source.items():
-        joint = model.joints[model.getJointId(name)]
+        joint = model.joints[model.getJointId(_called(urdf, name))]
         if joint.nq == 1:
             ends = sorted((factor * lower[leader] + offset, factor * upper[leader] + offset))
             model.lowerPositionLimit[joint.idx_q], model.upperPositionLimit[joint.idx_q] = ends

@@ -38,7 +38,11 @@ SEED = 20240229  # of the configurations that decide which pairs can meet
 HOLDING = 0.9
 # m; bodies that are nearer than this at home are looked at closely: the hull of a mesh may hide a
 # cavity in which the other one stands
-CLOSE = 0.03
+CLOSE = 0.01
+# m that the pieces of a mesh must be away from something to which its hull is closer, and how much
+# farther than that; else they only cost
+FREE = 0.006
+GAIN = 0.002
 
 
 class SafetyModel(Dynamics):
@@ -71,12 +75,12 @@ class SafetyModel(Dynamics):
         self.warnings = [*joints.warnings, *_unseen(embodiment, bodies)]
         grippers = embodiment.gripper_joints
         self._fingers = {
-            self.pin.getJointId(n) for n, source in self._source.items() if source[0] in grippers
+            self.joint(n) for n, source in self._source.items() if source[0] in grippers
         }
         self._told = read_disabled(urdf_path(embodiment.srdf)) if embodiment.srdf else None
         self._own(bodies, loads)
-        if (finer := self._finer(bodies)) is not bodies:
-            self._own(finer, loads)
+        self.link_bodies = self._finer(bodies)
+        self._own(self.link_bodies, loads)
         # pose of the base frame in the universe
         self.base = self.pin.frames[base].placement
         self._folder = folder
@@ -92,7 +96,9 @@ class SafetyModel(Dynamics):
         self._link_bodies = len(bodies)  # the rest are of loads
 
     def _finer(self, bodies: list[Body]) -> list[Body]:
-        """Bodies of which those that stand close to another one at home are cut into pieces."""
+        """Bodies, of which those whose hull comes close to another one at home, and whose pieces do
+        not, are those pieces.
+        """
         own = self._robot_bodies
         told = self._told or set()
         pairs = [
@@ -100,14 +106,45 @@ class SafetyModel(Dynamics):
             for i, j in self._candidates()
             if frozenset((link_of(own[i]), link_of(own[j]))) not in told
         ]
-        self.bodies = self._robot_bodies
-        self.geometry, self.geometry_data = self._geometry(pairs)
-        self.place(self.full_q(np.array(self.embodiment.home)[None])[0])
-        close = {b for k, pair in enumerate(pairs) if self.distance(k) < CLOSE for b in pair}
-        concave = [k for k in sorted(close) if k < len(bodies) and bodies[k].mesh is not None]
-        if not concave:
+        q = self.full_q(np.array(self.embodiment.home)[None])[0]
+        before = self._apart(own, pairs, q)
+        close = [pair for pair, d in zip(pairs, before, strict=True) if d < CLOSE]
+        cut = {
+            k: bodies[k].pieces()
+            for k in sorted({k for pair in close for k in pair})
+            if k < len(bodies) and bodies[k].mesh is not None
+        }
+        kept = {}
+        for k, pieces in cut.items():
+            placed = place_bodies(self.pin, pieces)
+            for pair in close:
+                if k in pair:
+                    other = pair[0] if pair[1] == k else pair[1]
+                    others = place_bodies(self.pin, cut.get(other, [])) or [own[other]]
+                    every = [
+                        (a, len(placed) + b) for a in range(len(placed)) for b in range(len(others))
+                    ]
+                    gained = self._apart([*placed, *others], every, q).min()
+                    if gained > before[pairs.index(pair)] + GAIN:
+                        kept[k] = pieces
+        if not kept:
             return bodies
-        return [p for k, b in enumerate(bodies) for p in (b.pieces() if k in concave else [b])]
+        return [p for k, b in enumerate(bodies) for p in kept.get(k, [b])]
+
+    def _apart(
+        self, bodies: list[pin.GeometryObject], pairs: list[tuple[int, int]], full_q: np.ndarray
+    ) -> np.ndarray:
+        """(P,) m between pairs of bodies at a configuration (nq,)."""
+        geometry = pin.GeometryModel()
+        for body in bodies:
+            geometry.addGeometryObject(body)
+        for a, b in pairs:
+            geometry.addCollisionPair(pin.CollisionPair(a, b))
+        found = geometry.createData()
+        pin.updateGeometryPlacements(self.pin, self.data, geometry, found, full_q)
+        return np.array(
+            [pin.computeDistance(geometry, found, k).min_distance for k in range(len(pairs))]
+        )
 
     def set_obstacles(
         self, obstacles: dict[str, Obstacle], held: dict[str, Load] | None = None
@@ -174,16 +211,8 @@ class SafetyModel(Dynamics):
         only_a, only_b = path_joints(self.pin, a.parentJoint, b.parentJoint)
         if all(j in self._fingers for j in only_a + only_b):
             return False
-        geometry = pin.GeometryModel()
-        for body in (a, b):
-            geometry.addGeometryObject(body)
-        geometry.addCollisionPair(pin.CollisionPair(0, 1))
-        found = geometry.createData()
-        for q in self.full_q(self.random_q(NEIGHBOURS, SEED)):
-            pin.updateGeometryPlacements(self.pin, self.data, geometry, found, q)
-            if pin.computeDistance(geometry, found, 0).min_distance > 0:
-                return True
-        return False
+        configurations = self.full_q(self.random_q(NEIGHBOURS, SEED))
+        return any(self._apart([a, b], [(0, 1)], q)[0] > 0 for q in configurations)
 
     def require_links(self, obstacle: str, names: tuple[str, ...]) -> None:
         """Raise `WamError` when an obstacle ignores links that are not there."""

@@ -1,0 +1,157 @@
+"""`wam embodiment`: files are written once, what is wrong is said and counts as failure."""
+
+from __future__ import annotations
+
+import pytest
+
+from wam_ros import cli
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.embodiments.review import DOUBTFUL, RIGHT, WRONG, review_by_name
+from wam_ros.robot.model import load_safety_model
+
+from .body import INERTIAL, TURN, arm, write_body
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    write_body(tmp_path)
+    return tmp_path
+
+
+def run(*words) -> int:
+    return cli.main(["embodiment", *map(str, words)])
+
+
+def test_new_writes_what_loads_and_never_over_a_file(here, capsys):
+    assert run("new", "body.urdf", "--arm", "left", "--further", "lift", "--name", "mine") == 0
+    said = capsys.readouterr().out
+    assert "mine.yaml and mine.srdf are written" in said
+    e = load_embodiment("mine.yaml")
+    assert e.joint_names[0] == "lift"
+    assert load_safety_model(e).joints.parked["head_pan"] == 0.0
+    before = (here / "mine.yaml").read_text()
+    assert run("new", "body.urdf", "--name", "mine") == 2
+    assert "mine.yaml is there already" in capsys.readouterr().err
+    assert (here / "mine.yaml").read_text() == before
+
+
+def test_flags_end_in_the_file(here):
+    words = ["--effort-limit", "left_arm_2", "70", "--supported-by-spring", "left_arm_2"]
+    words += ["--camera", "wrist", "wrist/image", "--parked", "head_pan", "0.5"]
+    assert run("new", "body.urdf", "--arm", "left", *words) == 0
+    e = load_embodiment("body.yaml")
+    assert e.effort_limit == {"left_arm_2": 70.0}
+    assert e.supported_by_spring == ("left_arm_2",)
+    assert e.view_names == ("wrist",)
+    assert e.parked["head_pan"] == 0.5
+
+
+def test_a_xacro_file_stands_where_a_urdf_does(here, monkeypatch):
+    pytest.importorskip("xacro")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(here / "cache"))
+    text = (
+        (here / "body.urdf")
+        .read_text()
+        .replace(
+            '<robot name="body">',
+            (
+                '<robot name="body" xmlns:xacro="http://www.ros.org/wiki/xacro"><xacro:arg '
+                'name="pan" default="head_pan"/>'
+            ),
+        )
+        .replace('joint name="head_pan"', 'joint name="$(arg pan)"')
+    )
+    (here / "arm.urdf.xacro").write_text(text)
+    assert run("new", "arm.urdf.xacro", "--xacro-argument", "pan", "look") == 0
+    e = load_embodiment("arm.yaml")
+    assert "look" in e.parked
+    assert (here / "arm.yaml").read_text().count("urdf: arm.urdf.xacro") == 1
+
+
+def test_a_robot_that_cannot_hold_its_home_is_written_and_counts_as_wrong(here, capsys):
+    write_body(here, arm("left", 0.35, effort=1))
+    assert run("new", "body.urdf", "--home", "0", "1.5", "0", "0", "0", "0.02") == 1
+    assert "spring carries it" in capsys.readouterr().out
+    assert "# (!) home needs" in (here / "body.yaml").read_text()
+
+
+def test_check_tells_right_doubtful_and_wrong_in_one_table(here, capsys):
+    urdf = (here / "body.urdf").read_text()
+    assert run("new", "body.urdf", "--arm", "left") == 0
+    capsys.readouterr()
+    assert run("check", "body.yaml", "--no-picture") == 0
+    said = capsys.readouterr().out
+    assert "right" in said
+    assert "6 commanded, 1 of them grippers'; 1 follow, 19 stand" in said
+    (here / "body.urdf").write_text(urdf.replace('radius="0.03"', 'radius="x"'))
+    assert run("check", "body.yaml") == 1
+    said = capsys.readouterr().out
+    assert 'radius="x" in <cylinder> must be 1 finite number' in said
+    assert not (here / "body.png").exists()
+
+
+DOUBTS = {
+    "left_arm_1": (
+        '<child link="left_arm_1_link"/><axis xyz="0 0 1"/>' + TURN,
+        (
+            '<child link="left_arm_1_link"/><axis xyz="0 0 1"/>'
+            + TURN.replace('2" upper="2', '9" upper="9')
+        ),
+        "turns by 18.0 rad",
+    ),
+    "left_arm_2": (
+        '<child link="left_arm_2_link"/><axis xyz="0 1 0"/>' + TURN,
+        ('<child link="left_arm_2_link"/><axis xyz="0 1 0"/>' + TURN.replace("90", "9000")),
+        "may bear 9000 Nm: then its effort is not watched",
+    ),
+    "left_arm_3_link": (
+        f'<link name="left_arm_3_link">{INERTIAL}',
+        '<link name="left_arm_3_link">' + INERTIAL.replace("0.01", "10").replace("0.005", "5"),
+        "another unit?",
+    ),
+    "left_arm_4_link": (
+        f'<link name="left_arm_4_link">{INERTIAL}',
+        '<link name="left_arm_4_link">' + INERTIAL.replace('izz="0.005"', 'izz="0.5"'),
+        "no body has these moments",
+    ),
+}
+
+
+@pytest.mark.parametrize("subject", DOUBTS)
+def test_what_is_hard_to_believe_is_doubtful_by_name(here, subject):
+    old, new, words = DOUBTS[subject]
+    text = (here / "body.urdf").read_text()
+    assert text.count(old) == 1
+    run("new", "body.urdf", "--arm", "left")
+    _, rows = review_by_name("body.yaml")
+    assert not any(words in row.words for row in rows)
+    (here / "body.urdf").write_text(text.replace(old, new))
+    _, rows = review_by_name("body.yaml")
+    assert any(r.level == DOUBTFUL and r.subject == subject and words in r.words for r in rows), (
+        rows
+    )
+    assert {row.level for row in rows} >= {RIGHT}
+    assert WRONG not in {row.level for row in rows}
+
+
+def test_the_shipped_robots_are_listed(capsys):
+    assert cli.main(["embodiment", "list"]) == 0
+    said = capsys.readouterr().out
+    assert all(name in said for name in ("panda", "ur5e", "so101"))
+
+
+def test_a_robot_is_drawn_as_it_is_watched(here):
+    pytest.importorskip("mujoco")
+    image = pytest.importorskip("PIL.Image")
+    import numpy as np
+
+    run("new", "body.urdf", "--arm", "left")
+    assert run("check", "body.yaml", "--picture", "two.png") == 0
+    pixels = np.asarray(image.open(here / "two.png").convert("RGB")).astype(int)
+    half = pixels.shape[1] // 2
+    drawn, watched = pixels[60:, :half], pixels[60:, half:]
+    coloured = (watched.max(axis=2) - watched.min(axis=2) > 60).mean()
+    assert coloured > 0.002, "bodies in colours"
+    assert (drawn < 250).mean() < 0.001, "this robot has nothing to look at"

@@ -1,0 +1,66 @@
+"""Arms, grippers and tools are found in the tree of links."""
+
+from __future__ import annotations
+
+import pytest
+
+from wam_ros.core.errors import WamError
+from wam_ros.embodiments.tree import choose_arms, find_arms, find_base, find_tool
+from wam_ros.robot.urdf import load_urdf
+
+from .body import ROD, arm, joint, link, write_body
+
+
+@pytest.fixture
+def body(tmp_path):
+    return load_urdf(write_body(tmp_path))
+
+
+def test_both_arms_are_found_with_their_grippers_and_tools_and_no_leg(body):
+    left, right = find_arms(body)
+    assert left.joints == tuple(f"left_arm_{k}" for k in range(1, 6))
+    assert left.gripper == ("left_finger_open",), "what follows it is not commanded"
+    assert (left.tool, right.tool) == ("left_tool0", "right_tool0")
+    assert find_base(body) == "base_link"
+
+
+def test_an_arm_is_chosen_by_how_its_parts_are_called(body):
+    arms = find_arms(body)
+    assert [a.tool for a in choose_arms(arms, ("right",))] == ["right_tool0"]
+    assert choose_arms(arms, ()) == arms
+    with pytest.raises(
+        WamError, match="no arm is called 'middle'; found are: left_arm_1, left_arm_2"
+    ):
+        choose_arms(arms, ("middle",))
+    with pytest.raises(WamError, match="no arm is called 'ight'"):
+        choose_arms(arms, ("ight",))
+
+
+def test_a_gripper_that_is_the_last_joint_in_the_row_is_one(tmp_path):
+    row = arm("left", 0.3).split('<link name="left_finger_open_link"')[0]
+    row += link("jaw") + joint("gripper", "left_arm_5_link", "jaw")
+    (found,) = find_arms(load_urdf(write_body(tmp_path, row)))
+    assert found.gripper == ("gripper",)
+    assert len(found.joints) == 5
+
+
+def test_a_hand_of_many_joints_stands(tmp_path):
+    hand = arm("left", 0.3)
+    for k in range(3):
+        hand += link(f"digit{k}") + joint(f"digit{k}", "left_arm_5_link", f"digit{k}")
+    (found,) = find_arms(load_urdf(write_body(tmp_path, hand)))
+    assert found.gripper == ()
+    assert set(found.hand) == {"left_finger_open", "digit0", "digit1", "digit2"}
+
+
+def test_without_an_arm_it_is_said_how_to_name_its_joints(tmp_path):
+    urdf = load_urdf(write_body(tmp_path, link("wing") + joint("flap", "torso", "wing")))
+    with pytest.raises(WamError, match="name its joints with --joint"):
+        choose_arms(find_arms(urdf), ())
+
+
+def test_a_tool_without_a_usual_name_is_the_last_link(tmp_path):
+    end = arm("left", 0.3).replace("left_tool0", "left_plate")
+    urdf = load_urdf(write_body(tmp_path, end))
+    assert find_tool(urdf, "left_arm_5_link") == "left_plate"
+    assert ROD in urdf.path.read_text()

@@ -1,0 +1,153 @@
+"""What is right, doubtful and wrong about a robot, a line each."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pinocchio as pin
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.robot.joints import FASTEST_RAD_S
+from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model, link_of
+
+RIGHT, DOUBTFUL, WRONG = "right", "doubtful", "wrong"
+MOST_TURNS = 4 * math.pi  # rad; an arm's joint that turns farther is rare
+STRONGEST = 1000.0  # Nm or N of one joint
+TIGHT = 0.7  # of an effort limit, that home may need without a word
+CLOSE = 0.01  # m between links at home
+HEAVIEST = 500.0  # kg, of what moves
+FARTHEST = 3.0  # m, from the base to a tool
+# radius of gyration as a share of the size of a body: a solid one has 0.2 to 0.6
+GYRATION = (0.05, 1.5)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line."""
+
+    level: str  # RIGHT, DOUBTFUL or WRONG
+    subject: str
+    words: str
+
+
+def review_by_name(name: str) -> tuple[SafetyModel | None, list[Row]]:
+    """An embodiment's model, if one can be built, and all that is to say about it."""
+    try:
+        model = build_safety_model(load_embodiment(name))
+    except WamError as error:
+        head, *listed = str(error).split("\n")
+        lines = [line.removeprefix("  - ") for line in listed] or [head]
+        return None, [Row(WRONG, "description", line) for line in lines]
+    return model, review(model)
+
+
+def review(model: SafetyModel) -> list[Row]:
+    """All that is to say about a robot: what is right first."""
+    rows = [*_joints(model), *_bodies(model), *_weights(model), *_home(model)]
+    return sorted(rows, key=lambda row: (RIGHT, DOUBTFUL, WRONG).index(row.level))
+
+
+def _joints(model: SafetyModel) -> list[Row]:
+    e = model.embodiment
+    limits = model.limits
+    follow = len(model.joints.source) - len(e.joint_names)
+    words = f"{len(e.joint_names)} commanded, {len(e.gripper_joints)} of them grippers'; {follow} "
+    words += f"follow, {len(model.joints.parked)} stand"
+    rows = [Row(RIGHT, "joints", words)]
+    for k, name in enumerate(e.joint_names):
+        unit = model.units[k]
+        span = limits.upper[k] - limits.lower[k]
+        if unit == "rad" and MOST_TURNS < span < math.inf:
+            rows.append(Row(DOUBTFUL, name, f"turns by {span:.1f} rad from limit to limit"))
+        if unit == "rad" and limits.velocity[k] > FASTEST_RAD_S / 6:
+            rows.append(Row(DOUBTFUL, name, f"may turn at {limits.velocity[k]:g} rad/s"))
+        if unit == "m" and span > 2.0:
+            rows.append(Row(DOUBTFUL, name, f"slides by {span:g} m"))
+        if limits.effort[k] > STRONGEST:
+            words = f"may bear {limits.effort[k]:g} {_force(unit)}: then its effort is not watched"
+            rows.append(Row(DOUBTFUL, name, words))
+    if len(set(limits.effort)) == 1 and len(limits.effort) > 2:
+        words = f"all joints have the effort limit {limits.effort[0]:g}: is it a placeholder?"
+        rows.append(Row(DOUBTFUL, "effort", words))
+    for name in e.supported_by_spring:
+        words = "a spring is said to carry the robot's weight here: that effort is not watched"
+        rows.append(Row(DOUBTFUL, name, words))
+    return rows
+
+
+def _bodies(model: SafetyModel) -> list[Row]:
+    own = [b for b in model.bodies if b.name not in model.obstacles]
+    watched = {frozenset(n) for n in model.pairs.names}
+    links = {link_of(b) for b in own}
+    apart = len(links) * (len(links) - 1) // 2
+    words = f"{len(own)} convex bodies of {len(links)} links; {len(watched)} pairs of links and "
+    words += f"obstacles are watched, of {apart} pairs of links"
+    rows = [Row(RIGHT, "bodies", words)]
+    rows += [Row(DOUBTFUL, "reading", words) for words in model.warnings]
+    for tool, name in zip(model.tools, model.embodiment.tool_frames, strict=True):
+        pin.framesForwardKinematics(model.pin, model.data, _home_q(model))
+        far = np.linalg.norm(model.data.oMf[tool].translation - model.base.translation)
+        level = RIGHT if 0.01 < far < FARTHEST else DOUBTFUL
+        rows.append(Row(level, name, f"{far:.2f} m from {model.embodiment.base_frame} at home"))
+    return rows
+
+
+def _weights(model: SafetyModel) -> list[Row]:
+    moving = list(model.pin.inertias)[1:]
+    total = sum(i.mass for i in moving)
+    level = RIGHT if 0.05 < total < HEAVIEST else DOUBTFUL
+    rows = [Row(level, "mass", f"{total:.2f} kg move")]
+    for joint, inertia in enumerate(moving, start=1):
+        bodies = [b for b in model.bodies if b.parentJoint == joint]
+        if not bodies or inertia.mass < 0.01:
+            continue
+        size = max(2 * float(b.geometry.aabb_radius) for b in bodies)
+        moments = np.linalg.eigvalsh(inertia.inertia)
+        name = link_of(bodies[0])
+        share = math.sqrt(max(float(moments[-1]), 0.0) / inertia.mass) / size
+        if not GYRATION[0] < share < GYRATION[1]:
+            words = (
+                f"its inertia is as if its mass lay {share:.2g} times its size from its centre: "
+            )
+            words += "another unit?"
+            rows.append(Row(DOUBTFUL, name, words))
+        if moments[-1] > 1.01 * (moments[0] + moments[1]):
+            words = "no body has these moments: one is larger than the other two together"
+            rows.append(Row(DOUBTFUL, name, words))
+        lever = float(np.linalg.norm(inertia.lever))
+        if lever > 2 * size + 0.1:
+            words = f"its centre of mass is {lever:.2f} m away, and it is {size:.2f} m large"
+            rows.append(Row(DOUBTFUL, name, words))
+    return rows
+
+
+def _home(model: SafetyModel) -> list[Row]:
+    wrong = model.why_not_at_home()
+    rows = [Row(WRONG, "home", words) for words in wrong]
+    home = np.array(model.embodiment.home)
+    distances = model.distances(home)
+    if len(distances) and distances.min() > 0:
+        k = int(distances.argmin())
+        a, b = model.pairs.names[k]
+        level = RIGHT if distances[k] > CLOSE else DOUBTFUL
+        words = f"{a} and {b} are nearest at home, {distances[k] * 1e3:.1f} mm apart"
+        rows.append(Row(level, "home", words))
+    effort = np.abs(model.torque(home[None], 0 * home[None], 0 * home[None])[0])
+    share = effort / model.limits.effort
+    k = int(share.argmax())
+    name = model.joint_names[k]
+    words = f"{name} bears {effort[k]:.1f} of {model.limits.effort[k]:g} {_force(model.units[k])}"
+    if share[k] <= HOLDING:
+        rows.append(Row(RIGHT if share[k] <= TIGHT else DOUBTFUL, "home", words))
+    return rows
+
+
+def _home_q(model: SafetyModel) -> np.ndarray:
+    return model.full_q(np.array(model.embodiment.home)[None])[0]
+
+
+def _force(unit: str) -> str:
+    return "N" if unit == "m" else "Nm"
