@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testing.tools import START, at_rest, make_chunk
+from testing.tools import START, at_rest, load_urdf, make_chunk
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision
 from wam_ros.embodiments.draft import Wishes, make_draft, read_states
 from wam_ros.embodiments.yaml_text import as_yaml
 from wam_ros.robot.model import load_safety_model
-from wam_ros.robot.urdf import load_urdf
 from wam_ros.safety.filter import SafetyFilter
 
 from .body import STATES, arm, link, write_body

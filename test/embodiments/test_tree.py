@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from testing.tools import load_urdf
 from wam_ros.core.errors import WamError
 from wam_ros.embodiments.tree import choose_arms, find_arms, find_base, find_tool
-from wam_ros.robot.urdf import load_urdf
 
 from .body import ROD, arm, joint, link, write_body
 

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from wam_ros.core.embodiment import Camera, Embodiment
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import Problems, WamError
 from wam_ros.embodiments.tree import Arm, choose_arms, find_arms, find_base, find_tool
 from wam_ros.robot.dynamics import LINK
 from wam_ros.robot.joints import rest_of
 from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model
 from wam_ros.robot.pairs import as_srdf, path_joints
-from wam_ros.robot.urdf import Urdf, UrdfJoint, load_urdf
+from wam_ros.robot.urdf import Urdf, UrdfJoint, read_urdf
 
 # calm values, for what no maker tells: rad/s^2 and rad/s^3, m/s^2 and m/s^3
 CALM = {"rad": (8.0, 2000.0), "m": (2.0, 500.0)}
@@ -34,7 +34,7 @@ POSES = 100  # of the whole range, that tell which links overlap by construction
 MOSTLY = 0.5  # of them
 APART = 3  # joints between two links that may
 NARROW = 0.02  # m; links that are nearer than this somewhere may be so by construction
-MOST_POSES = 50_000  # of two joints, between which links are proven never to meet
+MOST_POSES = 100_000  # of two joints, between which links are proven never to meet
 SEED = 20240301
 
 
@@ -84,7 +84,9 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
     Raises:
         WamError: what is wrong with the description, or a wish that it does not fit.
     """
-    urdf = load_urdf(path)
+    problems = Problems(path)
+    urdf = read_urdf(path, problems)
+    problems.require_none()
     arms = [] if wishes.joints else choose_arms(find_arms(urdf), wishes.arms)
     joints, gripper = _commanded(urdf, arms, wishes)
     told = read_states(wishes.srdf or _srdf_beside(wishes.urdf), urdf)
@@ -185,7 +187,7 @@ def _never_meet(model: SafetyModel) -> dict[tuple[str, str], float]:
         if model.pairs.world[rows].any() or not 1 <= len(moving) <= 2:
             continue
         reach = model.pairs.reach[rows][:, moving]
-        share = 0.4 * distances[rows].min() / len(moving)  # m, of half a step of each joint
+        share = 0.5 * distances[rows].min() / len(moving)  # m, of half a step of each joint
         span = (upper - lower)[moving]
         counts = np.ceil(span * reach.max(axis=0) / (2 * share)).clip(1).astype(int)
         if counts.prod() > MOST_POSES:
