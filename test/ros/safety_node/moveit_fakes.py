@@ -344,7 +344,11 @@ class MoveGroupNode:
     def __init__(self, now_ns):
         self._now_ns, self.here, self.asked, self.hear = now_ns, False, [], {}
         self.given_up = []
+        self.logged = []
         self.offers = {"/get_planning_scene": 1, "/monitored_planning_scene": 1}
+
+    def get_logger(self):
+        return SimpleNamespace(info=self.logged.append, warning=self.logged.append)
 
     def get_clock(self):
         return SimpleNamespace(now=lambda: SimpleNamespace(nanoseconds=self._now_ns()))

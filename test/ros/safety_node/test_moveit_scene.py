@@ -23,6 +23,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.robot.model import load_safety_model
+from wam_ros.ros.safety_node import moveit_scene
 from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene, load_moveit
 from wam_ros.safety.filter import SafetyFilter
 
@@ -50,6 +51,7 @@ def scene(monkeypatch):
     install(monkeypatch)
     load_moveit.cache_clear()
     monkeypatch.setattr(MoveItPy, "scene", PlanningScene())
+    monkeypatch.setattr(moveit_scene, "why_no_description", lambda *given: "")
     return MoveItPy.scene
 
 
@@ -288,7 +290,7 @@ def test_moveit_may_veto_motion_but_not_a_stop(scene, rig, backend):
         Decision.REJECT,
         Reason.ENV_COLLISION,
     )
-    assert "does not allow it" in refused.report.sentence
+    assert "does not allow it for group 'panda_arm'" in refused.report.sentence
     assert refused.trajectory is None
     assert rig.machine.estop(rig.now + 10**8).trajectory is not None
     scene.is_path_valid = None
@@ -348,15 +350,56 @@ def test_moveit_is_started_once_per_process_and_ends_with_it_but_is_never_taken_
     assert first() is not None, "its destructor would crash the process at its end"
 
 
-def test_moveit_that_does_not_start_says_what_it_needs(scene, monkeypatch):
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        ("Unable to configure planning scene monitor", "do they fit each other"),
+        ("Failed to load planning pipelines from parameter server", "its planner is missing"),
+    ],
+)
+def test_moveit_that_does_not_start_says_what_it_lacks(scene, monkeypatch, words, advice):
     def refuse(**options):
-        raise RuntimeError("Unable to configure planning scene monitor")
+        raise RuntimeError(words)
 
     monkeypatch.setattr(sys.modules["moveit.planning"], "MoveItPy", refuse)
-    with pytest.raises(
-        WamError, match=r"Unable to configure planning scene monitor; it needs robot_description"
-    ):
+    with pytest.raises(WamError, match=f"{words}; .*{advice}"):
         load_moveit()
+
+
+def test_a_description_that_is_missing_is_named_before_moveit_starts(scene, monkeypatch):
+    count = MoveItPy.count
+    asked = []
+
+    def missing(*given):
+        asked.append(given)
+        return "robot_description did not come on /cell/robot_description"
+
+    monkeypatch.setattr(moveit_scene, "why_no_description", missing)
+    with pytest.raises(WamError, match="did not come on /cell/robot_description; or give"):
+        load_moveit("/cell")
+    assert MoveItPy.count == count
+    assert asked[0][:2] == ("safety_moveit", "/cell")
+
+
+def test_who_judges_and_whose_scene_it_is_are_said_once_in_the_log_and_in_a_report(rig, backend):
+    reports = []
+    backend._emit = lambda output: reports.append(output.report.sentence)
+    node = backend._node
+    for _ in range(3):
+        backend.tell()
+    words = "MoveIt judges too: group 'panda_arm', in namespace '/', no move_group found on /get"
+    assert len(node.logged) == len(reports) == 1
+    assert node.logged[0].startswith(words)
+    assert reports[0].startswith(words)
+    node.here = True
+    backend.tell()
+    assert "has not answered" in node.logged[1]
+    node.asked[-1].answer(PlanningSceneMessage())
+    for _ in range(3):
+        backend.tell()
+    assert len(node.logged) == 3
+    assert "the scene of the move_group on /get_planning_scene" in node.logged[2]
+    assert reports[-1] == node.logged[2]
 
 
 @pytest.mark.parametrize(

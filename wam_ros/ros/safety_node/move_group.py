@@ -89,6 +89,14 @@ class MoveGroup:
             self._ask(waited_s, now_ns)
         return self._why_not_whole() if self._told else f"move_group has not answered {WHOLE} yet"
 
+    @property
+    def words(self) -> str:
+        """Whose scene it is."""
+        service = self._client.service_name
+        if self._found:
+            return f"the scene of the move_group on {service}"
+        return f"no move_group found on {service}: the scene is what its topics tell"
+
     def _why_gone(self, ready: bool) -> str:
         if ready or not self._found:
             return ""

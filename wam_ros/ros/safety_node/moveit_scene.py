@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import copy
 import ctypes
+import dataclasses
 import functools
 import itertools
 import sys
@@ -26,10 +27,11 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.embodiment import Load
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import share_dir
-from wam_ros.core.types import SafeTrajectory
+from wam_ros.core.types import SafeTrajectory, SafetyState
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.obstacles import Cloud, Obstacle
 from wam_ros.robot.pose import Pose, facing, make_pose, placed, pose_from_matrix
+from wam_ros.ros.safety_node.descriptions import why_no_description
 from wam_ros.ros.safety_node.move_group import ASIDE, WHOLE, MoveGroup
 from wam_ros.ros.safety_node.octomap_reader import OctomapReader
 from wam_ros.ros.safety_node.solids import shape_of
@@ -57,7 +59,8 @@ def load_moveit(namespace: str = "") -> Any:
     end.
 
     Raises:
-        WamError: moveit_py is not installed, or does not start with these parameters.
+        WamError: moveit_py is not installed, a description of the robot is missing, or it does not
+            start with these parameters.
     """
     try:
         from moveit.planning import MoveItPy
@@ -65,20 +68,29 @@ def load_moveit(namespace: str = "") -> Any:
         words = "install ros-$ROS_DISTRO-moveit-py or choose 'builtin'"
         raise WamError(f"collision_backend 'moveit' needs moveit_py ({error}); {words}") from error
     given = [after for flag, after in itertools.pairwise(sys.argv) if flag == "--params-file"]
+    files = [str(share_dir() / "config" / "moveit.yaml"), *given]
+    if missing := why_no_description(NODE, namespace, files):
+        raise WamError(
+            f"MoveIt does not start: {missing}; or give the text to {NODE} in a parameter file"
+        )
     try:
         moveit = MoveItPy(
             node_name=NODE,
             name_space=namespace,
-            launch_params_filepaths=[str(share_dir() / "config" / "moveit.yaml"), *given],
+            launch_params_filepaths=files,
             provide_planning_service=False,
             remappings={topic: f"{NODE}/{topic}" for topic in ASIDE},
         )
     except Exception as error:  # whatever pybind11 made of a C++ exception
         words = " ".join(str(error).split())[:300]
-        raise WamError(
-            f"MoveIt (2.12.3 or newer) does not start: {words}; it needs robot_description, its "
-            "semantics and a planner"
-        ) from error
+        advice = (
+            "its planner is missing: install ros-$ROS_DISTRO-moveit-planners-ompl, or name yours "
+            f"under planning_pipelines of {NODE}"
+            if "planning pipelines" in words
+            else "robot_description and robot_description_semantic are there: do they fit each "
+            "other? Its log says more"
+        )
+        raise WamError(f"MoveIt (2.12.3 or newer) does not start: {words}; {advice}") from error
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(moveit))
     atexit.register(moveit.shutdown)  # its threads end before the process does
     return moveit
@@ -94,6 +106,9 @@ class MoveItScene:
         moveit: a `MoveItPy`; None starts one. It is kept: without it the scene would stand still.
         namespace: of the topics that MoveIt listens to.
 
+    Attributes:
+        words: that MoveIt judges, about what and where.
+
     Raises:
         WamError: MoveIt is not there, does not start, or has no such group.
     """
@@ -106,6 +121,8 @@ class MoveItScene:
         self._model = model
         self._group = group
         self.monitor = self._moveit.get_planning_scene_monitor()
+        judged = f"group '{group}'" if group else "all links"
+        self.words = f"MoveIt judges too: {judged}, in namespace '{namespace or '/'}'"
         if group:
             require_known("joint model group", group, list(self._robot.joint_model_group_names))
         self._links = set(model.links)
@@ -162,7 +179,8 @@ class MoveItScene:
                 valid = scene.is_path_valid(path, self._group, False, [])
         except Exception as error:
             return f"MoveIt could not look at it: {type(error).__name__} {str(error)[:200]}"
-        return "" if valid else "MoveIt's planning scene does not allow it"
+        judged = f" for group '{self._group}'" if self._group else ""
+        return "" if valid else f"MoveIt's planning scene does not allow it{judged}"
 
     def _to_base(self, scene: Any) -> Pose:
         """Pose of the planning frame in the base frame."""
@@ -228,6 +246,8 @@ class MoveItBackend:
         self._emit = emit
         self._scene = scene
         self._move_group = MoveGroup(node, scene.monitor)
+        self._said = ""  # in the log
+        self._reported: tuple[str, bool] | None = None
         self._refused: set[str] = set()  # attached objects that could not be held
         machine.filter.second_opinion = scene.why_not_valid
         node.create_timer(1 / hz, self.tell)
@@ -235,7 +255,8 @@ class MoveItBackend:
     def tell(self) -> None:
         """Read the scene once."""
         now_ns = self._node.get_clock().now().nanoseconds
-        awaited = Change(PREFIX + WHOLE, None, refusal=self._move_group.poll(now_ns), source=SOURCE)
+        why = self._move_group.poll(now_ns)
+        awaited = Change(PREFIX + WHOLE, None, refusal=why, source=SOURCE)
         changes, attached = self._scene.read(now_ns)
         machine = self._machine
         if attached is None:  # what is held stays held: a stop has to be proven for it, too
@@ -252,6 +273,26 @@ class MoveItBackend:
         for name, load in attached.items():  # after what was picked up is no obstacle any more
             if machine.model.held.get(name) != load:
                 self._hold(name, load, now_ns)
+        self._say(why, now_ns)
+
+    def _say(self, why: str, now_ns: int) -> None:
+        """Who judges and whose scene it is, in the log and in a report, when that is another one
+        and when somebody begins to listen.
+        """
+        words = why or f"{self._scene.words}, {self._move_group.words}"
+        log = self._node.get_logger()
+        if words != self._said:
+            self._said = words
+            # one line for each: rclpy tells the severities of a logger's calls by their lines
+            if why:
+                log.warning(words)
+            else:
+                log.info(words)
+        now = (words, self._machine.state != SafetyState.DISABLED)
+        if not why and now != self._reported:
+            self._reported = now
+            report = dataclasses.replace(self._machine.heartbeat(now_ns), sentence=words)
+            self._emit(Output(None, report))
 
     def _hold(self, name: str, load: Load | None, now_ns: int) -> None:
         answer = self._machine.hold(name, load, now_ns)

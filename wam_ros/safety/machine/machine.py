@@ -194,7 +194,7 @@ class SafetyMachine:
         taken = self.inputs.take_joints(state, now_ns)
         if taken and self.brakes.playback.seeded and self.state in (S.ARMED, S.BRAKING):
             trajectory = self._track(now_ns) or trajectory
-        return None if trajectory is None else Output(trajectory, self._heartbeat(now_ns))
+        return None if trajectory is None else Output(trajectory, self.heartbeat(now_ns))
 
     def on_observation(self, stamp_ns: int, now_ns: int) -> None:
         """Note that an observation was made; once one was, their absence stops the arm."""
@@ -211,7 +211,7 @@ class SafetyMachine:
         trajectory = self.surroundings.take(changes, now_ns) or trajectory
         if trajectory is None and self.state == was:
             return None
-        return Output(trajectory, self._heartbeat(now_ns))
+        return Output(trajectory, self.heartbeat(now_ns))
 
     def hold(self, name: str, load: Load | None, now_ns: int) -> Answer:
         """Count an object as part of the robot that holds it; None lets go of it."""
@@ -227,7 +227,7 @@ class SafetyMachine:
         returns.
         """
         trajectory = self._clock(now_ns) or self._watch(now_ns)
-        return Output(trajectory, self._heartbeat(now_ns))
+        return Output(trajectory, self.heartbeat(now_ns))
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Output:
         """Judge a chunk; its trajectory leaves only when armed."""
@@ -380,7 +380,8 @@ class SafetyMachine:
             brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
         return trajectory
 
-    def _heartbeat(self, now_ns: int) -> SafetyReport:
+    def heartbeat(self, now_ns: int) -> SafetyReport:
+        """The report when nothing has happened."""
         seq = self._stream.seq if self._stream else 0
         stop = self.brakes.stop_time(now_ns)
         words = state_in_words(self.brakes, self.dry_run, now_ns)
