@@ -10,6 +10,8 @@ import pytest
 from testing.rig import MS, TURN, Rig
 from testing.tools import START
 from wam_ros.core.types import NS, Decision, JointState, Reason, SafetyState
+from wam_ros.safety.machine.inputs import Inputs
+from wam_ros.safety.params import SafetyParams
 
 S = SafetyState
 
@@ -168,3 +170,13 @@ def test_velocities_that_are_unknown_are_computed(rig):
         )
     assert rig.machine.inputs.dq[0] == pytest.approx(1.0)
     assert "panda_joint1 moves" in rig.machine.arm(True, rig.now).message
+
+
+def test_before_a_second_measurement_a_speed_that_is_not_said_is_not_known(model, home):
+    inputs = Inputs(model, SafetyParams())
+    silent = np.full(8, np.nan)
+    assert inputs.take_joints(JointState(NS, model.joint_names, home, silent, silent), NS)
+    assert inputs.moving() == "panda_joint1"
+    assert "moves" in inputs.unfit(NS)
+    assert inputs.take_joints(JointState(NS + MS, model.joint_names, home, silent, silent), NS + MS)
+    assert inputs.moving() == ""

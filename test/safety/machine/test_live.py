@@ -11,7 +11,8 @@ from testing.obstacles import box, swinging, tell, told
 from testing.rig import MS, Rig
 from wam_ros.core.types import Commanded, Decision
 from wam_ros.robot.obstacles import Cloud, Obstacle
-from wam_ros.safety.machine.live import ALL, Change, _longest_stop_s
+from wam_ros.robot.pose import make_pose
+from wam_ros.safety.machine.live import ALL, Change, LiveWorld, _longest_stop_s
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.stopper import SAMPLED, Stopper
 from wam_ros.safety.params import SafetyParams
@@ -165,3 +166,28 @@ def test_older_news_does_not_replace_newer(rig):
     new, old = told(rig, box((-1, 0, 1))), told(rig, box((-2, 0, 1)))
     rig.machine.on_obstacles([new, dataclasses.replace(old, stamp_ns=rig.now - MS)], rig.now)
     assert rig.machine.model.obstacles["people/1"].position[0] == -1
+
+
+@pytest.mark.parametrize("frame", ["bench", "right_base_link", "left_base_link_inertia"])
+def test_an_obstacle_in_a_fixed_frame_stands_where_that_frame_says(robots, frame):
+    model = robots("bimanual")
+    live = LiveWorld(model, SafetyParams())
+    place, turn = (0.3, 0.1, 0.5), (np.cos(0.2), 0.0, 0.0, np.sin(0.2))
+    live.take(Change("shelf", Obstacle("box", (0.1,) * 3, place, turn), frame, 1), 1)
+    assert live.doubt(1) == ""
+    found = live.obstacles()["shelf"]
+    there = model.pin.frames[model.frame(frame)].placement
+    assert found.position == pytest.approx(model.base.actInv(there.act(np.array(place))))
+    turned = make_pose(found.position, found.orientation).rotation
+    wanted = model.base.rotation.T @ there.rotation @ make_pose(place, turn).rotation
+    assert turned == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("shape", ["mesh", "points", "hull"])
+def test_what_is_made_of_points_must_bring_them(model, shape):
+    live = LiveWorld(model, SafetyParams())
+    size = {"mesh": (1.0,) * 3, "points": (0.02,), "hull": ()}[shape]
+    thing = Obstacle(shape, size, (1.0, 0.0, 0.5), mesh="/etc/hostname")
+    live.take(Change("thing", thing, "panda_link0", 1), 1)
+    assert f"a {shape} needs its points" in live.doubt(1)
+    assert "thing" not in live.obstacles()

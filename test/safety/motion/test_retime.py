@@ -91,6 +91,18 @@ def test_a_step_that_no_time_scale_could_reach_ends_the_chunk_before_it(model, h
     assert plan.scale == 1.0, "and does not slow the others"
 
 
+def test_a_turn_that_no_time_scale_could_follow_ends_the_chunk_before_it(model, home, checks):
+    """There and back again within two steps: fast enough, but too sharp."""
+    q = turning(home, 0.01, 0.1, 0.19, -0.19, 0.0)
+    plan = planned(model, home, q, checks, max_time_scale=1.0)
+    assert plan.n_steps <= 3
+    assert planned(model, home, q, checks).n_steps == 5
+    alone = planned(model, home, q, [], max_time_scale=1.0)
+    assert (alone.n_steps, alone.cut.reason, alone.cut.step) == (3, Reason.ACCELERATION, 3)
+    assert alone.cut.measured == pytest.approx(0.38 / 0.1**2)
+    assert alone.cut.unit == "rad/s^2"
+
+
 def test_where_not_even_the_first_step_can_be_there_is_no_motion(model, home, checks):
     plan = planned(model, home, turning(home, 3.0, *[0.0] * 3), checks, max_time_scale=1.0)
     assert plan.motion is None
