@@ -135,7 +135,7 @@ def changed(**fields):
         (CompressedImage(format="jpeg"), "CompressedImage.data is empty"),
         (
             CompressedImage(format="jpeg", data=array.array("B", b"\xff\xd8 not a picture")),
-            "image 'jpeg' cannot be",
+            "image 'jpeg' is cut off",
         ),
     ],
 )
@@ -275,3 +275,97 @@ def test_a_cv_bridge_that_cannot_convert_here_is_not_used(monkeypatch):
     finally:
         monkeypatch.undo()
         images._bridge.cache_clear()
+
+
+BARS = np.repeat(
+    np.array([[220, 30, 30], [30, 200, 40], [40, 50, 210], [230, 220, 40]], np.uint8), 8, 0
+)[None].repeat(16, 0)
+
+
+def planes(encoding, padding=0):
+    """The bars as brightness and colours, each row padded alike."""
+    i420 = cv2.cvtColor(BARS, cv2.COLOR_RGB2YUV_I420)
+    h, w = BARS.shape[:2]
+    u, v = i420[h:].reshape(2, h // 2, w // 2)
+    u, v = (v, u) if encoding in ("nv21", "yv12") else (u, v)
+
+    def padded(rows, n):
+        return np.hstack([rows, np.full((len(rows), n), 0xEE, np.uint8)]).tobytes()
+
+    if encoding.startswith("nv"):
+        colours = padded(np.dstack([u, v]).reshape(h // 2, w), padding)
+    else:
+        colours = padded(u, padding // 2) + padded(v, padding // 2)
+    data = padded(i420[:h], padding) + colours
+    return Image(
+        height=h, width=w, step=w + padding, encoding=encoding, data=array.array("B", data)
+    )
+
+
+@pytest.mark.parametrize("padding", [0, 4])
+@pytest.mark.parametrize("encoding", ["nv12", "nv21", "i420", "yuv420", "yv12", "NV12"])
+def test_pictures_in_planes_keep_their_colours(encoding, padding):
+    msg = planes(encoding.lower(), padding)
+    msg.encoding = encoding
+    found = image_to_numpy(image_from_wire(serialize_message(msg))).astype(int)
+    assert np.abs(found - BARS)[:, 2::4].max() < 12
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"height": 15}, "15 pixels"),
+        ({"width": 31}, "31 x 16"),
+        ({"step": 30}, "in steps of 30 bytes"),
+        ({"height": 14}, "expected 672 bytes of nv12, found 768"),
+        ({"height": 0}, "32 x 0 pixels"),
+    ],
+)
+def test_planes_that_do_not_fit_are_refused_by_size(change, error):
+    msg = planes("nv12")
+    for name, value in change.items():
+        setattr(msg, name, value)
+    with pytest.raises(WamError, match=error):
+        image_to_numpy(msg)
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_a_compressed_mosaic_is_what_the_raw_one_is(pattern):
+    mosaic = RNG.integers(0, 256, (12, 16), dtype=np.uint8)
+    data = cv2.imencode(".png", mosaic)[1].tobytes()
+    name = f"bayer_{pattern}8"
+    msg = CompressedImage(format=f"{name}; png compressed ", data=array.array("B", data))
+    np.testing.assert_array_equal(image_to_numpy(msg), image_to_numpy(image(name, mosaic)))
+
+
+def test_a_mosaic_that_the_transport_coloured_is_a_picture():
+    data = cv2.imencode(".png", BARS[:, :, ::-1])[1].tobytes()
+    msg = CompressedImage(format="bayer_rggb8; png compressed bgr8", data=array.array("B", data))
+    np.testing.assert_array_equal(image_to_numpy(msg), BARS)
+
+
+@pytest.mark.parametrize("kind", ["16UC1; png compressed 16UC1", "32FC1; compressedDepth png"])
+def test_compressed_depth_is_no_picture(kind):
+    data = cv2.imencode(".png", np.arange(192, dtype=np.uint16).reshape(12, 16))[1].tobytes()
+    with pytest.raises(WamError, match=r"CompressedImage.format.*depth or another measurement"):
+        image_to_numpy(CompressedImage(format=kind, data=array.array("B", data)))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words"), [("8UC3", "to bgr8 or rgb8"), ("32FC1", "depth or another measurement")]
+)
+def test_bare_numbers_are_refused_with_what_to_do(encoding, words):
+    with pytest.raises(WamError, match=words):
+        image_to_numpy(Image(height=1, width=1, encoding=encoding, step=4, data=b"1234"))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.97])
+def test_a_file_that_was_cut_says_so_and_padding_does_no_harm(suffix, share):
+    noise = RNG.integers(0, 256, (96, 128, 3), dtype=np.uint8)
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    whole = CompressedImage(format=suffix[1:], data=array.array("B", data + bytes(64)))
+    assert image_to_numpy(whole).shape == (96, 128, 3)
+    cut = data[: int(share * len(data))]
+    with pytest.raises(WamError, match=f"is cut off: its {len(cut)} bytes have no end"):
+        image_to_numpy(CompressedImage(format=suffix[1:], data=array.array("B", cut)))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import functools
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,18 @@ PIXEL_BYTES = {
     **{f"bayer_{pattern}8": 1 for pattern in ("rggb", "bggr", "gbrg", "grbg")},
     **{"uyvy": 2, "yuyv": 2, "yuv422": 2, "yuv422_yuy2": 2},
 }
+# Planes of brightness above planes of half as many colours: OpenCV's name of the way to RGB.
+PLANES = {
+    "nv12": "COLOR_YUV2RGB_NV12",
+    "nv21": "COLOR_YUV2RGB_NV21",
+    "i420": "COLOR_YUV2RGB_I420",
+    "yuv420": "COLOR_YUV2RGB_I420",
+    "yv12": "COLOR_YUV2RGB_YV12",
+}
+BARE = re.compile(r"(8|16|32|64)[USF]C\d*")  # numbers without a meaning
+# what a whole file of a format ends with, but for padding
+ENDS = {b"\xff\xd8": b"\xff\xd9", b"\x89PNG": b"IEND\xaeB`\x82"}
+PADDING = 1024  # bytes behind the end of a file that are nobody's business
 
 
 @dataclass(frozen=True)
@@ -106,6 +119,8 @@ def image_to_numpy(msg: ImageView | Image | CompressedImage) -> np.ndarray:
     """
     if isinstance(msg, CompressedImage):
         return _decompressed(msg)
+    if msg.encoding.lower() in PLANES:
+        return _from_planes(msg)
     rows = _checked_rows(msg)
     if msg.encoding == "rgb8":
         return rows.reshape(msg.height, msg.width, 3)
@@ -140,7 +155,8 @@ def _checked_rows(msg: ImageView | Image) -> np.ndarray:
     """
     if msg.encoding not in PIXEL_BYTES:
         raise WamError(
-            f"Image.encoding: '{msg.encoding[:40]}' is not one of {', '.join(PIXEL_BYTES)}"
+            f"Image.encoding: '{msg.encoding[:40]}' is not one of "
+            f"{', '.join([*PIXEL_BYTES, *PLANES])}{_meaning(msg.encoding)}"
         )
     if not msg.height or not msg.width:
         raise WamError(f"Image: {msg.width} x {msg.height} pixels is empty")
@@ -172,9 +188,61 @@ def _from_library(msg: ImageView | Image, rows: np.ndarray) -> np.ndarray:
     return np.rint(wide * (255 / 65535)).astype(np.uint8)
 
 
+def _meaning(encoding: str) -> str:
+    """What to do about numbers of which the encoding does not say what they are."""
+    if encoding in ("8UC3", "8UC4"):
+        return ": set the camera's encoding to bgr8 or rgb8, which says the order of the colours"
+    return ": that is depth or another measurement, no picture" if BARE.match(encoding) else ""
+
+
+def _from_planes(msg: ImageView | Image) -> np.ndarray:
+    """Brightness (H, W), and below it colours of every second pixel, each row padded alike."""
+    import cv2
+
+    height, width, step = msg.height, msg.width, msg.step
+    if not height or not width or height % 2 or width % 2 or step % 2 or step < width:
+        raise WamError(
+            f"Image: {width} x {height} pixels in steps of {step} bytes are no {msg.encoding}"
+        )
+    if len(msg.data) != step * height * 3 // 2:
+        raise WamError(
+            f"Image.data: expected {step * height * 3 // 2} bytes of {msg.encoding}, found "
+            f"{len(msg.data)}"
+        )
+    rows = np.frombuffer(msg.data, np.uint8).reshape(height * 3 // 2, step)
+    colours = rows[height:]
+    if msg.encoding.lower().startswith("nv"):
+        colours = colours[:, :width]
+    else:  # two planes of half rows
+        colours = colours.reshape(height, step // 2)[:, : width // 2].reshape(height // 2, width)
+    packed = np.ascontiguousarray(np.concatenate([rows[:height, :width], colours]))
+    return cv2.cvtColor(packed, getattr(cv2, PLANES[msg.encoding.lower()]))
+
+
+def _require_whole(msg: CompressedImage) -> None:
+    """Raise `WamError` for a file that was cut: decoders fill the rest with grey or say nothing."""
+    data = msg.data
+    head = bytes(data[:4])
+    for begin, end in ENDS.items():
+        if head.startswith(begin) and bytes(data[-PADDING:]).rfind(end) < 0:
+            raise WamError(
+                f"image '{msg.format[:40]}' is cut off: its {len(data)} bytes have no end; the "
+                "connection loses data"
+            )
+
+
 def _decompressed(msg: CompressedImage) -> np.ndarray:
     if not len(msg.data):
         raise WamError("CompressedImage.data is empty")
+    original = msg.format.partition(";")[0].strip()
+    if ";" in msg.format and original not in PIXEL_BYTES and not original.startswith("8UC"):
+        raise WamError(
+            f"CompressedImage.format: '{msg.format[:60]}' is of '{original[:40]}'"
+            f"{_meaning(original) or ', which is not known'}"
+        )
+    _require_whole(msg)
+    if original.startswith("bayer_"):
+        return _from_mosaic(msg, original)
     if bridge := _bridge():
         return _guarded(msg.format, lambda: bridge.compressed_imgmsg_to_cv2(msg, "rgb8"))
     from rosbags.image import compressed_image_to_cvimage
@@ -184,6 +252,33 @@ def _decompressed(msg: CompressedImage) -> np.ndarray:
         return np.repeat(image[:, :, None], 3, axis=2) if image.ndim == 2 else image[:, :, ::-1]
 
     return np.ascontiguousarray(_guarded(msg.format, decode))
+
+
+def _from_mosaic(msg: CompressedImage, pattern: str) -> np.ndarray:
+    """A compressed mosaic is one number a pixel; what a transport coloured before is a picture."""
+    import cv2
+
+    def decode() -> np.ndarray:
+        found = cv2.imdecode(np.frombuffer(msg.data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if found is None:
+            raise WamError("no known format of pictures")
+        return found
+
+    found = _guarded(msg.format, decode)
+    if found.ndim == 3:
+        return np.ascontiguousarray(found[:, :, 2::-1])
+    if found.dtype != np.uint8:
+        raise WamError(f"image '{msg.format[:40]}' has {found.dtype} pixels, expected uint8")
+    height, width = found.shape
+    view = ImageView(
+        height=height,
+        width=width,
+        encoding=pattern,
+        is_bigendian=0,
+        step=width,
+        data=memoryview(np.ascontiguousarray(found)).cast("B"),
+    )
+    return image_to_numpy(view)
 
 
 def _guarded(kind: str, decode: Callable[[], np.ndarray]) -> np.ndarray:
