@@ -217,6 +217,28 @@ def test_a_file_that_is_no_recording_is_refused(tmp_path):
         main(Latency(bag=str(tmp_path / "odd.mcap")))
 
 
+@pytest.mark.parametrize(
+    ("topic", "kind", "words"),
+    [
+        ("/chatter", "std_msgs/msg/String", "is not of this loop: it has /chatter; wanted are act"),
+        ("/joint_states", "std_msgs/msg/String", "is not of this loop: it has /joint_states"),
+        ("/x/observation", "std_msgs/msg/String", "'observation' holds messages of another type"),
+    ],
+)
+def test_a_recording_of_something_else_is_refused_in_one_line(tmp_path, topic, kind, words):
+    writer = pytest.importorskip("rosbags.rosbag2")
+    from rosbags.typesys import Stores, get_typestore
+
+    store, folder = get_typestore(Stores.ROS2_JAZZY), tmp_path / "bag"
+    with writer.Writer(folder, version=9, storage_plugin=writer.StoragePlugin.MCAP) as bag:
+        connection = bag.add_connection(topic, kind, typestore=store)
+        message = store.types[kind](data="hello")
+        bag.write(connection, 1, store.serialize_cdr(message, kind))
+    with pytest.raises(WamError, match=words) as caught:
+        main(Latency(bag=str(folder)))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_loop_on_another_clock_is_refused_instead_of_measured(monkeypatch):
     def listen(args, trace):
         feed = Feed(trace, lambda: None)

@@ -187,7 +187,13 @@ def read_bag(path: Path, trace: Trace, command: str = COMMAND) -> None:
         if topic == "joint_states":
             newest[0] = message
         else:
-            handlers[topic](_content(topic, message), recorded_ns)
+            try:
+                content = _content(topic, message)
+            except AttributeError as error:
+                raise WamError(
+                    f"recording '{path}': '{topic}' holds messages of another type: {error}"
+                ) from error
+            handlers[topic](content, recorded_ns)
 
 
 def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any, int]]:
@@ -207,6 +213,13 @@ def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any, int]]:
                 for c in reader.connections
             }
             chosen = [c for c in reader.connections if names[c.id]]
+            # a bag without any of them would be read whole: no connections mean all
+            if {names[c.id] for c in chosen} <= {"joint_states"}:
+                found = ", ".join(sorted({c.topic for c in reader.connections})[:12])
+                raise WamError(
+                    f"recording '{path}' is not of this loop: it has {found or 'nothing'}; wanted "
+                    f"are {', '.join(sorted(topics))}, in any namespace"
+                )
             for connection, recorded_ns, data in reader.messages(connections=chosen):
                 yield (
                     names[connection.id],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unicodedata import normalize
 
 import torch
 from torch import Tensor, nn
@@ -23,10 +24,12 @@ def words_of(instruction: str, config: TextConfig, text_len: int) -> list[int]:
             f"instruction has {len(instruction)} characters, at most {config.max_characters} are "
             "read"
         )
-    words = re.findall(r"[a-z0-9']+", instruction.lower())
+    # letters of every script, accents in one piece: a word that is dropped changes the meaning
+    words = re.findall(r"(?:[^\W_]|['\u0300-\u036f])+", normalize("NFC", instruction).lower())
     known = f"known words: {', '.join(config.vocabulary)}"
     if not words:
-        raise WamError(f"the instruction is empty; {known}")
+        what = f"has no words: {instruction.strip()[:40]!r}" if instruction.strip() else "is empty"
+        raise WamError(f"the instruction {what}; {known}")
     if unknown := [w for w in dict.fromkeys(words) if w not in config.vocabulary]:
         raise WamError(
             f"the model never learned {', '.join(repr(w) for w in unknown[:8])}; {known}"
