@@ -276,7 +276,7 @@ def _from_mosaic(msg: CompressedImage, pattern: str) -> np.ndarray:
         encoding=pattern,
         is_bigendian=0,
         step=width,
-        data=memoryview(np.ascontiguousarray(found)).cast("B"),
+        data=memoryview(found.tobytes()),
     )
     return image_to_numpy(view)
 
