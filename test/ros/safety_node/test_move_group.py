@@ -122,6 +122,20 @@ def test_a_world_replaces_the_world_and_leaves_what_is_attached(group, node, sce
     assert seen(scene) == ([], ["can"])
 
 
+def test_an_object_told_alone_is_a_doubt_when_it_is_not_taken(group, node, scene, monitor):
+    (cup,) = message("cup", frame="elsewhere").world.collision_objects
+    node.hear["collision_object"](cup)
+    assert monitor.frames, "it may be in any frame that tf knows"
+    assert "did not take 'cup'" in group.poll()
+    (cup,) = message("cup").world.collision_objects
+    node.hear["collision_object"](cup)
+    assert group.poll() == ""
+    assert seen(scene)[0] == ["cup"]
+    (cup,) = message("cup", operation=CollisionObject.REMOVE).world.collision_objects
+    node.hear["collision_object"](cup)
+    assert seen(scene)[0] == []
+
+
 def test_changes_between_question_and_answer_are_told_again_after_it(group, node, scene):
     node.here = True
     assert "has not answered" in group.poll()

@@ -323,8 +323,8 @@ def test_moveit_is_started_in_the_namespace_and_leaves_the_monitored_scene_to_mo
 ):
     monkeypatch.setattr(sys, "argv", ["safety_node", "--ros-args", "--params-file", "/mine.yaml"])
     MoveItScene(rig.filter.model, namespace="/cell")
-    topics = ("monitored_planning_scene", "planning_scene", "planning_scene_world")
-    aside = {topic: f"safety_moveit/{topic}" for topic in topics}
+    topics = ("planning_scene", "monitored_planning_scene", "planning_scene_world")
+    aside = {topic: f"safety_moveit/{topic}" for topic in (*topics, "collision_object")}
     shipped, mine = MoveItPy.made.pop("files")
     assert mine == "/mine.yaml"
     assert list(yaml.safe_load(Path(shipped).read_text())) == ["/**/safety_moveit"]

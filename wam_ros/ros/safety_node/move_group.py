@@ -2,12 +2,13 @@
 
 `moveit_py` listens to `planning_scene`, `collision_object` and `attached_collision_object`. What
 reaches move_group by its service `apply_planning_scene`, by its sensors or before we began is heard
-here: once as a whole, then change by change. `planning_scene` and `planning_scene_world` are heard
-here too, in the monitor's place, whose own are put `ASIDE`: a whole scene that the monitor takes as
-one is seen no sooner than it publishes again, half a second later. As two changes, all gone and all
-of this, it is seen at once. To stop the monitor from hearing them instead would deafen it: that
-takes a subscription from a node that is spun already, and those that were made after it are never
-heard again (2.12.4).
+here: once as a whole, then change by change. `planning_scene`, `planning_scene_world` and
+`collision_object` are heard here too, in the monitor's place, whose own are put `ASIDE`: an object
+that it does not take from there is a line in its log and nothing else, and a whole scene that it
+takes as one is seen no sooner than it publishes again, half a second later. As two changes, all
+gone and all of this, it is seen at once. To stop the monitor from hearing them instead would deafen
+it: that takes a subscription from a node that is spun already, and those that were made after it
+are never heard again (2.12.4).
 """
 
 from __future__ import annotations
@@ -24,7 +25,13 @@ MONITORED = "monitored_planning_scene"  # where move_group tells every change
 WHOLE = "get_planning_scene"
 CHANGES = "planning_scene"  # where everybody may tell one
 WORLD = "planning_scene_world"  # where everybody may tell what is around instead of all there was
-ASIDE = (MONITORED, CHANGES, WORLD)  # topics that the monitor neither tells nor hears itself
+OBJECT = "collision_object"  # where everybody may tell one object
+ASIDE = (
+    MONITORED,
+    CHANGES,
+    WORLD,
+    OBJECT,
+)  # topics that the monitor neither tells nor hears itself
 PATIENCE_S = 2.0  # until what was not answered, or not taken, is asked for again
 PULSE_S = 0.5  # between two questions to a move_group that has told its scene
 
@@ -70,6 +77,7 @@ class MoveGroup:
             for topic in (MONITORED, CHANGES)
         )
         node.create_subscription(msg.PlanningSceneWorld, WORLD, self._on_world, qos.SCENE)
+        node.create_subscription(msg.CollisionObject, OBJECT, self._on_object, qos.SCENE)
 
     def poll(self, now_ns: int) -> str:
         """Ask for the whole scene when move_group has appeared, and now and then whether it is
@@ -154,8 +162,14 @@ class MoveGroup:
 
     def _on_world(self, world: Any) -> None:
         """A world instead of the one that there was; what is attached stays."""
-        self._monitor.update_frame_transforms()  # its objects may be in any frame that tf knows
         self._on_change(self._no_world())
+        self._on_bodies(world)
+
+    def _on_object(self, body: Any) -> None:
+        self._on_bodies(self._msg.PlanningSceneWorld(collision_objects=[body]))
+
+    def _on_bodies(self, world: Any) -> None:
+        self._monitor.update_frame_transforms()  # they may be in any frame that tf knows
         scene = self._msg.PlanningScene(is_diff=True, world=world)
         scene.robot_state.is_diff = True
         self._on_change(scene)
