@@ -91,6 +91,20 @@ def test_every_link_is_where_pinocchio_says(name):
             np.testing.assert_allclose(rotation, wanted.rotation, atol=1e-6)
 
 
+def test_a_joint_that_is_parked_and_what_follows_it_stand_where_they_are_told(tmp_path):
+    follower = """<link name="flag"/><joint name="wave" type="revolute"><parent link="tip"/>
+      <child link="flag"/><mimic joint="turn" multiplier="-2" offset="0.1"/></joint></robot>"""
+    urdf = tmp_path / "crane.urdf"
+    urdf.write_text(CRANE.replace("</robot>", follower))
+    told = Description(urdf, ("slide",), {"turn": 0.4})
+    moved = crane(tmp_path, CRANE.replace("</robot>", follower))
+    flag = told.index("flag")
+    for here, there in zip(
+        place(told.links, flag, [0.2]), place(moved.links, flag, [0.2, 0.4]), strict=True
+    ):
+        np.testing.assert_allclose(here, there, atol=1e-12)
+
+
 def test_a_joint_that_follows_moves_with_its_leader(tmp_path):
     follower = """<link name="flag"/><joint name="wave" type="revolute"><parent link="tip"/>
       <child link="flag"/><mimic joint="turn" multiplier="-2" offset="0.1"/></joint></robot>"""

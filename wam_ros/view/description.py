@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import os
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,18 +59,22 @@ class Description:
 
     Args:
         urdf: path of the description.
-        joint_names: columns of the joint vectors; joints that are not named stand at zero.
+        joint_names: columns of the joint vectors.
+        parked: rad or m, where joints stand that are not named; at zero without it.
 
     Raises:
         WamError: unreadable file, a number that is none, or a mesh that is not there.
     """
 
-    def __init__(self, urdf: Path, joint_names: Sequence[str]) -> None:
+    def __init__(
+        self, urdf: Path, joint_names: Sequence[str], parked: Mapping[str, float] | None = None
+    ) -> None:
         try:
             root = ElementTree.parse(urdf).getroot()
         except (OSError, ElementTree.ParseError) as error:
             raise WamError(f"{urdf}: {error}") from error
         self._urdf = urdf
+        self._parked = parked or {}
         self._colours = {
             m.get("name", ""): colour
             for m in root.iter("material")
@@ -153,7 +157,7 @@ class Description:
         for _ in by_name:
             mimic = joint.find("mimic")
             leader = None if mimic is None else by_name.get(mimic.get("joint", ""))
-            if mimic is None or leader is None:
+            if mimic is None or leader is None or joint.get("name", "") in self._parked:
                 break
             where = f"joint '{joint.get('name')}'"
             (step,) = self._numbers(mimic, "offset", (0.0,), where)
@@ -162,6 +166,7 @@ class Description:
             factor *= slope
             joint = leader
         name = joint.get("name", "")
+        offset += factor * self._parked.get(name, 0.0)
         return (names.index(name) if name in names else -1), factor, offset
 
     def _origin(

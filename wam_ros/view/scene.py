@@ -36,7 +36,7 @@ def make_scene(embodiment: Embodiment, world: Sequence[Solid] = ()) -> dict[str,
     Raises:
         WamError: the description or a mesh cannot be read.
     """
-    robot = Description(embodiment.urdf_path, embodiment.joint_names)
+    robot = Description(embodiment.urdf_path, embodiment.joint_names, embodiment.parked)
     loads = [
         (
             robot.index(load.frame),
