@@ -50,7 +50,8 @@ def load_episodes(folder: Path) -> tuple[Episodes, dict]:
     """All shards of a folder, in order.
 
     Raises:
-        WamError: nothing there, or a damaged shard, by name.
+        WamError: nothing there, a damaged header or shard, by name, arrays that do not belong
+            together, or shards whose episodes differ in length or size.
     """
     shards = sorted(folder.glob("shard_*.npz"))
     if not shards or not (folder / "header.json").is_file():
@@ -61,8 +62,58 @@ def load_episodes(folder: Path) -> tuple[Episodes, dict]:
     for shard in shards:
         try:
             with np.load(shard, allow_pickle=False) as data:
-                parts.append({f.name: data[f.name] for f in fields(Episodes)})
+                part = {f.name: data[f.name] for f in fields(Episodes)}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise WamError(f"damaged demonstration file '{shard}': {error}") from error
+        _require_shapes(part, shard)
+        parts.append(part)
+        for name, values in part.items():
+            first = parts[0][name]
+            if values.shape[1:] != first.shape[1:]:
+                raise WamError(
+                    f"'{shard}': {name} of an episode are {values.shape[1:]}, those of "
+                    f"'{shards[0].name}' are {first.shape[1:]}: all must be alike"
+                )
     joined = {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
-    return Episodes(**joined), json.loads((folder / "header.json").read_text())
+    return Episodes(**joined), _read_header(folder / "header.json")
+
+
+def _read_header(path: Path) -> dict:
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WamError(f"'{path}' is damaged: {' '.join(str(error).split())}") from error
+    if not isinstance(header, dict):
+        raise WamError(f"'{path}' is damaged: it holds {type(header).__name__}, no object")
+    return header
+
+
+def _require_shapes(part: dict[str, np.ndarray], shard: Path) -> None:
+    """Arrays of one file belong together: as many episodes and steps, of `Episodes`' kinds."""
+    frames = part["frames"]
+    if frames.ndim != 6 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+        raise WamError(
+            f"'{shard}': frames are {frames.shape} {frames.dtype}, expected (episodes, steps + 1, "
+            "views, height, width, 3) uint8"
+        )
+    n, k = frames.shape[0], frames.shape[1] - 1
+    joints = part["states"].shape[-1] if part["states"].ndim == 3 else 0
+    wanted = {
+        "states": ((n, k + 1, joints), "f"),
+        "actions": ((n, k, joints), "f"),
+        "labelled": ((n, k), "b"),
+        "tool": ((n, k + 1, 3), "f"),
+        "closing": ((n, k), "b"),
+        "success": ((n,), "b"),
+        "seeds": ((n,), "iu"),
+        "instructions": ((n,), "U"),
+    }
+    kinds = {"f": "float", "b": "bool", "iu": "integer", "U": "text"}
+    for name, (shape, kind) in wanted.items():
+        found = part[name]
+        if found.shape != shape or found.dtype.kind not in kind:
+            raise WamError(
+                f"'{shard}': {name} are {found.shape} {found.dtype}, expected {shape} {kinds[kind]}"
+            )
+    if n < 1 or k < 1:
+        raise WamError(f"'{shard}' holds {n} episodes of {k} steps")

@@ -8,8 +8,10 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import Problems, WamError, require_known
 from wam_ros.robot.urdf import read_urdf
 
-# share of a joint's travel by which what was recorded may lie outside its limits
+# share of a joint's travel, and rad or m, by which what was recorded may lie outside its limits:
+# other units lie farther out
 BEYOND = 0.1
+AT_LEAST = 0.25
 
 
 def reach(e: Embodiment) -> tuple[np.ndarray, np.ndarray]:
@@ -24,7 +26,7 @@ def reach(e: Embodiment) -> tuple[np.ndarray, np.ndarray]:
     problems.require_none()
     joints = [known[require_known(f"joint of {e.urdf}", name, known)] for name in e.joint_names]
     limits = np.array([[j.lower for j in joints], [j.upper for j in joints]])
-    return limits, BEYOND * (limits[1] - limits[0])
+    return limits, np.maximum(BEYOND * (limits[1] - limits[0]), AT_LEAST)
 
 
 def require_reachable(what: str, e: Embodiment, ends: np.ndarray, differences: np.ndarray) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile
 from wam_ros.data.episodes import Episodes
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
@@ -104,6 +105,8 @@ class Demonstrations:
         """`batch` windows of `blocks` blocks at random episodes and starts."""
         chunk = self.config.chunk
         last = self.actions.shape[1] - chunk.frame_stride * (blocks - 1) - chunk.action_horizon
+        if last < 0:
+            raise WamError(f"episodes of {self.actions.shape[1]} steps hold no {blocks} blocks")
         episode = torch.randint(len(self.actions), (batch,), generator=generator)
         start = torch.randint(last + 1, (batch,), generator=generator)
         return self.window(episode, start, blocks)

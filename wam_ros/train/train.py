@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
-from wam_ros.core.errors import WamError, require_within
+from wam_ros.core.errors import require_within
 from wam_ros.core.files import make_folder
 from wam_ros.data.episodes import Episodes, load_episodes
 from wam_ros.models.dreamzero.small.config import load_model_config
@@ -20,6 +20,7 @@ from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 from wam_ros.models.processor import processor
+from wam_ros.train.check import require_learnable, require_robot
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all
 from wam_ros.train.tokenizer import train_tokenizer
 from wam_ros.train.wam import train_grounding, train_wam
@@ -56,6 +57,7 @@ def main(args: Train) -> None:
     config = load_model_config(args.model)
     embodiment = load_embodiment(config.embodiment)
     episodes = _load(args.data, embodiment)
+    require_learnable(episodes, config, args.blocks, args.data)
     make_folder("--out", args.out)
     relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
     normaliser = Normaliser.fit(
@@ -121,11 +123,7 @@ def _check(args: Train) -> None:
 
 def _load(folder: Path, embodiment: Embodiment) -> Episodes:
     episodes, header = load_episodes(folder)
-    if tuple(header["joint_names"]) != embodiment.joint_names:
-        raise WamError(
-            f"'{folder}' was recorded with joints {header['joint_names']}, not those of "
-            f"{embodiment.name}"
-        )
+    require_robot(header, episodes, embodiment, folder)
     return episodes
 
 

@@ -100,7 +100,7 @@ def test_an_unrefreshed_memory_looks_once_and_then_only_at_itself(config, embodi
     ("instruction", "named"),
     [
         ("", "empty"),
-        ("  ?! ", "empty"),
+        ("  ?! ", "has no words"),
         ("red " * 3000, "characters"),
         ("fetch the red block", "'fetch'"),
         ("pick up the block", "exactly one of red, green, blue"),

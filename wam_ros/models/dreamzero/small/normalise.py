@@ -33,8 +33,15 @@ class Normaliser:
     ) -> Normaliser:
         """From states (N, K + 1, A) and actions (N, K, A); differences are pooled over all offsets
         of a chunk.
+
+        Raises:
+            WamError: episodes are no longer than a chunk.
         """
         k = actions.shape[1] - horizon
+        if k < 1:
+            raise WamError(
+                f"episodes of {actions.shape[1]} steps are no longer than a chunk of {horizon}"
+            )
         pooled = [actions[:, o : o + k] - relative * states[:, :k] for o in range(horizon)]
         quantiles = [
             np.quantile(x.reshape(-1, x.shape[-1]), (0.01, 0.99), 0)
