@@ -91,7 +91,7 @@ def run_drivers(seconds: float) -> None:
 
     def feel() -> None:
         t = now_ns()
-        q, dq, _ = controller.sample(t)
+        q, dq, _ = controller.sample(t).arrays
         joints.publish(
             convert.joint_state_to_msg(
                 JointState(t, robot.joint_names, q, dq, np.full(len(q), np.nan))

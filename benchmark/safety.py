@@ -36,7 +36,7 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import ActionChunk, Commanded, SafeTrajectory
+from wam_ros.core.types import ActionChunk, KinematicState, SafeTrajectory
 from wam_ros.robot.meshes import hull_of
 from wam_ros.robot.model import SafetyModel, load_safety_model
 from wam_ros.robot.obstacles import Cloud, Obstacle
@@ -186,7 +186,7 @@ def measure(
     remake(model, bodies)
     add_obstacles(model, obstacles)
     safety, home = SafetyFilter(model), np.array(model.embodiment.home)
-    start = Commanded(home, home * 0, home * 0)
+    start = KinematicState.at_rest(home)
     rows = [(smooth_chunk(model, steps, period, seed), start, START) for seed in range(repeats)]
     verdicts = [safety.filter(*row) for row in rows[:20]]
     took = np.concatenate([times_ms(safety.filter, row) for row in rows])
@@ -237,9 +237,9 @@ def checks_ms(safety: SafetyFilter, t: SafeTrajectory, repeats: int = 30) -> dic
     next ones find.
     """
     checks, took = load_checks().motion, []
-    bounds = make_bounds(safety.model, safety.params, Commanded(t.q[0], t.dq[0], t.ddq[0]))
+    bounds = make_bounds(safety.model, safety.params, t[0])
     for _ in range(repeats):
-        motion = Motion(safety.params.sample_s, t.q, t.dq, t.ddq)
+        motion = Motion(*t.arrays, dt=safety.params.sample_s)
         took.append([times_ms(check.look, (motion, bounds))[0] for check in checks.values()])
     return dict(zip(checks, np.median(took, axis=0).tolist(), strict=True))
 

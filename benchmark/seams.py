@@ -26,13 +26,13 @@ from rich.table import Table
 
 from benchmark.seams_plot import plot
 from testing.ticks import POINTS, Controllers
-from wam_ros.core.chunks import State, Timeline
+from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_writable
 from wam_ros.core.latency import LatencyWindow, offered
 from wam_ros.core.policy import Policy, Request, abilities_of
-from wam_ros.core.types import NS, ActionChunk, JointState, Observation
+from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
 from wam_ros.data.episodes import load_episodes
 from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.small.config import load_model_config
@@ -140,9 +140,9 @@ class Replay:
             executed = round(line.executed(now))
             if executed >= len(frames):
                 break
-            still = np.zeros(states.shape[1])
-            q, dq, _ = line.sample(now) or (states[0], still, still)
-            joints = JointState(now, self.robot.joint_names, q, dq, still)
+            state = line.sample(now) or KinematicState.at_rest(states[0])
+            effort = np.zeros(states.shape[1])
+            joints = JointState(now, self.robot.joint_names, state.q, state.dq, effort)
             seen = make_observation(self.robot, now, frames[executed], joints)
             request = self.session.observe(seen)
             if request is not None:
@@ -173,10 +173,8 @@ class Replay:
             return
         chunk = dataclasses.replace(chunk, positions=line.upcoming(chunk.anchor_ns, chunk.n_steps))
         if before is not None:
-            wanted = zip(plan_at(chunk, follow), before, strict=True)
-            seams.wanted.append(
-                np.array([np.abs(new - old)[self.arm].max() for new, old in wanted])
-            )
+            jump = plan_at(chunk, follow) - before
+            seams.wanted.append(np.array([np.abs(a)[self.arm].max() for a in jump.arrays]))
         self._command(
             chunk=chunk,
             now=at,
@@ -213,14 +211,14 @@ class Replay:
             seams.acceleration.append(float(np.abs(trajectory.ddq[near][:, self.arm]).max()))
 
 
-def plan_at(chunk: ActionChunk, now_ns: int) -> State:
+def plan_at(chunk: ActionChunk, now_ns: int) -> KinematicState:
     """What a plan alone wants at an instant; its acceleration is known from the second step on."""
     bare = Timeline(blend_s=0.0)
     bare.insert(chunk, chunk.anchor_ns)
     known_ns = max(now_ns, chunk.anchor_ns + 2 * chunk.step_period_ns)
     now, known = bare.sample(now_ns), bare.sample(known_ns)
     assert now is not None and known is not None
-    return now[0], now[1], known[2]
+    return KinematicState(now.q, now.dq, known.ddq)
 
 
 def record(embodiment: Embodiment, n: int) -> list[tuple[np.ndarray, np.ndarray, str]]:

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from wam_ros.core.types import ActionChunk, Commanded, ControlMode, SafeTrajectory
+from wam_ros.core.types import ActionChunk, ControlMode, KinematicState, SafeTrajectory
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.machine.playback import sample_trajectory
 
@@ -81,7 +81,7 @@ def _into_a_body(
 
 def moving_states(
     trajectory: SafeTrajectory, rng: np.random.Generator, count: int
-) -> list[tuple[int, Commanded]]:
+) -> list[tuple[int, KinematicState]]:
     """Instants on a trajectory (ns) and the states there."""
     at = trajectory.start_ns + (rng.uniform(0, trajectory.t[-1], count) * 1e9).astype(np.int64)
     return [(int(a), sample_trajectory(trajectory, int(a))) for a in at]

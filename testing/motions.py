@@ -13,7 +13,7 @@ DT = 0.01  # s between samples
 def random_motion(seed: int, n: int = 6, joints: int = 3) -> Motion:
     """Joints at random places, speeds and accelerations; every 0.05 s."""
     rng = np.random.default_rng(seed)
-    return Motion(0.05, *(rng.normal(size=(n, joints)) * s for s in (1.0, 5.0, 50.0)))
+    return Motion(*(rng.normal(size=(n, joints)) * s for s in (1.0, 5.0, 50.0)), dt=0.05)
 
 
 def dense(motion: Motion, order: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.types import Commanded, SafeTrajectory
+from wam_ros.core.types import KinematicState, SafeTrajectory
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.params import SafetyParams
@@ -55,7 +55,7 @@ def offences(
     model: SafetyModel,
     params: SafetyParams,
     trajectory: SafeTrajectory,
-    start: Commanded,
+    start: KinematicState,
     distances: bool = True,
 ) -> list[str]:
     """What is wrong with a trajectory; empty when it may leave."""
@@ -67,7 +67,7 @@ def offences(
     for name, found, wanted in zip(
         ("q", "dq", "ddq"),
         (trajectory.q, trajectory.dq, trajectory.ddq),
-        start_rows(start),
+        start.arrays,
         strict=True,
     ):
         if not np.array_equal(found[0], wanted):
@@ -108,11 +108,6 @@ def beyond(model: SafetyModel, name: str, value: np.ndarray, allowed: np.ndarray
     ]
 
 
-def start_rows(start: Commanded) -> tuple[np.ndarray, ...]:
-    """q, dq, ddq."""
-    return start.q, start.dq, start.ddq
-
-
 def too_near(
     model: SafetyModel, params: SafetyParams, q: np.ndarray, q0: np.ndarray, every: int = 1
 ) -> list[str]:
@@ -145,7 +140,7 @@ def _torque(model: SafetyModel, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) 
     return tau @ model._spread
 
 
-def require_sound(safety: SafetyFilter, verdict: Verdict, start: Commanded) -> None:
+def require_sound(safety: SafetyFilter, verdict: Verdict, start: KinematicState) -> None:
     """Whatever was decided, what leaves is proven."""
     if verdict.trajectory is not None:
         assert offences(safety.model, safety.params, verdict.trajectory, start) == []

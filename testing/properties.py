@@ -18,7 +18,7 @@ from testing.hostile import moving_states, random_path, random_pose, spoiled
 from testing.proof import beyond, fine, offences
 from testing.second_engine import SecondEngine
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import ActionChunk, Commanded, Decision, Reason, SafeTrajectory
+from wam_ros.core.types import ActionChunk, Decision, KinematicState, Reason, SafeTrajectory
 from wam_ros.robot.model import SafetyModel, load_safety_model
 from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
@@ -38,7 +38,7 @@ class Case:
     """One chunk, the state it came in, and the answer."""
 
     chunk: ActionChunk
-    start: Commanded
+    start: KinematicState
     start_ns: int
     floor: Floor | None
     verdict: Verdict
@@ -100,9 +100,9 @@ class Robot:
         rng = np.random.default_rng(seed)
         used = self.filters[seed % 4 == 3]
         q0 = random_pose(self.model, rng, clear=10 ** rng.uniform(-3.3, -2.05))
-        state, at_ns, floor = Commanded(q0, 0 * q0, 0 * q0), START, None
+        state, at_ns, floor = KinematicState.at_rest(q0), START, None
         if rng.uniform() < 0.1:
-            state = Commanded(
+            state = KinematicState(
                 q0, rng.normal(size=len(q0)) * used.model.limits.velocity * 0.4, 0 * q0
             )
         for _ in range(HOPS):

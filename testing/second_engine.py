@@ -196,7 +196,7 @@ class SecondEngine:
         data.qpos[:], data.qvel[:] = self.spread @ t.q[0] + self.offset, self.spread @ t.dq[0]
         error = asked = 0.0
         for now in range(t.start_ns, t.start_ns + round(t.t[-1] * NS) + step, step):
-            wanted = [self.spread @ x for x in curve.at(now)]
+            wanted = [self.spread @ x for x in curve.at(now).arrays]
             lag, slip = wanted[0] + self.offset - data.qpos, wanted[1] - data.qvel
             error = max(error, float(np.abs(lag).max()))
             data.qacc[:] = wanted[2] + 400.0 * lag + 40.0 * slip

@@ -66,7 +66,7 @@ class Controllers:
         """
         ahead = max(0, trajectory.start_ns - now_ns) // TICK_NS
         ticks = now_ns + TICK_NS * np.arange(-MARGIN, ahead + MARGIN + 1)
-        before = {p: [c.sample(int(t))[0] for t in ticks[:MARGIN]] for p, c in self.outputs.items()}
+        before = {p: [c.sample(int(t)).q for t in ticks[:MARGIN]] for p, c in self.outputs.items()}
         self.gate.on_heartbeat(now_ns)
         measured, unknown = before["quintic"][-1], np.zeros(len(self._held))
         self.gate.on_joints(JointState(now_ns, self.names, measured, unknown, unknown))
@@ -90,7 +90,7 @@ class Controllers:
             )
             assert error == ""
             path = np.array(
-                [*before[points], *(controller.sample(int(t))[0] for t in ticks[MARGIN:])]
+                [*before[points], *(controller.sample(int(t)).q for t in ticks[MARGIN:])]
             )
             found[points] = shares(path[:, arm], self.limits[:, arm], TICK_NS / NS)
         return "", found

@@ -9,7 +9,7 @@ import pinocchio as pin
 
 from wam_ros.core.embodiment import Camera, Embodiment, Load
 from wam_ros.core.errors import Problems
-from wam_ros.core.types import ActionChunk, Commanded
+from wam_ros.core.types import ActionChunk, KinematicState
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.urdf import Urdf, read_urdf
 
@@ -17,8 +17,7 @@ START = 10**18  # ns, when the answer's trajectory begins
 AGE = 110_000_000  # ns, how old a chunk is then
 
 
-def at_rest(q: np.ndarray) -> Commanded:
-    return Commanded(np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
+at_rest = KinematicState.at_rest
 
 
 def make_chunk(
@@ -34,9 +33,9 @@ def steps(home: np.ndarray, rate: np.ndarray, n: int = 8, first: float = 0.0) ->
     return home + np.outer(np.arange(1, n + 1) + first, rate)
 
 
-def moving(home: np.ndarray, rate: np.ndarray) -> Commanded:
+def moving(home: np.ndarray, rate: np.ndarray) -> KinematicState:
     """At home, moving at a rate per step of 0.1 s."""
-    return Commanded(np.array(home), np.array(rate) / 0.1, np.zeros(8))
+    return KinematicState(np.array(home), np.array(rate) / 0.1, np.zeros(8))
 
 
 def one_joint(k: int, value: float) -> np.ndarray:

@@ -13,7 +13,15 @@ from wam_ros.bridge.lag import Lag
 from wam_ros.bridge.player import Player
 from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
 from wam_ros.core.interpolation import Curve
-from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, SafeTrajectory
+from wam_ros.core.types import (
+    NS,
+    BridgeState,
+    Forwarding,
+    JointState,
+    KinematicState,
+    MotionTable,
+    SafeTrajectory,
+)
 
 from .test_gate import HOME, LIMITS, NOW, PANDA, move
 
@@ -85,8 +93,7 @@ def test_paused_it_lets_pass_what_brings_the_arm_to_rest_sooner_and_nothing_else
     rig.offer(move(rig.now, duration=3.0))
     rig.tick(100)
     rig.bridge.pause(True)
-    q, dq, ddq = rig.bridge.gate.curve.at(rig.now + TICK)
-    stop = halt(rig.now + TICK, q, dq, ddq)
+    stop = halt(rig.now + TICK, rig.bridge.gate.curve.at(rig.now + TICK))
     late = dataclasses.replace(stop, t=stop.t * 10, dq=stop.dq / 10, ddq=stop.ddq / 100)
     for other in (late, dataclasses.replace(stop, q=stop.q + 0.1), move(rig.now, duration=0.5)):
         assert rig.offer(other) != ""
@@ -97,21 +104,14 @@ def test_paused_it_lets_pass_what_brings_the_arm_to_rest_sooner_and_nothing_else
     assert "paused" in rig.offer(move(rig.now, stop.q[-1]))
 
 
-def halt(start_ns, q, dq, ddq):
+def halt(start_ns, state):
     """To rest within half a second, from a state of motion."""
-    rows, t = (
-        Curve(np.array([0, NS // 2]), *(np.stack(r) for r in halves(q, dq, ddq))),
-        np.arange(0, 0.505, 0.01),
-    )
-    q, dq, ddq = (np.array(r) for r in zip(*(rows.at(round(s * NS)) for s in t), strict=True))
-    dq[-1] = ddq[-1] = 0
-    return SafeTrajectory(
-        start_ns=start_ns, joint_names=PANDA.joint_names, t=t, q=q, dq=dq, ddq=ddq
-    )
-
-
-def halves(q, dq, ddq):
-    return (q, q + dq / 4), (dq, dq * 0), (ddq, ddq * 0)
+    knots = MotionTable.of([state, KinematicState.at_rest(state.q + state.dq / 4)])
+    curve = Curve(np.array([0, NS // 2]), knots)
+    t = np.arange(0, 0.505, 0.01)
+    motion = MotionTable.of([curve.at(round(s * NS)) for s in t])
+    motion.dq[-1] = motion.ddq[-1] = 0
+    return SafeTrajectory(*motion.arrays, start_ns=start_ns, joint_names=PANDA.joint_names, t=t)
 
 
 @KINDS
@@ -321,7 +321,7 @@ def test_of_two_safety_nodes_only_the_first_may_bring_the_arm_to_rest_sooner(str
     rig.tick(100)
     for sender in ("first", "second"):
         rig.bridge.on_report(sender, rig.k * TICK, SHIPPED)
-    stop = halt(rig.now + TICK, *rig.bridge.gate.curve.at(rig.now + TICK))
+    stop = halt(rig.now + TICK, rig.bridge.gate.curve.at(rig.now + TICK))
     assert "speak at once" in rig.bridge.admit(stop, rig.now, rig.k * TICK, "second")[1]
     assert rig.bridge.admit(stop, rig.now, rig.k * TICK, "first")[1] == ""
     rig.tick(60)
@@ -361,7 +361,7 @@ def test_a_safety_node_that_changes_its_mind_in_motion_may_still_stop_the_arm_so
     rig.offer(move(rig.now, duration=3.0))
     rig.tick(100)
     rig.bridge.on_report("", rig.k * TICK, Admission(stop_seam_s=0.1))
-    stop = halt(rig.now + TICK, *rig.bridge.gate.curve.at(rig.now + TICK))
+    stop = halt(rig.now + TICK, rig.bridge.gate.curve.at(rig.now + TICK))
     late = dataclasses.replace(stop, t=stop.t * 10, dq=stop.dq / 10, ddq=stop.ddq / 100)
     assert "stop_seam_s is 0.02 s in bridge_node and 0.1 s in safety_node" in rig.offer(late)
     assert rig.offer(stop) == ""

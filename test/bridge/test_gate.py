@@ -9,7 +9,7 @@ from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.interpolation import Curve
-from wam_ros.core.types import NS, JointState, SafeTrajectory
+from wam_ros.core.types import NS, JointState, MotionTable, SafeTrajectory
 
 PANDA = load_embodiment("panda")
 LIMITS = load_gate_limits(PANDA, start_rad=0.02, start_m=0.005)
@@ -66,14 +66,11 @@ def tail(trajectory, start_ns):
     """The rest of a trajectory from `start_ns` on, as the safety node would continue it."""
     curve = Curve.from_trajectory(trajectory)
     knots = [start_ns, *(int(ns) for ns in curve.t_ns if ns > start_ns + 1_000_000)]
-    q, dq, ddq = (np.array(rows) for rows in zip(*(curve.at(ns) for ns in knots), strict=True))
     return SafeTrajectory(
+        *MotionTable.of([curve.at(ns) for ns in knots]).arrays,
         start_ns=start_ns,
         joint_names=PANDA.joint_names,
         t=np.array([(ns - start_ns) / NS for ns in knots]),
-        q=q,
-        dq=dq,
-        ddq=ddq,
     )
 
 
@@ -88,12 +85,10 @@ def test_joints_in_another_order_come_out_in_the_arms_order():
     pick = [3, 1, 0, 2, 7, 6, 5, 4]
     m = move()
     shuffled = SafeTrajectory(
+        *m.columns(pick).arrays,
         start_ns=m.start_ns,
         joint_names=tuple(m.joint_names[i] for i in pick),
         t=m.t,
-        q=m.q[:, pick],
-        dq=m.dq[:, pick],
-        ddq=m.ddq[:, pick],
     )
     sent, _ = make_gate().admit(shuffled, NOW, 0)
     assert sent.joint_names == PANDA.joint_names
@@ -123,7 +118,7 @@ REFUSED = {
         "joints are not the arm's",
     ),
     "nan": (spoiled("q", 5, 1, np.nan), "not finite"),
-    "short": (changed(q=move().q[:-1]), "differ in length"),
+    "short": (changed(t=move().t[:-1]), "differ in length"),
     "time stands": (changed(t=np.zeros(101)), "do not rise"),
     "position": (spoiled("q", 50, 3, 0.5), "position of joint 'panda_joint4'"),
     "velocity": (spoiled("dq", 50, 0, 3.0), "velocity of joint 'panda_joint1'"),
@@ -151,7 +146,9 @@ def two_points(seconds, q, dq):
     """One quintic; every joint but the first rests."""
     knots = np.array([HOME, HOME]), np.zeros((2, 8)), np.zeros((2, 8))
     knots[0][:, 0], knots[1][:, 0] = q, dq
-    return SafeTrajectory(NOW, PANDA.joint_names, np.array([0.0, seconds]), *knots)
+    return SafeTrajectory(
+        *knots, start_ns=NOW, joint_names=PANDA.joint_names, t=np.array([0.0, seconds])
+    )
 
 
 BETWEEN = {
@@ -214,8 +211,8 @@ def test_a_continuation_is_joined_behind_the_rest_of_the_running_motion(lead_ns)
     assert (np.diff(sent.t) > 0).all()
     was, joined = Curve.from_trajectory(first), Curve.from_trajectory(sent)
     for ns in range(now, NOW + NS, 3_700_000):
-        np.testing.assert_allclose(joined.at(ns)[0], was.at(ns)[0], atol=1e-7)
-        np.testing.assert_allclose(joined.at(ns)[1], was.at(ns)[1], atol=1e-5)
+        np.testing.assert_allclose(joined.at(ns).q, was.at(ns).q, atol=1e-7)
+        np.testing.assert_allclose(joined.at(ns).dq, was.at(ns).dq, atol=1e-5)
 
 
 def test_a_jump_in_motion_is_refused_and_the_old_motion_goes_on():
@@ -229,7 +226,7 @@ def test_a_jump_in_motion_is_refused_and_the_old_motion_goes_on():
     assert "would jump" in reason
     assert "in motion" in reason
     np.testing.assert_allclose(
-        gate.commanded(now + NS // 4)[0], Curve.from_trajectory(first).at(now + NS // 4)[0]
+        gate.commanded(now + NS // 4).q, Curve.from_trajectory(first).at(now + NS // 4).q
     )
 
 
@@ -237,7 +234,7 @@ def test_a_jump_in_speed_is_refused():
     gate = make_gate()
     gate.admit(move(), NOW, 0)
     now = NOW + NS // 2
-    q = Curve.from_trajectory(move()).at(now)[0]
+    q = Curve.from_trajectory(move()).at(now).q
     assert "would jump" in gate.admit(move(now, q), now, 0)[1]
 
 
@@ -263,7 +260,9 @@ def turn(start_ns, q, dq, ddq, seconds, by):
     quintic.
     """
     knots = [np.array(pair) for pair in ((q, q + dq * seconds / 2 + by), (dq, 0 * q), (ddq, 0 * q))]
-    return SafeTrajectory(start_ns, PANDA.joint_names, np.array([0.0, seconds]), *knots)
+    return SafeTrajectory(
+        *knots, start_ns=start_ns, joint_names=PANDA.joint_names, t=np.array([0.0, seconds])
+    )
 
 
 @pytest.mark.parametrize("late_ms", [0, 3, 8, 15, 20, 25, 30, 40])
@@ -273,21 +272,17 @@ def test_what_comes_late_passes_while_the_leap_is_small_and_a_stop_for_longer(se
     gate.admit(move(), NOW, 0)
     start_ns, now = NOW + NS // 2, NOW + NS // 2 + late_ms * 1_000_000
     running = Curve.from_trajectory(move())
-    new = turn(start_ns, *running.at(start_ns), seconds, by)
-    leap = [
-        abs(a - b) for a, b in zip(Curve.from_trajectory(new).at(now), running.at(now), strict=True)
-    ]
+    new = turn(start_ns, *running.at(start_ns).arrays, seconds, by)
+    leap = Curve.from_trajectory(new).at(now) - running.at(now)
     seam_s = gate.admission.stop_seam_s if seconds < 0.5 else gate.admission.seam_s
-    little = (leap[1] <= LIMITS.acceleration * seam_s) & (
-        leap[0] <= LIMITS.acceleration * seam_s**2 / 2
+    little = (np.abs(leap.dq) <= LIMITS.acceleration * seam_s) & (
+        np.abs(leap.q) <= LIMITS.acceleration * seam_s**2 / 2
     )
     sent, reason = gate.admit(new, now, 0)
     assert (sent is not None) == little.all()
     if sent is None:
         assert "s after its start" in reason
-        np.testing.assert_array_equal(
-            gate.commanded(now + NS // 4)[0], running.at(now + NS // 4)[0]
-        )
+        np.testing.assert_array_equal(gate.commanded(now + NS // 4).q, running.at(now + NS // 4).q)
 
 
 @pytest.mark.parametrize(("late_ms", "passes"), [(0, True), (20, True), (45, False)])
@@ -329,7 +324,7 @@ def test_rest_is_told_and_reached():
     gate.admit(move(NOW + 30_000_000), NOW, 0)
     assert gate.rest_in_s(NOW) == pytest.approx(1.03)
     assert gate.rest_in_s(NOW + 2 * NS) == 0
-    q, dq, ddq = gate.commanded(NOW + 2 * NS)
+    q, dq, ddq = gate.commanded(NOW + 2 * NS).arrays
     np.testing.assert_allclose(q, HOME + DIRECTION)
     assert not dq.any()
     assert not ddq.any()

@@ -6,7 +6,7 @@ import pytest
 from wam_ros.bridge.gate import load_gate_limits
 from wam_ros.bridge.home import make_home_chunk
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import NS, Commanded, Decision
+from wam_ros.core.types import NS, Decision, KinematicState
 from wam_ros.robot.model import load_safety_model
 from wam_ros.safety.filter import SafetyFilter
 
@@ -52,6 +52,6 @@ def test_the_filter_passes_it():
         session_id=bytes(16),
         seq=7,
     )
-    verdict = judge.filter(chunk, Commanded(q0, q0 * 0, q0 * 0), NOW + 60_000_000, now_ns=NOW)
+    verdict = judge.filter(chunk, KinematicState(q0, q0 * 0, q0 * 0), NOW + 60_000_000, now_ns=NOW)
     assert verdict.decision in (Decision.PASS, Decision.SCALED), verdict.sentence
     np.testing.assert_allclose(verdict.trajectory.q[-1], HOME, atol=2e-3)

@@ -162,7 +162,9 @@ def trajectories(draw):
     t = np.cumsum([0, *steps]) / types.NS
     shape = (len(t), len(joints))
     rows = [draw(arrays(shape)) for _ in range(3)]
-    return types.SafeTrajectory(draw(stamps), joints, t, *rows, draw(st.integers(0, 2**63)))
+    return types.SafeTrajectory(
+        *rows, start_ns=draw(stamps), joint_names=joints, t=t, chunk_seq=draw(st.integers(0, 2**63))
+    )
 
 
 PAIRS = {

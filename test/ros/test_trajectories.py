@@ -28,7 +28,9 @@ def trajectory(n_points=3, names=("a", "joint_2"), seq=7):
     rng = np.random.default_rng(n_points + 100 * len(names))
     t = np.cumsum([0, *rng.integers(1, NS, n_points - 1)]) / NS
     rows = rng.normal(size=(3, n_points, len(names)))
-    return SafeTrajectory(1_700_000_000 * NS + 5, tuple(names), t, *rows, seq)
+    return SafeTrajectory(
+        *rows, start_ns=1_700_000_000 * NS + 5, joint_names=tuple(names), t=t, chunk_seq=seq
+    )
 
 
 def assert_equal(a, b):

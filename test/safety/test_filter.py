@@ -25,7 +25,7 @@ from testing.tools import (
     tool_pose,
 )
 from wam_ros.core.resources import config_names
-from wam_ros.core.types import Commanded, Decision, Reason
+from wam_ros.core.types import Decision, KinematicState, Reason
 from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.playback import sample_trajectory
@@ -59,7 +59,7 @@ def test_one_step_that_is_hardly_still_due_is_a_stop(panda, home):
 
 
 def test_where_no_stop_can_be_proven_nothing_is_emitted(panda, home):
-    fast = Commanded(home + one_joint(0, 2.8), one_joint(0, 1.9), np.zeros(8))
+    fast = KinematicState(home + one_joint(0, 2.8), one_joint(0, 1.9), np.zeros(8))
     verdict = panda.filter(
         make_chunk(panda.model.joint_names, np.tile(fast.q, (8, 1))), fast, START
     )
@@ -196,7 +196,7 @@ def test_a_stop_from_any_accepted_step_is_proven(panda, seed):
     apart = chunk.step_period_ns * verdict.scale >= panda.params.stop_spacing_s * 1e9
     for row in rows if apart else rows[-1:]:
         t = verdict.trajectory
-        state = Commanded(t.q[row], t.dq[row], t.ddq[row])
+        state = KinematicState(t.q[row], t.dq[row], t.ddq[row])
         stop = panda.stop(state, START, verdict.floor)
         assert stop is not None
         require_sound(panda, dataclasses.replace(verdict, trajectory=stop), state)
@@ -249,8 +249,8 @@ def test_a_fault_of_a_check_refuses_the_chunk(panda, home, monkeypatch):
 
 def test_a_commanded_state_that_is_not_finite_is_refused(panda, home, good):
     for broken in (
-        Commanded(home * np.nan, home * 0, home * 0),
-        Commanded(home, home * 0, home + np.inf),
+        KinematicState(home * np.nan, home * 0, home * 0),
+        KinematicState(home, home * 0, home + np.inf),
     ):
         verdict = panda.filter(good, broken, START)
         assert verdict.decision == Decision.REJECT

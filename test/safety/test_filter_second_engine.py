@@ -12,7 +12,7 @@ pytest.importorskip("mujoco")
 
 from testing.properties import ROBOTS, Case, Robot, attack, robot_named
 from testing.tools import make_chunk
-from wam_ros.core.types import Commanded, Decision, SafeTrajectory
+from wam_ros.core.types import Decision, KinematicState, MotionTable, SafeTrajectory
 
 
 @pytest.mark.parametrize("name", ROBOTS)
@@ -99,7 +99,7 @@ def stops_inside(robot: Robot, seeds: range) -> int:
         if case.chunk.step_period_ns * case.verdict.scale < used.params.stop_spacing_s * 1e9:
             rows = rows[-1:]  # closer steps share one stop
         row = int(rng.choice(rows))
-        state = Commanded(t.q[row], t.dq[row], t.ddq[row])
+        state = KinematicState(t.q[row], t.dq[row], t.ddq[row])
         stop = used.stop(state, case.start_ns, case.verdict.floor)
         assert stop is not None
         again = Case(
@@ -116,10 +116,13 @@ def stops_inside(robot: Robot, seeds: range) -> int:
 
 
 def joined(head: SafeTrajectory, row: int, stop: SafeTrajectory) -> SafeTrajectory:
-    parts = {
-        k: np.concatenate((getattr(head, k)[:row], getattr(stop, k))) for k in ("q", "dq", "ddq")
-    }
-    return SafeTrajectory(0, head.joint_names, np.arange(len(parts["q"])) * head.t[1], **parts)
+    motion = MotionTable.joined([head[:row], stop])
+    return SafeTrajectory(
+        *motion.arrays,
+        start_ns=0,
+        joint_names=head.joint_names,
+        t=np.arange(len(motion)) * head.t[1],
+    )
 
 
 @pytest.mark.parametrize("name", ROBOTS)

@@ -145,11 +145,11 @@ def test_a_plan_that_reaches_a_late_physics_is_followed_as_if_it_were_on_time(st
     plan = ([0, 0.3, 1.0], [q0, q0 - (q1 - q0) / 4, q1], zeros, zeros)
     stepper.controller.set_trajectory(START, PANDA.joint_names, *plan, START)
     now_ns = START + 400_000_000  # the physics is 0.4 s behind
-    q, dq, ddq = _state_of(plan, 0.4)
+    q, dq, ddq = _state_of(plan, 0.4).arrays
     rest = (now_ns, PANDA.joint_names, [0, 0.6], [q, q1], [dq, zeros[0]], [ddq, zeros[0]])
     stepper.at(now_ns, lambda: stepper.controller.set_trajectory(*rest, stepper.now_ns))
     run(stepper, 0.25)
-    np.testing.assert_allclose(stepper.world.q, _state_of(plan, 0.25)[0], atol=1e-2)
+    np.testing.assert_allclose(stepper.world.q, _state_of(plan, 0.25).q, atol=1e-2)
     run(stepper, 1.5)
     np.testing.assert_allclose(stepper.world.q, q1, atol=2e-3)
 

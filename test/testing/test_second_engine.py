@@ -111,6 +111,6 @@ def test_a_place_between_samples_is_the_same_by_both_formulas():
     t = SafeTrajectory(
         start_ns=0, joint_names=("a", "b"), t=np.arange(5) * 0.01, q=q, dq=dq, ddq=ddq
     )
-    motion = Motion(0.01, q, dq, ddq)
+    motion = Motion(q, dq, ddq, dt=0.01)
     for k, u in ((0, 0.1), (2, 0.5), (3, 0.9)):
         assert np.allclose(between(t, u)[k], motion.at(k, u), atol=1e-12)

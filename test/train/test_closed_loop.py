@@ -11,7 +11,7 @@ pytest.importorskip("mujoco")
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, PolicyOutput
-from wam_ros.core.types import ChunkingMode, Conditioning
+from wam_ros.core.types import ChunkingMode, Conditioning, MotionTable
 from wam_ros.sim.world import World
 from wam_ros.train import closed_loop
 from wam_ros.train.closed_loop import ClosedLoop, Delay
@@ -74,7 +74,7 @@ def run(world, delay, steps=40, abilities=None, chunking="auto", **kwargs):
     for k in range(steps):
         chunks += loop.step()
         loop.moved += [k] * loop.moving
-    path = [np.array([s[d] for s in states if s is not None]) for d in range(3)]
+    path = MotionTable.of([s for s in states if s is not None]).arrays
     return loop, policy, chunks, path
 
 

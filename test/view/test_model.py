@@ -146,7 +146,9 @@ def test_a_dry_run_of_other_joints_shows_nothing():
 def trajectory(n=200, names=("b", "a")):
     t = np.linspace(0, 2, n)
     q = np.stack([t, 10 * t], axis=1)
-    return SafeTrajectory(NS, names, t, q, np.zeros_like(q), np.zeros_like(q))
+    return SafeTrajectory(
+        q, np.zeros_like(q), np.zeros_like(q), start_ns=NS, joint_names=names, t=t
+    )
 
 
 def test_the_proven_motion_is_thinned_and_keeps_its_beginning_and_its_end_at_rest():

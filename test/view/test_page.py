@@ -77,7 +77,9 @@ class Loop:
         )
         t = np.linspace(0, 1, 20)
         q = np.array(PANDA.home) + np.outer(t, np.full(N, 0.3))
-        self.model.trajectory = SafeTrajectory(NS, PANDA.joint_names, t, q, 0 * q, 0 * q)
+        self.model.trajectory = SafeTrajectory(
+            q, 0 * q, 0 * q, start_ns=NS, joint_names=PANDA.joint_names, t=t
+        )
         self.report(SafetyState.ARMED)
 
     def report(self, state, **fields):

@@ -12,7 +12,14 @@ from wam_ros.bridge.masters import Masters
 from wam_ros.bridge.player import Player
 from wam_ros.core.admission import Admission, why_not_agreed
 from wam_ros.core.idle import Idle
-from wam_ros.core.types import NS, BridgeState, Commanded, Forwarding, JointState, SafeTrajectory
+from wam_ros.core.types import (
+    NS,
+    BridgeState,
+    Forwarding,
+    JointState,
+    KinematicState,
+    SafeTrajectory,
+)
 
 SETTLED_S = 0.1  # past its end a trajectory has had its last command
 AFTER_S = 1.0  # past its end a trajectory is still to blame when the arm is elsewhere
@@ -155,8 +162,8 @@ class Bridge:
             # nothing is commanded while paused at rest: the arm may be moved by others
             self._give_up()
             return
-        q, dq, _ = curve.at(state.stamp_ns)
-        self.lag.on_measured(state.stamp_ns, state.positions, q, dq)
+        commanded = curve.at(state.stamp_ns)
+        self.lag.on_measured(state.stamp_ns, state.positions, commanded.q, commanded.dq)
         if not self.lag.lost:
             return
         # later it was moved by somebody else: no fault
@@ -203,7 +210,7 @@ class Bridge:
         """The controller did not take or finish what it was sent: nothing is commanded any more."""
         self._give_up()
 
-    def tick(self, now_ns: int, steady_ns: int, missing: str) -> Commanded | None:
+    def tick(self, now_ns: int, steady_ns: int, missing: str) -> KinematicState | None:
         """What is commanded now; None while nothing is.
 
         Args:
@@ -217,7 +224,7 @@ class Bridge:
         self._now_ns = now_ns
         found = self.gate.commanded(now_ns)
         if self.player is None:
-            return None if found is None else Commanded(*found)
+            return found
         if (
             self._measured_ns is None
             or abs(now_ns - self._measured_ns) > self.gate.admission.heartbeat_s * NS

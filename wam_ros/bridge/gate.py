@@ -7,7 +7,6 @@ through ends at rest by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.interpolation import Curve, evaluate, segment_coefficients
-from wam_ros.core.types import NS, JointState, SafeTrajectory
+from wam_ros.core.types import NS, JointState, KinematicState, MotionTable, SafeTrajectory
 from wam_ros.robot.joints import load_joints
 
 SLACK = 1e-3  # share by which a limit may be passed by rounding
@@ -106,10 +105,8 @@ class Gate:
         """How long ago the safety node was heard; 0 before it was."""
         return 0.0 if self._heard_ns is None else (steady_ns - self._heard_ns) / NS
 
-    def commanded(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """What the controller is commanded to do at `now_ns`: (q, dq, ddq), or None before the
-        first trajectory.
-        """
+    def commanded(self, now_ns: int) -> KinematicState | None:
+        """What the controller is commanded to do at `now_ns`; None before the first trajectory."""
         if now_ns < self._now_ns - self.admission.deadline_ns:
             self._curve = None  # the clock was set back: stamps of before mean nothing now
         self._now_ns = now_ns
@@ -167,10 +164,9 @@ class Gate:
             odd = sorted(set(names) ^ set(trajectory.joint_names)) or ["a name twice"]
             return f"the trajectory's joints are not the arm's: {', '.join(odd)}"
         n = len(trajectory.t)
-        arrays = (trajectory.q, trajectory.dq, trajectory.ddq)
-        if n == 0 or any(a.shape != (n, len(names)) for a in arrays):
+        if n == 0 or trajectory.q.shape != (n, len(names)):
             return "the trajectory is empty or its arrays differ in length"
-        if not all(np.isfinite(a).all() for a in (trajectory.t, *arrays)):
+        if not (np.isfinite(trajectory.t).all() and trajectory.finite):
             return "the trajectory holds a value that is not finite"
         if trajectory.t[0] < 0 or (np.diff(trajectory.t) <= 0).any():
             return "the trajectory's times do not rise"
@@ -178,17 +174,16 @@ class Gate:
 
     def _in_order(self, trajectory: SafeTrajectory) -> SafeTrajectory:
         pick = [trajectory.joint_names.index(n) for n in self.limits.joint_names]
-        q, dq, ddq = (a[:, pick].copy() for a in (trajectory.q, trajectory.dq, trajectory.ddq))
-        if np.abs(dq[-1]).max() <= REST_SPEED:
-            dq[-1] = 0.0  # controllers take only an exact rest
-            ddq[-1] = 0.0
+        motion = trajectory.columns(pick)
+        if np.abs(motion.dq[-1]).max() <= REST_SPEED:
+            # controllers take only an exact rest
+            motion.dq[-1] = 0.0
+            motion.ddq[-1] = 0.0
         return SafeTrajectory(
+            *motion.arrays,
             start_ns=trajectory.start_ns,
             joint_names=self.limits.joint_names,
             t=trajectory.t,
-            q=q,
-            dq=dq,
-            ddq=ddq,
             chunk_seq=trajectory.chunk_seq,
         )
 
@@ -214,7 +209,7 @@ class Gate:
             return ""
         at = np.linspace(t[0], t[-1], min(MAX_LOOKS, 2 + int((t[-1] - t[0]) / LOOK_S)))
         segment = np.clip(np.searchsorted(t, at, side="right") - 1, 0, len(t) - 2)
-        c = segment_coefficients(t, trajectory.q, trajectory.dq, trajectory.ddq, 5)
+        c = segment_coefficients(t, trajectory, 5)
         q, dq, _ = evaluate(c[segment], at - t[segment])
         return self._passes(self._excess(q, dq), at)
 
@@ -250,7 +245,7 @@ class Gate:
         measured.
         """
         late = Curve.from_trajectory(new)
-        resting = (new.q[0], np.zeros(len(self.limits.joint_names)))
+        resting = KinematicState.at_rest(new.q[0])
         at_ns = max(new.start_ns, now_ns)
         if self._curve is None:
             gap = "nothing is commanded yet"
@@ -265,28 +260,25 @@ class Gate:
         )
         return f"{gap}; {start}" if start else ""
 
-    def _leap(self, to: Curve, state: Sequence[np.ndarray], at_ns: int, seam_s: float) -> str:
-        """How a controller in `state` (q, dq, ...) at `at_ns` would leap onto a curve; empty when
-        by little.
-        """
+    def _leap(self, to: Curve, state: KinematicState, at_ns: int, seam_s: float) -> str:
+        """How a controller in `state` at `at_ns` would leap onto a curve; empty when by little."""
         reach_dq = self.limits.acceleration * seam_s
-        q, dq, _ = to.at(at_ns)
-        off = np.maximum(
-            np.abs(q - state[0]) / (reach_dq * seam_s / 2), np.abs(dq - state[1]) / reach_dq
-        )
+        there = to.at(at_ns)
+        leap = there - state
+        off = np.maximum(np.abs(leap.q) / (reach_dq * seam_s / 2), np.abs(leap.dq) / reach_dq)
         joint = int(off.argmax())
         if off[joint] <= 1:
             return ""
         name = self.limits.joint_names[joint]
-        by = f"by {dq[joint] - state[1][joint]:.3f} per s in speed"
+        by = f"by {leap.dq[joint]:.3f} per s in speed"
         late = (
             f", {(at_ns - int(to.t_ns[0])) / NS:.3f} s after its start"
             if at_ns > to.t_ns[0]
             else ""
         )
         return (
-            f"joint '{name}' is commanded {state[0][joint]:.4f} and would jump to "
-            f"{q[joint]:.4f}, {by}{late}"
+            f"joint '{name}' is commanded {state.q[joint]:.4f} and would jump to "
+            f"{there.q[joint]:.4f}, {by}{late}"
         )
 
     def _start_error(self, new: SafeTrajectory, now_ns: int) -> str:
@@ -316,21 +308,14 @@ class Gate:
         knots = self._curve.t_ns
         between = knots[(knots > now_ns + MIN_SPACING_NS) & (knots < new.start_ns - MIN_SPACING_NS)]
         head_ns = [now_ns, *map(int, between)]
-        head = [
-            np.array(rows) for rows in zip(*(self._curve.at(ns) for ns in head_ns), strict=True)
-        ]
+        head = MotionTable.of([self._curve.at(ns) for ns in head_ns])
         t = np.concatenate(
             ([(ns - now_ns) / NS for ns in head_ns], new.t + (new.start_ns - now_ns) / NS)
         )
-        q, dq, ddq = (
-            np.vstack((a, b)) for a, b in zip(head, (new.q, new.dq, new.ddq), strict=True)
-        )
         return SafeTrajectory(
+            *MotionTable.joined([head, new]).arrays,
             start_ns=now_ns,
             joint_names=new.joint_names,
             t=t,
-            q=q,
-            dq=dq,
-            ddq=ddq,
             chunk_seq=new.chunk_seq,
         )

@@ -9,7 +9,7 @@ import numpy as np
 from wam_ros.bridge.gate import GateLimits
 from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.interpolation import Curve
-from wam_ros.core.types import NS, Commanded
+from wam_ros.core.types import NS, KinematicState
 
 FADE_S = 0.5  # in which the arm's small offset from the first path's start is taken up
 # share of the acceleration limit that slowing down on the path may add to the path's own
@@ -66,7 +66,7 @@ class Player:
         if self.cause:
             return
         if self._curve is None and standing is not None:
-            self._offset = standing - curve.knots[0][0]
+            self._offset = standing - curve.knots.q[0]
             self._began_ns = int(curve.t_ns[0])
         self._former = self._curve
         self._curve = curve
@@ -75,7 +75,7 @@ class Player:
         """Slow down along the path; the first cause is kept."""
         self.cause = self.cause or cause
 
-    def tick(self, now_ns: int, steady_ns: int) -> Commanded | None:
+    def tick(self, now_ns: int, steady_ns: int) -> KinematicState | None:
         """What to command now, or None before the first path.
 
         Args:
@@ -105,21 +105,20 @@ class Player:
                 return None
         return self._slow_down(min(max(really, 0), self._deadline_ns) / NS)
 
-    def _state(self, at_ns: int) -> Commanded:
+    def _state(self, at_ns: int) -> KinematicState:
         """The curve, less what is left of the offset at its start."""
         assert self._curve is not None
-        q, dq, ddq = self._curve.at(at_ns)
+        state = self._curve.at(at_ns)
         s = (at_ns - self._began_ns) / (FADE_S * NS)
         if self._offset is None or s >= 1:
-            return Commanded(q, dq, ddq)
+            return state
         s = max(0.0, s)
-        left = (
-            1 - 10 * s**3 + 15 * s**4 - 6 * s**5,
-            -30 * (s * (1 - s)) ** 2,
-            -60 * s * (1 - s) * (1 - 2 * s),
+        left = KinematicState(
+            (1 - 10 * s**3 + 15 * s**4 - 6 * s**5) * self._offset,
+            (-30 * (s * (1 - s)) ** 2) * self._offset / FADE_S,
+            (-60 * s * (1 - s) * (1 - 2 * s)) * self._offset / FADE_S**2,
         )
-        parts = zip((q, dq, ddq), left, strict=True)
-        return Commanded(*(x + f * self._offset / FADE_S**k for k, (x, f) in enumerate(parts)))
+        return state + left
 
     def _clock_fault(self, passed: int, really: int, steady_ns: int) -> str:
         if max(passed, really) > self._deadline_ns:
@@ -151,7 +150,7 @@ class Player:
             f"{abs(q[joint] - self._last[joint]):.4f} in one tick"
         )
 
-    def _slow_down(self, dt: float) -> Commanded:
+    def _slow_down(self, dt: float) -> KinematicState:
         """One tick on, at a path speed that falls to 0 as fast as the joints bear."""
         assert self._curve is not None
         dq = self._state(self._at_ns).dq
@@ -169,5 +168,7 @@ class Player:
         here = self._state(self._at_ns)
         self._last = here.q
         if self._rate == 0.0:
-            return Commanded(here.q, np.zeros_like(here.q), np.zeros_like(here.q))
-        return Commanded(here.q, here.dq * self._rate, here.ddq * self._rate**2 - here.dq * fall)
+            return KinematicState.at_rest(here.q)
+        return KinematicState(
+            here.q, here.dq * self._rate, here.ddq * self._rate**2 - here.dq * fall
+        )

@@ -9,8 +9,9 @@ out without a jump in position, velocity or acceleration.
 
 On a robot the safety filter alone turns chunks into motion: it starts from the state that was
 really commanded and lets the difference to the new plan fade in the same way
-(`core.interpolation.bridge`), inside limits and with a proven stop. There the timeline only counts
-steps. Where no safety filter runs, in evaluation without ROS, `sample` is what moves the arm.
+(`core.interpolation.make_blend`), inside limits and with a proven stop. There the timeline only
+counts steps. Where no safety filter runs, in evaluation without ROS, `sample` is what moves the
+arm.
 """
 
 from __future__ import annotations
@@ -22,10 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from wam_ros.core.errors import require_known
-from wam_ros.core.interpolation import Curve, bridge
-from wam_ros.core.types import NS, ActionChunk
-
-State = tuple[np.ndarray, np.ndarray, np.ndarray]  # q, dq, ddq, each (A,)
+from wam_ros.core.interpolation import Curve, make_blend
+from wam_ros.core.types import NS, ActionChunk, KinematicState, MotionTable
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Insertion:
     refusal: str = ""  # why it was not taken; empty when it was
     skipped: int = 0  # steps that were already due: the delay, counted in steps
     # what the running motion has over the new plan at the seam; None for the first chunk
-    lack: State | None = None
+    lack: KinematicState | None = None
 
     @property
     def taken(self) -> bool:
@@ -64,7 +63,7 @@ class Timeline:
         # chunks that still reach into the future, oldest first
         self._rows: list[tuple[ActionChunk, np.ndarray]] = []
         self._plan: Curve | None = None
-        self._bridge: Curve | None = None
+        self._blend: Curve | None = None
         self._executed = 0.0  # steps executed before the anchor of the newest chunk
 
     @property
@@ -76,7 +75,9 @@ class Timeline:
             else self.chunk.anchor_ns + self.chunk.n_steps * self.chunk.step_period_ns
         )
 
-    def insert(self, chunk: ActionChunk, now_ns: int, commanded: State | None = None) -> Insertion:
+    def insert(
+        self, chunk: ActionChunk, now_ns: int, commanded: KinematicState | None = None
+    ) -> Insertion:
         """Follow `chunk` from now on, or say why not and go on as before.
 
         Steps already due are skipped; a chunk of which none is left, that begins more than a step
@@ -86,7 +87,7 @@ class Timeline:
         Args:
             chunk: finite, with at least one step.
             now_ns: the instant from which it is followed.
-            commanded: (q, dq, ddq) at `now_ns`; the motion so far if not given.
+            commanded: at `now_ns`; the motion so far if not given.
         """
         refusal = self._why_not_taken(chunk, now_ns)
         if refusal:
@@ -103,22 +104,16 @@ class Timeline:
         self._plan = self._curve(chunk, self._merge(self._rows))
         self.chunk = chunk
         self._executed = executed
-        lack = None
-        if state is not None:
-            new = self._plan.at(now_ns)
-            lack = (state[0] - new[0], state[1] - new[1], state[2] - new[2])
-        self._bridge = bridge(now_ns, self._blend_ns, *lack) if lack and self._blend_ns else None
+        lack = None if state is None else state - self._plan.at(now_ns)
+        self._blend = make_blend(now_ns, self._blend_ns, lack) if lack and self._blend_ns else None
         return Insertion("", skipped, lack)
 
-    def sample(self, now_ns: int) -> State | None:
-        """(q, dq, ddq) at an instant, at rest after the plan has ended; None without a plan."""
+    def sample(self, now_ns: int) -> KinematicState | None:
+        """The state at an instant, at rest after the plan has ended; None without a plan."""
         if self._plan is None:
             return None
-        q, dq, ddq = self._plan.at(now_ns)
-        if self._bridge is None:
-            return q, dq, ddq
-        dp, dv, da = self._bridge.at(now_ns)
-        return q + dp, dq + dv, ddq + da
+        state = self._plan.at(now_ns)
+        return state if self._blend is None else state + self._blend.at(now_ns)
 
     def upcoming(self, anchor_ns: int, n: int) -> np.ndarray:
         """(m, A) targets of the running plan, m <= n, on the step grid of a chunk anchored at
@@ -183,9 +178,10 @@ class Timeline:
         rest = wide[-2] + v[-1] * (self._stop_s / 2)
         zero = np.zeros_like(slope)
         t_ns = np.append(t_ns, t_ns[-1] + max(1, round(self._stop_s * NS)))
-        return Curve(
-            t_ns, np.vstack((wide[1:-1], rest)), np.vstack((v, zero)), np.vstack((a, zero))
+        knots = MotionTable(
+            np.vstack((wide[1:-1], rest)), np.vstack((v, zero)), np.vstack((a, zero))
         )
+        return Curve(t_ns, knots)
 
 
 def steps_due(chunk: ActionChunk, now_ns: int) -> int:

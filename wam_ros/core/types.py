@@ -8,9 +8,13 @@ views, F: imagined frames.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
+from typing import overload
 
 import numpy as np
+
+from wam_ros.core.errors import WamError
 
 NS = 1_000_000_000
 
@@ -175,25 +179,117 @@ class ImaginedFuture:
     surprise: float = float("nan")
 
 
-@dataclass(frozen=True)
-class Commanded:
-    """State that the robot is commanded to have at one instant."""
+@dataclass(frozen=True, eq=False)
+class KinematicState:
+    """Position, velocity and acceleration of all joints at one instant: a row of a `MotionTable`.
+
+    Differences and sums are of all three.
+    """
 
     q: np.ndarray  # (A,) rad or m
-    dq: np.ndarray  # (A,)
-    ddq: np.ndarray  # (A,)
+    dq: np.ndarray  # (A,) rad/s or m/s
+    ddq: np.ndarray  # (A,) rad/s^2 or m/s^2
+
+    @classmethod
+    def at_rest(cls, q: np.ndarray) -> KinematicState:
+        """Standing at q (A,)."""
+        return cls(np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(q, dq, ddq)."""
+        return self.q, self.dq, self.ddq
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number is."""
+        return all(np.isfinite(a).all() for a in self.arrays)
+
+    def copy(self) -> KinematicState:
+        """The same in arrays of its own."""
+        return KinematicState(self.q.copy(), self.dq.copy(), self.ddq.copy())
+
+    def __add__(self, other: KinematicState) -> KinematicState:
+        return KinematicState(self.q + other.q, self.dq + other.dq, self.ddq + other.ddq)
+
+    def __sub__(self, other: KinematicState) -> KinematicState:
+        return KinematicState(self.q - other.q, self.dq - other.dq, self.ddq - other.ddq)
 
 
-@dataclass(frozen=True)
-class SafeTrajectory:
-    """A proven trajectory: every sample is checked and the last one is at rest."""
+@dataclass(frozen=True, eq=False)
+class MotionTable:
+    """Position, velocity and acceleration of all joints, one row for each of N instants.
 
-    start_ns: int
-    joint_names: tuple[str, ...]
-    t: np.ndarray  # (N,) s after start_ns, strictly rising, t[0] = 0
+    `table[k]` is the state in a row, `table[a:b]` and `table[rows]` are tables of some rows,
+    whatever else the table knows of them.
+
+    Raises:
+        WamError: the three are not of one size.
+    """
+
     q: np.ndarray  # (N, A) rad or m
     dq: np.ndarray  # (N, A) rad/s or m/s
     ddq: np.ndarray  # (N, A) rad/s^2 or m/s^2
+
+    def __post_init__(self) -> None:
+        if self.q.ndim != 2 or not self.q.shape == self.dq.shape == self.ddq.shape:
+            sizes = ", ".join(f"{a.shape}" for a in self.arrays)
+            raise WamError(f"q, dq and ddq of a motion must be of one size (N, A), found {sizes}")
+
+    @classmethod
+    def of(cls, states: Sequence[KinematicState]) -> MotionTable:
+        """The table with these rows, one or more."""
+        return MotionTable(
+            np.stack([s.q for s in states]),
+            np.stack([s.dq for s in states]),
+            np.stack([s.ddq for s in states]),
+        )
+
+    @classmethod
+    def joined(cls, tables: Sequence[MotionTable]) -> MotionTable:
+        """The rows of all of these, one or more, one after another."""
+        return MotionTable(
+            np.concatenate([t.q for t in tables]),
+            np.concatenate([t.dq for t in tables]),
+            np.concatenate([t.ddq for t in tables]),
+        )
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(q, dq, ddq)."""
+        return self.q, self.dq, self.ddq
+
+    @property
+    def finite(self) -> bool:
+        """Whether every number is."""
+        return all(np.isfinite(a).all() for a in self.arrays)
+
+    def __len__(self) -> int:
+        return len(self.q)
+
+    @overload
+    def __getitem__(self, rows: int) -> KinematicState: ...
+
+    @overload
+    def __getitem__(self, rows: slice | np.ndarray) -> MotionTable: ...
+
+    def __getitem__(self, rows: int | slice | np.ndarray) -> KinematicState | MotionTable:
+        kind = MotionTable if isinstance(rows, slice | np.ndarray) else KinematicState
+        return kind(self.q[rows], self.dq[rows], self.ddq[rows])
+
+    def columns(self, joints: Sequence[int] | np.ndarray) -> MotionTable:
+        """The same of some joints, or of all in another order."""
+        return MotionTable(self.q[:, joints], self.dq[:, joints], self.ddq[:, joints])
+
+
+@dataclass(frozen=True, eq=False)
+class SafeTrajectory(MotionTable):
+    """A proven motion: every sample is checked and the last one is at rest."""
+
+    _: KW_ONLY
+    start_ns: int
+    joint_names: tuple[str, ...]
+    t: np.ndarray  # (N,) s after start_ns, strictly rising, t[0] = 0
     chunk_seq: int = 0
 
     @property

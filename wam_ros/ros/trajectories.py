@@ -162,14 +162,11 @@ def _trajectory(head: _Head, ns: np.ndarray, rows: dict[str, np.ndarray]) -> Saf
     if ns[0] != 0 or (np.diff(ns) <= 0).any():
         raise WamError("JointTrajectory.points: time_from_start must rise from 0")
     start_ns, frame, names = head
-    q, dq, ddq = (rows[field] for field in _ROWS)
     return SafeTrajectory(
+        *(rows[field] for field in _ROWS),
         start_ns=start_ns,
         joint_names=names,
         t=ns / NS,
-        q=q,
-        dq=dq,
-        ddq=ddq,
         chunk_seq=chunk_number(frame) or 0,
     )
 

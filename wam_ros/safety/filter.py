@@ -10,7 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from wam_ros.core.types import NS, ActionChunk, Commanded, Decision, Reason, SafeTrajectory
+from wam_ros.core.types import (
+    NS,
+    ActionChunk,
+    Decision,
+    KinematicState,
+    MotionTable,
+    Reason,
+    SafeTrajectory,
+)
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.checks import CHECKS, load_checks
 from wam_ros.safety.checks.base import MotionCheck
@@ -59,16 +67,15 @@ class SafetyFilter:
     def _require_whole_checks(self) -> None:
         """Let every check look at an arm that stands at home, before a robot depends on it."""
         home = np.array(self.model.embodiment.home)
-        zero = np.zeros((2, len(home)))
-        standing = Motion(self.params.sample_s, home + zero, zero, zero)
+        at_home = KinematicState.at_rest(home)
+        standing = Motion(*MotionTable.of([at_home] * 2).arrays, dt=self.params.sample_s)
         with self.model.untraced():
-            at_home = Commanded(home, zero[0], zero[0])
             self._checks.require_answers(standing, make_bounds(self.model, self.params, at_home))
 
     def filter(
         self,
         chunk: ActionChunk,
-        commanded: Commanded,
+        commanded: KinematicState,
         start_ns: int,
         *,
         now_ns: int | None = None,
@@ -116,7 +123,7 @@ class SafetyFilter:
 
     def stop(
         self,
-        commanded: Commanded,
+        commanded: KinematicState,
         start_ns: int,
         floor: Floor | None = None,
         chunk_seq: int = 0,
@@ -144,11 +151,11 @@ class SafetyFilter:
         return (
             None
             if isinstance(found, Finding)
-            else self._trajectory(found.rows, start_ns, chunk_seq)
+            else self._trajectory(found.motion, start_ns, chunk_seq)
         )
 
     def recheck(
-        self, trajectory: SafeTrajectory, commanded: Commanded, floor: Floor | None = None
+        self, trajectory: SafeTrajectory, commanded: KinematicState, floor: Floor | None = None
     ) -> Finding | None:
         """What is wrong with a trajectory from `commanded` as a whole; None when it may leave as it
         is.
@@ -159,7 +166,7 @@ class SafetyFilter:
         bounds = make_bounds(self.model, self.params, commanded, floor)
         return self._stops.recheck(trajectory, commanded, bounds, floor)
 
-    def conflict(self, pieces: list[np.ndarray], floor: Floor | None = None) -> Finding | None:
+    def conflict(self, pieces: list[MotionTable], floor: Floor | None = None) -> Finding | None:
         """What has come into the way of motion that was proven before; None when all of it is still
         free.
 
@@ -169,10 +176,12 @@ class SafetyFilter:
         """
         if not pieces:
             return None
-        starts = tuple(int(s) for s in np.cumsum([0, *(p.shape[1] for p in pieces[:-1])]))
-        q, dq, ddq = np.concatenate(pieces, axis=1)
-        motion = Motion(self.params.sample_s, q, dq, ddq, starts)
-        bounds = make_bounds(self.model, self.params, _state(motion, 0), floor)
+        motion = Motion(
+            *MotionTable.joined(pieces).arrays,
+            dt=self.params.sample_s,
+            starts=tuple(int(s) for s in np.cumsum([0, *(len(p) for p in pieces[:-1])])),
+        )
+        bounds = make_bounds(self.model, self.params, motion[0], floor)
         found = [m for m in (c.look(motion, bounds) for c in self._checks.again) if m.bad.any()]
         if not found:
             return None
@@ -198,7 +207,7 @@ class SafetyFilter:
     def _judge(
         self,
         chunk: ActionChunk,
-        start: Commanded,
+        start: KinematicState,
         start_ns: int,
         floor: Floor | None,
         least_scale: float,
@@ -218,8 +227,8 @@ class SafetyFilter:
             checks=self._checks.scalable,
             least_scale=max(1.0, least_scale),
         )
-        accepted, rows, nearest = self._accept(plan, first_due, bounds)
-        if rows is None:
+        accepted, motion, nearest = self._accept(plan, first_due, bounds)
+        if motion is None:
             found, bounds = self._stops.prove_one(start, bounds, floor)
             if isinstance(found, Finding):
                 plan.reasons |= Reason.NO_BRAKE
@@ -227,9 +236,9 @@ class SafetyFilter:
                     Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"
                 )
             else:
-                rows = found.rows
+                motion = found.motion
                 nearest = found.nearest
-        trajectory = None if rows is None else self._trajectory(rows, start_ns, chunk.seq)
+        trajectory = None if motion is None else self._trajectory(motion, start_ns, chunk.seq)
         return _verdict(
             plan=plan,
             due=(way, first_due),
@@ -242,9 +251,9 @@ class SafetyFilter:
 
     def _accept(
         self, plan: Plan, first_due: int, bounds: Bounds
-    ) -> tuple[int, np.ndarray | None, Nearest]:
-        """How many steps are accepted, the motion (3, N, A) through them and their stop, and what
-        is nearest to it.
+    ) -> tuple[int, MotionTable | None, Nearest]:
+        """How many steps are accepted, the motion through them and their stop, and what is nearest
+        to it.
         """
         if plan.motion is None:
             return 0, None, Nearest()
@@ -263,8 +272,7 @@ class SafetyFilter:
                 parts = max(1, int(np.ceil((here - before) / most)))
                 chosen += [k] * parts
                 rows = np.append(rows, np.linspace(before, here, parts + 1)[1:].astype(int))
-        path = np.stack((plan.motion.q, plan.motion.dq, plan.motion.ddq))
-        stops = self._stops.prove(path[:, rows].swapaxes(0, 1), bounds, rows)
+        stops = self._stops.prove(plan.motion[rows], bounds, rows)
         proven = 0
         stop = None
         for k, row, found in zip(chosen, rows, stops, strict=True):
@@ -284,7 +292,7 @@ class SafetyFilter:
         end = int(plan.samples[proven - 1])
         proof = proof_of(plan.motion, bounds.distances)
         nearest = stop.nearest.or_nearer(proof.nearest(0, end) if proof else Nearest())
-        return proven, np.concatenate((path[:, :end], stop.rows), axis=1), nearest
+        return proven, MotionTable.joined([plan.motion[:end], stop.motion]), nearest
 
     def _first_bad(self, plan: Plan, checks: list[MotionCheck], bounds: Bounds) -> int:
         """First sample of the plan that a check refuses, noted; the number of samples if none."""
@@ -301,15 +309,12 @@ class SafetyFilter:
             end = sample
         return end
 
-    def _trajectory(self, rows: np.ndarray, start_ns: int, seq: int) -> SafeTrajectory:
-        t = np.arange(rows.shape[1]) * self.params.sample_s
+    def _trajectory(self, motion: MotionTable, start_ns: int, seq: int) -> SafeTrajectory:
         return SafeTrajectory(
+            *motion.arrays,
             start_ns=start_ns,
             joint_names=self.model.joint_names,
-            t=t,
-            q=rows[0],
-            dq=rows[1],
-            ddq=rows[2],
+            t=np.arange(len(motion)) * self.params.sample_s,
             chunk_seq=seq,
         )
 
@@ -349,12 +354,8 @@ def _verdict(
     )
 
 
-def _state(motion: Motion, sample: int) -> Commanded:
-    return Commanded(motion.q[sample], motion.dq[sample], motion.ddq[sample])
-
-
-def _unusable(state: Commanded) -> Finding | None:
-    if all(np.isfinite(x).all() for x in (state.q, state.dq, state.ddq)):
+def _unusable(state: KinematicState) -> Finding | None:
+    if state.finite:
         return None
     return Finding(Reason.DISCONTINUITY, "the commanded state is not finite")
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from wam_ros.core.types import NS
+from wam_ros.core.types import NS, KinematicState
 
 
 class ForwardController:
@@ -65,11 +65,9 @@ class ForwardController:
             self._dq = values.copy()
         return ""
 
-    def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The desired (q, dq, ddq), each (A,), at `now_ns`; velocities go on until another one
-        arrives.
-        """
+    def sample(self, now_ns: int) -> KinematicState:
+        """The desired state at `now_ns`; velocities go on until another one arrives."""
         if self._now_ns is not None and now_ns > self._now_ns:
             self._q = self._q + self._dq * ((now_ns - self._now_ns) / NS)
         self._now_ns = now_ns if self._now_ns is None else max(now_ns, self._now_ns)
-        return self._q.copy(), self._dq.copy(), np.zeros(len(self._q))
+        return KinematicState(self._q.copy(), self._dq.copy(), np.zeros(len(self._q)))

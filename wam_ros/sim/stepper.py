@@ -59,8 +59,8 @@ class Stepper:
             self._skip(to_ns)
         steps = min(max_steps, (to_ns - self.now_ns) // self._step_ns)
         for _ in range(steps):
-            q, dq, _ = self.controller.sample(self.now_ns + self._step_ns)
-            self.world.servo(q, dq)
+            desired = self.controller.sample(self.now_ns + self._step_ns)
+            self.world.servo(desired.q, desired.dq)
             self.world.step(1)
             self.now_ns += self._step_ns
             self._call_later()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from wam_ros.core.interpolation import Curve
-from wam_ros.core.types import NS
+from wam_ros.core.types import NS, KinematicState, MotionTable
 
 # rad/s or m/s; the controller's own bound for "ends at rest"
 REST_SPEED = float(np.finfo(np.float32).eps)
@@ -40,7 +40,7 @@ class TrajectoryController:
 
     def reset(self, q: np.ndarray) -> None:
         """Forget the trajectory and hold `q` (A,)."""
-        self._state = (np.array(q, dtype=float), np.zeros(len(q)), np.zeros(len(q)))
+        self._state = KinematicState.at_rest(q)
         self._state_ns = 0
         self._plan: Curve | None = None
 
@@ -98,24 +98,22 @@ class TrajectoryController:
         degree = 1 if dq is None else 3 if ddq is None else 5
         q, dq, ddq = (self._widen(t.size, columns, a) for a in (q, dq, ddq))
         left_out = [i for i, name in enumerate(self.joint_names) if name not in joint_names]
-        q[:, left_out] = self._state[0][left_out]
+        q[:, left_out] = self._state.q[left_out]
         # the newest state may have been asked for ahead of time
         from_ns = max(now_ns, self._state_ns)
+        knots = MotionTable(q, dq, ddq)
         if t_ns[0] > from_ns:
             t_ns = np.concatenate(([from_ns], t_ns))
-            q, dq, ddq = (np.vstack(pair) for pair in zip(self._state, (q, dq, ddq), strict=True))
-        self._plan = Curve(t_ns, q, dq, ddq, degree)
+            knots = MotionTable.joined([MotionTable.of([self._state]), knots])
+        self._plan = Curve(t_ns, knots, degree)
         return ""
 
-    def sample(self, now_ns: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The desired (q, dq, ddq), each (A,), at `now_ns`. A clock that steps back repeats the
-        newest state.
-        """
+    def sample(self, now_ns: int) -> KinematicState:
+        """The desired state at `now_ns`. A clock that steps back repeats the newest one."""
         if now_ns >= self._state_ns:
             self._state = self._state if self._plan is None else self._plan.at(now_ns)
             self._state_ns = now_ns
-        q, dq, ddq = self._state
-        return q.copy(), dq.copy(), ddq.copy()
+        return self._state.copy()
 
     def _why_not_joints(self, joint_names: Sequence[str]) -> str:
         """Why a trajectory of these joints is refused; empty when it is not."""

@@ -16,7 +16,7 @@ from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.latency import LatencyWindow, require_offered
 from wam_ros.core.policy import Policy, Request, abilities_of
-from wam_ros.core.types import NS, ActionChunk, JointState, Observation
+from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
 from wam_ros.runtime.prediction import predict
 from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.scheduler import InferenceScheduler
@@ -121,9 +121,8 @@ class ClosedLoop:
         end_ns = self.now_ns + self._step_ns
         while self.now_ns < end_ns:
             self.now_ns = min(self.now_ns + physics_ns, end_ns)
-            state = self.timeline.sample(self.now_ns)
-            q, dq = (self._hold, np.zeros_like(self._hold)) if state is None else state[:2]
-            self.world.servo(q, dq)
+            state = self.timeline.sample(self.now_ns) or KinematicState.at_rest(self._hold)
+            self.world.servo(state.q, state.dq)
             self.world.step(SERVO_STEPS)
 
 

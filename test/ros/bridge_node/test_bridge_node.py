@@ -172,7 +172,7 @@ def test_what_waits_when_the_bridge_is_deactivated_passes_only_if_it_stops_the_a
     rig = Rig(arena, Admission(**patient), rate_hz=10.0, **patient)
     rig.offer_until(lambda: rig.sent and rig.commanded and any(rig.commanded[-1].velocity))
     now_ns = arena.now_ns() + NS // 20
-    q, dq, _ = rig.node._gate.curve.at(now_ns)
+    q, dq, _ = rig.node._gate.curve.at(now_ns).arrays
     t, still = np.array([0.0, end_s]), np.zeros(len(q))
     rest = SafeTrajectory(
         start_ns=now_ns,

@@ -160,7 +160,7 @@ class Simple(Part):
 
     def sample(self, now_ns):
         """(J,) where its joints are told to be."""
-        return self.controller.sample(now_ns)[0]
+        return self.controller.sample(now_ns).q
 
 
 class Goals(Part):
@@ -227,7 +227,7 @@ class FollowServer(Goals):
     def sample(self, now_ns):
         if self.controller.active and now_ns > self.controller.end_ns():
             self.end()
-        return self.controller.sample(now_ns)[0]
+        return self.controller.sample(now_ns).q
 
 
 class GripperServer(Goals):
@@ -301,7 +301,7 @@ class ServoServer(Part):
     def sample(self, now_ns):
         if now_ns - self._heard_ns > self.TIMEOUT_NS:
             self._integral.command([0.0] * len(self.joint_names), now_ns)
-        return self._integral.sample(now_ns)[0]
+        return self._integral.sample(now_ns).q
 
 
 SERVERS = {

@@ -189,7 +189,7 @@ def test_a_velocity_left_in_motion_is_stopped_when_its_controller_is_back(arena)
     back = rig.robot.control("forward_velocity")
     for _ in range(2):  # the joints go on as they were told; the first zero was lost
         back.controller.command(np.full(8, 0.05), arena.now_ns())
-        rig.until(lambda: not back.controller.sample(arena.now_ns())[1].any(), offer=False)
+        rig.until(lambda: not back.controller.sample(arena.now_ns()).dq.any(), offer=False)
 
 
 @pytest.mark.parametrize("kind", ["joint_trajectory", "forward_position"])

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.robot.joints import load_joints
 from wam_ros.ros.controllers.forward_velocity import pulled
@@ -26,7 +26,7 @@ def output(arena):
 def test_an_arm_that_is_behind_is_pulled_no_faster_than_its_joints_may_go(output):
     limit = load_joints(PANDA).limits.velocity
     zero = np.zeros(8)
-    commanded = Commanded(np.array([3.0, -3.0, 0.01, 0, 0, 0, 0, 0]), zero, zero)
+    commanded = KinematicState(np.array([3.0, -3.0, 0.01, 0, 0, 0, 0, 0]), zero, zero)
     velocity = pulled(output, commanded, zero)
     np.testing.assert_allclose(velocity[:2], [limit[0], -limit[1]])
     assert velocity[2] == pytest.approx(0.01 * output.options.velocity_gain)

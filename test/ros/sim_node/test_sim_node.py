@@ -18,7 +18,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import NS, SafeTrajectory
+from wam_ros.core.types import NS, KinematicState, MotionTable, SafeTrajectory
 from wam_ros.msg import EpisodeState
 from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
@@ -160,24 +160,27 @@ class Path:
 
     def at(self, at_ns):
         """(A,) where the newest piece is then."""
-        return self._controller.sample(at_ns)[0]
+        return self._controller.sample(at_ns).q
 
     def turn(self, start_ns, to, seconds):
         """One smooth piece from where the path is at `start_ns` to rest at `to`; returns its
         message.
         """
-        q, dq, ddq = self._controller.sample(start_ns)
-        rest = np.zeros_like(q)
-        knots = (
-            np.array([0.0, seconds]),
-            np.array([q, to]),
-            np.array([dq, rest]),
-            np.array([ddq, rest]),
+        t = np.array([0.0, seconds])
+        knots = MotionTable.of([self._controller.sample(start_ns), KinematicState.at_rest(to)])
+        refusal = self._controller.set_trajectory(
+            start_ns=start_ns,
+            joint_names=PANDA.joint_names,
+            t=t,
+            q=knots.q,
+            dq=knots.dq,
+            ddq=knots.ddq,
+            now_ns=start_ns,
         )
-        assert (
-            self._controller.set_trajectory(start_ns, PANDA.joint_names, *knots, start_ns) is None
+        assert refusal == ""
+        return convert.trajectory_to_msg(
+            SafeTrajectory(*knots.arrays, start_ns=start_ns, joint_names=PANDA.joint_names, t=t)
         )
-        return convert.trajectory_to_msg(SafeTrajectory(start_ns, PANDA.joint_names, *knots))
 
 
 def test_a_simulation_that_was_held_up_follows_all_it_was_sent_meanwhile(arena, arm):

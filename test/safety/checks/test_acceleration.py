@@ -19,7 +19,7 @@ def bent(home: np.ndarray, acceleration: np.ndarray, n: int = 6) -> Motion:
     """From home at rest with a constant acceleration (8,)."""
     t = DT * np.arange(n)[:, None]
     return Motion(
-        DT, home + t**2 / 2 * acceleration, t * acceleration, np.tile(acceleration, (n, 1))
+        home + t**2 / 2 * acceleration, t * acceleration, np.tile(acceleration, (n, 1)), dt=DT
     )
 
 
@@ -57,7 +57,7 @@ def test_what_is_accelerated_between_samples_only_is_seen(model, home):
     """At both samples it does not accelerate at all; on the way from one to the other it must."""
     q = np.stack((home, home + 0.01 * np.eye(8)[2]))
     bounds = make_bounds(model, SafetyParams(), at_rest(home))
-    measure = CHECK.look(Motion(DT, q, 0 * q, 0 * q), bounds)
+    measure = CHECK.look(Motion(q, 0 * q, 0 * q, dt=DT), bounds)
     assert measure.bad[1]
     # a quintic from rest to rest accelerates by 10 / sqrt(3) of way over time squared
     assert measure.measured[1] >= 10 / np.sqrt(3) * 0.01 / DT**2 * (1 - 1e-9)

@@ -58,10 +58,10 @@ def test_a_steady_turn_is_as_fast_as_it_is_and_a_jump_within_an_interval_is_not_
     radius = np.linalg.norm(tool_pose(model, home).translation[:2])
     turn = np.eye(8)[0] * 0.01  # rad per sample
     q = home + np.outer(np.arange(5), turn)
-    steady = Motion(DT, q, np.tile(turn / DT, (5, 1)), 0 * q)
+    steady = Motion(q, np.tile(turn / DT, (5, 1)), 0 * q, dt=DT)
     assert tcp_speed.CHECK.look(steady, bounds).measured == pytest.approx(
         0.01 / DT * radius, rel=1e-3
     )
-    jump = Motion(DT, q[:2], 0 * q[:2], 0 * q[:2])
+    jump = Motion(q[:2], 0 * q[:2], 0 * q[:2], dt=DT)
     # in the middle of the quintic
     assert tcp_speed.CHECK.look(jump, bounds).measured[1] >= 15 / 8 * 0.01 / DT * radius

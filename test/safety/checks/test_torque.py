@@ -36,7 +36,7 @@ def test_efforts_keep_their_share_between_samples_where_nothing_else_binds():
         if t is None:
             continue
         emitted += 1
-        segments = segment_coefficients(t.t, t.q, t.dq, t.ddq, 5)
+        segments = segment_coefficients(t.t, t, 5)
         for s in np.linspace(0, params.sample_s, 11):
             tau = np.abs(model.torque(*evaluate(segments, np.full(len(segments), s))))
             assert (tau <= params.torque_fraction * model.limits.effort * 1.001).all()
@@ -62,7 +62,7 @@ def test_an_effort_between_samples_counts(tmp_path):
     bounds = make_bounds(model, SafetyParams(), at_rest(np.zeros(1)))
     q, zero = np.array([[0.0], [0.002]]), np.zeros((2, 1))
     assert (np.abs(model.torque(q, zero, zero)) < 10).all()
-    measure = torque.CHECK.look(Motion(0.01, q, zero, zero), bounds)
+    measure = torque.CHECK.look(Motion(q, zero, zero, dt=0.01), bounds)
     assert measure.bad[1]
     inside = [model.torque(*(x[None] for x in rows)) for rows in zip(*_between(q), strict=True)]
     assert measure.measured[1] >= np.abs(inside).max() > bounds.efforts.limits[0]

@@ -83,14 +83,17 @@ def test_the_workspace_is_kept_between_samples_too(model, home):
     box = (-1.0, -1.0, -1.0, max(a[0], b[0]) + 0.01, 1.0, 1.0)
     start = home + np.r_[-0.5, np.zeros(7)]
     motion = Motion(
-        0.1, np.stack((start, home + np.r_[0.5, np.zeros(7)])), np.zeros((2, 8)), np.zeros((2, 8))
+        np.stack((start, home + np.r_[0.5, np.zeros(7)])),
+        np.zeros((2, 8)),
+        np.zeros((2, 8)),
+        dt=0.1,
     )
     bounds = make_bounds(model, SafetyParams(workspace=box), at_rest(start))
     assert workspace.CHECK.look(motion, bounds).bad[1]
     wide = make_bounds(
         model, SafetyParams(workspace=(-1.0, -1.0, -1.0, 1.0, 1.0, 1.0)), at_rest(start)
     )
-    slow = Motion(0.1, motion.q[:1].repeat(2, axis=0), motion.dq, motion.ddq)
+    slow = Motion(motion.q[:1].repeat(2, axis=0), motion.dq, motion.ddq, dt=0.1)
     assert not workspace.CHECK.look(slow, wide).bad.any()
 
 
@@ -142,7 +145,7 @@ def test_no_tool_leaves_the_line_between_samples_farther_than_is_counted_on(tmp_
     for direction in np.random.default_rng(0).uniform(-1, 1, (50, n)):
         dq = 2.0 * direction
         t = np.arange(2)[:, None] * dt
-        motion = Motion(dt, t * dq, np.tile(dq, (2, 1)), np.zeros((2, n)))
+        motion = Motion(t * dq, np.tile(dq, (2, 1)), np.zeros((2, n)), dt=dt)
         fine = np.linspace(0, dt, 21)[:, None] * dq
         path, _ = model.tool_motion(fine, fine)
         line = path[0] + np.linspace(0, 1, 21)[:, None] * (path[-1] - path[0])
@@ -154,4 +157,4 @@ def test_a_tool_that_is_nowhere_is_outside(panda, home):
     walled = dataclasses.replace(SafetyParams(), planes=(0.0, 0.0, 1.0, -1.0))
     bounds = make_bounds(panda.model, walled, at_rest(home))
     q = np.full((2, 8), np.nan)
-    assert workspace.CHECK.look(Motion(0.01, q, q, q), bounds).bad.any()
+    assert workspace.CHECK.look(Motion(q, q, q, dt=0.01), bounds).bad.any()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testing.rig import LEAD_NS, MS, Rig
-from testing.tools import tool_pose
+from testing.tools import at_rest, tool_pose
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.types import NS, Decision, JointState, SafetyState
 from wam_ros.robot.obstacles import Obstacle
@@ -46,7 +46,7 @@ class Wire:
     def moving(self) -> bool:
         """Whether the arm moves."""
         found = self.gate.commanded(self.now)
-        return found is not None and bool(found[1].any())
+        return found is not None and bool(found.dq.any())
 
     def send(self, trajectory) -> None:
         if trajectory is not None:
@@ -64,8 +64,9 @@ class Wire:
                     r for r in [self.gate.admit(trajectory, self.now, self.now)[1]] if r
                 ]
             commanded = self.gate.commanded(self.now)
-            q, dq = (self.rig.home, 0 * self.rig.home) if commanded is None else commanded[:2]
-            measured = JointState(self.now, self.rig.filter.model.joint_names, q, dq, 0 * q)
+            state = commanded or at_rest(self.rig.home)
+            names = self.rig.filter.model.joint_names
+            measured = JointState(self.now, names, state.q, state.dq, np.zeros(8))
             self.gate.on_joints(measured)
             output = self.rig.machine.on_joints(measured, self.now)
             self.send(output and output.trajectory)
@@ -127,7 +128,7 @@ def test_a_stop_that_came_too_late_is_sent_again_from_the_motion_that_went_on(
     assert bool(wire.refused) == (latency_ms > 30)
     wire.step(0.2)
     assert machine.state == {"estop": S.ESTOP, "disarm": S.HOLD, "fault": S.FAULT}[way]
-    assert np.abs(wire.gate.commanded(wire.now)[0] - machine.commanded(wire.now).q).max() < 1e-6, (
+    assert np.abs(wire.gate.commanded(wire.now).q - machine.commanded(wire.now).q).max() < 1e-6, (
         "nobody is mistaken"
     )
 
@@ -146,7 +147,7 @@ def test_a_stop_for_an_obstacle_that_came_too_late_is_sent_again(wire):
     against = [n[1] == "people/1" for n in model.pairs.names]
     while wire.moving:
         wire.step()
-        least = min(least, model.distances(wire.gate.commanded(wire.now)[0])[against].min())
+        least = min(least, model.distances(wire.gate.commanded(wire.now).q)[against].min())
     assert wire.refused
     assert least >= wire.rig.filter.params.obstacle_clearance_m
 
@@ -185,7 +186,7 @@ def test_where_a_chunk_was_missed_what_goes_on_is_known_and_can_be_stopped(wire)
         wire.step()
     assert wire.moving
     assert (
-        np.abs(wire.gate.commanded(wire.now)[0] - wire.rig.machine.commanded(wire.now).q).max()
+        np.abs(wire.gate.commanded(wire.now).q - wire.rig.machine.commanded(wire.now).q).max()
         < 1e-6
     )
     wire.send(wire.rig.machine.estop(wire.now).trajectory)

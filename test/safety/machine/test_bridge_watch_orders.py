@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from testing.rig import MS
+from testing.tools import at_rest
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.bridge.lag import Lag
@@ -82,11 +83,8 @@ class Odd(Loop):
         """Joint states late, twice, going back by 1 ms, with names in another order each time and
         unknown speeds.
         """
-        q, dq = (
-            (self.rig.measured, 0 * self.rig.home)
-            if self.playing is None
-            else self.playing.at(self.now)[:2]
-        )
+        state = at_rest(self.rig.measured) if self.playing is None else self.playing.at(self.now)
+        q, dq, _ = state.arrays
         self.rig.measured, names = q, np.array(self.rig.filter.model.joint_names)
         stamp_ns, order = (
             self.now - self.rng.choice([0, 0, 0, 1, 11]) * MS,
@@ -103,7 +101,7 @@ class Odd(Loop):
         event()
         if before != S.HOLD or self.rig.state != S.ARMED or self.playing is None:
             return
-        speed = np.abs(self.playing.at(self.now)[1]).max()
+        speed = np.abs(self.playing.at(self.now).dq).max()
         if self.now < self.playing.t_ns[-1] and speed > SLOW:
             self.violations.append((self.now, speed))
 

@@ -152,7 +152,7 @@ def test_the_first_motion_that_is_taken_is_followed_to_its_end_whenever_its_chun
     loop.until(lambda: loop.passed)
     while loop.bridge.gate.rest_in_s(loop.now) > 0:
         loop.step()
-        q = loop.bridge.gate.commanded(loop.now)[0]
+        q = loop.bridge.gate.commanded(loop.now).q
         np.testing.assert_allclose(loop.rig.machine.commanded(loop.now).q, q, atol=1e-9)
     assert len(loop.lost) == len(loop.refused) == 1
 
@@ -316,6 +316,6 @@ def test_what_the_bridge_still_takes_is_not_counted_as_void_and_what_it_does_not
         return
     while loop.bridge.gate.rest_in_s(loop.now) > 0:
         loop.step()
-        q = loop.bridge.gate.commanded(loop.now)[0]
+        q = loop.bridge.gate.commanded(loop.now).q
         np.testing.assert_allclose(loop.rig.machine.commanded(loop.now).q, q, atol=1e-9)
     assert not loop.lost

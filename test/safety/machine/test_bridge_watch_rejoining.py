@@ -210,7 +210,7 @@ def test_a_stop_that_a_paused_bridge_did_not_take_is_missed_before_anything_is_a
     while cell.now < moves.start_ns + 100 * MS:
         cell.now += 10 * MS
         cell.machine.tick(cell.now)
-        q, dq, _ = Curve.from_trajectory(moves).at(cell.now)
+        q, dq, _ = Curve.from_trajectory(moves).at(cell.now).arrays
         cell.following.on_commanded(JointState(cell.now, model.joint_names, q, dq, 0 * q))
         answer = cell.arm()
         assert (answer.ok, cell.state) == (False, S.HOLD) or cell.state == S.BRAKING

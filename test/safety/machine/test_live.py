@@ -9,7 +9,7 @@ import pytest
 
 from testing.obstacles import box, swinging, tell, told
 from testing.rig import MS, Rig
-from wam_ros.core.types import Commanded, Decision
+from wam_ros.core.types import Decision, KinematicState
 from wam_ros.robot.obstacles import Cloud, Obstacle
 from wam_ros.robot.pose import make_pose
 from wam_ros.safety.machine.live import ALL, Change, LiveWorld, _longest_stop_s
@@ -20,7 +20,9 @@ from wam_ros.safety.params import SafetyParams
 
 def test_no_stop_takes_longer_than_an_obstacle_is_given_for_it(model, home):
     params = SafetyParams(stop_lead_s=0.0)
-    gaining = Commanded(home, np.zeros(8), model.limits.acceleration * params.acceleration_fraction)
+    gaining = KinematicState(
+        home, np.zeros(8), model.limits.acceleration * params.acceleration_fraction
+    )
     bounds, stopper = make_bounds(model, params, gaining), Stopper(8)
     jerk = np.minimum(
         bounds.joints.jerk * SAMPLED,
@@ -28,9 +30,9 @@ def test_no_stop_takes_longer_than_an_obstacle_is_given_for_it(model, home):
     )  # what a stop is planned with
     # it gains the rest while it stops gaining
     fastest = bounds.joints.velocity - gaining.ddq**2 / (2 * jerk)
-    rows = stopper.stop(Commanded(home, fastest, gaining.ddq), bounds)
-    assert rows is not None
-    assert (rows.shape[1] - 1) * params.sample_s <= _longest_stop_s(
+    stop = stopper.stop(KinematicState(home, fastest, gaining.ddq), bounds)
+    assert stop is not None
+    assert (len(stop) - 1) * params.sample_s <= _longest_stop_s(
         model, params
     ) - 0.1 + params.sample_s
 
@@ -112,12 +114,14 @@ def test_the_clearance_of_what_moves_grows_by_how_far_it_gets_before_the_arm_sta
     assert least == rig.filter.params.obstacle_clearance_m
     stop_s = (narrow - least) / 1.6 - 0.1
     limits, share = rig.filter.model.limits, rig.filter.params.velocity_fraction
-    full = Commanded(np.array(home), limits.velocity * share, np.zeros(8))
-    rows = Stopper(8).stop(
+    full = KinematicState(np.array(home), limits.velocity * share, np.zeros(8))
+    stop = Stopper(8).stop(
         full,
-        make_bounds(rig.filter.model, rig.filter.params, Commanded(full.q, full.ddq, full.ddq)),
+        make_bounds(
+            rig.filter.model, rig.filter.params, KinematicState(full.q, full.ddq, full.ddq)
+        ),
     )
-    assert rows.shape[1] * rig.filter.params.sample_s < stop_s, "no stop takes longer"
+    assert len(stop) * rig.filter.params.sample_s < stop_s, "no stop takes longer"
 
 
 def test_nobody_moves_or_removes_what_somebody_else_has_told(rig):

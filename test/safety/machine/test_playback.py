@@ -69,7 +69,7 @@ def test_a_trajectory_that_begins_sooner_replaces_until_it_is_known_to_be_missed
         playback.play(still(start_ms * MS, q))
     assert [playback.at(ms * MS).q[0] for ms in (5, 50, 90)] == [0.0, 2.0, 2.0]
     assert playback.end_ns() == 110 * MS
-    assert [piece[0, 0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 2.0]
+    assert [piece.q[0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 2.0]
     playback.drop(1)
     assert [playback.at(ms * MS).q[0] for ms in (5, 50, 90)] == [0.0, 0.0, 1.0]
-    assert [piece[0, 0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 1.0]
+    assert [piece.q[0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 1.0]

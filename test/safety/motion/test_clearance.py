@@ -22,7 +22,7 @@ from wam_ros.safety.params import SafetyParams
 def swing(model, home, dt: float = 0.1) -> Motion:
     """A fast turn about the base, of which only the ends are samples."""
     far = home + np.r_[1.0, np.zeros(7)]
-    return Motion(dt, np.stack((home, far)), np.zeros((2, 8)), np.zeros((2, 8)))
+    return Motion(np.stack((home, far)), np.zeros((2, 8)), np.zeros((2, 8)), dt=dt)
 
 
 def test_a_plate_between_two_free_samples_is_found(model, home):
@@ -49,7 +49,7 @@ def test_a_ball_on_the_arc_is_found_wherever_it_lies(tmp_path):
     """
     arm = load_safety_model(pendulum(tmp_path))
     q = np.linspace(0, 1, 101)[:, None]
-    motion = Motion(DT, q, np.full_like(q, 1.0), np.zeros_like(q))
+    motion = Motion(q, np.full_like(q, 1.0), np.zeros_like(q), dt=DT)
     for angle in np.linspace(0.3, 0.9, 13):
         place = 0.5 * np.array([np.cos(angle), 0.0, -np.sin(angle)])
         arm.set_obstacles({"ball": Obstacle("sphere", (0.01,), tuple(place), clearance=0.002)})
@@ -69,7 +69,7 @@ def test_what_is_called_clear_is_clear_at_every_instant(balls, seed):
     if balls.distances(q0).min() < 0.01:
         return
     ends = np.stack((q0, q0 + rng.normal(size=8) * np.where(balls.sliding, 0.005, 0.15)))
-    motion = Motion(0.1, ends, rng.normal(size=(2, 8)) * 0.05, np.zeros((2, 8)))
+    motion = Motion(ends, rng.normal(size=(2, 8)) * 0.05, np.zeros((2, 8)), dt=0.1)
     bounds = make_bounds(balls, SafetyParams(), at_rest(q0))
     clear = not (
         environment.CHECK.look(motion, bounds).bad.any()
@@ -91,7 +91,7 @@ def test_what_a_proof_tells_of_other_samples_is_never_more_than_the_distance_the
         np.cumsum(rng.normal(size=(12, 8)) * np.where(balls.sliding, 1e-4, 0.01), axis=0)
         + balls.random_q(1, seed)[0]
     )
-    motion = Motion(0.1, q, rng.normal(size=(12, 8)) * 0.05, rng.normal(size=(12, 8)) * 0.1)
+    motion = Motion(q, rng.normal(size=(12, 8)) * 0.05, rng.normal(size=(12, 8)) * 0.1, dt=0.1)
     bounds = make_bounds(balls, SafetyParams(), at_rest(q[0]))
     prove_clearance(motion, bounds.distances)
     samples = rng.integers(0, 12, 5)

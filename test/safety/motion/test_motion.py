@@ -33,6 +33,6 @@ def test_a_position_inside_an_interval_is_the_quintic(model):
 
 
 def test_pieces_are_not_joined(model):
-    motion = Motion(DT, *np.zeros((3, 6, 2)), starts=(0, 4))
+    motion = Motion(*np.zeros((3, 6, 2)), dt=DT, starts=(0, 4))
     assert list(motion.inside) == [True, True, True, False, True]
     assert motion.piece_ends() == [(0, 3), (4, 5)]

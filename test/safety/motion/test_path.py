@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from testing.motions import DT
 from testing.tools import at_rest
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.path import Waypoints, make_motion
 from wam_ros.safety.params import SafetyParams
@@ -18,7 +18,7 @@ from wam_ros.safety.params import SafetyParams
 @given(seed=st.integers(0, 10**6), age=st.floats(-0.1, 0.6), scale=st.floats(1, 3))
 def test_a_path_begins_in_the_commanded_state_to_the_last_bit(model, home, seed, age, scale):
     rng = np.random.default_rng(seed)
-    start = Commanded(home, rng.normal(size=8) * 0.1, rng.normal(size=8))
+    start = KinematicState(home, rng.normal(size=8) * 0.1, rng.normal(size=8))
     way = Waypoints(0.1 - age, 0.1, home + rng.normal(size=(8, 8)) * 0.05)
     motion = make_motion(way, start, make_bounds(model, SafetyParams(), start), scale)
     assert np.array_equal(motion.q[0], start.q)
@@ -33,7 +33,7 @@ def smooth(t: np.ndarray, home: np.ndarray) -> np.ndarray:
 
 def test_a_calm_chunk_is_met_exactly_at_its_steps(model, home):
     t = np.arange(1, 9) * 0.1 - 0.05
-    start = Commanded(
+    start = KinematicState(
         smooth(np.zeros(1), home)[0],
         0.8 * np.array([0.2, 0.1, 0.1, -0.1, 0.1, 0.1, 0.1, 0]),
         np.zeros(8),
@@ -54,10 +54,10 @@ def test_a_stream_that_agrees_leaves_no_trace(model, home):
         anchor = np.floor(now * 10) / 10 - 0.1
         t = anchor + 0.1 * np.arange(1, 9)
         if state is None:
-            state = Commanded(*(_derivative(smooth, now, home, d) for d in range(3)))
+            state = KinematicState(*(_derivative(smooth, now, home, d) for d in range(3)))
         motion = make_motion(Waypoints(t[0] - now, 0.1, smooth(t, home)), state, bounds, 1.0)
         row = 10
-        state = Commanded(motion.q[row], motion.dq[row], motion.ddq[row])
+        state = motion[row]
         now += row * DT
         assert (
             np.abs(motion.q[: row + 1] - smooth(now - 0.1 + np.arange(row + 1) * DT, home)).max()

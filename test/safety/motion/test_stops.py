@@ -8,7 +8,7 @@ import pytest
 from testing.proof import require_sound
 from testing.rig import Rig
 from testing.tools import START, at_rest, make_chunk, one_joint, steps
-from wam_ros.core.types import NS, Commanded, Decision, Reason, SafetyState
+from wam_ros.core.types import NS, Decision, KinematicState, Reason, SafetyState
 from wam_ros.safety import filter as filter_module
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
@@ -112,7 +112,7 @@ def test_joints_whose_stops_end_within_rounding_stop_one_by_one_where_they_canno
         2.45462739796564,
     ]
     ddq += [4.071213062569419, 4.071213062595041, -1.5475915098882602, -0.8017170940226042]
-    start = Commanded(q, np.array(dq), np.array(ddq))
+    start = KinematicState(q, np.array(dq), np.array(ddq))
     assert Stopper(14).stop(start, make_bounds(model, SafetyParams(), start)) is None
     stop = SafetyFilter(model).stop(start, START)
     assert stop is not None

@@ -10,7 +10,7 @@ import pytest
 
 from testing.tools import make_chunk
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Commanded, Decision
+from wam_ros.core.types import Decision, KinematicState
 from wam_ros.safety.offline.batch import KEYS, START_NS, answers, judge, read_batch, worst_first
 
 from .conftest import run
@@ -25,7 +25,7 @@ def test_the_answers_are_those_of_the_filter(panda, arrays, file, tmp_path, caps
     assert "position" in str(found["reasons"][2])
     for i, (q, q0) in enumerate(zip(arrays["positions"], arrays["q0"], strict=True)):
         chunk = make_chunk(panda.model.joint_names, q, age=0, now=START_NS)
-        verdict = panda.filter(chunk, Commanded(q0, 0 * q0, 0 * q0), START_NS, now_ns=START_NS)
+        verdict = panda.filter(chunk, KinematicState.at_rest(q0), START_NS, now_ns=START_NS)
         assert found["sentence"][i] == verdict.sentence
         assert found["steps_accepted"][i] == verdict.steps_accepted
         n = 0 if verdict.trajectory is None else len(verdict.trajectory.t)

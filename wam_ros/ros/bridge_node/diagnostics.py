@@ -16,7 +16,7 @@ from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.core.trace import Trace
-from wam_ros.core.types import NS, BridgeState, Commanded, JointState
+from wam_ros.core.types import NS, BridgeState, JointState, KinematicState
 from wam_ros.msg import ActionChunk, StageLatency
 from wam_ros.ros import convert, qos
 from wam_ros.ros.stages import stages_to_msgs
@@ -99,7 +99,7 @@ class BridgeDiagnostics:
         now_ns = self._node.get_clock().now().nanoseconds
         self.trace.on_chunk(msg.seq, convert.time_to_ns(msg.observation_stamp), now_ns, unseen=True)
 
-    def publish_commanded(self, now_ns: int, commanded: Commanded) -> None:
+    def publish_commanded(self, now_ns: int, commanded: KinematicState) -> None:
         """Publish what is commanded; call it at every tick, of which some are left out."""
         self._ticks += 1
         if self._ticks % self._every == 0:

@@ -11,7 +11,7 @@ from rclpy.node import Node
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Commanded, SafeTrajectory
+from wam_ros.core.types import KinematicState, SafeTrajectory
 from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.activity import Activity
 from wam_ros.ros.bridge_node.settings import SettingsReader
@@ -116,7 +116,9 @@ class Outputs:
             if not output.STREAMS:
                 output.send(trajectory)
 
-    def stream(self, now_ns: int, commanded: Commanded | None, measured: np.ndarray | None) -> None:
+    def stream(
+        self, now_ns: int, commanded: KinematicState | None, measured: np.ndarray | None
+    ) -> None:
         """Hand the command of this tick, None where nothing is commanded, to those that are
         streamed to.
         """

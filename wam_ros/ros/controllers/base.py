@@ -14,7 +14,7 @@ import numpy as np
 from rclpy.node import Node
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Commanded, SafeTrajectory
+from wam_ros.core.types import KinematicState, SafeTrajectory
 from wam_ros.ros.params import param
 
 MANAGER = "controller_manager"
@@ -143,7 +143,7 @@ class Output:
     def send(self, trajectory: SafeTrajectory) -> None:
         """Hand over a trajectory of the whole arm that begins now and ends at rest."""
 
-    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+    def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Hand over the command of this tick; commands and measured joints (A,) of the whole
         arm.
         """
@@ -183,14 +183,11 @@ class Output:
 
     def part(self, trajectory: SafeTrajectory) -> SafeTrajectory:
         """Only this controller's joints of a trajectory."""
-        q, dq, ddq = (a[:, self.columns] for a in (trajectory.q, trajectory.dq, trajectory.ddq))
         return SafeTrajectory(
+            *trajectory.columns(self.columns).arrays,
             start_ns=trajectory.start_ns,
             joint_names=self.joint_names,
             t=trajectory.t,
-            q=q,
-            dq=dq,
-            ddq=ddq,
             chunk_seq=trajectory.chunk_seq,
         )
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from std_msgs.msg import Float64MultiArray
 
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.ros import qos
 from wam_ros.ros.controllers.base import LIMITS, Output, Setting
 from wam_ros.ros.fields import doubles
@@ -46,11 +46,11 @@ class ForwardPositionOutput(Output):
             None if self.blocked else np.array([self.joint_names.index(n) for n in joints])
         )
 
-    def values(self, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
+    def values(self, commanded: KinematicState, measured: np.ndarray | None) -> np.ndarray:
         """(J,) what is sent, in our order."""
         return commanded.q[self.columns]
 
-    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+    def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Publish one command."""
         if self._order is not None:
             self.publish(self.values(commanded, measured))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.ros.controllers.base import Output, Setting
 from wam_ros.ros.controllers.forward_position import ForwardPositionOutput
 
@@ -43,11 +43,11 @@ class ForwardVelocityOutput(ForwardPositionOutput):
         """There is always something to warn of."""
         return (*super().settings(), NO_TIMEOUT)
 
-    def values(self, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
+    def values(self, commanded: KinematicState, measured: np.ndarray | None) -> np.ndarray:
         """(J,) velocities; without a measurement only those of the path."""
         return pulled(self, commanded, measured)
 
-    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+    def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Publish one command."""
         super().stream(now_ns, commanded, measured)
         self._unsettled = True
@@ -79,7 +79,7 @@ class ForwardVelocityOutput(ForwardPositionOutput):
         self.publish(np.zeros(len(self.joint_names)))
 
 
-def pulled(output: Output, commanded: Commanded, measured: np.ndarray | None) -> np.ndarray:
+def pulled(output: Output, commanded: KinematicState, measured: np.ndarray | None) -> np.ndarray:
     """(J,) velocity of the path plus what pulls the arm back to it, inside the limits of the
     joints.
     """

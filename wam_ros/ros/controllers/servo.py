@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.controllers.base import Output, Setting, messages
 from wam_ros.ros.controllers.forward_velocity import pulled
@@ -70,7 +70,7 @@ class ServoOutput(Output):
             "" if answer is not None and answer.success else f"{self.name} does not take joint jogs"
         )
 
-    def stream(self, now_ns: int, commanded: Commanded, measured: np.ndarray | None) -> None:
+    def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Publish one command."""
         self._publish(now_ns, pulled(self, commanded, measured))
 

@@ -326,11 +326,9 @@ def rest_of(trajectory: SafeTrajectory, at_ns: int, now_ns: int) -> SafeTrajecto
     k = min(int(np.searchsorted(t.t, (at_ns - t.start_ns) / NS)), len(t.t) - 1)
     start_ns = now_ns + max(0, t.start_ns + round(float(t.t[k]) * NS) - at_ns)
     return SafeTrajectory(
+        *t[k:].arrays,
         start_ns=start_ns,
         joint_names=t.joint_names,
         t=t.t[k:] - t.t[k],
-        q=t.q[k:],
-        dq=t.dq[k:],
-        ddq=t.ddq[k:],
         chunk_seq=t.chunk_seq,
     )

@@ -17,9 +17,9 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import (
     NS,
     ActionChunk,
-    Commanded,
     Decision,
     JointState,
+    KinematicState,
     Reason,
     SafeTrajectory,
     SafetyReport,
@@ -81,7 +81,7 @@ class SafetyMachine:
         """Where it is."""
         return self.brakes.state
 
-    def commanded(self, at_ns: int) -> Commanded | None:
+    def commanded(self, at_ns: int) -> KinematicState | None:
         """What the robot is commanded to do at an instant; None before it was first armed."""
         return self.brakes.playback.at(at_ns) if self.brakes.playback.seeded else None
 
@@ -331,9 +331,9 @@ class SafetyMachine:
             Finding(Reason.ENV_COLLISION, doubt) if doubt else None
         )
 
-    def _measured(self) -> Commanded:
+    def _measured(self) -> KinematicState:
         assert self.inputs.q is not None
-        return Commanded(self.inputs.q, 0 * self.inputs.q, 0 * self.inputs.q)
+        return KinematicState.at_rest(self.inputs.q)
 
     def _clock(self, now_ns: int) -> SafeTrajectory | None:
         """Notice a clock that went back: stop, and forget all stamps."""

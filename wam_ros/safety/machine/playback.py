@@ -9,30 +9,23 @@ from collections import deque
 import numpy as np
 
 from wam_ros.core.interpolation import evaluate, segment_coefficients
-from wam_ros.core.types import NS, Commanded, SafeTrajectory
+from wam_ros.core.types import NS, KinematicState, MotionTable, SafeTrajectory
 
 # what was followed this long before the newest trajectory begins is forgotten; longer than any lead
 MEMORY_NS = 3 * NS
 
 
-def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> Commanded:
+def sample_trajectory(trajectory: SafeTrajectory, at_ns: int) -> KinematicState:
     """State at an instant: the quintic between the samples around it; before the first and after
     the last, at these.
     """
     t = (at_ns - trajectory.start_ns) / NS
     last = len(trajectory.t) - 1
     if t >= trajectory.t[-1] or last == 0:
-        return Commanded(
-            trajectory.q[last].copy(),
-            np.zeros_like(trajectory.q[0]),
-            np.zeros_like(trajectory.q[0]),
-        )
+        return KinematicState.at_rest(trajectory.q[last])
     i = int(np.clip(np.searchsorted(trajectory.t, t, side="right") - 1, 0, last - 1))
-    rows = slice(i, i + 2)
-    ends = (trajectory.t[rows], trajectory.q[rows], trajectory.dq[rows], trajectory.ddq[rows])
-    return Commanded(
-        *evaluate(segment_coefficients(*ends, 5)[0], max(0.0, t - float(trajectory.t[i])))
-    )
+    segment = segment_coefficients(trajectory.t[i : i + 2], trajectory[i : i + 2], 5)[0]
+    return KinematicState(*evaluate(segment, max(0.0, t - float(trajectory.t[i]))))
 
 
 class Playback:
@@ -74,7 +67,7 @@ class Playback:
         """The `n` newest trajectories were not taken: what they replaced goes on."""
         self._plans = self._plans[: len(self._plans) - n]
 
-    def at(self, at_ns: int, less: int = 0) -> Commanded:
+    def at(self, at_ns: int, less: int = 0) -> KinematicState:
         """Commanded state at an instant, as it were without the `less` newest trajectories; only
         when `seeded`.
         """
@@ -82,13 +75,10 @@ class Playback:
         for trajectory in reversed(self._plans[: len(self._plans) - less]):
             if at_ns >= trajectory.start_ns:
                 return sample_trajectory(trajectory, at_ns)
-        zero = np.zeros_like(self._held)
-        return Commanded(self._held.copy(), zero, zero.copy())
+        return KinematicState.at_rest(self._held)
 
-    def ahead(self, now_ns: int) -> list[np.ndarray]:
-        """What is still to be followed, as one (3, N, A) of q, dq, ddq for each trajectory or part
-        of one.
-        """
+    def ahead(self, now_ns: int) -> list[MotionTable]:
+        """What is still to be followed, a table for each trajectory or part of one."""
         pieces = []
         for k, plan in enumerate(self._plans):
             until_ns = min((later.start_ns for later in self._plans[k + 1 :]), default=None)
@@ -99,8 +89,7 @@ class Playback:
             if until_ns is not None:
                 last = min(last, int(np.searchsorted(plan.t, (until_ns - plan.start_ns) / NS)))
             if max(first, 0) < last:
-                rows = slice(max(first, 0), last + 1)
-                pieces.append(np.stack((plan.q[rows], plan.dq[rows], plan.ddq[rows])))
+                pieces.append(plan[max(first, 0) : last + 1])
         return pieces
 
     def end_ns(self) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.pairs import Pairs
 from wam_ros.safety.finding import Measure
@@ -163,7 +163,7 @@ def position_bounds(model: SafetyModel, params: SafetyParams) -> tuple[np.ndarra
 
 
 def make_bounds(
-    model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None = None
+    model: SafetyModel, params: SafetyParams, start: KinematicState, floor: Floor | None = None
 ) -> Bounds:
     """Allowed values for motion from `start`.
 
@@ -243,7 +243,7 @@ def give_way(bounds: Bounds, floor: Floor) -> Bounds:
     )
 
 
-def _joint_bounds(model: SafetyModel, params: SafetyParams, start: Commanded) -> JointBounds:
+def _joint_bounds(model: SafetyModel, params: SafetyParams, start: KinematicState) -> JointBounds:
     limits = model.limits
     lower, upper = position_bounds(model, params)
     return JointBounds(
@@ -278,7 +278,7 @@ def beyond_workspace(params: SafetyParams, points: np.ndarray) -> np.ndarray:
 
 
 def _outside(
-    model: SafetyModel, params: SafetyParams, start: Commanded, floor: Floor | None
+    model: SafetyModel, params: SafetyParams, start: KinematicState, floor: Floor | None
 ) -> np.ndarray:
     """(K,) how far outside the workspace each tool may be."""
     if not params.workspace and not params.planes:

@@ -7,27 +7,23 @@ at every instant, not only at samples.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
 
 import numpy as np
 
+from wam_ros.core.types import MotionTable
 
-@dataclass(frozen=True)
-class Motion:
-    """One or more pieces of motion, sampled every `dt`, one after another in the arrays."""
 
+@dataclass(frozen=True, eq=False)
+class Motion(MotionTable):
+    """One or more pieces of motion, sampled every `dt`, one after another in the table."""
+
+    _: KW_ONLY
     dt: float  # s
-    q: np.ndarray  # (N, A) rad or m
-    dq: np.ndarray  # (N, A)
-    ddq: np.ndarray  # (N, A)
     starts: tuple[int, ...] = (0,)  # sample at which each piece begins
     stopping: bool = False  # whether the pieces are stops
     parents: tuple[int, ...] = ()  # sample of the newest path at which each stop begins
-
-    def __len__(self) -> int:
-        """N, the number of samples."""
-        return len(self.q)
 
     @cached_property
     def inside(self) -> np.ndarray:

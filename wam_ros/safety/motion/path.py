@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState
 from wam_ros.safety.motion.bounds import Bounds
 from wam_ros.safety.motion.motion import Motion, bezier_points, differences, peaks
 
@@ -83,7 +83,7 @@ class _Knots:
     rounding: np.ndarray  # (m, A) what is added to q when rounded
 
 
-def make_motion(way: Waypoints, start: Commanded, bounds: Bounds, scale: float) -> Motion:
+def make_motion(way: Waypoints, start: KinematicState, bounds: Bounds, scale: float) -> Motion:
     """The path of a chunk, slowed by `scale` about the start, sampled until its last step.
 
     Every joint takes its own variant; the one that leaves its limits least where none fits.
@@ -95,7 +95,7 @@ def make_motion(way: Waypoints, start: Commanded, bounds: Bounds, scale: float) 
     todo = np.arange(way.q.shape[1])
     # (2, N, A)
     worst_from = np.maximum.accumulate(_strain(splines, bounds, todo)[:, ::-1], axis=1)[:, ::-1]
-    begin = np.stack((start.q, start.dq, start.ddq))
+    begin = np.stack(start.arrays)
     chosen = np.full((3, len(t), len(todo)), np.nan)
     least = np.full(len(todo), np.inf)
     for variants in (CALM, SPARE):
@@ -125,7 +125,7 @@ def make_motion(way: Waypoints, start: Commanded, bounds: Bounds, scale: float) 
         todo = todo[~fits.any(axis=0) & (least[todo] > 1.0)]
         if len(todo) == 0:
             break
-    return Motion(dt, *chosen)
+    return Motion(*chosen, dt=dt)
 
 
 def _make_knots(way: Waypoints, scale: float, bounds: Bounds) -> _Knots:

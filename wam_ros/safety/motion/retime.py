@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wam_ros.core.types import Commanded, Reason
+from wam_ros.core.types import KinematicState, Reason
 from wam_ros.safety.finding import Finding, Measure
 from wam_ros.safety.motion.bounds import Bounds, Checker
 from wam_ros.safety.motion.motion import Motion
@@ -47,7 +47,7 @@ class Plan:
 def make_plan(
     way: Waypoints,
     first_due: int,
-    start: Commanded,
+    start: KinematicState,
     bounds: Bounds,
     checks: Sequence[Checker],
     least_scale: float,
@@ -109,7 +109,7 @@ def _worst(motion: Motion, bounds: Bounds, checks: Sequence[Checker]) -> tuple[M
     return None
 
 
-def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) -> int:
+def _possible(way: Waypoints, first_due: int, start: KinematicState, bounds: Bounds) -> int:
     """Steps before the first one that no allowed time scale could reach from the one before it."""
     q = np.vstack((start.q, way.q[first_due:]))
     reach = bounds.joints.velocity * way.period_s * bounds.params.max_time_scale
@@ -124,7 +124,9 @@ def _possible(way: Waypoints, first_due: int, start: Commanded, bounds: Bounds) 
     return first_due + int(over.argmax()) if over.any() else len(way.q)
 
 
-def _jump(way: Waypoints, step: int, start: Commanded, bounds: Bounds, first_due: int) -> Finding:
+def _jump(
+    way: Waypoints, step: int, start: KinematicState, bounds: Bounds, first_due: int
+) -> Finding:
     """Words for a step that cannot be reached: its speed, or the bend at it where the speed is
     allowed.
     """

@@ -16,7 +16,7 @@ from ruckig import (
     Trajectory,
 )
 
-from wam_ros.core.types import Commanded
+from wam_ros.core.types import KinematicState, MotionTable
 from wam_ros.safety.motion.bounds import Bounds
 
 # share of the jerk that is planned: quintics through samples of a step in jerk reach 3.3 times the
@@ -40,24 +40,21 @@ class Stopper:
         self._input.target_acceleration = [0.0] * n_joints
 
     def stop(
-        self, state: Commanded, bounds: Bounds, synchronised: bool = True
-    ) -> np.ndarray | None:
-        """(3, N, A) position, velocity and acceleration every sample until rest; the first row is
-        `state`.
+        self, state: KinematicState, bounds: Bounds, synchronised: bool = True
+    ) -> MotionTable | None:
+        """A row for every sample until rest; the first one is `state`.
 
         None where none can be planned: a state that is not finite, or joints that would stop within
         rounding of each other, which defeats their synchronisation.
         """
-        rows, counts = self.stops(
-            np.stack((state.q, state.dq, state.ddq))[None], bounds, synchronised
-        )
-        return rows if counts[0] else None
+        stops, counts = self.stops(MotionTable.of([state]), bounds, synchronised)
+        return stops if counts[0] else None
 
     def stops(
-        self, states: np.ndarray, bounds: Bounds, synchronised: bool = True
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """The same from many states (L, 3, A): all stops (3, N, A) one after another, and (L,) the
-        samples of each.
+        self, states: MotionTable, bounds: Bounds, synchronised: bool = True
+    ) -> tuple[MotionTable, np.ndarray]:
+        """The same from many states, L rows: all stops one after another, and (L,) the samples of
+        each.
 
         0 samples where none can be planned.
         """
@@ -69,9 +66,10 @@ class Stopper:
         given.synchronization = Synchronization.Time if synchronised else Synchronization.No
         counts = np.zeros(len(states), int)
         found: list[Sequence[list[float]]] = []
-        finite = np.isfinite(states).all(axis=(1, 2))
+        finite = np.isfinite(np.concatenate(states.arrays, axis=1)).all(axis=1)
+        begins = list(zip(*(a.tolist() for a in states.arrays), strict=True))
         for k in np.flatnonzero(finite).tolist():
-            begin = states[k].tolist()
+            begin = begins[k]
             given.current_position, given.current_velocity, given.current_acceleration = begin
             try:
                 planned = self._ruckig.calculate(given, trajectory) in (
@@ -87,9 +85,12 @@ class Stopper:
             steps = max(1, int(np.ceil(duration / dt - 1e-9)))
             found += [begin, *(at_time(i * dt) for i in range(1, steps)), at_time(duration)]
             counts[k] = steps + 1
-        rows = _table(found, self._n)
-        rows[1:, counts.cumsum()[counts > 0] - 1] = 0.0  # at rest, to the last bit
-        return rows, counts
+        stops = _table(found, self._n)
+        ends = counts.cumsum()[counts > 0] - 1
+        # at rest, to the last bit
+        stops.dq[ends] = 0.0
+        stops.ddq[ends] = 0.0
+        return stops, counts
 
     def _limit(self, bounds: Bounds) -> None:
         acceleration = bounds.joints.acceleration * bounds.params.stop_fraction
@@ -98,8 +99,8 @@ class Stopper:
         self._bounds = bounds
 
 
-def _table(rows: list[Sequence[list[float]]], n_joints: int) -> np.ndarray:
-    """(3, N, A) of N rows of three lists each."""
+def _table(rows: list[Sequence[list[float]]], n_joints: int) -> MotionTable:
+    """The table of N rows of three lists each."""
     numbers = chain.from_iterable(chain.from_iterable(rows))
     table = np.fromiter(numbers, float, len(rows) * 3 * n_joints).reshape(-1, 3, n_joints)
-    return np.ascontiguousarray(table.swapaxes(0, 1))
+    return MotionTable(*np.ascontiguousarray(table.swapaxes(0, 1)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wam_ros.core.types import Commanded, Reason, SafeTrajectory
+from wam_ros.core.types import KinematicState, MotionTable, Reason, SafeTrajectory
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, Checker, Floor, give_way
 from wam_ros.safety.motion.clearance import Nearest, Proof, proof_of
@@ -19,7 +19,7 @@ from wam_ros.safety.motion.stopper import Stopper
 class Stop:
     """A proven stop and the proof that its bodies stay apart, of which it is a part."""
 
-    rows: np.ndarray  # (3, N, A) position, velocity and acceleration
+    motion: MotionTable
     proof: Proof | None  # None where no check looks at distances
     first: int  # its first sample in the proof
 
@@ -27,7 +27,7 @@ class Stop:
     def nearest(self) -> Nearest:
         """The smallest distance that was computed along it."""
         return (
-            self.proof.nearest(self.first, self.first + self.rows.shape[1] - 1)
+            self.proof.nearest(self.first, self.first + len(self.motion) - 1)
             if self.proof
             else Nearest()
         )
@@ -49,7 +49,7 @@ class ProvenStops:
         self._checks = checks
 
     def prove_one(
-        self, state: Commanded, bounds: Bounds, floor: Floor | None = None
+        self, state: KinematicState, bounds: Bounds, floor: Floor | None = None
     ) -> tuple[Stop | Finding, Bounds]:
         """A proven stop from one state, or why there is none, and the bounds that it keeps.
 
@@ -59,7 +59,7 @@ class ProvenStops:
             floor: what the motion under way was allowed, if any; where nothing else does, its stop
                 is.
         """
-        states = np.stack((state.q, state.dq, state.ddq))[None]
+        states = MotionTable.of([state])
         found = self.prove(states, bounds)[0]
         if isinstance(found, Finding) and floor is not None:
             again = give_way(bounds, floor)
@@ -69,13 +69,13 @@ class ProvenStops:
         return found, bounds
 
     def prove(
-        self, states: np.ndarray, bounds: Bounds, parents: np.ndarray | None = None
+        self, states: MotionTable, bounds: Bounds, parents: np.ndarray | None = None
     ) -> list[Stop | Finding]:
         """For each state a proven stop, or why there is none. Joints stop together where that is
         proven.
 
         Args:
-            states: (L, 3, A) position, velocity and acceleration where the stops begin.
+            states: L rows, where the stops begin.
             bounds: what is allowed.
             parents: (L,) samples of the newest path that the states are, if they are.
         """
@@ -85,34 +85,33 @@ class ProvenStops:
         again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
         if again:
             retry = self._try(
-                states[again], bounds, False, None if parents is None else parents[again]
+                states[np.array(again)], bounds, False, None if parents is None else parents[again]
             )
             for k, answer in zip(again, retry, strict=True):
                 answers[k] = answer
         return answers
 
     def recheck(
-        self, t: SafeTrajectory, commanded: Commanded, bounds: Bounds, floor: Floor | None = None
+        self,
+        t: SafeTrajectory,
+        commanded: KinematicState,
+        bounds: Bounds,
+        floor: Floor | None = None,
     ) -> Finding | None:
         """What is wrong with a whole trajectory from `commanded`; None where it may leave as
         it is.
         """
         names = bounds.joints.names
         dt = bounds.params.sample_s
-        rows = np.stack((t.q, t.dq, t.ddq))
-        if (
-            t.joint_names != names
-            or rows.shape != (3, len(t.t), len(names))
-            or not np.isfinite(rows).all()
-        ):
+        if t.joint_names != names or t.q.shape != (len(t.t), len(names)) or not t.finite:
             return Finding(Reason.SCHEMA, "not a trajectory of this robot")
         if len(t.t) < 2 or not np.allclose(t.t, np.arange(len(t.t)) * dt, rtol=0, atol=1e-9):
             return Finding(Reason.SCHEMA, f"not sampled every {dt} s")
-        if not np.array_equal(rows[:, 0], np.stack((commanded.q, commanded.dq, commanded.ddq))):
+        if not np.array_equal(t[0].arrays, commanded.arrays):
             return Finding(Reason.DISCONTINUITY, "does not begin in the commanded state")
-        if rows[1:, -1].any():
+        if t.dq[-1].any() or t.ddq[-1].any():
             return Finding(Reason.NO_BRAKE, "does not end at rest")
-        motion = Motion(dt, t.q, t.dq, t.ddq, stopping=True)
+        motion = Motion(*t.arrays, dt=dt, stopping=True)
         found = self._refute(motion, bounds)
         return (
             found
@@ -129,9 +128,9 @@ class ProvenStops:
         return None
 
     def _try(
-        self, states: np.ndarray, bounds: Bounds, synchronised: bool, parents: np.ndarray | None
+        self, states: MotionTable, bounds: Bounds, synchronised: bool, parents: np.ndarray | None
     ) -> list[Stop | Finding]:
-        rows, counts = self._stopper.stops(states, bounds, synchronised)
+        stops, counts = self._stopper.stops(states, bounds, synchronised)
         ends = counts.cumsum()
         starts = ends - counts
         planned = counts > 0
@@ -139,16 +138,19 @@ class ProvenStops:
         if not planned.any():
             return [ENDLESS] * len(states)
         leaves = () if parents is None else tuple(parents[planned].tolist())
-        q, dq, ddq = rows
         motion = Motion(
-            dt, q, dq, ddq, tuple(starts[planned].tolist()), stopping=True, parents=leaves
+            *stops.arrays,
+            dt=dt,
+            starts=tuple(starts[planned].tolist()),
+            stopping=True,
+            parents=leaves,
         )
         measures = [m for m in (c.look(motion, bounds) for c in self._checks) if m.bad.any()]
         answers: list[Stop | Finding] = []
         proof = proof_of(motion, bounds.distances)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             answer: Stop | Finding = (
-                Stop(rows[:, start:end], proof, start) if end > start else ENDLESS
+                Stop(stops[start:end], proof, start) if end > start else ENDLESS
             )
             for measure in measures:
                 bad = measure.bad[start:end]

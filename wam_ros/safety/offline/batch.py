@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from wam_ros.core.errors import UnknownNameError, WamError
-from wam_ros.core.types import ActionChunk, Commanded
+from wam_ros.core.types import ActionChunk, KinematicState
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.verdict import Verdict
 
@@ -99,7 +99,9 @@ def judge(safety: SafetyFilter, batch: Batch) -> Iterator[Verdict]:
         batch.positions, batch.q0[:, columns], batch.dq0[:, columns], strict=True
     ):
         chunk = ActionChunk(START_NS, round(batch.step_period * 1e9), batch.joint_names, q)
-        yield safety.filter(chunk, Commanded(q0, dq0, np.zeros_like(q0)), START_NS, now_ns=START_NS)
+        yield safety.filter(
+            chunk, KinematicState(q0, dq0, np.zeros_like(q0)), START_NS, now_ns=START_NS
+        )
 
 
 def answers(safety: SafetyFilter, batch: Batch, verdicts: list[Verdict]) -> dict[str, np.ndarray]:
