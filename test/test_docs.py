@@ -15,7 +15,14 @@ PICTURES = {"loop.svg": LOOP, "states.svg": STATES}
 NAMED = ("README.md", "CONTRIBUTING.md", "weights/README.md")
 PAGES = [*(ROOT / name for name in NAMED), *sorted((ROOT / "docs").glob("*.md"))]
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
-COMMANDS = (*cli.COMMANDS, "safety filter", "safety pairs")
+COMMANDS = (
+    *cli.COMMANDS,
+    "safety filter",
+    "safety pairs",
+    "embodiment new",
+    "embodiment check",
+    "embodiment list",
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
@@ -176,3 +183,20 @@ def test_what_the_picture_of_the_loop_shows_goes_from_one_end_to_the_other(inter
             if not known:
                 wrong.append(f"{name} from {start} to {end}")
     assert wrong == []
+
+
+def test_the_table_of_the_robots_of_others_is_what_was_measured():
+    text = (ROOT / "docs" / "robots.md").read_text()
+    found = results("robots")
+    assert len(found) == 20
+    for name, r in found.items():
+        assert not r["refused"]
+        cells = (
+            f"{r['joints']}, {r['parked']}",
+            f"{r['bodies']}, {r['pairs']}",
+            str(r["doubtful"]),
+            f"{r['passed']} of 20",
+            f"{r['made_s']} s, {r['loaded_s']} s",
+            f"{r['p50_ms']} ms",
+        )
+        assert f"| {name} | {' | '.join(cells)} |" in text
