@@ -303,7 +303,9 @@ def test_what_costs_safety_something_is_heard_only_while_somebody_watches(shown)
 def still():
     """A trajectory that stays at home."""
     q = np.array([PANDA.home, PANDA.home])
-    return types.SafeTrajectory(0, PANDA.joint_names, np.array([0.0, 1.0]), q, 0 * q, 0 * q)
+    return types.SafeTrajectory(
+        q, 0 * q, 0 * q, start_ns=0, joint_names=PANDA.joint_names, t=np.array([0.0, 1.0])
+    )
 
 
 def test_joints_that_lack_one_are_named_in_the_page(shown):
