@@ -216,6 +216,20 @@ def test_an_unstamped_camera_is_said_to_be_so():
     assert str(a.faults(1_700_000_000_000 * MS)[0]) == "stamped 0"
 
 
+def test_stamps_since_boot_are_said_to_be_of_another_clock():
+    a = aligner()
+    a.add_frame("front", 5_000_000 * MS, frame(0))
+    said = str(a.faults(1_700_000_000_000 * MS)[0])
+    assert said == "stamped 5000 s by another clock, since its start perhaps"
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_joint_whose_position_is_no_number_is_named(value):
+    a = aligner()
+    with pytest.raises(WamError, match=f"position of '{a.joint_names[0]}' is {value}"):
+        a.add_joints(joints(0, value))
+
+
 def test_a_camera_ahead_of_the_clock_is_refused_by_name():
     a = aligner()
     feed(a, 100, 100, 100)

@@ -26,6 +26,9 @@ def test_a_shipped_embodiment_fits_its_description(name):
     assert all(camera.image_topic for camera in e.cameras)
 
 
+CAMERA = {"name": "c", "image_topic": "c/image_raw"}
+
+
 def changed(tmp_path, **changes):
     data = yaml.safe_load(config_path("embodiments", "panda").read_text())
     data.update(changes)
@@ -57,6 +60,9 @@ def test_what_lies_beside_the_file_of_a_robot_belongs_to_it(tmp_path, monkeypatc
         ({"max_jerk": [1.0] * 7}, "max_jerk has 7 values for 8 joints$"),
         ({"max_acceleration": [1.0] * 7 + [0.0]}, "max_acceleration must be positive$"),
         ({"joint_names": ["a"] * 8}, "(?m)joint_names must be non-empty and distinct$"),
+        ({"cameras": [CAMERA | {"rotation": 45}]}, "rotation of camera 'c' is 45, not 0, 90"),
+        ({"cameras": [CAMERA | {"crop": [0, 0, 9]}]}, "crop of camera 'c' must be left, top"),
+        ({"cameras": [CAMERA | {"crop": [0, -1, 9, 9]}]}, "crop of camera 'c' must be left, top"),
         ({"gripper_joints": ["thumb"]}, "gripper joint 'thumb' is not in joint_names$"),
         ({"cameras": []}, "cameras must be non-empty and distinctly named$"),
         ({"action_horizon": 0}, "action_horizon must be positive$"),

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
 rclpy = pytest.importorskip("rclpy")
 PILImage = pytest.importorskip("PIL.Image")
@@ -22,10 +23,11 @@ from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.serialization import serialize_message  # noqa: E402
 from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 
-from wam_ros.core.embodiment import load_embodiment  # noqa: E402
+from wam_ros.core.embodiment import Camera, load_embodiment  # noqa: E402
+from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.msg import Observation  # noqa: E402
-from wam_ros.nodes.camera_node import CameraNode, CameraParams  # noqa: E402
+from wam_ros.nodes.camera_node import CameraNode, CameraParams, shape  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
 
@@ -151,7 +153,7 @@ def test_a_camera_that_never_comes_is_named_and_nothing_is_published(make_rig, c
     rig.spin_until(lambda: time.monotonic() > end, lambda: rig.feed(views=("front",)))
     complained()
     assert "".join(said).count("/wrist/image_raw") == 1
-    assert "/front/image_raw" not in "".join(said)
+    assert "/front/image_raw: nothing has arrived" not in "".join(said)
     assert rig.seen == []
     rig.spin_until(lambda: rig.seen, rig.feed)
 
@@ -247,6 +249,75 @@ def test_compressed_images_are_taken_when_asked_for(make_rig):
 
     rig.spin_until(lambda: rig.seen, feed)
     assert (convert.observation_from_msg(rig.seen[-1]).frames == (200, 100, 50)).all()
+
+
+def test_each_camera_has_its_own_transport_turn_and_crop(make_rig, tmp_path):
+    data = yaml.safe_load((share_dir() / "config/embodiments/panda.yaml").read_text())
+    front, wrist = data["cameras"]
+    front |= {"compressed": True, "rotation": 90}
+    wrist |= {"crop": [64, 0, 64, 128]}
+    (tmp_path / "robot.yaml").write_text(yaml.safe_dump(data))
+    rig = make_rig(embodiment=str(tmp_path / "robot.yaml"))
+    assert rig.node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    assert rig.node.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    top = np.zeros((128, 128, 3), np.uint8)
+    top[:64] = (200, 100, 50)
+    png = io.BytesIO()
+    PILImage.fromarray(top).save(png, "png")
+    left = np.zeros((128, 128, 3), np.uint8)
+    left[:, :64] = 255
+
+    def feed():
+        rig.feed(views=())
+        stamp = rig.robot.get_clock().now()
+        packed = CompressedImage(format="png", data=array.array("B", png.getvalue()))
+        packed.header.stamp = stamp.to_msg()
+        rig.compressed["front"].publish(packed)
+        rig.cameras["wrist"].publish(convert.numpy_to_image(left, stamp.nanoseconds, "w"))
+
+    rig.spin_until(lambda: rig.seen, feed)
+    frames = convert.observation_from_msg(rig.seen[-1]).frames
+    half = PANDA.image_width // 2
+    assert (frames[0][:, half + 1 :] == (200, 100, 50)).all()  # what was above is now on the right
+    assert not frames[0][:, : half - 1].any()
+    assert not frames[1].any()
+
+
+def test_a_crop_outside_the_picture_is_refused_by_camera():
+    camera = Camera("front", "t", crop=(100, 0, 64, 64))
+    with pytest.raises(WamError, match="of 'front' lies outside its 128 x 128 pixels"):
+        shape(np.zeros((128, 128, 3), np.uint8), camera)
+
+
+@pytest.mark.parametrize(
+    ("feed", "words"),
+    [
+        ({"size": (128, 96)}, "/front/image_raw: is portrait (96 x 128)"),
+        ({"value": 0}, "is black"),
+        ({"value": 90}, "has no colours"),
+        ({"nan": True}, "/joint_states: position of 'panda_joint3' is nan"),
+    ],
+)
+def test_a_picture_that_shows_that_something_is_wrong_is_mentioned(make_rig, capfd, feed, words):
+    rig = make_rig(grace_s=0.0)
+    rig.start()
+    said = []
+    bad = feed.pop("nan", False)
+
+    def complained():
+        said.append("".join(capfd.readouterr()))
+        return words in "".join(said)
+
+    def fed():
+        if bad:
+            positions = [0.1] * 8
+            positions[2] = float("nan")
+            state = JointState(name=list(PANDA.joint_names), position=positions)
+            state.header.stamp = rig.robot.get_clock().now().to_msg()
+            rig.joints.publish(state)
+        rig.feed(**feed, joints=() if bad else PANDA.joint_names)
+
+    rig.spin_until(complained, fed)
 
 
 def test_an_inactive_node_is_silent(make_rig):

@@ -30,13 +30,17 @@ class StreamFault:
     stream: str  # a view name, or `JOINTS`
     kind: str  # "missing", "stale" or "ahead"
     age_s: float = float("nan")  # of its newest sample; negative when stamped in the future
+    stamp_s: float = 0.0  # of that sample
 
     def __str__(self) -> str:
         if self.kind == "missing":
             return "nothing has arrived"
         if self.kind == "ahead":
             return f"stamped {-self.age_s:.2f} s ahead of the clock"
-        return "stamped 0" if self.age_s > 1e8 else f"newest is {self.age_s:.2f} s old"
+        if self.age_s > 1e8:
+            far = f"stamped {self.stamp_s:.0f} s by another clock, since its start perhaps"
+            return far if self.stamp_s else "stamped 0"
+        return f"newest is {self.age_s:.2f} s old"
 
 
 @dataclass(frozen=True)
@@ -134,13 +138,17 @@ class ObservationAligner:
         """Take one joint state.
 
         Raises:
-            WamError: its joints are not exactly the aligner's, in order.
+            WamError: its joints are not exactly the aligner's, in order, or a position is not
+                finite.
         """
         if state.joint_names != self.joint_names:
             raise WamError(
                 f"expected joints {', '.join(self.joint_names)}, found "
                 f"{', '.join(state.joint_names)}"
             )
+        if not np.isfinite(state.positions).all():
+            i = int(np.argmin(np.isfinite(state.positions)))
+            raise WamError(f"position of '{state.joint_names[i]}' is {state.positions[i]}")
         self._add(self._joints, state.stamp_ns, state)
 
     def flush(self) -> None:
@@ -191,7 +199,8 @@ class ObservationAligner:
             if not stream.stamps:
                 found.append(StreamFault(name, "missing"))
             elif abs(age := now_ns - stream.stamps[-1]) > self._max_age_ns:
-                found.append(StreamFault(name, "stale" if age > 0 else "ahead", age / NS))
+                kind = "stale" if age > 0 else "ahead"
+                found.append(StreamFault(name, kind, age / NS, stream.stamps[-1] / NS))
         return found
 
     def _add(self, stream: _Stream, stamp_ns: int, value: Any) -> None:

@@ -26,6 +26,11 @@ class Camera:
     name: str
     image_topic: str
     info_topic: str = ""  # of camera_info, which the simulated arm publishes and nothing here reads
+    compressed: bool = False  # its pictures come on <image_topic>/compressed
+    # degrees clockwise by which its pictures are turned: 0, 90, 180 or 270
+    rotation: int = 0
+    # px: left, top, width and height of the part that is used, before it is turned; empty: all
+    crop: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -175,6 +180,11 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
             problems.add(f"effort_limit of '{joint}' must be positive")
     if not e.cameras or len(set(e.view_names)) != len(e.cameras):
         problems.add("cameras must be non-empty and distinctly named")
+    for c in e.cameras:
+        if c.rotation not in (0, 90, 180, 270):
+            problems.add(f"rotation of camera '{c.name}' is {c.rotation}, not 0, 90, 180 or 270")
+        if c.crop and (len(c.crop) != 4 or min(c.crop[:2]) < 0 or min(c.crop[2:]) < 1):
+            problems.add(f"crop of camera '{c.name}' must be left, top, width and height in px")
     for key in ("image_height", "image_width", "frame_rate_hz", "step_period_s", "action_horizon"):
         if getattr(e, key) <= 0:
             problems.add(f"{key} must be positive")

@@ -14,10 +14,11 @@ from sensor_msgs.msg import CompressedImage, Image
 from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros.core.alignment import JOINTS, ObservationAligner
-from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.embodiment import Camera, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import resize
 from wam_ros.core.notices import Notice
+from wam_ros.core.picture_watch import PictureWatch
 from wam_ros.core.types import NS
 from wam_ros.msg import Observation as ObservationMsg
 from wam_ros.ros import convert, qos
@@ -85,9 +86,13 @@ class CameraNode(WamNode):
             carry_ns=round(p.carry_s * NS),
             decode=self._decode,
         )
-        suffix = "/compressed" if p.compressed else ""
+        self._cameras = {c.name: c for c in robot.cameras}
+        self._compressed = {c.name: c.compressed or p.compressed for c in robot.cameras}
         self._topics = {
-            c.name: self.resolve_topic_name(c.image_topic + suffix) for c in robot.cameras
+            c.name: self.resolve_topic_name(
+                c.image_topic + "/compressed" * self._compressed[c.name]
+            )
+            for c in robot.cameras
         }
         self._topics[JOINTS] = self.resolve_topic_name(JOINTS)
         self._publisher = self.create_lifecycle_publisher(
@@ -106,11 +111,23 @@ class CameraNode(WamNode):
         p = self.params
         self._aligner.flush()
         self._notice = Notice(p.warn_period_s)
+        robot = self._robot
+        self._positions = np.zeros(0)
+        self._watches = {
+            c.name: PictureWatch(
+                height=robot.image_height,
+                width=robot.image_width,
+                rate_hz=robot.frame_rate_hz,
+                shaped=bool(c.rotation or c.crop),
+            )
+            for c in robot.cameras
+        }
+        self._odd = {view: Notice(p.warn_period_s) for view in self._watches}
         self._trouble = self._joint_trouble = ""  # the newest reason why a sample could not be used
         self._flushes = self._aligner.flushes
         self._quiet_until = time.monotonic() + p.grace_s
-        kind = CompressedImage if p.compressed else Image
         for view in self._robot.view_names:
+            kind = CompressedImage if self._compressed[view] else Image
             on_image = functools.partial(self._on_image, view)
             self._inputs.append(
                 self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE, raw=True)
@@ -133,19 +150,27 @@ class CameraNode(WamNode):
 
     def _on_image(self, view: str, data: bytes) -> None:
         try:
-            self._aligner.add_frame(view, read_header(data)[0], data)
+            stamp_ns = read_header(data)[0]
+            self._watches[view].arrived(stamp_ns)
+            self._aligner.add_frame(view, stamp_ns, (view, data))
         except WamError as error:
             self._trouble = str(error)
         self._emit()
 
-    def _decode(self, data: bytes) -> np.ndarray:
+    def _decode(self, frame: tuple[str, bytes]) -> np.ndarray:
         """(H, W, 3) uint8 RGB of the model's size; only frames that are used come this far."""
-        image = convert.image_to_numpy(convert.image_from_wire(data, self.params.compressed))
-        return resize(image, self._robot.image_height, self._robot.image_width)
+        view, data = frame
+        image = convert.image_to_numpy(convert.image_from_wire(data, self._compressed[view]))
+        shaped = shape(image, self._cameras[view])
+        rgb = resize(shaped, self._robot.image_height, self._robot.image_width)
+        self._watches[view].saw(image.shape[:2], rgb, self._positions)
+        return rgb
 
     def _on_joints(self, msg: JointStateMsg) -> None:
         try:
-            self._aligner.add_joints(convert.joint_state_from_msg(msg, self._robot.joint_names))
+            joints = convert.joint_state_from_msg(msg, self._robot.joint_names)
+            self._aligner.add_joints(joints)
+            self._positions = joints.positions
             self._joint_trouble = ""
         except WamError as error:
             self._joint_trouble = str(error)
@@ -171,6 +196,10 @@ class CameraNode(WamNode):
             self._flushes = self._aligner.flushes
             self.get_logger().warning("the clock or a stamp went back: all streams start afresh")
         now = time.monotonic()
+        for view, watch in self._watches.items():
+            odd = watch.faults()
+            if self._odd[view].due(" ".join(odd.values()), now, " ".join(odd)):
+                self.get_logger().warning(f"{self._topics[view]}: {'; '.join(odd.values())}")
         subject, complaint = self._complaint() if now > self._quiet_until else ("", "")
         if self._notice.due(complaint, now, subject):
             self.get_logger().warning(f"no observations: {complaint}")
@@ -194,6 +223,23 @@ class CameraNode(WamNode):
         if not words:
             words.append("the streams do not overlap in time; raise max_age_s or patience_s")
         return " ".join([*names, self._joint_trouble, self._trouble, "."]), "; ".join(words)
+
+
+def shape(image: np.ndarray, camera: Camera) -> np.ndarray:
+    """The part of a picture (H, W, 3) that is used, turned as its camera is.
+
+    Raises:
+        WamError: the part lies outside the picture.
+    """
+    if camera.crop:
+        left, top, width, height = camera.crop
+        if left + width > image.shape[1] or top + height > image.shape[0]:
+            raise WamError(
+                f"crop {camera.crop} of '{camera.name}' lies outside its {image.shape[1]} x "
+                f"{image.shape[0]} pixels"
+            )
+        image = image[top : top + height, left : left + width]
+    return np.ascontiguousarray(np.rot90(image, -camera.rotation // 90))
 
 
 def main() -> None:
