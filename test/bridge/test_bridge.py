@@ -12,6 +12,7 @@ from wam_ros.bridge.gate import Gate
 from wam_ros.bridge.lag import Lag
 from wam_ros.bridge.player import Player
 from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
+from wam_ros.core.angles import TURN
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import (
     NS,
@@ -378,3 +379,40 @@ def test_what_a_safety_node_that_is_not_followed_relies_on_opens_nothing(name):
     if name == "second":
         rig.bridge.pause(False)
         assert "ahead_s is 1 s" in rig.bridge.closed
+
+
+# the last joint of the arm turns on and on
+ENDLESS = dataclasses.replace(LIMITS, endless=np.arange(8) == 6)
+TURNED = HOME + TURN * (np.arange(8) == 6)
+
+
+def joints_at(q, at_ns=NOW):
+    return JointState(at_ns, PANDA.joint_names, np.array(q), np.zeros(8), np.zeros(8))
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_it_begins_and_is_followed_though_the_driver_is_whole_turns_away(streams):
+    player = Player(ENDLESS) if streams else None
+    bridge = Bridge(Gate(ENDLESS), Lag(PANDA.joint_names, np.full(8, 0.1), 0.1), player)
+    told = None
+    for k in range(120):
+        now = NOW + k * 10_000_000
+        q = TURNED if told is None else told.q + TURNED - HOME
+        bridge.gate.on_heartbeat(now)
+        bridge.on_joints(joints_at(q, now))
+        told = bridge.tick(now, now, "") or told
+        if k == 1:
+            assert bridge.admit(move(now), now, now)[1] == ""
+        if k > 1 and told is not None:
+            assert np.abs(told.q - HOME).max() < 3, "no way of a whole turn is faded in"
+    assert bridge.closed == ""
+    np.testing.assert_allclose(told.q, move().q[-1], atol=1e-6)
+
+
+def test_of_a_joint_with_limits_the_words_say_that_it_is_whole_turns_off():
+    gate = Gate(LIMITS)
+    gate.on_heartbeat(NOW)
+    gate.on_joints(joints_at(TURNED))
+    words = gate.admit(move(), NOW, NOW)[1]
+    assert "panda_joint7" in words
+    assert "(2 pi apart" in words

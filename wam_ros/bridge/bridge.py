@@ -149,6 +149,8 @@ class Bridge:
         if not np.isfinite(state.positions).all():
             return
         self.gate.on_joints(state)
+        measured = self.gate.measured
+        assert measured is not None
         self._measured_ns = state.stamp_ns
         curve = self.gate.curve
         if curve is None or (self.player and self.player.cause):
@@ -163,7 +165,7 @@ class Bridge:
             self._give_up()
             return
         commanded = curve.at(state.stamp_ns)
-        self.lag.on_measured(state.stamp_ns, state.positions, commanded.q, commanded.dq)
+        self.lag.on_measured(state.stamp_ns, measured, commanded.q, commanded.dq)
         if not self.lag.lost:
             return
         # later it was moved by somebody else: no fault
@@ -192,7 +194,7 @@ class Bridge:
             None if admitted is not None else (trajectory.start_ns, trajectory.chunk_seq)
         )
         if admitted is not None and self.player and self.gate.curve is not None:
-            self.player.play(self.gate.curve, self.gate.measured)
+            self.player.play(self.gate.curve, self.gate.measured_near(self.gate.curve))
         return admitted, reason
 
     def _is_stop(self, trajectory: SafeTrajectory, now_ns: int) -> bool:

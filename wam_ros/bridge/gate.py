@@ -7,11 +7,13 @@ through ends at rest by itself.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
 
 from wam_ros.core.admission import SHIPPED, Admission
+from wam_ros.core.angles import nearest_turn, turns_in_words
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.interpolation import Curve, evaluate, segment_coefficients
 from wam_ros.core.types import NS, JointState, KinematicState, MotionTable, SafeTrajectory
@@ -40,6 +42,7 @@ class GateLimits:
     jerk: np.ndarray  # rad/s^3 or m/s^3
     start_tolerance: np.ndarray  # rad or m
     sliding: np.ndarray  # bool: in m instead of rad
+    endless: np.ndarray  # bool: turns without end
 
 
 def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -> GateLimits:
@@ -50,7 +53,8 @@ def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -
     """
     joints = load_joints(embodiment)
     limits = joints.limits
-    sliding = np.array([joints.urdf.joints[n].sliding for n in embodiment.joint_names])
+    described = [joints.urdf.joints[n] for n in embodiment.joint_names]
+    sliding = np.array([joint.sliding for joint in described])
     return GateLimits(
         joint_names=embodiment.joint_names,
         lower=limits.lower,
@@ -60,6 +64,7 @@ def load_gate_limits(embodiment: Embodiment, start_rad: float, start_m: float) -
         jerk=limits.jerk,
         start_tolerance=np.where(sliding, start_m, start_rad),
         sliding=sliding,
+        endless=np.array([joint.kind == "continuous" for joint in described]),
     )
 
 
@@ -87,7 +92,13 @@ class Gate:
         self._heard_ns = steady_ns
 
     def on_joints(self, measured: JointState) -> None:
-        """Take the measured joints, in the order of the limits."""
+        """Take the measured joints, in the order of the limits; a driver may wrap those that turn
+        without end, which are taken by the turn that is nearest to what is commanded.
+        """
+        if self._curve is not None and self.limits.endless.any():
+            reference = self._curve.at(measured.stamp_ns).q
+            q = nearest_turn(measured.positions, reference, self.limits.endless)
+            measured = dataclasses.replace(measured, positions=q)
         self._measured = measured
 
     def silence(self, steady_ns: int) -> str:
@@ -121,6 +132,12 @@ class Gate:
     def measured(self) -> np.ndarray | None:
         """(A,) newest measured joints, None before the first."""
         return None if self._measured is None else self._measured.positions
+
+    def measured_near(self, curve: Curve) -> np.ndarray | None:
+        """(A,) the same, by the turns that are nearest to the start of a curve."""
+        if self._measured is None:
+            return None
+        return nearest_turn(self._measured.positions, curve.knots.q[0], self.limits.endless)
 
     def forget(self) -> None:
         """Nothing is commanded any more: the next trajectory must begin at rest where the arm is
@@ -289,12 +306,16 @@ class Gate:
         patience_ns = self.admission.heartbeat_s * NS
         if self._measured is None or abs(now_ns - self._measured.stamp_ns) > patience_ns:
             return "no recent joint state says where the arm is"
-        off = np.abs(new.q[0] - self._measured.positions)
+        q = nearest_turn(self._measured.positions, new.q[0], self.limits.endless)
+        off = np.abs(new.q[0] - q)
         joint = int((off / self.limits.start_tolerance).argmax())
         if not off[joint] <= self.limits.start_tolerance[joint]:
+            turning = not self.limits.sliding[joint]
+            allowed = float(self.limits.start_tolerance[joint])
+            turns = turns_in_words(float(off[joint]), allowed) if turning else ""
             return (
                 f"joint '{self.limits.joint_names[joint]}' is measured {off[joint]:.3f} away "
-                "from the start"
+                f"from the start{turns}"
             )
         return ""
 

@@ -30,3 +30,11 @@ def unwrap_towards(
         return path
     smooth = np.where(endless, np.unwrap(path, axis=0), path)
     return smooth + (nearest_turn(smooth[row], reference, endless) - smooth[row])
+
+
+def turns_in_words(off: float, allowed: float) -> str:
+    """What explains that an angle is `off` rad from where it should be: whole turns; else empty."""
+    turns = round(off / TURN) if np.isfinite(off) else 0
+    if turns == 0 or abs(off - turns * TURN) > allowed:
+        return ""
+    return f" ({2 * turns} pi apart: one of the two counts turns that the other does not)"

@@ -24,6 +24,7 @@ from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
 from wam_ros.ros.safety_node.bridge_listener import BridgeListener
+from wam_ros.ros.safety_node.joint_publishers import name_publishers
 from wam_ros.ros.safety_node.markers import MarkerPublisher
 from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.safety_node.obstacles import ObstacleTopics
@@ -171,9 +172,13 @@ class SafetyNode(WamNode):
         try:
             state = convert.joint_state_from_msg(msg, self._machine.model.joint_names)
         except WamError as error:
-            self.get_logger().error(f"joint state refused: {error}", throttle_duration_sec=2.0)
+            words = self._machine.inputs.refuse(str(error))
+            self.get_logger().error(words, throttle_duration_sec=2.0)
             return
+        inputs = self._machine.inputs
         output = self._machine.on_joints(state, self._now_ns())
+        if inputs.contradiction and not inputs.publishers:
+            inputs.publishers = name_publishers(self, self._joints.topic_name)
         if output is not None:
             self._emit(output)
 

@@ -180,3 +180,99 @@ def test_before_a_second_measurement_a_speed_that_is_not_said_is_not_known(model
     assert "moves" in inputs.unfit(NS)
     assert inputs.take_joints(JointState(NS + MS, model.joint_names, home, silent, silent), NS + MS)
     assert inputs.moving() == ""
+
+
+def interleave(rig: Rig, seconds: float, other, every: int = 1) -> None:
+    """Let time pass while a second publisher says (8,) `other` behind every so many states."""
+    for k in range(round(seconds * 100)):
+        rig.now += 10 * MS
+        rig.joints()
+        if k % every == 0:
+            say(rig, other, stamp_ns=rig.now + 1000)
+        rig.keep(rig.machine.tick(rig.now))
+
+
+@pytest.mark.parametrize("every", [1, 5, 12])
+def test_a_second_publisher_that_begins_in_motion_is_a_fault_and_the_arm_stops(rig, every):
+    rig.moving()
+    interleave(rig, 0.6, np.zeros(8), every)
+    assert rig.state == S.FAULT
+    report = rig.machine.tick(rig.now).report
+    assert "joint states contradict each other: panda_joint4 leaps by 2.2" in report.sentence
+    rig.run(0.2)
+    assert rig.at_rest
+    interleave(rig, 0.6, np.zeros(8), every)
+    assert "contradict" in rig.machine.reset(rig.now).message
+
+
+def test_contradicting_joint_states_are_told_with_their_publishers_and_nothing_is_armed(rig):
+    rig.held()
+    interleave(rig, 0.5, np.zeros(8))
+    rig.machine.inputs.publishers = "joint_states is published by /driver, /other"
+    answer = rig.machine.arm(True, rig.now)
+    assert not answer.ok
+    assert "contradict each other" in answer.message
+    assert "/driver, /other" in rig.machine.tick(rig.now).report.sentence
+    rig.run(0.5)
+    assert rig.machine.arm(True, rig.now).ok, "once the other one is gone"
+
+
+def test_one_state_that_was_misread_and_an_arm_at_full_speed_do_not_contradict(rig):
+    rig.moving()
+    rig.now += 10 * MS
+    rig.joints(rig.measured + 0.5)
+    rig.run(0.1)
+    assert rig.state == S.ARMED
+    speed = rig.filter.model.limits.velocity
+    for k in range(40):
+        rig.now += 10 * MS
+        say(rig, rig.home + speed * 0.01 * k)
+    assert rig.machine.inputs.contradiction == ""
+
+
+@pytest.mark.parametrize(
+    ("stamp", "words"),
+    [
+        (lambda ns: 0, "its stamp is 0, its driver does not set it"),
+        (lambda ns: ns + NS // 4, "0.250 s in the future, allowed 0.1 s; synchronise the clocks"),
+        (lambda ns: ns - NS // 2, "joint state is 0.50 s old, allowed 0.3 s"),
+        (lambda ns: 5 * NS, "of another clock: is use_sim_time the same"),
+        (None, "no joint state has come"),
+    ],
+)
+def test_why_the_joints_are_not_known_is_told_with_the_number_and_when_arming(
+    panda, home, stamp, words
+):
+    rig = Rig(panda, home)
+    rig.machine.enable(rig.now)
+    for _ in range(20):
+        rig.now += 10 * MS
+        if stamp is not None:
+            state = JointState(
+                stamp(rig.now), rig.filter.model.joint_names, home, np.zeros(8), np.zeros(8)
+            )
+            rig.machine.on_joints(state, rig.now)
+        report = rig.machine.tick(rig.now).report
+    assert words in report.sentence
+    assert words in rig.machine.arm(True, rig.now).message
+    assert words in rig.chunk().report.sentence
+
+
+def test_joint_states_that_cannot_be_read_are_told(rig):
+    rig.machine.enable(rig.now)
+    rig.machine.inputs.refuse("joint_states lacks panda_joint1; it has left_panda_joint1")
+    assert "it has left_panda_joint1" in rig.machine.tick(rig.now).report.sentence
+    assert "it has left_panda_joint1" in rig.machine.arm(True, rig.now).message
+
+
+def test_an_arm_that_moves_while_it_is_held_is_told_to_move(rig):
+    rig.held()
+    for k in range(30):
+        rig.now += 10 * MS
+        say(rig, rig.home + np.eye(8)[1] * 0.002 * k)
+        report = rig.machine.tick(rig.now).report
+    assert rig.state == S.HOLD
+    assert "panda_joint2 moves though nothing was emitted" in report.sentence
+    assert "panda_joint2 moves" in rig.machine.arm(True, rig.now).message
+    rig.run(0.5)
+    assert "moves" not in rig.machine.tick(rig.now).report.sentence

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from testing.rig import MS
-from wam_ros.core.types import SafetyState
+from testing.tools import START, make_chunk, pendulum
+from wam_ros.core.angles import TURN
+from wam_ros.core.types import JointState, SafetyState
+from wam_ros.robot.model import load_safety_model
+from wam_ros.safety.filter import SafetyFilter
+from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.machine.playback import Playback
 from wam_ros.safety.machine.tracking import Tracking
 from wam_ros.safety.params import SafetyParams
@@ -98,3 +103,65 @@ def test_an_arm_that_comes_back_to_its_path_has_all_its_samples_again(model, sta
 def test_what_is_measured_nowhere_is_off_the_path(model, standing):
     off = np.nan * np.eye(8)[3]
     assert "panda_joint" in watched(model, standing, off, 3)
+
+
+LIMIT = '<limit effort="50" velocity="2"/>'
+
+
+def wrapped(q):
+    return (q + np.pi) % TURN - np.pi
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    return load_safety_model(pendulum(tmp_path, joint=LIMIT, kind="continuous"))
+
+
+def test_ten_turns_of_a_driver_and_a_policy_that_wrap_are_one_motion(wheel):
+    machine = SafetyMachine(SafetyFilter(wheel, SafetyParams(), stopwatch=lambda: 0.0))
+    now, q, seq, states = START, np.array([3.0]), 0, set()
+    machine.enable(now)
+
+    def live():
+        commanded = machine.commanded(now)
+        here = q if commanded is None else commanded.q
+        machine.on_joints(
+            JointState(now, wheel.joint_names, wrapped(here), np.zeros(1), np.zeros(1)), now
+        )
+        states.add(machine.tick(now).report.state)
+        return here
+
+    for _ in range(5):
+        now += 10 * MS
+        live()
+    assert machine.arm(True, now).ok
+    states.clear()
+    here = q
+    while here[0] < q[0] + 10 * TURN and now < START + 120 * 10**9:
+        now += 10 * MS
+        here = live()
+        if (now - START) // MS % 200 == 0:
+            seq += 1
+            steps = wrapped(here + np.outer(np.arange(1, 9), [0.12]))
+            machine.on_chunk(make_chunk(wheel.joint_names, steps, age=0, now=now, seq=seq), now)
+    assert here[0] >= q[0] + 10 * TURN
+    assert states <= {SafetyState.ARMED}
+
+
+def test_armed_anew_a_whole_turn_away_it_stands_where_it_stood(wheel):
+    machine = SafetyMachine(SafetyFilter(wheel, SafetyParams(), stopwatch=lambda: 0.0))
+    machine.brakes.stand(np.array([3.0 + 4 * TURN]))
+    zero = np.zeros(1)
+    machine.brakes.seed(np.array([3.001]), np.array([0.01]), zero - np.inf, zero + np.inf)
+    assert machine.brakes.playback.at(START).q == pytest.approx(3.0 + 4 * TURN)
+
+
+def test_of_a_joint_with_limits_the_words_say_that_it_is_whole_turns_off(tmp_path):
+    limit = '<limit lower="-9" upper="9" effort="50" velocity="2"/>'
+    model = load_safety_model(pendulum(tmp_path, joint=limit))
+    playback, tracking = Playback(), Tracking(model, SafetyParams())
+    playback.hold(np.array([3.0]))
+    for k in range(3):
+        words = tracking.lost(playback, k * 10 * MS, np.array([3.0 - TURN]))
+    assert "hinge is 6.283 rad off the commanded path" in words
+    assert "(2 pi apart: one of the two counts turns that the other does not)" in words

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from wam_ros.core.admission import SHIPPED, Admission
+from wam_ros.core.angles import nearest_turn
 from wam_ros.core.types import NS, Reason, SafeTrajectory, SafetyState
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
@@ -69,6 +70,7 @@ class Brakes:
         """
         if self.playback.seeded:
             held = self.playback.at(self.playback.end_ns()).q
+            q = nearest_turn(q, held, self.filter.model.endless)
             q = held if (np.abs(held - q) <= slack).all() else q
         self.stand(np.clip(q, lower, upper))
 

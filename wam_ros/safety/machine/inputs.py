@@ -9,6 +9,7 @@ from collections import deque
 
 import numpy as np
 
+from wam_ros.core.angles import nearest_turn
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, JointState, Reason
 from wam_ros.robot.model import SafetyModel
@@ -17,6 +18,11 @@ from wam_ros.safety.params import SafetyParams
 
 STILL_S = 0.1  # over which a joint must not have moved to count as still
 PARTS = 8  # positions remembered in that time
+# so many leaps among so many joint states are not those of one arm; one that was misread makes two
+LEAPS = 3
+NEWEST = 40
+FASTER = 2.0  # than its limit no joint turns
+OTHER_CLOCK_S = 3600.0  # so old is no joint state that was late
 
 
 class Inputs:
@@ -40,7 +46,9 @@ class Inputs:
         self._lately: deque[tuple[int, np.ndarray]] = deque(maxlen=2 * PARTS)
         self.observation_ns: int | None = now_ns if watched else None
         self._surprise: tuple[float, int] | None = None
-        self.refusal = ""
+        self.refusal = ""  # of the newest joint state, since one was taken
+        self._leaps: deque[str] = deque(maxlen=NEWEST)  # of each joint state, in words
+        self.publishers = ""  # who publishes them, in words, where that is known
 
     def take_joints(self, state: JointState, now_ns: int) -> bool:
         """Take a joint state if it is whole, finite and newer; say why not in `refusal`."""
@@ -58,9 +66,20 @@ class Inputs:
                 "finite"
             )
             return False
-        if state.stamp_ns > now_ns + self.params.future_s * NS:
-            self.refusal = "joint state refused: its stamp is in the future"
+        if state.stamp_ns == 0:
+            self.refusal = "joint state refused: its stamp is 0, its driver does not set it"
             return False
+        ahead_s = (state.stamp_ns - now_ns) / NS
+        if ahead_s > self.params.future_s:
+            self.refusal = (
+                f"joint state refused: its stamp is {ahead_s:.3f} s in the future, allowed "
+                f"{self.params.future_s} s; {_clocks(ahead_s)}"
+            )
+            return False
+        if self.q is not None:  # a driver may wrap what turns without end
+            q = nearest_turn(q, self.q, self.model.endless)
+        if state.stamp_ns != self.joints_ns:
+            self._leaps.append(self._leap(q, state.stamp_ns))
         if self.joints_ns is not None and state.stamp_ns <= self.joints_ns:
             return False
         if not np.isfinite(dq).all():
@@ -73,6 +92,11 @@ class Inputs:
         if not self._lately or state.stamp_ns - self._lately[-1][0] >= STILL_S * NS / PARTS:
             self._lately.append((state.stamp_ns, q))
         return True
+
+    def refuse(self, why: str) -> str:
+        """Note that a joint state could not be read, for who asks why there is none; in words."""
+        self.refusal = f"joint state refused: {why[:300]}"
+        return self.refusal
 
     def take_observation(self, stamp_ns: int, now_ns: int) -> None:
         """Note that the cameras saw something at `stamp_ns`; one of the future must be followed by
@@ -95,12 +119,22 @@ class Inputs:
 
     def age_in_words(self, now_ns: int) -> str:
         """Why the joint state may not be relied on."""
-        if self.refusal:
-            return self.refusal
-        return (
-            f"joint state is {self.joints_age_s(now_ns):.2f} s old, allowed "
-            f"{self.params.joint_timeout_s} s"
-        )
+        refused = f"; {self.refusal}" if self.refusal else ""
+        age_s = self.joints_age_s(now_ns)
+        if not math.isfinite(age_s):
+            return self.refusal or "no joint state has come"
+        other = f"; {_clocks(age_s)}" if age_s > OTHER_CLOCK_S else ""
+        allowed = self.params.joint_timeout_s
+        return f"joint state is {age_s:.2f} s old, allowed {allowed} s{other}{refused}"
+
+    @property
+    def contradiction(self) -> str:
+        """Why the joint states are not those of one arm; empty while they may be."""
+        leaps = [words for words in self._leaps if words]
+        if len(leaps) < LEAPS:
+            return ""
+        by = f"; {self.publishers}" if self.publishers else ""
+        return f"joint states contradict each other: {leaps[-1]}{by}"
 
     def joints_fresh(self, now_ns: int) -> bool:
         """Whether the joint state may be relied on, or was not yet due after the clock went
@@ -135,6 +169,8 @@ class Inputs:
                 allowed=allowed,
                 unit="s",
             )
+        if contradiction := self.contradiction:
+            return Finding(Reason.STATE_STALE, contradiction)
         if self.observation_stale(now_ns):
             return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
         surprise = self.surprise(now_ns)
@@ -166,6 +202,8 @@ class Inputs:
         """Why nothing may begin now, or ''."""
         if not self.joints_fresh(now_ns):
             return self.age_in_words(now_ns)
+        if contradiction := self.contradiction:
+            return contradiction
         moving = self.moving()
         return f"{moving} moves" if moving else ""
 
@@ -202,7 +240,29 @@ class Inputs:
             axis=0,
         )
 
+    def _leap(self, q: np.ndarray, stamp_ns: int) -> str:
+        """Which joint cannot have come to q (A,) since the newest joint state, or from there, in
+        words.
+        """
+        if self.q is None or self.joints_ns is None:
+            return ""
+        passed_s = abs(stamp_ns - self.joints_ns) / NS
+        reach = FASTER * (self.model.limits.velocity * passed_s + self.slack)
+        off = np.abs(q - self.q)
+        joint = int((off / reach).argmax())
+        if off[joint] <= reach[joint]:
+            return ""
+        name = self.model.joint_names[joint]
+        return f"{name} leaps by {off[joint]:.3f} {self.model.units[joint]} in {passed_s:.3f} s"
+
     def _differences(self, q: np.ndarray, stamp_ns: int) -> np.ndarray:
         if self.q is None or self.joints_ns is None:
             return np.full_like(q, np.nan)
         return (q - self.q) * (NS / (stamp_ns - self.joints_ns))
+
+
+def _clocks(off_s: float) -> str:
+    """What is wrong with stamps that are so far off."""
+    if abs(off_s) > OTHER_CLOCK_S:
+        return "it is of another clock: is use_sim_time the same everywhere?"
+    return "synchronise the clocks of both machines"

@@ -37,9 +37,10 @@ from wam_ros.safety.message import Stream
 from wam_ros.safety.verdict import Verdict, rejected
 
 S = SafetyState
+SETTLED_NS = NS  # after the end of a motion an arm that lags behind has come to rest
 ADVICE = {
     S.DISABLED: "enable first",
-    S.SHADOW: "a dry run, or no joint state yet",
+    S.SHADOW: "a dry run",
     S.BRAKING: "wait until it stands",
 }
 
@@ -115,10 +116,10 @@ class SafetyMachine:
         if self.state == S.ARMED:
             return self._arm_anew(now_ns)
         if self.state != S.HOLD:
-            return Answer(
-                False,
-                f"not armed: {self.state.name.lower()}, {ADVICE.get(self.state, 'reset first')}",
-            )
+            advice = ADVICE.get(self.state, "reset first")
+            if self.state == S.SHADOW and not self.dry_run:
+                advice = self.inputs.age_in_words(now_ns)
+            return Answer(False, f"not armed: {self.state.name.lower()}, {advice}")
         moving = (
             "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
         )
@@ -380,11 +381,26 @@ class SafetyMachine:
             brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
         return trajectory
 
+    def _unready(self, now_ns: int) -> str:
+        """What is wrong with the joints of an arm that is not armed: nobody should look for it."""
+        inputs = self.inputs
+        if not inputs.joints_fresh(now_ns):
+            return inputs.age_in_words(now_ns)
+        if inputs.contradiction:
+            return inputs.contradiction
+        resting = now_ns > self.brakes.playback.end_ns() + SETTLED_NS
+        moving = inputs.moving() if resting else ""
+        return f"{moving} moves though nothing was emitted" if moving else ""
+
     def heartbeat(self, now_ns: int) -> SafetyReport:
         """The report when nothing has happened."""
         seq = self._stream.seq if self._stream else 0
         stop = self.brakes.stop_time(now_ns)
         words = state_in_words(self.brakes, self.dry_run, now_ns)
+        if self.state in (S.SHADOW, S.HOLD) and (why := self._unready(now_ns)):
+            words = f"{words}; {why}"
+        elif self.state == S.FAULT and self.inputs.contradiction:
+            words = f"{words}; {self.inputs.contradiction}"
         reason = self.brakes.reason
         return SafetyReport(
             now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words

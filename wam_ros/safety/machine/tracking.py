@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wam_ros.core.angles import nearest_turn, turns_in_words
 from wam_ros.core.types import NS
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.machine.playback import Playback
@@ -29,6 +30,7 @@ class Tracking:
         """How far off the path joints q (A,), measured at an instant, are; empty while that is
         nothing to stop for.
         """
+        q = nearest_turn(q, playback.at(at_ns).q, self._model.endless)
         off = playback.deviation(at_ns, q, round(self._params.tracking_window_s * NS))
         excess = np.where(self._model.gripper, 0.0, off / self._allowed)  # fingers close on things
         joint = int(excess.argmax())
@@ -38,7 +40,9 @@ class Tracking:
             return ""
         name = self._model.joint_names[joint]
         unit = self._model.units[joint]
+        turning = not self._model.sliding[joint]
+        turns = turns_in_words(float(off[joint]), self._allowed[joint]) if turning else ""
         return (
             f"{name} is {off[joint]:.3f} {unit} off the commanded path, allowed "
-            f"{self._allowed[joint]:.3f} {unit}"
+            f"{self._allowed[joint]:.3f} {unit}{turns}"
         )
