@@ -98,6 +98,11 @@ class SafetyNode(WamNode):
         self.create_service(
             Trigger, "~/reset", lambda q, r: self._serve(r, self._machine.reset(self._now_ns()))
         )
+        self.create_service(
+            Trigger,
+            "~/forget_sources",
+            lambda q, r: self._serve(r, self._machine.forget_sources(self._now_ns())),
+        )
         gc.collect()
         gc.freeze()  # what stays for good is not walked again in the middle of a motion
 

@@ -137,6 +137,28 @@ def test_nobody_moves_or_removes_what_somebody_else_has_told(rig):
     assert rig.machine.surroundings.live.doubt(rig.now) == ""
 
 
+def test_what_is_gone_for_good_is_forgotten_at_rest_and_what_is_in_order_stays(rig):
+    rig.armed()
+    tell(rig, box((-1, 0, 1)), name="mine")
+    tell(rig, box((np.nan, 0, 1)), name="stray")
+    tell(rig, box((-3, 0, 1)), name="points", lifetime_s=0.1)
+    tell(rig, box((np.nan, 0, 1)), name="moveit/shelf", source="moveit")
+    rig.run(0.3)
+    assert "call ~/forget_sources" in rig.chunk().report.sentence
+    answer = rig.machine.forget_sources(rig.now)
+    assert answer.ok
+    assert answer.message == "forgotten: 'points' of markers, 'stray' of markers"
+    assert set(rig.machine.model.obstacles) == {"table", "mine"}
+    assert "moveit/shelf" in rig.machine.surroundings.live.doubt(rig.now), "to be put right there"
+    rig.machine.on_obstacles([Change("moveit/shelf", None, source="moveit")], rig.now)
+    assert rig.chunk().report.decision == Decision.PASS
+    rig.run(0.1)
+    answer = rig.machine.forget_sources(rig.now)
+    assert not answer.ok and "still moves" in answer.message
+    rig.run(2.0)
+    assert "no obstacle is in doubt" in rig.machine.forget_sources(rig.now).message
+
+
 def test_removing_all_of_one_namespace_leaves_the_others(rig):
     rig.held()
     for name in ("people/1", "people/2", "people/left/1", "shelf/1"):

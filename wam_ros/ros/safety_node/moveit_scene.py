@@ -36,10 +36,10 @@ from wam_ros.ros.safety_node.move_group import ASIDE, WHOLE, MoveGroup
 from wam_ros.ros.safety_node.octomap_reader import OctomapReader
 from wam_ros.ros.safety_node.solids import shape_of
 from wam_ros.safety.machine.answers import Output
-from wam_ros.safety.machine.live import Change
+from wam_ros.safety.machine.live import MOVEIT, Change
 from wam_ros.safety.machine.machine import SafetyMachine
 
-SOURCE = "moveit"
+SOURCE = MOVEIT
 PREFIX = SOURCE + "/"
 SCENE = PREFIX + "scene"  # name of the doubt when the scene cannot be read
 OCTOMAP = "<octomap>"  # what MoveIt calls it in its allowed-collision matrix

@@ -21,6 +21,7 @@ from wam_ros.safety.params import SafetyParams
 # name of everything that one source has told; `a/*` is all of it that is called `a/` and a last
 # part
 ALL = "*"
+MOVEIT = "moveit"  # source of all that is read from its scene
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,23 @@ class LiveWorld:
             if t.source != change.source or not _means(change, n)
         }
 
+    def forget(self, now_ns: int) -> list[str]:
+        """Forget every obstacle that `doubt` is about: what was refused, and what was to be told
+        again and was not. Not those of MoveIt, whose scene is to be put right there.
+
+        Returns:
+            Their names, each with its source.
+        """
+        refused = {key for key in self._refused if key[0] != MOVEIT}
+        overdue = {
+            (t.source, n)
+            for n, t in self._told.items()
+            if t.source != MOVEIT and _overdue(t, now_ns)
+        }
+        self._refused = {k: w for k, w in self._refused.items() if k not in refused}
+        self._told = {n: t for n, t in self._told.items() if (t.source, n) not in overdue}
+        return sorted(f"'{name[:40]}' of {source}" for source, name in refused | overdue)
+
     def clock_went_back(self, now_ns: int) -> None:
         """Ages count from now."""
         self._told = {
@@ -116,8 +134,8 @@ class LiveWorld:
         for words in self._refused.values():
             return words
         for name, told in self._told.items():
-            age = (now_ns - told.seen_ns) / NS
-            if 0 < told.lifetime_s < age:
+            if _overdue(told, now_ns):
+                age = (now_ns - told.seen_ns) / NS
                 return (
                     f"obstacle '{name}' was last seen {age:.2f} s ago, to be told every "
                     f"{told.lifetime_s:.2f} s"
@@ -167,6 +185,11 @@ class LiveWorld:
         to_base = self.model.base.inverse() * self.model.pin.frames[index].placement
         position, orientation = placed(to_base * make_pose(obstacle.position, obstacle.orientation))
         return dataclasses.replace(obstacle, position=position, orientation=orientation)
+
+
+def _overdue(told: _Told, now_ns: int) -> bool:
+    """Whether it was to be told again by now."""
+    return 0 < told.lifetime_s < (now_ns - told.seen_ns) / NS
 
 
 def _means(change: Change, name: str) -> bool:

@@ -37,6 +37,7 @@ from wam_ros.safety.message import Stream
 from wam_ros.safety.verdict import Verdict, rejected
 
 S = SafetyState
+FORGET = "if it is gone for good, call ~/forget_sources"
 SETTLED_NS = NS  # after the end of a motion an arm that lags behind has come to rest
 ADVICE = {
     S.DISABLED: "enable first",
@@ -223,6 +224,15 @@ class SafetyMachine:
         held = ", ".join(self.model.held) or "nothing"
         return Answer(True, f"holds {held}", trajectory)
 
+    def forget_sources(self, now_ns: int) -> Answer:
+        """Forget the obstacles in doubt, as a person says: nobody waits for them any more."""
+        if self.brakes.moving(now_ns):
+            return Answer(False, "nothing forgotten: the arm still moves")
+        names, trajectory = self.surroundings.forget(now_ns)
+        if not names:
+            return Answer(False, "nothing to forget: no obstacle is in doubt")
+        return Answer(True, f"forgotten: {', '.join(names[:8])}"[:300], trajectory)
+
     def tick(self, now_ns: int) -> Output:
         """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it
         returns.
@@ -329,7 +339,7 @@ class SafetyMachine:
         """What is not known well enough to move."""
         doubt = self.surroundings.live.doubt(now_ns)
         return self.inputs.mistrust(now_ns) or (
-            Finding(Reason.ENV_COLLISION, doubt) if doubt else None
+            Finding(Reason.ENV_COLLISION, f"{doubt}; {FORGET}") if doubt else None
         )
 
     def _measured(self) -> KinematicState:

@@ -52,6 +52,19 @@ class Surroundings:
         before = self.live.obstacles()
         for change in changes:
             self.live.take(change, now_ns)
+        return self._follow(before, now_ns, began_s)
+
+    def forget(self, now_ns: int) -> tuple[list[str], SafeTrajectory | None]:
+        """Forget every obstacle in doubt; their names, and a stop where one is needed."""
+        began_s = self.brakes.filter.stopwatch()
+        before = self.live.obstacles()
+        names = self.live.forget(now_ns)
+        return names, self._follow(before, now_ns, began_s)
+
+    def _follow(
+        self, before: dict[str, Obstacle], now_ns: int, began_s: float
+    ) -> SafeTrajectory | None:
+        """Bring what is known now, and was `before`, into the model."""
         after = self.live.obstacles()
         changed = frozenset(n for n in {**before, **after} if before.get(n) != after.get(n))
         if not changed:
