@@ -1,5 +1,5 @@
-# The two commands of the README and what they need. Variables: ROS_DISTRO=jazzy|kilted, VENV, PYTHON, EXTRAS, TORCH_INDEX,
-# ARGS (for demo and test).
+# The two commands of the README and what they need. Variables: ROS_DISTRO=jazzy|kilted, VENV, PYTHON, TORCH_INDEX,
+# ARGS (for demo and test), UPGRADE (for lock).
 ROS_DISTRO ?= jazzy
 VENV ?= $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
 BIN = $(VENV)/bin
@@ -9,9 +9,9 @@ export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test test-avx2 lint format docs setup clean
+.PHONY: demo test test-avx2 lint format docs lock setup setup-demo clean
 
-demo: setup  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
+demo: setup-demo  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
 	@exec $(BIN)/wam demo $(ARGS)
 
 test: lint  ## everything that finishes in minutes; ARGS="-k chunk", ARGS="-m long"
@@ -33,8 +33,14 @@ format: setup
 docs: setup  ## write the tables and pictures of docs/ that come from the code
 	@$(BIN)/python -m tools.docs.pages
 
+lock: setup  ## write locks/ anew after a change of what is needed; UPGRADE=1 takes the newest of everything
+	@$(BIN)/python -m tools.lock $(if $(UPGRADE),--upgrade)
+
 setup:  ## make or refresh $(VENV); at once when nothing changed
-	@tools/setup.sh
+	@tools/setup.sh dev
+
+setup-demo:
+	@tools/setup.sh demo
 
 clean:
 	rm -rf build dist *.egg-info $(VENV)

@@ -17,36 +17,9 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-RUNTIME = (
-    "rclpy[fastrtps] common-interfaces lifecycle-msgs action-msgs builtin-interfaces "
-    "rosgraph-msgs rcl-interfaces"
-    " unique-identifier-msgs ament-index-python"
-)
-# Some wheels do not name all their needs: this list is what a message package takes to configure.
-BUILD = (
-    "common-interfaces action-msgs builtin-interfaces lifecycle-msgs rosgraph-msgs "
-    "unique-identifier-msgs"
-    " rclpy[fastrtps] ament-cmake ament-package ament-cmake-include-directories "
-    "ament-cmake-python ament-cmake-ros"
-    " ament-cmake-gmock ament-cmake-gtest ament-cmake-pytest rosidl-default-generators "
-    "rosidl-core-generators"
-)
-EXTRA_BUILD = {"jazzy": "python-cmake-module domain-coordinator", "kilted": "ament-cmake-ros-core"}
+sys.path.insert(0, str(ROOT))  # a build backend does not look where setup.py lies
 
-
-def ros_distro() -> str:
-    """The distribution whose wheels are used; always asked for by name, since an unprefixed wheel
-    mixes two.
-    """
-    distro = os.environ.get("ROS_DISTRO") or "jazzy"
-    if distro not in EXTRA_BUILD:
-        raise SystemExit(f"ROS_DISTRO={distro} is not supported; choices: {', '.join(EXTRA_BUILD)}")
-    return distro
-
-
-def ros_wheels(names: str) -> list[str]:
-    """Requirements of ROS packages given by their short names."""
-    return [f"ros-{ros_distro()}-{name}" for name in names.split()]
+from tools.wheels import ros_build, ros_distro, runtime  # noqa: E402
 
 
 class BuildMessages(build_ext):
@@ -56,10 +29,11 @@ class BuildMessages(build_ext):
 
     def run(self) -> None:
         """Configure, build and install below the build folder, then sort the files."""
-        build = Path(self.build_temp).resolve() / "cmake"
-        shutil.rmtree(
-            build, ignore_errors=True
-        )  # pip's isolated build has a new prefix every time; CMake caches the old
+        # `make setup` builds with the environment's own packages, and goes on where it was
+        kept = os.environ.get("WAM_ROS_BUILD")
+        build = Path(kept or self.build_temp).resolve() / "cmake"
+        if not kept:  # pip's isolated build has a new prefix every time; CMake caches the old
+            shutil.rmtree(build, ignore_errors=True)
         stage = build / "stage"
         run_cmake(ros_prefix(), build, stage)
         site = Path(
@@ -158,23 +132,8 @@ def data_files(stage: Path, files: list[Path]) -> list[tuple[str, list[str]]]:
 
 
 setup(
-    install_requires=[
-        *(
-            "numpy>=1.26",
-            "PyYAML>=6",
-            "transforms3d>=0.4.1",
-            "pin>=3.4",
-            "ruckig>=0.14",
-            "psutil>=5.9",
-            "rich>=13.7",
-            "tyro>=0.9",
-            "trimesh>=4.0",  # STL files
-            "vhacdx>=0.0.8",  # meshes as convex pieces, where a hull would hide a cavity
-        ),
-        "rosbags-image[opencv-headless]>=0.9",
-        *ros_wheels(RUNTIME),
-    ],
-    setup_requires=ros_wheels(f"{BUILD} {EXTRA_BUILD[ros_distro()]}"),
+    install_requires=runtime(ros_distro()),
+    setup_requires=ros_build(ros_distro()),
     ext_modules=[Extension("wam_ros._messages", sources=[])],
     cmdclass={"build_ext": BuildMessages, "bdist_wheel": Wheel},
 )

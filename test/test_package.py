@@ -1,6 +1,8 @@
 """The manifests agree with each other and with the code."""
 
 import ast
+import importlib.metadata
+import os
 import re
 import subprocess
 import sys
@@ -8,6 +10,11 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tools.lock import PYTHONS, wanted
+from tools.wheels import DISTROS, RUNTIME, TORCH_NEEDS
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERFACES = sorted(p for kind in ("msg", "srv", "action") for p in (ROOT / kind).glob(f"*.{kind}"))
@@ -152,12 +159,69 @@ def test_the_requirements_of_a_ros_machine_are_those_of_the_package():
         wanted |= set(
             re.findall(r'"([^"]+)"', re.search(rf"^{extra} = \[(.*)\]", project, re.MULTILINE)[1])
         )
-    setup = (ROOT / "setup.py").read_text()
-    wanted |= set(
-        re.findall(r'"([A-Za-z][\w.\[\]-]*>=[\d.]+)"', setup[setup.index("install_requires") :])
-    )
+    wanted |= {*RUNTIME}
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert {line for line in lines if line and not line.startswith(("#", "-"))} == wanted
+
+
+def locked(name):
+    """{(name, Python): (version, number of hashes)} of a file of locks/."""
+    found = {}
+    entries = re.split(r"\n(?=[A-Za-z0-9])", (ROOT / "locks" / f"{name}.txt").read_text())
+    for entry in entries[1:]:
+        requirement = Requirement(entry.partition(" \\\n")[0])
+        ((operator, version),) = ((s.operator, s.version) for s in requirement.specifier)
+        assert operator == "=="
+        for python in PYTHONS:
+            environment = {"python_full_version": f"{python}.9", "python_version": python}
+            if requirement.marker is None or requirement.marker.evaluate(environment):
+                key = (canonicalize_name(requirement.name), python)
+                assert key not in found, f"{key} twice in {name}"
+                found[key] = version, entry.count("--hash=sha256:")
+    return found
+
+
+@pytest.mark.parametrize("distro", DISTROS)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_what_is_locked_is_what_the_package_asks_for_with_a_hash_for_each(distro, python):
+    found = {}
+    for name, requirements in wanted(distro).items():
+        found |= locked(f"{distro}-{name}")
+        for requirement in map(Requirement, requirements):
+            key = canonicalize_name(requirement.name), python
+            assert key in found, f"{requirement} is not locked: make lock"
+            version, _ = found[key]
+            assert requirement.specifier.contains(version), f"{requirement}: {version}: make lock"
+    assert all(hashes for _, hashes in found.values())
+    other = "kilted" if distro == "jazzy" else "jazzy"
+    assert not [name for name, _ in found if name.startswith(f"ros-{other}-")]
+
+
+def test_the_torch_that_is_locked_is_the_pinned_one_and_what_it_asks_for_is_locked_too():
+    pinned = re.search(r'"torch==([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1]
+    found = locked("torch-cpu")
+    assert {version for version, _ in found.values()} == {f"{pinned}+cpu"}
+    pytest.importorskip("torch")
+    asked = [r for r in importlib.metadata.requires("torch") if ";" not in r]
+    assert sorted(asked) == sorted(TORCH_NEEDS)
+
+
+def test_nothing_that_is_locked_asks_for_what_is_not():
+    """It is installed without looking at what it asks for; seen from the Python that runs this."""
+    python = "{}.{}".format(*sys.version_info)
+    distro = os.environ.get("ROS_DISTRO", "jazzy")
+    files = (f"{distro}-build", f"{distro}-demo", f"{distro}-dev", "torch-cpu")
+    names = {name for file in files for name, p in locked(file) if p == python}
+    missing = set()
+    for name in names:
+        try:
+            asked = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for requirement in map(Requirement, asked):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                missing |= {canonicalize_name(requirement.name)} - names
+    assert missing == set()
 
 
 @pytest.mark.long
