@@ -30,6 +30,7 @@ class Rig:
         **params,
     ) -> None:
         self.filter = SafetyFilter(panda.model, SafetyParams(**params), stopwatch=lambda: 0.0)
+        self.filter.attention.clock = lambda: 0.0
         self.machine = SafetyMachine(self.filter, dry_run, admission)
         self.home, self.now, self.seq = np.array(home), START, 0
         self.measured = np.array(home)

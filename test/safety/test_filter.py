@@ -282,3 +282,12 @@ def test_a_shipped_robot_stands_and_moves_from_home(robots, name):
     for path in (np.tile(home, (8, 1)), steps(home, 0.02 * np.eye(len(home))[0])):
         verdict = safety.filter(make_chunk(model.joint_names, path, age=0), at_rest(home), START)
         assert verdict.decision == Decision.PASS, verdict.sentence
+
+
+def test_surroundings_that_take_long_to_look_at_are_told_with_the_number(panda):
+    shown = iter([0.0, 0.001, 0.0, 0.5])
+    safety = SafetyFilter(panda.model, stopwatch=lambda: next(shown))
+    assert safety.burden() == ""
+    words = safety.burden()
+    assert "500 ms" in words
+    assert f"{len(panda.model.pairs.names)} pairs" in words

@@ -20,7 +20,7 @@ from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, S
 from wam_ros.ros import convert, qos
 from wam_ros.ros.any_quality import AnyQuality
 from wam_ros.ros.fields import HEADER, read_header, read_pressed
-from wam_ros.ros.latest import Latest
+from wam_ros.ros.latest import Latest, serve_waiting
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
 from wam_ros.ros.safety_node.bridge_listener import BridgeListener
@@ -50,6 +50,8 @@ class SafetyNode(WamNode):
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
         self._machine, following = make_machine(p, self.params_of(Admission), margins)
         model = self._machine.model
+        if burden := self._machine.filter.burden():
+            self.get_logger().warning(burden)
         for words in model.warnings:
             self.get_logger().warning(words)
         self._rejoining = Rejoining(self._machine, following, p.arm_on_start)
@@ -85,14 +87,14 @@ class SafetyNode(WamNode):
         self.create_subscription(
             wam_msg.ImaginedFuture, "imagined_future", self._on_imagined, qos.OBSERVATION
         )
-        AnyQuality(self, Bool, "estop", self._on_estop, depth=10)
-        self.create_service(
+        self._estop = AnyQuality(self, Bool, "estop", self._on_estop, depth=10)
+        arm = self.create_service(
             SetBool,
             "~/arm",
             lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())),
         )
         self.create_service(HandOver, "~/hand_over", self._on_hand_over)
-        self.create_service(
+        estop = self.create_service(
             Trigger, "~/estop", lambda q, r: self._serve(r, self._machine.estop(self._now_ns()))
         )
         self.create_service(
@@ -103,6 +105,8 @@ class SafetyNode(WamNode):
             "~/forget_sources",
             lambda q, r: self._serve(r, self._machine.forget_sources(self._now_ns())),
         )
+        self._stops = (estop, arm)
+        self._machine.filter.attention.hear = self._hear_stops
         gc.collect()
         gc.freeze()  # what stays for good is not walked again in the middle of a motion
 
@@ -136,6 +140,14 @@ class SafetyNode(WamNode):
             self._on_joints(taken[0])
         if len(seen := self._seen.take() or b"") >= HEADER:
             self._machine.on_observation(read_header(seen)[0], self._now_ns())
+
+    def _hear_stops(self) -> bool:
+        """Hear who may stop the arm, in the middle of other work; whether somebody did."""
+        before = self._machine.state
+        self._estop.take()
+        for service in self._stops:
+            serve_waiting(service)
+        return self._machine.state != before
 
     def _on_tick(self) -> None:
         self._catch_up()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 
 import numpy as np
 import pinocchio as pin
@@ -24,6 +25,9 @@ class Dynamics:
     """
 
     def __init__(self, embodiment: Embodiment, joints: Joints) -> None:
+        # called between two computations of long work, so that its owner hears what does not wait;
+        # it may raise to end the work
+        self.between: Callable[[], None] = _nothing
         self.embodiment = embodiment
         self.joint_names = embodiment.joint_names
         self.joints = joints
@@ -82,6 +86,7 @@ class Dynamics:
         """(N, A, A) absolute entries of the mass matrix at q (N, A); kg m^2, kg m or kg."""
         upper = np.empty((len(q), self.pin.nv, self.pin.nv))
         for i, full in enumerate(self.full_q(q)):
+            self.between()
             upper[i] = pin.crba(self.pin, self.data, full)
         upper = np.triu(np.abs(upper))  # the lower triangle is not always filled in
         spread = np.abs(self._spread)
@@ -102,6 +107,7 @@ class Dynamics:
         frame = self.tools[tool]
         world = pin.LOCAL_WORLD_ALIGNED
         for i in range(len(q)):
+            self.between()
             pin.forwardKinematics(model, data, fq[i], fv[i])
             position[i] = pin.updateFramePlacement(model, data, frame).translation
             velocity[i] = pin.getFrameVelocity(model, data, frame, world).linear
@@ -179,14 +185,10 @@ class Dynamics:
         Raises:
             WamError: a mass or frame that makes no sense; then nothing is changed.
         """
+        self.require_loads(held)
         bodies = []
-        for name, load in {**held, **self.embodiment.loads}.items():
+        for load in (*held.values(), *self.embodiment.loads.values()):
             frame = self.pin.frames[self.frame(load.frame)]
-            if not (0 <= load.mass < np.inf and np.isfinite(load.centre).all()):
-                raise WamError(
-                    f"load '{name}': mass {load.mass} kg must be finite and not negative, its "
-                    "centre finite"
-                )
             centre = frame.placement.act(np.array(load.centre))
             bodies.append((frame.parentJoint, pin.Inertia(load.mass, centre, np.zeros((3, 3)))))
         for joint, inertia in enumerate(self._bare):
@@ -196,6 +198,16 @@ class Dynamics:
                 self.pin.appendBodyToJoint(joint, body, pin.SE3.Identity())
         self._efforts = _Efforts(self.pin)
         self.most_inertia = self._bound_inertia()
+
+    def require_loads(self, held: dict[str, Load]) -> None:
+        """Raise `WamError` where a load's mass or frame makes no sense."""
+        for name, load in {**held, **self.embodiment.loads}.items():
+            self.frame(load.frame)
+            if not (0 <= load.mass < np.inf and np.isfinite(load.centre).all()):
+                raise WamError(
+                    f"load '{name}': mass {load.mass} kg must be finite and not negative, its "
+                    "centre finite"
+                )
 
     def _bound_inertia(self) -> np.ndarray:
         """(A, A) what no absolute entry of the mass matrix passes, whatever the configuration."""
@@ -208,6 +220,10 @@ class Dynamics:
                 -1
             ] * np.outer(turns, turns)
         return np.abs(self._spread).T @ most @ np.abs(self._spread)
+
+
+def _nothing() -> None:
+    """Nothing is to be heard."""
 
 
 class _Efforts:

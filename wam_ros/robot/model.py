@@ -94,6 +94,7 @@ class SafetyModel(Dynamics):
         """Take the bodies of the links, and those of loads."""
         self._robot_bodies = [*place_bodies(self.pin, bodies), *loads]
         self._link_bodies = len(bodies)  # the rest are of loads
+        self._reaches: dict[tuple[int, int | None], np.ndarray] = {}
 
     def _finer(self, bodies: list[Body]) -> list[Body]:
         """Bodies, of which those whose hull comes close to another one at home, and whose pieces do
@@ -161,11 +162,13 @@ class SafetyModel(Dynamics):
             *self._robot_bodies,
             *(load_shape(self.pin, self.frame(h.frame), n, h) for n, h in held.items() if h.shape),
         ]
-        around = [obstacle_shape(name, o, self.base, self._folder) for name, o in obstacles.items()]
-        for body in around:
+        around = []
+        for name, obstacle in obstacles.items():
+            self.between()
+            body = obstacle_shape(name, obstacle, self.base, self._folder)
             body.geometry.computeLocalAABB()
-        if held != self.held:
-            self.carry(held)
+            around.append(body)
+        self.require_loads(held)
         pairs = [*self._self_pairs, *self._held_pairs(own)]
         n = len(own)
         clearance = [0.0] * len(pairs)
@@ -178,11 +181,18 @@ class SafetyModel(Dynamics):
             ]
             pairs += [(i, n + k) for i in near]
             clearance += [obstacle.clearance] * len(near)
+        bodies = [*own, *around]
+        geometry, geometry_data = self._geometry(bodies, pairs)
+        described = self._describe(bodies, pairs, np.array(clearance), n)
+        # all at once: who is heard in between must find the one world or the other
+        if held != self.held:
+            self.carry(held)
         self.obstacles = dict(obstacles)
         self.held = dict(held)
-        self.bodies = [*own, *around]
-        self.geometry, self.geometry_data = self._geometry(pairs)
-        self.pairs = self._describe(pairs, np.array(clearance), n)
+        self.bodies = bodies
+        self.geometry = geometry
+        self.geometry_data = geometry_data
+        self.pairs = described
 
     @property
     def links(self) -> list[str]:
@@ -225,6 +235,7 @@ class SafetyModel(Dynamics):
 
     def distance(self, pair: int) -> float:
         """Distance [m] of a pair at the last `place`; negative when they overlap."""
+        self.between()
         return float(pin.computeDistance(self.geometry, self.geometry_data, pair).min_distance)
 
     def distances(self, q: np.ndarray) -> np.ndarray:
@@ -246,11 +257,14 @@ class SafetyModel(Dynamics):
         finally:
             self.geometry_data = kept
 
-    def _geometry(self, pairs: list[tuple[int, int]]) -> tuple[pin.GeometryModel, pin.GeometryData]:
+    def _geometry(
+        self, bodies: list[pin.GeometryObject], pairs: list[tuple[int, int]]
+    ) -> tuple[pin.GeometryModel, pin.GeometryData]:
         geometry = pin.GeometryModel()
-        for body in self.bodies:
+        for body in bodies:
             geometry.addGeometryObject(body)
         for a, b in pairs:
+            self.between()
             geometry.addCollisionPair(pin.CollisionPair(a, b))
         return geometry, geometry.createData()
 
@@ -271,7 +285,7 @@ class SafetyModel(Dynamics):
         apart = set(self._candidates())
         near = [pair not in apart for pair in pairs]
         names = [(link_of(bodies[i]), link_of(bodies[j])) for i, j in pairs]
-        self.geometry, self.geometry_data = self._geometry(pairs)
+        self.geometry, self.geometry_data = self._geometry(bodies, pairs)
 
         def distances(full: np.ndarray, which: np.ndarray) -> np.ndarray:
             self.place(full)
@@ -286,29 +300,40 @@ class SafetyModel(Dynamics):
             configurations=self.full_q(self.random_q(SAMPLES, SEED)),
         )
 
-    def _describe(self, pairs: list[tuple[int, int]], clearance: np.ndarray, own: int) -> Pairs:
+    def _describe(
+        self,
+        bodies: list[pin.GeometryObject],
+        pairs: list[tuple[int, int]],
+        clearance: np.ndarray,
+        own: int,
+    ) -> Pairs:
         """Pairs of which bodies from `own` on are obstacles."""
-        bodies = self.bodies
-        alone = {}
         reach = np.zeros((len(pairs), self.pin.nv))
         for row, (a, b) in enumerate(pairs):
-            if b < own:
-                only_a, only_b = path_joints(self.pin, bodies[a].parentJoint, bodies[b].parentJoint)
-                reach[row] = body_reach(self.pin, bodies[a], only_a) + body_reach(
-                    self.pin, bodies[b], only_b
-                )
-                continue
-            if a not in alone:
-                alone[a] = body_reach(
-                    self.pin, bodies[a], path_joints(self.pin, bodies[a].parentJoint, 0)[0]
-                )
-            reach[row] = alone[a]
+            self.between()
+            reach[row] = self._pair_reach(bodies, a, b if b < own else None)
         first, second = (np.array([p[k] for p in pairs], dtype=int) for k in (0, 1))
         names = tuple((link_of(bodies[a]), link_of(bodies[b])) for a, b in pairs)
         keys = tuple((str(bodies[a].name), str(bodies[b].name)) for a, b in pairs)
         return Pairs(
             first, second, names, keys, clearance, reach @ np.abs(self._spread), second >= own
         )
+
+    def _pair_reach(self, bodies: list[pin.GeometryObject], a: int, b: int | None) -> np.ndarray:
+        """(nv,) how far a body moves against another one, or against what stands, per unit travel
+        of each joint; that of the robot's own bodies is worked out once.
+        """
+        known = max(a, b or 0) < len(self._robot_bodies)
+        if known and (a, b) in self._reaches:
+            return self._reaches[a, b]
+        of_b = 0 if b is None else bodies[b].parentJoint
+        only_a, only_b = path_joints(self.pin, bodies[a].parentJoint, of_b)
+        reach = body_reach(self.pin, bodies[a], only_a)
+        if b is not None:
+            reach = reach + body_reach(self.pin, bodies[b], only_b)
+        if known:
+            self._reaches[a, b] = reach
+        return reach
 
     def overlaps_at_home(self) -> dict[tuple[str, str], float]:
         """Links or obstacles that overlap at home, and how deep [m]."""

@@ -49,7 +49,7 @@ class AnyQuality:
         self._better: dict[str, Subscription] = {}
         self._heard: deque[tuple[int, bytes]] = deque(maxlen=max(16, depth))
         self._found_s: dict[bytes, float] = {}  # when each latched publisher was
-        self._subscribe(qos.any_quality(depth), self._on_any)
+        self._any = self._subscribe(qos.any_quality(depth), self._on_any)
         # the ROS clock may stand still
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         node.create_timer(self.LOOK_S, self.look, clock=steady)
@@ -57,6 +57,15 @@ class AnyQuality:
     def asks(self, name: str) -> bool:
         """Whether more is asked for now: `reliable` or `latched`."""
         return name in self._better
+
+    def take(self) -> None:
+        """Hear what waits, now and not when the executor comes to it."""
+        asked = [(self._any, self._on_any), *((s, self._on_better) for s in self._better.values())]
+        for subscription, hear in asked:
+            with subscription.handle:
+                taken = subscription.handle.take_message(self._kind, True)
+            if taken is not None:
+                hear(*taken)
 
     def look(self) -> None:
         """Ask for as much as those who publish now offer."""

@@ -1,4 +1,4 @@
-"""The newest message of a topic, read when it is wanted instead of when it comes."""
+"""What waits to be heard, read when it is wanted instead of when it comes: messages, requests."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.service import Service
 
 
 class _NeverExecuted(CallbackGroup):
@@ -17,6 +18,14 @@ class _NeverExecuted(CallbackGroup):
 
     def beginning_execution(self, entity: Any) -> bool:
         return False
+
+
+def serve_waiting(service: Service) -> None:
+    """Answer a request that waits, now and not when the executor comes to it."""
+    with service.handle:
+        request, header = service.handle.service_take_request(service.srv_type.Request)
+    if request is not None:
+        service.send_response(service.callback(request, service.srv_type.Response()), header)
 
 
 class Latest:

@@ -5,6 +5,7 @@ goes out, or none.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ from wam_ros.core.types import (
     SafeTrajectory,
 )
 from wam_ros.robot.model import SafetyModel
+from wam_ros.safety.attention import Attention, InterruptedWorkError
 from wam_ros.safety.checks import CHECKS, load_checks
 from wam_ros.safety.checks.base import MotionCheck
 from wam_ros.safety.finding import Finding
@@ -36,6 +38,7 @@ from wam_ros.safety.verdict import Verdict, in_words, rejected
 
 # along a path a proven stop begins at least this often, however far apart its steps are
 STOP_WITHIN_S = 0.25
+LOOK_SHARE = 0.25  # of the lead, that one look at all bodies may take before it is told
 
 
 class SafetyFilter:
@@ -55,6 +58,7 @@ class SafetyFilter:
         stopwatch: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.stopwatch = stopwatch
+        self.attention = Attention(model)
         self.model, self.params = model, params or SafetyParams()
         self._checks = load_checks(checks)
         self.second_opinion: Callable[[SafeTrajectory], str] | None = None  # why not to move, or ''
@@ -82,6 +86,7 @@ class SafetyFilter:
         stream: Stream | None = None,
         floor: Floor | None = None,
         least_scale: float = 1.0,
+        patience_s: float = math.inf,
     ) -> Verdict:
         """Judge one chunk.
 
@@ -93,6 +98,7 @@ class SafetyFilter:
             stream: the newest chunk taken before.
             floor: `Verdict.floor` of the answer before.
             least_scale: time scale to begin with, 1 or more.
+            patience_s: a chunk that takes longer to check is refused then.
         """
         began = self.stopwatch()
         now_ns = start_ns - round(self.params.lead_s * NS) if now_ns is None else now_ns
@@ -109,7 +115,11 @@ class SafetyFilter:
         finding = finding or _unusable(commanded)
         if finding is None:
             try:
-                verdict = self._vetoed(self._judge(chunk, commanded, start_ns, floor, least_scale))
+                with self.attention.during(patience_s):
+                    verdict = self._judge(chunk, commanded, start_ns, floor, least_scale)
+                verdict = self._vetoed(verdict)
+            except InterruptedWorkError as error:
+                verdict = rejected(error.finding, _rows(chunk))
             # a fault in here must leave the arm on its way to rest, not end the process
             except Exception as error:
                 words = f"the filter failed: {type(error).__name__} {str(error)[:120]}"
@@ -119,6 +129,21 @@ class SafetyFilter:
         took = self.stopwatch() - began
         return dataclasses.replace(
             verdict, compute_s=took, sentence=verdict.sentence or in_words(verdict)
+        )
+
+    def burden(self) -> str:
+        """Why chunks may take too long to check among the bodies there are now; empty while one
+        look at all of them is a small part of the lead.
+        """
+        began = self.stopwatch()
+        self.model.distances(np.array(self.model.embodiment.home))
+        took = self.stopwatch() - began
+        if took <= LOOK_SHARE * self.params.lead_s:
+            return ""
+        return (
+            f"one look at all {len(self.model.pairs.names)} pairs of bodies takes "
+            f"{1e3 * took:.0f} ms of the {1e3 * self.params.lead_s:.0f} ms of lead_s: chunks may "
+            "be refused for it; fewer or simpler obstacles, or a longer lead"
         )
 
     def stop(
@@ -181,8 +206,9 @@ class SafetyFilter:
             dt=self.params.sample_s,
             starts=tuple(int(s) for s in np.cumsum([0, *(len(p) for p in pieces[:-1])])),
         )
-        bounds = make_bounds(self.model, self.params, motion[0], floor)
-        found = [m for m in (c.look(motion, bounds) for c in self._checks.again) if m.bad.any()]
+        with self.attention.during():
+            bounds = make_bounds(self.model, self.params, motion[0], floor)
+            found = [m for m in (c.look(motion, bounds) for c in self._checks.again) if m.bad.any()]
         if not found:
             return None
         worst = min(found, key=lambda m: int(m.bad.argmax()))

@@ -104,7 +104,7 @@ class SafetyParams:
         "s",
         0.1,
         3600.0,
-        "longest time a chunk may span: while it is checked nothing is heard",
+        "longest time a chunk may span",
     )
     future_s: float = _p(0.1, "s", 0.0, 10.0, "a chunk anchored farther in the future is refused")
     stale_s: float = _p(2.0, "s", 0.01, 60.0, "a chunk anchored longer ago is refused")

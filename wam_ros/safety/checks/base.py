@@ -93,6 +93,7 @@ class MotionCheck(ABC, Generic[Facts]):
 
     def look(self, motion: Motion, bounds: Bounds) -> Measure:
         """Measure a motion with no more than what this kind is given."""
+        bounds.distances.model.between()
         return self.measure(motion, self.facts(bounds))
 
 

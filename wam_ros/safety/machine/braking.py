@@ -185,11 +185,14 @@ class Brakes:
             spared: (P,) bool, pairs that a stop need not keep apart when it cannot.
             began_s: what the stopwatch showed then.
         """
-        live = self.state in (S.ARMED, S.BRAKING)
-        settled = not live or (self.state == S.BRAKING and self.after != S.ARMED)
+        settled = self.state not in (S.ARMED, S.BRAKING) or (
+            self.state == S.BRAKING and self.after != S.ARMED
+        )
         found = None if settled and Reason.ENV_COLLISION in self.reason else self._conflict(now_ns)
         if found is None:
             return None
+        # asked now: who pressed a stop while the motion was looked at was heard
+        live = self.state in (S.ARMED, S.BRAKING)
         playing = self.accepted_ns <= now_ns
 
         def plan(start_ns: int) -> SafeTrajectory | None:
@@ -205,6 +208,8 @@ class Brakes:
         if not live:
             return stop
         left = self._conflict(now_ns)
+        if self.state not in (S.ARMED, S.BRAKING):
+            return stop
         if left is not None:
             after = S.FAULT
             words = f"{left.words}: too near to stop clear of it"

@@ -39,6 +39,7 @@ from wam_ros.safety.verdict import Verdict, rejected
 S = SafetyState
 FORGET = "if it is gone for good, call ~/forget_sources"
 SETTLED_NS = NS  # after the end of a motion an arm that lags behind has come to rest
+PATIENCE_S = 1.0  # with a chunk that moves nothing, as in a dry run
 ADVICE = {
     S.DISABLED: "enable first",
     S.SHADOW: "a dry run",
@@ -268,6 +269,7 @@ class SafetyMachine:
             stream=self._stream if live else None,
             floor=self.brakes.floor if live else None,
             least_scale=self.params.surprise_scale if slow else 1.0,
+            patience_s=self.params.lead_s if live else PATIENCE_S,
         )
         if slow and verdict.decision in (Decision.SCALED, Decision.TRUNCATED):
             verdict = dataclasses.replace(verdict, reasons=verdict.reasons | Reason.SURPRISE)
@@ -279,7 +281,10 @@ class SafetyMachine:
             self._overruns = 0
             return verdict
         self._overruns += 1
-        words = f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s"
+        words = (
+            f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s, with "
+            f"{len(self.model.pairs.names)} pairs of bodies to keep apart"
+        )
         finding = Finding(
             Reason.OVERRUN,
             words,

@@ -92,7 +92,8 @@ class Surroundings:
         if self.brakes.floor is None or not again:
             return
         known = dict(zip(self.model.pairs.keys, self.brakes.floor.clearance.tolist(), strict=True))
-        self.model.set_obstacles({**there, **{n: g.obstacle for n, g in again.items()}})
+        with self.brakes.filter.attention.during(void=False):
+            self.model.set_obstacles({**there, **{n: g.obstacle for n, g in again.items()}})
         gaps = self._gaps(frozenset(again), now_ns)
         for gone in again.values():
             known |= {k: f for k, f in gone.floor.items() if f <= gaps.get(k, -np.inf) + ROUNDING}
@@ -126,7 +127,8 @@ class Surroundings:
         before = self.model.pairs
         was = self._gaps(changed, now_ns)
         told = self.live.told
-        self.model.set_obstacles(self.live.obstacles(), held)
+        with self.brakes.filter.attention.during(void=False):
+            self.model.set_obstacles(self.live.obstacles(), held)
         after = self.model.pairs
         if self.brakes.floor is not None:
             self.brakes.floor = self.brakes.floor.carried(

@@ -69,6 +69,7 @@ class Stopper:
         finite = np.isfinite(np.concatenate(states.arrays, axis=1)).all(axis=1)
         begins = list(zip(*(a.tolist() for a in states.arrays), strict=True))
         for k in np.flatnonzero(finite).tolist():
+            bounds.distances.model.between()
             begin = begins[k]
             given.current_position, given.current_velocity, given.current_acceleration = begin
             try:

@@ -33,6 +33,10 @@ class Stop:
         )
 
 
+# states whose stops are looked at together: many at once are fast, all of a long chunk would leave
+# no moment to look up
+BLOCK = 32
+
 ENDLESS = Finding(Reason.NO_BRAKE, "no stop can be planned from this state")
 
 
@@ -79,8 +83,17 @@ class ProvenStops:
             bounds: what is allowed.
             parents: (L,) samples of the newest path that the states are, if they are.
         """
-        if len(states) == 0:
-            return []
+        answers: list[Stop | Finding] = []
+        for first in range(0, len(states), BLOCK):
+            rows = slice(first, first + BLOCK)
+            answers += self._prove_block(
+                states[rows], bounds, None if parents is None else parents[rows]
+            )
+        return answers
+
+    def _prove_block(
+        self, states: MotionTable, bounds: Bounds, parents: np.ndarray | None
+    ) -> list[Stop | Finding]:
         answers = self._try(states, bounds, True, parents)
         again = [k for k, a in enumerate(answers) if isinstance(a, Finding)]
         if again:
