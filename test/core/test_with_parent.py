@@ -26,6 +26,8 @@ def running(pid):
 def test_a_command_ends_with_the_process_that_started_it_however_that_one_ends(end):
     code = (
         "import os, signal, subprocess, sys\n"
+        # a shell starts what it puts into the background with this one ignored
+        "signal.signal(signal.SIGINT, signal.SIG_DFL)\n"
         "from wam_ros.core.with_parent import prefix\n"
         f"subprocess.Popen([*prefix(os.getpid()), sys.executable, '-c', {UP!r}])\n"
         "signal.pause()"
