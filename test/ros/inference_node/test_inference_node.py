@@ -413,9 +413,9 @@ def test_the_status_holds_every_stage_in_the_order_of_the_loop_its_own_and_the_b
     bridge = rig.peer.create_publisher(StageLatency, "stage_latency", qos.STATUS)
     rig.spin_until(bridge.get_subscription_count)
     told = {
-        "camera to command": StageTime(9, 0.08, 0.09, 0.1),
-        "chunk to safe trajectory": StageTime(9, 0.006, 0.007, 0.008),
-        "camera to chunk": StageTime(9, 0.07, 0.08, 0.09),  # in two parts here
+        "camera to command": StageTime(n=9, p50_s=0.08, p95_s=0.09, p99_s=0.1),
+        "chunk to safe trajectory": StageTime(n=9, p50_s=0.006, p95_s=0.007, p99_s=0.008),
+        "camera to chunk": StageTime(n=9, p50_s=0.07, p95_s=0.08, p99_s=0.09),  # in two parts here
     }
     for msg in stages_to_msgs(told):
         bridge.publish(msg)
