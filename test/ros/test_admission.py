@@ -59,7 +59,7 @@ class Cell:
     def live(self):
         """Where the arm is: where it is commanded to be."""
         found = self.bridge._gate.commanded(self.arena.now_ns())
-        q, dq = (HOME, 0 * HOME) if found is None else found[:2]
+        q, dq = (HOME, 0 * HOME) if found is None else found.arrays[:2]
         measured = types.JointState(self.arena.now_ns(), PANDA.joint_names, q, dq, 0 * q)
         self._joints.publish(convert.joint_state_to_msg(measured))
 

@@ -23,7 +23,12 @@ from .conftest import DOMAIN
 
 pytestmark = pytest.mark.ros
 NODES = {
-    "safety_node": ["joint_timeout_s:=2.0", "tracking_rad:=0.4", "follow_s:=1.0"],
+    "safety_node": [
+        "joint_timeout_s:=2.0",
+        "tracking_rad:=0.4",
+        "bridge_tolerance_s:=1.0",
+        "heartbeat_s:=1.0",
+    ],
     "bridge_node": ["controller:=forward_position", "heartbeat_s:=1.0"],
 }
 # As `ros2 launch` starts its nodes; then it waits to be killed.
