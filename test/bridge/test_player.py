@@ -148,3 +148,11 @@ def test_the_arms_offset_at_the_first_start_is_taken_up_smoothly():
     q, dq, ddq = (np.array([getattr(s, name) for s in states]) for name in ("q", "dq", "ddq"))
     np.testing.assert_allclose(np.gradient(q, 0.004, axis=0)[2:-2], dq[2:-2], atol=2e-3)
     assert (np.abs(ddq) <= LIMITS.acceleration).all()
+
+
+def test_a_first_curve_that_is_no_number_moves_nothing():
+    player = Player(LIMITS)
+    player.play(curve(way=WAY * np.nan))
+    for k in range(5):
+        assert player.tick(NOW + k * TICK, k * TICK) is None
+    assert "not finite" in player.cause

@@ -100,9 +100,10 @@ class Player:
                 self._last = state.q
                 self._former = None
                 return state
-            self._curve = self._former or self._curve
-            if self._last is None:
+            if self._last is None:  # nothing was commanded that could be slowed down
+                self._curve = None
                 return None
+            self._curve = self._former or self._curve
         return self._slow_down(min(max(really, 0), self._deadline_ns) / NS)
 
     def _state(self, at_ns: int) -> KinematicState:

@@ -57,7 +57,7 @@ class Robot:
         arena.nodes.append(self.node)
         self._joints = self.node.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._reports = self.node.create_publisher(SafetyReportMsg, "safety_report", qos.STATUS)
-        self.parts, self._stuck, self._past, self._activity = [], None, [], None
+        self.parts, self._past, self._activity = [], [], None
         self.state = SafetyState.ARMED
 
     def control(self, kind, names=PANDA.joint_names, name="", **parameters):
@@ -91,14 +91,8 @@ class Robot:
         listed = [NamedLifecycleState(name=name, state=state) for name, state in states.items()]
         self._activity.publish(ControllerManagerActivity(controllers=listed))
 
-    def jam(self):
-        """The joints stay where they are."""
-        self._stuck = self.q()
-
     def q(self, now_ns=None):
         """(A,) where the joints are."""
-        if self._stuck is not None:
-            return self._stuck
         q = HOME.copy()
         for part in self.parts:
             q[pick(part.joint_names)] = part.sample(now_ns or self.arena.now_ns())
