@@ -248,6 +248,8 @@ def test_a_normal_installation_has_messages_data_and_command(tmp_path):
         "from wam_ros.core.embodiment import load_embodiment\n"
         "from ament_index_python import get_package_share_directory\n"
         "assert load_embodiment('panda').urdf_path.is_file()\n"
+        "from wam_ros.view.assets import page_assets\n"
+        "assert {'/', '/main.js', '/three/three.core.min.js'} <= set(page_assets())\n"
         "import rclpy; rclpy.init()\n"
         "rclpy.create_node('n').create_publisher(ActionChunk, 'c', 1).publish(ActionChunk())\n"
         "print(get_package_share_directory('wam_ros'))"

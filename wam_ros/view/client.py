@@ -54,15 +54,19 @@ class Client:
 
     async def write(self) -> None:
         """Send what waits, for ever; drops a browser that does not take a message in time."""
+        loop = asyncio.get_running_loop()
         try:
             # whatever the end, what is still in the buffers is of no use
-            with contextlib.suppress(ConnectionError, RuntimeError, asyncio.TimeoutError):
+            with contextlib.suppress(ConnectionError, RuntimeError):
                 while True:
                     await self._news.wait()
                     self._news.clear()
                     while self._waiting:
-                        kind = next(iter(self._waiting))
-                        await asyncio.wait_for(self._send(self._waiting.pop(kind)), PATIENCE_S)
+                        late = loop.call_later(PATIENCE_S, self.drop)
+                        try:
+                            await self._send(self._waiting.pop(next(iter(self._waiting))))
+                        finally:
+                            late.cancel()
         finally:
             self.drop()
 

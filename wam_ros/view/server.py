@@ -52,7 +52,10 @@ BEAT_S = 10.0  # a page that answers no ping for half as long is gone
 CLOSE_S = 0.5  # for handlers to end
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
-_WELCOME = '<!doctype html><meta http-equiv="refresh" content="0; url=/"><title>wam</title>'
+_WELCOME = (
+    '<!doctype html><meta http-equiv="refresh" content="0; url=/"><title>wam</title>'
+    '<link rel="icon" href="/icon.svg">'
+)
 # what a peer sends must not fill a log; what goes wrong here is told by `trouble`
 _QUIET = logging.Logger("wam_ros.view", logging.CRITICAL)
 
