@@ -99,6 +99,19 @@ def test_what_had_been_imagined_for_now_is_shown_when_its_instant_comes():
     assert "expected" not in dict(kinds(model)), "none was imagined for this instant"
 
 
+def test_with_a_new_instruction_what_was_imagined_for_the_old_one_is_void():
+    chunk = ActionChunk(0, NS // 10, ("j",), np.zeros((8, 1)), epoch=1)
+    for epoch, session, left in ((1, bytes(16), 2), (2, bytes(16), 1), (9, bytes([1] * 16), 2)):
+        model = ViewModel()
+        model.on_observation(seen(0.0))
+        model.on_chunk(chunk)
+        model.on_imagined(imagined([0.4]))
+        model.on_chunk(dataclasses.replace(chunk, epoch=epoch, session_id=session))
+        assert len(model.columns()) == left, "the way home is of another session and tells nothing"
+        model.on_observation(seen(0.4))
+        assert ("expected" in dict(kinds(model))) == (left == 2)
+
+
 def test_how_long_ago_it_was_imagined_is_told_by_the_frames_own_chunk():
     for seq, ago in ((1, 0.3), (2, 0.4)):
         model = ViewModel()

@@ -29,7 +29,7 @@ def test_every_message_there_is_is_read():
 
 
 def test_what_lets_the_arm_move_cannot_be_pressed():
-    assert {"arm", "reset", "home", "resume"} == set(HELD)
+    assert {"arm", "reset", "home", "resume", "forget"} == set(HELD)
     for action in HELD:
         with pytest.raises(MessageError, match="estop, pause, disarm"):
             read_message(json.dumps({"type": "press", "action": action}))

@@ -24,6 +24,7 @@ from wam_ros.view.assets import Asset
 from wam_ros.view.confirmation import Confirmation
 from wam_ros.view.history import History
 from wam_ros.view.port import listen
+from wam_ros.view.protocol import HELD
 from wam_ros.view.server import (
     AT_ONCE,
     MOST_CLIENTS,
@@ -207,7 +208,7 @@ def test_a_stop_is_taken_at_once_by_socket_and_by_post(served):
     assert sorted(a.name for a in served.pressed) == ["estop", "estop", "pause"]
 
 
-@pytest.mark.parametrize("action", ["arm", "reset", "home", "resume", "instruct", "x", ""])
+@pytest.mark.parametrize("action", [*HELD, "instruct", "x", ""])
 def test_nothing_that_moves_the_arm_goes_by_post(served, action):
     async def play(peer):
         assert await peer.status(f"/press/{action}", "POST") == 404
@@ -278,7 +279,7 @@ def at_once(monkeypatch):
     monkeypatch.setattr(Confirmation, "SOONEST_S", 0.0)
 
 
-@pytest.mark.parametrize("action", ["arm", "reset", "home", "resume"])
+@pytest.mark.parametrize("action", HELD)
 def test_what_lets_the_arm_move_takes_a_number_that_only_this_page_is_told(served, at_once, action):
     async def play(peer):
         page, other = await peer.open(), await peer.open()

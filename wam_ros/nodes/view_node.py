@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -41,11 +42,7 @@ from wam_ros.view.wire import Encoder, pack, to_json
 # topic: message, its reader, where it goes; the chunk comes before the frames that were imagined
 # with it, and the observation last of those that it is held against
 SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
-    "action_chunk": (
-        ActionChunk,
-        convert.chunk_from_msg,
-        lambda m, v: setattr(m, "chunk", v),
-    ),
+    "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
     "imagined_future": (ImaginedFuture, convert.imagined_from_msg, ViewModel.on_imagined),
     "observation": (Observation, convert.observation_from_msg, ViewModel.on_observation),
     "safe_trajectory": (
@@ -92,6 +89,7 @@ class ViewNode(WamNode):
             "disarm": arm,
             "reset": self.create_client(Trigger, "safety_node/reset"),
             "home": self.create_client(Trigger, "bridge_node/home"),
+            "forget": self.create_client(Trigger, "safety_node/forget_sources"),
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
         }
         self._joints = Latest(self, JointState, "joint_states")
@@ -123,9 +121,11 @@ class ViewNode(WamNode):
     def activate(self) -> None:
         """Redraw from now on."""
         p: ViewParams = self.params
+        # a person watches in their own time, also when that of a simulation stands still
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._redraws = [
-            self.create_timer(1 / p.arm_hz, self._draw_arm),
-            self.create_timer(1 / p.image_hz, self._draw_rest),
+            self.create_timer(1 / p.arm_hz, self._draw_arm, clock=steady),
+            self.create_timer(1 / p.image_hz, self._draw_rest, clock=steady),
         ]
 
     def deactivate(self) -> None:

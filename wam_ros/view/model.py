@@ -71,6 +71,15 @@ class ViewModel:
         found = self._monitor.observe(observation.stamp_ns, observation.frames)
         self.expected = found[0] if found else None
 
+    def on_chunk(self, chunk: ActionChunk) -> None:
+        """Take a chunk; with a new instruction what was imagined for the old one is void."""
+        last = self.chunk
+        own = last is not None and last.session_id == chunk.session_id
+        if last is not None and own and chunk.epoch > last.epoch:
+            self.imagined = None
+            self._monitor.clear()
+        self.chunk = chunk
+
     def on_imagined(self, future: ImaginedFuture) -> None:
         """Take imagined frames; they wait for their instants."""
         self.imagined = future

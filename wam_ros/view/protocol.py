@@ -8,7 +8,8 @@ One message is one JSON object in one text frame:
     {"type": "instruct", "text": "pick up the red block"}
 
 What stops or calms the arm happens when it is pressed. What may let it move is asked for first; the
-server answers with a nonce, which the page sends back when the person holds the button down.
+server answers with a nonce, which the page sends back when the person holds the button down. An
+instruction moves nothing that is not armed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from wam_ros.core.errors import WamError
 MOST_BYTES = 1024  # of one message
 MOST_CHARACTERS = 200  # of an instruction, as the inference node
 PRESSED = ("estop", "pause", "disarm")  # at once: they stop or calm
-HELD = ("arm", "reset", "home", "resume")  # in two steps: they may let the arm move
+# in two steps: they may let the arm move
+HELD = ("arm", "reset", "home", "resume", "forget")
 
 
 class MessageError(WamError):

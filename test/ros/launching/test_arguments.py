@@ -115,7 +115,7 @@ def test_a_name_that_is_no_argument_is_not_left_out_in_silence():
 
 def test_who_launches_needs_no_library_of_the_nodes():
     blocked = "".join(
-        f"sys.modules[{name!r}] = None\n" for name in ("torch", "mujoco", "pinocchio", "viser")
+        f"sys.modules[{name!r}] = None\n" for name in ("torch", "mujoco", "pinocchio", "aiohttp")
     )
     code = f"import sys\n{blocked}import wam_ros.ros.launching.arguments"
     done = subprocess.run(

@@ -196,6 +196,7 @@ def test_a_dry_run_draws_the_chunk_that_nothing_executes(shown):
         ("pause", SetBool, "bridge_node/pause", True),
         ("resume", SetBool, "bridge_node/pause", False),
         ("home", Trigger, "bridge_node/home", None),
+        ("forget", Trigger, "safety_node/forget_sources", None),
     ],
 )
 def test_every_button_calls_its_service_and_the_answer_is_shown(
@@ -255,6 +256,12 @@ def test_a_button_without_its_service_says_so(shown):
     page.pressed = [Action("estop")]
     page.press()
     arena.until(lambda: "safety_node/estop is not there" in page.lines.get("answer", ""))
+
+
+def test_a_simulation_whose_time_stands_still_is_still_shown(arena, monkeypatch):
+    monkeypatch.setattr(view_node, "PageServer", Page)
+    node = arena.add(view_node.ViewNode, use_sim_time=True, port=free_port())
+    arena.until(lambda: node._history.next_number > 3)
 
 
 def test_nobody_watching_is_drawn_nothing_and_nothing_is_read(shown):

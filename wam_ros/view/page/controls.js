@@ -3,6 +3,7 @@
 const BUTTONS = [
   ["arm", "arm"], ["disarm", "disarm"], ["reset", "reset"],
   ["pause", "pause"], ["resume", "resume"], ["home", "home"],
+  ["forget", "forget obstacles in doubt"],
 ];
 const AT_ONCE = ["pause", "disarm"];
 const MEANING = {
@@ -10,6 +11,7 @@ const MEANING = {
   reset: "Reset: forget the stop or the fault. Look why it stopped first.",
   home: "Home: the arm moves home, slowly and judged like any motion.",
   resume: "Resume: the bridge forwards motion again.",
+  forget: "Forget: obstacles in doubt count as gone. Look that they are.",
 };
 const HOLD_MS = 800;
 

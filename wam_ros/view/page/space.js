@@ -9,6 +9,7 @@ import { Robot } from "/kinematics.js";
 
 const GHOST = new MeshStandardMaterial({
   color: 0x3ecf8e, transparent: true, opacity: 0.28, depthWrite: false, roughness: 0.8,
+  polygonOffset: true, polygonOffsetFactor: 2, polygonOffsetUnits: 2, // behind the arm where both have one surface
 });
 const BODIES = new MeshBasicMaterial({ color: 0xf5b83d, wireframe: true, transparent: true, opacity: 0.35 });
 const NEAR = 0.012; // m; a ghost link this close to the real one would only flicker in it
