@@ -79,6 +79,34 @@ def test_what_passed_is_commanded_to_its_end(streams):
 
 
 @KINDS
+def test_while_the_safety_node_is_latched_an_arm_at_rest_is_given_nothing_and_its_stops_pass(
+    streams,
+):
+    rig = Rig(streams)
+    report = lambda latched: rig.bridge.on_report("", rig.k * TICK, SHIPPED, latched)  # noqa: E731
+    report("FAULT")
+    assert "the safety node is in FAULT" in rig.offer(move(rig.now))
+    assert "FAULT" in rig.bridge.state(rig.k * TICK).words
+    report("")
+    rig.offer(move(rig.now, duration=3.0))
+    rig.tick(100)
+    report("ESTOP")
+    assert rig.offer(halt(rig.now + TICK, rig.bridge.gate.curve.at(rig.now + TICK))) == ""
+    rig.tick(60)
+    assert not rig.commanded.dq.any()
+    assert "the safety node is in ESTOP" in rig.offer(move(rig.now, rig.commanded.q))
+
+
+@KINDS
+def test_others_may_not_move_the_arm_while_it_is_still_led_to_rest(streams):
+    rig = Rig(streams).moved(30)
+    rig.bridge.pause(True)
+    assert not rig.bridge.state(rig.k * TICK).released
+    rig.tick(120)
+    assert rig.bridge.state(rig.k * TICK).released
+
+
+@KINDS
 def test_paused_it_comes_to_rest_and_passes_nothing(streams):
     rig = Rig(streams).moved(30)
     rig.bridge.pause(True)
@@ -183,19 +211,22 @@ def test_it_says_whether_it_forwards_and_what_ends_it_when_not(streams):
     says = lambda: rig.bridge.state(rig.k * TICK, "a refusal")  # noqa: E731
     rig.missing = "no controller listens"
     rig.tick()
-    assert says() == BridgeState(Forwarding.HELD_BACK, "no controller listens", "a refusal")
+    words = "no controller listens"
+    assert says() == BridgeState(Forwarding.HELD_BACK, words, "a refusal", released=True)
     rig.missing = ""
     rig.tick()
     assert says() == BridgeState(Forwarding.FORWARDING, "forwarding", "a refusal")
     rig.bridge.pause(True)
     assert says().forwarding == Forwarding.PAUSED
     assert RESUME in says().words
+    assert says().released, "others may move the arm"
     rig.bridge.pause(False)
     assert says().forwarding == Forwarding.FORWARDING
     rig.tick(40, live=False)
     assert says().forwarding == Forwarding.UNHEARD
     rig.bridge.shut()
-    assert says() == BridgeState(Forwarding.HELD_BACK, "the bridge is not active", "a refusal")
+    words = "the bridge is not active"
+    assert says() == BridgeState(Forwarding.HELD_BACK, words, "a refusal", released=True)
     rig.bridge.pause(False)
     rig.commanded = None
     rig.tick(2)

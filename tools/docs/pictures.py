@@ -272,7 +272,15 @@ STATES = Picture(
             text_at=(796, 217),
             anchor="end",
         ),
-        Arrow("FAULT", "HOLD", ((810, 300), (560, 300), (560, 152)), ("~/reset",), (640, 292)),
+        Arrow(
+            "HOLD",
+            "FAULT",
+            points=((578, 150), (578, 282), (808, 282)),
+            names=("something else", "moves the arm"),
+            text_at=(588, 256),
+            anchor="start",
+        ),
+        Arrow("FAULT", "HOLD", ((810, 306), (548, 306), (548, 152)), ("~/reset",), (640, 322)),
         Arrow("ESTOP", "HOLD", ((365, 300), (500, 300), (500, 152)), ("~/reset",), (430, 292)),
         Arrow(
             EVERY,

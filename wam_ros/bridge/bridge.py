@@ -48,6 +48,7 @@ class Bridge:
         self._doubted = ""  # the same while it may be over by itself
         # where the one that is followed relies on something else than what the gate does
         self._disagreed = ""
+        self._stopped = ""  # that it has stopped the arm for good, until a person resets it
         self._measured_ns: int | None = None
         self._now_ns = 0  # of the newest tick
         # newest trajectory that did not pass, since one did
@@ -63,6 +64,8 @@ class Bridge:
             or self._doubted
             or self._disagreed
             or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
+            # what is under way is left to the stops of the safety node
+            or (self._stopped if self.rests else "")
         )
 
     @property
@@ -72,12 +75,13 @@ class Bridge:
 
     def state(self, steady_ns: int, error: str = "") -> BridgeState:
         """What it says of itself; `error` is the newest refusal or failure."""
+        released = self.rests and bool(self.paused or self._missing)
         if self._shut:
-            return BridgeState(Forwarding.HELD_BACK, "the bridge is not active", error)
+            words = "the bridge is not active"
+            return BridgeState(Forwarding.HELD_BACK, words, error, released)
         if self.closed:
-            return BridgeState(
-                Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK, self.closed, error
-            )
+            forwarding = Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK
+            return BridgeState(forwarding, self.closed, error, released)
         if self.gate.silence(steady_ns):
             return BridgeState(
                 Forwarding.UNHEARD, "the bridge does not hear the safety node", error
@@ -101,18 +105,24 @@ class Bridge:
             self._latched = self._disputed = ""
             self.lag.clear()
 
-    def on_report(self, sender: str, steady_ns: int, admission: Admission | None) -> bool:
+    def on_report(
+        self, sender: str, steady_ns: int, admission: Admission | None, latched: str = ""
+    ) -> bool:
         """A safety node lives; whether it is the one that is followed.
 
         Args:
             sender: name of the safety node.
             steady_ns: a clock that never jumps.
             admission: what it takes the bridge to admit; None: it does not say.
+            latched: its state, when it stays in that until a person resets it.
         """
         self.gate.on_heartbeat(steady_ns)
         followed = self._hear(sender, steady_ns)
         if followed:
             self._disagreed = why_not_agreed(self.gate.admission, admission)
+            self._stopped = (
+                f"the safety node is in {latched}; its `~/reset` leads on" if latched else ""
+            )
         return followed
 
     def _hear(self, sender: str, steady_ns: int) -> bool:
@@ -135,8 +145,9 @@ class Bridge:
 
     @property
     def rests(self) -> bool:
-        """Whether nothing that passed is under way."""
-        return not self.moving and self.gate.rest_in_s(self._now_ns) == 0.0
+        """Whether nothing that passed is under way; a stream may still say where the arm stands."""
+        slowing = self.player is not None and self.player.cause and self.moving
+        return not slowing and self.gate.rest_in_s(self._now_ns) == 0.0
 
     def shut(self) -> None:
         """Forward nothing more; a stream slows down to rest on its path."""

@@ -344,6 +344,8 @@ class BridgeState:
     forwarding: Forwarding
     words: str  # the same in a sentence, with what ends it
     error: str = ""  # newest refusal or failure; empty after a trajectory that passed
+    # it is paused or has no controller, and nothing is under way: others may move the arm
+    released: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from trajectory_msgs.msg import JointTrajectory
 from wam_ros.core.admission import Admission
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import SafetyState
 from wam_ros.msg import ActionChunk, SafetyReport
 from wam_ros.ros import convert, qos
 from wam_ros.ros.bridge_node.believed import Believed
@@ -30,6 +31,7 @@ from wam_ros.ros.running import run_node
 
 POLL_S = 0.2  # between two looks for controllers that have appeared
 INACTIVE = False, "the bridge is not active"
+LATCHED = {state.value: state.name for state in (SafetyState.FAULT, SafetyState.ESTOP)}
 ADMIT_NS = 1_500_000  # about what it takes to admit a trajectory
 
 
@@ -145,7 +147,10 @@ class BridgeNode(WamNode):
             return self._diagnostics.report_fault(why)
         before = self._bridge.closed
         followed = self._bridge.on_report(
-            msg.header.frame_id, time.monotonic_ns(), convert.admission_from_msg(msg.admission)
+            msg.header.frame_id,
+            time.monotonic_ns(),
+            convert.admission_from_msg(msg.admission),
+            LATCHED.get(msg.state, ""),
         )
         closed = self._bridge.closed
         if closed and not (followed and closed == before):

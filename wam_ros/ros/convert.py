@@ -85,6 +85,7 @@ __all__ = [
 
 # key of a value of the bridge's state; characters of a sentence
 _ERROR = "last refusal"
+_RELEASED = "others may move the arm"
 _WORDS = 300
 # keys of other values
 _IDLE = "nothing is commanded at [ns]"
@@ -347,6 +348,7 @@ def bridge_state_to_msg(
     values = [
         KeyValue(key="state", value=s.forwarding.name.lower()),
         KeyValue(key=_ERROR, value=s.error),
+        KeyValue(key=_RELEASED, value=str(s.released).lower()),
         *(KeyValue(key=f"{n} [s]", value=repr(getattr(admission, n))) for n in _ADMISSION),
     ]
     if idle is not None:
@@ -366,11 +368,12 @@ def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
     """
     level = msg.level[0]
     forwarding = Forwarding(level) if level in set(Forwarding) else Forwarding.HELD_BACK
-    error = next((v.value for v in msg.values if v.key == _ERROR), "")
+    said = {v.key: v.value[:_WORDS] for v in msg.values}
     return BridgeState(
         forwarding,
         msg.message[:_WORDS] or f"the bridge is {forwarding.name.lower()}",
-        error[:_WORDS],
+        error=said.get(_ERROR, ""),
+        released=said.get(_RELEASED) == "true",
     )
 
 

@@ -24,14 +24,21 @@ class Answer(NamedTuple):
     trajectory: SafeTrajectory | None = None
 
 
-def state_in_words(brakes: Brakes, dry_run: bool, now_ns: int) -> str:
-    """The state for a human, and why it is that."""
+def state_in_words(brakes: Brakes, dry_run: bool, now_ns: int, stands: bool = True) -> str:
+    """The state for a human, and why it is that.
+
+    Args:
+        brakes: whose state it is.
+        dry_run: nothing is emitted.
+        now_ns: the present.
+        stands: an arm that is to be held is known to stand.
+    """
     why = f": {brakes.cause}" if brakes.cause else ""
     left = max(0.0, (brakes.accepted_ns - now_ns) / NS)
     return {
         S.DISABLED: "disabled",
         S.SHADOW: "dry run, nothing is emitted" if dry_run else "waiting for the joint state",
-        S.HOLD: f"held{why}; arm to move",
+        S.HOLD: f"{'held' if stands else 'not held'}{why}; arm to move",
         S.ARMED: f"armed, {left:.2f} s of plan left"
         if left
         else f"armed, waiting for a chunk{why}",

@@ -200,6 +200,7 @@ class Rejoining:
         self._heard_s = self._machine.filter.stopwatch()
         self._disagreed = why_not_agreed(admission, self._machine.brakes.admission)
         self._following.on_idle(idle)
+        self._machine.standstill.released = bridge.words if bridge.released else ""
 
     @property
     def _refusal(self) -> str:

@@ -128,6 +128,11 @@ class Inputs:
         return f"joint state is {age_s:.2f} s old, allowed {allowed} s{other}{refused}"
 
     @property
+    def leapt(self) -> bool:
+        """Whether no arm can have come to the newest joints from those before."""
+        return bool(self._leaps and self._leaps[-1])
+
+    @property
     def contradiction(self) -> str:
         """Why the joint states are not those of one arm; empty while they may be."""
         leaps = [words for words in self._leaps if words]

@@ -31,6 +31,7 @@ from wam_ros.safety.machine.answers import Answer, Output, state_in_words
 from wam_ros.safety.machine.braking import Brakes
 from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.live import Change
+from wam_ros.safety.machine.standstill import Standstill
 from wam_ros.safety.machine.surroundings import Surroundings
 from wam_ros.safety.machine.tracking import Tracking
 from wam_ros.safety.message import Stream
@@ -78,6 +79,7 @@ class SafetyMachine:
         self._used_ns = 0  # when it was armed or took its newest chunk
         self._overruns = 0
         self._tracking = Tracking(self.model, self.params)
+        self.standstill = Standstill(self.model, self.params)
 
     @property
     def state(self) -> SafetyState:
@@ -130,6 +132,7 @@ class SafetyMachine:
             return Answer(False, f"not armed: {refusal}")
         self._begin(now_ns)
         self._tracking.clear()
+        self.standstill.clear()
         limits = self.model.limits
         self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
         self.brakes.settle(S.ARMED)
@@ -194,10 +197,16 @@ class SafetyMachine:
     def on_joints(self, state: JointState, now_ns: int) -> Output | None:
         """Take a joint state; an output only when it is a reason to stop."""
         trajectory = self._clock(now_ns)
+        was = self.state
         taken = self.inputs.take_joints(state, now_ns)
         if taken and self.brakes.playback.seeded and self.state in (S.ARMED, S.BRAKING):
             trajectory = self._track(now_ns) or trajectory
-        return None if trajectory is None else Output(trajectory, self.heartbeat(now_ns))
+        elif taken and self._holds(now_ns) and (moved := self.standstill.lost(self.inputs, now_ns)):
+            self.brakes.settle(S.FAULT, Reason.WATCHDOG, moved)
+            self.brakes.latched_ns = now_ns
+        if trajectory is None and self.state == was:
+            return None
+        return Output(trajectory, self.heartbeat(now_ns))
 
     def on_observation(self, stamp_ns: int, now_ns: int) -> None:
         """Note that an observation was made; once one was, their absence stops the arm."""
@@ -389,12 +398,18 @@ class SafetyMachine:
             # it stands, and no chunk could move it
             elif finding is not None and self.state == S.ARMED:
                 brakes.settle(S.ARMED, finding.reason, finding.words)
+        if not (self._holds(now_ns) and inputs.joints_fresh(now_ns)):
+            self.standstill.clear()
         trajectory = trajectory or brakes.owed(now_ns)
         brakes.pass_time(now_ns)
         idle = (now_ns - max(self._used_ns, brakes.playback.end_ns())) / NS
         if self.state == S.ARMED and 0 < self.params.idle_disarm_s < idle:
             brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
         return trajectory
+
+    def _holds(self, now_ns: int) -> bool:
+        """Whether an arm that is not armed is to stand, also what lagged behind."""
+        return self.state == S.HOLD and now_ns > self.brakes.playback.end_ns() + SETTLED_NS
 
     def _unready(self, now_ns: int) -> str:
         """What is wrong with the joints of an arm that is not armed: nobody should look for it."""
@@ -411,9 +426,13 @@ class SafetyMachine:
         """The report when nothing has happened."""
         seq = self._stream.seq if self._stream else 0
         stop = self.brakes.stop_time(now_ns)
-        words = state_in_words(self.brakes, self.dry_run, now_ns)
-        if self.state in (S.SHADOW, S.HOLD) and (why := self._unready(now_ns)):
+        why = self._unready(now_ns) if self.state in (S.SHADOW, S.HOLD) else ""
+        released = self.standstill.released if self.state == S.HOLD else ""
+        words = state_in_words(self.brakes, self.dry_run, now_ns, not (why or released))
+        if why:
             words = f"{words}; {why}"
+        elif released and released not in words:
+            words = f"{words}; {released}"
         elif self.state == S.FAULT and self.inputs.contradiction:
             words = f"{words}; {self.inputs.contradiction}"
         reason = self.brakes.reason
