@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from rich.table import Table
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.latency import CHUNKING, choose_timing
 from wam_ros.core.policy import Policy, abilities_of
 from wam_ros.core.types import ChunkingMode
@@ -101,7 +100,7 @@ def main() -> None:
             found.setdefault(scene, {})[mode] = {str(d): c for d, c in row.items()}
             table.add_row(mode, *(words(c) for c in row.values()))
             if args.json:  # after every row: a long run that is ended leaves what it has
-                args.json.write_text(json.dumps(facts | {"scenes": found}, indent=1) + "\n")
+                write_json(args.json, facts | {"scenes": found})
         console.print(table)
     world.close()
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
 import multiprocessing
 import socket
 import threading
@@ -25,6 +24,7 @@ import numpy as np
 
 from testing.peers import Deaf, Peer, free_port, until
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.files import write_json
 from wam_ros.core.types import NS, ImaginedFuture, JointState, Observation
 from wam_ros.view.access import Access, make_token
 from wam_ros.view.history import History
@@ -234,8 +234,7 @@ def main() -> None:
         figures = ", ".join(f"{key.replace('_', ' ')} {value:.2f}" for key, value in row.items())
         print(f"{name:<58} {figures}")
     if args.json:
-        with open(args.json, "w", encoding="utf-8") as file:
-            json.dump(found, file, indent=1)
+        write_json(args.json, found)
 
 
 if __name__ == "__main__":

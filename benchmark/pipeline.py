@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import array
 import itertools
-import json
 import os
 import struct
 import sys
@@ -29,7 +28,7 @@ from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.resources import share_dir
 from wam_ros.core.trace import Trace, chunk_number, percentiles_ms
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation, SafetyReport
@@ -391,8 +390,7 @@ def main() -> None:
             figure: f"{'>=' if at_least else '<='} {goal:g}"
             for figure, (goal, at_least) in GOALS.items()
         }
-        text = json.dumps({"setting": setting, "goals": goals, "runs": results}, indent=1)
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+        write_json(args.json, {"setting": setting, "goals": goals, "runs": results})
 
 
 def show(results: dict[str, Any], console: Console) -> None:

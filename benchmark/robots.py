@@ -27,6 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.files import write_json
 from wam_ros.core.types import ActionChunk, Commanded
 from wam_ros.embodiments.review import DOUBTFUL, review
 from wam_ros.robot.model import SafetyModel, load_safety_model
@@ -99,7 +100,7 @@ def main() -> int:
         found[name] = attempt(name, path)
         print(row(name, found[name]), flush=True)
         ordered = {n: found[n] for n in FILES if n in found}
-        args.out.write_text(json.dumps(ordered, indent=1) + "\n")
+        write_json(args.out, ordered)
     print("\n".join(table(found)))
     return int(any(r["refused"] or r["passed"] < CHUNKS for r in found.values()))
 

@@ -24,7 +24,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -36,6 +35,7 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.files import write_json
 from wam_ros.core.types import ActionChunk, KinematicState, SafeTrajectory
 from wam_ros.robot.meshes import hull_of
 from wam_ros.robot.model import SafetyModel, load_safety_model
@@ -274,7 +274,7 @@ def main() -> None:
                 found.append(measure(name, steps, period, bodies, obstacles, repeats))
                 show(found[-1])
                 if args.json:  # after every setting: a long run that is ended leaves what it has
-                    args.json.write_text(json.dumps(facts | {"settings": found}, indent=1) + "\n")
+                    write_json(args.json, facts | {"settings": found})
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from rich.progress import Progress
 
 from benchmark.digest import digest
 from testing.properties import ROBOTS, Tally, attack, robot_named
+from wam_ros.core.files import write_json
 
 UNIT = 25  # chains that a job takes at a time
 
@@ -81,11 +82,7 @@ def main() -> None:
 
     def save() -> None:
         robots = {name: dataclasses.asdict(t) for name, t in tallies.items()}
-        half = args.json.with_suffix(".part")  # so that whoever kills it leaves a whole file
-        half.write_text(
-            json.dumps({"digest": code, "seed": args.seed, "robots": robots}, indent=1) + "\n"
-        )
-        half.replace(args.json)
+        write_json(args.json, {"digest": code, "seed": args.seed, "robots": robots})
 
     run(args, tallies, save)
     for name, t in tallies.items():

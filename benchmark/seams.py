@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib.util
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from testing.ticks import POINTS, Controllers
 from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.latency import LatencyWindow, offered
 from wam_ros.core.policy import Policy, Request, abilities_of
 from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
@@ -358,9 +357,7 @@ def main() -> None:
             "episodes": len(recordings),
             "jitter": args.jitter,
         }
-        args.json.write_text(
-            json.dumps(facts | {"every": args.every, "modes": found}, indent=1) + "\n"
-        )
+        write_json(args.json, facts | {"every": args.every, "modes": found})
     if args.plot:
         plot(found, worst_ticks(found), args.plot)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import whole_file
 
 TITLES = (
     "wanted: jump of position [rad]",
@@ -59,7 +60,8 @@ def plot(found: dict[str, dict], ticks: dict[str, np.ndarray], path: Path) -> No
         *handles, loc="upper left", title="how a chunk follows the one before", fontsize=10
     )
     axes[1, 2].text(0.02, 0.02, NOTE, transform=axes[1, 2].transAxes, fontsize=10)
-    figure.savefig(path, dpi=90)
+    with whole_file(path) as part:
+        figure.savefig(part, dpi=90, format="png")
 
 
 def _bars(axis, ran: dict[str, dict], row: int, title: str) -> None:

@@ -12,7 +12,6 @@ stop's trajectory comes, and when that begins.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -26,7 +25,7 @@ from rich.table import Table
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.types import NS, ActionChunk, SafetyState
 from wam_ros.demo.args import free_domain_id
 from wam_ros.demo.plan import environment, node_command
@@ -281,8 +280,7 @@ def main() -> None:
     Console().print(table)
     if args.json:
         setting = {"tries": args.tries, "cpus": os.cpu_count(), "load": os.getloadavg()}
-        text = json.dumps({"setting": setting, "runs": rows}, indent=1)
-        Path(args.json).write_text(text + "\n", encoding="utf-8")
+        write_json(args.json, {"setting": setting, "runs": rows})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import importlib.util
 import os
 import random
+import resource
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -48,6 +50,24 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("ros"):
             item.add_marker(pytest.mark.flaky(reruns=2) if HAS_ROS else skipped)
+
+
+@pytest.fixture(params=["full disk", "limit of the system"])
+def small_disk(request, tmp_path):
+    """A folder in which no file fits that is larger than 256 kB: really none."""
+    if request.param == "limit of the system":
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (256_000, before[1]))
+        yield tmp_path
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        return
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import ast
 import functools
 import graphlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -512,6 +513,28 @@ def test_a_bridge_at_work_holds_no_part_of_the_filter():
 def test_what_belongs_to_the_filter_is_known_by_name():
     seen = ["wam_ros.safety.motion.path", "wam_ros.bridge.gate", "coal.coal_pywrap", "coals"]
     assert of_the_filter(seen) == ["wam_ros.safety.motion.path", "coal.coal_pywrap"]
+
+
+# logs, and a folder that is gone when the command ends
+NOT_WHOLE = {
+    "wam_ros/demo/supervisor.py",
+    "wam_ros/train/train.py",
+    "wam_ros/embodiments/draft.py",
+    "benchmark/pipeline.py",
+}
+WRITES = re.compile(
+    r"""\.write_(text|bytes)\(|open\([^)]*["'][wx]|\.save(z\w*|fig)?\(|\bsave_file\("""
+)
+
+
+def test_every_file_is_written_whole_or_not_at_all():
+    """By `core/files.py`: a full disk, or an end in the middle, leaves no half of a file."""
+    writers = set()
+    for path in [*FILES, *(ROOT / "benchmark").glob("*.py")]:
+        text = path.read_text(encoding="utf-8")
+        if WRITES.search(text) and "whole_file" not in text and "BytesIO" not in text:
+            writers.add(path.relative_to(ROOT).as_posix())
+    assert writers <= NOT_WHOLE
 
 
 def test_the_generated_code_has_no_rival_in_the_source():

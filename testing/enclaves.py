@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from wam_ros.core.files import write_whole
 from wam_ros.ros.environment import RANGE, ensure
 
 POLICY = Path(__file__).resolve().parents[1] / "config" / "sros2" / "policy.xml"
@@ -141,4 +142,4 @@ def policy() -> str:
 
 if __name__ == "__main__":
     POLICY.parent.mkdir(exist_ok=True)
-    POLICY.write_text(policy())
+    write_whole(POLICY, policy())

@@ -29,6 +29,7 @@ from packaging.tags import Tag, compatible_tags, cpython_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 
 from tools.wheels import DISTROS, TORCH_NEEDS, ros_build, runtime
+from wam_ros.core.files import write_whole
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -231,7 +232,7 @@ def write(wanted: dict[str, list[str]], prefix: str, upgrade: bool) -> None:
     found, packages = resolve(wanted, constraints)
     files = files_of(packages)
     for name, path in paths.items():
-        path.write_text(render(found[name], files))
+        write_whole(path, render(found[name], files))
         print(f"lock: {path.relative_to(ROOT)}: {len(found[name])} packages")
 
 
@@ -245,7 +246,7 @@ def main() -> None:
         write(wanted(distro), f"{distro}-", upgrade)
     write({"uv": ["uv"]}, "", upgrade)
     if text := lock_torch():
-        (LOCKS / "torch-cpu.txt").write_text(text)
+        write_whole(LOCKS / "torch-cpu.txt", text)
 
 
 if __name__ == "__main__":

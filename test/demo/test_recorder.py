@@ -39,7 +39,8 @@ def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_p
             "pick up the red block",
             "armed",
         )
-    assert video.close()
+    video.close()
+    assert not video.why_not
     n, duration_s = ffmpeg.count_frames_and_secs(str(file))
     assert (n, duration_s) == (12, pytest.approx(1.2, abs=0.01))
     reader = ffmpeg.read_frames(str(file))
@@ -53,20 +54,52 @@ def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_p
 
 def test_nothing_seen_is_no_file(tmp_path):
     video = VideoRecorder(str(tmp_path / "run.mp4"), 10.0)
-    assert not video.close()
-    assert not StripRecorder().write(str(tmp_path / "a.png"))
+    video.close()
+    strip = StripRecorder(str(tmp_path / "a.png"))
+    strip.write()
+    for recorder in (video, strip):
+        assert recorder.why_not == "nothing seen had been imagined" and not recorder.failed
     assert list(tmp_path.iterdir()) == []
 
 
 def test_the_strip_shows_observed_above_imagined_from_first_to_last(tmp_path):
-    strip = StripRecorder(moments=3)
+    strip = StripRecorder(str(tmp_path / "a.png"), moments=3)
     strip.add(observation(10), surprises(20), HORIZONS)  # only one horizon yet: left out
     for k in range(5):
         strip.add(observation(50 + k, k * 10**8), surprises(100 + k, 150 + k), HORIZONS)
-    assert strip.write(str(tmp_path / "a.png"))
+    strip.write()
+    assert not strip.why_not
+    strip.add(observation(0), surprises(0, 0), HORIZONS)
+    strip.write()  # of the next episode: not of the first
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     columns = picture[60:, 150:]  # right of the labels
     for m, k in enumerate((0, 2, 4)):
         x = m * 131 + 64
         values = [int(columns[r * 131 + 20, x, 0]) for r in range(3)]
         assert values == [50 + k, 100 + k, 150 + k]
+
+
+def test_a_video_that_does_not_fit_is_said_once_and_the_one_before_stays(small_disk, capfd):
+    pytest.importorskip("imageio_ffmpeg")
+    file = small_disk / "run.mp4"
+    file.write_text("of yesterday")
+    noise = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    video = VideoRecorder(str(file), 10.0)
+    for _ in range(400):
+        noise = np.roll(noise, 1, axis=2)
+        seen = Observation(0, VIEWS, noise, (0, 0), JOINTS)
+        video.add(seen, surprises(40, 90), HORIZONS, "pick", "armed")
+    video.close()
+    assert video.failed
+    assert video.why_not.startswith(f"{file} cannot be written: the encoder ended with ")
+    assert capfd.readouterr().err == f"wam demo: {video.why_not}\n"
+    assert file.read_text() == "of yesterday"
+    assert list(small_disk.iterdir()) == [file]
+
+
+def test_a_strip_that_cannot_be_written_does_not_end_the_run(tmp_path, capfd):
+    strip = StripRecorder(str(tmp_path / "gone" / "a.png"))
+    strip.add(observation(1), surprises(2, 3), HORIZONS)
+    strip.write()
+    assert strip.failed
+    assert "a.png cannot be written: No such file or directory" in capfd.readouterr().err

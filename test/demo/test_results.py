@@ -111,7 +111,7 @@ def test_a_run_that_did_not_complete_says_why():
 
 
 def test_an_unwritable_file_is_one_line(tmp_path):
-    with pytest.raises(WamError, match="results cannot be written"):
+    with pytest.raises(WamError, match="run.json cannot be written"):
         RUN.write(str(tmp_path / "absent" / "run.json"))
 
 

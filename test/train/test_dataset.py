@@ -68,6 +68,15 @@ def test_episodes_survive_the_disk(episodes, tmp_path):
     assert str(again.instructions[0]) == str(episodes.instructions[0])
 
 
+def test_a_shard_that_does_not_fit_leaves_those_before_it_readable(small_disk, episodes):
+    kept = {"frames": 2, "states": 2, "tool": 2, "actions": 1, "labelled": 1, "closing": 1}
+    short = {n: v[:1, : kept[n]] if n in kept else v[:1] for n, v in vars(episodes).items()}
+    save_shard(small_disk, 0, Episodes(**short), {})
+    with pytest.raises(WamError, match=r"shard_0001\.npz cannot be written: "):
+        save_shard(small_disk, 1, episodes, {})
+    assert len(load_episodes(small_disk)[0]) == 1
+
+
 def test_missing_or_damaged_demonstrations_are_named(tmp_path, episodes):
     with pytest.raises(WamError, match="wam record-sim"):
         load_episodes(tmp_path)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools.docs.interfaces import Interfaces, read_interfaces, services_table, topics_table
 from tools.docs.pictures import LOOP, STATES
+from wam_ros.core.files import write_whole
 from wam_ros.ros.params import to_markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -51,7 +52,7 @@ def parameters_page(found: Interfaces) -> str:
 def main() -> None:
     """Write them."""
     for name, text in {**pictures(), **pages(read_interfaces())}.items():
-        (DOCS / name).write_text(text)
+        write_whole(DOCS / name, text)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """Whether files that are read are there, and those that a command is to write can be written, asked
-before it does the work; the cache.
+before it does the work; how every file is written; the cache.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import secrets
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from wam_ros.core.errors import WamError
 
@@ -33,9 +38,10 @@ def require_writable(option: str, file: str | Path | None) -> None:
     try:
         if path.exists():
             with path.open("ab"):
-                return
-        with tempfile.TemporaryFile(dir=path.parent):
-            return
+                pass
+        if not _is_stream(path):  # its part stands beside it
+            with tempfile.TemporaryFile(dir=path.resolve().parent):
+                pass
     except OSError as error:
         raise WamError(f"{option} {file} cannot be written: {error.strerror or error}") from error
 
@@ -85,17 +91,59 @@ def cache_folder(kind: str) -> Path | None:
     return folder if ours and os.access(folder, os.W_OK) else None
 
 
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that another process sees all of it or nothing.
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """A file that is written whole or not at all.
+
+    What is yielded stands beside `path` and ends in `.part`, so whoever writes by name must say the
+    format. It takes the place of `path` when the block ends well and all of it is on the disk. It
+    is gone otherwise, and what stood at `path` stays. Through a link the file itself is replaced.
+    What is no file, a pipe or /dev/stdout say, is yielded as it is.
 
     Raises:
-        OSError: as the system says.
+        WamError: one line with the file and the reason, for an `OSError` within the block, too.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
+        if _is_stream(Path(path)):
+            yield Path(path)
+            return
+        goal = Path(path).resolve()
+        # of its own: who writes the same file at the same time writes another part
+        part = goal.with_name(f"{goal.name}.{secrets.token_hex(4)}.part")
+        try:
+            yield part
+            # some file systems say only now that the disk is full
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(goal)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        reason = " ".join((error.strerror or str(error)).split())
+        raise WamError(f"{path} cannot be written: {reason}") from error
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path is there and no file; /dev/stdout is none even where it leads to one."""
+    named = str(path.absolute()).startswith(("/dev/std", "/dev/fd/", "/proc/"))
+    return path.exists() and (named or not path.is_file())
+
+
+def write_whole(path: str | Path, data: bytes | str) -> None:
+    """Write a file, text in UTF-8, whole or not at all, as `whole_file` does.
+
+    Raises:
+        WamError: one line with the file and the reason.
+    """
+    with whole_file(path) as part:
+        part.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def write_json(path: str | Path, data: Any) -> None:
+    """Write what JSON can say, whole or not at all.
+
+    Raises:
+        WamError: one line with the file and the reason.
+    """
+    write_whole(path, json.dumps(data, indent=1) + "\n")

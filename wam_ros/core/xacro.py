@@ -56,8 +56,5 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
     text = ET.tostring(root)
     folder = cache_folder("xacro") or Path(tempfile.mkdtemp(prefix="wam_xacro_"))
     out = folder / f"{path.stem.removesuffix('.urdf')}-{hashlib.sha256(text).hexdigest()[:16]}.urdf"
-    try:
-        write_whole(out, text)
-    except OSError as error:
-        raise WamError(f"{out} cannot be written: {error.strerror or error}") from error
+    write_whole(out, text)
     return out

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import whole_file, write_json
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ class Episodes:
 def save_shard(folder: Path, index: int, episodes: Episodes, header: dict) -> None:
     """Write one shard; the header (embodiment, rates, views) is the same for all shards of a
     folder.
+
+    Raises:
+        WamError: it cannot be written; the shards that are there can be read.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(
-        folder / f"shard_{index:04d}.npz",
-        **{f.name: getattr(episodes, f.name) for f in fields(Episodes)},
-    )
-    (folder / "header.json").write_text(json.dumps(header, indent=1) + "\n")
+    write_json(folder / "header.json", header)
+    with whole_file(folder / f"shard_{index:04d}.npz") as part, part.open("wb") as file:
+        np.savez(file, **{f.name: getattr(episodes, f.name) for f in fields(Episodes)})
 
 
 def load_episodes(folder: Path) -> tuple[Episodes, dict]:

@@ -8,7 +8,6 @@ import sys
 import time
 from dataclasses import asdict
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -126,8 +125,8 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
         print(f"wam demo: {error}; logs in {supervisor.folder}", file=sys.stderr)
     finally:
         session.close()
-    _finish(args, runner, session, failure, console)
-    return code
+    whole = _finish(args, runner, session, failure, console)
+    return code or int(not whole)
 
 
 def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -> None:
@@ -194,7 +193,8 @@ def _print_death(death: Death, supervisor: Supervisor) -> None:
 
 def _finish(
     args: DemoArgs, runner: Runner, session: Session, failure: str, console: Console
-) -> None:
+) -> bool:
+    """Print and write what came of it; whether every file that can be is written."""
     settings = {
         k: v
         for k, v in asdict(args).items()
@@ -212,12 +212,15 @@ def _finish(
     )
     if results.episodes:
         print_results(results, console)
+    recorders = [r for r in (session.video, session.strip) if r is not None]
+    for r in recorders:
+        told = f"wrote {escape(r.file)}"
+        if r.failed:
+            told = f"[yellow]{escape(r.why_not)}[/]"
+        elif r.why_not:
+            told = f"[yellow]{escape(r.file)} was not written: {r.why_not}[/]"
+        console.print(told, highlight=False, soft_wrap=True)
     if args.json:
         results.write(args.json)
-    for file in filter(None, (args.json, args.record, args.strip)):
-        told = (
-            "wrote {}"
-            if Path(file).exists()
-            else "[yellow]{} was not written: nothing seen had been imagined[/]"
-        )
-        console.print(told.format(escape(file)), highlight=False)
+        console.print(f"wrote {escape(args.json)}", highlight=False)
+    return not any(r.failed for r in recorders)

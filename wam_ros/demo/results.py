@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wam_ros.core.errors import WamError
+from wam_ros.core.files import write_json
 from wam_ros.demo.episodes import EpisodeResult
 
 if TYPE_CHECKING:
@@ -51,17 +49,7 @@ class RunResults:
         Raises:
             WamError: it cannot be written.
         """
-        path = Path(file)
-        part = path.with_name(path.name + ".part")
-        try:
-            part.write_text(
-                json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8"
-            )
-            part.replace(path)
-        except OSError as error:
-            raise WamError(
-                f"results cannot be written to {file}: {error.strerror or error}"
-            ) from error
+        write_json(file, self.to_dict())
 
 
 def summarise(episodes: Sequence[EpisodeResult], chunk_rate_hz: float) -> dict[str, Any]:

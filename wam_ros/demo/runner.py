@@ -69,9 +69,8 @@ class Runner:
             if self._interactive:
                 self._s.spin_until(lambda: False, _SHOW_S)
                 self._wanted = self._s.redirected or self._wanted
-            if len(self.results) == 1 and self._s.strip is not None:
-                self._s.strip.write(self._args.strip)
-                self._s.strip = None
+            if self._s.strip is not None:
+                self._s.strip.write()  # of the first episode
         self._disarm()
 
     def _seeds(self) -> Iterator[int]:

@@ -64,7 +64,7 @@ class Session:
         # otherwise stamps and publication times are on two clocks
         self._measure_latency = args.rate == 1.0
         self.video = VideoRecorder(args.record, embodiment.frame_rate_hz) if args.record else None
-        self.strip = StripRecorder() if args.strip else None
+        self.strip = StripRecorder(args.strip) if args.strip else None
         self.episode: Episode | None = None
         self.sim: SimEpisode | None = None
         self.report: SafetyReport | None = None

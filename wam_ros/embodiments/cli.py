@@ -14,7 +14,7 @@ from rich.table import Table
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_whole
 from wam_ros.core.resources import config_names
 from wam_ros.core.xacro import expand
 from wam_ros.embodiments.draft import Draft, Wishes, make_draft
@@ -141,8 +141,8 @@ def write_new(args: New) -> int:
         path,
     )
     urdf = _named_from(args.urdf.resolve(), out.resolve().parent)
-    out.write_text(as_yaml(draft, urdf, pairs.name, args.xacro_argument), encoding="utf-8")
-    pairs.write_text(draft.srdf, encoding="utf-8")
+    write_whole(pairs, draft.srdf)  # first: the YAML names it
+    write_whole(out, as_yaml(draft, urdf, pairs.name, args.xacro_argument))
     rows = [*_guesses(draft), *review(draft.model)]
     _tell(f"{draft.embodiment.name}: {out} and {pairs} are written", rows)
     return int(any(row.level == WRONG for row in rows))

@@ -12,6 +12,7 @@ import pinocchio as pin
 from PIL import Image, ImageDraw, ImageFont
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import whole_file
 from wam_ros.core.packages import find_file
 from wam_ros.robot.meshes import hull_of, read_mesh
 from wam_ros.robot.model import SafetyModel, link_of
@@ -232,12 +233,10 @@ def _home(model: SafetyModel) -> np.ndarray:
 
 
 def save(picture: Image.Image, path: Path) -> None:
-    """Write a picture.
+    """Write a picture, as PNG.
 
     Raises:
         WamError: it cannot be written.
     """
-    try:
-        picture.save(path)
-    except (OSError, ValueError) as error:
-        raise WamError(f"{path} cannot be written: {error}") from error
+    with whole_file(path) as part:
+        picture.save(part, format="PNG")

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from wam_ros.core.files import cache_folder, write_whole
+from wam_ros.core.errors import WamError
+from wam_ros.core.files import cache_folder, write_json
 
 # a narrower precision, or weights in another order, must be worth it
 GAIN = 0.9
@@ -158,8 +159,8 @@ def _timing(data: dict[str, Any]) -> Timing:
 
 
 def _write(path: Path, found: Processor) -> None:
-    with contextlib.suppress(OSError):
-        write_whole(path, json.dumps(asdict(found)).encode())
+    with contextlib.suppress(WamError):
+        write_json(path, asdict(found))
 
 
 def measure() -> Processor:

@@ -242,7 +242,7 @@ def _kept(path: Path, kind: str, make: Callable[[], list[np.ndarray]]) -> list[n
         data = io.BytesIO()
         np.savez(data, *made)
         # a full disk costs time, nothing else
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(WamError):
             write_whole(folder / name, data.getvalue())
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from wam_ros.core.errors import WamError, require_within
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.trace import TOTALS, ServoLag, Trace, chunk_number
 from wam_ros.core.types import NS
 from wam_ros.tools.latency_plot import write_plot
@@ -134,7 +133,7 @@ def main(args: Latency) -> int:
     if args.plot:
         write_plot(trace.values_ms(), Path(args.plot))
     if args.json:
-        Path(args.json).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        write_json(args.json, summary)
     return 0
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from wam_ros.core.files import write_whole
 from wam_ros.core.trace import TOTALS, percentiles_ms
 
 # px
@@ -33,12 +34,12 @@ def write_plot(values: Mapping[str, Sequence[float]], file: Path) -> None:
         _row(TOP + ROW * k, name, values[name], found[name], scale) for k, name in enumerate(values)
     ]
     medians = {name: p["p50_ms"] for name, p in found.items() if name not in TOTALS}
-    file.write_text(
+    write_whole(
+        file,
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{bottom + 40}" '
         'font-family="sans-serif" '
         f'font-size="13"><rect width="100%" height="100%" fill="white"/>{_stack(medians)}'
         f"{_axis(longest, scale, bottom)}{''.join(rows)}</svg>\n",
-        encoding="utf-8",
     )
 
 

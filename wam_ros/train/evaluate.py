@@ -4,7 +4,6 @@ demonstrations.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import require_known, require_within
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.images import mse, psnr_db
 from wam_ros.core.latency import AUTO, CHUNKING
 from wam_ros.core.policy import Policy
@@ -82,7 +81,7 @@ def main(args: Eval) -> None:
     if args.episodes:
         result["closed_loop"] = closed_loop(policy, embodiment, args)
     if args.json is not None:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_json(args.json, result)
 
 
 def imagination(

@@ -11,7 +11,7 @@ import numpy as np
 from rich.progress import Progress
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
-from wam_ros.core.errors import require_within
+from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder
 from wam_ros.core.images import resize
 from wam_ros.data.episodes import Episodes, save_shard
@@ -44,8 +44,8 @@ def main(args: RecordSim) -> None:
     `workers`.
 
     Raises:
-        WamError: an argument is wrong, the folder cannot be written, or the robot cannot be
-            simulated.
+        WamError: an argument is wrong, the folder cannot be written, the robot cannot be
+            simulated, or a shard cannot be written; those before it are whole.
     """
     for name in ("episodes", "steps", "workers"):
         require_within(f"--{name}", getattr(args, name), 1)
@@ -71,7 +71,10 @@ def main(args: RecordSim) -> None:
     with get_context("spawn").Pool(args.workers) as pool, Progress() as progress:
         bar = progress.add_task("recording", total=args.episodes)
         for index, shard in enumerate(pool.imap(_record_shard, jobs)):
-            save_shard(args.out, index, shard, header)
+            try:
+                save_shard(args.out, index, shard, header)
+            except WamError as error:
+                raise WamError(f"{error}; {index * SHARD} episodes are in {args.out}") from error
             succeeded += int(shard.success.sum())
             progress.update(bar, advance=len(shard))
     print(f"{args.episodes} episodes in {args.out}, {succeeded / args.episodes:.1%} successful")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
-from wam_ros.core.errors import require_within
+from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder
 from wam_ros.data.episodes import Episodes, load_episodes
 from wam_ros.models.dreamzero.small.config import load_model_config
@@ -136,7 +136,9 @@ class _Log:
     def __call__(self, **values: float | str) -> None:
         self.last_step = int(values["step"])
         row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
-        self._file.write(
-            json.dumps({"seconds": round(time.monotonic() - self._began, 1)} | row) + "\n"
-        )
-        self._file.flush()
+        text = json.dumps({"seconds": round(time.monotonic() - self._began, 1)} | row)
+        try:
+            self._file.write(text + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise WamError(f"{self._file.name} cannot be written: {error.strerror}") from error

@@ -6,7 +6,6 @@ import dataclasses
 import importlib.util
 import sys
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -16,7 +15,7 @@ import tyro
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.files import require_writable
+from wam_ros.core.files import require_writable, whole_file, write_whole
 from wam_ros.core.types import Decision
 from wam_ros.robot.model import build_safety_model, load_safety_model
 from wam_ros.robot.pairs import as_srdf
@@ -122,7 +121,7 @@ def list_pairs(args: Pairs) -> None:
         print(text, end="")
         return
     out = args.out
-    _write(out, lambda: out.write_text(text, encoding="utf-8"))
+    write_whole(out, text)
     print(
         f"{out}: {text.count('<disable_collisions')} pairs of links are not watched; read it "
         "before you use it"
@@ -154,14 +153,16 @@ def filter_file(args: Filter) -> None:
     except WamError as error:
         raise WamError(f"{args.chunks}: {error}") from error
     data = answers(safety, batch, verdicts)
-    _write(args.out, lambda: _save(args.out, data))
+    # by name numpy would add a suffix
+    with whole_file(args.out) as part, part.open("wb") as file:
+        np.savez_compressed(file, **data)  # type: ignore[arg-type]
     _tell(verdicts)
     if args.picture is not None:
         from wam_ros.safety.offline.picture import draw
 
         picture = draw(safety.model, batch, verdicts, worst_first(verdicts))
-        path = args.picture
-        _write(path, lambda: picture.save(path))
+        with whole_file(args.picture) as part:
+            picture.save(part, format="PNG")
 
 
 def _require_files(args: Filter) -> None:
@@ -178,18 +179,6 @@ def _require_files(args: Filter) -> None:
         known[file.resolve()] = option
     if args.picture is not None and args.picture.suffix.lower() != ".png":
         raise WamError(f"--picture writes .png files, found '{args.picture}'")
-
-
-def _save(path: Path, data: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:  # by name numpy would add a suffix
-        np.savez_compressed(file, **data)  # type: ignore[arg-type]
-
-
-def _write(path: Path, save: Callable[[], object]) -> None:
-    try:
-        save()
-    except (OSError, ValueError) as error:
-        raise WamError(f"{path} cannot be written: {error}") from error
 
 
 def _tell(verdicts: list[Verdict]) -> None:

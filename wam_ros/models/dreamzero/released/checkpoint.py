@@ -5,17 +5,16 @@ statistics.
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from safetensors.torch import save_file
 from torch import nn
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.files import write_json, write_whole
 from wam_ros.core.yamlfile import from_mapping
 from wam_ros.models.dreamzero.released.base import (
     ACTION_PARTS,
@@ -49,6 +48,7 @@ from wam_ros.models.dreamzero.released.weight_files import (
     find_weights,
     read_json,
 )
+from wam_ros.models.dreamzero.shared.weights import write_tensors
 
 # section of config.json with the towers' sizes, when they are not the published ones
 SIZES = "wam_ros"
@@ -207,6 +207,9 @@ def save_checkpoint(
 ) -> None:
     """Write the released layout, weights as they are, no shard larger than `shard_bytes` unless one
     tensor is.
+
+    Raises:
+        WamError: a file cannot be written, by name.
     """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {f"{PREFIX}{name}": t for name, t in network.state_dict().items()}
@@ -221,21 +224,21 @@ def save_checkpoint(
     places: dict[str, str] = {}
     for i, names in enumerate(shards):
         file = f"model-{i + 1:05d}-of-{len(shards):05d}.safetensors"
-        save_file(
-            {n: tensors[n].detach().cpu().contiguous() for n in names},
+        write_tensors(
             folder / file,
+            {n: tensors[n].detach().cpu().contiguous() for n in names},
             {"format": "pt"},
         )
         places |= dict.fromkeys(names, file)
     total = sum(t.nbytes for t in tensors.values())
-    _write_json(folder / f"model{INDEX}", {"metadata": {"total_size": total}, "weight_map": places})
-    _write_json(folder / "config.json", describe(config))
+    write_json(folder / f"model{INDEX}", {"metadata": {"total_size": total}, "weight_map": places})
+    write_json(folder / "config.json", describe(config))
     if metadata is not None or conf is not None:
         (folder / "experiment_cfg").mkdir(exist_ok=True)
     if metadata is not None:
-        _write_json(folder / "experiment_cfg" / "metadata.json", metadata)
+        write_json(folder / "experiment_cfg" / "metadata.json", metadata)
     if conf is not None:
-        (folder / "experiment_cfg" / "conf.yaml").write_text(yaml.safe_dump(conf), encoding="utf-8")
+        write_whole(folder / "experiment_cfg" / "conf.yaml", yaml.safe_dump(conf))
 
 
 def describe(config: ReleasedConfig) -> dict[str, Any]:
@@ -301,7 +304,3 @@ def _nested(data: dict[str, Any], path: Path, *keys: str) -> dict[str, Any]:
             )
         data = found
     return data
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_fetched
+from wam_ros.models.dreamzero.shared.weights import write_tensors
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
@@ -36,7 +36,11 @@ class Networks:
 
 
 def save_checkpoint(path: Path, networks: Networks, config: DreamZeroConfig, facts: dict) -> None:
-    """Write both networks in fp16 with everything needed to use them."""
+    """Write both networks in fp16 with everything needed to use them.
+
+    Raises:
+        WamError: the file cannot be written; what stood there stays.
+    """
     tensors = {
         f"{prefix}.{name}": value.detach().half().contiguous()
         for prefix, module in _modules(networks)
@@ -49,7 +53,7 @@ def save_checkpoint(path: Path, networks: Networks, config: DreamZeroConfig, fac
         "facts": json.dumps(facts),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def _modules(networks: Networks) -> list[tuple[str, nn.Module]]:
