@@ -27,7 +27,14 @@ from launch_ros.actions import LifecycleNode
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.resources import share_dir
 from wam_ros.ros.environment import discovery_environment, transport_environment
-from wam_ros.ros.launching.arguments import ARGUMENTS, ROBOT, RVIZ, require_bringup, require_names
+from wam_ros.ros.launching.arguments import (
+    ARGUMENTS,
+    ROBOT,
+    RVIZ,
+    opens_rviz,
+    require_bringup,
+    require_names,
+)
 from wam_ros.ros.launching.processes import declared, end_together, process, values_of
 
 LAUNCH_FOLDER = Path(__file__).parent
@@ -93,7 +100,9 @@ def wam_node(
 
 
 def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Camera, inference, safety and bridge; also the simulated arm and the view when asked for."""
+    """Camera, inference, safety and bridge; also the simulated arm when asked for, and the view
+    when somebody will look.
+    """
     sim = values["sim"] == "true"
     dry_run = values["dry_run"] == "true" or (values["dry_run"] == "auto" and not sim)
     robot = {"embodiment": values["embodiment"]}
@@ -116,7 +125,9 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     if not sim:
         del own["sim_node"]
     if values["view"] == "false":
-        del own["view_node"]
+        own["view_node"] = {"port": 0}  # no page: it draws for RViz
+        if not opens_rviz(values, os.environ):
+            del own["view_node"]
     return [
         wam_node(name, values, {**robot, **parameters}, context) for name, parameters in own.items()
     ]

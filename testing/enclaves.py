@@ -110,7 +110,7 @@ def loop() -> Iterator[dict[str, Any]]:
             if not nodes[name].active:
                 raise RuntimeError(f"{name} did not become active")
             if name == "view_node":
-                nodes[name].attend(True)  # as while a page is open
+                nodes[name].listener.attend(True)  # as while a page is open
         yield nodes
     finally:
         for node in nodes.values():

@@ -253,7 +253,9 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
     install(prefix, "rviz2", ["rviz2"])
     assert "no screen" in Bringup().said()
     monkeypatch.setenv("DISPLAY", ":0")
-    assert "rviz2" not in Bringup(launch_rviz="false").nodes()
+    assert not {"rviz2", "view_node"} & {*Bringup(launch_rviz="false").nodes()}
+    assert Bringup().parameters("view_node")["port"] == 0, "it draws for RViz, without a page"
+    assert "port" not in Bringup(view="true").parameters("view_node")
     command = Bringup(namespace="left").command("rviz2")
     assert command[command.index("-d") + 1].endswith("/wam.rviz")
     b = Bringup(tf_prefix="left/", namespace="left")

@@ -99,7 +99,7 @@ def start(name: str, context: Context) -> WamNode:
         if trigger() != TransitionCallbackReturn.SUCCESS:
             raise SystemExit(f"{name}_node does not start; it has said why")
     if name == "view":
-        node.attend(True)  # as while a page is open
+        node.listener.attend(True)  # as while a page is open
     return node
 
 

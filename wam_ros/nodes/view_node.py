@@ -1,35 +1,25 @@
-"""A page in the browser that shows the loop and takes instructions, arming, pauses and the
-emergency stop.
+"""The loop to look at: a page in the browser, which also takes instructions, arming, pauses and the
+emergency stop, and pictures for RViz.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
-from trajectory_msgs.msg import JointTrajectory
-from visualization_msgs.msg import MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
-from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
-from wam_ros.ros import convert
-from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
+from wam_ros.ros.view_node.board import BoardPublisher
+from wam_ros.ros.view_node.listener import LoopListener
 from wam_ros.ros.view_node.parameters import ViewParams
-from wam_ros.ros.view_node.solids import (
-    lines_from_markers,
-    solids_from_markers,
-    solids_of_world,
-)
+from wam_ros.ros.view_node.solids import solids_of_world
 from wam_ros.srv import SetInstruction
 from wam_ros.view.access import Access, is_loopback, make_token
 from wam_ros.view.history import History
@@ -39,32 +29,14 @@ from wam_ros.view.scene import make_scene
 from wam_ros.view.server import Action, PageServer, tls_context
 from wam_ros.view.wire import Encoder, pack, to_json
 
-# topic: message, its reader, where it goes; the chunk comes before the frames that were imagined
-# with it, and the observation last of those that it is held against
-SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
-    "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
-    "imagined_future": (ImaginedFuture, convert.imagined_from_msg, ViewModel.on_imagined),
-    "observation": (Observation, convert.observation_from_msg, ViewModel.on_observation),
-    "safe_trajectory": (
-        JointTrajectory,
-        convert.trajectory_from_msg,
-        lambda m, v: setattr(m, "trajectory", v),
-    ),
-    "safety_report": (SafetyReport, convert.report_from_msg, ViewModel.on_report),
-    "bridge_state": (
-        DiagnosticStatus,
-        convert.bridge_state_from_msg,
-        lambda m, v: setattr(m, "bridge", v),
-    ),
-    "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
-}
-# what costs its publisher something: heard only while somebody watches
-COSTLY = ("safety/markers", "safety/surroundings")
+_LOOK_S = 0.2  # between two looks at who looks
 _ASKED_S = 1.0  # a service that has not answered so long is asked again
 
 
 class ViewNode(WamNode):
-    """Wires a `ViewModel` to topics and a `PageServer` to timers; buttons become service calls."""
+    """Wires a `ViewModel` to topics, a `PageServer` and RViz's pictures to timers; buttons become
+    service calls.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__("view_node", ViewParams, **options)
@@ -72,14 +44,14 @@ class ViewNode(WamNode):
         self._token = ""
 
     def configure(self) -> None:
-        """Serve the page and listen."""
+        """Serve the page, if there is to be one, and listen."""
         p: ViewParams = self.params
         robot = load_embodiment(p.embodiment)
         self._model = ViewModel(robot.joint_names, round(NS / robot.frame_rate_hz))
         self._history = History()
         self._encoder = Encoder()
-        self._objects: list[dict[str, Any]] = []
-        self._costly: dict[str, Latest] = {}
+        self.listener = LoopListener(self, self._model)
+        self._board = BoardPublisher(self, robot.view_names)
         self._asked: dict[str, tuple[Any, float]] = {}
         self._callees = {
             "estop": self.create_client(Trigger, "safety_node/estop"),
@@ -92,12 +64,9 @@ class ViewNode(WamNode):
             "forget": self.create_client(Trigger, "safety_node/forget_sources"),
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
         }
-        self._joints = Latest(self, JointState, "joint_states")
-        self._markers = Latest(self, MarkerArray, "sim/objects")
-        self._newest = {
-            topic: Latest(self, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()
-        }
-        self._serve(make_scene(robot, solids_of_world(p.world or robot.world)))
+        self._server: PageServer | None = None
+        if p.port:
+            self._serve(make_scene(robot, solids_of_world(p.world or robot.world)))
 
     def _serve(self, scene: dict[str, Any]) -> None:
         p: ViewParams = self.params
@@ -105,10 +74,11 @@ class ViewNode(WamNode):
         tls = tls_context(p.tls_certificate, p.tls_key)
         access = Access(p.host, p.port, self._token, secure=tls is not None)
         pressed = self.create_guard_condition(self._on_pressed)
-        self._server = PageServer(
+        server = PageServer(
             access, listen(p.port, p.host), scene, self._history, pressed.trigger, tls
         )
-        self._opened.callback(self._server.close)
+        self._server = server
+        self._opened.callback(server.close)
         if not is_loopback(p.host):
             risk = "" if tls else "; without TLS everybody on the network can read that link"
             self.get_logger().warning(
@@ -120,91 +90,82 @@ class ViewNode(WamNode):
 
     def activate(self) -> None:
         """Redraw from now on."""
-        p: ViewParams = self.params
         # a person watches in their own time, also when that of a simulation stands still
-        steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._redraws = [
-            self.create_timer(1 / p.arm_hz, self._draw_arm, clock=steady),
-            self.create_timer(1 / p.image_hz, self._draw_rest, clock=steady),
-        ]
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._redraws: dict[Callable[[], None], Any] = {}
+        self._looking = self.create_timer(_LOOK_S, self._look, clock=self._steady)
 
     def deactivate(self) -> None:
         """Leave the page as it is."""
-        for timer in self._redraws:
+        for timer in (self._looking, *self._redraws.values()):
             self.destroy_timer(timer)
 
     def cleanup(self) -> None:
         """Stop serving."""
         self._opened.close()
 
-    def _draw_arm(self) -> None:
-        if trouble := self._server.trouble:
-            self._server.trouble = ""
+    @property
+    def _page(self) -> PageServer | None:
+        """The page, while somebody watches it."""
+        server = self._server
+        return server if server is not None and server.watched else None
+
+    def _look(self) -> None:
+        """Redraw what somebody looks at, and nothing else: waking up alone costs a percent of a
+        core for every ten times a second.
+        """
+        p: ViewParams = self.params
+        server = self._server
+        if server is not None and (trouble := server.trouble):
+            server.trouble = ""
             self.get_logger().error(trouble, throttle_duration_sec=2.0)
-        watched = self._server.watched
-        self.attend(watched)
-        if not watched:
+        page = self._page is not None
+        board = self._board.watched
+        self.listener.attend(page)
+        for wanted, hz, draw in (
+            (page or board, p.arm_hz, self._draw_arm),
+            (page, p.image_hz, self._draw_rest),
+            (board, p.board_hz, self._draw_board),
+        ):
+            if wanted and draw not in self._redraws:
+                self._redraws[draw] = self.create_timer(1 / hz, draw, clock=self._steady)
+            elif not wanted and draw in self._redraws:
+                self.destroy_timer(self._redraws.pop(draw))
+
+    def _draw_arm(self) -> None:
+        page = self._page
+        if page is None and not self._board.watched:
             return
-        self._hear()
-        self._server.show(
-            "pose",
-            to_json({"type": "pose", "q": self._model.joints, "objects": self._objects}),
-        )
+        self.listener.hear()
+        if page is not None:
+            q = self._model.joints
+            page.show("pose", to_json({"type": "pose", "q": q, "objects": self.listener.objects}))
 
-    def attend(self, watched: bool) -> None:
-        """Begin or cease to hear what its publisher draws only because somebody looks."""
-        if watched and not self._costly:
-            self._costly = {t: Latest(self, MarkerArray, t, reliable=True) for t in COSTLY}
-        elif not watched and self._costly:
-            for heard in self._costly.values():
-                heard.close()
-            self._costly.clear()
-            self._model.paths = self._model.surroundings = []
-
-    def _hear(self) -> None:
-        """Take what has come since the last time."""
-        if (message := self._joints.take()) is not None:
-            with self._complaining("joint_states"):
-                state = convert.joint_state_from_msg(message, self._model.joint_names)
-                self._model.joints = state.positions
-        if (message := self._markers.take()) is not None:
-            self._objects = [s.described() for s in solids_from_markers(message)]
-        if (message := self._costly["safety/markers"].take()) is not None:
-            self._model.paths = lines_from_markers(message)
-        if (message := self._costly["safety/surroundings"].take()) is not None:
-            self._model.surroundings = [s.described() for s in solids_from_markers(message)]
-        for topic, (_, from_msg, show) in SHOWN.items():
-            if (message := self._newest[topic].take()) is not None:
-                with self._complaining(topic):
-                    show(self._model, from_msg(message))
+    def _draw_board(self) -> None:
+        if self._board.watched:
+            self._board.show(self._model)
 
     def _draw_rest(self) -> None:
         """One moment: it is shown, and kept for the timeline."""
-        if not self._server.watched:
+        page = self._page
+        if page is None:
             return
         head = self._model.head(self.get_clock().now().nanoseconds)
         columns = self._model.columns()
         images = [image for images in self._encoder.encode(columns) for image in images]
         head |= {
-            "objects": self._objects,
+            "objects": self.listener.objects,
             "columns": [{"kind": c.kind, "ahead_s": c.ahead_s} for c in columns],
         }
         now_s = time.monotonic()
         moment = pack({**head, "n": self._history.next_number, "t": now_s}, images)
         self._history.add(now_s, head["figures"], moment)
-        self._server.show("moment", moment)
-
-    @contextlib.contextmanager
-    def _complaining(self, topic: str) -> Iterator[None]:
-        """A message that cannot be read is shown to the person; the page goes on."""
-        try:
-            yield
-        except WamError as error:
-            self._model.answer = f"{topic}: {error}"
+        page.show("moment", moment)
 
     def _on_pressed(self) -> None:
-        for action in self._server.take_actions():
-            self._call(action)
+        if self._server is not None:
+            for action in self._server.take_actions():
+                self._call(action)
 
     def _call(self, action: Action) -> None:
         """Ask the service of a button; while it has not answered, pressing again asks nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from wam_ros.view.words import describe_bridge, describe_decision, describe_safe
 _ROWS = 24  # of a plan, at most
 _WORDS = 80  # of a vocabulary that are shown
 _LONGEST = 30  # characters of a word
+_SURPRISES = 1200  # a minute of twenty a second
 _FRESH_NS = NS  # a chunk that was judged longer ago is not of this moment
 
 
@@ -57,6 +59,10 @@ class ViewModel:
     chunk_rate_hz: float = 0.0
     answer: str = ""
     expected: Surprise | None = None  # what had been imagined for the newest observation
+    # the newest observation for which something had been imagined, and what
+    compared: tuple[Observation, Surprise] | None = None
+    # (ROS time, ns, and figure) when each was told, the newest last
+    surprises: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_SURPRISES))
     _monitor: ImaginationMonitor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -67,16 +73,20 @@ class ViewModel:
         last = self.observation
         if last is not None and observation.stamp_ns < last.stamp_ns:  # the clock was set back
             self._monitor.clear()
+            self.surprises.clear()
+            self.compared = None
         self.observation = observation
         found = self._monitor.observe(observation.stamp_ns, observation.frames)
         self.expected = found[0] if found else None
+        if found:
+            self.compared = observation, found[0]
 
     def on_chunk(self, chunk: ActionChunk) -> None:
         """Take a chunk; with a new instruction what was imagined for the old one is void."""
         last = self.chunk
         own = last is not None and last.session_id == chunk.session_id
         if last is not None and own and chunk.epoch > last.epoch:
-            self.imagined = None
+            self.imagined = self.compared = None
             self._monitor.clear()
         self.chunk = chunk
 
@@ -84,6 +94,8 @@ class ViewModel:
         """Take imagined frames; they wait for their instants."""
         self.imagined = future
         seen = self.observation
+        if seen is not None:
+            self.surprises.append((seen.stamp_ns, future.surprise))
         if seen is None or future.frames.shape[1:] != seen.frames.shape:
             return
         chunk = self.chunk
@@ -180,14 +192,18 @@ class ViewModel:
                     found.append(Column("imagined", frames, (instant_ns - seen.stamp_ns) / NS))
         return found
 
+    def fresh_verdict(self) -> SafetyReport | None:
+        """The report about the newest chunk, while that is of this moment."""
+        judged = self.judged
+        if judged is None or self.report is None:
+            return None
+        return judged if 0 <= self.report.stamp_ns - judged.stamp_ns <= _FRESH_NS else None
+
     def figures(self) -> dict[str, Any]:
         """What the timeline shows of this moment; what is unknown is NaN."""
         nan = float("nan")
         state = SafetyState.UNKNOWN if self.report is None else self.report.state
-        judged = self.judged
-        if judged is not None and self.report is not None:
-            fresh = 0 <= self.report.stamp_ns - judged.stamp_ns <= _FRESH_NS
-            judged = judged if fresh else None
+        judged = self.fresh_verdict()
         decision = Decision.UNKNOWN if judged is None else judged.decision
         return {
             "surprise": nan if self.imagined is None else self.imagined.surprise,

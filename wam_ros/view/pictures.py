@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -24,7 +26,8 @@ class Column:
 
 
 @functools.lru_cache(maxsize=8)
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """The font of every picture, `size` px high."""
     return ImageFont.load_default(size=size)
 
 
@@ -64,10 +67,10 @@ def compose_board(
     board = Image.new("RGB", (width + width % 2, height + height % 2), _BACKGROUND)
     draw = ImageDraw.Draw(board)
     if title:
-        draw.text((_GAP, 6), fit_text(title, width - 2 * _GAP, 18), _INK, _font(18))
+        draw.text((_GAP, 6), fit_text(title, width - 2 * _GAP, 18), _INK, font(18))
     for c, column in enumerate(columns):
         x = _GAP + c * (tile + _GAP)
-        draw.text((x, head + 3), fit_text(column.label, tile, text), _FAINT, _font(text))
+        draw.text((x, head + 3), fit_text(column.label, tile, text), _FAINT, font(text))
         for v in range(len(views)):
             y = head + label + v * (tile + _GAP)
             if column.frames is not None and len(column.frames) == len(views):
@@ -76,23 +79,28 @@ def compose_board(
                 draw.rectangle((x, y, x + tile - 1, y + tile - 1), outline=(50, 54, 60))
     for v, view in enumerate(views):
         y = head + label + v * (tile + _GAP) + 4
-        draw.text((2 * _GAP, y), view, _INK, _font(text), stroke_width=2, stroke_fill=_BACKGROUND)
+        draw.text((2 * _GAP, y), view, _INK, font(text), stroke_width=2, stroke_fill=_BACKGROUND)
     if footer:
         draw.text(
-            (_GAP, height - foot + 2), fit_text(footer, width - 2 * _GAP, 14), _FAINT, _font(14)
+            (_GAP, height - foot + 2), fit_text(footer, width - 2 * _GAP, 14), _FAINT, font(14)
         )
     return np.asarray(board)
 
 
+@functools.lru_cache(maxsize=256)
 def fit_text(text: str, width: int, size: int) -> str:
     """`text` on one line, shortened with an ellipsis until it is at most `width` px wide."""
     line = " ".join(text.split())[:300]
-    font = _font(size)
-    if font.getlength(line) <= width:
+    length = font(size).getlength
+    if length(line) <= width:
         return line
-    while line and font.getlength(line + "...") > width:
-        line = line[:-1]
-    return line.rstrip() + "..." if line else ""
+
+    def wide(n: int) -> int:
+        return math.ceil(length(f"{line[:n]}..."))
+
+    # a line is measured few times: that of a board is fitted ten times a second
+    fits = bisect.bisect_right(range(len(line)), width, key=wide)
+    return line[: fits - 1].rstrip() + "..." if fits > 1 else ""
 
 
 def pick_evenly(n: int, k: int) -> list[int]:
@@ -131,9 +139,9 @@ def compose_strip(
     for v, view in enumerate(views):
         for r, row in enumerate(rows):
             y = head + v * (len(rows) * (tile + gap) + 8) + r * (tile + gap)
-            draw.text((6, y + tile // 2 - 16), f"{view}\n{row}", (30, 30, 30), _font(14))
+            draw.text((6, y + tile // 2 - 16), f"{view}\n{row}", (30, 30, 30), font(14))
             for m, (_, frames) in enumerate(moments):
                 strip.paste(enlarge(frames[r][1][v], tile), (margin + m * (tile + gap), y))
     for m, (label, _) in enumerate(moments):
-        draw.text((margin + m * (tile + gap) + 2, 4), label, (30, 30, 30), _font(14))
+        draw.text((margin + m * (tile + gap) + 2, 4), label, (30, 30, 30), font(14))
     return np.asarray(strip)

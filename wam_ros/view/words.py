@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from wam_ros.core.types import (
     BridgeState,
+    ChunkingMode,
     Decision,
     Forwarding,
     SafetyReport,
@@ -47,6 +50,28 @@ def describe_decision(report: SafetyReport | None) -> str:
         text += f", {report.steps_accepted} of {report.steps_total} steps"
     reasons = ", ".join(n.replace("_", " ") for n in report.reasons.names())
     return f"{text} ({reasons})" if reasons else text
+
+
+def describe_nearest(report: SafetyReport) -> str:
+    """The two bodies that come nearest along what is executed; '' where that was not computed."""
+    if not math.isfinite(report.nearest_distance) or not all(report.nearest_pair):
+        return ""
+    return f"{' to '.join(report.nearest_pair)} {1e3 * report.nearest_distance:.0f} mm"
+
+
+_MODES = {
+    ChunkingMode.UNKNOWN: "how chunks are joined is not known",
+    ChunkingMode.REPLACE: "each chunk begins anew",
+    ChunkingMode.SYNCHRONOUS: "stops to think",
+    ChunkingMode.PREFIX: "continues committed steps",
+    ChunkingMode.GUIDED: "guided by the running plan",
+    ChunkingMode.LOOKAHEAD: "looks ahead from imagined frames",
+}
+
+
+def describe_mode(mode: ChunkingMode) -> str:
+    """How a chunk is joined to the one before it."""
+    return _MODES[mode]
 
 
 def describe_bridge(state: BridgeState | None) -> str:

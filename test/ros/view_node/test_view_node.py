@@ -32,6 +32,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes import view_node
 from wam_ros.ros import convert, qos
+from wam_ros.ros.view_node.listener import COSTLY
 from wam_ros.srv import SetInstruction
 from wam_ros.view.server import Action
 
@@ -284,8 +285,7 @@ def test_what_costs_safety_something_is_heard_only_while_somebody_watches(shown)
     arena, page = shown
     page.watched = False
     made = {
-        topic: arena.observer.create_publisher(MarkerArray, topic, qos.STATUS)
-        for topic in view_node.COSTLY
+        topic: arena.observer.create_publisher(MarkerArray, topic, qos.STATUS) for topic in COSTLY
     }
     listeners = lambda: [p.get_subscription_count() for p in made.values()]  # noqa: E731
     arena.until(lambda: listeners() == [0, 0])

@@ -214,6 +214,11 @@ def why_not_rviz(environment: Mapping[str, str]) -> str:
     return ""
 
 
+def opens_rviz(values: Values, environment: Mapping[str, str]) -> bool:
+    """Whether bringup.launch.py will open RViz."""
+    return values["launch_rviz"] == "true" and not why_not_rviz(environment)
+
+
 def has_package(name: str) -> bool:
     """Whether a ROS package is installed."""
     try:

@@ -21,7 +21,9 @@ class ViewParams:
         "127.0.0.1",
         doc="IP address to listen on; whoever reaches it and has the link can move the robot",
     )
-    port: int = param(8080, low=1, high=65535, doc="TCP port of the page")
+    port: int = param(
+        8080, low=0, high=65535, doc="TCP port of the page; 0: no page, only pictures for RViz"
+    )
     tls_certificate: str = param("", doc="PEM file of a certificate; with tls_key the page is TLS")
     tls_key: str = param("", doc="PEM file of its key")
     arm_hz: float = param(
@@ -29,4 +31,7 @@ class ViewParams:
     )
     image_hz: float = param(
         5.0, unit="Hz", low=0.5, high=15.0, doc="updates of frames, plan and state per second"
+    )
+    board_hz: float = param(
+        10.0, unit="Hz", low=0.5, high=30.0, doc="boards for RViz per second, while one is shown"
     )

@@ -1,0 +1,100 @@
+"""What is heard of the loop, read when a picture is due."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.node import Node
+from sensor_msgs.msg import JointState
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+from wam_ros.core.errors import WamError
+from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
+from wam_ros.ros import convert
+from wam_ros.ros.latest import Latest
+from wam_ros.ros.view_node.solids import lines_from_markers, solids_from_markers
+from wam_ros.view.model import ViewModel
+
+# topic: message, its reader, where it goes; the chunk comes before the frames that were imagined
+# with it, and the observation last of those that it is held against
+SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
+    "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
+    "imagined_future": (ImaginedFuture, convert.imagined_from_msg, ViewModel.on_imagined),
+    "observation": (Observation, convert.observation_from_msg, ViewModel.on_observation),
+    "safe_trajectory": (
+        JointTrajectory,
+        convert.trajectory_from_msg,
+        lambda m, v: setattr(m, "trajectory", v),
+    ),
+    "safety_report": (SafetyReport, convert.report_from_msg, ViewModel.on_report),
+    "bridge_state": (
+        DiagnosticStatus,
+        convert.bridge_state_from_msg,
+        lambda m, v: setattr(m, "bridge", v),
+    ),
+    "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
+}
+# what costs its publisher something, and only the page draws: heard only while somebody watches it
+COSTLY = ("safety/markers", "safety/surroundings")
+
+
+class LoopListener:
+    """Brings the newest messages into a model; everything happens in the thread that calls it.
+
+    Args:
+        node: that listens.
+        model: that is told.
+    """
+
+    def __init__(self, node: Node, model: ViewModel) -> None:
+        self.objects: list[dict[str, Any]] = []  # of the simulated task, as the page reads them
+        self._node = node
+        self._model = model
+        self._costly: dict[str, Latest] = {}
+        self._joints = Latest(node, JointState, "joint_states")
+        self._markers = Latest(node, MarkerArray, "sim/objects")
+        self._newest = {
+            topic: Latest(node, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()
+        }
+
+    def attend(self, watched: bool) -> None:
+        """Begin or cease to hear what its publisher draws only because somebody looks."""
+        if watched and not self._costly:
+            self._costly = {t: Latest(self._node, MarkerArray, t, reliable=True) for t in COSTLY}
+        elif not watched and self._costly:
+            for heard in self._costly.values():
+                heard.close()
+            self._costly.clear()
+            self._model.paths = self._model.surroundings = []
+
+    def hear(self) -> None:
+        """Take what has come since the last time."""
+        if (message := self._joints.take()) is not None:
+            with self._complaining("joint_states"):
+                state = convert.joint_state_from_msg(message, self._model.joint_names)
+                self._model.joints = state.positions
+        if (message := self._markers.take()) is not None:
+            self.objects = [s.described() for s in solids_from_markers(message)]
+        for topic, heard in self._costly.items():
+            if (message := heard.take()) is None:
+                continue
+            if topic == "safety/markers":
+                self._model.paths = lines_from_markers(message)
+            else:
+                self._model.surroundings = [s.described() for s in solids_from_markers(message)]
+        for topic, (_, from_msg, show) in SHOWN.items():
+            if (message := self._newest[topic].take()) is not None:
+                with self._complaining(topic):
+                    show(self._model, from_msg(message))
+
+    @contextlib.contextmanager
+    def _complaining(self, topic: str) -> Iterator[None]:
+        """A message that cannot be read is shown to the person; the page goes on."""
+        try:
+            yield
+        except WamError as error:
+            self._model.answer = f"{topic}: {error}"

@@ -1,0 +1,250 @@
+"""The board for RViz: one row per view, and in a row what the camera sees, what had been imagined
+for now, what is imagined for the next seconds, and how far the first two are apart.
+
+It is 720 pixels wide: RViz shows it in a dock of that width pixel by pixel, so that its captions
+stay sharp.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from wam_ros.core import palette
+from wam_ros.core.images import mse
+from wam_ros.core.types import NS, Observation
+from wam_ros.view.model import ViewModel
+from wam_ros.view.pictures import fit_text, font
+from wam_ros.view.words import describe_decision, describe_mode, describe_nearest, describe_status
+
+WIDTH = 720  # px
+MOST_HEIGHT = 620  # px
+SPAN_S = 60.0  # of the curve of surprise
+LATE_S = 1.0  # a picture that is older is no picture of now
+LEAST_SURPRISE = 0.002  # top of the curve at least: what is smaller than this is calm
+
+_NOW_S = 0.05  # what is this close to the picture of now is for now
+_COLUMNS = 5
+_FUTURES = 2  # columns of the next seconds
+_CELL = WIDTH // _COLUMNS  # px, with the gap
+_TILE = 128  # px at most
+_HEAD = 80  # px of the lines above
+_CAPTION = 20
+_BAR = 3  # px that one figure is wide
+_CURVE = 62  # px of the curve below
+_EDGE = 8
+_STRONGER = 3.0  # a difference of a third of the full scale is as bright as it gets
+
+RGB8 = tuple[int, int, int]
+
+_BACKGROUND = (18, 20, 24)
+_PANEL = (28, 31, 37)
+_INK = (236, 238, 241)
+_FAINT = (160, 166, 174)
+
+
+def draw_board(model: ViewModel, views: Sequence[str], now_ns: int) -> np.ndarray:
+    """The board of this moment, (H, `WIDTH`, 3) uint8 RGB, of one size for a number of views.
+
+    Args:
+        model: the newest of everything.
+        views: names, in the order of the frames.
+        now_ns: ROS time.
+    """
+    tile = _tile_of(len(views))
+    height = _HEAD + _CAPTION + len(views) * (tile + _EDGE) + _CURVE
+    board = Image.new("RGB", (WIDTH, height), _BACKGROUND)
+    _draw_words(board, model, now_ns)
+    for c, place in enumerate(places_of(model, now_ns)):
+        x = c * _CELL + (_CELL - tile) // 2
+        _write(board, (x, _HEAD), fit_text(place.caption, _CELL - 4, 14), 14, place.colour)
+        fits = place.frames is not None and len(place.frames) == len(views)
+        for v, view in enumerate(views):
+            y = _HEAD + _CAPTION + v * (tile + _EDGE)
+            if place.frames is None or not fits:
+                board.paste(_PANEL, (x, y, x + tile, y + tile))
+                _write(board, (x + 8, y + 24), place.empty, 13, _FAINT)
+            else:
+                picture = _sharp(place.frames[v], tile)
+                left = x + (tile - picture.width) // 2
+                board.paste(picture, (left, y + (tile - picture.height) // 2))
+            if c == 0:
+                _label(board, (x + 4, y + 3), fit_text(view, tile - 8, 13))
+            elif fits and place.errors:
+                _label(board, (x + 4, y + 3), f"{place.errors[v]:.4f}")
+    _draw_curve(board, model, height - _CURVE, now_ns)
+    return np.asarray(board)
+
+
+@dataclass(frozen=True)
+class Place:
+    """One of the five columns."""
+
+    caption: str
+    frames: np.ndarray | None = None  # (V, H, W, 3) uint8 RGB
+    empty: str = "nothing imagined"
+    colour: RGB8 = _INK
+    errors: tuple[float, ...] = ()  # mean squared, pixels in [0, 1]; one per view, written on it
+
+
+def places_of(model: ViewModel, now_ns: int) -> list[Place]:
+    """The columns from left to right."""
+    seen = model.observation
+    found = [c for c in model.columns() if c.kind == "imagined"]
+    # the half of what is imagined, and its end
+    futures = [found[(len(found) - 1) // 2], found[-1]] if len(found) > 1 else found
+    nexts = [Place(f"imagined in {c.ahead_s:.1f} s", c.frames) for c in futures]
+    nexts += [Place("next")] * (_FUTURES - len(futures))
+    expected, difference = _compared(model)
+    return [_now(seen, now_ns), expected, *nexts, difference]
+
+
+def _now(seen: Observation | None, now_ns: int) -> Place:
+    if seen is None:
+        return Place("camera", empty="no picture yet")
+    age_s = (now_ns - seen.stamp_ns) / NS
+    if abs(age_s) > LATE_S:
+        return Place(f"camera, {age_s:.1f} s ago", seen.frames, colour=_of(palette.RED))
+    return Place("camera, now", seen.frames)
+
+
+def _compared(model: ViewModel) -> tuple[Place, Place]:
+    """What had been imagined for the newest instant that it can be told of, and how far it is from
+    what came.
+    """
+    seen = model.observation
+    nothing = Place("imagined for now"), Place("difference", empty="nothing to compare")
+    if seen is None or model.compared is None:
+        return nothing
+    came, surprise = model.compared
+    ago_s = (seen.stamp_ns - came.stamp_ns) / NS
+    if ago_s > LATE_S:
+        return nothing
+    when = "now" if ago_s < _NOW_S else f"{ago_s:.1f} s ago"
+    errors = tuple(mse(a, b) for a, b in zip(came.frames, surprise.imagined, strict=True))
+    return (
+        Place(f"imagined for {when}", surprise.imagined),
+        Place("difference", heat_of(came.frames, surprise.imagined), errors=errors),
+    )
+
+
+def heat_of(seen: np.ndarray, imagined: np.ndarray) -> np.ndarray:
+    """How far two sets of frames (..., H, W, 3) uint8 are apart, as heat of the same shape: black
+    where they agree, over red and yellow to white.
+    """
+    apart = np.abs(seen.astype(np.int16) - imagined).max(axis=-1)
+    return _heat()[np.minimum(apart * _STRONGER, 255).astype(np.uint8)]
+
+
+@functools.cache
+def _heat() -> np.ndarray:
+    """(256, 3) uint8, as brightness and as hue readable by whoever sees few colours."""
+    at = np.array([0, 64, 128, 192, 255])
+    colours = np.array([[0, 0, 0], [90, 16, 110], [215, 60, 50], [250, 170, 40], [255, 255, 235]])
+    steps = np.arange(256)
+    return np.stack([np.interp(steps, at, c) for c in colours.T], axis=-1).astype(np.uint8)
+
+
+def _tile_of(n_views: int) -> int:
+    """Edge of a tile, px: as large as the board allows."""
+    room = MOST_HEIGHT - _HEAD - _CAPTION - _CURVE
+    return min(_TILE, room // max(1, n_views) - _EDGE)
+
+
+def _sharp(frame: np.ndarray, tile: int) -> Image.Image:
+    """A frame (H, W, 3) as large as fits into a tile: enlarged in whole steps, so that a pixel of
+    the model stays a square; what is larger is made smaller.
+    """
+    height, width = frame.shape[:2]
+    whole = tile // max(height, width)
+    scale = whole or tile / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    resampling = Image.Resampling.NEAREST if whole else Image.Resampling.BOX
+    return Image.fromarray(np.ascontiguousarray(frame)).resize(size, resampling)
+
+
+def _draw_words(board: Image.Image, model: ViewModel, now_ns: int) -> None:
+    """Instruction and state of safety, what the model does, what became of its last chunk."""
+    report = model.report
+    colour = _of(palette.GREY if report is None else palette.OF_STATE[report.state])
+    state = "safety unheard" if report is None else report.state.name.lower()
+    wide = round(font(18).getlength(state))
+    _write(board, (WIDTH - _EDGE - wide, 6), state, 18, colour)
+    room = WIDTH - 3 * _EDGE - wide
+    _write(board, (_EDGE, 6), fit_text(model.instruction or "no instruction", room, 18), 18, _INK)
+    mode = "" if model.status is None else f", {describe_mode(model.status.mode)}"
+    running = describe_status(model.status, model.chunk_rate_hz) + mode
+    _write(board, (_EDGE, 32), fit_text(running, WIDTH - 2 * _EDGE, 14), 14, _FAINT)
+    judged = model.fresh_verdict()
+    if judged is None:
+        words = "no chunk judged in the last second"
+        colour = _FAINT
+    else:
+        nearest = describe_nearest(judged)
+        words = describe_decision(judged) + (f", nearest: {nearest}" if nearest else "")
+        colour = _of(palette.OF_DECISION[judged.decision])
+    _write(board, (_EDGE, 54), fit_text(words, WIDTH - 2 * _EDGE, 14), 14, colour)
+
+
+def _write(board: Image.Image, at: tuple[int, int], words: str, size: int, colour: RGB8) -> None:
+    """Words from the left, one by one: of ten boards a second most have been drawn before."""
+    x, y = at
+    for word in words.split(" "):
+        mask, top, advance = _mask(word, size)
+        if mask is not None:
+            board.paste(colour, (x, y + top), mask)
+        x += advance
+
+
+@functools.lru_cache(maxsize=1024)
+def _mask(word: str, size: int) -> tuple[Image.Image | None, int, int]:
+    """A word as a mask, how far below its line it begins, and where the next word begins, px."""
+    left, top, right, bottom = (round(v) for v in font(size).getbbox(word))
+    advance = round(font(size).getlength(f"{word} "))
+    if right <= left or bottom <= top:
+        return None, 0, advance
+    mask = Image.new("L", (right, bottom - top))
+    ImageDraw.Draw(mask).text((0, -top), word, 255, font(size))
+    return mask, top, advance
+
+
+def _label(board: Image.Image, at: tuple[int, int], words: str) -> None:
+    """Words on a picture, on a ground of their own."""
+    x, y = at
+    wide = round(font(13).getlength(words))
+    board.paste(_BACKGROUND, (x - 3, y - 2, x + wide + 3, y + 16))
+    _write(board, at, words, 13, _INK)
+
+
+def _draw_curve(board: Image.Image, model: ViewModel, top: int, now_ns: int) -> None:
+    """Surprise over the last minute, the newest at the right edge."""
+    now = model.figures()["surprise"]
+    words = f"surprise {now:.4f}" if math.isfinite(now) else "surprise unknown"
+    left = _CELL + 2 * _EDGE
+    wide = WIDTH - _EDGE - left
+    high = _CURVE - _EDGE
+    stamps_ns = np.array([stamp_ns for stamp_ns, _ in model.surprises], dtype=np.int64)
+    values = np.array([value for _, value in model.surprises], dtype=float)
+    columns = wide - 1 - np.floor((now_ns - stamps_ns) / NS * wide / SPAN_S).astype(int)
+    shown = np.isfinite(values) & (columns >= 0) & (columns < wide)
+    highest = np.zeros(wide)
+    np.maximum.at(highest, columns[shown], values[shown])
+    most = max(LEAST_SURPRISE, float(highest.max()))
+    highest = np.maximum.reduce([np.roll(highest, -k) for k in range(_BAR)])
+    rows = (high * highest / most).astype(int)
+    filled = np.arange(high, 0, -1)[:, None] <= rows
+    board.paste(_PANEL, (left, top, left + wide, top + high))
+    board.paste(_of(palette.ORANGE), (left, top), Image.fromarray(filled))
+    _write(board, (_EDGE, top), words, 14, _INK)
+    _write(board, (_EDGE, top + 20), f"top {most:.4f}", 13, _FAINT)
+    _write(board, (_EDGE, top + 38), f"last {SPAN_S:.0f} s", 13, _FAINT)
+
+
+def _of(colour: palette.RGB) -> RGB8:
+    r, g, b = (round(255 * v) for v in colour)
+    return r, g, b
