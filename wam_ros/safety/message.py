@@ -33,3 +33,9 @@ class Message:
     embodiment: Embodiment  # the robot it is for
     params: SafetyParams
     stream: Stream | None = None
+
+    @property
+    def n_steps(self) -> int:
+        """How many steps it says it has; 0 where that cannot be told."""
+        shape = getattr(self.chunk.positions, "shape", ())
+        return int(shape[0]) if shape else 0

@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.core.types import (
+    Decision,
+    MotionTable,
+    Reason,
+    SafeTrajectory,
+    SafetyReport,
+    SafetyState,
+)
 from wam_ros.safety.finding import Finding
+from wam_ros.safety.message import Message
 from wam_ros.safety.motion.bounds import Floor
+from wam_ros.safety.motion.retime import Plan
+from wam_ros.safety.motion.stops import Proven
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Decision, proven trajectory and why.
 
-    PASS: all steps, in their time. A step within the clamp tolerance outside a limit was moved to
-        it; then the reason
-    POSITION is set, for the record. SCALED: all steps, slower. TRUNCATED: the first steps, then a
-    stop. BRAKE: none, a stop from the commanded state. REJECT: the message was refused; what is
-    being executed plays out to its rest.
+    - PASS: all steps, in their time. A step within the clamp tolerance outside a limit was moved to
+      it; then the reason POSITION is set, for the record.
+    - SCALED: all steps, slower.
+    - TRUNCATED: the first steps, then a stop.
+    - BRAKE: none, a stop from the commanded state.
+    - REJECT: the message was refused; what is being executed plays out to its rest.
     """
 
     decision: Decision
@@ -73,15 +86,88 @@ class Verdict:
         )
 
 
+def decide(
+    message: Message,
+    plan: Plan,
+    proven: Proven,
+    second_opinion: Callable[[SafeTrajectory], str] | None = None,
+) -> Verdict:
+    """The answer to a message of which a part of a plan was proven, or at least a stop.
+
+    Args:
+        message: the chunk.
+        plan: what may be executed of it.
+        proven: the part that ends at rest.
+        second_opinion: why motion should not be executed, or ''; a stop is nobody's to veto.
+    """
+    seam = plan.seam
+    total = len(seam.way.q)
+    accepted = proven.steps
+    if accepted == 0:
+        decision = Decision.BRAKE
+    elif accepted < total:
+        decision = Decision.TRUNCATED
+    else:
+        decision = Decision.SCALED if plan.scale > 1.0 + 1e-9 else Decision.PASS
+    decisive = plan.slowed if accepted == total else plan.cut or plan.slowed
+    sample_s = seam.params.sample_s
+    trajectory = None
+    if proven.motion is not None:
+        trajectory = as_trajectory(
+            proven.motion,
+            joint_names=seam.joints.names,
+            sample_s=sample_s,
+            start_ns=message.start_ns,
+            chunk_seq=message.chunk.seq,
+        )
+    if second_opinion is not None and trajectory is not None and decision != Decision.BRAKE:
+        words = second_opinion(trajectory)
+        if words:
+            return rejected(Finding(Reason.ENV_COLLISION, words), total)
+    verdict = Verdict(
+        decision,
+        reasons=plan.reasons | (seam.clamped.reason if seam.clamped else Reason.NONE),
+        trajectory=trajectory,
+        scale=plan.scale if accepted else 1.0,
+        steps_accepted=accepted,
+        steps_total=total,
+        first=decisive or seam.clamped,
+        slowed=plan.slowed if accepted else None,
+        nearest_pair=proven.nearest.pair,
+        nearest_distance=proven.nearest.distance,
+        accepted_s=float(plan.samples[accepted - 1]) * sample_s if accepted else 0.0,
+        refused=seam.way.q[max(accepted, seam.first_due) :],
+        floor=proven.floor,
+    )
+    return dataclasses.replace(verdict, sentence=in_words(verdict))
+
+
+def as_trajectory(
+    motion: MotionTable,
+    *,
+    joint_names: tuple[str, ...],
+    sample_s: float,
+    start_ns: int,
+    chunk_seq: int,
+) -> SafeTrajectory:
+    """A proven motion on the clock."""
+    return SafeTrajectory(
+        *motion.arrays,
+        start_ns=start_ns,
+        joint_names=joint_names,
+        t=np.arange(len(motion)) * sample_s,
+        chunk_seq=chunk_seq,
+    )
+
+
 def rejected(finding: Finding, n_steps: int) -> Verdict:
     """A refused message."""
-    words = f"refused: {finding.words}"
     return Verdict(
         Decision.REJECT,
         reasons=finding.reason,
         steps_total=n_steps,
         first=finding,
-        sentence=words,
+        sentence=f"refused: {finding.words}",
     )
 
 

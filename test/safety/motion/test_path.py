@@ -10,7 +10,8 @@ from testing.motions import DT
 from testing.tools import at_rest
 from wam_ros.core.types import KinematicState
 from wam_ros.safety.motion.bounds import make_bounds
-from wam_ros.safety.motion.path import Waypoints, make_motion
+from wam_ros.safety.motion.path import make_motion
+from wam_ros.safety.motion.waypoints import Waypoints
 from wam_ros.safety.params import SafetyParams
 
 

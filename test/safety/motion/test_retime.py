@@ -14,8 +14,8 @@ from testing.tools import at_rest
 from wam_ros.core.types import Reason
 from wam_ros.safety.checks import load_checks
 from wam_ros.safety.motion.bounds import make_bounds
-from wam_ros.safety.motion.path import Waypoints
 from wam_ros.safety.motion.retime import Plan, make_plan, step_samples
+from wam_ros.safety.motion.waypoints import Seam, Waypoints
 from wam_ros.safety.params import SafetyParams
 
 PARAMS = SafetyParams()
@@ -23,14 +23,29 @@ PARAMS = SafetyParams()
 
 @pytest.fixture(scope="module")
 def checks():
-    return load_checks().scalable
+    return scalable()
+
+
+def scalable():
+    return [c for c in load_checks().motion.values() if c.power > 0]
+
+
+def seam_of(q, home, bounds) -> Seam:
+    """Steps (n, 8), the first of them due in 50 ms."""
+    return Seam(
+        way=Waypoints(0.05, 0.1, q),
+        first_due=0,
+        start=at_rest(home),
+        joints=bounds.joints,
+        params=bounds.params,
+        clamped=None,
+    )
 
 
 def planned(model, home, q, checks, least_scale: float = 1.0, **params) -> Plan:
     """What becomes of steps (n, 8), the first of them due in 50 ms."""
-    start = at_rest(home)
-    bounds = make_bounds(model, SafetyParams(**params), start)
-    return make_plan(Waypoints(0.05, 0.1, q), 0, start, bounds, checks, least_scale)
+    bounds = make_bounds(model, SafetyParams(**params), at_rest(home))
+    return make_plan(seam_of(q, home, bounds), bounds, checks, least_scale)
 
 
 def turning(home, *rates: float) -> np.ndarray:
@@ -114,11 +129,10 @@ def test_where_not_even_the_first_step_can_be_there_is_no_motion(model, home, ch
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_what_is_planned_is_inside_every_limit_and_no_slower_than_allowed(model, home, seed):
-    rng, checks = np.random.default_rng(seed), load_checks().scalable
-    q = random_path(model, rng, home, 8)
-    start = at_rest(home)
-    bounds = make_bounds(model, PARAMS, start)
-    plan = make_plan(Waypoints(0.05, 0.1, q), 0, start, bounds, checks, 1.0)
+    checks = scalable()
+    q = random_path(model, np.random.default_rng(seed), home, 8)
+    bounds = make_bounds(model, PARAMS, at_rest(home))
+    plan = make_plan(seam_of(q, home, bounds), bounds, checks)
     assert 1.0 <= plan.scale <= PARAMS.max_time_scale
     assert 0 <= plan.n_steps <= 8
     assert (plan.n_steps == 8) == (plan.cut is None)
@@ -126,6 +140,18 @@ def test_what_is_planned_is_inside_every_limit_and_no_slower_than_allowed(model,
         assert len(plan.samples) == plan.n_steps
         for check in checks:
             assert not check.look(plan.motion, bounds).bad.any()
+
+
+def test_what_slowing_does_not_help_ends_the_motion_at_its_first_sample(model, home):
+    """The fingers leave their range at the sixth step; all before it may be executed."""
+    q = np.tile(home, (8, 1))
+    q[5:, 7] = 0.05
+    plan = planned(model, home, q, list(load_checks().motion.values()))
+    assert plan.motion is not None
+    assert plan.samples[3] < plan.end < len(plan.motion)
+    assert (plan.cut.reason, plan.cut.joint) == (Reason.POSITION, "panda_finger_joint1")
+    free = planned(model, home, np.tile(home, (8, 1)), list(load_checks().motion.values()))
+    assert free.end == len(free.motion)
 
 
 def test_a_step_belongs_to_the_sample_at_or_after_it_and_one_already_due_to_the_first():

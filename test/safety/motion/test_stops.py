@@ -9,9 +9,9 @@ from testing.proof import require_sound
 from testing.rig import Rig
 from testing.tools import START, at_rest, make_chunk, one_joint, steps
 from wam_ros.core.types import NS, Decision, KinematicState, Reason, SafetyState
-from wam_ros.safety import filter as filter_module
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
+from wam_ros.safety.motion import stops as stops_module
 from wam_ros.safety.motion.bounds import make_bounds
 from wam_ros.safety.motion.stopper import Stopper
 from wam_ros.safety.params import SafetyParams
@@ -65,7 +65,7 @@ def test_between_steps_far_apart_stops_are_proven_too(dipping):
 
 
 def test_a_stop_that_is_not_possible_yet_comes_as_soon_as_it_is(dipping, monkeypatch):
-    monkeypatch.setattr(filter_module, "STOP_WITHIN_S", 1e9)
+    monkeypatch.setattr(stops_module, "STOP_WITHIN_S", 1e9)
     assert dipping.chunk(**dipping.path).report.decision in (Decision.PASS, Decision.SCALED)
     dipping.run(6.0)
     # it sinks: any stop would end too near

@@ -1,4 +1,4 @@
-"""[('test/safety/motion/test_wrapped.py', 'ALL')]"""
+"""Steps lie on the clock of the trajectory, in the order of the model, inside its limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def seam(model, home):
 
     def make(q, age_ms: float = 110, names=model.joint_names, **more):
         chunk = make_chunk(names, q, age=round(age_ms * 1e6), **more)
-        return make_seam(chunk, START, home, bounds)
+        return make_seam(chunk, START, at_rest(home), bounds)
 
     return make
 
@@ -46,7 +46,7 @@ def test_joints_come_in_the_order_of_the_model_whatever_their_own(seam, model, h
     other = seam(q[:, order], names=names, velocities=q[:, order])
     assert np.array_equal(other.way.q, seam(q).way.q)
     assert np.array_equal(other.way.dq, q)
-    assert np.array_equal(other.commanded, home)
+    assert np.array_equal(other.start.q, home)
 
 
 def test_a_chunk_without_velocities_has_none(seam, home):

@@ -14,7 +14,8 @@ from wam_ros.safety.motion.bounds import Bounds
 from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.waypoints import Seam
 
-# Message checks first, in this order: each may rely on those before it.
+# Those of the message first, in this order: each may rely on those before it. Of those of motion
+# the first that refuses gives the reason; those that slowing helps come first.
 CHECKS = {
     "schema": "wam_ros.safety.checks.schema",
     "finite": "wam_ros.safety.checks.finite",
@@ -24,9 +25,9 @@ CHECKS = {
     "velocity": "wam_ros.safety.checks.velocity",
     "acceleration": "wam_ros.safety.checks.acceleration",
     "jerk": "wam_ros.safety.checks.jerk",
-    "position": "wam_ros.safety.checks.position",
     "tcp_speed": "wam_ros.safety.checks.tcp_speed",
     "torque": "wam_ros.safety.checks.torque",
+    "position": "wam_ros.safety.checks.position",
     "workspace": "wam_ros.safety.checks.workspace",
     "singularity": "wam_ros.safety.checks.singularity",
     "self_collision": "wam_ros.safety.checks.self_collision",
@@ -41,16 +42,6 @@ class Checks:
     message: dict[str, MessageCheck]
     seam: dict[str, SeamCheck]
     motion: dict[str, MotionCheck]
-
-    @property
-    def scalable(self) -> list[MotionCheck]:
-        """Those of motion that slowing helps."""
-        return [c for c in self.motion.values() if c.power > 0]
-
-    @property
-    def fixed(self) -> list[MotionCheck]:
-        """Those of motion that slowing does not help."""
-        return [c for c in self.motion.values() if c.power == 0]
 
     @property
     def again(self) -> list[MotionCheck]:

@@ -16,7 +16,7 @@ def refuse(seam: Seam) -> Finding | None:
     step = seam.first_due
     reach = joints.velocity * max(0.0, float(seam.way.times()[step]))
     allowed = np.where(joints.sliding, seam.params.seam_m, seam.params.seam_rad) + reach
-    jump = np.abs(seam.way.q[step] - seam.commanded)
+    jump = np.abs(seam.way.q[step] - seam.start.q)
     excess = np.where(joints.gripper, 0.0, jump / allowed)
     joint = int(excess.argmax())
     if excess[joint] <= 1.0:

@@ -88,6 +88,11 @@ def proof_of(motion: Motion, distances: DistanceBounds) -> Proof | None:
     return next((p for p in distances.proofs if p.motion is motion), None)
 
 
+def nearest_in(proof: Proof | None, first: int, last: int) -> Nearest:
+    """The smallest distance that was computed from one sample to another, if any was."""
+    return Nearest() if proof is None else proof.nearest(first, last)
+
+
 def prove_clearance(motion: Motion, distances: DistanceBounds) -> dict[Reason, Measure]:
     """Prove all pairs apart along every piece of a motion; what follows an unproven sample is not
     looked at.

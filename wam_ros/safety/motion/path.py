@@ -20,6 +20,7 @@ import numpy as np
 from wam_ros.core.types import KinematicState
 from wam_ros.safety.motion.bounds import Bounds
 from wam_ros.safety.motion.motion import Motion, bezier_points, differences, peaks
+from wam_ros.safety.motion.waypoints import Waypoints
 
 
 @dataclass(frozen=True)
@@ -49,26 +50,6 @@ SPARE = _Variants(
     blend=np.array((0.6, 0.35, 0.6, 1.2, 3.0)),
     share=np.ones(5),
 )
-
-
-@dataclass(frozen=True)
-class Waypoints:
-    """Steps of a chunk in model order, on a clock that is zero at the start of the trajectory."""
-
-    first_s: float  # time of row 0; negative when it is already due
-    period_s: float
-    q: np.ndarray  # (n, A)
-    dq: np.ndarray | None = None  # (n, A) if the chunk says so
-
-    def times(self) -> np.ndarray:
-        """(n,) s."""
-        return self.first_s + self.period_s * np.arange(len(self.q))
-
-    def head(self, n: int) -> Waypoints:
-        """The first n steps."""
-        return Waypoints(
-            self.first_s, self.period_s, self.q[:n], None if self.dq is None else self.dq[:n]
-        )
 
 
 @dataclass(frozen=True)

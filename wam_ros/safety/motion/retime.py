@@ -1,4 +1,4 @@
-"""How slow, and how far: one time scale for all joints before anything is cut."""
+"""The plan: how slow, and how far. One time scale for all joints before anything is cut."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from wam_ros.core.types import KinematicState, Reason
-from wam_ros.safety.finding import Finding, Measure
+from wam_ros.core.types import Reason
+from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, Checker
 from wam_ros.safety.motion.motion import Motion
-from wam_ros.safety.motion.path import Waypoints, make_motion
+from wam_ros.safety.motion.path import make_motion
+from wam_ros.safety.motion.waypoints import Seam, Waypoints
 
 BUILDS = 12  # paths that are tried before the rest of a chunk is given up
 STEP = 1.02  # least growth of the time scale
@@ -19,13 +20,15 @@ STEP = 1.02  # least growth of the time scale
 
 @dataclass
 class Plan:
-    """A path inside every limit that slowing can meet; None where not even the first step can
-    be.
+    """What safety may execute of a chunk, if stops from it are proven: a path inside every limit,
+    or None where not even its first step can be kept inside.
     """
 
-    motion: Motion | None
-    scale: float
+    seam: Seam
+    scale: float  # of time
     n_steps: int  # of the waypoints, from the first
+    motion: Motion | None = None
+    end: int = 0  # first sample of the motion that is refused; their number where none is
     reasons: Reason = Reason.NONE
     slowed: Finding | None = None  # the first offence that was met by slowing
     # the last one by which steps were dropped: it decided how many are left
@@ -45,37 +48,55 @@ class Plan:
 
 
 def make_plan(
-    way: Waypoints,
-    first_due: int,
-    start: KinematicState,
-    bounds: Bounds,
-    checks: Sequence[Checker],
-    least_scale: float,
+    seam: Seam, bounds: Bounds, checks: Sequence[Checker], least_scale: float = 1.0
 ) -> Plan:
-    """Slow the chunk as much as `checks` ask, up to the largest scale; beyond it drop steps from
-    the end.
+    """Slow the chunk as much as is asked for, up to the largest scale, and end it before what
+    slowing does not help.
 
     Args:
-        way: the steps.
-        first_due: index of the first one that is not already due.
-        start: state at time 0.
+        seam: the steps, and where they begin.
         bounds: what is allowed.
-        checks: motion checks whose ratio falls with the time scale.
-        least_scale: scale to begin with.
+        checks: of motion.
+        least_scale: time scale to begin with, 1 or more.
     """
-    plan = Plan(None, least_scale, _possible(way, first_due, start, bounds))
+    plan = _slowed(seam, bounds, [c for c in checks if c.power > 0], max(1.0, least_scale))
+    if plan.motion is None:
+        return plan
+    found: list[tuple[int, Finding]] = []
+    for check in checks:
+        if check.power == 0 and (measure := check.look(plan.motion, bounds)).bad.any():
+            sample = int(measure.bad.argmax())
+            found.append((sample, measure.describe_step(sample, plan.samples)))
+    plan.end = len(plan.motion)
+    # the first sample that is refused is noted last: it decided
+    for sample, finding in sorted(found, key=lambda f: f[0], reverse=True):
+        plan.drop(finding)
+        plan.end = sample
+    return plan
+
+
+def _slowed(seam: Seam, bounds: Bounds, checks: Sequence[Checker], least_scale: float) -> Plan:
+    """Slow until every check agrees; where that would be too slow, drop steps from the end and
+    begin again.
+
+    One time scale for all joints and the whole chunk keeps its path, and a policy is not surprised
+    by another one. Slowing comes before dropping: a slow arm still does what was asked.
+    """
+    way = seam.way
+    plan = Plan(seam, least_scale, _possible(seam, bounds))
     if plan.n_steps < len(way.q):
-        plan.drop(_jump(way, plan.n_steps, start, bounds, first_due))
+        plan.drop(_jump(seam, plan.n_steps, bounds))
     for _ in range(BUILDS):
-        if plan.n_steps <= first_due:
+        if plan.n_steps <= seam.first_due:
             break
-        motion = make_motion(way.head(plan.n_steps), start, bounds, plan.scale)
         plan.samples = step_samples(way, plan.n_steps, plan.scale, bounds.params.sample_s)
-        found = _worst(motion, bounds, checks)
-        if found is None:
+        motion = make_motion(way.head(plan.n_steps), seam.start, bounds, plan.scale)
+        # one check after the other: what the first refuses the others need not look at
+        looked = ((check.look(motion, bounds), check.power) for check in checks)
+        worst, power = next((found for found in looked if found[0].bad.any()), (None, 0))
+        if worst is None:
             plan.motion = motion
             return plan
-        worst, power = found
         finding = worst.describe_step(int(worst.bad.argmax()), plan.samples)
         factor = max(float(worst.ratio.max()) ** (1.0 / power) * 1.01, STEP)
         if plan.scale * factor <= bounds.params.max_time_scale:
@@ -98,39 +119,28 @@ def step_samples(way: Waypoints, n: int, scale: float, dt: float) -> np.ndarray:
     return np.maximum(np.ceil(way.times()[:n] * scale / dt - 1e-6), 0).astype(int)
 
 
-def _worst(motion: Motion, bounds: Bounds, checks: Sequence[Checker]) -> tuple[Measure, int] | None:
-    """The first measure, in the order of the checks, that is violated, and the power of its
-    check.
-    """
-    for check in checks:
-        measure = check.look(motion, bounds)
-        if measure.bad.any():
-            return measure, check.power
-    return None
-
-
-def _possible(way: Waypoints, first_due: int, start: KinematicState, bounds: Bounds) -> int:
+def _possible(seam: Seam, bounds: Bounds) -> int:
     """Steps before the first one that no allowed time scale could reach from the one before it."""
-    q = np.vstack((start.q, way.q[first_due:]))
+    way = seam.way
+    q = np.vstack((seam.start.q, way.q[seam.first_due :]))
     reach = bounds.joints.velocity * way.period_s * bounds.params.max_time_scale
     ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
     ratio[0] = 0.0  # the seam has its own check
     over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
     bend = (
-        np.abs(np.diff(way.q[first_due:], n=2, axis=0))
+        np.abs(np.diff(way.q[seam.first_due :], n=2, axis=0))
         / (way.period_s * bounds.params.max_time_scale) ** 2
     )
     over[3:] |= ~((bend[1:] / bounds.joints.acceleration).max(axis=1, initial=0.0) <= 1.2)
-    return first_due + int(over.argmax()) if over.any() else len(way.q)
+    return seam.first_due + int(over.argmax()) if over.any() else len(way.q)
 
 
-def _jump(
-    way: Waypoints, step: int, start: KinematicState, bounds: Bounds, first_due: int
-) -> Finding:
+def _jump(seam: Seam, step: int, bounds: Bounds) -> Finding:
     """Words for a step that cannot be reached: its speed, or the bend at it where the speed is
     allowed.
     """
-    rows = np.vstack((start.q, way.q[first_due : step + 1]))
+    way = seam.way
+    rows = np.vstack((seam.start.q, way.q[seam.first_due : step + 1]))
     joints = bounds.joints
     unit = "/s"
     reason = Reason.VELOCITY

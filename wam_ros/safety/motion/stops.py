@@ -10,9 +10,13 @@ import numpy as np
 from wam_ros.core.types import KinematicState, MotionTable, Reason, SafeTrajectory
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, Checker, Floor, give_way
-from wam_ros.safety.motion.clearance import Nearest, Proof, proof_of
+from wam_ros.safety.motion.clearance import Nearest, Proof, nearest_in, proof_of
 from wam_ros.safety.motion.motion import Motion
+from wam_ros.safety.motion.retime import Plan
 from wam_ros.safety.motion.stopper import Stopper
+
+# along a path a proven stop begins at least this often, however far apart its steps are
+STOP_WITHIN_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,17 @@ class Stop:
     motion: MotionTable
     proof: Proof | None  # None where no check looks at distances
     first: int  # its first sample in the proof
+    last: int
 
-    @property
-    def nearest(self) -> Nearest:
-        """The smallest distance that was computed along it."""
-        return (
-            self.proof.nearest(self.first, self.first + len(self.motion) - 1)
-            if self.proof
-            else Nearest()
-        )
+
+@dataclass(frozen=True)
+class Proven:
+    """The part of a plan from which stops are proven: a motion that ends at rest."""
+
+    steps: int  # of the plan, from the first; 0: no step, but a stop from the commanded state
+    motion: MotionTable | None  # None where not even that is proven
+    nearest: Nearest  # along the motion
+    floor: Floor  # of the bounds that it keeps
 
 
 # states whose stops are looked at together: many at once are fast, all of a long chunk would leave
@@ -51,6 +57,60 @@ class ProvenStops:
     def __init__(self, n_joints: int, checks: Sequence[Checker]) -> None:
         self._stopper = Stopper(n_joints)
         self._checks = checks
+
+    def prove_plan(self, plan: Plan, bounds: Bounds, floor: Floor | None = None) -> Proven:
+        """As many steps of a plan as have proven stops, or else the stop from where it begins.
+
+        What is not proven is noted in the plan.
+
+        Args:
+            plan: what may be executed.
+            bounds: what is allowed.
+            floor: what the motion under way was allowed, if any.
+        """
+        proven = self._prove_steps(plan, bounds)
+        if proven is not None:
+            return proven
+        found, kept = self.prove_one(plan.seam.start, bounds, floor)
+        if not isinstance(found, Finding):
+            nearest = nearest_in(found.proof, found.first, found.last)
+            return Proven(0, found.motion, nearest, kept.floor)
+        plan.reasons |= Reason.NO_BRAKE
+        plan.cut = plan.cut or Finding(
+            Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"
+        )
+        return Proven(0, None, Nearest(), bounds.floor)
+
+    def _prove_steps(self, plan: Plan, bounds: Bounds) -> Proven | None:
+        """The steps up to the last one from which, and on the way to which, stops are proven.
+
+        A stop is not proven from every sample: from the steps, and where they lie far apart on the
+        way there, so that whoever must stop sooner has one to begin with.
+        """
+        if plan.motion is None:
+            return None
+        chosen, samples = _where_to_stop(plan, bounds)
+        stops = self.prove(plan.motion[samples], bounds, samples)
+        proven = 0
+        stop = None
+        for k, sample, found in zip(chosen, samples, stops, strict=True):
+            there = sample == plan.samples[k]
+            if isinstance(found, Finding):
+                where = "from" if there else "before"
+                words = f"no proven stop {where} step {k}: {found.words}"
+                plan.drop(Finding(Reason.NO_BRAKE, words, step=k))
+                plan.reasons |= found.reason
+                break
+            if there:
+                proven = k + 1
+                stop = found
+        if stop is None:
+            return None
+        end = int(plan.samples[proven - 1])
+        on_the_way = nearest_in(proof_of(plan.motion, bounds.distances), 0, end)
+        nearest = nearest_in(stop.proof, stop.first, stop.last).or_nearer(on_the_way)
+        motion = MotionTable.joined([plan.motion[:end], stop.motion])
+        return Proven(proven, motion, nearest, bounds.floor)
 
     def prove_one(
         self, state: KinematicState, bounds: Bounds, floor: Floor | None = None
@@ -163,7 +223,7 @@ class ProvenStops:
         proof = proof_of(motion, bounds.distances)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             answer: Stop | Finding = (
-                Stop(stops[start:end], proof, start) if end > start else ENDLESS
+                Stop(stops[start:end], proof, start, end - 1) if end > start else ENDLESS
             )
             for measure in measures:
                 bad = measure.bad[start:end]
@@ -173,3 +233,25 @@ class ProvenStops:
                     break
             answers.append(answer)
         return answers
+
+
+def _where_to_stop(plan: Plan, bounds: Bounds) -> tuple[list[int], np.ndarray]:
+    """Steps, some several times, and the samples (L,) at and before them from which stops must be
+    proven.
+
+    Steps closer together than `stop_spacing_s` share one, but for the last.
+    """
+    spacing = bounds.params.stop_spacing_s / bounds.params.sample_s
+    most = STOP_WITHIN_S / bounds.params.sample_s
+    steps = [k for k in range(plan.seam.first_due, plan.n_steps) if plan.samples[k] < plan.end]
+    chosen: list[int] = []
+    samples = np.zeros(0, int)
+    for k in steps:
+        before = samples[-1] if chosen else 0
+        here = plan.samples[k]
+        if not chosen or here - before >= spacing or k == steps[-1]:
+            # what leads to a step far away needs stops too
+            parts = max(1, int(np.ceil((here - before) / most)))
+            chosen += [k] * parts
+            samples = np.append(samples, np.linspace(before, here, parts + 1)[1:].astype(int))
+    return chosen, samples

@@ -1,4 +1,6 @@
-"""The steps of a chunk as waypoints on the clock of its trajectory."""
+"""The steps of a chunk as waypoints on the clock of its trajectory, and the seam at which they
+begin.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,9 @@ import numpy as np
 
 from wam_ros.core.angles import unwrap_towards
 from wam_ros.core.embodiment import joint_order
-from wam_ros.core.types import NS, ActionChunk, Reason
+from wam_ros.core.types import NS, ActionChunk, KinematicState, Reason
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, JointBounds
-from wam_ros.safety.motion.path import Waypoints
 from wam_ros.safety.params import SafetyParams
 
 # steps stay this far inside; between samples a path differs a little from its spline
@@ -19,19 +20,39 @@ SHORT_RAD = 1e-5
 SHORT_M = 1e-6
 
 
+@dataclass(frozen=True)
+class Waypoints:
+    """Steps of a chunk in model order, on a clock that is zero at the start of the trajectory."""
+
+    first_s: float  # time of row 0; negative when it is already due
+    period_s: float
+    q: np.ndarray  # (n, A)
+    dq: np.ndarray | None = None  # (n, A) if the chunk says so
+
+    def times(self) -> np.ndarray:
+        """(n,) s."""
+        return self.first_s + self.period_s * np.arange(len(self.q))
+
+    def head(self, n: int) -> Waypoints:
+        """The first n steps."""
+        return Waypoints(
+            self.first_s, self.period_s, self.q[:n], None if self.dq is None else self.dq[:n]
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Seam:
-    """Where a chunk begins, beside where the robot is commanded to be then."""
+    """Where a chunk begins, beside what the robot is commanded to do then."""
 
     way: Waypoints
     first_due: int  # index of the first step that is not already due
-    commanded: np.ndarray  # (A,) rad or m, at the start of the trajectory
+    start: KinematicState  # commanded at the start of the trajectory
     joints: JointBounds
     params: SafetyParams
     clamped: Finding | None  # the step that was moved farthest to its limit
 
 
-def make_seam(chunk: ActionChunk, start_ns: int, commanded: np.ndarray, bounds: Bounds) -> Seam:
+def make_seam(chunk: ActionChunk, start_ns: int, start: KinematicState, bounds: Bounds) -> Seam:
     """Steps in model order on the clock of the trajectory; those a little outside the position
     limits are moved to them.
 
@@ -45,7 +66,7 @@ def make_seam(chunk: ActionChunk, start_ns: int, commanded: np.ndarray, bounds: 
     first_s = (chunk.anchor_ns + chunk.step_period_ns - start_ns) / NS
     period_s = chunk.step_period_ns / NS
     due = int(np.argmax(first_s + period_s * np.arange(len(q)) > 0))
-    q = unwrap_towards(q, commanded, joints.endless, due)
+    q = unwrap_towards(q, start.q, joints.endless, due)
     short = np.where(joints.sliding, SHORT_M, SHORT_RAD)
     inside = np.clip(q, joints.lower + short, np.maximum(joints.upper - short, joints.lower))
     off = np.abs(inside - q)
@@ -69,7 +90,7 @@ def make_seam(chunk: ActionChunk, start_ns: int, commanded: np.ndarray, bounds: 
     return Seam(
         way=way,
         first_due=due,
-        commanded=commanded,
+        start=start,
         joints=joints,
         params=params,
         clamped=clamped,
