@@ -51,12 +51,12 @@ def test_an_obstacle_stops_motion_that_is_under_way_in_any_state_and_the_state_s
     rig.armed().chunk(rate=SIDEWAYS)
     rig.run(0.3)
     rig.machine.brakes.settle(state, Reason.WATCHDOG, "a cause")
-    left = rig.machine.brakes.stop_time(rig.now)
+    left = rig.machine.brakes.playback.rest_in_s(rig.now)
     change = Change("people/1", ahead(rig, 0.55), "panda_link0", rig.now)
     stop = rig.keep(rig.machine.on_obstacles([change], rig.now)).trajectory
     assert stop is not None
     assert rig.state == state
-    assert rig.machine.brakes.stop_time(rig.now) < left
+    assert rig.machine.brakes.playback.rest_in_s(rig.now) < left
     assert (
         rig.keep(
             rig.machine.on_obstacles([Change("people/2", ahead(rig, 0.5), "panda_link0")], rig.now)

@@ -122,7 +122,7 @@ def test_a_stop_that_came_too_late_is_sent_again_from_the_motion_that_went_on(
             machine.estop(wire.now) if way == "estop" else machine.arm(False, wire.now)
         ).trajectory
     wire.send(stop)
-    told = machine.brakes.stop_time(wire.now)
+    told = machine.brakes.playback.rest_in_s(wire.now)
     wire.latency_ns = min(wire.latency_ns, 50 * MS)
     assert wire.until_rest() < told + PROMISE_S
     assert bool(wire.refused) == (latency_ms > 30)
@@ -174,7 +174,7 @@ def test_an_emergency_stop_after_a_chunk_that_was_missed_stops_what_goes_on(wire
     wire.step(0.2)
     assert wire.rig.machine.state == S.ARMED
     wire.send(wire.rig.machine.estop(wire.now).trajectory)
-    told = wire.rig.machine.brakes.stop_time(wire.now)
+    told = wire.rig.machine.brakes.playback.rest_in_s(wire.now)
     assert wire.until_rest() < told + PROMISE_S
     assert wire.refused
 
@@ -190,7 +190,7 @@ def test_where_a_chunk_was_missed_what_goes_on_is_known_and_can_be_stopped(wire)
         < 1e-6
     )
     wire.send(wire.rig.machine.estop(wire.now).trajectory)
-    assert wire.until_rest() < wire.rig.machine.brakes.stop_time(wire.now) + PROMISE_S
+    assert wire.until_rest() < wire.rig.machine.brakes.playback.rest_in_s(wire.now) + PROMISE_S
     assert not wire.refused
 
 
@@ -215,7 +215,7 @@ def test_however_late_trajectories_are_an_emergency_stop_ends_the_motion_when_it
     pressed, brakes = wire.now, wire.rig.machine.brakes
     wire.latency_ns = int(rng.choice([5, 20, 40])) * MS
     wire.step(NOTICED_S)
-    told = brakes.stop_time(
+    told = brakes.playback.rest_in_s(
         wire.now
     )  # of what really goes on; until then the stop may have been that of a missed chunk
     assert wire.until_rest() <= told + 0.011

@@ -328,7 +328,7 @@ def test_what_is_too_heavy_ends_the_motion_at_once(panda, home, mass):
     try:
         answer = rig.machine.hold("weight", Load("panda_hand", mass), rig.now)
         assert answer.trajectory is not None
-        assert rig.machine.brakes.stop_time(rig.now) < 1.0
+        assert rig.machine.brakes.playback.rest_in_s(rig.now) < 1.0
         assert rig.state == SafetyState.BRAKING
         assert Reason.TORQUE in rig.machine.brakes.reason
     finally:

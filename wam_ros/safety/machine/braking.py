@@ -8,11 +8,12 @@ import numpy as np
 
 from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.angles import nearest_turn
-from wam_ros.core.types import NS, Reason, SafeTrajectory, SafetyState
+from wam_ros.core.types import NS, Decision, Reason, SafeTrajectory, SafetyState
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.playback import Playback
 from wam_ros.safety.motion.bounds import Floor
+from wam_ros.safety.verdict import Verdict
 
 S = SafetyState
 SEVERITY = {S.ARMED: 0, S.HOLD: 1, S.FAULT: 2, S.ESTOP: 3}  # of what a stop leads to
@@ -85,15 +86,21 @@ class Brakes:
         """Whether a trajectory has not come to its rest."""
         return self.playback.end_ns() > now_ns
 
-    def stop_time(self, now_ns: int) -> float:
-        """Seconds from now to rest if nothing more arrives."""
-        return max(0.0, (self.playback.end_ns() - now_ns) / NS)
-
-    def play(self, trajectory: SafeTrajectory, accepted_s: float) -> None:
-        """Execute a trajectory whose stop begins `accepted_s` after its start."""
-        self._begin(trajectory)
-        self.accepted_ns = trajectory.start_ns + round(accepted_s * NS)
+    def take(self, verdict: Verdict) -> None:
+        """Execute what was accepted; where that is only a stop, chunks move the arm again after
+        it.
+        """
+        if verdict.trajectory is None:
+            return
+        if verdict.decision == Decision.BRAKE:
+            self.settle(S.BRAKING, verdict.reasons, verdict.sentence)
+            self.after = S.ARMED
+        else:
+            self.settle(S.ARMED)
+        self.floor = verdict.floor
+        self.accepted_ns = verdict.trajectory.start_ns + round(verdict.accepted_s * NS)
         self._owed = None
+        self._begin(verdict.trajectory)
 
     def brake(
         self, now_ns: int, after: SafetyState, reason: Reason, cause: str
@@ -108,14 +115,12 @@ class Brakes:
             after = max(after, self.after, key=SEVERITY.__getitem__)
             reason |= self.reason
         self.after = after
-        self.reason = reason
-        self.cause = cause
         if not self.moving(now_ns):
-            if self.state in (S.ARMED, S.BRAKING):
-                self.state = after
-                self.latched_ns = now_ns
+            stood = self.state in (S.ARMED, S.BRAKING)
+            self.settle(after if stood else self.state, reason, cause)
+            self.latched_ns = now_ns if stood else self.latched_ns
             return None
-        self.state = S.BRAKING
+        self.settle(S.BRAKING, reason, cause)
         return self._in_time(now_ns, self.filter.stopwatch(), TRIES, self._sooner)
 
     def escalate(

@@ -171,7 +171,9 @@ class SafetyMachine:
         trajectory = self.brakes.brake(now_ns, S.ESTOP, Reason.ESTOP, cause)
         self.brakes.settle(S.ESTOP, Reason.ESTOP, cause)
         self.brakes.latched_ns = now_ns
-        return Answer(True, f"stopping, {self.brakes.stop_time(now_ns):.2f} s to rest", trajectory)
+        return Answer(
+            True, f"stopping, {self.brakes.playback.rest_in_s(now_ns):.2f} s to rest", trajectory
+        )
 
     def reset(self, now_ns: int) -> Answer:
         """Leave FAULT or ESTOP for HOLD, if nothing moves, nothing is pending and the inputs are
@@ -259,11 +261,16 @@ class SafetyMachine:
             self.verdict = rejected(refusal, 0)
         else:
             self.verdict = self._judge(chunk, now_ns, live)
-            if live:
-                self._take(chunk, self.verdict, now_ns)
+            if live and self.verdict.decision != Decision.REJECT:
+                self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq, now_ns)
+                if self.verdict.trajectory is not None:
+                    self._used_ns = self.verdict.trajectory.start_ns
+                self.brakes.take(self.verdict)
         trajectory = self.verdict.trajectory if live else None
         seq = chunk.seq if isinstance(chunk.seq, int) else 0
-        report = self.verdict.report(now_ns, seq, self.state, self.brakes.stop_time(now_ns))
+        report = self.verdict.report(
+            now_ns, seq, self.state, self.brakes.playback.rest_in_s(now_ns)
+        )
         return Output(trajectory if trajectory is not None else early, report)
 
     def _judge(self, chunk: ActionChunk, now_ns: int, live: bool) -> Verdict:
@@ -282,13 +289,15 @@ class SafetyMachine:
         )
         if slow and verdict.decision in (Decision.SCALED, Decision.TRUNCATED):
             verdict = dataclasses.replace(verdict, reasons=verdict.reasons | Reason.SURPRISE)
-        return self._overrun(verdict, now_ns) if live else verdict
-
-    def _overrun(self, verdict: Verdict, now_ns: int) -> Verdict:
-        """A chunk whose check took longer than the lead would begin in the past: it is refused."""
-        if verdict.compute_s <= self.params.lead_s:
-            self._overruns = 0
+        if not live:
             return verdict
+        if verdict.compute_s > self.params.lead_s:
+            return self._too_late(verdict, now_ns)
+        self._overruns = 0
+        return verdict
+
+    def _too_late(self, verdict: Verdict, now_ns: int) -> Verdict:
+        """A chunk whose check took longer than the lead would begin in the past: it is refused."""
         self._overruns += 1
         words = (
             f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s, with "
@@ -310,22 +319,6 @@ class SafetyMachine:
         return dataclasses.replace(
             refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words)
         )
-
-    def _take(self, chunk: ActionChunk, verdict: Verdict, now_ns: int) -> None:
-        """Execute what was accepted."""
-        if verdict.decision == Decision.REJECT:
-            return
-        self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq, now_ns)
-        if verdict.trajectory is None:
-            return
-        self.brakes.floor = verdict.floor
-        self.brakes.play(verdict.trajectory, verdict.accepted_s)
-        self._used_ns = verdict.trajectory.start_ns
-        if verdict.decision == Decision.BRAKE:
-            self.brakes.settle(S.BRAKING, verdict.reasons, verdict.sentence)
-            self.brakes.after = S.ARMED
-        else:
-            self.brakes.settle(S.ARMED)
 
     def _refusal(self, now_ns: int, stopping: bool) -> Finding | None:
         """Why no chunk is judged now; a stop that is about to leave must not be replaced by what
@@ -425,7 +418,7 @@ class SafetyMachine:
     def heartbeat(self, now_ns: int) -> SafetyReport:
         """The report when nothing has happened."""
         seq = self._stream.seq if self._stream else 0
-        stop = self.brakes.stop_time(now_ns)
+        stop = self.brakes.playback.rest_in_s(now_ns)
         why = self._unready(now_ns) if self.state in (S.SHADOW, S.HOLD) else ""
         released = self.standstill.released if self.state == S.HOLD else ""
         words = state_in_words(self.brakes, self.dry_run, now_ns, not (why or released))

@@ -97,6 +97,10 @@ class Playback:
         newest = self.current
         return 0 if newest is None else newest.start_ns + int(np.ceil(newest.t[-1] * NS))
 
+    def rest_in_s(self, now_ns: int) -> float:
+        """Time until everything commanded is at rest, if nothing more arrives."""
+        return max(0.0, (self.end_ns() - now_ns) / NS)
+
     def deviation(self, stamp_ns: int, q: np.ndarray, window_ns: int) -> np.ndarray:
         """(A,) how far q measured at `stamp_ns` is from everything commanded within the window
         before it.
