@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import multiprocessing
 import time
@@ -18,10 +19,12 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmark.digest import digest
-from testing.properties import ROBOTS, Tally, attack, robot_named
+from testing.properties import ROBOTS, Robot, Tally, attack
 from wam_ros.core.files import write_json
 
 UNIT = 25  # chains that a job takes at a time
+
+robot_named = functools.cache(Robot)  # one of each per process
 
 
 def run_unit(task: tuple[str, int]) -> Tally:

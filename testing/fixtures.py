@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.types import ActionChunk
 from wam_ros.robot.model import SafetyModel, load_safety_model
 from wam_ros.safety.filter import SafetyFilter
+
+if TYPE_CHECKING:
+    from testing.properties import Robot
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +36,15 @@ def home(model: SafetyModel) -> np.ndarray:
 def robots() -> Callable[[str], SafetyModel]:
     """Loads a shipped robot by name, each once."""
     return functools.cache(lambda name: load_safety_model(load_embodiment(name)))
+
+
+@pytest.fixture(scope="session")
+def judged() -> Callable[[str], Robot]:
+    """Gives a robot by name with its filters and who judges them, each once."""
+    pytest.importorskip("mujoco")
+    from testing.properties import Robot
+
+    return functools.cache(Robot)
 
 
 @pytest.fixture(scope="session")

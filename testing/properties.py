@@ -7,7 +7,6 @@ What must hold for every chunk stands here once: the tests look at some chunks,
 from __future__ import annotations
 
 import dataclasses
-import functools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import numpy as np
 
 from testing.hostile import moving_states, random_path, random_pose, spoiled
 from testing.proof import beyond, fine, offences
+from testing.recheck import recheck
 from testing.second_engine import SecondEngine
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import ActionChunk, Decision, KinematicState, Reason, SafeTrajectory
@@ -165,7 +165,7 @@ class Robot:
             bad.append(f"too near (second engine): {near}")
         if used.params.workspace:
             bad += self._tool_faults(t, case.floor, used.params)
-        if used.recheck(t, case.start, case.floor) is not None:
+        if recheck(used, t, case.start, case.floor) is not None:
             bad.append("its own answer is not accepted again")
         return bad
 
@@ -262,6 +262,3 @@ def count(table: dict[str, int], names: list[str]) -> None:
     """Add one for each name."""
     for name in names:
         table[name] = table.get(name, 0) + 1
-
-
-robot_named = functools.cache(Robot)  # one of each per process

@@ -10,14 +10,15 @@ import pytest
 
 pytest.importorskip("mujoco")
 
-from testing.properties import ROBOTS, Case, Robot, attack, robot_named
+from testing.properties import ROBOTS, Case, Robot, attack
+from testing.recheck import recheck
 from testing.tools import make_chunk
 from wam_ros.core.types import Decision, KinematicState, MotionTable, SafeTrajectory
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-def test_nothing_leaves_that_should_not(name):
-    tally = attack(robot_named(name), range(25 if name == "bimanual" else 50))
+def test_nothing_leaves_that_should_not(judged, name):
+    tally = attack(judged(name), range(25 if name == "bimanual" else 50))
     assert tally.violations == []
     assert {"pass", "scaled", "truncated", "brake", "reject"} <= set(tally.decisions), (
         "every kind of answer occurred"
@@ -26,8 +27,8 @@ def test_nothing_leaves_that_should_not(name):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ROBOTS)
-def test_nothing_leaves_that_should_not_in_a_hundred_thousand_chunks(name):
-    tally = attack(robot_named(name), range(10**6, 10**6 + 12_000))
+def test_nothing_leaves_that_should_not_in_a_hundred_thousand_chunks(judged, name):
+    tally = attack(judged(name), range(10**6, 10**6 + 12_000))
     assert tally.chunks >= 25_000
     assert tally.violations == []
 
@@ -51,23 +52,21 @@ def test_nothing_leaves_that_should_not_in_a_hundred_thousand_chunks(name):
         lambda t: dataclasses.replace(t, t=t.t[:9], q=t.q[:9], dq=t.dq[:9], ddq=t.ddq[:9]),
     ],
 )
-def test_a_second_look_refuses_a_damaged_answer(damage):
+def test_a_second_look_refuses_a_damaged_answer(judged, damage):
     """Filtering twice changes nothing; what was changed in between does not pass."""
-    found = (
-        c for c in robot_named("panda").emitted(range(50)) if len(c[1].verdict.trajectory.t) > 20
-    )
+    found = (c for c in judged("panda").emitted(range(50)) if len(c[1].verdict.trajectory.t) > 20)
     used, case = next(c for c in found if c[1].floor is not None)
     for floor in (None, case.floor):
-        assert used.recheck(case.verdict.trajectory, case.start, floor) is None
-        assert used.recheck(damage(case.verdict.trajectory), case.start, floor) is not None
+        assert recheck(used, case.verdict.trajectory, case.start, floor) is None
+        assert recheck(used, damage(case.verdict.trajectory), case.start, floor) is not None
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-def test_an_answer_sent_back_as_a_chunk_is_followed(name):
+def test_an_answer_sent_back_as_a_chunk_is_followed(judged, name):
     """At the steps of the chunk: what was accepted at its own pace, sent again from the same state,
     is accepted.
     """
-    robot, seen = robot_named(name), 0
+    robot, seen = judged(name), 0
     for used, case in itertools.islice(robot.emitted(range(0, 400)), 60):
         t = case.verdict.trajectory
         rows = np.arange(10, len(t.t), 10)
@@ -126,11 +125,11 @@ def joined(head: SafeTrajectory, row: int, stop: SafeTrajectory) -> SafeTrajecto
 
 
 @pytest.mark.parametrize("name", ROBOTS)
-def test_a_stop_from_any_step_stays_inside_its_proof_in_the_second_engine(name):
-    assert stops_inside(robot_named(name), range(50_000, 50_020)) >= 8
+def test_a_stop_from_any_step_stays_inside_its_proof_in_the_second_engine(judged, name):
+    assert stops_inside(judged(name), range(50_000, 50_020)) >= 8
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ROBOTS)
-def test_many_stops_stay_inside_their_proofs_in_the_second_engine(name):
-    assert stops_inside(robot_named(name), range(60_000, 60_600)) >= 400
+def test_many_stops_stay_inside_their_proofs_in_the_second_engine(judged, name):
+    assert stops_inside(judged(name), range(60_000, 60_600)) >= 400

@@ -1,5 +1,5 @@
 """The Panda on its table and its filter, built once."""
 
-from testing.fixtures import home, model, panda
+from testing.fixtures import home, judged, model, panda
 
-__all__ = ["home", "model", "panda"]
+__all__ = ["home", "judged", "model", "panda"]

@@ -14,7 +14,7 @@ pytest.importorskip("mujoco")
 
 from testing.hostile import random_pose
 from testing.proof import offences
-from testing.properties import START, Case, Robot, robot_named
+from testing.properties import START, Case, Robot
 from testing.tools import at_rest, make_chunk
 from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
@@ -39,8 +39,8 @@ def all_faults(robot: Robot, used: SafetyFilter, seeds: range) -> str:
     return "\n".join(words)
 
 
-def test_the_judges_see_bodies_that_come_too_near():
-    robot = robot_named("panda")
+def test_the_judges_see_bodies_that_come_too_near(judged):
+    robot = judged("panda")
     assert "too near (second engine)" in all_faults(
         robot, without(robot, "self_collision", "environment"), range(40)
     )
@@ -56,8 +56,8 @@ def test_the_judges_see_bodies_that_come_too_near():
         ({"position_margin_rad": 1.0}, "leaves its range"),
     ],
 )
-def test_the_judges_see_what_is_beyond_a_limit(narrow, seen):
-    robot = robot_named("panda")
+def test_the_judges_see_what_is_beyond_a_limit(judged, narrow, seen):
+    robot = judged("panda")
     params = dataclasses.replace(robot.filters[0].params, **narrow)
     words = [
         w
@@ -67,8 +67,8 @@ def test_the_judges_see_what_is_beyond_a_limit(narrow, seen):
     assert seen in "\n".join(words)
 
 
-def test_the_judges_see_too_much_torque():
-    robot = robot_named("so101")
+def test_the_judges_see_too_much_torque(judged):
+    robot = judged("so101")
     model = robot.model
     weak = dataclasses.replace(model.limits, effort=model.limits.effort * 0.05)
     kept, model.limits = model.limits, weak
@@ -78,8 +78,8 @@ def test_the_judges_see_too_much_torque():
         model.limits = kept
 
 
-def test_the_judges_see_a_tool_outside_or_too_fast():
-    robot = robot_named("panda")
+def test_the_judges_see_a_tool_outside_or_too_fast(judged):
+    robot = judged("panda")
     free = SafetyFilter(
         robot.model,
         robot.filters[1].params,
@@ -90,9 +90,9 @@ def test_the_judges_see_a_tool_outside_or_too_fast():
     assert "m/s, allowed 0.3 m/s" in words
 
 
-def test_another_order_of_joints_is_noticed_where_it_matters():
+def test_another_order_of_joints_is_noticed_where_it_matters(judged):
     """The judge of the joint order can see: permuting the values alone changes the answer."""
-    robot = robot_named("panda")
+    robot = judged("panda")
     home = np.array(robot.model.embodiment.home)
     q = home + np.outer(np.arange(1, 9), np.r_[0.02, np.zeros(7)])
     used = robot.filters[0]
@@ -104,8 +104,8 @@ def test_another_order_of_joints_is_noticed_where_it_matters():
     assert robot.deeper_faults(used, case, np.random.default_rng(0)) != []
 
 
-def test_a_weak_motor_is_noticed_in_the_replay():
-    robot = robot_named("so101")
+def test_a_weak_motor_is_noticed_in_the_replay(judged):
+    robot = judged("so101")
     _, case = next(robot.emitted(range(3, 60)))
     used = robot.filters[0]
     q0 = random_pose(robot.model, np.random.default_rng(3))

@@ -195,18 +195,6 @@ class SafetyFilter:
             chunk_seq=chunk_seq,
         )
 
-    def recheck(
-        self, trajectory: SafeTrajectory, commanded: KinematicState, floor: Floor | None = None
-    ) -> Finding | None:
-        """What is wrong with a trajectory from `commanded` as a whole; None when it may leave as it
-        is.
-
-        Filtering is a projection: what was emitted from a state and a floor passes here with the
-        same two.
-        """
-        bounds = make_bounds(self.model, self.params, commanded, floor)
-        return self._stops.recheck(trajectory, commanded, bounds, floor)
-
     def conflict(self, pieces: list[MotionTable], floor: Floor | None = None) -> Finding | None:
         """What has come into the way of motion that was proven before; None when all of it is still
         free.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wam_ros.core.types import KinematicState, MotionTable, Reason, SafeTrajectory
+from wam_ros.core.types import KinematicState, MotionTable, Reason
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, Checker, Floor, give_way
 from wam_ros.safety.motion.clearance import Nearest, Proof, nearest_in, proof_of
@@ -163,42 +163,6 @@ class ProvenStops:
             for k, answer in zip(again, retry, strict=True):
                 answers[k] = answer
         return answers
-
-    def recheck(
-        self,
-        t: SafeTrajectory,
-        commanded: KinematicState,
-        bounds: Bounds,
-        floor: Floor | None = None,
-    ) -> Finding | None:
-        """What is wrong with a whole trajectory from `commanded`; None where it may leave as
-        it is.
-        """
-        names = bounds.joints.names
-        dt = bounds.params.sample_s
-        if t.joint_names != names or t.q.shape != (len(t.t), len(names)) or not t.finite:
-            return Finding(Reason.SCHEMA, "not a trajectory of this robot")
-        if len(t.t) < 2 or not np.allclose(t.t, np.arange(len(t.t)) * dt, rtol=0, atol=1e-9):
-            return Finding(Reason.SCHEMA, f"not sampled every {dt} s")
-        if not np.array_equal(t[0].arrays, commanded.arrays):
-            return Finding(Reason.DISCONTINUITY, "does not begin in the commanded state")
-        if t.dq[-1].any() or t.ddq[-1].any():
-            return Finding(Reason.NO_BRAKE, "does not end at rest")
-        motion = Motion(*t.arrays, dt=dt, stopping=True)
-        found = self._refute(motion, bounds)
-        return (
-            found
-            if floor is None or found is None
-            else self._refute(motion, give_way(bounds, floor))
-        )
-
-    def _refute(self, motion: Motion, bounds: Bounds) -> Finding | None:
-        for check in self._checks:
-            measure = check.look(motion, bounds)
-            if measure.bad.any():
-                sample = int(measure.bad.argmax())
-                return measure.describe(sample, f"after {sample * motion.dt:.2f} s")
-        return None
 
     def _try(
         self, states: MotionTable, bounds: Bounds, synchronised: bool, parents: np.ndarray | None
