@@ -372,7 +372,7 @@ def test_disabling_stops(rig):
     assert rig.at_rest
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**9))
 def test_whatever_happens_nothing_unproven_is_emitted(panda, home, seed):
     """Random events in random order; every trajectory is sound and begins where the robot is

@@ -264,7 +264,7 @@ def test_saying_the_same_again_after_removing_all_forgets_nothing(rig):
             assert carried.clearance[after.keys.index(key)] == value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_whatever_comes_goes_or_moves_the_arm_keeps_clear_or_says_that_it_could_not(
     panda, home, seed
