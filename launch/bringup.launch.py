@@ -115,7 +115,7 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     output = {"controller": values["controller"]} if values["controller"] else {}
     frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
     own: dict[str, dict[str, object]] = {
-        "sim_node": output,
+        "sim_node": {**output, **frames},
         "camera_node": {},
         "inference_node": {**model, "imagination": values["imagination"]},
         "safety_node": {**patience, **frames, "dry_run": dry_run, "arm_on_start": arm},

@@ -268,7 +268,8 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
             if "TF Prefix" in d
         )
     assert robot["TF Prefix"] == "left", "RViz puts the slash"
-    assert b.parameters("safety_node")["tf_prefix"] == "left/"
+    for name in ("safety_node", "sim_node"):
+        assert b.parameters(name)["tf_prefix"] == "left/"
 
 
 def test_frames_are_published_where_the_package_is_installed(prefix):

@@ -121,6 +121,7 @@ class SafetyNode(WamNode):
         """Stop the arm, then fall silent."""
         self.destroy_timer(self._timer)
         self._move(self._rejoining.disable(self._now_ns()).trajectory)
+        self._surroundings.clear()
 
     def cleanup(self) -> None:
         """Let go of the robot and its world."""

@@ -17,6 +17,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.msg import EpisodeState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode
+from wam_ros.ros.markers import lifetime_msg
 from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
 from wam_ros.ros.sim_node.controller_server import KINDS, ControllerServer, make_sim_controller
@@ -24,6 +25,7 @@ from wam_ros.sim.stepper import Stepper
 from wam_ros.sim.world import SimObject, World
 from wam_ros.srv import ResetEpisode
 
+OBJECTS_S = 1.0  # a drawn object is good for so long
 CLOCK_S = 0.01  # simulated time between two messages on /clock, unless waking up takes longer
 
 
@@ -53,6 +55,7 @@ class SimParams:
     )
     camera_height: int = param(128, unit="px", low=16, high=1080, doc="rows of every image")
     camera_width: int = param(128, unit="px", low=16, high=1920, doc="columns of every image")
+    tf_prefix: str = param("", doc="in front of every frame of its messages, such as left/")
     controller: str = param("joint_trajectory", choices=KINDS, doc="kind of the arm's controller")
 
 
@@ -182,7 +185,7 @@ class SimNode(WamNode):
         info = CameraInfo(
             width=known["width"], height=known["height"], distortion_model="plumb_bob", d=[0.0] * 5
         )
-        info.header.frame_id = known["frame_id"]
+        info.header.frame_id = self.params.tf_prefix + known["frame_id"]
         info.k = known["K"].reshape(-1)
         info.r = np.eye(3).reshape(-1)
         info.p = np.hstack((known["K"], np.zeros((3, 1)))).reshape(-1)
@@ -206,8 +209,8 @@ class SimNode(WamNode):
             self._objects_pub.publish(MarkerArray(markers=markers))
 
     def _marker(self, index: int, o: SimObject, stamp: Time) -> Marker:
-        marker = Marker(ns=o.name, id=index, type=Marker.CUBE)
-        marker.header.frame_id = self.embodiment.base_frame
+        marker = Marker(ns=o.name, id=index, type=Marker.CUBE, lifetime=lifetime_msg(OBJECTS_S))
+        marker.header.frame_id = self.params.tf_prefix + self.embodiment.base_frame
         marker.header.stamp = stamp
         p = marker.pose.position
         q = marker.pose.orientation

@@ -11,6 +11,7 @@ pytest.importorskip("rclpy")
 from std_msgs.msg import Header
 from visualization_msgs.msg import Marker
 
+from testing.markers import why_not_drawable
 from testing.tools import START, at_rest, make_chunk
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision
@@ -38,7 +39,9 @@ def drawn(safety, beyond):
     verdict = safety.filter(
         make_chunk(safety.model.joint_names, path, age=0), at_rest(start), START
     )
-    return verdict, {m.ns: m for m in safety_markers(safety.model, verdict, Header()).markers}
+    message = safety_markers(safety.model, verdict, Header(frame_id="base"))
+    assert why_not_drawable(message, {"base"}) == []
+    return verdict, {m.ns: m for m in message.markers}
 
 
 def points(marker):

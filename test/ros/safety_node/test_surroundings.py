@@ -7,6 +7,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("pinocchio")
 from visualization_msgs.msg import Marker, MarkerArray
 
+from testing.markers import why_not_drawable
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import Cloud, Obstacle
@@ -154,6 +155,9 @@ def test_what_is_held_moves_with_its_link(told, model):
 def test_every_shape_is_drawn_as_what_rviz_knows(body, kinds):
     made = body_markers(("obstacle", "x"), body, "base")
     assert [m.type for m in made] == kinds
+    for number, marker in enumerate(made):
+        marker.id = number
+    assert why_not_drawable(MarkerArray(markers=made), {"base"}, lasting=True) == []
     for marker in made:
         assert marker.header.frame_id == "base"
         assert min(marker.scale.x, marker.scale.y, marker.scale.z) > 0
@@ -174,6 +178,11 @@ def test_the_node_tells_them_over_dds(arena):
     from wam_ros.nodes.safety_node import SafetyNode
 
     heard = arena.listen(MarkerArray, "safety/surroundings", qos.STATUS)
-    arena.add(SafetyNode, dry_run=True)
+    node = arena.add(SafetyNode, dry_run=True)
     arena.until(lambda: heard)
     assert names(heard[-1]) == [("obstacle", "table")]
+    heard.clear()
+    node.trigger_deactivate()
+    arena.until(lambda: heard)
+    (cleared,) = heard[-1].markers
+    assert cleared.action == Marker.DELETEALL, "an inactive node keeps clear of nothing"

@@ -15,7 +15,9 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+from visualization_msgs.msg import MarkerArray
 
+from testing.markers import why_not_drawable
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, KinematicState, MotionTable, SafeTrajectory
@@ -107,6 +109,16 @@ def test_images_calibration_and_episode_are_published(arena, arm, robot):
         assert info[0].header.frame_id == images[0].header.frame_id
     assert episodes[0].instruction
     assert episodes[0].limit_violations == 0
+
+
+def test_blocks_and_pictures_carry_the_prefix_of_the_robots_frames(arena):
+    blocks = arena.listen(MarkerArray, "sim/objects", qos.STATUS)
+    infos = arena.listen(CameraInfo, PANDA.cameras[0].info_topic, qos.IMAGE)
+    arena.add(SimNode, tf_prefix="left/")
+    arena.until(lambda: blocks and infos)
+    assert len(blocks[-1].markers) == 3
+    assert why_not_drawable(blocks[-1], {f"left/{PANDA.base_frame}"}) == []
+    assert infos[0].header.frame_id == "left/front_optical_frame"
 
 
 def test_a_reset_places_the_arm_and_the_old_motion_is_forgotten(arena, arm, robot):

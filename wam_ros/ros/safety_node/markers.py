@@ -10,23 +10,22 @@ import numpy as np
 from geometry_msgs.msg import Point, PoseStamped
 from nav_msgs.msg import Path
 from rclpy.node import Node
-from std_msgs.msg import ColorRGBA, Header
+from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
+from wam_ros.core import palette
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import ActionChunk, Reason
 from wam_ros.robot.model import SafetyModel
 from wam_ros.ros import qos
+from wam_ros.ros.markers import colour_msg, lifetime_msg, text_marker
 from wam_ros.safety.verdict import Verdict
 
-GREEN = (0.1, 0.9, 0.2, 1.0)
-YELLOW = (0.95, 0.85, 0.1, 1.0)
-RED = (1.0, 0.1, 0.1, 1.0)
-BLUE = (0.2, 0.4, 1.0, 1.0)
-ORANGE = (1.0, 0.65, 0.0, 1.0)
 # m
-WIDTH = 0.006
-TEXT = 0.03
+WIDTH = 0.012
+TEXT = 0.035
+# a picture of a verdict that no other followed fades: the model may think for a while
+LIFETIME_S = 3.0
 MAX_POINTS = 20  # of one line
 
 
@@ -117,10 +116,10 @@ def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> Mark
     if len(cut_line):  # from where it is left, so that a single step is a line too
         cut_line = np.concatenate((accepted_line[-1:], cut_line))
     lines = (
-        ("accepted", YELLOW if verdict.scale > 1.0 else GREEN, accepted_line),
-        ("cut", RED, cut_line),
-        ("stop", BLUE, tool_path(model, stop)),
-        ("nearest", ORANGE, nearest),
+        ("accepted", palette.SLOWED if verdict.scale > 1.0 else palette.ACCEPTED, accepted_line),
+        ("cut", palette.CUT, cut_line),
+        ("stop", palette.STOP, tool_path(model, stop)),
+        ("nearest", palette.NEAREST, nearest),
     )
     markers = [_line(header, name, colour, points) for name, colour, points in lines]
     return MarkerArray(markers=[*markers, _words(header, nearest, verdict)])
@@ -128,27 +127,31 @@ def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> Mark
 
 def _words(header: Header, nearest: np.ndarray, verdict: Verdict) -> Marker:
     """Names and distance of the nearest pair, written beside it."""
-    marker = Marker(header=header, ns="distance", id=0, type=Marker.TEXT_VIEW_FACING)
-    marker.action = Marker.ADD if len(nearest) else Marker.DELETE
-    marker.pose.orientation.w = 1.0
-    marker.scale.z = TEXT
-    marker.color = ColorRGBA(r=ORANGE[0], g=ORANGE[1], b=ORANGE[2], a=ORANGE[3])
+    text = ""
+    middle = np.zeros(3)
     if len(nearest):
-        x, y, z = nearest.mean(axis=0)
-        marker.pose.position = Point(x=float(x), y=float(y), z=float(z) + TEXT)
-        marker.text = (
-            f"{' to '.join(verdict.nearest_pair)} "
-            f"{1000 * float(np.linalg.norm(nearest[1] - nearest[0])):.0f} mm"
-        )
-    return marker
+        middle = nearest.mean(axis=0) + TEXT * np.eye(3)[2]
+        apart = float(np.linalg.norm(nearest[1] - nearest[0]))
+        text = f"{' to '.join(verdict.nearest_pair)} {1000 * apart:.0f} mm"
+    return text_marker(
+        header,
+        "distance",
+        0,
+        text=text,
+        position=middle,
+        height=TEXT,
+        colour=palette.NEAREST,
+        lifetime_s=LIFETIME_S,
+    )
 
 
-def _line(header: Header, name: str, colour: tuple[float, ...], points: np.ndarray) -> Marker:
+def _line(header: Header, name: str, colour: palette.RGB, points: np.ndarray) -> Marker:
     marker = Marker(header=header, ns=name, id=0, type=Marker.LINE_STRIP)
     marker.action = Marker.ADD if len(points) > 1 else Marker.DELETE
     marker.pose.orientation.w = 1.0
+    marker.lifetime = lifetime_msg(LIFETIME_S)
     marker.scale.x = WIDTH
-    marker.color = ColorRGBA(r=colour[0], g=colour[1], b=colour[2], a=colour[3])
+    marker.color = colour_msg(colour)
     marker.points = [Point(x=float(x), y=float(y), z=float(z)) for x, y, z in points]
     return marker
 

@@ -85,6 +85,12 @@ class SurroundingsPublisher:
             markers.append(marker)
         self._publisher.publish(MarkerArray(markers=markers))
 
+    def clear(self) -> None:
+        """Take away what is shown: an inactive node keeps clear of nothing."""
+        self._shown = None
+        if self._publisher.get_subscription_count():
+            self._publisher.publish(MarkerArray(markers=[Marker(action=Marker.DELETEALL)]))
+
     def _make(self) -> bool:
         """Whether the markers of all bodies are made; some are still to be when there are many."""
         bodies = dict(list(self._bodies())[:MOST])
