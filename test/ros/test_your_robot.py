@@ -32,11 +32,17 @@ from .conftest import DOMAIN
 
 pytestmark = pytest.mark.ros
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "your_robot.md").read_text()
-MAKE_FILE, ASK = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+MAKE_FILE, ASK, ASK_SLOWLY = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 POLICY = """
 import numpy
 ask_your_policy = lambda frames, q: q + numpy.linspace(0.01, 0.08, 8)[:, None] * [1, 0, 0, 0, 0, 0]
 """
+THINK = """
+import time
+ask_quickly = ask_your_policy
+ask_your_policy = lambda *seen: (time.sleep(2.2), ask_quickly(*seen))[1]
+"""
+SLOW = POLICY + THINK + re.sub(r"def answer.*?(?=rclpy.init)", ASK_SLOWLY, ASK, flags=re.DOTALL)
 ROBOT = load_embodiment("so101")
 
 
@@ -49,8 +55,9 @@ def test_the_motion_in_a_file_passes_and_is_slowed_as_the_page_says(tmp_path, mo
         assert answer in capsys.readouterr().out
 
 
-def test_a_process_of_ones_own_is_judged_like_any_model(arena, tmp_path):
-    (tmp_path / "policy.py").write_text(POLICY + ASK)
+@pytest.mark.parametrize("policy", [POLICY + ASK, SLOW], ids=["quick", "thinks for seconds"])
+def test_a_process_of_ones_own_is_judged_like_any_model(arena, tmp_path, policy):
+    (tmp_path / "policy.py").write_text(policy)
     environment = {
         **os.environ,
         "ROS_DOMAIN_ID": str(DOMAIN),

@@ -89,6 +89,7 @@ class SafetyFilter:
         *,
         now_ns: int | None = None,
         stream: Stream | None = None,
+        still_since_ns: int | None = None,
         floor: Floor | None = None,
         least_scale: float = 1.0,
         patience_s: float = math.inf,
@@ -101,6 +102,7 @@ class SafetyFilter:
             start_ns: when the answer's trajectory begins.
             now_ns: the present; `start_ns` less the lead if not given.
             stream: the newest chunk taken before.
+            still_since_ns: since when the arm stands, commanded and measured; None while it moves.
             floor: `Verdict.floor` of the answer before.
             least_scale: time scale to begin with, 1 or more.
             patience_s: a chunk that takes longer to check is refused then.
@@ -113,6 +115,7 @@ class SafetyFilter:
             embodiment=self.model.embodiment,
             params=self.params,
             stream=stream,
+            still_since_ns=still_since_ns,
         )
         try:
             with self.attention.during(patience_s):

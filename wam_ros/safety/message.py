@@ -33,6 +33,7 @@ class Message:
     embodiment: Embodiment  # the robot it is for
     params: SafetyParams
     stream: Stream | None = None
+    still_since_ns: int | None = None  # the arm stands, and stood at every instant since; None: not
 
     @property
     def n_steps(self) -> int:

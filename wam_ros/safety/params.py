@@ -20,9 +20,9 @@ def _p(default: Any, unit: str, low: float, high: float, doc: str) -> Any:
 # What is noticed the later, and what is kept the farther, the larger it is; changed more than so
 # many times it is told.
 PATIENCE = (
-    "joint_timeout_s observation_timeout_s clock_jump_s future_s stale_s tracking_rad tracking_m "
-    "tracking_window_s"
-    " tracking_samples still_rad_s still_m_s overruns max_chunk_s stop_lead_s seam_rad seam_m"
+    "joint_timeout_s observation_timeout_s clock_jump_s future_s stale_s think_s tracking_rad "
+    "tracking_m tracking_window_s tracking_samples still_rad_s still_m_s overruns max_chunk_s "
+    "stop_lead_s seam_rad seam_m"
 ).split()
 DISTANCE = "self_clearance_m obstacle_clearance_m distance_error_m position_margin_rad".split()
 TIMES = 3.0
@@ -108,6 +108,13 @@ class SafetyParams:
     )
     future_s: float = _p(0.1, "s", 0.0, 10.0, "a chunk anchored farther in the future is refused")
     stale_s: float = _p(2.0, "s", 0.01, 60.0, "a chunk anchored longer ago is refused")
+    think_s: float = _p(
+        10.0,
+        "s",
+        0.0,
+        60.0,
+        "an observation this old may be used when the arm has stood still since; 0 = never",
+    )
     joint_timeout_s: float = _p(0.3, "s", 0.01, 10.0, "joint state older than this stops the arm")
     observation_timeout_s: float = _p(
         1.0, "s", 0.05, 60.0, "observation older than this stops the arm"

@@ -276,3 +276,76 @@ def test_an_arm_that_moves_while_it_is_held_is_told_to_move(rig):
     assert "panda_joint2 moves" in rig.machine.arm(True, rig.now).message
     rig.run(0.5)
     assert "moves" not in rig.machine.tick(rig.now).report.sentence
+
+
+def thinks(rig, seconds, **move):
+    """An arm that executes, stops, and moves as `move` says while its policy thinks; what is made
+    of the chunk then.
+    """
+    rig.moving()
+    rig.run(3.0)
+    assert rig.at_rest
+    seen_ns = rig.now
+    for k in range(round(seconds / 0.1)):
+        rig.run(0.1)
+        rig.machine.on_observation(rig.now, rig.now)
+        if k in move.get("at", ()):
+            rig.follow = False
+            rig.measured = rig.measured + move["by"] * np.eye(8)[3]
+    return rig.chunk(observation_ns=seen_ns).report
+
+
+def test_an_arm_that_executes_stops_and_thinks_moves_on(rig):
+    assert thinks(rig, 3.0).decision == Decision.PASS
+
+
+def test_before_it_first_moves_it_may_think_as_long(rig):
+    rig.armed()
+    seen_ns = rig.now
+    rig.run(5.0)
+    assert rig.chunk(observation_ns=seen_ns).report.decision == Decision.PASS
+
+
+def test_a_policy_that_looked_before_the_arm_stood_is_refused(rig):
+    rig.moving()
+    seen_ns = rig.now
+    rig.run(3.0)
+    report = rig.chunk(observation_ns=seen_ns).report
+    assert (report.decision, report.reasons) == (Decision.REJECT, Reason.CAMERA_STALE)
+    assert "it has moved since" in report.sentence
+
+
+def test_an_arm_that_was_pushed_while_it_thought_is_refused_and_one_that_trembled_is_not(
+    rig, panda, home
+):
+    assert thinks(rig, 3.0, at=(5,), by=0.015).reasons == Reason.CAMERA_STALE
+    assert thinks(Rig(panda, home), 3.0, at=(5,), by=0.008).decision == Decision.PASS
+
+
+def test_a_push_and_back_while_it_thought_is_a_push(panda, home):
+    rig = Rig(panda, home).armed()
+    rig.follow = False
+    seen_ns = rig.now
+    for by in (0.015, -0.015):
+        rig.run(1.5)
+        rig.measured = rig.measured + by * np.eye(8)[3]
+    rig.run(0.1)
+    assert rig.chunk(observation_ns=seen_ns).report.reasons == Reason.CAMERA_STALE
+
+
+def test_a_joint_that_creeps_does_not_stand_still(panda, home):
+    rig = Rig(panda, home).armed()
+    rig.follow = False
+    seen_ns = rig.now
+    for _ in range(30):  # 0.01 rad/s: slow enough to count as still at every moment
+        rig.measured = rig.measured + 0.001 * np.eye(8)[3]
+        rig.run(0.1)
+    assert rig.chunk(observation_ns=seen_ns).report.reasons == Reason.CAMERA_STALE
+
+
+def test_of_joints_that_were_silent_nobody_knows_that_they_stood(panda, home):
+    rig = Rig(panda, home).held()
+    seen_ns = rig.now
+    rig.now += 3 * NS
+    rig.joints()
+    assert rig.machine.inputs.still_since_ns == rig.now > seen_ns

@@ -46,6 +46,8 @@ class Inputs:
         self._lately: deque[tuple[int, np.ndarray]] = deque(maxlen=2 * PARTS)
         self.observation_ns: int | None = now_ns if watched else None
         self._surprise: tuple[float, int] | None = None
+        self._stood: np.ndarray | None = None  # where the joints have stayed
+        self.still_since_ns: int | None = None  # stamp since which they have
         self.refusal = ""  # of the newest joint state, since one was taken
         self._leaps: deque[str] = deque(maxlen=NEWEST)  # of each joint state, in words
         self.publishers = ""  # who publishes them, in words, where that is known
@@ -84,6 +86,7 @@ class Inputs:
             return False
         if not np.isfinite(dq).all():
             dq = self._differences(q, state.stamp_ns)
+        self._note_stillness(q, state.stamp_ns)
         self.q = q
         self.dq = dq
         self.joints_ns = state.stamp_ns
@@ -244,6 +247,17 @@ class Inputs:
             [np.abs(self.q - q) / max((self.joints_ns - ns) / NS, STILL_S) for ns, q in since],
             axis=0,
         )
+
+    def _note_stillness(self, q: np.ndarray, stamp_ns: int) -> None:
+        """Joints are still as long as they stay where they were, not as long as they are slow; what
+        they did while nothing was heard of them nobody knows.
+        """
+        silent = self.joints_ns is None or (
+            stamp_ns - self.joints_ns > self.params.joint_timeout_s * NS
+        )
+        if silent or self._stood is None or (np.abs(q - self._stood) > self.slack).any():
+            self._stood = q
+            self.still_since_ns = stamp_ns
 
     def _leap(self, q: np.ndarray, stamp_ns: int) -> str:
         """Which joint cannot have come to q (A,) since the newest joint state, or from there, in

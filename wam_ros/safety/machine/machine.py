@@ -283,6 +283,7 @@ class SafetyMachine:
             start_ns,
             now_ns=now_ns,
             stream=self._stream if live else None,
+            still_since_ns=self._still_since(now_ns),
             floor=self.brakes.floor if live else None,
             least_scale=self.params.surprise_scale if slow else 1.0,
             patience_s=self.params.lead_s if live else PATIENCE_S,
@@ -295,6 +296,15 @@ class SafetyMachine:
             return self._too_late(verdict, now_ns)
         self._overruns = 0
         return verdict
+
+    def _still_since(self, now_ns: int) -> int | None:
+        """Since when the arm stands where it stands now, as commanded and as measured, within what
+        a joint at rest may be off; None while it moves.
+        """
+        measured_ns = self.inputs.still_since_ns
+        if measured_ns is None or self.brakes.moving(now_ns):
+            return None
+        return max(measured_ns, self.brakes.playback.settled_ns(self.inputs.slack))
 
     def _too_late(self, verdict: Verdict, now_ns: int) -> Verdict:
         """A chunk whose check took longer than the lead would begin in the past: it is refused."""

@@ -101,6 +101,15 @@ class Playback:
         """Time until everything commanded is at rest, if nothing more arrives."""
         return max(0.0, (self.end_ns() - now_ns) / NS)
 
+    def settled_ns(self, slack: np.ndarray) -> int:
+        """Since when what is commanded stays within `slack` (A,) of where it ends; 0 if always."""
+        newest = self.current
+        if newest is None:
+            return 0
+        off = (np.abs(newest.q - newest.q[-1]) > slack).any(axis=1).nonzero()[0]
+        first = int(off[-1]) + 1 if len(off) else 0
+        return newest.start_ns + int(np.ceil(newest.t[first] * NS))
+
     def deviation(self, stamp_ns: int, q: np.ndarray, window_ns: int) -> np.ndarray:
         """(A,) how far q measured at `stamp_ns` is from everything commanded within the window
         before it.
