@@ -44,8 +44,8 @@ ARROWS = {
     "models.dreamzero.released": {"core", "models", "models.dreamzero.shared"},
     "runtime": {"core", "runtime.values"},
     "runtime.values": {"core"},
-    "sim": {"core", "sim.tasks"},
-    "sim.tasks": {"core", "sim"},
+    "sim": {"core", "robot", "sim.tasks"},
+    "sim.tasks": {"core", "robot", "sim"},
     "data": {"core"},
     "view": {"core"},
     "train": {

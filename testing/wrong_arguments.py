@@ -26,7 +26,6 @@ WRONG = {
         Wrong("pamda", "unknown embodiment 'pamda'. Did you mean 'panda'"),
         Wrong("/nowhere/arm.yaml", "/nowhere/arm.yaml' does not exist"),
         Wrong("", "embodiment:= is empty"),
-        Wrong("ur5e", "only the panda can be simulated.*sim:=false"),
     ],
     "model": [
         Wrong("tinny", "unknown model 'tinny'. Did you mean 'tiny'"),

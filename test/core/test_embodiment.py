@@ -27,6 +27,7 @@ def test_a_shipped_embodiment_fits_its_description(name):
 
 
 CAMERA = {"name": "c", "image_topic": "c/image_raw"}
+MOUNT = {"parent": "panda_hand", "xyz": [0, 0, 0.1], "rpy": [0, 0, 0]}
 
 
 def changed(tmp_path, **changes):
@@ -63,6 +64,9 @@ def test_what_lies_beside_the_file_of_a_robot_belongs_to_it(tmp_path, monkeypatc
         ({"cameras": [CAMERA | {"rotation": 45}]}, "rotation of camera 'c' is 45, not 0, 90"),
         ({"cameras": [CAMERA | {"crop": [0, 0, 9]}]}, "crop of camera 'c' must be left, top"),
         ({"cameras": [CAMERA | {"crop": [0, -1, 9, 9]}]}, "crop of camera 'c' must be left, top"),
+        ({"cameras": [CAMERA | {"mount": MOUNT | {"fov": 180}}]}, "fov of camera 'c' is 180, not"),
+        ({"cameras": [CAMERA | {"mount": MOUNT | {"size": [9, 9]}}]}, "size of camera 'c' must be"),
+        ({"cameras": [CAMERA | {"mount": {"xyz": [0, 0, 0]}}]}, "missing key 'parent'$"),
         ({"gripper_joints": ["thumb"]}, "gripper joint 'thumb' is not in joint_names$"),
         ({"cameras": []}, "cameras must be non-empty and distinctly named$"),
         ({"action_horizon": 0}, "action_horizon must be positive$"),

@@ -58,7 +58,7 @@ def test_blocks_start_apart_and_the_arm_starts_at_rest_with_the_tool_down(world)
         blocks = [world.task.block_position(world, c)[:2] for c in COLOURS]
         gaps = [np.linalg.norm(a - b) for i, a in enumerate(blocks) for b in blocks[:i]]
         assert min(gaps) >= MIN_GAP - 1e-9
-        down = world.data.xmat[world._tool].reshape(3, 3)[:, 2]
+        down = world.data.xmat[world._tools[0]].reshape(3, 3)[:, 2]
         assert down[2] < -0.999
         assert not world.data.qvel.any()
 

@@ -18,6 +18,24 @@ from wam_ros.core.types import Observation
 from wam_ros.core.xacro import expand
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 
+# degrees of a simulated camera
+LEAST_FOV = 1.0
+MOST_FOV = 170.0
+MOST_PX = 1920
+
+
+@dataclass(frozen=True)
+class Mount:
+    """Where a camera is fixed to the robot, and how much it sees. The simulated arm draws it so."""
+
+    parent: str  # link
+    # of the optical frame in that of the link: z looks ahead, x right, y down (REP 103)
+    xyz: tuple[float, float, float]  # m
+    rpy: tuple[float, float, float]  # rad, as in a URDF
+    fov: float = 60.0  # degrees from the upper edge of the picture to the lower one
+    # px, width and height of the simulated picture; empty: as sim_node is told
+    size: tuple[int, ...] = ()
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -31,6 +49,7 @@ class Camera:
     rotation: int = 0
     # px: left, top, width and height of the part that is used, before it is turned; empty: all
     crop: tuple[int, ...] = ()
+    mount: Mount | None = None  # None: the simulated arm finds a place for it
 
 
 @dataclass(frozen=True)
@@ -185,6 +204,16 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
             problems.add(f"rotation of camera '{c.name}' is {c.rotation}, not 0, 90, 180 or 270")
         if c.crop and (len(c.crop) != 4 or min(c.crop[:2]) < 0 or min(c.crop[2:]) < 1):
             problems.add(f"crop of camera '{c.name}' must be left, top, width and height in px")
+        if (m := c.mount) is not None:
+            if not LEAST_FOV <= m.fov <= MOST_FOV:
+                problems.add(
+                    f"fov of camera '{c.name}' is {m.fov:g}, not {LEAST_FOV:g} to {MOST_FOV:g} "
+                    "degrees"
+                )
+            if m.size and (len(m.size) != 2 or not 16 <= min(m.size) <= max(m.size) <= MOST_PX):
+                problems.add(
+                    f"size of camera '{c.name}' must be width and height, 16 to {MOST_PX} px"
+                )
     for key in ("image_height", "image_width", "frame_rate_hz", "step_period_s", "action_horizon"):
         if getattr(e, key) <= 0:
             problems.add(f"{key} must be positive")

@@ -21,6 +21,7 @@ from wam_ros.ros.markers import lifetime_msg
 from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
 from wam_ros.ros.sim_node.controller_server import KINDS, ControllerServer, make_sim_controller
+from wam_ros.sim.robots import AUTO, task_for
 from wam_ros.sim.stepper import Stepper
 from wam_ros.sim.world import SimObject, World
 from wam_ros.srv import ResetEpisode
@@ -36,7 +37,9 @@ class SimParams:
     embodiment: str = param(
         "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
     )
-    task: str = param("pick_block", doc="what stands on the table and counts as success")
+    task: str = param(
+        AUTO, doc="what there is to do; auto: pick_block for the panda's hand, else reach"
+    )
     seed: int = param(0, low=0, doc="episode placed at start")
     rate: float = param(
         1.0, unit="1", low=0.05, high=20.0, doc="simulated s per s; other than 1: publishes /clock"
@@ -69,7 +72,8 @@ class SimNode(WamNode):
         """Build the world; the physics stands until activation."""
         p: SimParams = self.params
         self.embodiment = load_embodiment(p.embodiment)
-        self._world = World(self.embodiment, p.task, (p.camera_height, p.camera_width), p.step_s)
+        task = task_for(self.embodiment, p.task)
+        self._world = World(self.embodiment, task, (p.camera_height, p.camera_width), p.step_s)
         self._world.reset(p.seed)
         names = self._world.joint_names
         q0 = self._world.q

@@ -141,7 +141,7 @@ class Dynamics:
 
     def joint(self, name: str) -> int:
         """Index of a joint that moves."""
-        return int(self.pin.getJointId(_called(self.joints.urdf, name)))
+        return int(self.pin.getJointId(called(self.joints.urdf, name)))
 
     def frame(self, name: str) -> int:
         """Index of the frame of a link.
@@ -244,7 +244,7 @@ class _Efforts:
         ).reshape(v.shape)
 
 
-def _bare(urdf: Urdf) -> ET.Element:
+def bare_urdf(urdf: Urdf) -> ET.Element:
     """A description of what moves and weighs, and of nothing else about which a parser has opinions
     of its own: shapes, mimic joints, limits that are missing.
     """
@@ -253,13 +253,13 @@ def _bare(urdf: Urdf) -> ET.Element:
         ET.SubElement(bare, "link", link.attrib).extend(link.findall("inertial"))
     for joint in urdf.root.findall("joint"):
         copy = ET.SubElement(bare, "joint", joint.attrib)
-        copy.set("name", _called(urdf, joint.get("name", "")))
+        copy.set("name", called(urdf, joint.get("name", "")))
         copy.extend(e for e in joint if e.tag in ("origin", "parent", "child", "axis", "dynamics"))
         ET.SubElement(copy, "limit", dict.fromkeys(("lower", "upper", "velocity", "effort"), "0"))
     return bare
 
 
-def _called(urdf: Urdf, joint: str) -> str:
+def called(urdf: Urdf, joint: str) -> str:
     """What pinocchio calls a joint: where a link has the same name, it would take one for the
     other.
     """
@@ -270,12 +270,12 @@ def _build(joints: Joints) -> pin.Model:
     """The model in which only joints move that do; those that stand are fixed where they are."""
     urdf = joints.urdf
     try:
-        model = pin.buildModelFromXML(ET.tostring(_bare(urdf), encoding="unicode"))
+        model = pin.buildModelFromXML(ET.tostring(bare_urdf(urdf), encoding="unicode"))
     except (ValueError, RuntimeError) as error:
         raise WamError(f"{urdf.path}: {' '.join(str(error).split())}") from error
     if joints.parked:
         q = pin.neutral(model)
-        standing = [model.getJointId(_called(urdf, name)) for name in joints.parked]
+        standing = [model.getJointId(called(urdf, name)) for name in joints.parked]
         for joint, value in zip(standing, joints.parked.values(), strict=True):
             start = model.joints[joint].idx_q
             if model.joints[joint].nq == 2:
@@ -286,7 +286,7 @@ def _build(joints: Joints) -> pin.Model:
     lower = dict(zip(joints.commanded, joints.limits.lower, strict=True))
     upper = dict(zip(joints.commanded, joints.limits.upper, strict=True))
     for name, (leader, factor, offset) in joints.source.items():
-        joint = model.joints[model.getJointId(_called(urdf, name))]
+        joint = model.joints[model.getJointId(called(urdf, name))]
         if joint.nq == 1:
             ends = sorted((factor * lower[leader] + offset, factor * upper[leader] + offset))
             model.lowerPositionLimit[joint.idx_q], model.upperPositionLimit[joint.idx_q] = ends

@@ -1,23 +1,36 @@
-"""Which robots the simulated world has a place for; without MuJoCo, so that a launch can ask."""
+"""What the simulated world needs to know of a robot; without MuJoCo, so that a launch can ask."""
 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import UnknownNameError, WamError
 
-HAND = "panda_hand"  # link that carries the camera of the view `wrist`
+AUTO = "auto"
+HAND = "panda_hand"  # the link of the hand that the task `pick_block` knows how to use
+
+
+def links_of(embodiment: Embodiment) -> list[str]:
+    """Names of a robot's links; raises `WamError` when its description cannot be read."""
+    try:
+        root = ET.parse(embodiment.urdf_path).getroot()
+    except (OSError, ET.ParseError) as error:
+        raise WamError(f"{embodiment.urdf_path}: {error}") from error
+    return [link.get("name", "") for link in root.findall("link")]
+
+
+def task_for(embodiment: Embodiment, task: str) -> str:
+    """The task to simulate; `auto` is the one for the robot's hand, or `reach`, for any robot."""
+    if task != AUTO:
+        return task
+    return "pick_block" if HAND in links_of(embodiment) else "reach"
 
 
 def require_simulated(embodiment: Embodiment) -> None:
-    """Raise a `WamError` unless every view of the robot has a place for its camera."""
-    try:
-        links = ET.parse(embodiment.urdf_path).getroot().findall("link")
-    except (OSError, ET.ParseError) as error:
-        raise WamError(f"{embodiment.urdf_path}: {error}") from error
-    if "wrist" in embodiment.view_names and HAND not in {link.get("name") for link in links}:
-        raise WamError(
-            f"only the panda can be simulated: '{embodiment.name}' has no '{HAND}' for the wrist "
-            "camera"
-        )
+    """Raise a `WamError` unless every camera is fixed to a link that there is."""
+    links = links_of(embodiment)
+    for camera in embodiment.cameras:
+        if camera.mount is not None and camera.mount.parent not in links:
+            kind = f"parent of camera '{camera.name}'"
+            raise UnknownNameError(kind, camera.mount.parent, links)

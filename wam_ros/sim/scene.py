@@ -1,118 +1,128 @@
-"""The MuJoCo scene: the robot's URDF plus table, blocks, lights, cameras and servo drives."""
+"""The MuJoCo scene: a robot, what stands around it, the task's objects, lights and cameras."""
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 import mujoco
 import numpy as np
-from transforms3d.quaternions import mat2quat
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError
-from wam_ros.sim.robots import HAND, require_simulated
+from wam_ros.core.resources import config_path
+from wam_ros.robot.dynamics import Dynamics
+from wam_ros.robot.meshes import mesh_hull
+from wam_ros.robot.obstacles import Obstacle, load_world
+from wam_ros.sim.arm import add_hull, add_plain, arm_spec
+from wam_ros.sim.mounts import add_camera, mounts_of
 from wam_ros.sim.tasks.base import Task
 
-# Drives: stiffness [Nm/rad or N/m], damping [Nm s/rad or N s/m], rotor inertia [kg m^2 or kg].
-STRONG = (4000.0, 200.0, 0.2)
-WEAK = (1500.0, 50.0, 0.05)
-FINGER = (1200.0, 60.0, 0.5)
+SOLID = {"contype": 2, "conaffinity": 3}
+# what falls down rests on it; the filter does not know it, so that no link may meet it
+FLOOR = {"contype": 0, "conaffinity": 2}
+WOOD = (0.76, 0.70, 0.62, 1)
+FLOOR_COLOUR = (0.36, 0.40, 0.45, 1)
+PLANE_M = 3.0  # half the side of what is drawn of a plane
+LARGEST_PX = 512
+
+_LOG = logging.getLogger(__name__)
 
 
 def build_spec(
-    embodiment: Embodiment, task: Task, camera_size: tuple[int, int], timestep_s: float
+    robot: Dynamics, task: Task, camera_size: tuple[int, int], timestep_s: float
 ) -> mujoco.MjSpec:
     """MuJoCo specification of the whole world, ready to compile."""
-    try:
-        spec = mujoco.MjSpec.from_file(str(embodiment.urdf_path))
-    except ValueError as error:
-        raise WamError(f"{embodiment.urdf_path}: MuJoCo cannot read it: {error}") from error
-    spec.compiler.fusestatic = False
+    spec = arm_spec(robot)
     spec.option.timestep = timestep_s
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
     spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     spec.option.impratio = 10
     spec.visual.quality.shadowsize = 0  # software rendering is ten times faster without shadow maps
-    spec.visual.global_.offheight, spec.visual.global_.offwidth = (max(s, 512) for s in camera_size)
+    mounts = mounts_of(robot)
+    sizes = [camera_size, *(m.size[::-1] for m in mounts.values() if m.size)]
+    spec.visual.global_.offheight = max(LARGEST_PX, *(s[0] for s in sizes))
+    spec.visual.global_.offwidth = max(LARGEST_PX, *(s[1] for s in sizes))
     spec.visual.headlight.ambient = [0.45, 0.45, 0.45]
     spec.visual.headlight.diffuse = [0.35, 0.35, 0.35]
     spec.visual.headlight.specular = [0, 0, 0]
-    _robot(spec, embodiment)
-    _furniture(spec)
+    spec.worldbody.add_light(
+        pos=[0.2, -0.6, 2.0], dir=[0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
+    )
+    _furniture(spec, robot.embodiment)
     task.add_objects(spec)
-    _cameras(spec, embodiment, camera_size)
+    for name, mount in mounts.items():
+        add_camera(spec, name, mount)
     return spec
 
 
-def _robot(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
-    for body in spec.bodies:
-        if body.name != "world":
-            body.gravcomp = 1.0
-        for geom in body.geoms:
-            # touches the world, not itself: self-collision is the filter's task
-            geom.contype = 1
-            geom.conaffinity = 2
-            if "finger" in body.name:
-                geom.friction = [1.5, 0.02, 0.001]
-                geom.condim = 4
-    for joint in spec.joints:
-        if joint.type not in (mujoco.mjtJoint.mjJNT_HINGE, mujoco.mjtJoint.mjJNT_SLIDE):
-            continue
-        sliding = joint.type == mujoco.mjtJoint.mjJNT_SLIDE
-        effort = float(joint.actfrcrange[1])
-        if effort <= 0:
-            raise WamError(
-                f"{embodiment.urdf_path}: joint '{joint.name}' has no effort limit; add <limit "
-                "effort=...>"
-            )
-        kp, kv, rotor = FINGER if sliding else STRONG if effort > 40 else WEAK
-        joint.armature = rotor
-        # the drives, not magic, hold the weight: it counts against the effort limit
-        joint.actgravcomp = True
-        actuator = spec.add_actuator(
-            name=joint.name, target=joint.name, trntype=mujoco.mjtTrn.mjTRN_JOINT
-        )
-        actuator.set_to_position(kp=kp, kv=kv)
-
-
-def _furniture(spec: mujoco.MjSpec) -> None:
+def _furniture(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
+    """What stands around the robot, and a floor."""
     world = spec.worldbody
-    world.add_light(
-        pos=[0.2, -0.6, 2.0], dir=[0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
+    obstacles = load_world(embodiment.world).obstacles
+    for name, obstacle in obstacles.items():
+        if obstacle.shape == "points":
+            _LOG.warning("obstacle '%s' is a cloud of points: the simulated arm has none", name)
+            continue
+        _add_obstacle(spec, name, obstacle, embodiment)
+    bottom = min(
+        (o.position[2] - o.size[2] / 2 for o in obstacles.values() if o.shape == "box"), default=0.0
     )
-    box = mujoco.mjtGeom.mjGEOM_BOX
-    plane = mujoco.mjtGeom.mjGEOM_PLANE
-    solid = {"contype": 2, "conaffinity": 3}
-    drawn = {"contype": 0, "conaffinity": 0}
-    for name, shape, size, position, colour, contact in (
-        ("table", box, (0.5, 0.7, 0.2), (0.7, 0, -0.2), (0.76, 0.70, 0.62, 1), solid),
-        ("floor", plane, (3, 3, 0.1), (0, 0, -0.4), (0.36, 0.40, 0.45, 1), solid),
-        ("pedestal", box, (0.15, 0.15, 0.2), (0, 0, -0.2), (0.25, 0.27, 0.30, 1), drawn),
-    ):
-        world.add_geom(name=name, type=shape, size=size, pos=position, rgba=colour, **contact)
+    world.add_geom(
+        name="floor",
+        type=mujoco.mjtGeom.mjGEOM_PLANE,
+        size=(PLANE_M, PLANE_M, 0.1),
+        pos=(0, 0, bottom),
+        rgba=FLOOR_COLOUR,
+        **FLOOR,
+    )
 
 
-def _cameras(spec: mujoco.MjSpec, embodiment: Embodiment, camera_size: tuple[int, int]) -> None:
-    require_simulated(embodiment)
-    for view in embodiment.view_names:
-        if view == "wrist":
-            hand = spec.body(HAND)
-            # In front of the hand, looking along the fingers; their tips and what they hold stay in
-            # the picture.
-            position = np.array([0.075, 0.0, 0.045])
-            target = np.array([0.022, 0.0, 0.16])
-            up = np.array([1.0, 0, 0])
-            hand.add_camera(name=view, pos=position, quat=_look_at(position, target, up), fovy=72)
-        else:
-            position = np.array([1.02, 0.0, 0.56])
-            target = np.array([0.45, 0.0, 0.06])
-            up = np.array([0, 0, 1.0])
-            spec.worldbody.add_camera(
-                name=view, pos=position, quat=_look_at(position, target, up), fovy=48
-            )
+def _add_obstacle(
+    spec: mujoco.MjSpec, name: str, obstacle: Obstacle, embodiment: Embodiment
+) -> None:
+    world = spec.worldbody
+    if obstacle.shape == "plane":
+        geom = world.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_PLANE,
+            size=(PLANE_M, PLANE_M, 0.1),
+            pos=obstacle.position,
+            quat=obstacle.orientation,
+            rgba=WOOD,
+            **SOLID,
+        )
+    elif obstacle.shape == "mesh":
+        beside = config_path("worlds", embodiment.world).parent / obstacle.mesh
+        points = mesh_hull(beside if beside.is_file() else Path(obstacle.mesh))
+        geom = world.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_MESH,
+            meshname=add_hull(spec, f"obstacle {name}", points * np.array(obstacle.size)),
+            pos=obstacle.position,
+            quat=obstacle.orientation,
+            rgba=WOOD,
+            **SOLID,
+        )
+    else:
+        geom = add_plain(
+            body=world,
+            kind=obstacle.shape,
+            size=obstacle.size,
+            position=obstacle.position,
+            wxyz=obstacle.orientation,
+            rgba=WOOD,
+            **SOLID,
+        )
+    geom.name = name
 
 
-def _look_at(position: np.ndarray, target: np.ndarray, up: np.ndarray) -> np.ndarray:
-    """Quaternion (wxyz) of a camera at `position` that looks at `target` (MuJoCo: along its -z)."""
-    z = (position - target) / np.linalg.norm(position - target)
-    x = np.cross(up, z)
-    x /= np.linalg.norm(x)
-    return mat2quat(np.stack([x, np.cross(z, x), z], axis=1))
+def lower_floor(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Put the floor below everything that stands where it is in `data`."""
+    lowest = np.inf
+    for g in range(model.ngeom):
+        centre = model.geom_aabb[g, :3]
+        half = model.geom_aabb[g, 3:]
+        if model.geom_type[g] != mujoco.mjtGeom.mjGEOM_PLANE:
+            row = data.geom_xmat[g].reshape(3, 3)[2]
+            low = data.geom_xpos[g, 2] + row @ centre - np.abs(row) @ half
+            lowest = min(lowest, float(low))
+    floor = model.geom("floor").id
+    model.geom_pos[floor, 2] = min(model.geom_pos[floor, 2], lowest)

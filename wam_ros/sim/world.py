@@ -1,4 +1,6 @@
-"""A MuJoCo table with one arm, three blocks and two cameras: a robot for whoever has none."""
+"""A robot in MuJoCo, what stands around it, the objects of a task and cameras: a robot for whoever
+has none.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ import numpy as np
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import NS, JointState
+from wam_ros.robot.obstacles import load_world
+from wam_ros.sim.arm import TOUCHES, load_dynamics
 from wam_ros.sim.gl import BACKEND
-from wam_ros.sim.scene import build_spec
+from wam_ros.sim.robots import require_simulated
+from wam_ros.sim.scene import build_spec, lower_floor
 from wam_ros.sim.tasks import make_task
 
 # of the limit, which its drive allows itself: the other finger pulls, too, through the mimic joint
@@ -44,12 +49,13 @@ class SimObject:
 
 
 class World:
-    """One simulated robot and its table. Not thread-safe.
+    """One simulated robot and what stands around it. Not thread-safe.
 
     Args:
-        embodiment: the arm; its URDF is the one description for kinematics, limits and inertia.
+        embodiment: the robot; its URDF is the one description for kinematics, limits and inertia.
         task: name in `TASKS`.
-        camera_size: height and width of rendered images, px.
+        camera_size: height and width of rendered images, px, of cameras that have no size of
+            their own.
         timestep_s: physics step.
         render: False saves the GL context when no image is asked for.
 
@@ -65,49 +71,55 @@ class World:
         timestep_s: float = 0.002,
         render: bool = True,
     ) -> None:
+        require_simulated(embodiment)
         self.embodiment = embodiment
         self.joint_names = embodiment.joint_names
+        self.robot = load_dynamics(embodiment)
         self.task = make_task(task)
+        self.task.get_ready(self.robot)
         self.camera_size = camera_size
-        spec = build_spec(embodiment, self.task, camera_size, timestep_s)
-        self.model = spec.compile()
+        spec = build_spec(self.robot, self.task, camera_size, timestep_s)
+        self.model = compile_spec(spec, embodiment)
         self.data = mujoco.MjData(self.model)
         joints = [self._id(mujoco.mjtObj.mjOBJ_JOINT, n) for n in self.joint_names]
         self._qadr = self.model.jnt_qposadr[joints]
         self._vadr = self.model.jnt_dofadr[joints]
-        self._range = self.model.jnt_range[joints]
-        # joint -> column of its target; followers come last
-        driven = {n: i for i, n in enumerate(self.joint_names)}
-        driven |= {
-            follower: driven[leader]
-            for follower, leader in followers_of(self.model, self.joint_names)
-        }
+        # joint -> what drives it; followers come last
+        source = self.robot.joints.source
+        driven = [*self.joint_names, *(n for n in source if n not in self.joint_names)]
         self._actuators = np.array([self._id(mujoco.mjtObj.mjOBJ_ACTUATOR, n) for n in driven])
-        self._column = np.array(list(driven.values()))
+        self._column = np.array([self.joint_names.index(source[n][0]) for n in driven])
+        self._factor = np.array([source[n][1] for n in driven])
+        self._offset = np.array([source[n][2] for n in driven])
         self._driven_qadr = self.model.jnt_qposadr[self.model.actuator_trnid[self._actuators, 0]]
-        self._effort = self.model.jnt_actfrcrange[joints][:, 1]
-        self._velocity_limit = velocity_limits(embodiment)
-        self._tool = self._id(mujoco.mjtObj.mjOBJ_BODY, embodiment.tool_frame)
-        self._table_geom = self._id(mujoco.mjtObj.mjOBJ_GEOM, "table")
-        self._is_robot = self.model.geom_contype == 1
-        own = self._actuators[: len(joints)]
-        gains = self.model.actuator_gainprm[own, 0]
-        damping = -self.model.actuator_biasprm[own, 2]
+        self._tools = [self._id(mujoco.mjtObj.mjOBJ_BODY, n) for n in embodiment.tool_frames]
+        # obstacles that the filter knows, by their geoms
+        known = load_world(embodiment.world).obstacles
+        names = {g: self.model.geom(g).name for g in range(self.model.ngeom)}
+        self._around = {g: name for g, name in names.items() if name in known}
+        self._is_robot = self.model.geom_contype == TOUCHES["contype"]
+        gains = self.model.actuator_gainprm[self._actuators, 0]
+        damping = -self.model.actuator_biasprm[self._actuators, 2]
         # s: feeding the target velocity forward cancels the servo's lag
         self._lead = damping / gains
         self._is_gripper = np.isin(self.joint_names, embodiment.gripper_joints)
         # N per m/s, of a finger that nothing touches
-        resistance = damping + self.model.dof_damping[self._vadr]
+        vadr = self.model.jnt_dofadr[self.model.actuator_trnid[self._actuators, 0]]
+        resistance = damping + self.model.dof_damping[vadr]
+        fastest = np.abs(self._factor) * self.robot.limits.velocity[self._column]
         self._longest_error = np.where(
-            self._is_gripper, resistance * GRIPPER_SPEED * self._velocity_limit / gains, np.inf
+            self._is_gripper[self._column], resistance * GRIPPER_SPEED * fastest / gains, np.inf
         )
-        self._renderer: mujoco.Renderer | None = (
-            _make_renderer(self.model, camera_size) if render else None
-        )
+        self._renderers: dict[tuple[int, int], mujoco.Renderer] = {}
+        if render:
+            sizes = {self._size_of(n) for n in embodiment.view_names}
+            self._renderers = {size: _make_renderer(self.model, size) for size in sizes}
         self.seed = -1
         self.instruction = ""
         self._violations: dict[str, int] = {}
         self._rng = np.random.default_rng(0)
+        self.put(np.array(embodiment.home))
+        lower_floor(self.model, self.data)
         self.reset(0)
 
     def _id(self, kind: mujoco.mjtObj, name: str) -> int:
@@ -130,8 +142,13 @@ class World:
 
     @property
     def tool_position(self) -> np.ndarray:
-        """(3,) tool centre point in the base frame, m."""
-        return self.data.xpos[self._tool].copy()
+        """(3,) tool centre point of the first arm in the base frame, m."""
+        return self.tool_positions[0]
+
+    @property
+    def tool_positions(self) -> np.ndarray:
+        """(K, 3) tool centre point of every arm in the base frame, m."""
+        return self.data.xpos[self._tools].copy()
 
     def reset(self, seed: int, colour: str = "", nudge: bool = False) -> str:
         """Place arm and blocks for `seed`; the arm rests at a random pose. Returns the instruction.
@@ -144,15 +161,23 @@ class World:
         self.seed = seed
         self._violations = {}
         q0 = self.task.place(self, self._rng, colour, nudge)
-        self.data.qpos[self._driven_qadr] = q0[self._column]
-        self.servo(q0, np.zeros_like(q0))
-        mujoco.mj_forward(self.model, self.data)
+        self.put(q0)
         self.instruction = self.task.instruction
         return self.instruction
 
+    def put(self, q: np.ndarray) -> None:
+        """Let the robot stand at (A,) rad or m, its drives holding it there."""
+        self.data.qpos[self._driven_qadr] = self._spread(q)
+        self.servo(q, np.zeros_like(q))
+        mujoco.mj_forward(self.model, self.data)
+
+    def _spread(self, q: np.ndarray) -> np.ndarray:
+        """Positions of every joint with a drive."""
+        return self._factor * q[self._column] + self._offset
+
     def servo(self, q: np.ndarray, dq: np.ndarray) -> None:
         """Set joint targets, (A,) rad or m and their rates; they hold until the next call."""
-        self._target = q + self._lead * dq
+        self._target = self._spread(q) + self._lead * self._factor * dq[self._column]
         self._target_rate = np.array(dq)
 
     def step(self, n: int = 1) -> None:
@@ -171,29 +196,30 @@ class World:
         servos have none: a target that leaps shall be seen as the motion that it would cause.
         """
         q = self.data.qpos[self._driven_qadr]
-        error = self._longest_error[self._column]
-        self.data.ctrl[self._actuators] = np.clip(self._target[self._column], q - error, q + error)
+        error = self._longest_error
+        self.data.ctrl[self._actuators] = np.clip(self._target, q - error, q + error)
 
     def _check_limits(self) -> None:
         q = self.data.qpos[self._qadr]
         dq = self.data.qvel[self._vadr]
+        limits = self.robot.limits
         tolerance = 1e-3  # rad or m: MuJoCo's joint stops are soft springs
         self._count(
             "position",
-            bool(np.any((q < self._range[:, 0] - tolerance) | (q > self._range[:, 1] + tolerance))),
+            bool(np.any((q < limits.lower - tolerance) | (q > limits.upper + tolerance))),
         )
         # else a limited drive hid what was asked for
         told = np.where(self._is_gripper, self._target_rate, 0.0)
         self._count(
             "velocity",
-            bool(np.any(np.maximum(np.abs(dq), np.abs(told) - 1e-9) > self._velocity_limit)),
+            bool(np.any(np.maximum(np.abs(dq), np.abs(told) - 1e-9) > limits.velocity)),
         )
         effort = np.abs(self.data.qfrc_actuator[self._vadr])
-        self._count("effort", bool(np.any((effort >= self._effort - 1e-9) & ~self._is_gripper)))
-        pairs = self.data.contact.geom
-        inside = self.data.contact.dist < 0
-        on_table = (pairs == self._table_geom).any(axis=1) & self._is_robot[pairs].any(axis=1)
-        self._count("table contact", bool(np.any(on_table & inside)))
+        self._count("effort", bool(np.any((effort >= limits.effort - 1e-9) & ~self._is_gripper)))
+        pairs = self.data.contact.geom[self.data.contact.dist < 0]
+        met = pairs[self._is_robot[pairs].any(axis=1)].ravel()
+        for name in {self._around[g] for g in met if g in self._around}:
+            self._count(f"{name} contact", True)
 
     def _count(self, name: str, violated: bool) -> None:
         if violated:
@@ -212,26 +238,34 @@ class World:
     def render(self, camera: str) -> np.ndarray:
         """(H, W, 3) uint8 RGB image of one camera."""
         require_known("camera", camera, self.embodiment.view_names)
-        if self._renderer is None:
+        renderer = self._renderers.get(self._size_of(camera))
+        if renderer is None:
             raise WamError("this world was made with render=False")
-        self._renderer.update_scene(self.data, camera)
-        return self._renderer.render()
+        renderer.update_scene(self.data, camera)
+        return renderer.render()
+
+    def _size_of(self, camera: str) -> tuple[int, int]:
+        """Height and width of a camera's picture, px."""
+        mount = next(c.mount for c in self.embodiment.cameras if c.name == camera)
+        width, height = mount.size if mount and mount.size else self.camera_size[::-1]
+        return height, width
 
     def camera_info(self, camera: str) -> dict:
         """Pinhole calibration: width, height [px], K (3, 3), frame_id."""
         index = self._id(mujoco.mjtObj.mjOBJ_CAMERA, camera)
-        height, width = self.camera_size
+        height, width = self._size_of(camera)
         focal = 0.5 * height / np.tan(np.deg2rad(self.model.cam_fovy[index]) / 2)
         k = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
         return {"width": width, "height": height, "K": k, "frame_id": f"{camera}_optical_frame"}
 
     def objects(self) -> list[SimObject]:
-        """The boxes that can be moved, for drawing."""
+        """The boxes of the task, for drawing."""
         boxes = []
         for g in np.flatnonzero(self.model.geom_type == mujoco.mjtGeom.mjGEOM_BOX):
             body = self.model.geom_bodyid[g]
             first = self.model.body_jntadr[body]
-            if first >= 0 and self.model.jnt_type[first] == mujoco.mjtJoint.mjJNT_FREE:
+            free = first >= 0 and self.model.jnt_type[first] == mujoco.mjtJoint.mjJNT_FREE
+            if free or self.model.body_mocapid[body] >= 0:
                 at = self.data.body(body)
                 size = 2 * self.model.geom_size[g]
                 rgba = self.model.geom_rgba[g]
@@ -256,30 +290,18 @@ class World:
 
     def close(self) -> None:
         """Free the GL context."""
-        if self._renderer is not None:
-            self._renderer.close()
-            self._renderer = None
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers = {}
 
 
-def followers_of(model: mujoco.MjModel, leaders: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Joints that an equality constraint ties to one of `leaders` (URDF mimic): (follower,
-    leader).
-    """
-    pairs = []
-    for e in range(model.neq):
-        if model.eq_type[e] == mujoco.mjtEq.mjEQ_JOINT:
-            names = [model.joint(int(j)).name for j in (model.eq_obj1id[e], model.eq_obj2id[e])]
-            pairs += [(a, b) for a, b in (names, names[::-1]) if b in leaders and a not in leaders]
-    return pairs
-
-
-def velocity_limits(embodiment: Embodiment) -> np.ndarray:
-    """(A,) velocity limits of the URDF, which MuJoCo does not read."""
-    import xml.etree.ElementTree as ElementTree
-
-    root = ElementTree.parse(embodiment.urdf_path).getroot()
-    limits = {j.get("name"): j.find("limit") for j in root.iter("joint")}
-    return np.array([float(limits[n].get("velocity", "nan")) for n in embodiment.joint_names])  # type: ignore[union-attr]
+def compile_spec(spec: mujoco.MjSpec, embodiment: Embodiment) -> mujoco.MjModel:
+    """The model of a specification; raises `WamError` with MuJoCo's words."""
+    try:
+        return spec.compile()
+    except ValueError as error:
+        words = " ".join(str(error).split())
+        raise WamError(f"{embodiment.urdf_path}: MuJoCo cannot simulate it: {words}") from error
 
 
 def _make_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +12,7 @@ pytest.importorskip("rclpy")
 from testing.ros_prefix import install
 from testing.wrong_arguments import REAL, WRONG, each
 from wam_ros.core.errors import WamError
-from wam_ros.core.resources import config_names, share_dir
+from wam_ros.core.resources import share_dir
 from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
     ROBOT,
@@ -86,16 +87,18 @@ def test_the_defaults_and_what_the_pages_show_are_taken(prefix, tmp_path):
         require_bringup({**DEFAULTS, **given})
 
 
-@pytest.mark.parametrize("name", config_names("embodiments"))
-def test_what_a_launch_says_of_a_simulated_robot_is_what_the_simulator_says(name):
+@pytest.mark.parametrize("parent", ["tool0", "nowhere"])
+def test_what_a_launch_says_of_a_simulated_robot_is_what_the_simulator_says(parent):
     pytest.importorskip("mujoco")
-    from wam_ros.core.embodiment import load_embodiment
+    from wam_ros.core.embodiment import Camera, Mount, load_embodiment
     from wam_ros.sim.robots import require_simulated
     from wam_ros.sim.world import World
 
-    robot = load_embodiment(name)
-    make = partial(World, robot, "pick_block", (16, 16), 0.002, render=False)
+    cameras = (Camera("front", "front", mount=Mount(parent, (0, 0, 0), (0, 0, 0))),)
+    robot = replace(load_embodiment("ur5e"), cameras=cameras)
+    make = partial(World, robot, "reach", (16, 16), 0.002, render=False)
     assert refusal(make) == refusal(partial(require_simulated, robot))
+    assert bool(refusal(make)) == (parent == "nowhere")
 
 
 def refusal(attempt):

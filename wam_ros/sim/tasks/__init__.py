@@ -7,7 +7,10 @@ import importlib
 from wam_ros.core.errors import require_known
 from wam_ros.sim.tasks.base import Task
 
-TASKS = {"pick_block": "wam_ros.sim.tasks.pick_block:PickBlock"}
+TASKS = {
+    "pick_block": "wam_ros.sim.tasks.pick_block:PickBlock",
+    "reach": "wam_ros.sim.tasks.reach:Reach",
+}
 
 
 def make_task(name: str) -> Task:

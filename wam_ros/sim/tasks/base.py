@@ -9,6 +9,7 @@ import numpy as np
 if TYPE_CHECKING:
     import mujoco
 
+    from wam_ros.robot.dynamics import Dynamics
     from wam_ros.sim.world import World
 
 
@@ -19,6 +20,9 @@ class Task(Protocol):
     success: bool
     wrong: bool
     nudged: bool
+
+    def get_ready(self, robot: Dynamics) -> None:
+        """Work out what depends on the robot; called once, before all others."""
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Add the task's bodies to the scene."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import mujoco
 import numpy as np
 
-from wam_ros.core.errors import require_known
+from wam_ros.core.errors import WamError, require_known
+from wam_ros.robot.dynamics import Dynamics
 from wam_ros.sim.ik import solve_ik
+from wam_ros.sim.robots import HAND
 
 COLOURS = {
     "red": (0.85, 0.10, 0.10, 1),
@@ -44,6 +46,14 @@ class PickBlock:
         self.colour = "red"
         self.success = self.wrong = self.nudged = False
         self._nudge_at = np.inf
+
+    def get_ready(self, robot: Dynamics) -> None:
+        """Raise `WamError` for a hand of which the grasp is not known."""
+        if HAND not in robot.joints.urdf.links():
+            raise WamError(
+                f"task 'pick_block' knows the panda's hand only: '{robot.embodiment.name}' has no "
+                f"'{HAND}'; choose task 'reach'"
+            )
 
     def add_objects(self, spec: mujoco.MjSpec) -> None:
         """Add the blocks as free bodies."""
