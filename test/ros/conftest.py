@@ -82,6 +82,17 @@ class Arena:
         self.observer.create_subscription(kind, topic, heard.append, qos)
         return heard
 
+    def overhear(self, kind, topic, qos):
+        """The same of what is sent to a controller, by a node that is not taken for one."""
+        from rclpy.node import Node
+
+        onlooker = Node("wam_onlooker", context=self.context)
+        self.nodes.append(onlooker)
+        self.executor.add_node(onlooker)
+        heard = []
+        onlooker.create_subscription(kind, topic, heard.append, qos)
+        return heard
+
     def until(self, condition, each=lambda: None, seconds=DEADLINE_S):
         """Spin until the condition holds; fail when it does not in time."""
         end = time.monotonic() + seconds

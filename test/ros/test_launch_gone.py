@@ -64,7 +64,7 @@ def test_a_launch_that_is_killed_leaves_no_node_running_and_the_arm_led_to_rest(
     ) as launcher:
         pids = [int(launcher.stdout.readline()) for _ in NODES]
         try:
-            commands = arena.listen(
+            commands = arena.overhear(
                 Float64MultiArray, "forward_position_controller/commands", QoSProfile(depth=1000)
             )
             chunks = arena.observer.create_publisher(ActionChunk, "action_chunk", qos.CHUNK)

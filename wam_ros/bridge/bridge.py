@@ -44,8 +44,9 @@ class Bridge:
         self._missing = "no controller listens yet"
         self._latched = ""  # a cause that a person must clear
         self.masters = Masters(gate.admission.heartbeat_s)
-        self._disputed = ""  # that more than one of them spoke, until a person clears it
-        self._doubted = ""  # the same while it may be over by itself
+        # that more than one spoke where one alone should, until a person clears it
+        self._disputed = ""
+        self._doubted: dict[str, str] = {}  # the same, by subject, while it lasts
         # where the one that is followed relies on something else than what the gate does
         self._disagreed = ""
         self._stopped = ""  # that it has stopped the arm for good, until a person resets it
@@ -61,7 +62,7 @@ class Bridge:
         """
         return (
             self._disputed
-            or self._doubted
+            or next(iter(self._doubted.values()), "")
             or self._disagreed
             or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
             # what is under way is left to the stops of the safety node
@@ -132,14 +133,18 @@ class Bridge:
             self._disputed = f"{self.masters.dispute}; then {RESUME}"
         return followed
 
-    def distrust(self, words: str, for_good: bool = True) -> None:
-        """Somebody else may speak on a topic of the safety node: the motion under way ends.
+    def distrust(self, subject: str, words: str, for_good: bool = True) -> None:
+        """Somebody else may speak where the safety node or this bridge alone should, or another arm
+        may listen: the motion under way ends.
 
         Args:
+            subject: what it is about; what was said of it before is void.
             words: who; empty: nobody does any more.
             for_good: nothing begins until a person says so; else until the words are empty.
         """
-        self._doubted = words
+        self._doubted.pop(subject, None)
+        if words:
+            self._doubted[subject] = words
         if words and for_good:
             self._disputed = f"{words}; then {RESUME}"
 
@@ -214,7 +219,9 @@ class Bridge:
         """
         curve = self.gate.curve
         t = trajectory.t
-        held_back = self._held_back or not (self.paused or self._disputed or self._disagreed)
+        held_back = self._held_back or not (
+            self.paused or self._disputed or self._doubted or self._disagreed
+        )
         if held_back or curve is None or not (len(t) and np.isfinite(t[-1])):
             return False
         return now_ns < trajectory.start_ns + float(t[-1]) * NS < int(curve.t_ns[-1])

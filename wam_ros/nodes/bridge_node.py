@@ -174,11 +174,20 @@ class BridgeNode(WamNode):
         self._admit_waiting()
         self._ticks += 1
         if self._ticks % self._poll_ticks == 0:
-            self._outputs.poll()
+            self._look_around()
         if self._ticks % round(self.params.rate_hz) == 0:
             self._diagnostics.publish(
                 self._bridge.closed or self._diagnostics.cause, self._outputs.warnings
             )
+
+    def _look_around(self) -> None:
+        """See which controllers there are, who else commands them, whether there are too many."""
+        before = self._bridge.closed
+        self._outputs.poll()
+        self._bridge.distrust("commanders", self._outputs.rivals)
+        self._bridge.distrust("controllers", self._outputs.doubles, for_good=False)
+        if (closed := self._bridge.closed) and closed != before:
+            self._diagnostics.report_fault(closed)
 
     def _tick(self) -> None:
         """One look at clocks, controllers and the safety node, and one command where one is

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import JointState
@@ -19,7 +21,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.any_quality import AnyQuality
-from wam_ros.ros.fields import HEADER, read_header, read_pressed
+from wam_ros.ros.fields import HEADER, number_of, read_header, read_pressed
 from wam_ros.ros.latest import Latest, serve_waiting
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
@@ -138,7 +140,7 @@ class SafetyNode(WamNode):
         with self._joints.handle:
             taken = self._joints.handle.take_message(JointState, False)
         if taken is not None:
-            self._on_joints(taken[0])
+            self._on_joints(*taken)
         if len(seen := self._seen.take() or b"") >= HEADER:
             self._machine.on_observation(read_header(seen)[0], self._now_ns())
 
@@ -184,7 +186,7 @@ class SafetyNode(WamNode):
             )
         )
 
-    def _on_joints(self, msg: JointState) -> None:
+    def _on_joints(self, msg: JointState, info: Mapping[str, Any]) -> None:
         if not self.active:
             return
         try:
@@ -194,6 +196,7 @@ class SafetyNode(WamNode):
             self.get_logger().error(words, throttle_duration_sec=2.0)
             return
         inputs = self._machine.inputs
+        inputs.count_joints(number_of(info), self._now_ns())
         output = self._machine.on_joints(state, self._now_ns())
         if inputs.contradiction and not inputs.publishers:
             inputs.publishers = name_publishers(self, self._joints.topic_name)

@@ -8,7 +8,8 @@ import array
 import enum
 import math
 import struct
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
@@ -22,6 +23,8 @@ HEADER = 16  # bytes at least of a message that begins with one
 # what the first bytes of a plain CDR message say of all numbers in it
 CDR_ORDER = {b"\0\0": ">", b"\0\1": "<"}
 _MAX_NS = 2**31 * NS
+# what a middleware says that does not number its messages
+_UNNUMBERED = 2**64 - 1
 
 
 def time_to_ns(msg: Time | Duration) -> int:
@@ -44,6 +47,12 @@ def read_header(data: bytes) -> tuple[int, str]:
     order = "<" if data[1] & 1 else ">"
     sec, nanosec, length = struct.unpack_from(order + "iII", data, 4)
     return sec * NS + nanosec, data[16 : 16 + max(0, length - 1)].decode("utf-8", "replace")
+
+
+def number_of(info: Mapping[str, Any]) -> int | None:
+    """Number that its publisher gave a message, from what came with it; None: it is not told."""
+    number = info.get("publication_sequence_number")
+    return None if number == _UNNUMBERED else number
 
 
 def read_pressed(data: bytes) -> bool:

@@ -300,7 +300,7 @@ def test_a_stream_ends_at_rest_when_the_node_is_deactivated(arena, kind):
 
 def test_a_stream_comes_at_its_rate_without_jumps(arena):
     rig = Rig(arena, "forward_position", rate_hz=200.0, process=True)
-    heard = arena.listen(Float64MultiArray, "forward_position_controller/commands", qos.STREAM)
+    heard = arena.overhear(Float64MultiArray, "forward_position_controller/commands", qos.STREAM)
     rig.until(rig.moved, seconds=2.0)
     q = np.array([m.data for m in heard])
     assert len(q) > 20  # of 400 in 2 s: an idle machine is not asked for
@@ -342,7 +342,7 @@ def test_a_controller_that_is_well_set_is_not_warned_of(arena):
 )
 def test_points_carry_what_is_asked_for(arena, points, sizes):
     rig = Rig(arena, "joint_trajectory", points=points)
-    sent = arena.listen(
+    sent = arena.overhear(
         JointTrajectory, "joint_trajectory_controller/joint_trajectory", qos.TRAJECTORY
     )
     rig.until(lambda: sent)

@@ -26,10 +26,11 @@ pytestmark = pytest.mark.ros
 
 
 class Other:
-    """A second publisher of joint states, which says zeros when called."""
+    """A second publisher of joint states, which says zeros when called, or what `arm` shows."""
 
-    def __init__(self, arena):
+    def __init__(self, arena, arm=None):
         self._arena = arena
+        self._arm = arm
         self._node = Node("second_driver", context=arena.context, enable_rosout=False)
         arena.nodes.append(self._node)
         self._last_ns = 0
@@ -41,7 +42,8 @@ class Other:
             return
         self._last_ns = self._arena.now_ns()
         zeros = np.zeros(8)
-        state = types.JointState(self._arena.now_ns(), PANDA.joint_names, zeros, zeros, zeros)
+        q = zeros if self._arm is None else self._arm.state.positions
+        state = types.JointState(self._arena.now_ns(), PANDA.joint_names, q, zeros, zeros)
         self._pub.publish(convert.joint_state_to_msg(state))
 
 
@@ -74,6 +76,34 @@ def test_before_arming_two_publishers_that_contradict_each_other_are_named_and_i
     assert not future.result().success
     assert "contradict each other" in future.result().message
     assert "/second_driver, /sim_node" in future.result().message
+
+
+def test_a_second_publisher_that_agrees_with_the_first_is_named_and_stops_the_arm_all_the_same(
+    arena, arm
+):
+    """One that repeats what it heard would hide that the driver is gone."""
+    cell = Cell(arena, arm, joint_timeout_s=3.0)
+    cell.arm_it()
+    other = Other(arena, arm)
+    arena.until(lambda: cell.state == SafetyState.FAULT, other)
+    words = "come mixed, one alone may say them"
+    arena.until(lambda: words in cell.reports[-1].sentence, other)
+    arena.until(lambda: "by /second_driver, /sim_node" in cell.reports[-1].sentence, other)
+
+
+def test_who_publishes_the_joints_of_something_else_beside_them_disturbs_nobody(arena, arm):
+    cell = Cell(arena, arm, joint_timeout_s=3.0)
+    cell.arm_it()
+    wheels = arena.observer.create_publisher(JointState, "joint_states", qos.JOINTS)
+
+    def turn():
+        msg = JointState(name=["left_wheel", "right_wheel"], position=[0.0, 0.0])
+        msg.header.stamp = arena.observer.get_clock().now().to_msg()
+        wheels.publish(msg)
+
+    before = len(cell.reports)
+    arena.until(lambda: len(cell.reports) > before + 15, turn)
+    assert {r.state for r in cell.reports[before:]} == {SafetyState.ARMED}
 
 
 def test_joints_of_other_names_are_told_in_the_report_and_when_arming(arena):

@@ -349,3 +349,36 @@ def test_of_joints_that_were_silent_nobody_knows_that_they_stood(panda, home):
     rig.now += 3 * NS
     rig.joints()
     assert rig.machine.inputs.still_since_ns == rig.now > seen_ns
+
+
+def numbered(rig, numbers, step_ms=10):
+    """Joint states of these numbers; the reports."""
+    reports = []
+    for number in numbers:
+        rig.now += step_ms * MS
+        rig.machine.inputs.count_joints(number, rig.now)
+        rig.joints()
+        reports.append(rig.machine.tick(rig.now).report)
+    return reports
+
+
+@pytest.mark.parametrize("step_ms", [10, 300])
+def test_joint_states_of_two_publishers_that_agree_are_a_fault_of_an_armed_arm(rig, step_ms):
+    rig.armed()
+    rig.machine.inputs.publishers = "joint_states is published by /a, /b"
+    mixed = [n for k in range(6) for n in (1000 + k, 5 + k)]
+    report = numbered(rig, mixed, step_ms)[-1]
+    assert rig.state == S.FAULT
+    assert "come mixed, one alone may say them; joint_states is published by /a, /b" in (
+        report.sentence
+    )
+    numbered(rig, range(2000, 2000 + 11_000 // step_ms), step_ms)
+    assert rig.machine.reset(rig.now).ok, "the other one is gone"
+
+
+def test_a_driver_that_was_started_anew_or_loses_messages_or_numbers_none_is_one_publisher(rig):
+    rig.armed()
+    numbered(rig, [*range(100, 150), *range(1, 50), *range(60, 400, 7)])
+    numbered(rig, [None] * 50)
+    numbered(rig, [*range(1, 50)])
+    assert rig.state == S.ARMED

@@ -9,11 +9,11 @@ from rclpy.subscription import Subscription
 
 from wam_ros.bridge.bridge import Bridge
 from wam_ros.bridge.publishers import Endpoint, OnlyPublisher
+from wam_ros.ros.fields import number_of
 
-# what a middleware says that does not number its messages
-UNNUMBERED = 2**64 - 1
 # a safety node that was silent for so long has died, and another one may be its successor
 DIED_S = 2.0
+SUBJECT = "safety node"
 
 
 class Believed:
@@ -61,7 +61,8 @@ class Believed:
             )
         words = next((only.dispute for _, only in self._topics if only.dispute), "")
         # beside one that fell silent its successor may have come: that is over by itself
-        bridge.distrust(words, for_good=any(only.contested for _, only in self._topics))
+        contested = any(only.contested for _, only in self._topics)
+        bridge.distrust(SUBJECT, words, for_good=contested)
 
     def _endpoints(self, topic: str) -> list[Endpoint]:
         return [
@@ -80,10 +81,9 @@ class Believed:
             steady_ns: of a clock that never jumps.
         """
         self.look(steady_ns)
-        number = info.get("publication_sequence_number")
-        words = only.why_not_believed(None if number == UNNUMBERED else number, _gid(info))
+        words = only.why_not_believed(number_of(info), _gid(info))
         if words and not only.dispute and only.known:
-            self._bridge.distrust(words)
+            self._bridge.distrust(SUBJECT, words)
         return words
 
 

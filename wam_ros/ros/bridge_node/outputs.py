@@ -102,7 +102,9 @@ class Outputs:
                 )
         self._node = node
         self._activity = Activity(node)
-        self._rivals: list[str] = []
+        self.rivals = ""  # who else commands the arm, in words
+        # which controllers play what one alone should; one that died is listed for some 20 s more
+        self.doubles = ""
         self._readers = [SettingsReader(node, output) for output in self._all]
 
     @property
@@ -143,12 +145,10 @@ class Outputs:
         for output, reader in zip(self._all, self._readers, strict=True):
             output.poll()
             reader.poll()
-        before = self._rivals
         bridges = why_not_alone(self._node, self._node.resolve_topic_name(COMMANDED))
-        self._rivals = [w for w in (bridges, *(output.rivals for output in self._all)) if w]
-        for words in self._rivals:
-            if words not in before:
-                self._node.get_logger().warning(words)
+        rivals = [w for w in (bridges, *(output.rivals for output in self._all)) if w]
+        self.rivals = f"{rivals[0]}; end all but one" if rivals else ""
+        self.doubles = next((o.doubles for o in self._all if o.doubles), "")
 
     @property
     def why_not_ready(self) -> str:
@@ -171,10 +171,8 @@ class Outputs:
 
     @property
     def warnings(self) -> list[str]:
-        """What is not set as it should be, and who else speaks to the controllers or is a bridge
-        like this one.
-        """
-        return self._rivals + [words for reader in self._readers for words in reader.warnings]
+        """What is not set as it should be."""
+        return [words for reader in self._readers for words in reader.warnings]
 
     def listeners(self) -> int:
         """Controllers that listen."""

@@ -19,7 +19,12 @@ from wam_ros.ros.params import param
 
 MANAGER = "controller_manager"
 # begin the names of nodes that move nothing
-ONLOOKERS = ("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "wam_")
+ONLOOKERS = (
+    *("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "rosbridge", "rqt", "rviz"),
+    *("plotjuggler", "wam_"),
+)
+MOST = 3  # nodes that are named
+STATUS = "_action/status"  # topic of every action, below its name
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,10 @@ class Output:
         self.blocked = ""
         self._failure = ""
         self._publisher: Any = None  # of those that publish
+        self._goals = ""  # name of the action of those that send goals
         self._onlookers = 0
         self.rivals = ""  # who else publishes to the controller, in words
+        self.doubles = ""  # which controllers listen where one alone should, in words
 
     def settings(self) -> tuple[Setting, ...]:
         """What the controller must have set."""
@@ -164,8 +171,14 @@ class Output:
         if self._publisher is not None:
             topic = self._publisher.topic_name
             infos = self.node.get_subscriptions_info_by_topic(topic)
-            self._onlookers = sum(info.node_name.startswith(ONLOOKERS) for info in infos)
+            playing = [info for info in infos if not info.node_name.startswith(ONLOOKERS)]
+            self._onlookers = len(infos) - len(playing)
             self.rivals = why_not_alone(self.node, topic)
+            self.doubles = _why_not_one(topic, playing)
+        elif self._goals:
+            action = self.node.resolve_topic_name(self._goals)
+            servers = self.node.get_publishers_info_by_topic(f"{action}/{STATUS}")
+            self.doubles = _why_not_one(action, servers)
 
     def listeners(self) -> int:
         """How many controllers listen; who records or shows what is sent is none."""
@@ -198,11 +211,26 @@ def why_not_alone(node: Node, topic: str) -> str:
 
     One that died without a word is still named until the middleware gives it up, some 20 s later.
     """
-    infos = node.get_publishers_info_by_topic(topic)
-    names = sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
+    names = _names(node.get_publishers_info_by_topic(topic))
     if node.get_fully_qualified_name() in names:
         names.remove(node.get_fully_qualified_name())
-    return f"{topic} has {len(names) + 1} publishers, also {', '.join(names[:3])}" if names else ""
+    return (
+        f"{topic} has {len(names) + 1} publishers, also {', '.join(names[:MOST])}" if names else ""
+    )
+
+
+def _why_not_one(name: str, playing: Sequence[Any]) -> str:
+    """Which nodes play what is sent, in words, where they are several: the arm that is looked at
+    need not be the one that moves.
+    """
+    if len(playing) < 2:
+        return ""
+    named = ", ".join(_names(playing)[:MOST])
+    return f"{name} is played by {len(playing)} nodes, one alone may: {named}; end all but one"
+
+
+def _names(infos: Sequence[Any]) -> list[str]:
+    return sorted(f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos)
 
 
 def messages(kind: str, package: str, part: str) -> ModuleType:

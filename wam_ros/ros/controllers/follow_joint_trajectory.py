@@ -39,7 +39,8 @@ class FollowJointTrajectoryOutput(Output):
             "follow_joint_trajectory", "control_msgs", "action"
         ).FollowJointTrajectory
         self._tolerance = messages("follow_joint_trajectory", "control_msgs", "msg").JointTolerance
-        self._client = ActionClient(self.node, self._action, f"{self.name}/follow_joint_trajectory")
+        self._goals = f"{self.name}/follow_joint_trajectory"
+        self._client = ActionClient(self.node, self._action, self._goals)
         self._newest = 0
 
     def settings(self) -> tuple[Setting, ...]:

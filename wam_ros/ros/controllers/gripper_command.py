@@ -39,9 +39,8 @@ class GripperCommandOutput(Output):
                 f"{', '.join(self.joint_names) or 'none'}"
             )
         self._action = getattr(messages(self.KIND, "control_msgs", "action"), self.ACTION)
-        self._client = ActionClient(
-            self.node, self._action, f"{self.name}/{self.options.gripper_action}"
-        )
+        self._goals = f"{self.name}/{self.options.gripper_action}"
+        self._client = ActionClient(self.node, self._action, self._goals)
         self._sent: float | None = None
         self._newest = 0
 

@@ -21,6 +21,7 @@ PARTS = 8  # positions remembered in that time
 # so many leaps among so many joint states are not those of one arm; one that was misread makes two
 LEAPS = 3
 NEWEST = 40
+MIXED_NS = 10 * NS  # in which so many of several publishers are noticed
 FASTER = 2.0  # than its limit no joint turns
 OTHER_CLOCK_S = 3600.0  # so old is no joint state that was late
 
@@ -50,6 +51,9 @@ class Inputs:
         self.still_since_ns: int | None = None  # stamp since which they have
         self.refusal = ""  # of the newest joint state, since one was taken
         self._leaps: deque[str] = deque(maxlen=NEWEST)  # of each joint state, in words
+        self._number: int | None = None  # that its publisher gave the newest joint state
+        self._mixed_ns: deque[int] = deque(maxlen=LEAPS)  # when one was not after that before
+        self._mixed_at_ns = 0  # the newest look
         self.publishers = ""  # who publishes them, in words, where that is known
 
     def take_joints(self, state: JointState, now_ns: int) -> bool:
@@ -96,6 +100,19 @@ class Inputs:
             self._lately.append((state.stamp_ns, q))
         return True
 
+    def count_joints(self, number: int | None, now_ns: int) -> None:
+        """Take the number that its publisher gave a joint state; None where that is not told.
+
+        Each counts its own: those of several, mixed, do not rise. A driver that was started anew
+        begins anew once.
+        """
+        self._mixed_at_ns = now_ns
+        if number is None:
+            return
+        if self._number is not None and number <= self._number:
+            self._mixed_ns.append(now_ns)
+        self._number = number
+
     def refuse(self, why: str) -> str:
         """Note that a joint state could not be read, for who asks why there is none; in words."""
         self.refusal = f"joint state refused: {why[:300]}"
@@ -139,10 +156,13 @@ class Inputs:
     def contradiction(self) -> str:
         """Why the joint states are not those of one arm; empty while they may be."""
         leaps = [words for words in self._leaps if words]
-        if len(leaps) < LEAPS:
-            return ""
+        mixed = len(self._mixed_ns) == LEAPS
         by = f"; {self.publishers}" if self.publishers else ""
-        return f"joint states contradict each other: {leaps[-1]}{by}"
+        if len(leaps) >= LEAPS:
+            return f"joint states contradict each other: {leaps[-1]}{by}"
+        if mixed and self._mixed_at_ns - self._mixed_ns[0] <= MIXED_NS:
+            return f"joint states of several publishers come mixed, one alone may say them{by}"
+        return ""
 
     def joints_fresh(self, now_ns: int) -> bool:
         """Whether the joint state may be relied on, or was not yet due after the clock went
