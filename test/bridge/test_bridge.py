@@ -75,7 +75,7 @@ class Rig:
 def test_what_passed_is_commanded_to_its_end(streams):
     rig = Rig(streams).moved(120)
     np.testing.assert_allclose(rig.commanded.q, move().q[-1], atol=1e-9)
-    assert rig.bridge.closed == ""
+    assert rig.bridge.why_not_open == ""
 
 
 @KINDS
@@ -152,7 +152,7 @@ def test_paused_and_at_rest_the_arm_may_be_moved_by_others_without_a_complaint(s
     rig.tick(50)
     rig.bridge.pause(False)
     rig.tick(50)
-    assert rig.bridge.closed == ""
+    assert rig.bridge.why_not_open == ""
     assert rig.offer(move(rig.now, elsewhere)) == ""
 
 
@@ -162,7 +162,7 @@ def test_an_arm_that_does_not_follow_closes_it_until_a_person_opens_it(streams):
     rig.offer(move(rig.now, direction=np.array([0.8] + [0.0] * 7)))
     rig.follow = lambda q: HOME
     rig.tick(150)
-    assert "panda_joint1" in rig.bridge.closed
+    assert "panda_joint1" in rig.bridge.why_not_open
     assert "does not follow" in rig.offer(move(rig.now))
     assert rig.told[-1] is None
     rig.bridge.pause(False)
@@ -188,7 +188,7 @@ def test_an_arm_moved_by_somebody_else_long_after_is_no_fault(streams):
     rig = Rig(streams).moved(300)
     rig.follow = lambda q: q + 0.3
     rig.tick(150)
-    assert rig.bridge.closed == ""
+    assert rig.bridge.why_not_open == ""
     assert rig.bridge.gate.curve is None
 
 
@@ -306,9 +306,9 @@ def test_a_late_tick_of_a_player_reopens_once_it_rests():
     rig.tick(40)
     rig.k += 20
     rig.tick()
-    assert "tick came" in rig.bridge.closed
+    assert "tick came" in rig.bridge.why_not_open
     rig.tick(100)
-    assert rig.bridge.closed == ""
+    assert rig.bridge.why_not_open == ""
     assert rig.bridge.gate.curve is None
 
 
@@ -365,7 +365,7 @@ def test_a_safety_node_that_takes_the_place_of_one_that_fell_silent_is_followed(
     rig.bridge.on_report("first", rig.k * TICK, SHIPPED)
     rig.tick(31)
     assert rig.bridge.on_report("second", rig.k * TICK, SHIPPED)
-    assert rig.bridge.closed == ""
+    assert rig.bridge.why_not_open == ""
 
 
 @KINDS
@@ -382,7 +382,7 @@ def test_a_safety_node_that_relies_on_something_else_is_given_nothing_until_it_a
     state = rig.bridge.state(rig.k * TICK)
     assert (state.forwarding, state.words) == (Forwarding.HELD_BACK, words)
     rig.bridge.pause(False)
-    assert rig.bridge.closed == words, "no person can wish that away"
+    assert rig.bridge.why_not_open == words, "no person can wish that away"
     assert rig.bridge.on_report("", rig.k * TICK, SHIPPED)
     assert rig.offer(move(rig.now)) == ""
 
@@ -406,10 +406,10 @@ def test_what_a_safety_node_that_is_not_followed_relies_on_opens_nothing(name):
     rig = Rig(False)
     rig.bridge.on_report("first", rig.k * TICK, Admission(ahead_s=2.0))
     rig.bridge.on_report(name, rig.k * TICK, SHIPPED)
-    assert bool(rig.bridge.closed) is (name == "second")
+    assert bool(rig.bridge.why_not_open) is (name == "second")
     if name == "second":
         rig.bridge.pause(False)
-        assert "ahead_s is 1 s" in rig.bridge.closed
+        assert "ahead_s is 1 s" in rig.bridge.why_not_open
 
 
 # the last joint of the arm turns on and on
@@ -436,7 +436,7 @@ def test_it_begins_and_is_followed_though_the_driver_is_whole_turns_away(streams
             assert bridge.admit(move(now), now, now)[1] == ""
         if k > 1 and told is not None:
             assert np.abs(told.q - HOME).max() < 3, "no way of a whole turn is faded in"
-    assert bridge.closed == ""
+    assert bridge.why_not_open == ""
     np.testing.assert_allclose(told.q, move().q[-1], atol=1e-6)
 
 

@@ -160,12 +160,12 @@ BETWEEN = {
 @pytest.mark.parametrize("words", BETWEEN)
 def test_limits_hold_between_points_that_lie_far_apart_too(words):
     gate, wild = make_gate(), BETWEEN[words]
-    assert gate._limit_error(wild) == ""  # at the points all is well
+    assert gate._why_not_inside(wild) == ""  # at the points all is well
     sent, reason = gate.admit(wild, NOW, 0)
     assert sent is None
     assert words in reason
     slow = dataclasses.replace(wild, t=4 * wild.t, q=HOME + 0.5 * (wild.q - HOME), dq=wild.dq / 8)
-    assert gate._between_error(slow) == ""
+    assert gate._why_not_inside_between(slow) == ""
 
 
 def test_the_filters_own_points_are_close_enough_to_need_no_second_look(monkeypatch):
@@ -185,7 +185,7 @@ def test_a_silent_safety_node_closes_the_gate_and_a_heard_one_opens_it():
     gate = make_gate(heard=False)
     assert "not been heard" in gate.admit(move(), NOW, 5 * NS)[1]
     gate.on_heartbeat(5 * NS)
-    assert gate.silence(5 * NS + 300_000_000) == ""
+    assert gate.why_not_heard(5 * NS + 300_000_000) == ""
     assert "silent for 0.31 s" in gate.admit(move(), NOW, 5 * NS + 310_000_000)[1]
     gate.on_heartbeat(6 * NS)
     assert gate.admit(move(), NOW, 6 * NS)[1] == ""
@@ -193,7 +193,7 @@ def test_a_silent_safety_node_closes_the_gate_and_a_heard_one_opens_it():
 
 def test_a_closed_gate_passes_nothing_and_says_why():
     gate = make_gate()
-    gate.closed = "the bridge is paused"
+    gate.why_not_open = "the bridge is paused"
     assert "paused" in gate.admit(move(), NOW, 0)[1]
 
 

@@ -11,7 +11,7 @@ COPY = Endpoint(b"b" * 16, "/safety_node")
 
 @pytest.fixture
 def only():
-    """Of `/safe_trajectory`; the safety node is followed."""
+    """Of `/safe_trajectory`; the safety node is believed."""
     only = OnlyPublisher("/safe_trajectory")
     look(only, [SAFETY])
     assert only.why_not_believed(1, None) == ""

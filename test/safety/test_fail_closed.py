@@ -155,7 +155,7 @@ def an_emergency_stop_while_braking(rig, _):
     assert rig.chunk().report.decision == Decision.REJECT
 
 
-@rule(gone(Gate, "silence", ""))
+@rule(gone(Gate, "why_not_heard", ""))
 def a_safety_process_that_is_gone(rig, _):
     """When nothing is heard of the safety node any more, the bridge lets nothing pass and what
     passed ends at rest.

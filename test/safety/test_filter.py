@@ -287,7 +287,7 @@ def test_a_shipped_robot_stands_and_moves_from_home(robots, name):
 def test_surroundings_that_take_long_to_look_at_are_told_with_the_number(panda):
     shown = iter([0.0, 0.001, 0.0, 0.5])
     safety = SafetyFilter(panda.model, stopwatch=lambda: next(shown))
-    assert safety.burden() == ""
-    words = safety.burden()
+    assert safety.why_not_in_time() == ""
+    words = safety.why_not_in_time()
     assert "500 ms" in words
     assert f"{len(panda.model.pairs.names)} pairs" in words

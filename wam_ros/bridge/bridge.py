@@ -47,7 +47,7 @@ class Bridge:
         # that more than one spoke where one alone should, until a person clears it
         self._disputed = ""
         self._doubted: dict[str, str] = {}  # the same, by subject, while it lasts
-        # where the one that is followed relies on something else than what the gate does
+        # where the one that commands relies on something else than what the gate does
         self._disagreed = ""
         self._stopped = ""  # that it has stopped the arm for good, until a person resets it
         self._measured_ns: int | None = None
@@ -56,7 +56,7 @@ class Bridge:
         self._refused: tuple[int, int] | None = None
 
     @property
-    def closed(self) -> str:
+    def why_not_open(self) -> str:
         """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty
         while all is.
         """
@@ -64,13 +64,13 @@ class Bridge:
             self._disputed
             or next(iter(self._doubted.values()), "")
             or self._disagreed
-            or (f"the bridge is paused; {RESUME}" if self.paused else self._held_back)
+            or (f"the bridge is paused; {RESUME}" if self.paused else self._why_not_forwarding)
             # what is under way is left to the stops of the safety node
             or (self._stopped if self.rests else "")
         )
 
     @property
-    def _held_back(self) -> str:
+    def _why_not_forwarding(self) -> str:
         """Why nothing at all is forwarded; empty while something is."""
         return self._latched or (self.player.cause if self.player else "") or self._missing
 
@@ -80,10 +80,10 @@ class Bridge:
         if self._shut:
             words = "the bridge is not active"
             return BridgeState(Forwarding.HELD_BACK, words, error, released)
-        if self.closed:
+        if self.why_not_open:
             forwarding = Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK
-            return BridgeState(forwarding, self.closed, error, released)
-        if self.gate.silence(steady_ns):
+            return BridgeState(forwarding, self.why_not_open, error, released)
+        if self.gate.why_not_heard(steady_ns):
             return BridgeState(
                 Forwarding.UNHEARD, "the bridge does not hear the safety node", error
             )
@@ -109,7 +109,7 @@ class Bridge:
     def on_report(
         self, sender: str, steady_ns: int, admission: Admission | None, latched: str = ""
     ) -> bool:
-        """A safety node lives; whether it is the one that is followed.
+        """A safety node lives; whether it is the one that commands.
 
         Args:
             sender: name of the safety node.
@@ -118,20 +118,20 @@ class Bridge:
             latched: its state, when it stays in that until a person resets it.
         """
         self.gate.on_heartbeat(steady_ns)
-        followed = self._hear(sender, steady_ns)
-        if followed:
+        commands = self._hear(sender, steady_ns)
+        if commands:
             self._disagreed = why_not_agreed(self.gate.admission, admission)
             self._stopped = (
                 f"the safety node is in {latched}; its `~/reset` leads on" if latched else ""
             )
-        return followed
+        return commands
 
     def _hear(self, sender: str, steady_ns: int) -> bool:
-        """Whether a sender is the one that is followed. A second one ends the motion."""
-        followed = self.masters.hear(sender, steady_ns)
-        if self.masters.dispute:
-            self._disputed = f"{self.masters.dispute}; then {RESUME}"
-        return followed
+        """Whether a sender is the one that commands. A second one ends the motion."""
+        commands = self.masters.hear(sender, steady_ns)
+        if self.masters.why_not_one:
+            self._disputed = f"{self.masters.why_not_one}; then {RESUME}"
+        return commands
 
     def distrust(self, subject: str, words: str, for_good: bool = True) -> None:
         """Somebody else may speak where the safety node or this bridge alone should, or another arm
@@ -182,13 +182,13 @@ class Bridge:
             return
         commanded = curve.at(state.stamp_ns)
         self.lag.on_measured(state.stamp_ns, measured, commanded.q, commanded.dq)
-        if not self.lag.lost:
+        if not self.lag.why_not_following:
             return
         # later it was moved by somebody else: no fault
         if state.stamp_ns < int(curve.t_ns[-1]) + AFTER_S * NS:
-            self._latched = f"{self.lag.lost}; {RESUME}"
+            self._latched = f"{self.lag.why_not_following}; {RESUME}"
         if self.moving and self.player:
-            self.player.brake(self._latched or self.lag.lost)
+            self.player.brake(self._latched or self.lag.why_not_following)
         else:
             self._give_up()
 
@@ -203,8 +203,10 @@ class Bridge:
             steady_ns: a clock that never jumps.
             sender: name of the safety node.
         """
-        followed = self._hear(sender, steady_ns)
-        self.gate.closed = "" if followed and self._is_stop(trajectory, now_ns) else self.closed
+        commands = self._hear(sender, steady_ns)
+        self.gate.why_not_open = (
+            "" if commands and self._is_stop(trajectory, now_ns) else self.why_not_open
+        )
         admitted, reason = self.gate.admit(trajectory, now_ns, steady_ns)
         self._refused = (
             None if admitted is not None else (trajectory.start_ns, trajectory.chunk_seq)
@@ -219,7 +221,7 @@ class Bridge:
         """
         curve = self.gate.curve
         t = trajectory.t
-        held_back = self._held_back or not (
+        held_back = self._why_not_forwarding or not (
             self.paused or self._disputed or self._doubted or self._disagreed
         )
         if held_back or curve is None or not (len(t) and np.isfinite(t[-1])):

@@ -81,7 +81,7 @@ class Gate:
     def __init__(self, limits: GateLimits, admission: Admission = SHIPPED) -> None:
         self.limits = limits
         self.admission = admission
-        self.closed = ""  # why nothing passes at all
+        self.why_not_open = ""  # why nothing passes at all
         self._curve: Curve | None = None
         self._measured: JointState | None = None
         self._heard_ns: int | None = None
@@ -101,7 +101,7 @@ class Gate:
             measured = dataclasses.replace(measured, positions=q)
         self._measured = measured
 
-    def silence(self, steady_ns: int) -> str:
+    def why_not_heard(self, steady_ns: int) -> str:
         """Why nothing may pass for lack of the safety node; empty while it lives."""
         if self._heard_ns is None:
             return "the safety node has not been heard yet"
@@ -159,15 +159,17 @@ class Gate:
         proven.
         """
         self.commanded(now_ns)  # a clock that was set back
-        if self.closed:
-            return None, self.closed
-        reason = self.silence(steady_ns) or self._form_error(trajectory)
+        if self.why_not_open:
+            return None, self.why_not_open
+        reason = self.why_not_heard(steady_ns) or self._why_not_whole(trajectory)
         if reason:
             return None, reason
         trajectory = self._in_order(trajectory)
-        reason = self._limit_error(trajectory) or self._between_error(trajectory)
+        reason = self._why_not_inside(trajectory) or self._why_not_inside_between(trajectory)
         reason = (
-            reason or self._time_error(trajectory, now_ns) or self._seam_error(trajectory, now_ns)
+            reason
+            or self._why_not_in_time(trajectory, now_ns)
+            or self._why_not_continuous(trajectory, now_ns)
         )
         if reason:
             return None, reason
@@ -175,7 +177,8 @@ class Gate:
         self._curve = Curve.from_trajectory(joined)
         return joined, ""
 
-    def _form_error(self, trajectory: SafeTrajectory) -> str:
+    def _why_not_whole(self, trajectory: SafeTrajectory) -> str:
+        """Why it is no trajectory of this arm, or ''."""
         names = self.limits.joint_names
         if sorted(trajectory.joint_names) != sorted(names):
             odd = sorted(set(names) ^ set(trajectory.joint_names)) or ["a name twice"]
@@ -204,8 +207,8 @@ class Gate:
             chunk_seq=trajectory.chunk_seq,
         )
 
-    def _limit_error(self, trajectory: SafeTrajectory) -> str:
-        """At the points."""
+    def _why_not_inside(self, trajectory: SafeTrajectory) -> str:
+        """Why it is not inside the limits at its points, or does not end at rest; or ''."""
         lim = self.limits
         names = self.limits.joint_names
         if trajectory.dq[-1].any():
@@ -219,8 +222,8 @@ class Gate:
         excess["slew"] = np.abs(np.diff(trajectory.q, axis=0)) - lim.velocity * span * (1 + SLACK)
         return self._passes(excess, trajectory.t)
 
-    def _between_error(self, trajectory: SafeTrajectory) -> str:
-        """On the way from point to point, where they lie far apart."""
+    def _why_not_inside_between(self, trajectory: SafeTrajectory) -> str:
+        """Why it is not inside them from point to point, where those lie far apart, or ''."""
         t = trajectory.t
         if np.diff(t).max(initial=0.0) <= LOOK_S:
             return ""
@@ -246,7 +249,8 @@ class Gate:
                 return f"{name} of joint '{self.limits.joint_names[joint]}' {words}"
         return ""
 
-    def _time_error(self, trajectory: SafeTrajectory, now_ns: int) -> str:
+    def _why_not_in_time(self, trajectory: SafeTrajectory, now_ns: int) -> str:
+        """Why it does not come near enough to its start, or ''."""
         late_s = (now_ns - trajectory.start_ns) / NS
         if late_s > self.admission.deadline_s:
             return (
@@ -257,9 +261,9 @@ class Gate:
             return f"the trajectory starts {-late_s:.1f} s in the future"
         return ""
 
-    def _seam_error(self, new: SafeTrajectory, now_ns: int) -> str:
-        """The new start must be where the arm is commanded to be then, or, from rest, where it is
-        measured.
+    def _why_not_continuous(self, new: SafeTrajectory, now_ns: int) -> str:
+        """Why its start is not where the arm is commanded to be then, nor, from rest, where it is
+        measured; or ''.
         """
         late = Curve.from_trajectory(new)
         resting = KinematicState.at_rest(new.q[0])
@@ -272,7 +276,7 @@ class Gate:
             gap = self._leap(late, self._curve.at(at_ns), at_ns, seam_s)
             if not gap:
                 return ""
-        start = self._start_error(new, now_ns) or self._leap(
+        start = self._why_not_from_rest(new, now_ns) or self._leap(
             late, resting, at_ns, self.admission.seam_s
         )
         return f"{gap}; {start}" if start else ""
@@ -298,7 +302,8 @@ class Gate:
             f"{there.q[joint]:.4f}, {by}{late}"
         )
 
-    def _start_error(self, new: SafeTrajectory, now_ns: int) -> str:
+    def _why_not_from_rest(self, new: SafeTrajectory, now_ns: int) -> str:
+        """Why motion may not begin with it where the arm is measured, or ''."""
         if self._curve is not None and now_ns < self._curve.t_ns[-1]:
             return "the arm is in motion"
         if np.abs(new.dq[0]).max() > REST_SPEED:

@@ -55,7 +55,7 @@ class Lag:
         self._newest_ns = stamp_ns
 
     @property
-    def lost(self) -> str:
+    def why_not_following(self) -> str:
         """Why the arm counts as not following; empty while it does."""
         if self._off_since_ns is None or self._newest_ns - self._off_since_ns <= self._patience_ns:
             return ""

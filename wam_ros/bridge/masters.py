@@ -11,7 +11,7 @@ LONGEST = 120  # characters of a name
 
 
 class Masters:
-    """Who has been heard lately, the one that is followed first. Not thread-safe.
+    """Who has been heard lately, the one that commands first. Not thread-safe.
 
     Args:
         patience_s: who has been silent for longer is gone.
@@ -22,7 +22,7 @@ class Masters:
         self._heard_ns: dict[str, int] = {}  # in the order in which they began
 
     def hear(self, name: str, steady_ns: int) -> bool:
-        """A message came; whether its sender is the one that is followed.
+        """A message came; whether its sender is the one that commands.
 
         Args:
             name: of the sender; messages without one count as of one sender.
@@ -36,8 +36,8 @@ class Masters:
         return next(iter(alive)) == name
 
     @property
-    def dispute(self) -> str:
-        """Why nobody may be followed, as of the newest message; empty while there is but one."""
+    def why_not_one(self) -> str:
+        """Why nobody may command, as of the newest message; empty while there is but one."""
         if len(self._heard_ns) < 2:
             return ""
         return (

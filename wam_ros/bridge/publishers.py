@@ -123,13 +123,13 @@ class OnlyPublisher:
         if self._pinned is None:
             return f"{self.topic} has no publisher that is known yet"
         if gid is not None and gid != self._pinned.gid:
-            return f"a message on {self.topic} is of {gid.hex()}, followed is {self._pinned}"
+            return f"a message on {self.topic} is of {gid.hex()}, believed is {self._pinned}"
         if number is None:
             return ""
         if self._number is not None and number <= self._number:
             return (
                 f"a message on {self.topic} is number {number} after {self._number}: it is not of "
-                f"{self._pinned}, which is followed"
+                f"{self._pinned}, which is believed"
             )
         self._number = number
         return ""

@@ -130,7 +130,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class ActionChunk:
-    """A candidate plan: step k is due at `anchor_ns + (k + 1) * step_period_ns`."""
+    """What a policy proposes: step k is due at `anchor_ns + (k + 1) * step_period_ns`."""
 
     anchor_ns: int
     step_period_ns: int

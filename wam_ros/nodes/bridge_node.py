@@ -145,15 +145,15 @@ class BridgeNode(WamNode):
         why = self._believed.why_not_believed(self._reports, info, time.monotonic_ns())
         if why:
             return self._diagnostics.report_fault(why)
-        before = self._bridge.closed
-        followed = self._bridge.on_report(
+        before = self._bridge.why_not_open
+        commands = self._bridge.on_report(
             msg.header.frame_id,
             time.monotonic_ns(),
             convert.admission_from_msg(msg.admission),
             LATCHED.get(msg.state, ""),
         )
-        closed = self._bridge.closed
-        if closed and not (followed and closed == before):
+        closed = self._bridge.why_not_open
+        if closed and not (commands and closed == before):
             self._diagnostics.report_fault(closed)
         try:
             self._home.on_report(msg, self._gate.rest_in_s(self._now_ns()))
@@ -177,16 +177,16 @@ class BridgeNode(WamNode):
             self._look_around()
         if self._ticks % round(self.params.rate_hz) == 0:
             self._diagnostics.publish(
-                self._bridge.closed or self._diagnostics.cause, self._outputs.warnings
+                self._bridge.why_not_open or self._diagnostics.cause, self._outputs.warnings
             )
 
     def _look_around(self) -> None:
         """See which controllers there are, who else commands them, whether there are too many."""
-        before = self._bridge.closed
+        before = self._bridge.why_not_open
         self._outputs.poll()
         self._bridge.distrust("commanders", self._outputs.rivals)
         self._bridge.distrust("controllers", self._outputs.doubles, for_good=False)
-        if (closed := self._bridge.closed) and closed != before:
+        if (closed := self._bridge.why_not_open) and closed != before:
             self._diagnostics.report_fault(closed)
 
     def _tick(self) -> None:
@@ -197,7 +197,7 @@ class BridgeNode(WamNode):
             self._on_joints(joints)
         now_ns = self._now_ns()
         steady_ns = time.monotonic_ns()
-        before = self._bridge.closed
+        before = self._bridge.why_not_open
         self._believed.look(steady_ns, again=self._ticks % self._poll_ticks == 0)
         commanded = self._bridge.tick(now_ns, steady_ns, self._outputs.why_not_ready)
         self._outputs.stream(now_ns, commanded, self._gate.measured)
@@ -206,7 +206,7 @@ class BridgeNode(WamNode):
         arm, gripper = self._outputs.failures()
         if arm:  # a gripper that fails stops nothing
             self._bridge.on_failure()
-        for words in (arm, gripper, self._bridge.closed):
+        for words in (arm, gripper, self._bridge.why_not_open):
             if words and words != before:
                 self._diagnostics.report_fault(words)
         self._watch(steady_ns)
@@ -214,7 +214,7 @@ class BridgeNode(WamNode):
 
     def _watch(self, steady_ns: int) -> None:
         """Say once that the safety node fell silent, and once that it is back."""
-        silence = self._gate.silence(steady_ns)
+        silence = self._gate.why_not_heard(steady_ns)
         if self._heard is not None and self._heard != bool(silence):
             return
         self._heard = not silence

@@ -32,8 +32,8 @@ from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.safety_node.obstacles import ObstacleTopics
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine, make_sender
 from wam_ros.ros.safety_node.surroundings import SurroundingsPublisher
-from wam_ros.safety.machine.bridge_watch import Rejoining
-from wam_ros.safety.machine.machine import Answer, Output
+from wam_ros.safety.machine.bridge_watch import BridgeWatch
+from wam_ros.safety.machine.machine import Answer, Emission
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HandOver
 
@@ -50,13 +50,13 @@ class SafetyNode(WamNode):
         margins = self.params_of(SafetyParams)
         if weakened := margins.weakened():
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
-        self._machine, following = make_machine(p, self.params_of(Admission), margins)
+        self._machine, echo = make_machine(p, self.params_of(Admission), margins)
         model = self._machine.model
-        if burden := self._machine.filter.burden():
-            self.get_logger().warning(burden)
+        if slow := self._machine.filter.why_not_in_time():
+            self.get_logger().warning(slow)
         for words in model.warnings:
             self.get_logger().warning(words)
-        self._rejoining = Rejoining(self._machine, following, p.arm_on_start)
+        self._bridge_watch = BridgeWatch(self._machine, echo, p.arm_on_start)
         self._sender = make_sender(self.get_fully_qualified_name())
         self._malformed = self._reported_ns = 0
         self._trajectory_pub = self.create_publisher(
@@ -80,9 +80,7 @@ class SafetyNode(WamNode):
         self._joints = self.create_subscription(
             JointState, "joint_states", self._on_joints, qos.JOINT_STATES
         )
-        self._bridge = BridgeListener(
-            self, model.joint_names, following, self._rejoining, self._emit
-        )
+        self._bridge = BridgeListener(self, model.joint_names, echo, self._bridge_watch, self._emit)
         # Only its stamp counts: it need not wake the process, least of all while a chunk is being
         # made of it.
         self._seen = Latest(self, wam_msg.Observation, "observation", reliable=True, raw=True)
@@ -93,7 +91,7 @@ class SafetyNode(WamNode):
         arm = self.create_service(
             SetBool,
             "~/arm",
-            lambda q, r: self._serve(r, self._rejoining.arm(q.data, self._now_ns())),
+            lambda q, r: self._serve(r, self._bridge_watch.arm(q.data, self._now_ns())),
         )
         self.create_service(HandOver, "~/hand_over", self._on_hand_over)
         estop = self.create_service(
@@ -122,7 +120,7 @@ class SafetyNode(WamNode):
     def deactivate(self) -> None:
         """Stop the arm, then fall silent."""
         self.destroy_timer(self._timer)
-        self._move(self._rejoining.disable(self._now_ns()).trajectory)
+        self._move(self._bridge_watch.disable(self._now_ns()).trajectory)
         self._surroundings.clear()
 
     def cleanup(self) -> None:
@@ -154,13 +152,13 @@ class SafetyNode(WamNode):
 
     def _on_tick(self) -> None:
         self._catch_up()
-        output = self._machine.tick(self._now_ns())
+        emission = self._machine.tick(self._now_ns())
         now_ns = self._now_ns()
-        self._move(output.trajectory)
+        self._move(emission.trajectory)
         self._bridge.look(now_ns)
         due = time.monotonic_ns() - self._reported_ns > 0.9e9 / self.params.report_hz
-        if due or output.trajectory is not None:
-            self._report(output.report)
+        if due or emission.trajectory is not None:
+            self._report(emission.report)
         if self.params.markers_hz:
             self._surroundings.look()
 
@@ -197,11 +195,11 @@ class SafetyNode(WamNode):
             return
         inputs = self._machine.inputs
         inputs.count_joints(number_of(info), self._now_ns())
-        output = self._machine.on_joints(state, self._now_ns())
-        if inputs.contradiction and not inputs.publishers:
+        emission = self._machine.on_joints(state, self._now_ns())
+        if inputs.why_not_one_arm and not inputs.publishers:
             inputs.publishers = name_publishers(self, self._joints.topic_name)
-        if output is not None:
-            self._emit(output)
+        if emission is not None:
+            self._emit(emission)
 
     def _on_imagined(self, msg: wam_msg.ImaginedFuture) -> None:
         if self.active:
@@ -233,9 +231,9 @@ class SafetyNode(WamNode):
         if self.active:
             self._emit(self._machine.tick(self._now_ns()))
 
-    def _emit(self, output: Output) -> None:
-        self._move(output.trajectory)
-        self._report(output.report)
+    def _emit(self, emission: Emission) -> None:
+        self._move(emission.trajectory)
+        self._report(emission.report)
 
     def _move(self, trajectory: SafeTrajectory | None) -> None:
         if trajectory is not None:

@@ -146,7 +146,7 @@ class SafetyFilter:
         proven = self._stops.prove_plan(plan, bounds, floor)
         return decide(message, plan, proven, self.second_opinion)
 
-    def burden(self) -> str:
+    def why_not_in_time(self) -> str:
         """Why chunks may take too long to check among the bodies there are now; empty while one
         look at all of them is a small part of the lead.
         """

@@ -11,7 +11,7 @@ from wam_ros.safety.params import SafetyParams
 
 @dataclass(frozen=True)
 class Stream:
-    """The session that is followed, and its newest chunk that was taken: the next one must follow
+    """The session that moves the arm, and its newest chunk that was taken: the next one must follow
     it.
     """
 

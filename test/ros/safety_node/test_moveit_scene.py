@@ -188,10 +188,10 @@ def test_occupied_voxels_of_the_octomap_are_points(scene, rig, backend):
     octomap = scene.message.world.octomap.octomap
     octomap.data = octomap.data[:-1]
     tell_what_is_read(backend)
-    assert "middle of a node" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "middle of a node" in rig.machine.surroundings.live.why_not_known(rig.now)
     octomap.data = []
     backend.tell()
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
     assert set(rig.machine.model.obstacles) == {"table"}
 
 
@@ -205,7 +205,7 @@ def test_a_stop_is_heard_while_an_octomap_is_read_and_the_one_before_counts(
     show_octomap(scene, (20, 0, 0))
     backend.tell()
     assert obstacle(rig, "<octomap>").points[0, 0] == pytest.approx(0.025)
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
     assert rig.machine.estop(rig.now).trajectory is not None
     gate.set()
     finish_reading()
@@ -223,11 +223,11 @@ def test_what_is_held_stays_held_while_the_scene_cannot_be_read(scene, rig, back
     good = scene.message
     scene.message = None
     backend.tell()
-    assert "cannot be read" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "cannot be read" in rig.machine.surroundings.live.why_not_known(rig.now)
     assert "moveit/can/0" in rig.machine.model.held
     scene.message = good
     backend.tell()
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
 
 
 def test_attached_objects_are_held_and_let_go_of(scene, rig, backend):
@@ -240,11 +240,11 @@ def test_attached_objects_are_held_and_let_go_of(scene, rig, backend):
     assert any("moveit/can/0" in pair for pair in rig.machine.model.pairs.names)
     attached.link_name = "panda_claw"
     backend.tell()
-    assert "panda_claw" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "panda_claw" in rig.machine.surroundings.live.why_not_known(rig.now)
     scene.message.robot_state.attached_collision_objects.clear()
     backend.tell()
     assert rig.machine.model.held == {}
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
 
 
 def test_what_is_picked_up_stops_being_an_obstacle_and_the_motion_goes_on(scene, rig, backend):
@@ -258,10 +258,10 @@ def test_what_is_picked_up_stops_being_an_obstacle_and_the_motion_goes_on(scene,
         AttachedCollisionObject("panda_claw", can)
     )
     backend.tell()
-    assert "panda_claw" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "panda_claw" in rig.machine.surroundings.live.why_not_known(rig.now)
     scene.message.robot_state.attached_collision_objects[0].link_name = "panda_hand"
     backend.tell()
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
     assert rig.state == SafetyState.ARMED
     assert "moveit/can/0" in rig.machine.model.held
 
@@ -420,7 +420,7 @@ def test_who_judges_and_whose_scene_it_is_are_said_once_in_the_log_and_in_a_repo
 def test_what_moveit_itself_gets_wrong_is_a_doubt(scene, rig, backend, shapes, words):
     scene.message.world.collision_objects.append(collision_object("odd", **shapes))
     backend.tell()
-    assert words in rig.machine.surroundings.live.doubt(rig.now)
+    assert words in rig.machine.surroundings.live.why_not_known(rig.now)
 
 
 def test_nothing_moves_before_move_group_has_told_its_whole_scene(scene, rig, backend):
@@ -431,14 +431,14 @@ def test_nothing_moves_before_move_group_has_told_its_whole_scene(scene, rig, ba
     node = backend._node
     node.here = True
     backend.tell()
-    assert "move_group has not answered" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "move_group has not answered" in rig.machine.surroundings.live.why_not_known(rig.now)
     whole = PlanningSceneMessage()
     whole.world.collision_objects.append(
         collision_object("shelf", pose(1.0, 0.2, 0.3), [box(0.1, 0.2, 0.3)])
     )
     node.asked[-1].answer(whole)
     backend.tell()
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
     assert obstacle(rig, "shelf/0"), "known as soon as motion is allowed again"
 
 

@@ -209,12 +209,12 @@ def test_a_blind_sensor_is_in_doubt_by_name_until_it_sees_again():
     )
     now_ns = 5 * 10**9
     live.take(seeing, now_ns)
-    assert not live.doubt(now_ns)
+    assert not live.why_not_known(now_ns)
     live.take(blind, now_ns)
-    assert "obstacle_points is blind" in live.doubt(now_ns)
+    assert "obstacle_points is blind" in live.why_not_known(now_ns)
     assert "points" in live.obstacles(), "what was seen last still stands there"
     live.take(seeing, now_ns)
-    assert not live.doubt(now_ns)
+    assert not live.why_not_known(now_ns)
 
 
 def test_clouds_whose_sizes_contradict_each_other_are_refused():

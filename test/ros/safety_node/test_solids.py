@@ -113,10 +113,10 @@ def test_a_size_that_is_none_counts_as_standing_anywhere_until_it_is_told_proper
     world = LiveWorld(load_safety_model(load_embodiment("panda")), SafetyParams())
     for change in changes_from_solids(told("post", shapes=[solid(S.BOX, size)])):
         world.take(change, 5 * 10**9)
-    assert "obstacle 'post' refused" in world.doubt(5 * 10**9)
+    assert "obstacle 'post' refused" in world.why_not_known(5 * 10**9)
     for change in changes_from_solids(told("post")):
         world.take(change, 5 * 10**9)
-    assert world.doubt(5 * 10**9) == ""
+    assert world.why_not_known(5 * 10**9) == ""
     assert world.told == {"post"}
 
 
@@ -136,7 +136,7 @@ def test_the_named_are_removed_or_all_of_this_topic_and_nobody_elses():
     take(told(operation=SolidObstacles.OPERATION_REMOVE))
     assert world.told == {"theirs"}
     take(told("theirs"))
-    assert "one of this name was told by markers" in world.doubt(5 * 10**9)
+    assert "one of this name was told by markers" in world.why_not_known(5 * 10**9)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0", b"\0\1\0\0\xff\xff\xff\x7f"])

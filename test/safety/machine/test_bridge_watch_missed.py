@@ -12,7 +12,7 @@ from testing.tools import at_rest, tool_pose
 from wam_ros.bridge.gate import Gate, load_gate_limits
 from wam_ros.core.types import NS, Decision, JointState, SafetyState
 from wam_ros.robot.obstacles import Obstacle
-from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.bridge_watch import BridgeWatch, CommandEcho
 from wam_ros.safety.machine.live import Change
 
 S = SafetyState
@@ -31,12 +31,12 @@ class Wire:
         self.rig = Rig(panda, home)
         self.rig.follow = False
         self.gate = Gate(load_gate_limits(panda.model.embodiment, 0.02, 0.005))
-        self.following = Following(np.where(panda.model.sliding, 0.005, 0.02), 0.15)
-        self.rejoining = Rejoining(self.rig.machine, self.following, False)
+        self.echo = CommandEcho(np.where(panda.model.sliding, 0.005, 0.02), 0.15)
+        self.watch = BridgeWatch(self.rig.machine, self.echo, False)
         self.latency_ns, self.sent, self.refused = 5 * MS, [], []
         self.rig.held()
         self.step()
-        assert self.rejoining.arm(True, self.now).ok
+        assert self.watch.arm(True, self.now).ok
 
     @property
     def now(self) -> int:
@@ -71,13 +71,13 @@ class Wire:
             output = self.rig.machine.on_joints(measured, self.now)
             self.send(output and output.trajectory)
             if commanded is not None and self.now // MS % 20 == 0:
-                self.following.on_commanded(measured)
+                self.echo.on_commanded(measured)
             if self.now // MS % 50 == 0:
                 self.tick()
 
     def tick(self) -> None:
         output = self.rig.machine.tick(self.now)
-        _, ended = self.rejoining.lost(self.now)
+        _, ended = self.watch.look(self.now)
         self.send(ended and ended.trajectory)
         self.send(output.trajectory)
 
@@ -207,9 +207,9 @@ def test_however_late_trajectories_are_an_emergency_stop_ends_the_motion_when_it
         wire.send(wire.rig.chunk(begins + np.outer(np.arange(1, 9), rate)).trajectory)
         event = rng.uniform()
         if event < 0.05:
-            wire.send(wire.rejoining.arm(False, wire.now).trajectory)
+            wire.send(wire.watch.arm(False, wire.now).trajectory)
         elif event < 0.2:
-            wire.rejoining.arm(True, wire.now)
+            wire.watch.arm(True, wire.now)
         wire.step(rng.uniform(0.02, 0.2))
     wire.send(wire.rig.machine.estop(wire.now).trajectory)
     pressed, brakes = wire.now, wire.rig.machine.brakes

@@ -67,7 +67,7 @@ class Odd(Loop):
         if found is not None and self.now // STEP_NS % 2 == 0:
             names = self.rig.filter.model.joint_names
             self.post(
-                self.following.on_commanded,
+                self.echo.on_commanded,
                 JointState(self.now, names, found.q, found.dq, 0 * found.q),
             )
         self.told = self.told if self.now // STEP_NS % 20 else None
@@ -106,10 +106,10 @@ class Odd(Loop):
             self.violations.append((self.now, speed))
 
     def arm(self):
-        self.rejoining.arm(True, self.now)
+        self.watch.arm(True, self.now)
 
     def disarm(self):
-        self.emit(self.rejoining.arm(False, self.now))
+        self.emit(self.watch.arm(False, self.now))
 
     def estop(self):
         self.emit(self.rig.machine.estop(self.now))
@@ -133,7 +133,7 @@ class Odd(Loop):
         self.deaf = True
 
     def disable(self):
-        self.emit(self.rejoining.disable(self.now))
+        self.emit(self.watch.disable(self.now))
         self.rig.machine.enable(self.now)
 
     def jump(self):

@@ -14,7 +14,7 @@ from wam_ros.bridge.lag import Lag
 from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.idle import Idle
 from wam_ros.core.types import NS, Forwarding, JointState, SafeTrajectory, SafetyState
-from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.bridge_watch import BridgeWatch, CommandEcho
 from wam_ros.safety.machine.playback import Playback
 
 S = SafetyState
@@ -40,10 +40,10 @@ class Loop:
             load_gate_limits(panda.model.embodiment, 0.02, 0.005),
         )
         self.bridge = Bridge(Gate(limits, admission), Lag(names, np.full(8, np.inf), 0.3))
-        self.following = Following(
+        self.echo = CommandEcho(
             np.where(panda.model.sliding, 0.005, 0.02), admission.deadline_s + 0.1, admission
         )
-        self.rejoining = Rejoining(self.rig.machine, self.following, False)
+        self.watch = BridgeWatch(self.rig.machine, self.echo, False)
         self.under_way, self.refused, self.passed, self.lost = [], [], [], []
         self.told = None
         self.rig.held()
@@ -65,14 +65,14 @@ class Loop:
         (self.refused if admitted is None else self.passed).append((self.now, reason))
 
     def hear(self, state, idle):
-        self.rejoining.hear(state, self.bridge.gate.admission, idle)
+        self.watch.hear(state, self.bridge.gate.admission, idle)
         self.look()
 
     def look(self):
-        words, output = self.rejoining.lost(self.now)
+        words, output = self.watch.look(self.now)
         self.lost += [words] if words else []
         self.emit(output)
-        self.rejoining.arm_by_itself(self.now)
+        self.watch.arm_by_itself(self.now)
 
     def step(self):
         self.rig.now += STEP_NS
@@ -88,13 +88,13 @@ class Loop:
         self.bridge.on_joints(joints)
         self.emit(self.rig.machine.on_joints(joints, self.now))
         if found is not None and self.now // STEP_NS % 2 == 0:
-            self.post(self.following.on_commanded, joints)
+            self.post(self.echo.on_commanded, joints)
         self.say()
         if self.now // STEP_NS % 5 == 0:
             self.emit(self.rig.machine.tick(self.now))
             self.look()
         if self.rig.state == S.HOLD:
-            self.rejoining.arm(True, self.now)
+            self.watch.arm(True, self.now)
 
     def say(self):
         state, idle = (
@@ -230,14 +230,14 @@ def still(start_ns, seq=7):
     ],
 )
 def test_what_was_emitted_is_void_when_it_was_refused_by_name_or_can_be_taken_no_more(idle, void):
-    playback, following = Playback(), Following(np.array([0.02]), 0.15)
+    playback, echo = Playback(), CommandEcho(np.array([0.02]), 0.15)
     playback.hold(np.zeros(1))
     playback.play(still(NS))
-    following.on_idle(idle)
-    assert bool(following.lost(playback, 2 * NS)) is False or void
-    assert following.void(playback, 2 * NS) is void
-    following.on_idle(None)
-    assert not following.void(playback, 2 * NS)
+    echo.on_idle(idle)
+    assert bool(echo.why_not_taken(playback, 2 * NS)) is False or void
+    assert echo.void(playback, 2 * NS) is void
+    echo.on_idle(None)
+    assert not echo.void(playback, 2 * NS)
 
 
 def word(stamp_ns, q=0.4, dq=0.0):
@@ -248,35 +248,33 @@ def test_of_two_words_of_the_bridge_the_later_one_counts_in_whatever_order_they_
     measured, playback = np.array([0.7]), Playback()
     playback.hold(np.zeros(1))
     for words in ((1, 2), (2, 1)):
-        following = Following(np.array([0.02]), 0.15)
+        echo = CommandEcho(np.array([0.02]), 0.15)
         for ms in words:
-            following.on_idle(Idle(NS + 2 * MS)) if ms == 2 else following.on_commanded(
-                word(NS + MS, dq=0.1)
-            )
-        assert following.rest(playback, measured, 2 * NS) is measured
-        following.on_commanded(word(NS + 3 * MS))
-        assert following.rest(playback, measured, 2 * NS)[0] == 0.4
+            echo.on_idle(Idle(NS + 2 * MS)) if ms == 2 else echo.on_commanded(word(NS + MS, dq=0.1))
+        assert echo.rest(playback, measured, 2 * NS) is measured
+        echo.on_commanded(word(NS + 3 * MS))
+        assert echo.rest(playback, measured, 2 * NS)[0] == 0.4
 
 
 def test_a_speed_that_a_bridge_had_before_it_began_anew_does_not_forbid_to_arm_for_good():
-    measured, playback, following = np.array([0.7]), Playback(), Following(np.array([0.02]), 0.15)
+    measured, playback, echo = np.array([0.7]), Playback(), CommandEcho(np.array([0.02]), 0.15)
     playback.hold(np.zeros(1))
-    following.on_commanded(word(9 * NS, dq=0.3))  # and then its clock went back
-    assert following.rest(playback, measured, 9 * NS) is None
-    following.on_idle(Idle(NS))
-    assert following.rest(playback, measured, NS) is measured
+    echo.on_commanded(word(9 * NS, dq=0.3))  # and then its clock went back
+    assert echo.rest(playback, measured, 9 * NS) is None
+    echo.on_idle(Idle(NS))
+    assert echo.rest(playback, measured, NS) is measured
 
 
 def test_where_the_command_stands_for_a_moment_in_a_motion_that_goes_on_is_no_rest():
-    playback, following = Playback(), Following(np.array([0.02]), 0.15)
+    playback, echo = Playback(), CommandEcho(np.array([0.02]), 0.15)
     playback.hold(np.zeros(1))
     playback.play(still(NS))
-    following.on_commanded(word(NS + MS, q=0.0))
-    assert following.rest(playback, np.zeros(1), NS + MS) is None, "it may not have been taken yet"
-    following.on_commanded(word(NS + 500 * MS, q=0.0))
-    assert following.rest(playback, np.zeros(1), NS + 500 * MS) is None, "it is under way"
-    following.on_commanded(word(3 * NS, q=0.0))
-    assert following.rest(playback, np.zeros(1), 3 * NS) is not None
+    echo.on_commanded(word(NS + MS, q=0.0))
+    assert echo.rest(playback, np.zeros(1), NS + MS) is None, "it may not have been taken yet"
+    echo.on_commanded(word(NS + 500 * MS, q=0.0))
+    assert echo.rest(playback, np.zeros(1), NS + 500 * MS) is None, "it is under way"
+    echo.on_commanded(word(3 * NS, q=0.0))
+    assert echo.rest(playback, np.zeros(1), 3 * NS) is not None
 
 
 def test_a_bridge_names_what_it_refused_until_something_passes(loop):

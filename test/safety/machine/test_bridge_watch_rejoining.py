@@ -9,7 +9,7 @@ from testing.rig import MS, Rig
 from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
 from wam_ros.core.interpolation import Curve
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
-from wam_ros.safety.machine.bridge_watch import SILENT_S, Following, Rejoining
+from wam_ros.safety.machine.bridge_watch import SILENT_S, BridgeWatch, CommandEcho
 
 S, F = SafetyState, Forwarding
 WORDS = "the bridge is held back by a test"
@@ -27,20 +27,20 @@ class Cell(Rig):
         super().__init__(panda, home)
         self.shown_s = 0.0
         self.filter.stopwatch = lambda: self.shown_s
-        self.following = Following(np.where(panda.model.sliding, 0.005, 0.02), 0.15)
-        self.rejoining = Rejoining(self.machine, self.following, wants_arm)
+        self.echo = CommandEcho(np.where(panda.model.sliding, 0.005, 0.02), 0.15)
+        self.watch = BridgeWatch(self.machine, self.echo, wants_arm)
         self.ended = []
         self.held()
 
     def say(self, forwarding, admission=SHIPPED):
-        self.rejoining.hear(BridgeState(forwarding, WORDS), admission)
+        self.watch.hear(BridgeState(forwarding, WORDS), admission)
         self.look()
 
     def look(self):
-        words, output = self.rejoining.lost(self.now)
+        words, output = self.watch.look(self.now)
         if output is not None:
             self.ended.append((words, self.keep(output)))
-        self.rejoining.arm_by_itself(self.now)
+        self.watch.arm_by_itself(self.now)
 
     def on(self, seconds, taken=True):
         """Time passes: the arm follows, and the bridge, unless it takes nothing and says of no
@@ -48,7 +48,7 @@ class Cell(Rig):
         """
         for _ in range(round(seconds * 100)):
             self.run(0.01)
-            self.following.told = self.told() if taken else None
+            self.echo.told = self.told() if taken else None
             self.look()
 
     def told(self):
@@ -57,7 +57,7 @@ class Cell(Rig):
         return JointState(self.now, self.filter.model.joint_names, q, dq, 0 * q)
 
     def arm(self):
-        return self.rejoining.arm(True, self.now)
+        return self.watch.arm(True, self.now)
 
     def drive(self):
         assert self.arm().ok
@@ -135,7 +135,7 @@ def test_a_person_who_disarmed_meanwhile_has_the_last_word(cell, wants):
     cell.say(F.PAUSED)
     cell.on(0.1)
     if not wants:
-        cell.rejoining.arm(False, cell.now)
+        cell.watch.arm(False, cell.now)
     cell.on(1.0)
     cell.say(F.FORWARDING)
     assert (cell.state == S.ARMED) == wants
@@ -163,11 +163,11 @@ def test_a_silent_bridge_is_not_known_to_forward_and_an_unheard_one_is_judged_by
     cell,
 ):
     assert cell.arm().ok
-    cell.rejoining.arm(False, cell.now)
+    cell.watch.arm(False, cell.now)
     cell.say(F.FORWARDING)
     cell.shown_s += SILENT_S - 0.01
     assert cell.arm().ok
-    cell.rejoining.arm(False, cell.now)
+    cell.watch.arm(False, cell.now)
     cell.shown_s += 0.02
     answer = cell.arm()
     assert (answer.ok, "has not told its state" in answer.message) == (False, True)
@@ -178,7 +178,7 @@ def test_a_silent_bridge_is_not_known_to_forward_and_an_unheard_one_is_judged_by
 def test_who_disables_it_has_the_last_word_too(cell):
     cell.drive()
     cell.say(F.PAUSED)
-    cell.rejoining.disable(cell.now)
+    cell.watch.disable(cell.now)
     cell.on(1.5)
     cell.machine.enable(cell.now)
     cell.say(F.FORWARDING)
@@ -189,7 +189,7 @@ def test_who_disables_it_has_the_last_word_too(cell):
 def test_nothing_is_armed_on_top_of_a_motion_that_another_safety_node_began_however_slow_it_is(
     cell,
 ):
-    cell.following.on_commanded(
+    cell.echo.on_commanded(
         JointState(
             cell.now, cell.filter.model.joint_names, cell.home, cell.home * 0 + 0.01, cell.home
         )
@@ -205,13 +205,13 @@ def test_a_stop_that_a_paused_bridge_did_not_take_is_missed_before_anything_is_a
     """It came before the motion had begun, and that begins all the same."""
     assert cell.arm().ok
     moves = cell.chunk().trajectory
-    assert cell.rejoining.arm(False, cell.now).trajectory is not None
+    assert cell.watch.arm(False, cell.now).trajectory is not None
     model = cell.filter.model
     while cell.now < moves.start_ns + 100 * MS:
         cell.now += 10 * MS
         cell.machine.tick(cell.now)
         q, dq, _ = Curve.from_trajectory(moves).at(cell.now).arrays
-        cell.following.on_commanded(JointState(cell.now, model.joint_names, q, dq, 0 * q))
+        cell.echo.on_commanded(JointState(cell.now, model.joint_names, q, dq, 0 * q))
         answer = cell.arm()
         assert (answer.ok, cell.state) == (False, S.HOLD) or cell.state == S.BRAKING
     assert "not begun here" in answer.message

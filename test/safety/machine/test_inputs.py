@@ -177,7 +177,7 @@ def test_before_a_second_measurement_a_speed_that_is_not_said_is_not_known(model
     silent = np.full(8, np.nan)
     assert inputs.take_joints(JointState(NS, model.joint_names, home, silent, silent), NS)
     assert inputs.moving() == "panda_joint1"
-    assert "moves" in inputs.unfit(NS)
+    assert "moves" in inputs.why_not_fit(NS)
     assert inputs.take_joints(JointState(NS + MS, model.joint_names, home, silent, silent), NS + MS)
     assert inputs.moving() == ""
 
@@ -227,7 +227,7 @@ def test_one_state_that_was_misread_and_an_arm_at_full_speed_do_not_contradict(r
     for k in range(40):
         rig.now += 10 * MS
         say(rig, rig.home + speed * 0.01 * k)
-    assert rig.machine.inputs.contradiction == ""
+    assert rig.machine.inputs.why_not_one_arm == ""
 
 
 @pytest.mark.parametrize(

@@ -132,9 +132,9 @@ def test_nobody_moves_or_removes_what_somebody_else_has_told(rig):
     assert set(rig.machine.model.obstacles) == {"table", "moveit/shelf"}
     tell(rig, box((-3, 0, 1)), name="moveit/shelf")
     assert rig.machine.model.obstacles["moveit/shelf"].position[0] == -1
-    assert "told by moveit" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "told by moveit" in rig.machine.surroundings.live.why_not_known(rig.now)
     rig.machine.on_obstacles([Change(ALL, None)], rig.now)
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
 
 
 def test_what_is_gone_for_good_is_forgotten_at_rest_and_what_is_in_order_stays(rig):
@@ -149,7 +149,9 @@ def test_what_is_gone_for_good_is_forgotten_at_rest_and_what_is_in_order_stays(r
     assert answer.ok
     assert answer.message == "forgotten: 'points' of markers, 'stray' of markers"
     assert set(rig.machine.model.obstacles) == {"table", "mine"}
-    assert "moveit/shelf" in rig.machine.surroundings.live.doubt(rig.now), "to be put right there"
+    assert "moveit/shelf" in rig.machine.surroundings.live.why_not_known(rig.now), (
+        "to be put right there"
+    )
     rig.machine.on_obstacles([Change("moveit/shelf", None, source="moveit")], rig.now)
     assert rig.chunk().report.decision == Decision.PASS
     rig.run(0.1)
@@ -167,10 +169,10 @@ def test_removing_all_of_one_namespace_leaves_the_others(rig):
     tell(rig, box((np.nan, 0, 1)), name="shelf/3")
     rig.machine.on_obstacles([Change("people/*", None)], rig.now)
     assert set(rig.machine.model.obstacles) == {"table", "people/left/1", "shelf/1"}
-    assert "shelf/3" in rig.machine.surroundings.live.doubt(rig.now)
+    assert "shelf/3" in rig.machine.surroundings.live.why_not_known(rig.now)
     rig.machine.on_obstacles([Change("shelf/*", None)], rig.now)
     assert set(rig.machine.model.obstacles) == {"table", "people/left/1"}
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
 
 
 def test_what_was_refused_is_not_forgotten_however_much_is_refused(panda, home, rig):
@@ -178,13 +180,13 @@ def test_what_was_refused_is_not_forgotten_however_much_is_refused(panda, home, 
     bad = [told(rig, box((np.nan, 0, 1)), name=f"a/{k}") for k in range(6)]
     rig.machine.on_obstacles(bad, rig.now)
     for k in range(6):
-        assert "refused" in rig.machine.surroundings.live.doubt(rig.now)
+        assert "refused" in rig.machine.surroundings.live.why_not_known(rig.now)
         rig.machine.on_obstacles([Change(f"a/{k}", None)], rig.now)
-    assert "refused" in rig.machine.surroundings.live.doubt(rig.now), (
+    assert "refused" in rig.machine.surroundings.live.why_not_known(rig.now), (
         "three of them are known by number only"
     )
     rig.machine.on_obstacles([Change(ALL, None)], rig.now)
-    assert rig.machine.surroundings.live.doubt(rig.now) == ""
+    assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
 
 
 def test_older_news_does_not_replace_newer(rig):
@@ -200,7 +202,7 @@ def test_an_obstacle_in_a_fixed_frame_stands_where_that_frame_says(robots, frame
     live = LiveWorld(model, SafetyParams())
     place, turn = (0.3, 0.1, 0.5), (np.cos(0.2), 0.0, 0.0, np.sin(0.2))
     live.take(Change("shelf", Obstacle("box", (0.1,) * 3, place, turn), frame, 1), 1)
-    assert live.doubt(1) == ""
+    assert live.why_not_known(1) == ""
     found = live.obstacles()["shelf"]
     there = model.pin.frames[model.frame(frame)].placement
     assert found.position == pytest.approx(model.base.actInv(there.act(np.array(place))))
@@ -215,5 +217,5 @@ def test_what_is_made_of_points_must_bring_them(model, shape):
     size = {"mesh": (1.0,) * 3, "points": (0.02,), "hull": ()}[shape]
     thing = Obstacle(shape, size, (1.0, 0.0, 0.5), mesh="/etc/hostname")
     live.take(Change("thing", thing, "panda_link0", 1), 1)
-    assert f"a {shape} needs its points" in live.doubt(1)
+    assert f"a {shape} needs its points" in live.why_not_known(1)
     assert "thing" not in live.obstacles()

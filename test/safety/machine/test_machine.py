@@ -255,7 +255,7 @@ def test_armed_again_at_rest_a_restarted_policy_is_followed_and_in_motion_the_an
     assert "arm again once it stands" in answer.message
     refused = rig.chunk(session_id=b"b" * 16).report
     assert refused.reasons == Reason.SESSION
-    assert "arm again, at rest, to follow it" in refused.sentence
+    assert "arm again, at rest, to take it" in refused.sentence
     rig.run(1.5)
     assert rig.state == S.ARMED
     assert rig.at_rest

@@ -10,7 +10,7 @@ import pytest
 from testing.rig import MS, Rig
 from wam_ros.core.admission import SHIPPED
 from wam_ros.core.types import NS, BridgeState, Forwarding, SafetyState
-from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.bridge_watch import BridgeWatch, CommandEcho
 from wam_ros.safety.params import SafetyParams
 
 S = SafetyState
@@ -126,7 +126,7 @@ def test_an_arm_that_comes_to_rest_while_this_node_begins_is_no_fault_and_one_th
 
 def test_a_bridge_that_is_paused_or_drives_no_controller_lets_others_move_the_arm(held):
     patience = np.full(8, 0.02)
-    watch = Rejoining(held.machine, Following(patience, 0.15), wants_arm=False)
+    watch = BridgeWatch(held.machine, CommandEcho(patience, 0.15), wants_arm=False)
     words = "the bridge is paused; resume it"
     watch.hear(BridgeState(Forwarding.PAUSED, words, released=True), SHIPPED)
     reports = push(held, 0.4 * ELBOW, 1.0)

@@ -72,7 +72,9 @@ def watched(model, playback, off, times: int = 1, **params) -> str:
     tracking = Tracking(model, SafetyParams(**params))
     words = ""
     for k in range(times):
-        words = tracking.lost(playback, k * 10 * MS, np.array(model.embodiment.home) + off)
+        words = tracking.why_not_on_path(
+            playback, k * 10 * MS, np.array(model.embodiment.home) + off
+        )
     return words
 
 
@@ -94,10 +96,10 @@ def test_an_arm_that_comes_back_to_its_path_has_all_its_samples_again(model, sta
     tracking, home = Tracking(model, SafetyParams()), np.array(model.embodiment.home)
     off = home + 0.5 * np.eye(8)[0]
     for k, q in enumerate((off, off, home, off, off)):
-        assert tracking.lost(standing, k * 10 * MS, q) == ""
-    assert tracking.lost(standing, 50 * MS, off) != ""
+        assert tracking.why_not_on_path(standing, k * 10 * MS, q) == ""
+    assert tracking.why_not_on_path(standing, 50 * MS, off) != ""
     tracking.clear()
-    assert tracking.lost(standing, 60 * MS, off) == ""
+    assert tracking.why_not_on_path(standing, 60 * MS, off) == ""
 
 
 def test_what_is_measured_nowhere_is_off_the_path(model, standing):
@@ -162,6 +164,6 @@ def test_of_a_joint_with_limits_the_words_say_that_it_is_whole_turns_off(tmp_pat
     playback, tracking = Playback(), Tracking(model, SafetyParams())
     playback.hold(np.array([3.0]))
     for k in range(3):
-        words = tracking.lost(playback, k * 10 * MS, np.array([3.0 - TURN]))
+        words = tracking.why_not_on_path(playback, k * 10 * MS, np.array([3.0 - TURN]))
     assert "hinge is 6.283 rad off the commanded path" in words
     assert "(2 pi apart: one of the two counts turns that the other does not)" in words

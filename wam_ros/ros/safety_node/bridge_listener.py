@@ -1,4 +1,4 @@
-"""What the bridge says, heard: what it commands and whether it forwards. What follows for the
+"""What the bridge says, heard: what it commands and whether it forwards. What comes of it for the
 motion is published.
 """
 
@@ -12,8 +12,8 @@ from sensor_msgs.msg import JointState
 from wam_ros.core.errors import WamError
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode
-from wam_ros.safety.machine.answers import Output
-from wam_ros.safety.machine.bridge_watch import Following, Rejoining
+from wam_ros.safety.machine.answers import Emission
+from wam_ros.safety.machine.bridge_watch import BridgeWatch, CommandEcho
 
 
 class BridgeListener:
@@ -22,8 +22,8 @@ class BridgeListener:
     Args:
         node: that subscribes.
         joint_names: order of the joints.
-        following: what the bridge commands.
-        rejoining: what follows.
+        echo: what the bridge commands.
+        bridge_watch: what comes of it.
         emit: publishes it.
     """
 
@@ -31,15 +31,15 @@ class BridgeListener:
         self,
         node: WamNode,
         joint_names: tuple[str, ...],
-        following: Following,
-        rejoining: Rejoining,
-        emit: Callable[[Output], None],
+        echo: CommandEcho,
+        bridge_watch: BridgeWatch,
+        emit: Callable[[Emission], None],
     ) -> None:
         self._node = node
         self._joint_names = joint_names
         self._emit = emit
-        self._following = following
-        self._rejoining = rejoining
+        self._echo = echo
+        self._bridge_watch = bridge_watch
         node.create_subscription(
             JointState, "commanded_state", self._on_commanded, qos.JOINT_STATES
         )
@@ -47,12 +47,12 @@ class BridgeListener:
 
     def _on_commanded(self, msg: JointState) -> None:
         try:
-            self._following.on_commanded(convert.joint_state_from_msg(msg, self._joint_names))
+            self._echo.on_commanded(convert.joint_state_from_msg(msg, self._joint_names))
         except WamError as error:
             self._node.get_logger().error(f"commanded_state: {error}", throttle_duration_sec=2.0)
 
     def _on_state(self, msg: DiagnosticStatus) -> None:
-        self._rejoining.hear(
+        self._bridge_watch.hear(
             convert.bridge_state_from_msg(msg),
             convert.admission_from_state(msg),
             convert.idle_from_msg(msg),
@@ -62,9 +62,9 @@ class BridgeListener:
 
     def look(self, now_ns: int) -> None:
         """End what the bridge does not take, or take up again what ended so; call it often."""
-        words, ended = self._rejoining.lost(now_ns)
+        words, ended = self._bridge_watch.look(now_ns)
         if ended is not None:
             self._node.get_logger().error(words, throttle_duration_sec=1.0)
             self._emit(ended)
-        if self._rejoining.arm_by_itself(now_ns):
+        if self._bridge_watch.arm_by_itself(now_ns):
             self._node.get_logger().info("armed")

@@ -35,7 +35,7 @@ from wam_ros.ros.safety_node.descriptions import why_no_description
 from wam_ros.ros.safety_node.move_group import ASIDE, WHOLE, MoveGroup
 from wam_ros.ros.safety_node.octomap_reader import OctomapReader
 from wam_ros.ros.safety_node.solids import shape_of
-from wam_ros.safety.machine.answers import Output
+from wam_ros.safety.machine.answers import Emission
 from wam_ros.safety.machine.live import MOVEIT, Change
 from wam_ros.safety.machine.machine import SafetyMachine
 
@@ -228,7 +228,7 @@ class MoveItBackend:
     Args:
         node: whose timer it is.
         machine: is told.
-        emit: what to do with an output of the machine.
+        emit: what to do with an emission of the machine.
         scene: to read.
         hz: readings per second.
     """
@@ -237,7 +237,7 @@ class MoveItBackend:
         self,
         node: Node,
         machine: SafetyMachine,
-        emit: Callable[[Output], None],
+        emit: Callable[[Emission], None],
         scene: MoveItScene,
         hz: float,
     ) -> None:
@@ -267,9 +267,9 @@ class MoveItBackend:
             if n.startswith(PREFIX) and n not in attached
         ]:
             self._hold(name, None, now_ns)
-        output = machine.on_obstacles([awaited, *changes], now_ns)
-        if output is not None:
-            self._emit(output)
+        emission = machine.on_obstacles([awaited, *changes], now_ns)
+        if emission is not None:
+            self._emit(emission)
         for name, load in attached.items():  # after what was picked up is no obstacle any more
             if machine.model.held.get(name) != load:
                 self._hold(name, load, now_ns)
@@ -292,7 +292,7 @@ class MoveItBackend:
         if not why and now != self._reported:
             self._reported = now
             report = dataclasses.replace(self._machine.heartbeat(now_ns), sentence=words)
-            self._emit(Output(None, report))
+            self._emit(Emission(None, report))
 
     def _hold(self, name: str, load: Load | None, now_ns: int) -> None:
         answer = self._machine.hold(name, load, now_ns)
@@ -302,7 +302,7 @@ class MoveItBackend:
             [Change(f"{name} in the gripper", None, refusal=refusal, source=SOURCE)], now_ns
         )
         if answer.trajectory is not None:
-            self._emit(Output(answer.trajectory, self._machine.tick(now_ns).report))
+            self._emit(Emission(answer.trajectory, self._machine.tick(now_ns).report))
 
 
 def _forgiven(matrix: Any, links: set[str]) -> Any:

@@ -20,7 +20,7 @@ from wam_ros.ros import qos
 from wam_ros.ros.any_quality import AnyQuality
 from wam_ros.ros.fields import time_to_ns
 from wam_ros.ros.safety_node.solids import IDENTITY, SHAPES, changes_from_solids
-from wam_ros.safety.machine.answers import Answer, Output
+from wam_ros.safety.machine.answers import Answer, Emission
 from wam_ros.safety.machine.live import ALL, Change
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.machine.surroundings import LONGEST
@@ -228,7 +228,7 @@ class ObstacleTopics:
     Args:
         node: that hears.
         machine: is told.
-        emit: what to do with an output of the machine.
+        emit: what to do with an emission of the machine.
         serve: what to do with an answer, for a response; returns it.
         voxel_m: edge of the voxels of a point cloud.
         lifetime_s: of a point cloud.
@@ -238,7 +238,7 @@ class ObstacleTopics:
         self,
         node: Node,
         machine: SafetyMachine,
-        emit: Callable[[Output], None],
+        emit: Callable[[Emission], None],
         serve: Callable[[Any, Answer], Any],
         voxel_m: float,
         lifetime_s: float,
@@ -268,14 +268,14 @@ class ObstacleTopics:
         )
 
     def _tell(self, changes: list[Change]) -> None:
-        output = self._machine.on_obstacles(changes, self._now_ns())
-        doubt = self._machine.surroundings.live.doubt(self._now_ns())
+        emission = self._machine.on_obstacles(changes, self._now_ns())
+        doubt = self._machine.surroundings.live.why_not_known(self._now_ns())
         if doubt:
             self._node.get_logger().error(
                 f"{doubt}; nothing moves until it is told properly", throttle_duration_sec=2.0
             )
-        if output is not None:
-            self._emit(output)
+        if emission is not None:
+            self._emit(emission)
 
     def _now_ns(self) -> int:
         return self._node.get_clock().now().nanoseconds

@@ -14,7 +14,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
 from wam_ros.ros.params import param
 from wam_ros.safety.filter import SafetyFilter
-from wam_ros.safety.machine.bridge_watch import Following
+from wam_ros.safety.machine.bridge_watch import CommandEcho
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.params import SafetyParams
 
@@ -78,7 +78,7 @@ class SafetyNodeParams:
 
 def make_machine(
     p: SafetyNodeParams, admission: Admission, margins: SafetyParams
-) -> tuple[SafetyMachine, Following]:
+) -> tuple[SafetyMachine, CommandEcho]:
     """What judges the chunks of a robot in its world, and what watches that the bridge commands
     what was judged.
 
@@ -96,8 +96,8 @@ def make_machine(
         )
     model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
     tolerance = np.where(model.sliding, p.bridge_tolerance_m, p.bridge_tolerance_rad)
-    following = Following(tolerance, admission.deadline_s + p.bridge_tolerance_s, admission)
-    return SafetyMachine(SafetyFilter(model, margins), p.dry_run, admission), following
+    echo = CommandEcho(tolerance, admission.deadline_s + p.bridge_tolerance_s, admission)
+    return SafetyMachine(SafetyFilter(model, margins), p.dry_run, admission), echo
 
 
 def make_sender(node_name: str) -> str:

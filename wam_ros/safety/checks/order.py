@@ -19,7 +19,7 @@ EPOCH_LEAP = 1000
 # a first chunk beyond half of what the message holds leaves no room to count on
 MOST_SEQ = 2**63
 MOST_EPOCH = 2**31
-AGAIN = "arm again, at rest, to follow it from here"
+AGAIN = "arm again, at rest, to take it from here"
 
 
 def refuse(message: Message) -> Finding | None:
@@ -30,7 +30,7 @@ def refuse(message: Message) -> Finding | None:
     epoch = int(message.chunk.epoch)
     seq = int(message.chunk.seq)
     if stream is not None and message.chunk.session_id != stream.session_id:
-        words = f"of another session than the one that is followed; {AGAIN}"
+        words = f"of another session than the one that moves the arm; {AGAIN}"
         return Finding(Reason.SESSION, words)
     if stream is None or not stream.begun:
         return _bad_beginning(epoch, seq)

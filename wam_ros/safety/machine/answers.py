@@ -9,7 +9,7 @@ from wam_ros.core.types import SafetyState as S
 from wam_ros.safety.machine.braking import Brakes
 
 
-class Output(NamedTuple):
+class Emission(NamedTuple):
     """What to publish: a trajectory that replaces the former one, or None, and a report."""
 
     trajectory: SafeTrajectory | None

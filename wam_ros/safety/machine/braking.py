@@ -22,7 +22,7 @@ TRIES = 12
 SHORT_S = 0.09  # before what the bridge does not take yet the last of them is tried
 AGAIN_S = 0.06  # from noticing that a stop was missed to the start of the next one
 
-Plan = Callable[[int], SafeTrajectory | None]  # what begins at an instant
+StopAt = Callable[[int], SafeTrajectory | None]  # a stop that begins at an instant, if proven
 
 
 class Brakes:
@@ -48,8 +48,8 @@ class Brakes:
         self.accepted_ns = 0  # when the stop of the newest trajectory begins
         self.begun_ns = 0  # when all that was emitted since it last stood anew has begun
         self._sent: SafeTrajectory | None = None  # the newest stop that was sent by itself
-        self._plan: Plan = self._prove  # that made it
-        self._owed: Plan | None = None  # of a stop that is wanted and was not yet possible
+        self._stop_at: StopAt = self._prove  # that made it
+        self._owed: StopAt | None = None  # of a stop that is wanted and was not yet possible
 
     def settle(self, state: SafetyState, reason: Reason = Reason.NONE, cause: str = "") -> None:
         """Be in a state for a reason."""
@@ -156,8 +156,8 @@ class Brakes:
         if self.state == S.ARMED:  # in thought it stands already
             self.state = S.BRAKING
             self.after = S.ARMED
-        plan = self._plan if resent else self._sooner
-        return self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, plan)
+        stop_at = self._stop_at if resent else self._sooner
+        return self._in_time(now_ns, self.filter.stopwatch() - AGAIN_S / 2, TRIES, stop_at)
 
     def owed(self, now_ns: int, tries: int = TRIES // 3) -> SafeTrajectory | None:
         """The stop that was wanted, once it is possible; call it often. None when none is owed.
@@ -200,13 +200,13 @@ class Brakes:
         live = self.state in (S.ARMED, S.BRAKING)
         playing = self.accepted_ns <= now_ns
 
-        def plan(start_ns: int) -> SafeTrajectory | None:
+        def stop_at(start_ns: int) -> SafeTrajectory | None:
             stop = self._prove(start_ns)
             if stop is not None or playing:
                 return stop
             return self._prove(start_ns, spared) or self._prove(start_ns, spared, overloaded=True)
 
-        stop = self._in_time(now_ns, began_s, 1 if playing else TRIES, plan)
+        stop = self._in_time(now_ns, began_s, 1 if playing else TRIES, stop_at)
         after = S.ARMED
         words = found.words
         self.reason |= found.reason
@@ -273,7 +273,7 @@ class Brakes:
         return self._prove(start_ns) if start_ns < self.accepted_ns else None
 
     def _in_time(
-        self, now_ns: int, began_s: float, tries: int, plan: Plan
+        self, now_ns: int, began_s: float, tries: int, stop_at: StopAt
     ) -> SafeTrajectory | None:
         """Do what is planned for the first instant for which that is possible and not over when it
         is planned.
@@ -285,24 +285,24 @@ class Brakes:
         lead_s = max(self.params.stop_lead_s, 2 * (stopwatch() - began_s))
         for _ in range(tries):
             start_ns = now_ns + round(lead_s * NS)
-            stop = plan(start_ns)
+            stop = stop_at(start_ns)
             took_s = stopwatch() - began_s
             if stop is not None and took_s <= max(lead_s, self.admission.late_s):
-                self._stop(stop, plan)
+                self._stop(stop, stop_at)
                 return stop
             lead_s = max(lead_s + ALONG_S, 2 * took_s)
-        self._owed = plan
+        self._owed = stop_at
         return None
 
     def _begin(self, trajectory: SafeTrajectory) -> None:
         self.playback.play(trajectory)
         self.begun_ns = max(self.begun_ns, trajectory.start_ns)
 
-    def _stop(self, stop: SafeTrajectory, plan: Plan) -> None:
+    def _stop(self, stop: SafeTrajectory, stop_at: StopAt) -> None:
         self._begin(stop)
         self.accepted_ns = stop.start_ns
         self._sent = stop
-        self._plan = plan
+        self._stop_at = stop_at
         self._owed = None
 
     def _prove(

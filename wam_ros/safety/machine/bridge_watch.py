@@ -9,7 +9,7 @@ import numpy as np
 from wam_ros.core.admission import SHIPPED, Admission, why_not_agreed
 from wam_ros.core.idle import Idle
 from wam_ros.core.types import NS, BridgeState, Forwarding, JointState, Reason, SafetyState
-from wam_ros.safety.machine.answers import Answer, Output
+from wam_ros.safety.machine.answers import Answer, Emission
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.machine.playback import Playback
 
@@ -18,7 +18,7 @@ SILENT_S = 1.0  # a bridge that spoke of itself and then not for this long is no
 SAME = 0.1  # share of the tolerance; the bridge follows to rounding
 
 
-class Following:
+class CommandEcho:
     """Compares what the safety node emitted with what the bridge says it commands. Not thread-safe.
 
     Args:
@@ -67,7 +67,7 @@ class Following:
         told = self.told
         return None if told is None or told.stamp_ns > now_ns + self._patience_ns else told
 
-    def lost(self, playback: Playback, now_ns: int) -> str:
+    def why_not_taken(self, playback: Playback, now_ns: int) -> str:
         """Why what was emitted is not what is commanded, once that has lasted; else empty. Call it
         often.
 
@@ -75,7 +75,7 @@ class Following:
         """
         if playback.current is not None and self.void(playback, now_ns):
             return "the bridge commands nothing"
-        reason = self._difference(playback, now_ns)
+        reason = self._why_not_same(playback, now_ns)
         if not reason:
             self._off_since_ns = None
             return ""
@@ -83,7 +83,7 @@ class Following:
             self._off_since_ns = now_ns
         return reason if now_ns - self._off_since_ns > self._patience_ns else ""
 
-    def _difference(self, playback: Playback, now_ns: int) -> str:
+    def _why_not_same(self, playback: Playback, now_ns: int) -> str:
         told = self.told
         if playback.current is None:
             return ""
@@ -114,7 +114,7 @@ class Following:
                 return less
         return 0
 
-    def unsettled(self, playback: Playback, begun_ns: int, now_ns: int) -> str:
+    def why_not_settled(self, playback: Playback, begun_ns: int, now_ns: int) -> str:
         """Why what the bridge commands may be motion that is not known here; empty while it is
         known.
 
@@ -155,12 +155,12 @@ class Following:
         if told is None:
             return measured if over else None
         early = newest is not None and told.stamp_ns < newest.start_ns + self._deadline_ns
-        if early or not (over or self._difference(playback, now_ns)):
+        if early or not (over or self._why_not_same(playback, now_ns)):
             return None
         return told.positions if (told.velocities == 0).all() else None  # NaN is not known to rest
 
 
-class Rejoining:
+class BridgeWatch:
     """Arms by itself where that was asked for: once in simulation, and after the bridge missed a
     motion.
 
@@ -173,13 +173,13 @@ class Rejoining:
 
     Args:
         machine: to arm.
-        following: what the bridge commands.
+        echo: what the bridge commands.
         wants_arm: arm as soon as it is possible.
     """
 
-    def __init__(self, machine: SafetyMachine, following: Following, wants_arm: bool) -> None:
+    def __init__(self, machine: SafetyMachine, echo: CommandEcho, wants_arm: bool) -> None:
         self._machine = machine
-        self._following = following
+        self._echo = echo
         self._wants_arm = wants_arm
         self._resets = machine.resets
         self._bridge: BridgeState | None = None  # its newest word of itself
@@ -189,7 +189,7 @@ class Rejoining:
     def hear(
         self, bridge: BridgeState, admission: Admission | None, idle: Idle | None = None
     ) -> None:
-        """Take what the bridge says of itself; `lost` then tells what follows.
+        """Take what the bridge says of itself; `look` then does what comes of it.
 
         Args:
             bridge: whether it forwards.
@@ -199,11 +199,11 @@ class Rejoining:
         self._bridge = bridge
         self._heard_s = self._machine.filter.stopwatch()
         self._disagreed = why_not_agreed(admission, self._machine.brakes.admission)
-        self._following.on_idle(idle)
+        self._echo.on_idle(idle)
         self._machine.standstill.released = bridge.words if bridge.released else ""
 
     @property
-    def _refusal(self) -> str:
+    def _why_not_ready(self) -> str:
         """Why nothing may be armed, in the bridge's words; empty also for a bridge that never spoke
         of itself.
         """
@@ -217,19 +217,19 @@ class Rejoining:
         return f"the bridge has not told its state for {SILENT_S:g} s" if silent else ""
 
     @property
-    def _closed(self) -> str:
+    def _why_not_forwarding(self) -> str:
         """Why the bridge, by its own words, forwards nothing to an arm that is armed already."""
         held = self._bridge is not None and self._bridge.forwarding in (
             Forwarding.PAUSED,
             Forwarding.HELD_BACK,
         )
-        return self._refusal if held or self._disagreed else ""
+        return self._why_not_ready if held or self._disagreed else ""
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Arm or disarm as an operator says; disarming is the last word."""
         begins = on and self._machine.state == SafetyState.HOLD
         brakes = self._machine.brakes
-        refusal = self._refusal or self._following.unsettled(
+        refusal = self._why_not_ready or self._echo.why_not_settled(
             brakes.playback, brakes.begun_ns, now_ns
         )
         if begins and refusal:
@@ -246,7 +246,7 @@ class Rejoining:
         self._wants_arm = False
         return self._machine.disable(now_ns)
 
-    def lost(self, now_ns: int) -> tuple[str, Output | None]:
+    def look(self, now_ns: int) -> tuple[str, Emission | None]:
         """Motion that the bridge did not take is ended here too, to begin anew from where the arm
         really stands.
 
@@ -254,19 +254,19 @@ class Rejoining:
         """
         machine = self._machine
         playback = machine.brakes.playback
-        missed = self._following.missed(playback, now_ns) if playback.seeded else 0
+        missed = self._echo.missed(playback, now_ns) if playback.seeded else 0
         stop = machine.brakes.again(now_ns, missed) if missed else None
         if stop is not None:
-            output = machine.tick(now_ns)
-            return "the bridge missed a stop; sent again", Output(
-                output.trajectory or stop, output.report
+            emission = machine.tick(now_ns)
+            return "the bridge missed a stop; sent again", Emission(
+                emission.trajectory or stop, emission.report
             )
         if machine.state not in (SafetyState.ARMED, SafetyState.BRAKING):
             return "", None
-        off = self._following.lost(playback, now_ns)
+        off = self._echo.why_not_taken(playback, now_ns)
         brakes = machine.brakes
         again = machine.state == SafetyState.ARMED or brakes.after == SafetyState.ARMED
-        closed = self._closed
+        closed = self._why_not_forwarding
         if not (off or (closed and again)) or (machine.state, brakes.after) == (
             SafetyState.BRAKING,
             SafetyState.FAULT,
@@ -286,15 +286,15 @@ class Rejoining:
         else:  # a paused bridge takes what brings the arm to rest sooner
             words = closed
             stop = brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
-        output = machine.tick(now_ns)
-        return words, Output(output.trajectory or stop, output.report)
+        emission = machine.tick(now_ns)
+        return words, Emission(emission.trajectory or stop, emission.report)
 
     def arm_by_itself(self, now_ns: int) -> bool:
         """Whether it has just armed from where the arm is told to stand."""
         self._wants_arm = self._wants_arm and self._resets == self._machine.resets
         if not self._wants_arm or self._machine.state != SafetyState.HOLD:
             return False
-        if refusal := self._refusal:
+        if refusal := self._why_not_ready:
             brakes = self._machine.brakes
             brakes.reason = brakes.reason | Reason.WATCHDOG
             brakes.cause = refusal
@@ -307,9 +307,9 @@ class Rejoining:
         """
         inputs = self._machine.inputs
         brakes = self._machine.brakes
-        if inputs.q is None or inputs.unfit(now_ns):
+        if inputs.q is None or inputs.why_not_fit(now_ns):
             return
-        rest = self._following.rest(brakes.playback, inputs.q, now_ns)
+        rest = self._echo.rest(brakes.playback, inputs.q, now_ns)
         if rest is not None:
             brakes.stand(rest)
-            self._following.begin()
+            self._echo.begin()

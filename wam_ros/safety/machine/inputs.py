@@ -137,14 +137,18 @@ class Inputs:
         newest = self._since_ns if self._heard_ns is None else self._heard_ns
         return math.inf if newest is None else (now_ns - newest) / NS
 
-    def age_in_words(self, now_ns: int) -> str:
-        """Why the joint state may not be relied on."""
-        refused = f"; {self.refusal}" if self.refusal else ""
+    def why_not_fresh(self, now_ns: int) -> str:
+        """Why the joint state may not be relied on; empty while it may, or was not yet due after
+        the clock went back.
+        """
         age_s = self.joints_age_s(now_ns)
+        allowed = self.params.joint_timeout_s
+        if age_s <= allowed:
+            return ""
         if not math.isfinite(age_s):
             return self.refusal or "no joint state has come"
+        refused = f"; {self.refusal}" if self.refusal else ""
         other = f"; {_clocks(age_s)}" if age_s > OTHER_CLOCK_S else ""
-        allowed = self.params.joint_timeout_s
         return f"joint state is {age_s:.2f} s old, allowed {allowed} s{other}{refused}"
 
     @property
@@ -153,7 +157,7 @@ class Inputs:
         return bool(self._leaps and self._leaps[-1])
 
     @property
-    def contradiction(self) -> str:
+    def why_not_one_arm(self) -> str:
         """Why the joint states are not those of one arm; empty while they may be."""
         leaps = [words for words in self._leaps if words]
         mixed = len(self._mixed_ns) == LEAPS
@@ -163,12 +167,6 @@ class Inputs:
         if mixed and self._mixed_at_ns - self._mixed_ns[0] <= MIXED_NS:
             return f"joint states of several publishers come mixed, one alone may say them{by}"
         return ""
-
-    def joints_fresh(self, now_ns: int) -> bool:
-        """Whether the joint state may be relied on, or was not yet due after the clock went
-        back.
-        """
-        return self.joints_age_s(now_ns) <= self.params.joint_timeout_s
 
     def observation_stale(self, now_ns: int) -> bool:
         """Whether observations came once and no longer do."""
@@ -187,18 +185,16 @@ class Inputs:
 
     def mistrust(self, now_ns: int) -> Finding | None:
         """Which input may not be relied on, if any."""
-        if not self.joints_fresh(now_ns):
-            age = self.joints_age_s(now_ns)
-            allowed = self.params.joint_timeout_s
+        if stale := self.why_not_fresh(now_ns):
             return Finding(
                 Reason.STATE_STALE,
-                self.age_in_words(now_ns),
-                measured=age,
-                allowed=allowed,
+                stale,
+                measured=self.joints_age_s(now_ns),
+                allowed=self.params.joint_timeout_s,
                 unit="s",
             )
-        if contradiction := self.contradiction:
-            return Finding(Reason.STATE_STALE, contradiction)
+        if self.why_not_one_arm:
+            return Finding(Reason.STATE_STALE, self.why_not_one_arm)
         if self.observation_stale(now_ns):
             return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
         surprise = self.surprise(now_ns)
@@ -226,16 +222,16 @@ class Inputs:
         """(A,) rad or m that a joint at rest may be beside where it should be."""
         return np.where(self.model.sliding, self.params.clamp_m, self.params.clamp_rad)
 
-    def unfit(self, now_ns: int) -> str:
+    def why_not_fit(self, now_ns: int) -> str:
         """Why nothing may begin now, or ''."""
-        if not self.joints_fresh(now_ns):
-            return self.age_in_words(now_ns)
-        if contradiction := self.contradiction:
-            return contradiction
         moving = self.moving()
-        return f"{moving} moves" if moving else ""
+        return (
+            self.why_not_fresh(now_ns)
+            or self.why_not_one_arm
+            or (f"{moving} moves" if moving else "")
+        )
 
-    def bad_pose(self) -> str:
+    def why_not_startable(self) -> str:
         """Why no motion could be proven from where the robot stands, or ''."""
         assert self.q is not None
         q = self.q

@@ -49,7 +49,7 @@ class LiveWorld:
     """The obstacles of the world file and those told at run time. Not thread-safe.
 
     What cannot be read may stand anywhere, and what was to be told again and was not may have moved
-    anywhere: until it is told properly or removed, `doubt` names it and nothing may move.
+    anywhere: until it is told properly or removed, `why_not_known` names it and nothing may move.
 
     One that has a lifetime may move: its clearance is widened by how far it gets, at
     `obstacle_speed`, until it is told again or the arm has stopped because it was not - the speed
@@ -74,8 +74,8 @@ class LiveWorld:
         return frozenset(self._told)
 
     def take(self, change: Change, now_ns: int) -> None:
-        """Note a change. A refusal is kept for `doubt` until what was refused is told properly or
-        removed.
+        """Note a change. A refusal is kept for `why_not_known` until what was refused is told
+        properly or removed.
         """
         if change.obstacle is None and not change.refusal:
             return self._remove(change)
@@ -107,8 +107,8 @@ class LiveWorld:
         }
 
     def forget(self, now_ns: int) -> list[str]:
-        """Forget every obstacle that `doubt` is about: what was refused, and what was to be told
-        again and was not. Not those of MoveIt, whose scene is to be put right there.
+        """Forget every obstacle that `why_not_known` is about: what was refused, and what was to be
+        told again and was not. Not those of MoveIt, whose scene is to be put right there.
 
         Returns:
             Their names, each with its source.
@@ -129,7 +129,7 @@ class LiveWorld:
             n: dataclasses.replace(t, seen_ns=min(t.seen_ns, now_ns)) for n, t in self._told.items()
         }
 
-    def doubt(self, now_ns: int) -> str:
+    def why_not_known(self, now_ns: int) -> str:
         """Why the surroundings are not known; empty when they are."""
         for words in self._refused.values():
             return words

@@ -27,7 +27,7 @@ from wam_ros.core.types import (
 )
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
-from wam_ros.safety.machine.answers import Answer, Output, state_in_words
+from wam_ros.safety.machine.answers import Answer, Emission, state_in_words
 from wam_ros.safety.machine.braking import Brakes
 from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.live import Change
@@ -122,12 +122,12 @@ class SafetyMachine:
         if self.state != S.HOLD:
             advice = ADVICE.get(self.state, "reset first")
             if self.state == S.SHADOW and not self.dry_run:
-                advice = self.inputs.age_in_words(now_ns)
+                advice = self.inputs.why_not_fresh(now_ns) or "ask again: joints have just come"
             return Answer(False, f"not armed: {self.state.name.lower()}, {advice}")
         moving = (
             "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
         )
-        refusal = moving or self.inputs.unfit(now_ns) or self.inputs.bad_pose()
+        refusal = moving or self.inputs.why_not_fit(now_ns) or self.inputs.why_not_startable()
         if refusal:
             return Answer(False, f"not armed: {refusal}")
         self._begin(now_ns)
@@ -139,16 +139,16 @@ class SafetyMachine:
         return Answer(True, "armed")
 
     def _arm_anew(self, now_ns: int) -> Answer:
-        """Armed already: whoever speaks next is followed, be it a policy that was restarted. Not in
-        motion, which belongs to the session that is followed.
+        """Armed already: whoever speaks next moves the arm, be it a policy that was restarted. Not
+        in motion, which belongs to the session that began it.
         """
         if self.brakes.moving(now_ns):
             return Answer(False, "not armed anew: the arm still moves; arm again once it stands")
         self._begin(now_ns)
-        return Answer(True, "armed anew: the next session that speaks is followed")
+        return Answer(True, "armed anew: the next session that speaks moves the arm")
 
     def _begin(self, now_ns: int) -> None:
-        """Follow no session yet."""
+        """Belong to no session yet."""
         self._stream = None
         self._used_ns = now_ns
         self._overruns = 0
@@ -188,7 +188,7 @@ class SafetyMachine:
             return Answer(False, "not reset: still stopping")
         if wait > 0:
             return Answer(False, f"not reset: wait {wait:.1f} s")
-        refusal = self.inputs.unfit(now_ns)
+        refusal = self.inputs.why_not_fit(now_ns)
         if refusal:
             return Answer(False, f"not reset: {refusal}")
         self.resets += 1
@@ -196,19 +196,21 @@ class SafetyMachine:
         self.brakes.settle(ready if self._enabled else S.DISABLED)
         return Answer(True, f"reset: {self.state.name.lower()}; arm to move")
 
-    def on_joints(self, state: JointState, now_ns: int) -> Output | None:
-        """Take a joint state; an output only when it is a reason to stop."""
+    def on_joints(self, state: JointState, now_ns: int) -> Emission | None:
+        """Take a joint state; an emission only when it is a reason to stop."""
         trajectory = self._clock(now_ns)
         was = self.state
         taken = self.inputs.take_joints(state, now_ns)
         if taken and self.brakes.playback.seeded and self.state in (S.ARMED, S.BRAKING):
             trajectory = self._track(now_ns) or trajectory
-        elif taken and self._holds(now_ns) and (moved := self.standstill.lost(self.inputs, now_ns)):
-            self.brakes.settle(S.FAULT, Reason.WATCHDOG, moved)
-            self.brakes.latched_ns = now_ns
+        elif taken and self._holds(now_ns):
+            moved = self.standstill.why_not_still(self.inputs, now_ns)
+            if moved:
+                self.brakes.settle(S.FAULT, Reason.WATCHDOG, moved)
+                self.brakes.latched_ns = now_ns
         if trajectory is None and self.state == was:
             return None
-        return Output(trajectory, self.heartbeat(now_ns))
+        return Emission(trajectory, self.heartbeat(now_ns))
 
     def on_observation(self, stamp_ns: int, now_ns: int) -> None:
         """Note that an observation was made; once one was, their absence stops the arm."""
@@ -218,14 +220,14 @@ class SafetyMachine:
         """Note the surprise of the newest frame."""
         self.inputs.take_surprise(value, now_ns)
 
-    def on_obstacles(self, changes: Iterable[Change], now_ns: int) -> Output | None:
-        """Take words about obstacles; an output only when they are a reason to stop."""
+    def on_obstacles(self, changes: Iterable[Change], now_ns: int) -> Emission | None:
+        """Take words about obstacles; an emission only when they are a reason to stop."""
         trajectory = self._clock(now_ns)
         was = self.state
         trajectory = self.surroundings.take(changes, now_ns) or trajectory
         if trajectory is None and self.state == was:
             return None
-        return Output(trajectory, self.heartbeat(now_ns))
+        return Emission(trajectory, self.heartbeat(now_ns))
 
     def hold(self, name: str, load: Load | None, now_ns: int) -> Answer:
         """Count an object as part of the robot that holds it; None lets go of it."""
@@ -245,14 +247,14 @@ class SafetyMachine:
             return Answer(False, "nothing to forget: no obstacle is in doubt")
         return Answer(True, f"forgotten: {', '.join(names[:8])}"[:300], trajectory)
 
-    def tick(self, now_ns: int) -> Output:
+    def tick(self, now_ns: int) -> Emission:
         """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it
         returns.
         """
         trajectory = self._clock(now_ns) or self._watch(now_ns)
-        return Output(trajectory, self.heartbeat(now_ns))
+        return Emission(trajectory, self.heartbeat(now_ns))
 
-    def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Output:
+    def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Emission:
         """Judge a chunk; its trajectory leaves only when armed."""
         early = self._clock(now_ns) or self._watch(now_ns)
         live = self.state == S.ARMED or (self.state == S.BRAKING and self.brakes.after == S.ARMED)
@@ -271,7 +273,7 @@ class SafetyMachine:
         report = self.verdict.report(
             now_ns, seq, self.state, self.brakes.playback.rest_in_s(now_ns)
         )
-        return Output(trajectory if trajectory is not None else early, report)
+        return Emission(trajectory if trajectory is not None else early, report)
 
     def _judge(self, chunk: ActionChunk, now_ns: int, live: bool) -> Verdict:
         """From the commanded state when armed, else as if the robot stood where it was measured."""
@@ -344,7 +346,8 @@ class SafetyMachine:
                 brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}"
             )
         if self.inputs.q is None:
-            return Finding(Reason.STATE_STALE, self.inputs.age_in_words(now_ns))
+            words = self.inputs.why_not_fresh(now_ns) or "no joint state since the clock went back"
+            return Finding(Reason.STATE_STALE, words)
         begun = (
             Finding(brakes.reason or Reason.WATCHDOG, f"stopping: {brakes.cause}")
             if stopping
@@ -354,7 +357,7 @@ class SafetyMachine:
 
     def _mistrust(self, now_ns: int) -> Finding | None:
         """What is not known well enough to move."""
-        doubt = self.surroundings.live.doubt(now_ns)
+        doubt = self.surroundings.live.why_not_known(now_ns)
         return self.inputs.mistrust(now_ns) or (
             Finding(Reason.ENV_COLLISION, f"{doubt}; {FORGET}") if doubt else None
         )
@@ -380,7 +383,9 @@ class SafetyMachine:
     def _track(self, now_ns: int) -> SafeTrajectory | None:
         """Compare the newest measured joints with the commanded path."""
         assert self.inputs.q is not None and self.inputs.joints_ns is not None
-        words = self._tracking.lost(self.brakes.playback, self.inputs.joints_ns, self.inputs.q)
+        words = self._tracking.why_not_on_path(
+            self.brakes.playback, self.inputs.joints_ns, self.inputs.q
+        )
         return self.brakes.escalate(now_ns, S.FAULT, Reason.WATCHDOG, words) if words else None
 
     def _watch(self, now_ns: int) -> SafeTrajectory | None:
@@ -388,7 +393,7 @@ class SafetyMachine:
         inputs = self.inputs
         brakes = self.brakes
         trajectory = None
-        if self.state == S.SHADOW and not self.dry_run and inputs.joints_fresh(now_ns):
+        if self.state == S.SHADOW and not self.dry_run and not inputs.why_not_fresh(now_ns):
             brakes.settle(S.HOLD)
         if self.state in (S.ARMED, S.BRAKING):
             finding = self._mistrust(now_ns)
@@ -401,7 +406,7 @@ class SafetyMachine:
             # it stands, and no chunk could move it
             elif finding is not None and self.state == S.ARMED:
                 brakes.settle(S.ARMED, finding.reason, finding.words)
-        if not (self._holds(now_ns) and inputs.joints_fresh(now_ns)):
+        if not self._holds(now_ns) or inputs.why_not_fresh(now_ns):
             self.standstill.clear()
         trajectory = trajectory or brakes.owed(now_ns)
         brakes.pass_time(now_ns)
@@ -414,30 +419,32 @@ class SafetyMachine:
         """Whether an arm that is not armed is to stand, also what lagged behind."""
         return self.state == S.HOLD and now_ns > self.brakes.playback.end_ns() + SETTLED_NS
 
-    def _unready(self, now_ns: int) -> str:
-        """What is wrong with the joints of an arm that is not armed: nobody should look for it."""
+    def _why_not_ready(self, now_ns: int) -> str:
+        """Why the joints of an arm that is not armed are not to be trusted, or '': nobody should
+        have to look for it.
+        """
         inputs = self.inputs
-        if not inputs.joints_fresh(now_ns):
-            return inputs.age_in_words(now_ns)
-        if inputs.contradiction:
-            return inputs.contradiction
         resting = now_ns > self.brakes.playback.end_ns() + SETTLED_NS
         moving = inputs.moving() if resting else ""
-        return f"{moving} moves though nothing was emitted" if moving else ""
+        return (
+            inputs.why_not_fresh(now_ns)
+            or inputs.why_not_one_arm
+            or (f"{moving} moves though nothing was emitted" if moving else "")
+        )
 
     def heartbeat(self, now_ns: int) -> SafetyReport:
         """The report when nothing has happened."""
         seq = self._stream.seq if self._stream else 0
         stop = self.brakes.playback.rest_in_s(now_ns)
-        why = self._unready(now_ns) if self.state in (S.SHADOW, S.HOLD) else ""
+        why = self._why_not_ready(now_ns) if self.state in (S.SHADOW, S.HOLD) else ""
         released = self.standstill.released if self.state == S.HOLD else ""
         words = state_in_words(self.brakes, self.dry_run, now_ns, not (why or released))
         if why:
             words = f"{words}; {why}"
         elif released and released not in words:
             words = f"{words}; {released}"
-        elif self.state == S.FAULT and self.inputs.contradiction:
-            words = f"{words}; {self.inputs.contradiction}"
+        elif self.state == S.FAULT and self.inputs.why_not_one_arm:
+            words = f"{words}; {self.inputs.why_not_one_arm}"
         reason = self.brakes.reason
         return SafetyReport(
             now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words

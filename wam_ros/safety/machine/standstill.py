@@ -34,9 +34,10 @@ class Standstill:
         self._since_ns: int | None = None
         self._off = 0
 
-    def lost(self, inputs: Inputs, now_ns: int) -> str:
-        """Which joint was moved and how far; empty while that is nothing to stop for. Call it with
-        every joint state while nothing that was emitted is under way.
+    def why_not_still(self, inputs: Inputs, now_ns: int) -> str:
+        """Why the arm does not stand still: which joint was moved and how far; empty while that is
+        nothing to stop for. Call it with every joint state while nothing that was emitted is under
+        way.
         """
         # no arm leaps: a simulation was put elsewhere
         if self.released or inputs.q is None or inputs.leapt:

@@ -26,9 +26,9 @@ class Tracking:
         """Begin anew."""
         self._off_path = 0
 
-    def lost(self, playback: Playback, at_ns: int, q: np.ndarray) -> str:
-        """How far off the path joints q (A,), measured at an instant, are; empty while that is
-        nothing to stop for.
+    def why_not_on_path(self, playback: Playback, at_ns: int, q: np.ndarray) -> str:
+        """Why joints q (A,), measured at an instant, are not on the path; empty while they are, or
+        while that is nothing to stop for.
         """
         q = nearest_turn(q, playback.at(at_ns).q, self._model.endless)
         off = playback.deviation(at_ns, q, round(self._params.tracking_window_s * NS))
