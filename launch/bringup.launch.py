@@ -120,12 +120,12 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
         "inference_node": {**model, "imagination": values["imagination"]},
         "safety_node": {**patience, **frames, "dry_run": dry_run, "arm_on_start": arm},
         "bridge_node": output,
-        "view_node": {},
+        "view_node": frames,
     }
     if not sim:
         del own["sim_node"]
     if values["view"] == "false":
-        own["view_node"] = {"port": 0}  # no page: it draws for RViz
+        own["view_node"] = {**frames, "port": 0}  # no page: it draws for RViz
         if not opens_rviz(values, os.environ):
             del own["view_node"]
     return [

@@ -268,7 +268,7 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
             if "TF Prefix" in d
         )
     assert robot["TF Prefix"] == "left", "RViz puts the slash"
-    for name in ("safety_node", "sim_node"):
+    for name in ("safety_node", "sim_node", "view_node"):
         assert b.parameters(name)["tf_prefix"] == "left/"
 
 

@@ -17,6 +17,7 @@ from wam_ros.core.types import NS
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
 from wam_ros.ros.view_node.board import BoardPublisher
+from wam_ros.ros.view_node.ghosts import GhostPublisher
 from wam_ros.ros.view_node.listener import LoopListener
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.ros.view_node.solids import solids_of_world
@@ -52,6 +53,7 @@ class ViewNode(WamNode):
         self._encoder = Encoder()
         self.listener = LoopListener(self, self._model)
         self._board = BoardPublisher(self, robot.view_names)
+        self._ghosts = GhostPublisher(self, robot, p.tf_prefix)
         self._asked: dict[str, tuple[Any, float]] = {}
         self._callees = {
             "estop": self.create_client(Trigger, "safety_node/estop"),
@@ -121,11 +123,13 @@ class ViewNode(WamNode):
             self.get_logger().error(trouble, throttle_duration_sec=2.0)
         page = self._page is not None
         board = self._board.watched
+        ghosts = self._ghosts.watched
         self.listener.attend(page)
         for wanted, hz, draw in (
-            (page or board, p.arm_hz, self._draw_arm),
+            (page or board or ghosts, p.arm_hz, self._draw_arm),
             (page, p.image_hz, self._draw_rest),
             (board, p.board_hz, self._draw_board),
+            (ghosts, p.image_hz, self._draw_ghosts),
         ):
             if wanted and draw not in self._redraws:
                 self._redraws[draw] = self.create_timer(1 / hz, draw, clock=self._steady)
@@ -134,7 +138,7 @@ class ViewNode(WamNode):
 
     def _draw_arm(self) -> None:
         page = self._page
-        if page is None and not self._board.watched:
+        if page is None and not (self._board.watched or self._ghosts.watched):
             return
         self.listener.hear()
         if page is not None:
@@ -144,6 +148,10 @@ class ViewNode(WamNode):
     def _draw_board(self) -> None:
         if self._board.watched:
             self._board.show(self._model)
+
+    def _draw_ghosts(self) -> None:
+        if self._ghosts.watched:
+            self._ghosts.show(self._model)
 
     def _draw_rest(self) -> None:
         """One moment: it is shown, and kept for the timeline."""

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from transforms3d.axangles import axangle2mat
 from transforms3d.euler import euler2quat
+from transforms3d.quaternions import quat2mat
 
 from wam_ros.core.errors import WamError
 from wam_ros.view.solid import RGBA, Solid
@@ -81,6 +83,7 @@ class Description:
             if (colour := self._colour(m)) is not None
         }
         self.links = self._tree(root, list(joint_names))
+        self._origins = [pose_of(link.position, link.wxyz) for link in self.links]
         number = {link.name: k for k, link in enumerate(self.links)}
         # (index of the link, body in its frame)
         self.visuals: list[tuple[int, Solid]] = []
@@ -101,6 +104,20 @@ class Description:
             if known.name == link:
                 return k
         raise WamError(f"{self._urdf}: no link '{link}'")
+
+    def poses(self, q: np.ndarray) -> np.ndarray:
+        """(L, 4, 4) pose of every link in the frame of the root, at joints `q` (A,) rad or m."""
+        found = np.empty((len(self.links), 4, 4))
+        for k, (link, origin) in enumerate(zip(self.links, self._origins, strict=True)):
+            value = link.multiplier * (q[link.column] if link.column >= 0 else 0.0) + link.offset
+            moved = np.eye(4)
+            if link.kind == "prismatic":
+                moved[:3, 3] = value * np.array(link.axis)
+            elif link.kind != "fixed":
+                moved[:3, :3] = axangle2mat(link.axis, value, is_normalized=True)
+            above = found[link.parent] if link.parent >= 0 else np.eye(4)
+            found[k] = above @ origin @ moved
+        return found
 
     def _tree(self, root: ElementTree.Element, names: list[str]) -> list[DrawnLink]:
         """Every link behind the one above it."""
@@ -215,10 +232,13 @@ class Description:
             raise WamError(f"{self._urdf}: {where}: a <{element.tag}> without a shape")
         position, wxyz = self._origin(element, where)
         file = None
+        uri = ""
         size: tuple[float, ...]
         if shape.tag == "mesh":
             size = self._numbers(shape, "scale", (1.0, 1.0, 1.0), where)
-            file = find_mesh(shape.get("filename", ""), self._urdf, where)
+            named = shape.get("filename", "")
+            file = find_mesh(named, self._urdf, where)
+            uri = named if named.startswith("package://") else file.resolve().as_uri()
         elif shape.tag == "box":
             size = self._numbers(shape, "size", (0.0, 0.0, 0.0), where)
         elif shape.tag in ("sphere", "cylinder", "capsule"):
@@ -234,7 +254,16 @@ class Description:
             wxyz=wxyz,
             rgba=self._colour(element.find("material")),
             file=file,
+            uri=uri,
         )
+
+
+def pose_of(position: Sequence[float], wxyz: Sequence[float]) -> np.ndarray:
+    """(4, 4) of a position [m] and a quaternion."""
+    pose = np.eye(4)
+    pose[:3, :3] = quat2mat(wxyz)
+    pose[:3, 3] = position
+    return pose
 
 
 def _end(joint: ElementTree.Element, tag: str) -> str:

@@ -36,15 +36,7 @@ def make_scene(embodiment: Embodiment, world: Sequence[Solid] = ()) -> dict[str,
     Raises:
         WamError: the description or a mesh cannot be read.
     """
-    robot = Description(embodiment.urdf_path, embodiment.joint_names, embodiment.parked)
-    loads = [
-        (
-            robot.index(load.frame),
-            Solid(name, load.shape, load.size, load.position, load.orientation),
-        )
-        for name, load in embodiment.loads.items()
-        if load.shape
-    ]
+    robot, loads = describe_robot(embodiment)
     meshes = _Meshes()
     scene = {
         "robot": {
@@ -66,6 +58,24 @@ def make_scene(embodiment: Embodiment, world: Sequence[Solid] = ()) -> dict[str,
     }
     text = json.dumps(scene, allow_nan=False).encode()
     return {SCENE: make_asset("application/json", text), **meshes.assets}
+
+
+def describe_robot(embodiment: Embodiment) -> tuple[Description, list[tuple[int, Solid]]]:
+    """What is seen of a robot, and of what is fixed to it: (index of the link, body in its frame).
+
+    Raises:
+        WamError: the description cannot be read.
+    """
+    robot = Description(embodiment.urdf_path, embodiment.joint_names, embodiment.parked)
+    loads = [
+        (
+            robot.index(load.frame),
+            Solid(name, load.shape, load.size, load.position, load.orientation),
+        )
+        for name, load in embodiment.loads.items()
+        if load.shape
+    ]
+    return robot, loads
 
 
 class _Meshes:

@@ -23,6 +23,8 @@ class Solid:
     wxyz: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     rgba: RGBA | None = None  # in [0, 1]; None: what a mesh file says, else grey
     file: Path | None = None  # of a mesh, or of points: an .npy array (N, 3) m
+    # of a mesh as another program finds it: package:// as the description says it, or file://
+    uri: str = ""
     frame: str = ""  # link that it moves with; empty: the base frame, or the frame of its owner
     cells: tuple[tuple[float, float, float], ...] = ()  # m, centres of the voxels of points
 

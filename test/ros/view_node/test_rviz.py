@@ -1,5 +1,7 @@
 """What view_node draws for RViz, over DDS."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -7,25 +9,65 @@ pytest.importorskip("rclpy")
 pytest.importorskip("aiohttp")
 pytest.importorskip("wam_ros.msg")
 
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Header
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
 
+from testing.markers import why_not_drawable
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.msg import Observation
+from wam_ros.msg import Observation, SafetyReport, WamStatus
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
+from wam_ros.ros.view_node.ghosts import part_markers
 from wam_ros.view.board import MOST_HEIGHT, WIDTH
+from wam_ros.view.description import pose_of
+from wam_ros.view.ghost import Part
+from wam_ros.view.solid import Solid
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
 N = len(PANDA.joint_names)
 BOARD = "imagination/board/image"
+MARKERS = "imagination/markers"
 
 
 @pytest.fixture
 def node(arena):
     """The node without a page, as bringup starts it for RViz."""
     return arena.add(ViewNode, port=0, arm_hz=60.0, image_hz=15.0, board_hz=30.0)
+
+
+def plan(radians):
+    """A trajectory from home that turns the first joint within ten seconds from now."""
+    q = np.array([PANDA.home, PANDA.home])
+    q[1, 0] += radians
+    return types.SafeTrajectory(
+        start_ns=time.time_ns(),
+        joint_names=PANDA.joint_names,
+        t=np.array([0.0, 10.0]),
+        q=q,
+        dq=0 * q,
+        ddq=0 * q,
+    )
+
+
+def say(arena, kind, topic, message, profile=qos.STATUS):
+    """Publish a message once somebody listens."""
+    publisher = arena.observer.create_publisher(kind, topic, profile)
+    arena.until(lambda: publisher.get_subscription_count() == 1)
+    publisher.publish(message)
+
+
+def say_plan(arena, radians, state=types.SafetyState.ARMED):
+    """All that ghosts are drawn of."""
+    joints = JointState(name=list(PANDA.joint_names), position=list(PANDA.home))
+    say(arena, JointState, "joint_states", joints, qos.JOINTS)
+    told = types.SafetyReport(0, 0, state, types.Decision.PASS)
+    say(arena, SafetyReport, "safety_report", convert.report_to_msg(told))
+    message = convert.trajectory_to_msg(plan(radians))
+    say(arena, JointTrajectory, "safe_trajectory", message, qos.TRAJECTORY)
 
 
 def seen(value):
@@ -69,14 +111,84 @@ def test_the_board_costs_nothing_while_nobody_looks(arena, node):
 
 def test_an_inactive_node_draws_nothing(arena, node):
     heard = arena.listen(Image, BOARD, qos.reliable(2))
-    arena.until(lambda: heard)
+    markers = arena.listen(MarkerArray, MARKERS, qos.STATUS)
+    arena.until(lambda: heard and markers)
     node.trigger_deactivate()
     arena.spin(0.2)
     heard.clear()
+    markers.clear()
     arena.spin(0.3)  # some turns of drawing
-    assert not heard
+    assert not heard and not markers
     node.trigger_activate()
-    arena.until(lambda: heard)
+    arena.until(lambda: heard and markers)
+
+
+def kinds(message, action=Marker.ADD):
+    return {(m.ns, m.id) for m in message.markers if m.action == action}
+
+
+def test_ghosts_stand_along_the_plan_in_the_prefixed_base_frame_and_go_with_it(arena):
+    arena.add(ViewNode, port=0, tf_prefix="left/", arm_hz=60.0, image_hz=15.0)
+    heard = arena.listen(MarkerArray, MARKERS, qos.STATUS)
+    say_plan(arena, 1.5)
+    names = {"ghost 1", "ghost 2", "ghost 3"}
+    arena.until(lambda: heard and names <= {name for name, _ in kinds(heard[-1])})
+    for _ in range(3):  # another plan, more and fewer bodies
+        for radians in (0.2, 1.5, 0.8):
+            say_plan(arena, radians)
+            arena.spin(0.15)
+    say_plan(arena, 1.5, types.SafetyState.HOLD)
+    arena.until(lambda: not names & {name for name, _ in kinds(heard[-1])})
+    there = set()
+    for message in heard:
+        assert why_not_drawable(message, {f"left/{PANDA.base_frame}"}) == []
+        gone = kinds(message, Marker.DELETE)
+        assert gone <= there, "only what was told is taken away"
+        there = (there - gone) | kinds(message)
+        assert there == kinds(message), "what is no more is taken away, so that counts do not grow"
+
+
+def test_the_state_is_written_line_by_line_beside_the_arm(arena, node):
+    heard = arena.listen(MarkerArray, MARKERS, qos.STATUS)
+    status = types.WamStatus(
+        0, bytes(16), "tiny", "grab the\nred block", types.ChunkingMode.GUIDED, latency_last_s=0.08
+    )
+    say(arena, WamStatus, "wam_status", convert.status_to_msg(status))
+    told = types.SafetyReport(0, 0, types.SafetyState.ARMED, types.Decision.SCALED, scale=1.5)
+    say(arena, SafetyReport, "safety_report", convert.report_to_msg(told))
+
+    def lines():
+        return [m.text for m in heard[-1].markers if m.ns == "state"] if heard else []
+
+    arena.until(lambda: len(lines()) == 4)
+    assert lines()[0] == "grab the red block"
+    assert lines()[1] == "armed, guided by the running plan"
+    assert lines()[2].startswith("scaled, 1.50 times slower")
+    assert lines()[3] == "latency 80 ms"
+    heights = [m.pose.position.z for m in heard[-1].markers if m.ns == "state"]
+    assert heights == sorted(heights, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "kinds"),
+    [
+        ("box", (0.1, 0.2, 0.3), [Marker.CUBE]),
+        ("sphere", (0.1,), [Marker.SPHERE]),
+        ("cylinder", (0.1, 0.3), [Marker.CYLINDER]),
+        ("capsule", (0.1, 0.3), [Marker.CYLINDER, Marker.SPHERE, Marker.SPHERE]),
+        ("mesh", (0.001, 0.001, 0.001), [Marker.MESH_RESOURCE]),
+    ],
+)
+def test_every_body_of_a_robot_is_drawn_as_what_rviz_knows(shape, size, kinds):
+    solid = Solid("link", shape, size, uri="package://a/b.stl" if shape == "mesh" else "")
+    pose = pose_of((1.0, 0.0, 0.0), (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0))  # z along x
+    made = part_markers(Part(7, solid, pose), Header(frame_id="base"), "ghost 1", (1.0, 0.0, 0.0))
+    assert [m.type for m in made] == kinds
+    assert why_not_drawable(MarkerArray(markers=made), {"base"}) == []
+    assert all(m.mesh_resource == solid.uri and 0 < m.color.a < 0.5 for m in made)
+    for marker, x in zip(made, (1.0, 1.15, 0.85), strict=False):
+        p = marker.pose.position
+        np.testing.assert_allclose((p.x, p.y, p.z), (x, 0.0, 0.0), atol=1e-9)
 
 
 def test_without_a_port_there_is_no_page(node):

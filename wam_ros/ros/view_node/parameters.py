@@ -17,6 +17,7 @@ class ViewParams:
     world: str = param(
         "", doc="what stands around it: a name in config/worlds; empty: the embodiment's"
     )
+    tf_prefix: str = param("", doc="in front of every frame of the robot, such as left/")
     host: str = param(
         "127.0.0.1",
         doc="IP address to listen on; whoever reaches it and has the link can move the robot",

@@ -1,0 +1,86 @@
+"""Where the arm will be: its bodies at a few instants of the plan, for translucent arms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.view.description import pose_of
+from wam_ros.view.scene import describe_robot
+from wam_ros.view.solid import Solid
+
+COUNT = 3  # ghosts along a plan
+APART_M = 0.03  # a body that is nearer to where one is drawn already would flicker with it
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One body of a ghost."""
+
+    number: int  # of the body, the same in every ghost
+    solid: Solid
+    pose: np.ndarray  # (4, 4) in the base frame
+
+
+class GhostArm:
+    """The looks of a robot, put where a plan will take it.
+
+    Args:
+        embodiment: the robot.
+
+    Raises:
+        WamError: its description cannot be read.
+    """
+
+    def __init__(self, embodiment: Embodiment) -> None:
+        self._robot, loads = describe_robot(embodiment)
+        self._base = self._robot.index(embodiment.base_frame)
+        self._bodies = [
+            (link, solid, pose_of(solid.position, solid.wxyz))
+            for link, solid in (*self._robot.visuals, *loads)
+        ]
+        self.reach_m = float(np.abs(self._placed(np.array(embodiment.home))[:, :3, 3]).max())
+
+    def along(self, t: np.ndarray, q: np.ndarray, now: np.ndarray | None) -> list[list[Part]]:
+        """`COUNT` ghosts at even instants from now to the end of a plan, the soonest first.
+
+        What does not leave the measured arm, or the ghost before, is left out: a link that turns
+        about its own axis, the base, and all of an arm that stays.
+
+        Args:
+            t: (N,) s from now on, rising.
+            q: (N, A) rad or m.
+            now: (A,) measured; None: not known.
+        """
+        drawn = [] if now is None else [self._placed(now)]
+        end_s = float(t[-1])
+        ghosts: list[list[Part]] = []
+        for k in range(1, COUNT + 1):
+            if end_s <= 0.0:
+                ghosts.append([])
+                continue
+            at_s = end_s * k / COUNT
+            row = np.array([np.interp(at_s, t, column) for column in q.T])
+            placed = self._placed(row)
+            parts = [
+                Part(number, solid, pose)
+                for number, ((_, solid, _), pose) in enumerate(
+                    zip(self._bodies, placed, strict=True)
+                )
+                if all(_apart(pose, other[number]) for other in drawn)
+            ]
+            ghosts.append(parts)
+            drawn.append(placed)
+        return ghosts
+
+    def _placed(self, q: np.ndarray) -> np.ndarray:
+        """(N, 4, 4) pose of every body in the base frame."""
+        links = self._robot.poses(q)
+        links = np.linalg.inv(links[self._base]) @ links
+        return np.array([links[link] @ pose for link, _, pose in self._bodies]).reshape(-1, 4, 4)
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.linalg.norm(a[:3, 3] - b[:3, 3]) >= APART_M)
