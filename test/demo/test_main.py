@@ -105,3 +105,22 @@ def test_what_a_process_would_miss_is_said_before_any_is_started(monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="mujoco") as missing:
         demo.main(DemoArgs(headless=True))
     assert missing.value.name == "mujoco"
+
+
+def test_the_first_minute_has_three_sentences_that_the_shipped_model_follows():
+    pytest.importorskip("torch")
+    from wam_ros.models.dreamzero.small.config import load_model_config
+    from wam_ros.models.dreamzero.small.text import words_of
+
+    config = load_model_config("tiny")
+    words = " ".join(demo.first_minute(config.text.vocabulary))
+    for sentence in demo.SENTENCES:
+        assert words_of(sentence, config.text, config.transformer.text_len)
+        assert sentence in words
+    assert len(demo.SENTENCES) == 3
+
+
+def test_sentences_that_a_model_does_not_know_are_not_offered():
+    offered = demo.first_minute(("lift", "the", "red", "cube"))[0]
+    assert offered.endswith("arm moves: lift the red cube")
+    assert not any("type" in line for line in demo.first_minute(("other",)))

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import asdict
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from wam_ros.demo.session import Session
 
 READY_S = 120.0  # a cold start on a slow machine
+# to begin with; of the simulated task
+SENTENCES = ("pick up the green block", "lift the red cube", "please take the blue one")
 _REST_FOR_S = 0.2  # a joint that only passes through zero speed does not rest
 # longest wait for the arm to rest before the processes are ended; longer in slow motion
 _REST_S = 3.0
@@ -105,6 +108,8 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
         if not args.headless:
             link = page_address("127.0.0.1", args.port, os.environ[TOKEN_VARIABLE])
             console.print(f"open {link}", soft_wrap=True, highlight=False)
+            for line in first_minute(session.status.vocabulary if session.status else ()):
+                console.print(line, soft_wrap=True, highlight=False)
         runner.run()
     except KeyboardInterrupt:
         code = 130
@@ -127,6 +132,23 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
         session.close()
     whole = _finish(args, runner, session, failure, console)
     return code or int(not whole)
+
+
+def first_minute(vocabulary: Collection[str]) -> list[str]:
+    """What to do with the page, for whoever sees it for the first time.
+
+    Args:
+        vocabulary: words that the model knows; empty: any.
+    """
+    sentences = [s for s in SENTENCES if not vocabulary or set(s.split()) <= set(vocabulary)]
+    box = "  type in its box, also while the arm moves: "
+    return [
+        *([box + "  |  ".join(sentences)] if sentences else []),
+        "  left, what the cameras see beside what the model imagines; a slider says how far ahead",
+        "  middle, the arm: the green ghost is where it will be, the lines what safety allows",
+        "  below, the last minute: point at a moment and everything shows it again",
+        "  the space bar stops the arm (then reset, arm); Ctrl-C here ends the demo",
+    ]
 
 
 def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -> None:
