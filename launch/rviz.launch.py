@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from pathlib import Path
 
 from launch.actions import LogInfo, OpaqueFunction
 from launch.launch_description_entity import LaunchDescriptionEntity
@@ -10,21 +9,17 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.resources import share_dir
 from wam_ros.ros.launching.arguments import RVIZ, require_rviz, why_not_rviz
 from wam_ros.ros.launching.processes import declared, process, values_of
+from wam_ros.ros.launching.rviz import config_for
 
 
-def with_prefix(config: str, prefix: str) -> str:
-    """A copy of a configuration whose robot has prefixed links; RViz puts a slash between the
-    two.
+def written(config: str) -> str:
+    """A file of its own for every start: RViz asks to save when it is closed, and what is saved
+    then must not replace the shipped one.
     """
     with tempfile.NamedTemporaryFile("w", suffix=".rviz", prefix="wam_", delete=False) as file:
-        file.write(
-            Path(config)
-            .read_text(encoding="utf-8")
-            .replace('TF Prefix: ""', f"TF Prefix: {prefix[:-1]}")
-        )
+        file.write(config)
     return file.name
 
 
@@ -34,11 +29,10 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     require_rviz(values)
     if missing := why_not_rviz(os.environ):
         return [LogInfo(msg=f"{missing}: going on without it; view:=true opens a web view")]
-    config = values["rviz_config_file"] or str(share_dir() / "config" / "rviz" / "wam.rviz")
+    robot = load_embodiment(values["embodiment"])
     prefix = values["tf_prefix"]
-    if prefix and not values["rviz_config_file"]:
-        config = with_prefix(config, prefix)
-    frame = prefix + load_embodiment(values["embodiment"]).base_frame
+    config = values["rviz_config_file"] or written(config_for(robot, prefix))
+    frame = prefix + robot.base_frame
     return [
         Node(
             package="rviz2",

@@ -34,6 +34,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 from wam_ros.ros.launching.arguments import ARGUMENTS
+from wam_ros.ros.launching.rviz import shipped_config
 
 DISCOVERY_VARIABLES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
 NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
@@ -257,7 +258,7 @@ def test_without_rviz_or_a_screen_a_line_says_so(prefix, monkeypatch):
     assert Bringup().parameters("view_node")["port"] == 0, "it draws for RViz, without a page"
     assert "port" not in Bringup(view="true").parameters("view_node")
     command = Bringup(namespace="left").command("rviz2")
-    assert command[command.index("-d") + 1].endswith("/wam.rviz")
+    assert command[command.index("-d") + 1] != str(shipped_config()), "saving must not replace it"
     b = Bringup(tf_prefix="left/", namespace="left")
     command = b.command("rviz2")
     assert command[command.index("-f") + 1] == "left/panda_link0"

@@ -1,4 +1,4 @@
-"""What can be known of the launch files and the RViz configuration without the launch tool."""
+"""What can be known of the launch files without the launch tool."""
 
 import ast
 
@@ -66,33 +66,6 @@ def test_every_process_ends_with_the_launch_that_started_it(path):
 def test_every_launch_file_offers_what_the_tool_calls(path):
     names = {s.name for s in ast.parse(path.read_text()).body if isinstance(s, ast.FunctionDef)}
     assert {"generate_launch_description", "launch_setup"} <= names
-
-
-def displays():
-    config = yaml.safe_load((ROOT / "config" / "rviz" / "wam.rviz").read_text())
-    return config["Visualization Manager"], {
-        d["Name"]: d for d in config["Visualization Manager"]["Displays"]
-    }
-
-
-def test_rviz_shows_robot_cameras_imagination_and_safety():
-    manager, shown = displays()
-    panda = load_embodiment("panda")
-    assert manager["Global Options"]["Fixed Frame"] == panda.base_frame
-    topics = {
-        (d["Class"].split("/")[1], d["Topic"]["Value"]) for d in shown.values() if "Topic" in d
-    }
-    for camera in panda.cameras:
-        assert ("Image", camera.image_topic) in topics
-        assert ("Image", f"imagined/{camera.name}/image") in topics
-    assert {("MarkerArray", "safety/markers"), ("Path", "safety/ghost_path")} <= topics
-    assert shown["Robot"]["Description Topic"]["Durability Policy"] == "Transient Local"
-
-
-def test_rviz_topics_are_relative_so_that_a_namespace_reaches_them():
-    _, shown = displays()
-    for display in shown.values():
-        assert not display.get("Topic", {}).get("Value", "").startswith("/")
 
 
 def test_the_mock_controllers_move_the_joints_of_the_default_robot():
