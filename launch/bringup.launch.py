@@ -25,12 +25,14 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_ros.actions import LifecycleNode
 
 from launch import LaunchContext, LaunchDescription
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.ros.environment import discovery_environment, transport_environment
 from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
     ROBOT,
     RVIZ,
+    model_of,
     opens_rviz,
     require_bringup,
     require_names,
@@ -106,7 +108,8 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     sim = values["sim"] == "true"
     dry_run = values["dry_run"] == "true" or (values["dry_run"] == "auto" and not sim)
     robot = {"embodiment": values["embodiment"]}
-    model = {key: values[key] for key in ("model", "checkpoint", "instruction") if values[key]}
+    chosen = {**values, "model": model_of(values, load_embodiment(values["embodiment"]))}
+    model = {key: chosen[key] for key in ("model", "checkpoint", "instruction") if chosen[key]}
     # A real arm that is silent for 0.3 s is gone; a simulated one on a busy machine is only late,
     # and stands meanwhile.
     patience = {"joint_timeout_s": 2.0} if sim else {}

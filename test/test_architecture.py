@@ -80,7 +80,7 @@ ARROWS = {
     "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
-    "demo": {"core", "view", "tools", "ros"},
+    "demo": {"core", "models", "view", "tools", "ros"},
     "cli": {
         "core",
         "models",

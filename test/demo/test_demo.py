@@ -145,3 +145,17 @@ def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp
     result = json.loads((tmp_path / "run.json").read_text())
     assert not result["completed"]
     assert result["failure"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("robot", ["so101", "ur5e", "bimanual"])
+def test_a_robot_without_a_model_reaches_its_markers_by_the_script(start, tmp_path, robot):
+    words = ("--embodiment", robot, "--episodes", "2", "--json", "run.json")
+    demo = start(*words, "--rate", "0.5", "--time-limit", "8")
+    out, err = demo.communicate(timeout=PATIENCE_S)
+    assert demo.returncode == 0, err
+    assert f"no model is shipped for '{robot}'" in out
+    result = json.loads((tmp_path / "run.json").read_text())
+    assert result["settings"]["running_model"] == "reach: a script, no model"
+    for episode in result["episodes"]:
+        assert episode["outcome"] == "success" and episode["violations"] == {}

@@ -105,6 +105,11 @@ def test_what_a_process_would_miss_is_said_before_any_is_started(monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="mujoco") as missing:
         demo.main(DemoArgs(headless=True))
     assert missing.value.name == "mujoco"
+    monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "torch" else object())
+    with pytest.raises(ModuleNotFoundError, match="torch"):
+        demo.main(DemoArgs(headless=True))
+    with pytest.raises(pytest.fail.Exception, match="started"):
+        demo.main(DemoArgs(headless=True, embodiment="so101"))  # its script needs none
 
 
 def test_the_first_minute_has_three_sentences_that_the_shipped_model_follows():

@@ -40,6 +40,12 @@ def test_the_model_is_the_inference_nodes_affair(tmp_path, monkeypatch):
     assert not any("model" in own for name, own in plan.items() if name != "inference_node")
 
 
+def test_a_robot_without_a_model_of_its_own_is_moved_by_the_script():
+    assert by_name()["inference_node"]["model"] == '"tiny"'
+    assert by_name(embodiment="so101")["inference_node"]["model"] == '"reach"'
+    assert by_name(embodiment="so101", model="m.yaml")["inference_node"]["model"] == '"m.yaml"'
+
+
 def test_another_rate_puts_everyone_but_the_clock_on_simulated_time():
     plan = by_name(rate=2.0, headless=True)
     assert plan["sim_node"]["rate"] == "2.0"

@@ -117,6 +117,23 @@ def test_an_arm_at_rest_needs_the_efforts_that_the_filter_has_for_it(tmp_path):
     assert np.abs(wanted).max() > 2
 
 
+def test_a_weak_arm_spends_on_a_smooth_motion_hardly_more_than_it_needs():
+    world = World(load_embodiment("so101"), "reach", render=False)
+    home = world.q
+    way = 0.3 * np.array([1, -1, 1, 1, 1, 0])
+    for t in np.arange(0.002, 0.802, 0.002) / 0.8:
+        s = 10 * t**3 - 15 * t**4 + 6 * t**5
+        rate = (30 * t**2 - 60 * t**3 + 30 * t**4) / 0.8
+        bend = (60 * t - 180 * t**2 + 120 * t**3) / 0.8**2
+        q = (home + s * way)[None]
+        wanted = world.robot.torque(q, rate * way[None], bend * way[None])[0]
+        world.servo(q[0], rate * way)
+        world.step()
+        more = np.abs(world.joint_state().efforts - wanted) / world.robot.limits.effort
+        assert more.max() < 0.15
+    assert world.episode().violations == {}
+
+
 def test_what_a_spring_carries_is_no_effort_of_the_drive(tmp_path):
     world = World(robot(tmp_path, supported_by_spring=("endless",)), "reach", render=False)
     world.step(200)

@@ -17,7 +17,7 @@ from wam_ros.core.files import make_folder, require_writable
 from wam_ros.core.resources import config_names, config_path
 from wam_ros.view.port import require_free_port
 
-COLOURS = ("red", "green", "blue")  # blocks on the simulated table
+COLOURS = ("red", "green", "blue")  # of the blocks or markers of the simulated tasks
 MAX_INSTRUCTION = 200  # characters, as the inference node
 INTERACTIVE = -1
 
@@ -59,7 +59,8 @@ class DemoArgs:
     embodiment: str = "panda"
     """Robot, from config/embodiments."""
     model: str = ""
-    """Model, from config/models. Default: the shipped one."""
+    """Model, from config/models. Default: the one that is shipped for the robot, else `reach`, a
+    script."""
     checkpoint: str = ""
     """Weights file (.safetensors). Default: the shipped one of the model."""
     steps: int = 0

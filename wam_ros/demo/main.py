@@ -19,9 +19,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 from wam_ros.demo.args import DemoArgs, check_args, free_domain_id, make_log_folder
 from wam_ros.demo.errors import LoopError, ProcessDiedError
-from wam_ros.demo.plan import commands, environment
+from wam_ros.demo.plan import commands, environment, model_of
 from wam_ros.demo.results import RunResults, print_results
 from wam_ros.demo.supervisor import Death, Supervisor
+from wam_ros.models import SCRIPT
 from wam_ros.view.access import TOKEN_VARIABLE, make_token, page_address
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ def main(args: DemoArgs) -> int:
         WamError: an argument, file or port is wrong, or a process could not be configured.
     """
     check_args(args)
+    scripted = model_of(args) == SCRIPT
     _require_modules(
         "rclpy",
         "wam_ros.msg",
-        "torch",
-        "safetensors",
+        *([] if scripted else ["torch", "safetensors"]),
         "mujoco",
         "PIL",
         *([] if args.headless else ["aiohttp"]),
@@ -63,6 +64,12 @@ def main(args: DemoArgs) -> int:
     if not args.headless:
         env[TOKEN_VARIABLE] = make_token()
     os.environ.update(env)
+    if scripted:
+        console.print(
+            f"no model is shipped for '{args.embodiment}': a script moves it between poses that it "
+            "reaches, and imagines nothing",
+            highlight=False,
+        )
     supervisor = Supervisor(commands(args), folder, env)
     try:
         supervisor.start()

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.supervisor import Command
+from wam_ros.models import model_for
 from wam_ros.ros.environment import ros_environment
 
 # A real arm that is silent for the default 0.3 s is gone; a simulated one on a busy machine is only
@@ -36,11 +38,18 @@ def commands(args: DemoArgs) -> list[Command]:
 
 
 def _model_parameters(args: DemoArgs) -> dict[str, Any]:
-    given: dict[str, Any] = {"memory": args.memory}
-    for name in ("model", "checkpoint", "steps"):
+    given: dict[str, Any] = {"memory": args.memory, "model": model_of(args)}
+    for name in ("checkpoint", "steps"):
         if value := getattr(args, name):
             given[name] = str(Path(value).resolve()) if name == "checkpoint" else value
     return given
+
+
+def model_of(args: DemoArgs) -> str:
+    """The model that is asked for, or the one that is shipped for the robot; a script where there
+    is none.
+    """
+    return args.model or model_for(load_embodiment(args.embodiment))
 
 
 def node_command(name: str, parameters: Mapping[str, Any]) -> Command:

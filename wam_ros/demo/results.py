@@ -135,7 +135,7 @@ def _print_summary(results: RunResults, console: Console) -> None:
     s = summarise(results.episodes, results.chunk_rate_hz)
     low, high = s["success_rate_95"]
     console.print(
-        f"[bold]{s['successes']}/{s['episodes']} picked the named block ({s['success_rate']:.0%}; "
+        f"[bold]{s['successes']}/{s['episodes']} succeeded ({s['success_rate']:.0%}; "
         f"95 % interval {low:.0%} to {high:.0%})[/], wrong block {s['wrong']}, "
         f"limits exceeded: {format_counts(s['violations'])}, {s['chunk_rate_hz']:.1f} chunks/s"
     )

@@ -200,7 +200,7 @@ class Runner:
             )
 
     def _report(self, result: EpisodeResult) -> None:
-        outcome = {"success": "[green]picked it up[/]", "wrong": "[red]lifted another block[/]"}
+        outcome = {"success": "[green]done[/]", "wrong": "[red]lifted another block[/]"}
         text = outcome.get(result.outcome, f"[yellow]{result.outcome}[/] {result.note}".rstrip())
         self._console.print(
             f"seed {result.seed}  {result.instruction:<28}  {text}  {result.steps} steps, "

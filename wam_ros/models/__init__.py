@@ -9,13 +9,15 @@ from typing import Any
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.policy import Policy
-from wam_ros.core.resources import config_path, share_dir
+from wam_ros.core.resources import config_names, config_path, share_dir
 from wam_ros.core.yamlfile import load_yaml
 
 MODELS = {
     "dreamzero": "wam_ros.models.dreamzero.small.policy:load",
     "dreamzero-released": "wam_ros.models.dreamzero.released.policy:load",
+    "reach": "wam_ros.models.reach.policy:load",
 }
+SCRIPT = "reach"  # what moves a simulated robot for which no model is shipped
 MEMORIES = ("real", "imagined")
 
 
@@ -28,6 +30,16 @@ def read_description(model: str) -> dict[str, Any]:
     data = load_yaml(config_path("models", model))
     require_known("model family", str(data.get("family")), MODELS)
     return data
+
+
+def model_for(embodiment: Embodiment) -> str:
+    """Name of the model that is shipped with weights for a robot, or `SCRIPT`."""
+    for name in config_names("models"):
+        data = read_description(name)
+        weights = share_dir() / str(data.get("weights", ""))
+        if data.get("embodiment") == embodiment.name and weights.is_file():
+            return name
+    return SCRIPT
 
 
 def load_policy(

@@ -32,8 +32,10 @@ LIFT = (50_000.0, 5000.0, 1.0)
 FINGER = (1200.0, 60.0, 0.5)
 STRONG_NM = 40.0
 LIFT_N = 200.0
-# of its effort that a drive may spend on its own rotor at the greatest acceleration
-OWN_SHARE = 0.15
+# a drive with less effort than this is that much softer and lighter: a stiff one would spend on the
+# instant between two targets what the filter leaves for the arm
+WEAK_NM = 12.0
+FINGER_N = 20.0
 # what a moving body weighs at least, kg and kg m^2: a frame may weigh nothing, its drive does
 LEAST_MASS = 1e-6
 LEAST_INERTIA = 1e-9
@@ -176,8 +178,7 @@ def _drive(spec: mujoco.MjSpec, robot: Dynamics) -> None:
         joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_TRUE
         joint.actfrcrange = [-effort, effort]
         kp, kv, rotor = _gains(known[name].sliding, effort)
-        most = OWN_SHARE * effort / max(abs(factor) * float(limits.acceleration[k]), 1e-9)
-        joint.armature = min(rotor, most)
+        joint.armature = rotor
         # the drives, not magic, hold the weight: it counts against the effort limit, unless a
         # spring carries it
         joint.actgravcomp = not robot.sprung[k]
@@ -195,9 +196,12 @@ def _drive(spec: mujoco.MjSpec, robot: Dynamics) -> None:
 
 
 def _gains(sliding: bool, effort: float) -> tuple[float, float, float]:
-    if sliding:
-        return LIFT if effort > LIFT_N else FINGER
-    return STRONG if effort > STRONG_NM else WEAK
+    """Stiffness, damping and rotor inertia of a drive."""
+    if effort > (LIFT_N if sliding else STRONG_NM):
+        return LIFT if sliding else STRONG
+    kp, kv, rotor = FINGER if sliding else WEAK
+    share = min(1.0, effort / (FINGER_N if sliding else WEAK_NM))
+    return share * kp, share * kv, share * rotor
 
 
 def _shape(spec: mujoco.MjSpec, robot: Dynamics) -> None:

@@ -11,12 +11,14 @@ pytest.importorskip("rclpy")
 
 from testing.ros_prefix import install
 from testing.wrong_arguments import REAL, WRONG, each
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import share_dir
 from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
     ROBOT,
     RVIZ,
+    model_of,
     require_bringup,
     require_names,
     require_robot,
@@ -90,7 +92,7 @@ def test_the_defaults_and_what_the_pages_show_are_taken(prefix, tmp_path):
 @pytest.mark.parametrize("parent", ["tool0", "nowhere"])
 def test_what_a_launch_says_of_a_simulated_robot_is_what_the_simulator_says(parent):
     pytest.importorskip("mujoco")
-    from wam_ros.core.embodiment import Camera, Mount, load_embodiment
+    from wam_ros.core.embodiment import Camera, Mount
     from wam_ros.sim.robots import require_simulated
     from wam_ros.sim.world import World
 
@@ -99,6 +101,26 @@ def test_what_a_launch_says_of_a_simulated_robot_is_what_the_simulator_says(pare
     make = partial(World, robot, "reach", (16, 16), 0.002, render=False)
     assert refusal(make) == refusal(partial(require_simulated, robot))
     assert bool(refusal(make)) == (parent == "nowhere")
+
+
+def test_a_simulated_robot_without_a_model_is_moved_by_a_script_and_a_real_one_only_when_told(
+    prefix,
+):
+    said = {
+        ("panda", "true", ""): "",
+        ("ur5e", "true", ""): "reach",
+        ("ur5e", "true", "mine.yaml"): "mine.yaml",
+        ("ur5e", "false", ""): "",
+        ("ur5e", "false", "reach"): "reach",
+    }
+    for (name, sim, model), chosen in said.items():
+        values = {**DEFAULTS, "embodiment": name, "sim": sim, "model": model}
+        assert model_of(values, load_embodiment(name)) == chosen
+    assert model_of({**DEFAULTS, "params_file": "p.yaml"}, load_embodiment("ur5e")) == ""
+    require_bringup({**DEFAULTS, "embodiment": "ur5e"})
+    require_bringup({**DEFAULTS, **REAL, "embodiment": "ur5e", "model": "reach"})
+    with pytest.raises(WamError, match="trained for 'panda', not for 'ur5e'"):
+        require_bringup({**DEFAULTS, **REAL, "embodiment": "ur5e"})
 
 
 def refusal(attempt):

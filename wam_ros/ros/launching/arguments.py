@@ -21,7 +21,7 @@ from rclpy.validate_namespace import validate_namespace
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_known
-from wam_ros.models import read_description
+from wam_ros.models import SCRIPT, model_for, read_description
 from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.outputs import GRIPPERS
 from wam_ros.ros.controllers import CONTROLLERS
@@ -58,7 +58,8 @@ ARGUMENTS = {
     "model": Argument(
         "",
         "Model: a name in config/models or the path of a YAML file; empty: "
-        "config/inference.yaml's.",
+        "config/inference.yaml's, or with a simulated robot that it does not know, `reach`: a "
+        "script, no model.",
     ),
     "checkpoint": Argument(
         "",
@@ -152,7 +153,7 @@ def require_bringup(values: Values) -> None:
     robot = load_embodiment(values["embodiment"])
     _judge(values, "sim", lambda: _require_sim(values, robot))
     # which model runs is then said in the file
-    model = values["model"] or ("" if values["params_file"] else InferenceParams().model)
+    model = model_of(values, robot) or ("" if values["params_file"] else InferenceParams().model)
     _judge({"model": model}, "model", lambda: _require_model(model, robot))
     _judge(values, "checkpoint", lambda: _require_there(values["checkpoint"]))
     _judge(values, "instruction", lambda: _require_instruction(values["instruction"]))
@@ -231,6 +232,14 @@ def has_package(name: str) -> bool:
 def controller_of(values: Values) -> str:
     """The kind of controller that is asked for."""
     return values["controller"] or load_embodiment(values["embodiment"]).controller
+
+
+def model_of(values: Values, robot: Embodiment) -> str:
+    """The model that is asked for; a script where nothing is said of it and the robot is simulated
+    and known to no shipped one. '' leaves it to the parameters of the node.
+    """
+    said = values["model"] or values["params_file"] or values["sim"] == "false"
+    return values["model"] if said or model_for(robot) != SCRIPT else SCRIPT
 
 
 def _judge(values: Values, name: str, judge: Callable[[], object]) -> None:

@@ -1,0 +1,5 @@
+"""The shipped robots, built once."""
+
+from testing.fixtures import robots
+
+__all__ = ["robots"]
