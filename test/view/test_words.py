@@ -10,8 +10,8 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
+from wam_ros.core.words import describe_state
 from wam_ros.view.words import (
-    MEANING,
     describe_bridge,
     describe_decision,
     describe_safety,
@@ -20,9 +20,8 @@ from wam_ros.view.words import (
 
 
 @pytest.mark.parametrize("state", SafetyState)
-def test_every_state_has_its_own_meaning(state):
-    assert describe_safety(SafetyReport(0, 0, state, Decision.UNKNOWN)) == MEANING[state]
-    assert len(set(MEANING.values())) == len(SafetyState)
+def test_a_state_without_a_sentence_is_told_in_its_own_words(state):
+    assert describe_safety(SafetyReport(0, 0, state, Decision.UNKNOWN)) == describe_state(state)
 
 
 def test_the_sentence_of_the_report_is_passed_on():
@@ -49,7 +48,7 @@ def test_decisions_say_what_and_why():
         steps_accepted=3,
         steps_total=8,
     )
-    assert describe_decision(cut) == "truncated, 3 of 8 steps (env collision)"
+    assert describe_decision(cut) == "truncated, 3 of 8 steps (collision with what stands around)"
     assert describe_decision(
         SafetyReport(0, 1, SafetyState.ARMED, Decision.SCALED, scale=1.25)
     ) == ("scaled, 1.25 times slower")

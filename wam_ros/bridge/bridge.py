@@ -20,6 +20,7 @@ from wam_ros.core.types import (
     KinematicState,
     SafeTrajectory,
 )
+from wam_ros.core.words import BRIDGE
 
 SETTLED_S = 0.1  # past its end a trajectory has had its last command
 AFTER_S = 1.0  # past its end a trajectory is still to blame when the arm is elsewhere
@@ -60,11 +61,12 @@ class Bridge:
         """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty
         while all is.
         """
+        paused = f"{BRIDGE[Forwarding.PAUSED]}; {RESUME}"
         return (
             self._disputed
             or next(iter(self._doubted.values()), "")
             or self._disagreed
-            or (f"the bridge is paused; {RESUME}" if self.paused else self._why_not_forwarding)
+            or (paused if self.paused else self._why_not_forwarding)
             # what is under way is left to the stops of the safety node
             or (self._stopped if self.rests else "")
         )
@@ -84,10 +86,8 @@ class Bridge:
             forwarding = Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK
             return BridgeState(forwarding, self.why_not_open, error, released)
         if self.gate.why_not_heard(steady_ns):
-            return BridgeState(
-                Forwarding.UNHEARD, "the bridge does not hear the safety node", error
-            )
-        return BridgeState(Forwarding.FORWARDING, "forwarding", error)
+            return BridgeState(Forwarding.UNHEARD, BRIDGE[Forwarding.UNHEARD], error)
+        return BridgeState(Forwarding.FORWARDING, BRIDGE[Forwarding.FORWARDING], error)
 
     @property
     def idle(self) -> Idle | None:

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 import numpy as np
 
 from wam_ros.core.types import Reason
+from wam_ros.core.words import describe_reasons
 
 TOLERANCE = 1e-6  # relative; rounding of a state that lies on a limit
 
@@ -69,7 +70,7 @@ class Measure:
             a, b = self.pairs[subject]
             words = f"{a} comes within {value:.4f} m of {b} {when}, allowed {allowed:.4f} m"
         else:
-            what = " ".join(self.reason.names()).replace("_", " ")
+            what = describe_reasons(self.reason)
             words = (
                 f"{joint or 'tool'} {what} {value:.4g} {unit} {when}, allowed {allowed:.4g} {unit}"
             )

@@ -16,6 +16,7 @@ from wam_ros.core.types import (
     SafetyReport,
     SafetyState,
 )
+from wam_ros.core.words import DECISIONS
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.message import Message
 from wam_ros.safety.motion.bounds import Floor
@@ -167,33 +168,27 @@ def rejected(finding: Finding, n_steps: int) -> Verdict:
         reasons=finding.reason,
         steps_total=n_steps,
         first=finding,
-        sentence=f"refused: {finding.words}",
+        sentence=DECISIONS[Decision.REJECT].sentence.format(why=finding.words),
     )
 
 
 def in_words(verdict: Verdict) -> str:
     """One sentence for a human."""
-    total = verdict.steps_total
-    accepted = verdict.steps_accepted
-    scale = verdict.scale
-    why = verdict.first.words if verdict.first else "asked for from outside"
+    slowed_by = f" ({verdict.slowed.words})" if verdict.slowed else ""
+    sentence = DECISIONS[verdict.decision].sentence.format(
+        total=verdict.steps_total,
+        accepted=verdict.steps_accepted,
+        scale=verdict.scale,
+        why=verdict.first.words if verdict.first else "asked for from outside",
+        slowed=f", slowed {verdict.scale:.2f} times{slowed_by}" if verdict.scale > 1 else "",
+        stop_s=verdict.stop_s,
+        end=f"stops in {verdict.stop_s:.2f} s"
+        if verdict.trajectory
+        else "the former motion plays out to its rest",
+    )
     a, b = verdict.nearest_pair
     near = f", nearest {a} to {b} {verdict.nearest_distance:.3f} m" if a else ""
-    if verdict.decision == Decision.BRAKE:
-        end = (
-            f"stops in {verdict.stop_s:.2f} s"
-            if verdict.trajectory
-            else "the former motion plays out to its rest"
-        )
-        return f"no step can be accepted: {why}; {end}{near}"
-    if verdict.decision == Decision.TRUNCATED:
-        cause = f" ({verdict.slowed.words})" if verdict.slowed else ""
-        slow = f", slowed {scale:.2f} times{cause}" if scale > 1 else ""
-        return (
-            f"cut after {accepted} of {total} steps{slow}: {why}; then stops in "
-            f"{verdict.stop_s:.2f} s{near}"
-        )
-    if verdict.decision == Decision.SCALED:
-        return f"all {total} steps, slowed {scale:.2f} times: {why}{near}"
-    note = f"; {verdict.first.words}" if verdict.first else ""
-    return f"all {total} steps pass{near}{note}"
+    note = ""
+    if verdict.decision == Decision.PASS and verdict.first:  # a step was moved to its limit
+        note = f"; {verdict.first.words}"
+    return f"{sentence}{near}{note}"

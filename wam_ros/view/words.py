@@ -13,17 +13,7 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
-
-MEANING = {
-    SafetyState.UNKNOWN: "nothing heard from safety yet",
-    SafetyState.DISABLED: "disabled",
-    SafetyState.SHADOW: "dry run: everything is computed, nothing moves",
-    SafetyState.HOLD: "holding still; arm to move",
-    SafetyState.ARMED: "armed: the model moves the arm",
-    SafetyState.BRAKING: "braking",
-    SafetyState.FAULT: "fault: reset to go on",
-    SafetyState.ESTOP: "emergency stop: reset to go on",
-}
+from wam_ros.core.words import BRIDGE, DECISIONS, describe_reasons, describe_state
 
 
 def describe_safety(report: SafetyReport | None) -> str:
@@ -31,24 +21,21 @@ def describe_safety(report: SafetyReport | None) -> str:
     both.
     """
     if report is None:
-        return MEANING[SafetyState.UNKNOWN]
+        return describe_state(SafetyState.UNKNOWN)
     if report.sentence and report.decision == Decision.UNKNOWN:
         return report.sentence
-    return (
-        f"{MEANING[report.state]}. {report.sentence}" if report.sentence else MEANING[report.state]
-    )
+    words = describe_state(report.state)
+    return f"{words}. {report.sentence}" if report.sentence else words
 
 
 def describe_decision(report: SafetyReport | None) -> str:
     """What safety did with the last chunk."""
     if report is None or report.decision == Decision.UNKNOWN:
-        return "no chunk judged yet"
-    text = report.decision.name.lower()
-    if report.decision == Decision.SCALED:
-        text += f", {report.scale:.2f} times slower"
-    if report.decision == Decision.TRUNCATED:
-        text += f", {report.steps_accepted} of {report.steps_total} steps"
-    reasons = ", ".join(n.replace("_", " ") for n in report.reasons.names())
+        return DECISIONS[Decision.UNKNOWN].short
+    text = DECISIONS[report.decision].short.format(
+        scale=report.scale, accepted=report.steps_accepted, total=report.steps_total
+    )
+    reasons = describe_reasons(report.reasons)
     return f"{text} ({reasons})" if reasons else text
 
 
@@ -78,7 +65,9 @@ def describe_bridge(state: BridgeState | None) -> str:
     """Whether it forwards, or why not and what ends that; and the newest refusal."""
     if state is None:
         return "nothing heard from the bridge yet"
-    text = f"held back: {state.words}" if state.forwarding == Forwarding.HELD_BACK else state.words
+    text = state.words
+    if state.forwarding == Forwarding.HELD_BACK:
+        text = f"{BRIDGE[Forwarding.HELD_BACK]}: {text}"
     return text if state.error in ("", state.words) else f"{text} (last refusal: {state.error})"
 
 

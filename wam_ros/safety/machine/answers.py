@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from wam_ros.core.types import NS, SafeTrajectory, SafetyReport
 from wam_ros.core.types import SafetyState as S
+from wam_ros.core.words import AWAITING_JOINTS, because, describe_state
 from wam_ros.safety.machine.braking import Brakes
 
 
@@ -33,16 +34,14 @@ def state_in_words(brakes: Brakes, dry_run: bool, now_ns: int, stands: bool = Tr
         now_ns: the present.
         stands: an arm that is to be held is known to stand.
     """
-    why = f": {brakes.cause}" if brakes.cause else ""
-    left = max(0.0, (brakes.accepted_ns - now_ns) / NS)
-    return {
-        S.DISABLED: "disabled",
-        S.SHADOW: "dry run, nothing is emitted" if dry_run else "waiting for the joint state",
-        S.HOLD: f"{'held' if stands else 'not held'}{why}; arm to move",
-        S.ARMED: f"armed, {left:.2f} s of plan left"
-        if left
-        else f"armed, waiting for a chunk{why}",
-        S.BRAKING: f"braking{why}",
-        S.FAULT: f"fault{why}; reset, then arm",
-        S.ESTOP: f"emergency stop{why}; reset, then arm",
-    }[brakes.state]
+    if brakes.state == S.SHADOW and not dry_run:
+        return AWAITING_JOINTS
+    if brakes.state in (S.SHADOW, S.DISABLED):
+        return describe_state(brakes.state)
+    if brakes.state == S.ARMED:
+        left_s = max(0.0, (brakes.accepted_ns - now_ns) / NS)
+        if left_s:
+            return f"{describe_state(S.ARMED)}, {left_s:.2f} s of plan left"
+        return f"{describe_state(S.ARMED)}, waiting for a chunk{because(brakes.cause)}"
+    words = describe_state(brakes.state, brakes.cause)
+    return words if stands or brakes.state != S.HOLD else f"not {words}"

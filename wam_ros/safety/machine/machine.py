@@ -25,6 +25,7 @@ from wam_ros.core.types import (
     SafetyReport,
     SafetyState,
 )
+from wam_ros.core.words import STATES
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.answers import Answer, Emission, state_in_words
@@ -41,11 +42,6 @@ S = SafetyState
 FORGET = "if it is gone for good, call ~/forget_sources"
 SETTLED_NS = NS  # after the end of a motion an arm that lags behind has come to rest
 PATIENCE_S = 1.0  # with a chunk that moves nothing, as in a dry run
-ADVICE = {
-    S.DISABLED: "enable first",
-    S.SHADOW: "a dry run",
-    S.BRAKING: "wait until it stands",
-}
 
 
 class SafetyMachine:
@@ -120,7 +116,7 @@ class SafetyMachine:
         if self.state == S.ARMED:
             return self._arm_anew(now_ns)
         if self.state != S.HOLD:
-            advice = ADVICE.get(self.state, "reset first")
+            advice = STATES[self.state].unarmed
             if self.state == S.SHADOW and not self.dry_run:
                 advice = self.inputs.why_not_fresh(now_ns) or "ask again: joints have just come"
             return Answer(False, f"not armed: {self.state.name.lower()}, {advice}")

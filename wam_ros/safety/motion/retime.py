@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from wam_ros.core.types import Reason
+from wam_ros.core.words import REASONS
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, Checker
 from wam_ros.safety.motion.motion import Motion
@@ -157,8 +158,7 @@ def _jump(seam: Seam, step: int, bounds: Bounds) -> Finding:
     measured = float(value[k])
     most = float(allowed[k])
     words = (
-        f"{name} {reason.names()[0]} {measured:.4g} {unit} at step {step}, allowed "
-        f"{most:.4g} {unit}"
+        f"{name} {REASONS[reason]} {measured:.4g} {unit} at step {step}, allowed {most:.4g} {unit}"
     )
     return Finding(
         reason,
