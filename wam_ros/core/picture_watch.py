@@ -55,8 +55,8 @@ class PictureWatch:
         self._first = self._first or size
         self._faults.clear()
         if size != self._first:
-            (h0, w0), (h, w) = self._first, size
-            self._faults["size"] = f"changed from {w0} x {h0} to {w} x {h}"
+            height, width = self._first
+            self._faults["size"] = f"changed from {width} x {height} to {size[1]} x {size[0]}"
         if size[0] > size[1] and not self._tall and not self._shaped:
             self._faults["portrait"] = (
                 f"is portrait ({size[1]} x {size[0]}) and squeezed to the model's shape; turn it "

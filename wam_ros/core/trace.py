@@ -166,8 +166,9 @@ class Trace:
 
 def chunk_number(frame_id: str) -> int | None:
     """The chunk that a trajectory's frame id names (`chunk 12` or `chunk 12 of NODE`), or None."""
-    word, number, *_ = *frame_id.split(" ", 2), "", ""
-    return int(number) if word == "chunk" and number.isdecimal() else None
+    words = frame_id.split(" ", 2)
+    named = len(words) > 1 and words[0] == "chunk" and words[1].isdecimal()
+    return int(words[1]) if named else None
 
 
 def percentiles_ms(values: Sequence[float]) -> dict[str, float]:

@@ -97,7 +97,8 @@ def _require_shapes(part: dict[str, np.ndarray], shard: Path) -> None:
             f"'{shard}': frames are {frames.shape} {frames.dtype}, expected (episodes, steps + 1, "
             "views, height, width, 3) uint8"
         )
-    n, k = frames.shape[0], frames.shape[1] - 1
+    n = frames.shape[0]
+    k = frames.shape[1] - 1
     joints = part["states"].shape[-1] if part["states"].ndim == 3 else 0
     wanted = {
         "states": ((n, k + 1, joints), "f"),

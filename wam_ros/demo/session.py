@@ -59,7 +59,9 @@ class Session:
         make_link: Callable[[Handlers], Link],
     ) -> None:
         self._supervisor = supervisor
-        self.latency, self.imagination, self.chunk_rate = Trace(), ImaginationTracker(), RateMeter()
+        self.latency = Trace()
+        self.imagination = ImaginationTracker()
+        self.chunk_rate = RateMeter()
         self._feed = Feed(self.latency, lambda: self.link.joints())
         # otherwise stamps and publication times are on two clocks
         self._measure_latency = args.rate == 1.0

@@ -134,7 +134,8 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
         pairs.write_text(text, encoding="utf-8")
         embodiment = dataclasses.replace(embodiment, srdf=str(pairs))
         if wishes.home:
-            model, origin = build_safety_model(embodiment), "told"
+            model = build_safety_model(embodiment)
+            origin = "told"
         else:
             embodiment, model, origin = _settle(embodiment, chosen, states)
     return Draft(

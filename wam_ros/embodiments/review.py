@@ -13,7 +13,9 @@ from wam_ros.core.errors import WamError
 from wam_ros.robot.joints import FASTEST_RAD_S
 from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model, link_of
 
-RIGHT, DOUBTFUL, WRONG = "right", "doubtful", "wrong"
+RIGHT = "right"
+DOUBTFUL = "doubtful"
+WRONG = "wrong"
 MOST_TURNS = 4 * math.pi  # rad; an arm's joint that turns farther is rare
 STRONGEST = 1000.0  # Nm or N of one joint
 TIGHT = 0.7  # of an effort limit, that home may need without a word

@@ -93,7 +93,8 @@ class UniPC:
             x = self._corrected(i, data)
         self._data = [*self._data[-1:], data]  # of the step before and of this one
         self._order = min(2, len(self.levels) - 1 - i, i + 1)
-        self._start, (base, weight) = x, self._base(i, x, data)
+        self._start = x
+        base, weight = self._base(i, x, data)
         if self._order == 2:
             base = base - weight * 0.5 * self._slope(i - 1, i, i + 1, self._data[0], data)
         return base

@@ -77,7 +77,12 @@ class ViewNode(WamNode):
         access = Access(p.host, p.port, self._token, secure=tls is not None)
         pressed = self.create_guard_condition(self._on_pressed)
         server = PageServer(
-            access, listen(p.port, p.host), scene, self._history, pressed.trigger, tls
+            access=access,
+            listening=listen(p.port, p.host),
+            assets=scene,
+            history=self._history,
+            on_action=pressed.trigger,
+            tls=tls,
         )
         self._server = server
         self._opened.callback(server.close)

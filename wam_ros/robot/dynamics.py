@@ -279,7 +279,8 @@ def _build(joints: Joints) -> pin.Model:
         for joint, value in zip(standing, joints.parked.values(), strict=True):
             start = model.joints[joint].idx_q
             if model.joints[joint].nq == 2:
-                q[start], q[start + 1] = np.cos(value), np.sin(value)
+                q[start] = np.cos(value)
+                q[start + 1] = np.sin(value)
             else:
                 q[start] = value
         model = pin.buildReducedModel(model, standing, q)

@@ -83,7 +83,14 @@ def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joint
                 f"home of joint '{joint.name}' is {home:g} {joint.unit}, beyond its limits "
                 f"{low:g} to {high:g}"
             )
-    return Joints(urdf, known, source, parked, limits, tuple(warnings))
+    return Joints(
+        urdf=urdf,
+        commanded=known,
+        source=source,
+        parked=parked,
+        limits=limits,
+        warnings=tuple(warnings),
+    )
 
 
 def _roles(

@@ -316,7 +316,13 @@ class SafetyModel(Dynamics):
         names = tuple((link_of(bodies[a]), link_of(bodies[b])) for a, b in pairs)
         keys = tuple((str(bodies[a].name), str(bodies[b].name)) for a, b in pairs)
         return Pairs(
-            first, second, names, keys, clearance, reach @ np.abs(self._spread), second >= own
+            first=first,
+            second=second,
+            names=names,
+            keys=keys,
+            clearance=clearance,
+            reach=reach @ np.abs(self._spread),
+            world=second >= own,
         )
 
     def _pair_reach(self, bodies: list[pin.GeometryObject], a: int, b: int | None) -> np.ndarray:

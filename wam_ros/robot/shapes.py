@@ -164,7 +164,16 @@ def _link_bodies(
             continue
         except (ValueError, TypeError):
             continue  # a number that was told already, or a kind that nobody knows
-        found.append(Body(name, _pose(element), geometry, mesh, scale, kind == "visual"))
+        found.append(
+            Body(
+                link=name,
+                placement=_pose(element),
+                geometry=geometry,
+                mesh=mesh,
+                scale=scale,
+                seen=kind == "visual",
+            )
+        )
     return found
 
 

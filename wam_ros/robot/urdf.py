@@ -248,7 +248,8 @@ def _joint(element: ET.Element, problems: Problems) -> UrdfJoint:
         if limit is not None
     }
     if kind == "continuous":
-        told["lower"], told["upper"] = -math.inf, math.inf
+        told["lower"] = -math.inf
+        told["upper"] = math.inf
     mimic = element.find("mimic")
     multiplier = _number(mimic, "multiplier", where, problems, default=1.0)
     offset = _number(mimic, "offset", where, problems, default=0.0)

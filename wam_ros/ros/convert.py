@@ -162,7 +162,8 @@ def observation_to_msg(o: Observation) -> wam_msg.Observation:
     msg.joint_stamp = ns_to_time(o.joints.stamp_ns)
     msg.joint_names = list(o.joints.joint_names)
     msg.positions = doubles(o.joints.positions)
-    msg.velocities, msg.efforts = doubles(o.joints.velocities), doubles(o.joints.efforts)
+    msg.velocities = doubles(o.joints.velocities)
+    msg.efforts = doubles(o.joints.efforts)
     msg.age = ns_to_duration(o.age_ns)
     return msg
 
@@ -196,10 +197,8 @@ def chunk_to_msg(c: ActionChunk) -> wam_msg.ActionChunk:
     msg = wam_msg.ActionChunk(**{name: getattr(c, name) for name in _CHUNK})
     msg.header.stamp = ns_to_time(c.anchor_ns)
     msg.step_period = ns_to_duration(c.step_period_ns)
-    msg.observation_stamp, msg.valid_until = (
-        ns_to_time(c.observation_ns),
-        ns_to_time(c.valid_until_ns),
-    )
+    msg.observation_stamp = ns_to_time(c.observation_ns)
+    msg.valid_until = ns_to_time(c.valid_until_ns)
     msg.session_id = np.frombuffer(c.session_id, np.uint8)
     msg.conditioning = int(c.conditioning)
     msg.control_mode = int(c.control_mode)
@@ -321,8 +320,10 @@ def status_to_msg(s: WamStatus) -> wam_msg.WamStatus:
     msg = wam_msg.WamStatus(**{name: getattr(s, name) for name in _STATUS})
     msg.header.stamp = ns_to_time(s.stamp_ns)
     msg.session_id = np.frombuffer(s.session_id, np.uint8)
-    msg.mode, msg.stages = int(s.mode), stages_to_msgs(s.stages)
-    msg.vocabulary, msg.choose_one = list(s.vocabulary), list(s.choose_one)
+    msg.mode = int(s.mode)
+    msg.stages = stages_to_msgs(s.stages)
+    msg.vocabulary = list(s.vocabulary)
+    msg.choose_one = list(s.choose_one)
     return msg
 
 

@@ -199,7 +199,9 @@ def _from_planes(msg: ImageView | Image) -> np.ndarray:
     """Brightness (H, W), and below it colours of every second pixel, each row padded alike."""
     import cv2
 
-    height, width, step = msg.height, msg.width, msg.step
+    height = msg.height
+    width = msg.width
+    step = msg.step
     if not height or not width or height % 2 or width % 2 or step % 2 or step < width:
         raise WamError(
             f"Image: {width} x {height} pixels in steps of {step} bytes are no {msg.encoding}"

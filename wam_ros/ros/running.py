@@ -124,7 +124,8 @@ class Priority:
     GREED_S = 0.5
 
     def __init__(self, node: WamNode) -> None:
-        self._wanted, self._logger = getattr(node.params, "realtime_priority", 0), node.get_logger()
+        self._wanted = getattr(node.params, "realtime_priority", 0)
+        self._logger = node.get_logger()
         self._held = False
 
     def hold(self, active: bool) -> None:

@@ -44,6 +44,7 @@ class Continuity:
             return Follows.SEEN
         if stamp_ns < last[0]:
             return Follows.BACK
-        counted = step is not None and last[1] is not None
-        gap_ns = (step - last[1]) * self._step_ns if counted else stamp_ns - last[0]  # type: ignore[operator]
+        gap_ns = stamp_ns - last[0]
+        if step is not None and last[1] is not None:
+            gap_ns = (step - last[1]) * self._step_ns
         return Follows.ON if 0 <= gap_ns <= self._max_gap_ns and not self.broken else Follows.GAP

@@ -49,7 +49,10 @@ class Feed:
     """
 
     def __init__(self, trace: Trace, joints: Callable[[], Any], command: str = COMMAND) -> None:
-        self.trace, self._joints, self._servo, self._command = trace, joints, ServoLag(), command
+        self.trace = trace
+        self._joints = joints
+        self._servo = ServoLag()
+        self._command = command
 
     def handlers(self) -> dict[str, Callable[[Any, int], None]]:
         """Topic -> method."""

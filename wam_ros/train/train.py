@@ -63,7 +63,8 @@ def main(args: Train) -> None:
     normaliser = Normaliser.fit(
         episodes.states, episodes.actions, relative, config.chunk.action_horizon
     )
-    tokenizer = FrameTokenizer(config.tokenizer).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tokenizer = FrameTokenizer(config.tokenizer)
+    tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     networks = Networks(WorldActionModel(config), tokenizer, normaliser)
     print(processor())
     log = _Log(args.out / "log.jsonl")
@@ -93,7 +94,8 @@ def main(args: Train) -> None:
         networks.model.text_encoder.load_state_dict(old.model.text_encoder.state_dict())
         if args.resume is not None:
             networks.model.load_state_dict(old.model.state_dict())
-    networks.tokenizer.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    networks.tokenizer.eval().requires_grad_(False)
+    networks.tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     latents = encode_all(networks.tokenizer, frames)
     data = Demonstrations(
         episodes, latents, config, networks.normaliser, networks.model.text_encoder
@@ -131,7 +133,9 @@ class _Log:
     """One JSON object a line, with wall time."""
 
     def __init__(self, path: Path) -> None:
-        self._file, self._began, self.last_step = path.open("a"), time.monotonic(), 0
+        self._file = path.open("a")
+        self._began = time.monotonic()
+        self.last_step = 0
 
     def __call__(self, **values: float | str) -> None:
         self.last_step = int(values["step"])

@@ -210,7 +210,8 @@ def train_wam(
             rate = min(1.0, (trainer.steps + 1) / 100) * (
                 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
             )
-            trainer.step(sum(WEIGHTS[n] * v for n, v in parts.items()), rate)  # type: ignore[arg-type]
+            loss = sum((WEIGHTS[n] * v for n, v in parts.items()), torch.zeros(()))
+            trainer.step(loss, rate)
             if trainer.steps % 20 == 0:
                 values = {n: float(v.detach()) for n, v in parts.items()}
                 log(

@@ -83,7 +83,8 @@ class BridgeDiagnostics:
         self._unknown = np.full(len(joint_names), np.nan)
         self._every = max(1, round(rate_hz / COMMANDED_HZ))
         self._ticks = 0
-        self.periods, self.trace = Periods(rate_hz), Trace(1000)
+        self.periods = Periods(rate_hz)
+        self.trace = Trace(1000)
         self.cause = ""  # of the newest refusal or failure; empty after a trajectory that passed
         self._said_ns: dict[str, int] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)

@@ -88,7 +88,9 @@ class HomeSequence:
             return False, f"not going home: safety_node is in {self._state.name}; arm it first"
         if self._measured() is None:
             return False, "not going home: no joint state yet"
-        self._tries, self._asked, self._session = 0, self._sender, uuid.uuid4().bytes
+        self._tries = 0
+        self._asked = self._sender
+        self._session = uuid.uuid4().bytes
         self._go(Step.ASK)
         request = HandOver.Request(session_id=np.frombuffer(self._session, np.uint8))
         asked = self._hand_over.call_async(request)
@@ -181,7 +183,8 @@ class HomeSequence:
         self._end(words)
 
     def _go(self, step: Step) -> None:
-        self.step, self._since_s = step, self._clock()
+        self.step = step
+        self._since_s = self._clock()
 
     def _end(self, words: str) -> None:
         self._go(Step.IDLE)

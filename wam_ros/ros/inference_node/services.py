@@ -39,7 +39,9 @@ class ModelServices:
         on_reset: Callable[[], None],
         on_swap: Callable[[Policy], None],
     ) -> None:
-        self._p, self._engine, self._logger = p, engine, node.get_logger()
+        self._p = p
+        self._engine = engine
+        self._logger = node.get_logger()
         self._load = load
         self._forget = on_reset
         self._on_swap = on_swap

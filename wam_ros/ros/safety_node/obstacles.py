@@ -88,11 +88,11 @@ def _change(marker: Marker) -> Change:
     p = marker.pose.position
     o = marker.pose.orientation
     turn = (o.w, o.x, o.y, o.z)
-    scale = x, y, z = marker.scale.x, marker.scale.y, marker.scale.z
+    scale = (marker.scale.x, marker.scale.y, marker.scale.z)
     shapes = {
         Marker.CUBE: ("box", scale),
         Marker.SPHERE: ("sphere", (max(scale) / 2,)),
-        Marker.CYLINDER: ("cylinder", (max(x, y) / 2, z)),
+        Marker.CYLINDER: ("cylinder", (max(scale[:2]) / 2, scale[2])),
     }
     refusal = ""
     if marker.action != Marker.ADD:

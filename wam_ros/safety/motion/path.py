@@ -134,7 +134,8 @@ def _make_knots(way: Waypoints, scale: float, bounds: Bounds) -> _Knots:
         v[: before - 1] = given[0]
         v[before - 1 + len(q) :] = given[-1]
         a = np.gradient(v, h, axis=0) if len(v) > 1 else np.zeros_like(v)
-        a[: before - 1], a[before - 2 + len(q) :] = 0.0, 0.0
+        a[: before - 1] = 0.0
+        a[before - 2 + len(q) :] = 0.0
         rounding = np.zeros_like(a)
     return _Knots(
         first_s=way.first_s * scale - (before - 1) * h,

@@ -96,7 +96,8 @@ class Stopper:
     def _limit(self, bounds: Bounds) -> None:
         acceleration = bounds.joints.acceleration * bounds.params.stop_fraction
         jerk = np.minimum(bounds.joints.jerk * SAMPLED, acceleration / bounds.params.stop_jerk_s)
-        self._input.max_acceleration, self._input.max_jerk = acceleration.tolist(), jerk.tolist()
+        self._input.max_acceleration = acceleration.tolist()
+        self._input.max_jerk = jerk.tolist()
         self._bounds = bounds
 
 

@@ -88,7 +88,8 @@ class CausalDiT(Transformer):
         """Choose speed-ups; caches and contexts made before must be made again."""
         self.speedups = speedups
         for block in self.blocks:
-            block.self_attn.rotate = rotate if speedups.fp32_rope else rotate_double  # type: ignore[union-attr,assignment]
+            turn = rotate if speedups.fp32_rope else rotate_double
+            block.self_attn.rotate = turn  # type: ignore[union-attr,assignment]
 
     def embed_frames(self, video: Tensor, y: Tensor | None) -> Tensor:
         """(B, C, F, H, W) latents and their conditioning -> (B, F * tokens, D)."""
@@ -254,7 +255,10 @@ class CausalDiT(Transformer):
         sizes, embedding, e = self._times(torch.zeros(1, 1, device=x.device), (x.shape[1],))
         rope = self.rope(start, frames.shape[2], 0, canvas)
         cache.advance(frames.shape[2])
-        attention: Attention = lambda layer, q, k, v: attend(q, *cache.write(layer, k, v))  # noqa: E731
+
+        def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attend(q, *cache.write(layer, k, v))
+
         if self.speedups.short_prefill:
             self.fill(
                 x=x,
@@ -298,14 +302,16 @@ class CausalDiT(Transformer):
             seen = attend(q[:, :-states], *cache.with_own(layer, k, v))
             return torch.cat([seen, attend(q[:, -states:], k[:, -states:], v[:, -states:])], 1)
 
-        attention: Attention = lambda layer, q, k, v: attend(q, *cache.with_own(layer, k, v))  # noqa: E731
+        def open_to_all(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attend(q, *cache.with_own(layer, k, v))
+
         x = self.run(
             x,
             e,
             sizes,
             rope,
             self._layers(context),
-            masked if c.state_attention == "masked" else attention,
+            masked if c.state_attention == "masked" else open_to_all,
         )
         e_video = (
             embedding[:, :1] if self.speedups.distinct_times else embedding[:, : video.shape[1]]

@@ -34,7 +34,8 @@ class ImageAttention(nn.Module):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
-        self.to_qkv, self.proj = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.to_qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)."""
@@ -49,7 +50,8 @@ class ImageBlock(nn.Module):
 
     def __init__(self, c: ImageEncoderConfig) -> None:
         super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(c.dim, c.eps), nn.LayerNorm(c.dim, c.eps)
+        self.norm1 = nn.LayerNorm(c.dim, c.eps)
+        self.norm2 = nn.LayerNorm(c.dim, c.eps)
         self.attn = ImageAttention(c.dim, c.num_heads)
         width = c.dim * c.mlp_ratio
         self.mlp = nn.Sequential(nn.Linear(c.dim, width), nn.GELU(), nn.Linear(width, c.dim))
@@ -73,7 +75,8 @@ class VisualTower(nn.Module):
         self.patch_embedding = nn.Conv2d(3, c.dim, c.patch, c.patch, bias=False)
         self.cls_embedding = nn.Parameter(0.02 * torch.randn(1, 1, c.dim))
         self.pos_embedding = nn.Parameter(0.02 * torch.randn(1, tokens, c.dim))
-        self.pre_norm, self.post_norm = nn.LayerNorm(c.dim, c.eps), nn.LayerNorm(c.dim, c.eps)
+        self.pre_norm = nn.LayerNorm(c.dim, c.eps)
+        self.post_norm = nn.LayerNorm(c.dim, c.eps)
         self.transformer = nn.Sequential(*(ImageBlock(c) for _ in range(c.num_layers)))
         self.head = nn.Parameter(0.02 * torch.randn(c.dim, c.embed_dim))
 

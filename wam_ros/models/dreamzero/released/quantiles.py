@@ -136,11 +136,15 @@ def read_scaling(
         raise WamError(f"{where}: no statistics of '{contract.name}'; found {found or 'nothing'}")
     parts = []
     for kind, groups in (("state", contract.state), ("action", contract.action)):
-        lows, highs, kinds = [], [], []
+        lows = []
+        highs = []
+        kinds = []
         for g in groups:
             mode = (modes or {}).get(f"{kind}.{g.name}", USUAL)
             steps = horizon if kind == "action" and g.relative else 0
-            source = _Source(metadata, contract.name, kind, g, steps, where)
+            source = _Source(
+                metadata=metadata, tag=contract.name, kind=kind, group=g, steps=steps, where=where
+            )
             low, high = source.range(mode)
             lows.append(low)
             highs.append(high)

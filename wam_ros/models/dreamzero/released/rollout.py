@@ -109,7 +109,8 @@ class Rollout:
                 "a sliding window needs at least 2 blocks: its first frame and the newest block "
                 "are kept"
             )
-        self.solvers, self.reuse = sampling.make_solvers(), sampling.make_reuse()
+        self.solvers = sampling.make_solvers()
+        self.reuse = sampling.make_reuse()
         self.guided = sampling.guidance != 1.0
         shapes = (
             (c.out_channels, c.frames_per_block, c.latent_height, c.latent_width),

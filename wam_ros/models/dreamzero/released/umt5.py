@@ -102,8 +102,10 @@ class TextBlock(nn.Module):
 
     def __init__(self, c: TextEncoderConfig) -> None:
         super().__init__()
-        self.norm1, self.norm2 = RMSNorm(c.dim, c.eps), RMSNorm(c.dim, c.eps)
-        self.attn, self.ffn = TextAttention(c), GatedFeedForward(c)
+        self.norm1 = RMSNorm(c.dim, c.eps)
+        self.norm2 = RMSNorm(c.dim, c.eps)
+        self.attn = TextAttention(c)
+        self.ffn = GatedFeedForward(c)
         self.pos_embedding = RelativePositions(c)
 
     def forward(self, x: Tensor, hidden: Tensor) -> Tensor:

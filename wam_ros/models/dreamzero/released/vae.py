@@ -204,11 +204,10 @@ class WanVae(nn.Module):
         super().__init__()
         self.config = config
         z = config.latent_channels
-        self.encoder, self.decoder = Encoder(config), Decoder(config)
-        self.conv1, self.conv2 = (
-            CausalConv3d(2 * z, 2 * z, (1, 1, 1)),
-            CausalConv3d(z, z, (1, 1, 1)),
-        )
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.conv1 = CausalConv3d(2 * z, 2 * z, (1, 1, 1))
+        self.conv2 = CausalConv3d(z, z, (1, 1, 1))
 
     def statistics(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and deviation of the latents of the training videos, each (Z, 1, 1, 1); they are no

@@ -41,11 +41,9 @@ class ActionEncoder(nn.Module):
 
     def __init__(self, action_dim: int, dim: int) -> None:
         super().__init__()
-        self.W1, self.W2, self.W3 = (
-            SharedLinear(action_dim, dim),
-            SharedLinear(2 * dim, dim),
-            SharedLinear(dim, dim),
-        )
+        self.W1 = SharedLinear(action_dim, dim)
+        self.W2 = SharedLinear(2 * dim, dim)
+        self.W3 = SharedLinear(dim, dim)
 
     def forward(self, action: Tensor, t: Tensor) -> Tensor:
         """(..., T, A) and timesteps (..., T or 1) in 0..1000 -> (..., T, D)."""
@@ -59,7 +57,8 @@ class Perceptron(nn.Module):
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         super().__init__()
-        self.layer1, self.layer2 = SharedLinear(inputs, hidden), SharedLinear(hidden, outputs)
+        self.layer1 = SharedLinear(inputs, hidden)
+        self.layer2 = SharedLinear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., inputs) -> (..., outputs)."""

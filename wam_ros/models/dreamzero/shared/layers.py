@@ -82,13 +82,12 @@ class CrossAttention(nn.Module):
         self.num_heads = num_heads
         self.image = image
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
-        self.norm_q, self.norm_k = RMSNorm(dim, eps), RMSNorm(dim, eps)
+        self.norm_q = RMSNorm(dim, eps)
+        self.norm_k = RMSNorm(dim, eps)
         if image:
-            self.k_img, self.v_img, self.norm_k_img = (
-                nn.Linear(dim, dim),
-                nn.Linear(dim, dim),
-                RMSNorm(dim, eps),
-            )
+            self.k_img = nn.Linear(dim, dim)
+            self.v_img = nn.Linear(dim, dim)
+            self.norm_k_img = RMSNorm(dim, eps)
 
     def sources(
         self, text: Tensor, image: Tensor | None = None, weight: Tensor | None = None
@@ -129,7 +128,8 @@ class SelfAttention(nn.Module):
         super().__init__()
         self.num_heads = num_heads
         self.q, self.k, self.v, self.o = (nn.Linear(dim, dim) for _ in range(4))
-        self.norm_q, self.norm_k = RMSNorm(dim, eps), RMSNorm(dim, eps)
+        self.norm_q = RMSNorm(dim, eps)
+        self.norm_k = RMSNorm(dim, eps)
         self.rotate = rotate
 
     def query(self, x: Tensor, rope: Rope) -> Tensor:

@@ -46,7 +46,8 @@ def pack(model: nn.Module) -> int:
         if not processor().packs(linear.weight.dtype):
             continue
         if isinstance(parent, nn.Sequential) and child == "0" and isinstance(parent[1], nn.GELU):
-            parent[0], parent[1] = PackedLinear(linear, GELU), nn.Identity()
+            parent[0] = PackedLinear(linear, GELU)
+            parent[1] = nn.Identity()
         else:
             setattr(parent, child, PackedLinear(linear))
         packed += 1

@@ -99,7 +99,10 @@ class Transformer(nn.Module):
         """
         embedded = self.text_embedding(text)
         seen = None if image is None else self.img_emb(image)
-        return tuple(block.cross_attn.sources(embedded, seen, weight) for block in self.blocks)  # type: ignore[union-attr,operator]
+        return tuple(
+            block.cross_attn.sources(embedded, seen, weight)  # type: ignore[union-attr,operator]
+            for block in self.blocks
+        )
 
     def run(
         self,
@@ -128,4 +131,5 @@ class Transformer(nn.Module):
         """`run` up to the last block's keys and values: all that a memory keeps."""
         last = self.blocks[-1]
         x = self.run(x, e, sizes, rope, context[:-1], attention)
-        cache.write(len(self.blocks) - 1, *last.key_value(x, e, sizes, rope))  # type: ignore[operator]
+        kept = last.key_value(x, e, sizes, rope)  # type: ignore[operator]
+        cache.write(len(self.blocks) - 1, *kept)

@@ -224,7 +224,10 @@ class WorldActionModel(Transformer):
         cache.advance()
         _, e = self.time(torch.zeros(1, 1, 1))
         x = self._patch(clean[:, :, None], clean)
-        attention: Attention = lambda layer, q, k, v: attend(q, *cache.write(layer, k, v))  # noqa: E731
+
+        def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attend(q, *cache.write(layer, k, v))
+
         self.fill(
             x=x,
             e=e,
@@ -273,6 +276,9 @@ class WorldActionModel(Transformer):
         t_steps = t[..., -1:].repeat(1, 1, chunk.action_horizon)
         t_steps[..., :committed] = 0.0
         x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t_steps), cond], 2)
-        attention: Attention = lambda layer, q, k, v: attend(q, *cache.with_own(layer, k, v))  # noqa: E731
+
+        def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return attend(q, *cache.with_own(layer, k, v))
+
         x = self.run(x, e, tuple(sizes), rope, context.layers, attention)
         return self._velocity(x, embedding[:, :, 0])

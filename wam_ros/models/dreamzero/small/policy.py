@@ -66,7 +66,8 @@ def load(
     dtype = processor().predicting
     networks.model.to(dtype)
     pack(networks.model)
-    networks.tokenizer.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    tokenizer = networks.tokenizer.to(dtype)
+    tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
 
 
