@@ -119,7 +119,8 @@ class Gate:
     def commanded(self, now_ns: int) -> KinematicState | None:
         """What the controller is commanded to do at `now_ns`; None before the first trajectory."""
         if now_ns < self._now_ns - self.admission.deadline_ns:
-            self._curve = None  # the clock was set back: stamps of before mean nothing now
+            # the clock was set back: stamps of before mean nothing now
+            self._curve = None
         self._now_ns = now_ns
         return None if self._curve is None else self._curve.at(now_ns)
 
@@ -158,7 +159,8 @@ class Gate:
         front, so that a controller that replaces on every message still follows exactly what was
         proven.
         """
-        self.commanded(now_ns)  # a clock that was set back
+        # to notice a clock that was set back
+        self.commanded(now_ns)
         if self.why_not_open:
             return None, self.why_not_open
         reason = self.why_not_heard(steady_ns) or self._why_not_whole(trajectory)

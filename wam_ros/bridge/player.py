@@ -100,7 +100,8 @@ class Player:
                 self._last = state.q
                 self._former = None
                 return state
-            if self._last is None:  # nothing was commanded that could be slowed down
+            # nothing was commanded that could be slowed down
+            if self._last is None:
                 self._curve = None
                 return None
             self._curve = self._former or self._curve
@@ -165,7 +166,8 @@ class Player:
         self._rate = max(0.0, self._rate - fall * dt)
         self._at_ns += round((before + self._rate) / 2 * dt * NS)
         if self._at_ns >= self._curve.t_ns[-1]:
-            self._rate = 0.0  # the path's own end at rest
+            # the path's own end at rest
+            self._rate = 0.0
         here = self._state(self._at_ns)
         self._last = here.q
         if self._rate == 0.0:

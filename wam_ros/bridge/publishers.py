@@ -118,7 +118,8 @@ class OnlyPublisher:
         """
         if self.dispute:
             if number is not None and self._number is not None and number > self._number:
-                self._rivals = self._others  # it lives, perhaps
+                # its numbers go on: it lives, perhaps
+                self._rivals = self._others
             return self.dispute
         if self._pinned is None:
             return f"{self.topic} has no publisher that is known yet"

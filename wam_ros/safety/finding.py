@@ -47,7 +47,8 @@ class Measure:
     @property
     def bad(self) -> np.ndarray:
         """(N,) bool."""
-        return ~(self.ratio <= 1.0)  # NaN is bad
+        # so written that NaN is bad
+        return ~(self.ratio <= 1.0)
 
     def unit(self, sample: int) -> str:
         """Unit of the measured value at a sample."""

@@ -189,6 +189,7 @@ def in_words(verdict: Verdict) -> str:
     a, b = verdict.nearest_pair
     near = f", nearest {a} to {b} {verdict.nearest_distance:.3f} m" if a else ""
     note = ""
-    if verdict.decision == Decision.PASS and verdict.first:  # a step was moved to its limit
+    # a step was moved to its limit
+    if verdict.decision == Decision.PASS and verdict.first:
         note = f"; {verdict.first.words}"
     return f"{sentence}{near}{note}"

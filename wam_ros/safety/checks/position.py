@@ -32,7 +32,8 @@ def measure(motion: Motion, joints: JointBounds) -> Measure:
     subject = beyond.argmax(axis=1)
     over = beyond[rows, subject]
     q = motion.q[rows, subject]
-    high = q - joints.lower[subject] > joints.upper[subject] - q  # nearer the upper one
+    # nearer the upper one
+    high = q - joints.lower[subject] > joints.upper[subject] - q
     allowed = np.where(high, joints.upper[subject], joints.lower[subject])
     measured = allowed + np.where(high, over, -over)
     ratio = np.where(over > ROUNDING, 2.0, 0.0)

@@ -48,7 +48,8 @@ def _smallest(tools: ToolBounds, q: np.ndarray, arm: np.ndarray) -> float:
     least = np.inf
     for tool in range(len(tools.reach)):
         jacobian = tools.jacobian(q, tool)
-        moving = arm & jacobian.any(axis=0)  # the joints of this arm
+        # the joints of this arm
+        moving = arm & jacobian.any(axis=0)
         least = min(least, float(np.linalg.svd(jacobian[:, moving], compute_uv=False)[-1]))
     return least
 

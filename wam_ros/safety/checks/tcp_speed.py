@@ -20,11 +20,13 @@ def measure(motion: Motion, tools: ToolBounds) -> Measure:
     inside = np.concatenate(([False], motion.inside))
     speed = np.zeros(n)
     for tool, reach in enumerate(tools.reach):
-        own = np.abs(motion.dq) @ reach  # an upper bound; where it does not do, the speed itself
+        # an upper bound; where it does not do, the speed itself
+        own = np.abs(motion.dq) @ reach
         own[1:] = np.maximum(own[1:], motion.peaks[0] @ reach * motion.inside)
         fast = own > tools.params.tcp_speed * PATH_SHARE
         if fast.any():
-            looked = fast | np.append(fast[1:] & inside[1:], False)  # both ends of an interval
+            # both ends of an interval are looked at
+            looked = fast | np.append(fast[1:] & inside[1:], False)
             at = np.zeros(n)
             at[looked] = np.linalg.norm(
                 tools.motion(motion.q[looked], motion.dq[looked], tool)[1], axis=1

@@ -153,7 +153,8 @@ class Brakes:
             return None
         self.playback.drop(missed)
         self.accepted_ns = self.playback.end_ns()
-        if self.state == S.ARMED:  # in thought it stands already
+        # in thought it stands already
+        if self.state == S.ARMED:
             self.state = S.BRAKING
             self.after = S.ARMED
         stop_at = self._stop_at if resent else self._sooner

@@ -45,7 +45,8 @@ class CommandEcho:
     def on_commanded(self, told: JointState) -> None:
         """Take what the bridge says it commands, joints in model order."""
         if self.idle is not None and told.stamp_ns <= self.idle.at_ns:
-            return  # it was overtaken
+            # it was overtaken
+            return
         self.told = told
         self.idle = None
 
@@ -157,7 +158,8 @@ class CommandEcho:
         early = newest is not None and told.stamp_ns < newest.start_ns + self._deadline_ns
         if early or not (over or self._why_not_same(playback, now_ns)):
             return None
-        return told.positions if (told.velocities == 0).all() else None  # NaN is not known to rest
+        # NaN is not known to rest
+        return told.positions if (told.velocities == 0).all() else None
 
 
 class BridgeWatch:
@@ -271,7 +273,8 @@ class BridgeWatch:
             SafetyState.BRAKING,
             SafetyState.FAULT,
         ):
-            return "", None  # a fault stays one, whoever executes its stop
+            # a fault stays one, whoever executes its stop
+            return "", None
         self._wants_arm = self._wants_arm or again
         self._resets = machine.resets
         playback.drop(missed)
@@ -283,7 +286,8 @@ class BridgeWatch:
             brakes.settle(
                 SafetyState.HOLD, Reason.WATCHDOG if closed else Reason.DISCONTINUITY, cause
             )
-        else:  # a paused bridge takes what brings the arm to rest sooner
+        else:
+            # a paused bridge takes what brings the arm to rest sooner
             words = closed
             stop = brakes.brake(now_ns, SafetyState.HOLD, Reason.WATCHDOG, closed)
         emission = machine.tick(now_ns)

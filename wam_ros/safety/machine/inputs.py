@@ -82,7 +82,8 @@ class Inputs:
                 f"{self.params.future_s} s; {_clocks(ahead_s)}"
             )
             return False
-        if self.q is not None:  # a driver may wrap what turns without end
+        # a driver may wrap what turns without end
+        if self.q is not None:
             q = nearest_turn(q, self.q, self.model.endless)
         if state.stamp_ns != self.joints_ns:
             self._leaps.append(self._leap(q, state.stamp_ns))

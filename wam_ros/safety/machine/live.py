@@ -90,7 +90,8 @@ class LiveWorld:
             return None
         self._refused.pop(key, None)
         before = self._told.get(change.name)
-        if before is None or told.seen_ns >= before.seen_ns:  # else older news than what is known
+        # older news than what is known does not count
+        if before is None or told.seen_ns >= before.seen_ns:
             self._told[change.name] = told
         return None
 
@@ -207,7 +208,8 @@ def _longest_stop_s(model: SafetyModel, params: SafetyParams) -> float:
     jerk = np.minimum(
         model.limits.jerk * params.jerk_fraction * SAMPLED, deceleration / params.stop_jerk_s
     )
-    gaining = model.limits.acceleration * params.acceleration_fraction  # at first, perhaps
+    # it may still gain speed at first
+    gaining = model.limits.acceleration * params.acceleration_fraction
     longest = (
         model.limits.velocity * params.velocity_fraction / deceleration
         + (deceleration + gaining) / jerk

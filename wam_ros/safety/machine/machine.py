@@ -323,7 +323,8 @@ class SafetyMachine:
         )
         if self._overruns < self.params.overruns:
             return refused
-        late_ns = now_ns + round(verdict.compute_s * NS)  # so late it is already
+        # as late as it is by now
+        late_ns = now_ns + round(verdict.compute_s * NS)
         return dataclasses.replace(
             refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words)
         )

@@ -32,7 +32,8 @@ class Tracking:
         """
         q = nearest_turn(q, playback.at(at_ns).q, self._model.endless)
         off = playback.deviation(at_ns, q, round(self._params.tracking_window_s * NS))
-        excess = np.where(self._model.gripper, 0.0, off / self._allowed)  # fingers close on things
+        # fingers close on things
+        excess = np.where(self._model.gripper, 0.0, off / self._allowed)
         joint = int(excess.argmax())
         # what is not a number is on no path
         self._off_path = 0 if excess[joint] <= 1 else self._off_path + 1

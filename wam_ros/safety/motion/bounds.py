@@ -231,7 +231,8 @@ def give_way(bounds: Bounds, floor: Floor) -> Bounds:
     before = bounds.distances
     clearance = before.clearance
     if len(floor.clearance) == len(clearance):
-        known = np.isfinite(floor.clearance)  # not those of obstacles that have come since
+        # not those of obstacles that have come since
+        known = np.isfinite(floor.clearance)
         clearance = np.where(known, np.minimum(clearance, floor.clearance), clearance)
     rest = np.where(clearance < before.clearance, clearance, before.rest)
     outside = np.maximum(bounds.tools.outside, floor.outside)

@@ -81,7 +81,8 @@ def make_motion(way: Waypoints, start: KinematicState, bounds: Bounds, scale: fl
     least = np.full(len(todo), np.inf)
     for variants in (CALM, SPARE):
         blend = bounds.params.blend_s * variants.blend * scale
-        n = min(int(np.ceil(blend.max() / dt)) + 1, len(t))  # from then on each is its spline
+        # from then on each is its spline
+        n = min(int(np.ceil(blend.max() / dt)) + 1, len(t))
         heads = _heads(
             variants.crossed,
             splines[:, variants.rounded, :n][..., todo],
@@ -217,7 +218,8 @@ def _heads(
         heads[:, crossed] = _cross_fade(
             basis[:, :, crossed], splines[:, crossed], start, blend[crossed]
         )
-    heads[:, :, 0] = start[:, None]  # to the last bit
+    # rounding would begin a last bit beside it
+    heads[:, :, 0] = start[:, None]
     return heads
 
 
@@ -227,7 +229,8 @@ def _cross_fade(
     """Leave a motion that comes to rest by itself for a spline (3, V, N, A), within `blend` (V,)
     seconds.
     """
-    ahead = start[1] / 2  # times the blend time: where it comes to rest
+    # times the blend time: how far it goes until it rests
+    ahead = start[1] / 2
     parts = (
         np.stack((start[1], start[2], ahead))[:, None, None]
         * np.stack((blend, blend**2, blend))[..., None, None]

@@ -126,8 +126,10 @@ def _possible(seam: Seam, bounds: Bounds) -> int:
     q = np.vstack((seam.start.q, way.q[seam.first_due :]))
     reach = bounds.joints.velocity * way.period_s * bounds.params.max_time_scale
     ratio = (np.abs(np.diff(q, axis=0)) / reach).max(axis=1)
-    ratio[0] = 0.0  # the seam has its own check
-    over = ~(ratio <= 1.5)  # rounding a corner may halve a jump
+    # the seam has its own check
+    ratio[0] = 0.0
+    # rounding a corner may halve a jump
+    over = ~(ratio <= 1.5)
     bend = (
         np.abs(np.diff(way.q[seam.first_due :], n=2, axis=0))
         / (way.period_s * bounds.params.max_time_scale) ** 2

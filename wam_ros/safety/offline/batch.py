@@ -53,7 +53,8 @@ def read_batch(path: Path) -> Batch:
         raise WamError(f"{path} does not exist") from error
     except UnknownNameError as error:
         raise WamError(f"{path}: {error}") from error
-    except Exception as error:  # numpy, zipfile and zlib have many words for a file that is damaged
+    # numpy, zipfile and zlib have many words for a file that is damaged
+    except Exception as error:
         raise WamError(
             f"{path}: not an .npz file of plain arrays: {' '.join(str(error).split())[:120]}"
         ) from error
