@@ -114,7 +114,10 @@ def part_markers(part: Part, header: Header, name: str, colour: palette.RGB) -> 
         px, py, pz = (part.pose[:3, 3] + along * part.pose[:3, 2]).tolist()
         marker.pose.position = Point(x=px, y=py, z=pz)
         o = marker.pose.orientation
-        o.w, o.x, o.y, o.z = w, x, y, z
+        o.w = w
+        o.x = x
+        o.y = y
+        o.z = z
         marker.scale.x, marker.scale.y, marker.scale.z = (float(v) for v in scale)
         marker.color = colour_msg(colour, ALPHA)
         marker.lifetime = lifetime_msg(LIFETIME_S)
