@@ -167,13 +167,14 @@ def replay(calls: list[tuple[Callable[..., Any], tuple]]) -> None:
 
 def sampled(model: SafetyModel, t: SafeTrajectory) -> float:
     """Milliseconds of the bare calls at every sample of a trajectory."""
-    robot, data, bodies, bodies_data = model.pin, model.data, model.geometry, model.geometry_data
+    robot, data, groups = model.pin, model.data, model.measured.groups
     states = list(zip(model.full_q(t.q), model.full_v(t.dq), model.full_v(t.ddq), strict=True))
 
     def calls() -> None:
         for q, dq, ddq in states:
             pin.rnea(robot, data, q, dq, ddq)
-            pin.computeDistances(robot, data, bodies, bodies_data, q)
+            for bodies, bodies_data in groups:
+                pin.computeDistances(robot, data, bodies, bodies_data, q)
 
     return float(times_ms(calls, ())[0])
 

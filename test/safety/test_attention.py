@@ -166,3 +166,35 @@ def test_an_interruption_says_what_for(rig):
 
     with pytest.raises(InterruptedWorkError, match="stopped meanwhile"):
         work()
+
+
+def test_work_goes_on_at_the_pose_where_it_was_whatever_is_asked_meanwhile(rig, home):
+    model = rig.filter.model
+    elsewhere = model.random_q(1, seed=4)[0]
+    exact = model.distances(home)
+
+    def hear() -> bool:
+        model.distances(elsewhere)
+        return False
+
+    looking_up(rig, tick_s=1.0).filter.attention.hear = hear
+    with rig.filter.attention.during():
+        found = model.distances(home)
+    np.testing.assert_allclose(found, exact, atol=1e-6)
+
+
+def test_a_stop_among_many_bodies_that_are_far_is_proven_with_a_look_at_few(rig):
+    model = rig.filter.model
+    far = {f"b{k}": Obstacle("box", (0.1,) * 3, (k - 10.0, 0.0, 3.0)) for k in range(20)}
+    model.set_obstacles({**model.obstacles, **far})
+    rig.moving()
+    commanded = rig.machine.commanded(rig.now)
+    looked = []
+    distance = model.distance
+    model.distance = lambda pair: looked.append(pair) or distance(pair)
+    try:
+        stop = rig.filter.stop(commanded, rig.now, rig.machine.brakes.floor)
+    finally:
+        del model.distance
+    assert stop is not None
+    assert len(set(looked)) < len(model.pairs.names) / 2

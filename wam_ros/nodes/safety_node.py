@@ -169,8 +169,10 @@ class SafetyNode(WamNode):
             chunk = convert.chunk_from_msg(msg)
         except WamError as error:
             return self._refuse(msg, str(error))
+        self._hear_stops()
         self._catch_up()
         self._emit(self._machine.on_chunk(chunk, self._now_ns()))
+        self._hear_stops()
         self._markers.show(self._machine.verdict, chunk)
 
     def _refuse(self, msg: wam_msg.ActionChunk, why: str) -> None:

@@ -14,6 +14,7 @@ import pinocchio as pin
 from wam_ros.core.embodiment import Embodiment, Load
 from wam_ros.core.errors import Problems, WamError, require_known
 from wam_ros.core.resources import config_path, urdf_path
+from wam_ros.robot.distances import Distances
 from wam_ros.robot.dynamics import Dynamics
 from wam_ros.robot.inertias import judge_inertias
 from wam_ros.robot.joints import read_joints
@@ -86,6 +87,10 @@ class SafetyModel(Dynamics):
         self._folder = folder
         self.obstacles: dict[str, Obstacle] = {}
         self.held: dict[str, Load] = {}
+        self.placed: np.ndarray | None = None  # (nq,) for which distances are asked
+        # (A,) where all distances (P,) m were last computed, and these
+        self._last: tuple[np.ndarray, np.ndarray] | None = None
+        self.bodies: list[pin.GeometryObject] = []
         self.judged = self._judge_self_pairs()
         self._self_pairs = self.judged.watched
         self.set_obstacles(obstacles)
@@ -163,8 +168,14 @@ class SafetyModel(Dynamics):
             *(load_shape(self.pin, self.frame(h.frame), n, h) for n, h in held.items() if h.shape),
         ]
         around = []
+        known = dict(
+            zip(self.obstacles, self.bodies[len(self.bodies) - len(self.obstacles) :], strict=True)
+        )
         for name, obstacle in obstacles.items():
             self.between()
+            if obstacle == self.obstacles.get(name):
+                around.append(known[name])
+                continue
             body = obstacle_shape(name, obstacle, self.base, self._folder)
             body.geometry.computeLocalAABB()
             around.append(body)
@@ -182,7 +193,7 @@ class SafetyModel(Dynamics):
             pairs += [(i, n + k) for i in near]
             clearance += [obstacle.clearance] * len(near)
         bodies = [*own, *around]
-        geometry, geometry_data = self._geometry(bodies, pairs)
+        distances = Distances(self.pin, bodies, pairs, n, self.between)
         described = self._describe(bodies, pairs, np.array(clearance), n)
         # all at once: who is heard in between must find the one world or the other
         if held != self.held:
@@ -190,9 +201,9 @@ class SafetyModel(Dynamics):
         self.obstacles = dict(obstacles)
         self.held = dict(held)
         self.bodies = bodies
-        self.geometry = geometry
-        self.geometry_data = geometry_data
+        self.measured = distances
         self.pairs = described
+        self._last = None
 
     @property
     def links(self) -> list[str]:
@@ -231,17 +242,33 @@ class SafetyModel(Dynamics):
 
     def place(self, full_q: np.ndarray) -> None:
         """Move all bodies to configuration (nq,); `distance` then answers for it."""
-        pin.updateGeometryPlacements(self.pin, self.data, self.geometry, self.geometry_data, full_q)
+        self.placed = full_q
+        self.measured.place(full_q)
 
     def distance(self, pair: int) -> float:
         """Distance [m] of a pair at the last `place`; negative when they overlap."""
         self.between()
-        return float(pin.computeDistance(self.geometry, self.geometry_data, pair).min_distance)
+        return self.measured.distance(pair)
 
-    def distances(self, q: np.ndarray) -> np.ndarray:
-        """(P,) distances [m] of all pairs at q (A,)."""
+    def distances(self, q: np.ndarray, beyond: np.ndarray | None = None) -> np.ndarray:
+        """(P,) distances [m] of all pairs at q (A,).
+
+        Args:
+            q: a configuration.
+            beyond: (P,) m; of a pair that is surely farther than this, a smaller number than its
+                distance will do, though none that is not beyond. Most pairs were far at the last
+                configuration of which all distances were computed, and cannot have come near since.
+        """
         self.place(self.full_q(q[None])[0])
-        return np.array([self.distance(p) for p in range(len(self.pairs.names))])
+        if beyond is None or self._last is None:
+            found = np.array([self.distance(p) for p in range(len(self.pairs.names))])
+            self._last = q.copy(), found
+            return found
+        there, distance = self._last
+        found = distance - self.pairs.reach @ np.abs(q - there)
+        for p in np.flatnonzero(~(found > beyond)).tolist():
+            found[p] = self.distance(p)
+        return found
 
     @contextmanager
     def untraced(self) -> Iterator[None]:
@@ -250,23 +277,12 @@ class SafetyModel(Dynamics):
         The search for a distance begins where the one before it ended, and so the last bits of
         every distance depend on those that were asked before.
         """
-        kept = self.geometry_data
-        self.geometry_data = kept.copy()
+        kept = self.measured
+        self.measured = kept.copy()
         try:
             yield
         finally:
-            self.geometry_data = kept
-
-    def _geometry(
-        self, bodies: list[pin.GeometryObject], pairs: list[tuple[int, int]]
-    ) -> tuple[pin.GeometryModel, pin.GeometryData]:
-        geometry = pin.GeometryModel()
-        for body in bodies:
-            geometry.addGeometryObject(body)
-        for a, b in pairs:
-            self.between()
-            geometry.addCollisionPair(pin.CollisionPair(a, b))
-        return geometry, geometry.createData()
+            self.measured = kept
 
     def _candidates(self) -> list[tuple[int, int]]:
         """Pairs of the robot's own bodies that are no neighbours."""
@@ -285,7 +301,7 @@ class SafetyModel(Dynamics):
         apart = set(self._candidates())
         near = [pair not in apart for pair in pairs]
         names = [(link_of(bodies[i]), link_of(bodies[j])) for i, j in pairs]
-        self.geometry, self.geometry_data = self._geometry(bodies, pairs)
+        self.measured = Distances(self.pin, bodies, pairs, len(bodies), self.between)
 
         def distances(full: np.ndarray, which: np.ndarray) -> np.ndarray:
             self.place(full)

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from wam_ros.core.types import Reason
-from wam_ros.robot.dynamics import Dynamics
+from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.finding import Finding
 
-EVERY_S = 0.004  # between two looks
+EVERY_S = 0.002  # between two looks
 
 
 class InterruptedWorkError(Exception):
@@ -36,12 +36,16 @@ class Attention:
         clock: s.
     """
 
-    def __init__(self, model: Dynamics, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, model: SafetyModel, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
         # hears and carries out what does not wait; whether the work is void for it
         self.hear: Callable[[], bool] = _nobody
         self._model = model
         self._idle = model.between
+
+    def look_up(self) -> None:
+        """Hear who may stop the arm, before something that takes a while and cannot be ended."""
+        self.hear()
 
     @contextmanager
     def during(self, patience_s: float = math.inf, void: bool = True) -> Iterator[None]:
@@ -74,11 +78,15 @@ class Attention:
             if now_s < next_s:
                 return
             # what is done for who is heard is short, and nobody else is heard in it
+            placed = self._model.placed
             self._model.between = self._idle
             try:
                 heard = self.hear()
             finally:
                 self._model.between = look
+                # the work goes on where it was
+                if placed is not None and placed is not self._model.placed:
+                    self._model.place(placed)
             next_s = self.clock() + EVERY_S
             if heard and void:
                 raise InterruptedWorkError(

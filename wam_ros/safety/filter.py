@@ -182,7 +182,7 @@ class SafetyFilter:
         """
         if not commanded.finite:
             return None
-        bounds = make_bounds(self.model, self.params, commanded, floor)
+        bounds = make_bounds(self.model, self.params, commanded, floor, exact=False)
         if spared is not None:
             bounds = bounds.sparing(spared)
         if overloaded:
@@ -214,7 +214,7 @@ class SafetyFilter:
             starts=tuple(int(s) for s in np.cumsum([0, *(len(p) for p in pieces[:-1])])),
         )
         with self.attention.during():
-            bounds = make_bounds(self.model, self.params, motion[0], floor)
+            bounds = make_bounds(self.model, self.params, motion[0], floor, exact=False)
             found = [m for m in (c.look(motion, bounds) for c in self._checks.again) if m.bad.any()]
         if not found:
             return None

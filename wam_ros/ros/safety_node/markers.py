@@ -94,8 +94,7 @@ def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> 
         for index in indices:
             distance = model.distance(index)
             if distance < found[0]:
-                result = model.geometry_data.distanceResults[index]
-                found = distance, np.array([result.getNearestPoint1(), result.getNearestPoint2()])
+                found = distance, model.measured.nearest_points(index)
     return found[1]
 
 

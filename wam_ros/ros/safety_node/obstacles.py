@@ -255,9 +255,11 @@ class ObstacleTopics:
         node.create_service(HoldObject, "~/hold", self._on_hold)
 
     def _on_bytes(self, kind: type, data: bytes) -> None:
+        self._machine.filter.attention.look_up()
         self._tell(changes_from_bytes(data, kind))
 
     def _on_cloud(self, msg: PointCloud2) -> None:
+        self._machine.filter.attention.look_up()
         self._tell([change_from_cloud(msg, self._voxel_m, self._lifetime_s)])
 
     def _on_hold(
@@ -268,6 +270,7 @@ class ObstacleTopics:
         )
 
     def _tell(self, changes: list[Change]) -> None:
+        self._machine.filter.attention.look_up()
         emission = self._machine.on_obstacles(changes, self._now_ns())
         doubt = self._machine.surroundings.live.why_not_known(self._now_ns())
         if doubt:

@@ -125,24 +125,29 @@ class Surroundings:
         held: dict[str, Load] | None = None,
     ) -> SafeTrajectory | None:
         before = self.model.pairs
-        was = self._gaps(changed, now_ns)
         told = self.live.told
         with self.brakes.filter.attention.during(void=False):
+            was = self._gaps(changed, now_ns)
             self.model.set_obstacles(self.live.obstacles(), held)
         after = self.model.pairs
-        if self.brakes.floor is not None:
-            self.brakes.floor = self.brakes.floor.carried(
-                before, after, was, self._gaps(changed, now_ns)
-            )
+        # nobody is heard before the floor is one of these pairs
+        if (floor := self.brakes.floor) is not None:
+            now = self._gaps(changed, now_ns, floor.stood_on(before, was))
+            self.brakes.floor = floor.carried(before, after, was, now)
         spared = after.world & np.array([b in told for _, b in after.keys], dtype=bool)
         return self.brakes.avoid(now_ns, spared, began_s)
 
-    def _gaps(self, changed: frozenset[str], now_ns: int) -> Gaps:
-        """Distances [m] of the pairs with what has changed, where the arm is commanded to be."""
+    def _gaps(
+        self, changed: frozenset[str], now_ns: int, only: set[tuple[str, str]] | None = None
+    ) -> Gaps:
+        """Distances [m] of the pairs with what has changed, or of some of them, where the arm is
+        commanded to be.
+        """
         if self.brakes.floor is None:
             return {}
         self.model.place(self.model.full_q(self.brakes.playback.at(now_ns).q[None])[0])
-        keys = self.model.pairs.keys
         return {
-            key: self.model.distance(k) for k, key in enumerate(keys) if changed.intersection(key)
+            key: self.model.distance(k)
+            for k, key in enumerate(self.model.pairs.keys)
+            if changed.intersection(key) and (only is None or key in only)
         }

@@ -120,7 +120,10 @@ class _Prover:
         self.clearance = bounds.clearance
         self.at_end = bounds.rest if motion.stopping else bounds.clearance
         self.full = self.model.full_q(motion.q)
-        self.known = np.full((len(self.clearance), len(motion)), np.nan)  # m
+        self.known = np.empty((len(self.clearance), len(motion)))  # m
+        for rows in self._blocks(len(self.clearance)):
+            self.model.between()
+            self.known[rows] = np.nan
         self.between: list[tuple[float, int, int]] = []
         self.kind = bounds.model.pairs.world.astype(int)  # (P,) index of the measure
         self.found = (
@@ -154,6 +157,7 @@ class _Prover:
         """
         first, last = np.array(self.motion.piece_ends()).T  # (L,) of every piece
         path = next((p for p in self.bounds.proofs if not p.motion.stopping), None)
+        self.model.between()
         if self.motion.parents and path is not None:
             least = path.least_at(np.array(self.motion.parents))
         else:
@@ -162,6 +166,7 @@ class _Prover:
                 self._at(np.tile(np.arange(n), len(first)), np.repeat(first, n)).reshape(-1, n).T
             )
         moves = self.reach @ (self.motion.travelled[last] - self.motion.travelled[first]).T
+        self.model.between()
         pair, piece = np.nonzero(~(least - self.at_end[:, None] >= moves))
         return _March(pair, piece, first[piece], last[piece])
 

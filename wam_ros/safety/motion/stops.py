@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -209,13 +210,13 @@ def _where_to_stop(plan: Plan, bounds: Bounds) -> tuple[list[int], np.ndarray]:
     most = STOP_WITHIN_S / bounds.params.sample_s
     steps = [k for k in range(plan.seam.first_due, plan.n_steps) if plan.samples[k] < plan.end]
     chosen: list[int] = []
-    samples = np.zeros(0, int)
+    samples: list[int] = []
     for k in steps:
         before = samples[-1] if chosen else 0
-        here = plan.samples[k]
+        here = int(plan.samples[k])
         if not chosen or here - before >= spacing or k == steps[-1]:
             # what leads to a step far away needs stops too
-            parts = max(1, int(np.ceil((here - before) / most)))
+            parts = max(1, math.ceil((here - before) / most))
             chosen += [k] * parts
-            samples = np.append(samples, np.linspace(before, here, parts + 1)[1:].astype(int))
-    return chosen, samples
+            samples += np.linspace(before, here, parts + 1)[1:].astype(int).tolist()
+    return chosen, np.array(samples, dtype=int)
