@@ -9,6 +9,7 @@ import numpy as np
 from testing.tools import START, make_chunk
 from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.types import Decision, JointState
+from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.params import SafetyParams
@@ -16,6 +17,13 @@ from wam_ros.safety.params import SafetyParams
 MS = 1_000_000
 LEAD_NS = round(SafetyParams().lead_s * 1e9)
 TURN = np.r_[0.03, 0.02, 0, 0, 0, 0, 0.02, 0]  # rad per step
+
+
+def untimed(model: SafetyModel, params: SafetyParams) -> SafetyFilter:
+    """A filter for which no time passes while it looks: a busy computer changes no answer."""
+    safety = SafetyFilter(model, params, stopwatch=lambda: 0.0)
+    safety.attention.clock = lambda: 0.0
+    return safety
 
 
 class Rig:
@@ -29,8 +37,7 @@ class Rig:
         admission: Admission = SHIPPED,
         **params,
     ) -> None:
-        self.filter = SafetyFilter(panda.model, SafetyParams(**params), stopwatch=lambda: 0.0)
-        self.filter.attention.clock = lambda: 0.0
+        self.filter = untimed(panda.model, SafetyParams(**params))
         self.machine = SafetyMachine(self.filter, dry_run, admission)
         self.home, self.now, self.seq = np.array(home), START, 0
         self.measured = np.array(home)

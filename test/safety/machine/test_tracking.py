@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from testing.rig import MS
+from testing.rig import MS, untimed
 from testing.tools import START, make_chunk, pendulum
 from wam_ros.core.angles import TURN
 from wam_ros.core.types import JointState, SafetyState
 from wam_ros.robot.model import load_safety_model
-from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.machine import SafetyMachine
 from wam_ros.safety.machine.playback import Playback
 from wam_ros.safety.machine.tracking import Tracking
@@ -120,7 +119,7 @@ def wheel(tmp_path):
 
 
 def test_ten_turns_of_a_driver_and_a_policy_that_wrap_are_one_motion(wheel):
-    machine = SafetyMachine(SafetyFilter(wheel, SafetyParams(), stopwatch=lambda: 0.0))
+    machine = SafetyMachine(untimed(wheel, SafetyParams()))
     now, q, seq, states = START, np.array([3.0]), 0, set()
     machine.enable(now)
 
@@ -151,7 +150,7 @@ def test_ten_turns_of_a_driver_and_a_policy_that_wrap_are_one_motion(wheel):
 
 
 def test_armed_anew_a_whole_turn_away_it_stands_where_it_stood(wheel):
-    machine = SafetyMachine(SafetyFilter(wheel, SafetyParams(), stopwatch=lambda: 0.0))
+    machine = SafetyMachine(untimed(wheel, SafetyParams()))
     machine.brakes.stand(np.array([3.0 + 4 * TURN]))
     zero = np.zeros(1)
     machine.brakes.seed(np.array([3.001]), np.array([0.01]), zero - np.inf, zero + np.inf)
