@@ -32,6 +32,7 @@ from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
     ROBOT,
     RVIZ,
+    described,
     model_of,
     opens_rviz,
     require_bringup,
@@ -182,7 +183,7 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     """What the argument values mean. Each is judged here, before anything starts."""
     if any(Path(word).name == Path(__file__).name for word in sys.argv):
         require_names(context.argv)  # another launch file that includes this one has its own
-    values = values_of(ARGUMENTS, context)
+    values, guessed = described(values_of(ARGUMENTS, context))
     require_bringup(values)
     discovery = discovery_environment(os.environ, values["discovery"])
     variables = {**transport_environment(os.environ), **discovery}
@@ -190,6 +191,8 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         SetEnvironmentVariable(name, value) if value else UnsetEnvironmentVariable(name)
         for name, value in variables.items()
     ]
+    if guessed:
+        entities.append(LogInfo(msg=guessed))
     if values["discovery"] == "auto" and discovery and values["sim"] == "false":
         entities.append(
             LogInfo(

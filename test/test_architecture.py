@@ -69,7 +69,7 @@ ARROWS = {
     "ros.view_node": {"core", "robot.obstacles", "view", "ros"},
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
-        *("core", "robot.joints", "models", "sim", "ros", "ros.controllers"),
+        *("core", "robot.joints", "embodiments", "models", "sim", "ros", "ros.controllers"),
         *("ros.bridge_node", "ros.inference_node", "ros.sim_node"),
     },
     "nodes": {"core.threads"},
@@ -80,7 +80,7 @@ ARROWS = {
     "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
-    "demo": {"core", "models", "view", "tools", "ros"},
+    "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
     "cli": {
         "core",
         "models",

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from wam_ros.core.errors import UnknownNameError, WamError
 
+DESCRIPTIONS = (".urdf", ".xacro")
+
 
 def share_dir() -> Path:
     """Folder that holds `config/` and `urdf/`: the checkout if we run from one, else
@@ -43,6 +45,8 @@ def config_path(kind: str, name: str) -> Path:
         if not path.is_file():
             raise WamError(f"{kind} file '{name}' does not exist")
         return path
+    if kind == "embodiments" and name.endswith(DESCRIPTIONS):
+        raise WamError(f"'{name}' is a description: `wam embodiment new` makes a YAML file of it")
     choices = config_names(kind)
     if name not in choices:
         raise UnknownNameError(kind.removesuffix("s"), name, choices)

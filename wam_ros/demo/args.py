@@ -57,7 +57,8 @@ class DemoArgs:
     rate: float = 1.0
     """Speed of the simulation as a multiple of real time."""
     embodiment: str = "panda"
-    """Robot, from config/embodiments."""
+    """Robot: a name in config/embodiments, a YAML file, or a URDF or xacro file, of which what is
+    guessed is kept beside it."""
     model: str = ""
     """Model, from config/models. Default: the one that is shipped for the robot, else `reach`, a
     script."""

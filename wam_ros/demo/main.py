@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Collection
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.plan import commands, environment, model_of
 from wam_ros.demo.results import RunResults, print_results
 from wam_ros.demo.supervisor import Death, Supervisor
+from wam_ros.embodiments.stand_in import stand_in
 from wam_ros.models import SCRIPT
 from wam_ros.view.access import TOKEN_VARIABLE, make_token, page_address
 
@@ -43,6 +44,8 @@ def main(args: DemoArgs) -> int:
     Raises:
         WamError: an argument, file or port is wrong, or a process could not be configured.
     """
+    robot = stand_in(args.embodiment)
+    args = replace(args, embodiment=robot.embodiment)
     check_args(args)
     scripted = model_of(args) == SCRIPT
     _require_modules(

@@ -1,5 +1,6 @@
 """Every argument of the launch files is judged before anything starts; without the launch tool."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,6 +19,7 @@ from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
     ROBOT,
     RVIZ,
+    described,
     model_of,
     require_bringup,
     require_names,
@@ -121,6 +123,35 @@ def test_a_simulated_robot_without_a_model_is_moved_by_a_script_and_a_real_one_o
     require_bringup({**DEFAULTS, **REAL, "embodiment": "ur5e", "model": "reach"})
     with pytest.raises(WamError, match="trained for 'panda', not for 'ur5e'"):
         require_bringup({**DEFAULTS, **REAL, "embodiment": "ur5e"})
+
+
+def test_a_description_stands_for_a_robot_and_a_real_one_only_just_guessed_stays_still(
+    prefix, tmp_path
+):
+    (tmp_path / "mine").mkdir()
+    urdf = str(shutil.copy(share_dir() / "urdf" / "ur5e.urdf", tmp_path / "mine" / "arm.urdf"))
+    wanted = {**DEFAULTS, **REAL, "embodiment": urdf, "dry_run": "false", "model": "reach"}
+    values, words = described(wanted)
+    assert values["embodiment"].endswith("arm.wam.yaml") and values["dry_run"] == "true"
+    assert "this once nothing moves" in words
+    require_bringup(values)
+    again, words = described(wanted)
+    assert again == {**wanted, "embodiment": values["embodiment"]} and "arm.wam.yaml" in words
+    assert described({**DEFAULTS, "embodiment": "so101"}) == (
+        {**DEFAULTS, "embodiment": "so101"},
+        "",
+    )
+    with pytest.raises(WamError, match=r"embodiment:=/nowhere/arm.urdf: .* does not exist"):
+        described({**DEFAULTS, "embodiment": "/nowhere/arm.urdf"})
+
+
+def test_a_simulated_robot_moves_at_once(prefix, tmp_path):
+    (tmp_path / "mine").mkdir()
+    urdf = str(shutil.copy(share_dir() / "urdf" / "ur5e.urdf", tmp_path / "mine" / "arm.urdf"))
+    values, words = described({**DEFAULTS, "embodiment": urdf})
+    assert values["dry_run"] == "auto" and "look at it" in words
+    require_bringup(values)
+    assert model_of(values, load_embodiment(values["embodiment"])) == "reach"
 
 
 def refusal(attempt):

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
@@ -21,6 +22,7 @@ from rclpy.validate_namespace import validate_namespace
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_known
+from wam_ros.core.resources import DESCRIPTIONS
 from wam_ros.models import SCRIPT, model_for, read_description
 from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.outputs import GRIPPERS
@@ -29,6 +31,9 @@ from wam_ros.ros.environment import DISCOVERY
 from wam_ros.ros.inference_node.parameters import InferenceParams
 from wam_ros.ros.sim_node.controller_server import KINDS as SIMULATED
 from wam_ros.sim.robots import require_simulated
+
+if TYPE_CHECKING:
+    from wam_ros.embodiments.stand_in import StandIn
 
 Values = Mapping[str, str]
 BOOL = ("true", "false")
@@ -53,7 +58,9 @@ class MockController:
 
 ARGUMENTS = {
     "embodiment": Argument(
-        "panda", "Robot: a name in config/embodiments or the path of a YAML file."
+        "panda",
+        "Robot: a name in config/embodiments or the path of a YAML file; of a URDF or xacro file "
+        "what is guessed is kept beside it.",
     ),
     "model": Argument(
         "",
@@ -139,6 +146,31 @@ MOCK = {
     "forward_position": MockController("forward_position_controller", "forward_command_controller"),
     "forward_velocity": MockController("forward_velocity_controller", "forward_command_controller"),
 }
+
+
+def described(values: Values) -> tuple[dict[str, str], str]:
+    """The values with a YAML file where a URDF or xacro file stands, and what is to be said of it.
+
+    A real arm whose file was only just guessed stays still: somebody has to look at it first.
+
+    Raises:
+        WamError: nothing can be made of the description.
+    """
+    found = dict(values)
+    if not values["embodiment"].endswith(DESCRIPTIONS):
+        return found, ""
+    from wam_ros.embodiments.stand_in import stand_in  # with pinocchio: only where it is needed
+
+    kept: list[StandIn] = []
+    _judge(values, "embodiment", lambda: kept.append(stand_in(values["embodiment"])))
+    found["embodiment"] = kept[0].embodiment
+    if not kept[0].guessed:
+        return found, f"robot: {kept[0].embodiment}"
+    words = f"what was guessed of the robot is in {kept[0].embodiment}: look at it, and edit it"
+    if values["sim"] == "true":
+        return found, words
+    found["dry_run"] = "true"
+    return found, f"{words}; this once nothing moves, whatever dry_run says"
 
 
 def require_bringup(values: Values) -> None:
