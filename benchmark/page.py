@@ -25,11 +25,11 @@ import numpy as np
 from testing.peers import Deaf, Peer, free_port, until
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.files import write_json
+from wam_ros.core.listening import listen
 from wam_ros.core.types import NS, ImaginedFuture, JointState, Observation
 from wam_ros.view.access import Access, make_token
 from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
-from wam_ros.view.port import listen
 from wam_ros.view.scene import make_scene
 from wam_ros.view.server import PageServer
 from wam_ros.view.wire import Encoder, pack

@@ -155,7 +155,7 @@ def test_a_pinned_torch_is_asked_for():
 def test_the_requirements_of_a_ros_machine_are_those_of_the_package():
     project = (ROOT / "pyproject.toml").read_text()
     wanted = set()
-    for extra in ("torch", "sim", "view"):
+    for extra in ("torch", "sim", "view", "serve"):
         wanted |= set(
             re.findall(r'"([^"]+)"', re.search(rf"^{extra} = \[(.*)\]", project, re.MULTILINE)[1])
         )

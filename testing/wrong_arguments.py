@@ -29,6 +29,8 @@ WRONG = {
     ],
     "model": [
         Wrong("tinny", "unknown model 'tinny'. Did you mean 'tiny'"),
+        Wrong("ws://gpu-box:99999", "is no address"),
+        Wrong("openpi_droid@ws://gpu-box:8000", "it was trained for 'droid', not for 'panda'"),
         Wrong("/nowhere/model.yaml", "/nowhere/model.yaml' does not exist"),
         Wrong("tiny", "trained for 'panda', not for 'so101'", {**REAL, "embodiment": "so101"}),
         Wrong("", "trained for 'panda', not for 'so101'", {**REAL, "embodiment": "so101"}),

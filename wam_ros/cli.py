@@ -60,6 +60,12 @@ COMMANDS = {
         "wam_ros.train.evaluate:main",
         "train",
     ),
+    "serve": Command(
+        "a model as a server, for robots and evaluators elsewhere",
+        "wam_ros.serve.cli:Serve",
+        "wam_ros.serve.cli:main",
+        "torch,serve",
+    ),
     "latency": Command(
         "measure where the running loop's time goes",
         "wam_ros.tools.latency:Latency",

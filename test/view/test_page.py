@@ -14,6 +14,7 @@ pytest.importorskip("aiohttp")
 from testing.chromium import Chromium, find_chromium
 from testing.peers import free_port
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.listening import listen
 from wam_ros.core.types import (
     NS,
     ChunkingMode,
@@ -29,7 +30,6 @@ from wam_ros.core.types import (
 from wam_ros.view.access import Access
 from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
-from wam_ros.view.port import listen
 from wam_ros.view.scene import make_scene
 from wam_ros.view.server import Action, PageServer
 from wam_ros.view.solid import Solid

@@ -17,13 +17,13 @@ import aiohttp
 
 from testing.peers import Deaf, Peer, free_port, hear, left, raw_head, until
 from wam_ros.core.errors import WamError
+from wam_ros.core.listening import listen, tls_context
 from wam_ros.view import client as client_module
 from wam_ros.view import server as server_module
 from wam_ros.view.access import Access
 from wam_ros.view.assets import Asset
 from wam_ros.view.confirmation import Confirmation
 from wam_ros.view.history import History
-from wam_ros.view.port import listen
 from wam_ros.view.protocol import HELD
 from wam_ros.view.server import (
     AT_ONCE,
@@ -32,7 +32,6 @@ from wam_ros.view.server import (
     Action,
     Actions,
     PageServer,
-    tls_context,
 )
 
 TOKEN = "a-token-of-this-start-0123456789"

@@ -72,8 +72,9 @@ class Policy(Protocol):
 
     It may have an attribute `abilities: Abilities`, whose requests it then understands,
     `example_instruction: str`, one that it accepts, with which it can be warmed up before anybody
-    has said what to do, and `runs_on: str`, one line on the machine and the precision that it
-    computes in there.
+    has said what to do, `runs_on: str`, one line on the machine and the precision that it computes
+    in there, and `another() -> Policy`, the same weights with a memory of its own: one thread
+    serves several robots with them.
     """
 
     name: str

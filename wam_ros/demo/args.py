@@ -12,10 +12,10 @@ from typing import Annotated, Literal
 import tyro
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError, require_known, require_within
+from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder, require_writable
-from wam_ros.core.resources import config_names, config_path
-from wam_ros.view.port import require_free_port
+from wam_ros.core.listening import require_free_port
+from wam_ros.models import read_description
 
 COLOURS = ("red", "green", "blue")  # of the blocks or markers of the simulated tasks
 MAX_INSTRUCTION = 200  # characters, as the inference node
@@ -60,8 +60,8 @@ class DemoArgs:
     """Robot: a name in config/embodiments, a YAML file, or a URDF or xacro file, of which what is
     guessed is kept beside it."""
     model: str = ""
-    """Model, from config/models. Default: the one that is shipped for the robot, else `reach`, a
-    script."""
+    """Model, from config/models, or a server: ws://HOST:PORT. Default: the one that is shipped for
+    the robot, else `reach`, a script."""
     checkpoint: str = ""
     """Weights file (.safetensors). Default: the shipped one of the model."""
     steps: int = 0
@@ -96,10 +96,8 @@ def check_args(args: DemoArgs) -> None:
     require_within("--steps", args.steps, 0, 1000)
     check_instruction(args)
     load_embodiment(args.embodiment)
-    if args.model and not args.model.endswith((".yaml", ".yml")):
-        require_known("model", args.model, config_names("models"))
-    elif args.model:
-        config_path("models", args.model)
+    if args.model:
+        read_description(args.model)
     if args.checkpoint and not Path(args.checkpoint).exists():
         raise WamError(f"checkpoint '{args.checkpoint}' does not exist")
     for option in ("json", "record", "strip"):

@@ -23,13 +23,15 @@ from wam_ros.demo.plan import commands, environment, model_of
 from wam_ros.demo.results import RunResults, print_results
 from wam_ros.demo.supervisor import Death, Supervisor
 from wam_ros.embodiments.stand_in import stand_in
-from wam_ros.models import SCRIPT
+from wam_ros.models import SCRIPT, read_description
 from wam_ros.view.access import TOKEN_VARIABLE, make_token, page_address
 
 if TYPE_CHECKING:
     from wam_ros.demo.runner import Runner
     from wam_ros.demo.session import Session
 
+# what a family of models needs, where that is not torch
+_MODULES = {SCRIPT: (), "remote": ("msgpack", "websockets")}
 READY_S = 120.0  # a cold start on a slow machine
 # to begin with; of the simulated task
 SENTENCES = ("pick up the green block", "lift the red cube", "please take the blue one")
@@ -47,11 +49,12 @@ def main(args: DemoArgs) -> int:
     robot = stand_in(args.embodiment)
     args = replace(args, embodiment=robot.embodiment)
     check_args(args)
-    scripted = model_of(args) == SCRIPT
+    family = read_description(model_of(args))["family"]
+    scripted = family == SCRIPT
     _require_modules(
         "rclpy",
         "wam_ros.msg",
-        *([] if scripted else ["torch", "safetensors"]),
+        *_MODULES.get(family, ("torch", "safetensors")),
         "mujoco",
         "PIL",
         *([] if args.headless else ["aiohttp"]),

@@ -11,22 +11,29 @@ from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.policy import Policy
 from wam_ros.core.resources import config_names, config_path, share_dir
 from wam_ros.core.yamlfile import load_yaml
+from wam_ros.models.remote.address import is_address, read_address
 
 MODELS = {
     "dreamzero": "wam_ros.models.dreamzero.small.policy:load",
     "dreamzero-released": "wam_ros.models.dreamzero.released.policy:load",
     "reach": "wam_ros.models.reach.policy:load",
+    "remote": "wam_ros.models.remote.policy:load",
 }
 SCRIPT = "reach"  # what moves a simulated robot for which no model is shipped
 MEMORIES = ("real", "imagined")
 
 
 def read_description(model: str) -> dict[str, Any]:
-    """What `config/models/<model>.yaml` says, or the file whose path `model` is.
+    """What `config/models/<model>.yaml` says, or the file whose path `model` is; a server's address
+    is of the family `remote`.
 
     Raises:
         WamError: no such model, or of no known family; lists the choices.
     """
+    if is_address(model):
+        contract = read_address(model).contract
+        robot = load_yaml(config_path("wires", contract)).get("embodiment") if contract else None
+        return {"family": "remote", **({"embodiment": robot} if robot else {})}
     data = load_yaml(config_path("models", model))
     require_known("model family", str(data.get("family")), MODELS)
     return data
@@ -54,7 +61,8 @@ def load_policy(
     """Build the policy that `config/models/<model>.yaml` describes.
 
     Args:
-        model: name of a shipped model, or a path ending in .yaml.
+        model: name of a shipped model, a path ending in .yaml, or the address of a server:
+            ws://HOST:PORT, or CONTRACT@ws://HOST:PORT with a name of config/wires.
         checkpoint: weights file, or folder of a released model; empty takes the one shipped with
             the model.
         embodiment: the robot; must be the one that the model was trained for.
@@ -71,6 +79,8 @@ def load_policy(
     if steps < 0 or threads < 1:
         raise WamError(f"steps must be >= 0 and threads >= 1, found {steps} and {threads}")
     data = read_description(model)
+    if data["family"] == "remote" and (checkpoint or steps or memory != "real"):
+        raise WamError(f"'{model}' is a server: checkpoint, steps and memory are told to it there")
     weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
     module, _, function = MODELS[data["family"]].partition(":")
     return getattr(importlib.import_module(module), function)(

@@ -13,6 +13,7 @@ from rclpy.clock import Clock, ClockType
 from std_srvs.srv import SetBool, Trigger
 
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.listening import is_loopback, listen, tls_context
 from wam_ros.core.types import NS
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
@@ -22,12 +23,11 @@ from wam_ros.ros.view_node.listener import LoopListener
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.ros.view_node.solids import solids_of_world
 from wam_ros.srv import SetInstruction
-from wam_ros.view.access import Access, is_loopback, make_token
+from wam_ros.view.access import Access, make_token
 from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
-from wam_ros.view.port import listen
 from wam_ros.view.scene import make_scene
-from wam_ros.view.server import Action, PageServer, tls_context
+from wam_ros.view.server import Action, PageServer
 from wam_ros.view.wire import Encoder, pack, to_json
 
 _LOOK_S = 0.2  # between two looks at who looks

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.listening import is_loopback
 
 TOKEN_VARIABLE = "WAM_VIEW_TOKEN"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -38,14 +39,6 @@ def make_token() -> str:
     if not _TOKEN.fullmatch(token):
         raise WamError(f"{TOKEN_VARIABLE} must be 22 to 128 letters, digits, - or _")
     return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches what listens on `host`."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @dataclass(frozen=True)

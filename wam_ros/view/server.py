@@ -18,7 +18,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -393,26 +392,3 @@ class PageServer:
 
     def _tell(self, client: Client, words: str) -> None:
         client.offer("answer", to_json({"type": "answer", "text": words}))
-
-
-def tls_context(certificate: str, key: str) -> ssl.SSLContext | None:
-    """TLS of a server with these PEM files; None without both.
-
-    Raises:
-        WamError: only one is named, or one cannot be used.
-    """
-    if not certificate and not key:
-        return None
-    if not (certificate and key):
-        raise WamError("TLS takes both files: tls_certificate and tls_key")
-    for name, path in (("tls_certificate", certificate), ("tls_key", key)):
-        if not Path(path).is_file():
-            raise WamError(f"{name} '{path}' does not exist")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ssl.SSLError) as error:
-        raise WamError(
-            f"tls_certificate '{certificate}' with tls_key '{key}' cannot be used: {error}"
-        ) from error
-    return context

@@ -27,7 +27,9 @@ class InferenceParams:
         "panda", doc="Robot: a name in config/embodiments or the path of a YAML file"
     )
     model: str = param(
-        "tiny", doc="World action model: a name in config/models or the path of a YAML file"
+        "tiny",
+        doc="World action model: a name in config/models, the path of a YAML file, or a server: "
+        "ws://HOST:PORT, or CONTRACT@ws://HOST:PORT with a name in config/wires or a path",
     )
     checkpoint: str = param(
         "", doc="Weights, a file or a released folder; empty takes those of the model"

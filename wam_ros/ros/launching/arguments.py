@@ -64,9 +64,10 @@ ARGUMENTS = {
     ),
     "model": Argument(
         "",
-        "Model: a name in config/models or the path of a YAML file; empty: "
-        "config/inference.yaml's, or with a simulated robot that it does not know, `reach`: a "
-        "script, no model.",
+        "Model: a name in config/models or the path of a YAML file; ws://HOST:PORT asks a server "
+        "that describes itself, CONTRACT@ws://HOST:PORT any other by a name in config/wires or a "
+        "path; empty: config/inference.yaml's, or with a simulated robot that it does not know, "
+        "`reach`: a script, no model.",
     ),
     "checkpoint": Argument(
         "",

@@ -134,6 +134,13 @@ class DreamZeroPolicy:
         ]
         self._context: Context | None = None
 
+    def another(self) -> DreamZeroPolicy:
+        """The same networks with a memory of its own, for another robot."""
+        memory = "real" if self._refresh else "imagined"
+        return DreamZeroPolicy(
+            self.config, self.embodiment, self.networks, len(self.solver.times), memory
+        )
+
     @torch.inference_mode()
     def reset(self, instruction: str) -> None:
         """Forget everything and take a new instruction; see `core.policy.Policy.reset`."""

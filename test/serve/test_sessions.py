@@ -1,0 +1,135 @@
+"""Several robots on one model: each has its own memory, and room is given by rules."""
+
+import numpy as np
+import pytest
+
+from testing.policies import RememberingPolicy, observation
+from wam_ros.core.errors import WamError
+from wam_ros.core.policy import Request
+from wam_ros.serve.sessions import Sessions
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def sessions(policy=None, most=3, idle_s=60.0):
+    clock = Clock()
+    return Sessions(policy or RememberingPolicy(), most, idle_s, clock), clock
+
+
+def look(s, name, k, owner=None, words="go", **request):
+    return s.answer(name, owner or name, words, [observation(k)], Request(**request))
+
+
+def alone(frames, words="go"):
+    policy = RememberingPolicy()
+    policy.reset(words)
+    return [policy.predict(observation(k), Request(step=4 * i)) for i, k in enumerate(frames)]
+
+
+def test_robots_that_ask_in_turns_are_answered_as_if_each_were_alone():
+    s, _ = sessions()
+    looks = {"a": [1, 2, 3], "b": [7, 8, 9], "c": [1, 5, 3]}
+    got = {name: [] for name in looks}
+    for i in range(3):
+        for name, frames in looks.items():
+            got[name].append(look(s, name, frames[i]).positions)
+    for name, frames in looks.items():
+        for mine, single in zip(got[name], alone(frames), strict=True):
+            assert (mine == single.positions).all()
+
+
+def test_a_new_instruction_begins_with_an_empty_memory():
+    s, _ = sessions()
+    look(s, "a", 1)
+    got = look(s, "a", 2, words="stop")
+    assert (got.positions == alone([2], "stop")[0].positions).all()
+
+
+def test_frames_before_the_newest_are_remembered_at_the_stride_of_the_model():
+    s, _ = sessions(policy := RememberingPolicy())
+    policy.another = None
+    s = Sessions(policy, 1, 60.0, Clock())
+    many = [observation(k) for k in range(3)]
+    s.answer("a", "a", "go", many, Request())
+    assert policy.seen == [(0, False), (4, False), (8, True)]
+    s.answer("a", "a", "go", many[:2], Request())
+    assert policy.seen[3:] == [(12, False), (16, True)]
+    s.answer("a", "a", "go", many[:2], Request(step=30))
+    assert policy.seen[5:] == [(26, False), (30, True)]
+
+
+def test_a_full_server_says_so_and_the_one_that_is_idle_for_longest_gives_way_by_name():
+    s, clock = sessions(most=2, idle_s=10.0)
+    look(s, "a", 1)
+    clock.now = 5.0
+    look(s, "b", 1)
+    with pytest.raises(WamError, match="2 of 2 sessions are in use"):
+        look(s, "c", 1)
+    clock.now = 12.0
+    look(s, "c", 1)
+    status = s.status()
+    assert set(status["sessions"]) == {"b", "c"}
+    assert status["evicted"] == ["a"]
+    assert status["sessions"]["b"]["idle_s"] == 7.0
+
+
+def test_two_connections_never_share_a_memory_and_a_name_waits_for_its_return():
+    s, _ = sessions()
+    look(s, "a", 1, owner="one")
+    with pytest.raises(WamError, match="a is in use on another connection"):
+        look(s, "a", 2, owner="two")
+    s.release("one")
+    got = look(s, "a", 2, owner="two")
+    assert (got.positions == alone([1, 2])[1].positions).all()
+
+
+def test_a_session_without_a_name_ends_with_its_connection():
+    s, _ = sessions()
+    look(s, "connection 1", 1)
+    s.release("connection 1")
+    assert s.status()["sessions"] == {}
+
+
+def test_a_model_with_a_single_memory_serves_one_robot_at_a_time():
+    policy = RememberingPolicy()
+    policy.another = None
+    s, _ = sessions(policy, most=8)
+    look(s, "a", 1)
+    with pytest.raises(WamError, match="1 of 1 sessions"):
+        look(s, "b", 1)
+
+
+def test_what_failed_is_said_and_forgotten():
+    policy = RememberingPolicy()
+    s, _ = sessions(policy)
+    look(s, "a", 1)
+    policy.failure = ZeroDivisionError("oh")
+    with pytest.raises(WamError, match="the model failed: ZeroDivisionError: oh"):
+        look(s, "b", 1)
+    policy.failure = None
+    got = look(s, "b", 4)
+    assert (got.positions == alone([4])[0].positions).all()
+
+
+@pytest.mark.parametrize("words", ["", "x" * 201, "go\x07", "fly"])
+def test_an_instruction_that_is_none_is_refused_before_it_takes_room(words):
+    s, _ = sessions()
+    with pytest.raises(WamError, match="instruction|never learned"):
+        look(s, "a", 1, words=words)
+    assert s.status()["sessions"] == {}
+
+
+def test_a_reset_empties_the_memory_and_says_when_the_words_are_unknown():
+    s, _ = sessions()
+    look(s, "a", 1)
+    s.reset("a", "a", "go")
+    assert (look(s, "a", 2).positions == alone([2])[0].positions).all()
+    with pytest.raises(WamError, match="never learned 'fly'"):
+        s.reset("a", "a", "fly")
+    s.reset("a", "a", "")
+    assert np.array_equal(look(s, "a", 2).positions, alone([2])[0].positions)

@@ -1,0 +1,50 @@
+"""The shipped model behind the wire: the same chunks and pictures, for one robot and for two."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+
+from testing.policies import PANDA, observation, served
+from wam_ros.core.policy import Request
+from wam_ros.models import load_policy
+from wam_ros.models.remote.policy import RemotePolicy
+
+RED = "pick up the red block"
+BLUE = "take the blue cube"
+
+
+def requests(q):
+    """As the loop asks: a chunk, a frame to remember, a chunk drawn towards the plan."""
+    plan = np.tile(q, (6, 1))
+    return [
+        (1, Request(step=0)),
+        (2, Request(step=4, predict=False)),
+        (3, Request(step=8, plan=plan, committed=2)),
+    ]
+
+
+def test_two_robots_on_the_shipped_model_get_what_each_would_get_from_its_own_bit_for_bit():
+    local = load_policy("tiny", "", PANDA)
+    expected = {}
+    for words, seed in ((RED, 0), (BLUE, 10)):
+        local.reset(words)
+        q = observation(seed).joints.positions
+        expected[words] = [local.predict(observation(seed + k), r) for k, r in requests(q)]
+    with served(local) as (_, port):
+        remotes = {words: load_policy(f"ws://127.0.0.1:{port}", "", PANDA) for words in expected}
+        for words, remote in remotes.items():
+            assert isinstance(remote, RemotePolicy)
+            assert remote.checkpoint_hash == local.checkpoint_hash
+            assert remote.abilities.vocabulary == local.abilities.vocabulary
+            remote.reset(words)
+        for i in range(3):
+            for seed, (words, remote) in zip((0, 10), remotes.items(), strict=True):
+                k, request = requests(observation(seed).joints.positions)[i]
+                got = remote.predict(observation(seed + k), request)
+                wanted = expected[words][i]
+                assert (got is None) == (wanted is None)
+                if got is not None:
+                    assert got.positions.tobytes() == wanted.positions.tobytes()
+                    assert got.frames.tobytes() == wanted.frames.tobytes()
+                    assert got.guided == wanted.guided

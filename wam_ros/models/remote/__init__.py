@@ -1,0 +1,1 @@
+"""A policy that runs elsewhere: it is asked over openpi's wire, and judged as any other."""

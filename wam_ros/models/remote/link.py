@@ -1,0 +1,172 @@
+"""One connection to a policy server. The library's own thread answers the server's pings."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from typing import Any
+
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from wam_ros.core.errors import WamError
+from wam_ros.models.remote.address import TOKEN_VARIABLE, Address
+from wam_ros.wire.packing import MOST_BYTES, WireError, unpack
+
+CONNECT_S = 3.0  # until a server takes a connection
+GREETING_S = 5.0  # until it says what it is, or that it is still loading
+LOOK_S = 1.0  # between two looks at how far it is
+
+
+class ConnectionGoneError(WamError):
+    """The server ended the connection, or the network did."""
+
+
+class Link:
+    """Asks one message at a time. Of one thread at a time.
+
+    Args:
+        address: of the server.
+        token: that it is shown; '' none.
+    """
+
+    def __init__(self, address: Address, token: str) -> None:
+        self._socket: ClientConnection | None = None
+        self._address = address
+        self._token = token
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a connection, as far as is known."""
+        return self._socket is not None
+
+    def connect(self, patience_s: float, on_wait: Callable[[str], None]) -> Any:
+        """Open a connection; what the server says of itself.
+
+        Args:
+            patience_s: how long a server that says that it is still loading is waited for.
+            on_wait: told now and then what it says meanwhile.
+
+        Raises:
+            WamError: it cannot be reached, refuses, says nothing, or nothing that can be read.
+        """
+        self.close()
+        headers = {"Authorization": f"Api-Key {self._token}"} if self._token else None
+        try:
+            self._socket = connect(
+                self._address.url,
+                additional_headers=headers,
+                compression=None,
+                open_timeout=CONNECT_S,
+                close_timeout=0.2,
+                max_size=MOST_BYTES,
+                proxy=None,
+            )
+        except InvalidStatus as error:
+            raise WamError(self._words(_of_status(error))) from error
+        except (OSError, InvalidHandshake, TimeoutError, ValueError) as error:
+            raise WamError(self._words(f"cannot be reached: {_line(error)}")) from error
+        greeting = self._greeting(patience_s, on_wait)
+        try:
+            return unpack(greeting)
+        except WireError as error:
+            self.close()
+            raise WamError(
+                self._words(f"what it says of itself cannot be read: {error}")
+            ) from error
+
+    def ask(self, message: bytes, timeout_s: float) -> Any:
+        """The answer to a message; a text where the server sent text.
+
+        Whatever goes wrong, the connection is closed: an answer that comes late must not be taken
+        for the next one.
+
+        Raises:
+            WamError: in words, with the server's address.
+        """
+        if self._socket is None:
+            raise WamError(self._words("is not connected"))
+        try:
+            self._socket.send(message)
+            answer = self._socket.recv(timeout=timeout_s)
+            return answer if isinstance(answer, str) else unpack(answer)
+        except TimeoutError as error:
+            self.close()
+            raise WamError(self._words(f"has not answered for {timeout_s:g} s")) from error
+        except (ConnectionClosed, OSError) as error:
+            self.close()
+            words = self._words(f"the connection is gone: {_line(error)}")
+            raise ConnectionGoneError(words) from error
+        except WireError as error:
+            self.close()
+            raise WamError(self._words(f"its answer cannot be read: {error}")) from error
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+        socket = self._socket
+        self._socket = None
+        if socket is not None:
+            with contextlib.suppress(OSError, ConnectionClosed):
+                socket.close()
+
+    def __del__(self) -> None:
+        # the library's thread keeps a connection open that nobody holds any more
+        self.close()
+
+    def _greeting(self, patience_s: float, on_wait: Callable[[str], None]) -> bytes:
+        """The first message, which a server that loads its model sends when that is done."""
+        assert self._socket is not None
+        began_s = time.monotonic()
+        while True:
+            try:
+                waited_s = time.monotonic() - began_s
+                told = self._socket.recv(timeout=LOOK_S)
+                if isinstance(told, bytes):
+                    return told
+                self.close()
+                raise WamError(self._words(f"says: {told[:300]}"))
+            except TimeoutError:
+                progress = self._progress()
+                if not progress and waited_s > GREETING_S:
+                    self.close()
+                    raise WamError(self._words("takes a connection and says nothing")) from None
+                if waited_s > patience_s:
+                    self.close()
+                    words = f"is not ready after {patience_s:g} s: {progress}"
+                    raise WamError(self._words(words)) from None
+                if progress:
+                    on_wait(self._words(progress))
+            except (ConnectionClosed, OSError) as error:
+                self.close()
+                raise WamError(self._words(f"closed the connection: {_line(error)}")) from error
+
+    def _progress(self) -> str:
+        """What a server that is not ready says of itself; '' where it says nothing of the kind."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            opener.open(self._address.health, timeout=LOOK_S).close()
+        except urllib.error.HTTPError as error:
+            with error:
+                words = error.read(300).decode("utf-8", "replace")
+            return " ".join(words.split()) if error.code == 503 else ""
+        except (OSError, ValueError, http.client.HTTPException):
+            return ""
+        return ""
+
+    def _words(self, what: str) -> str:
+        return f"the policy server {self._address.url}: {what}"
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _of_status(error: InvalidStatus) -> str:
+    status = error.response.status_code
+    body = (error.response.body or b"")[:200].decode("utf-8", "replace")
+    hint = f" (the environment's {TOKEN_VARIABLE})" if status == 401 else ""
+    return f"refuses with {status}: {' '.join(body.split())}{hint}"

@@ -1,0 +1,184 @@
+"""A policy that is asked over the wire, as the loop wants it.
+
+What goes wrong is a `WamError` in words, which the engine turns into a state: no chunk comes, and
+the arm comes to rest on what was proven before. The engine then begins anew with a reset, and that
+reconnects.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.policy import Abilities, PolicyOutput, Request
+from wam_ros.core.types import Observation
+from wam_ros.models.remote.address import read_address, read_token
+from wam_ros.models.remote.link import ConnectionGoneError, Link
+from wam_ros.wire.contract import (
+    WireContract,
+    load_contract,
+    native,
+    positions_of,
+    request_of,
+    require_robot,
+)
+from wam_ros.wire.exchange import read_abilities, read_output, request_keys
+from wam_ros.wire.packing import WireError, pack
+
+LOAD_S = 1800.0  # a server that says that it is loading is waited for, when it is first asked
+FIRST_S = 600.0  # for the first answer of a server, which may compile its model
+ANSWER_S = 5.0  # for one that has answered before; the arm has come to rest long since
+RESET_DONE = "reset successful"  # as RoboArena's server says it
+
+_LOG = logging.getLogger(__name__)
+PLAIN = Request()
+
+
+def load(
+    name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str
+) -> RemotePolicy:
+    """Ask the server of an address what it is; raises `WamError` when it does not fit the robot.
+
+    Weights, threads, steps and memory are the server's own.
+    """
+    address = read_address(name)
+    contract = load_contract(address.contract, embodiment) if address.contract else None
+    policy = RemotePolicy(address.url, Link(address, read_token()), embodiment, contract)
+    policy.meet(LOAD_S)
+    if address.risk:
+        policy.runs_on = f"{policy.runs_on}; {address.risk}"
+    return policy
+
+
+class RemotePolicy:
+    """Implements `core.policy.Policy`. One thread at a time owns it.
+
+    Args:
+        url: of the server, for words.
+        link: to it.
+        embodiment: the robot.
+        contract: what the server's messages mean; None: it must describe this robot itself, as
+            `wam serve` does.
+    """
+
+    def __init__(
+        self, url: str, link: Link, embodiment: Embodiment, contract: WireContract | None
+    ) -> None:
+        self._url = url
+        self._link = link
+        self._robot = embodiment
+        self._describes_itself = contract is None
+        self._contract = contract or native(embodiment)
+        self._session = ""
+        self._instruction = ""
+        self._answered = False
+        self._identity: tuple[str, str] | None = None
+        self.name = url
+        self.checkpoint_hash = ""
+        self.runs_on = f"at {url}"
+        self.example_instruction = ""
+        self.abilities = Abilities()
+
+    def meet(self, patience_s: float) -> None:
+        """Connect, and take what the server says of itself.
+
+        Raises:
+            WamError: it cannot be reached, is not for this robot, or another than before.
+        """
+        found = self._link.connect(patience_s, _LOG.warning)
+        try:
+            self._take(found if isinstance(found, Mapping) else {})
+        except WamError as error:
+            self._link.close()
+            raise WamError(f"the policy server {self._url}: {error}") from error
+
+    def reset(self, instruction: str) -> None:
+        """Forget everything and take a new instruction; connects where there is no connection."""
+        self._session = uuid.uuid4().hex  # a server that knows no reset begins anew with it
+        if not self._link.open:
+            self.meet(0.0)
+        if self._describes_itself or self._contract.endpoint:
+            try:
+                self._tell_reset(instruction)
+            except ConnectionGoneError:  # it was dropped while nothing was asked
+                self.meet(0.0)
+                self._tell_reset(instruction)
+        self._instruction = instruction
+
+    def predict(self, observation: Observation, request: Request = PLAIN) -> PolicyOutput | None:
+        """Ask for a chunk, or let a server of ours remember the frame.
+
+        Raises:
+            WamError: no answer in time, an answer in words, or one that is not a finite chunk of
+                this robot.
+        """
+        if not self._instruction:
+            raise WamError("no instruction was set")
+        robot = self._robot
+        message = request_of(self._contract, observation, self._instruction, self._session)
+        if self._describes_itself:
+            horizon_s = robot.action_horizon * robot.step_period_s
+            message |= request_keys(request, horizon_s)
+        answer = self._ask(message)
+        if self._describes_itself and not request.predict:
+            return None
+        try:
+            positions = positions_of(self._contract, answer, observation, robot)
+            no_frames = np.zeros((0, *observation.frames.shape), np.uint8)
+            return read_output(answer, positions, no_frames)
+        except WireError as error:
+            raise WamError(f"the policy server {self._url}: {error}") from error
+
+    def _take(self, said: Mapping[str, Any]) -> None:
+        """What a server says of itself, where it is one of ours."""
+        if self._describes_itself:
+            try:
+                require_robot(said, self._robot)
+            except WamError as error:
+                raise WamError(
+                    f"{error}; another's server is asked by a contract: CONTRACT@{self._url}"
+                ) from error
+            self.abilities = read_abilities(said.get("abilities"))
+        model = said.get("model")
+        digest = said.get("checkpoint_hash")
+        identity = (
+            model[:80] if isinstance(model, str) and model.isprintable() else "",
+            digest[:128] if isinstance(digest, str) and digest.isalnum() else "",
+        )
+        if self._identity not in (None, identity):
+            raise WamError(
+                f"it serves {identity} now, and {self._identity} before: load the model anew"
+            )
+        self._identity = identity
+        self.name = identity[0] or self._url
+        self.checkpoint_hash = identity[1]
+        example = said.get("example_instruction")
+        if self._describes_itself and isinstance(example, str):
+            self.example_instruction = example
+
+    def _tell_reset(self, instruction: str) -> None:
+        message: dict[str, Any] = {"endpoint": "reset", self._contract.prompt: instruction}
+        if self._contract.session:
+            message[self._contract.session] = self._session
+        answer = self._link.ask(pack(message), self._timeout_s)
+        if answer != RESET_DONE:
+            words = answer if isinstance(answer, str) else "it answers a reset with something else"
+            raise WamError(f"the policy server {self._url}: {words[:300]}")
+
+    def _ask(self, message: dict[str, Any]) -> Any:
+        answer = self._link.ask(pack(message), self._timeout_s)
+        if isinstance(answer, str):
+            raise WamError(f"the policy server {self._url}: {' '.join(answer.split())[-300:]}")
+        self._answered = True
+        return answer
+
+    @property
+    def _timeout_s(self) -> float:
+        return ANSWER_S if self._answered else FIRST_S

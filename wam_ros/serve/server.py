@@ -1,0 +1,306 @@
+"""The network side of the policy server, in a thread of its own; the model runs in another.
+
+One connection has one message under way at a time, so that a flood waits in its own buffers and
+everybody else has a turn. What cannot be answered is answered in words, as openpi's clients expect
+it: text instead of bytes. Connections, sizes, silences and the wait for a slow reader are bounded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from wam_ros.core.errors import WamError
+from wam_ros.runtime.prediction import describe
+from wam_ros.serve.access import Access
+from wam_ros.serve.service import PolicyService, Query
+from wam_ros.wire.packing import MOST_BYTES, pack, unpack
+
+HEALTH = "/healthz"
+STATUS = "/status"
+MOST_CONNECTIONS = 32  # the oldest that is no socket leaves for a new one
+MOST_SOCKETS = 24
+MOST_REFUSED = 20  # messages in a row that could not be answered
+REFUSED_S = 0.02  # a wait after each of them
+SEND_S = 10.0  # for one answer to leave; a client that does not read is dropped then
+QUIET_S = 600.0  # a connection that says nothing for so long is closed
+CLOSE_S = 0.5
+BUFFER = 1 << 20  # bytes of the kernel: an observation is large, and its sender waits
+# what a peer sends must not fill a log
+_QUIET = logging.Logger("wam_ros.serve", logging.CRITICAL)
+
+
+class PolicyServer:
+    """Serves one model. Clients that come while it is loaded wait for it.
+
+    Args:
+        access: who may ask.
+        listening: bound and listening socket; belongs to the server from now on.
+        load: makes the service, on the model's thread; it is given a function that takes words on
+            how far it is.
+        tls: context of a server that speaks TLS.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        listening: socket.socket,
+        load: Callable[[Callable[[str], None]], PolicyService],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._access = access
+        self._service: PolicyService | None = None
+        self._began_s = time.monotonic()
+        self._progress = "loading"
+        self._waiting = 0  # messages that wait for the model, or are with it
+        self._count = 0
+        self._sockets: dict[int, asyncio.Transport] = {}
+        self.trouble = ""  # newest error of the server itself
+        self._loop = asyncio.new_event_loop()
+        self._ready = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._model = ThreadPoolExecutor(1, "model")
+        self.loaded: Future[None] = self._model.submit(self._load, load)
+        started = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(listening, tls, started), name="serve", daemon=True
+        )
+        self._thread.start()
+        started.wait()
+
+    @property
+    def progress(self) -> str:
+        """Any thread: what is done before the model answers, '' when it does."""
+        if self._service is not None:
+            return ""
+        return f"{self._progress} since {time.monotonic() - self._began_s:.0f} s"
+
+    def close(self) -> None:
+        """Stop serving; what the model computes is waited for, clients are not."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join(8 * CLOSE_S)
+        self._model.shutdown(wait=True, cancel_futures=True)
+
+    # of the model's thread
+
+    def _load(self, load: Callable[[Callable[[str], None]], PolicyService]) -> None:
+        try:
+            self._service = load(self._say)
+        except Exception as error:
+            self._progress = f"could not be loaded: {describe(error)}"
+            raise
+        finally:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._ready.set)
+
+    def _say(self, words: str) -> None:
+        self._progress = words
+
+    # of the server's thread
+
+    def _run(
+        self, listening: socket.socket, tls: ssl.SSLContext | None, started: threading.Event
+    ) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            self._loop.run_until_complete(self._serve(listening, tls, started))
+        finally:
+            started.set()
+            listening.close()
+            self._loop.close()
+
+    async def _serve(
+        self, listening: socket.socket, tls: ssl.SSLContext | None, started: threading.Event
+    ) -> None:
+        http = web.Server(
+            self._answer,  # type: ignore[arg-type]
+            access_log=None,
+            logger=_QUIET,
+            lingering_time=0.0,
+            max_line_size=4096,
+            max_field_size=4096,
+        )
+
+        def door() -> asyncio.Protocol:
+            self._make_room(http)
+            return http()
+
+        server = await self._loop.create_server(
+            door, sock=listening, ssl=tls, ssl_handshake_timeout=5.0 if tls else None
+        )
+        started.set()
+        await self._closing.wait()
+        server.close()
+        for connection in http.connections:
+            if connection.transport is not None:
+                connection.transport.abort()  # type: ignore[attr-defined]
+        me = asyncio.current_task()
+        if others := [task for task in asyncio.all_tasks() if task is not me]:
+            for task in others:
+                task.cancel()
+            await asyncio.wait(others, timeout=CLOSE_S)
+
+    def _make_room(self, http: web.Server) -> None:
+        """Whoever opens connections and sends nothing keeps nobody out."""
+        sockets = {id(transport) for transport in self._sockets.values()}
+        open_ = [c for c in http.connections if c.transport is not None]
+        others = [c for c in open_ if id(c.transport) not in sockets]
+        most = MOST_CONNECTIONS - MOST_SOCKETS
+        for connection in others[: max(0, len(others) - most + 1)]:
+            connection.transport.abort()  # type: ignore[union-attr,attr-defined]
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The one door: an error in it is an answer, too."""
+        try:
+            return await self._admitted(request)
+        except web.HTTPException as error:
+            return _text(error.reason, error.status)
+        except (ConnectionError, asyncio.CancelledError):
+            raise
+        except Exception as error:
+            self.trouble = f"{request.path[:40]}: {describe(error)}"
+            return _text("an error in the server", 500)
+
+    async def _admitted(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.method != "GET":
+            return _text("GET only", 405)
+        if request.path == HEALTH:  # of a load balancer, which has no token
+            return _text("OK", 200) if self._service else _text(self.progress, 503)
+        if why := self._access.why_not_admitted(list(request.headers.items())):
+            return _text(why, 401 if "token" in why else 403)
+        if request.path == STATUS:
+            return self._status()
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            return _text(f"a policy: open a websocket, or look at {HEALTH} and {STATUS}", 404)
+        if len(self._sockets) >= MOST_SOCKETS:
+            return _text(f"{MOST_SOCKETS} clients are connected", 503)
+        return await self._talk(request)
+
+    def _status(self) -> web.Response:
+        found: dict[str, Any] = {"loading": self.progress, "trouble": self.trouble}
+        found |= {"waiting": self._waiting, "connections": len(self._sockets)}
+        if self._service is not None:
+            found |= self._service.sessions.status()
+        return _text(json.dumps(found), 200, "application/json")
+
+    async def _talk(self, request: web.BaseRequest) -> web.StreamResponse:
+        # what is somewhat too large is read and answered in words; beyond, the connection ends: its
+        # sender, who is still sending, may not see why
+        ws = web.WebSocketResponse(max_msg_size=2 * MOST_BYTES, compress=False, timeout=1.0)
+        self._count += 1
+        number = self._count
+        assert isinstance(request.transport, asyncio.Transport)
+        self._sockets[number] = request.transport
+        try:
+            await ws.prepare(request)
+            if (service := await self._wait_for_model(ws)) is not None:
+                await self._send(ws, request.transport, pack(service.metadata))
+                await self._listen(ws, request.transport, service, f"connection {number}")
+        finally:
+            del self._sockets[number]
+            if self._service is not None:
+                self._service.sessions.release(f"connection {number}")
+        return ws
+
+    async def _wait_for_model(self, ws: web.WebSocketResponse) -> PolicyService | None:
+        """A client waits for its first message while the model is loaded."""
+        await self._ready.wait()
+        if self._service is None:
+            await ws.close(code=WSCloseCode.INTERNAL_ERROR, message=_reason(self._progress))
+        return self._service
+
+    async def _listen(
+        self,
+        ws: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        service: PolicyService,
+        connection: str,
+    ) -> None:
+        """Until it leaves, is silent for long, or says too much that cannot be answered."""
+        refused = 0
+        while refused < MOST_REFUSED:
+            try:
+                message = await asyncio.wait_for(ws.receive(), QUIET_S)
+            except asyncio.TimeoutError:
+                await ws.close(message=_reason(f"nothing was asked for {QUIET_S:g} s"))
+                return
+            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+                return
+            try:
+                if message.type is WSMsgType.TEXT:
+                    raise WamError("a message is bytes of MessagePack, not text")
+                answer = await self._ask(service, message.data, connection)
+                refused = 0
+            except WamError as error:
+                answer = f"wam serve: {error}"
+                refused += 1
+            await self._send(ws, transport, answer if isinstance(answer, str) else pack(answer))
+            if refused:
+                await asyncio.sleep(REFUSED_S)
+        words = f"{MOST_REFUSED} messages in a row could not be answered"
+        await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(words))
+
+    async def _ask(self, service: PolicyService, data: bytes, connection: str) -> Any:
+        """Let the model answer, in the order of arrival.
+
+        Raises:
+            WamError: in words for whoever asked.
+        """
+        arrived_s = time.monotonic()
+        query = service.read(unpack(data), connection)
+        if why := service.why_not_in_time(query, self._waiting):
+            raise WamError(why)
+        self._waiting += 1
+        try:
+            return await self._loop.run_in_executor(
+                self._model, self._compute, service, query, arrived_s
+            )
+        finally:
+            self._waiting -= 1
+
+    def _compute(self, service: PolicyService, query: Query, arrived_s: float) -> Any:
+        """Of the model's thread."""
+        try:
+            return service.answer(query, arrived_s)
+        except WamError:
+            raise
+        except Exception as error:  # whatever is wrong in here must not end a connection
+            self.trouble = describe(error)
+            raise WamError("an error in the server") from error
+
+    async def _send(
+        self, ws: web.WebSocketResponse, transport: asyncio.Transport, answer: str | bytes
+    ) -> None:
+        late = self._loop.call_later(SEND_S, transport.abort)
+        try:
+            if isinstance(answer, str):
+                await ws.send_str(answer)
+            else:
+                await ws.send_bytes(answer)
+        finally:
+            late.cancel()
+
+
+def _reason(words: str) -> bytes:
+    """Of a closing frame, which has room for 123 bytes."""
+    return words.encode()[:120].decode("utf-8", "ignore").encode()
+
+
+def _text(words: str, status: int, kind: str = "text/plain") -> web.Response:
+    response = web.Response(
+        status=status, text=f"{words}\n", content_type=kind, headers={"Server": "wam"}
+    )
+    response.force_close()
+    return response

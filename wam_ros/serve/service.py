@@ -1,0 +1,218 @@
+"""What a policy server answers to one message, without a network: contracts, sessions and
+deadlines.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.latency import LatencyWindow
+from wam_ros.core.policy import Policy, abilities_of, runs_on
+from wam_ros.core.types import JointState, Observation
+from wam_ros.serve.sessions import Sessions
+from wam_ros.wire.contract import (
+    WireContract,
+    actions_of,
+    describe_robot,
+    frames_of,
+    joints_of,
+    native,
+)
+from wam_ros.wire.exchange import answer_keys, describe_abilities, read_asked
+from wam_ros.wire.packing import WireError
+
+RESET_DONE = "reset successful"  # as RoboArena's server says it
+MOST_FRAMES = 16  # of one view in one request
+MOST_NAME = 128  # characters of a session's name
+
+
+@dataclass(frozen=True)
+class Query:
+    """One message, read."""
+
+    contract: WireContract
+    connection: str
+    session: str  # the connection, where the message names none
+    prompt: str
+    reset: bool
+    message: Mapping[str, Any]
+
+
+class PolicyService:
+    """A model and whoever asks it.
+
+    `read` and `why_not_in_time` are of the server's thread, `answer` of the model's.
+
+    Args:
+        policy: the model.
+        robot: that it is for.
+        contracts: of foreign clients, beside our own.
+        most_sessions: at a time.
+        idle_s: after which a session gives way.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        robot: Embodiment,
+        contracts: Sequence[WireContract],
+        most_sessions: int,
+        idle_s: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._policy = policy
+        self._robot = robot
+        self._contracts = [native(robot), *contracts]
+        self._clock = clock
+        self.sessions = Sessions(policy, most_sessions, idle_s, clock)
+        self._lock = threading.Lock()  # guards the latencies
+        self._took = LatencyWindow(100, 0, span_s=60.0)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What a client is told first: model, robot, and the keys that it may use."""
+        robot = self._robot
+        found = {
+            "server": "wam",
+            "model": self._policy.name,
+            "checkpoint_hash": self._policy.checkpoint_hash,
+            "runs_on": runs_on(self._policy),
+            "example_instruction": getattr(self._policy, "example_instruction", ""),
+            "abilities": describe_abilities(abilities_of(self._policy)),
+            "keys": {
+                c.name: [*c.images, *c.state, c.prompt, *([c.session] if c.session else [])]
+                for c in self._contracts
+            },
+            **describe_robot(robot),
+            # what RoboArena's clients look at; this server takes every size
+            "image_resolution": [robot.image_height, robot.image_width],
+            "needs_wrist_camera": any("wrist" in view for view in robot.view_names),
+            "n_external_cameras": sum("wrist" not in view for view in robot.view_names),
+            "needs_stereo_camera": False,
+            "needs_session_id": False,
+            "action_space": "joint_position",
+        }
+        return found
+
+    def read(self, message: Any, connection: str) -> Query:
+        """What is asked.
+
+        Args:
+            message: unpacked.
+            connection: who asks; also the session's name where the message has none.
+
+        Raises:
+            WireError: no map, or keys of no contract of this server.
+        """
+        if not isinstance(message, dict):
+            raise WireError("a message is a map")
+        endpoint = message.get("endpoint", "infer")
+        if endpoint not in ("infer", "reset"):
+            raise WireError("'endpoint' is infer or reset")
+        contract = self._contract_of(message, endpoint == "reset")
+        prompt = message.get(contract.prompt, "")
+        if not isinstance(prompt, str):
+            raise WireError(f"'{contract.prompt}' is text")
+        name = message.get(contract.session or "session_id", "")
+        if not isinstance(name, str) or len(name) > MOST_NAME or not (name or "x").isprintable():
+            raise WireError(f"a session's name is at most {MOST_NAME} printable characters")
+        return Query(
+            contract=contract,
+            connection=connection,
+            session=f"session {name}" if name else connection,
+            prompt=prompt,
+            reset=endpoint == "reset",
+            message=message,
+        )
+
+    def why_not_in_time(self, query: Query, waiting: int) -> str:
+        """Why an answer would come too late behind `waiting` others; '' where it would not, or
+        where the client waits.
+
+        Raises:
+            WireError: a deadline that is none.
+        """
+        if query.reset:
+            return ""
+        asked = read_asked(query.message, len(self._robot.joint_names))
+        with self._lock:
+            takes_s = self._took.percentile(95)
+        expected_s = (waiting + 1) * takes_s
+        if asked.deadline_s is None or expected_s <= asked.deadline_s:
+            return ""
+        return (
+            f"busy: an answer would take {expected_s:.2f} s, which is more than the "
+            f"{asked.deadline_s:.2f} s that it is of use"
+        )
+
+    def answer(self, query: Query, arrived_s: float) -> Any:
+        """What is sent back: a map, an array where the contract says so, or text.
+
+        Args:
+            query: of `read`.
+            arrived_s: when it came, by the clock.
+
+        Raises:
+            WamError: in words for whoever asked.
+        """
+        if query.reset:
+            self.sessions.reset(query.session, query.connection, query.prompt)
+            return RESET_DONE
+        robot = self._robot
+        contract = query.contract
+        asked = read_asked(query.message, len(robot.joint_names))
+        seen = self._observations(contract, query.message, asked.request.step)
+        began_s = self._clock()
+        output = self.sessions.answer(
+            query.session, query.connection, query.prompt, seen, asked.request
+        )
+        took_s = self._clock() - began_s
+        timing = {"infer_ms": 1e3 * took_s, "queue_ms": 1e3 * (began_s - arrived_s)}
+        if output is None:
+            return {"remembered": True, "server_timing": timing}
+        with self._lock:
+            self._took.add(took_s, self._clock())
+        actions = actions_of(contract, output.positions, seen[-1])
+        if not contract.actions:
+            return actions.astype(np.float32)
+        return {
+            contract.actions: actions,
+            "server_timing": timing,
+            **answer_keys(output, asked.imagined),
+        }
+
+    def _contract_of(self, message: Mapping[str, Any], is_reset: bool) -> WireContract:
+        """The contract of whose keys a message has all; the first one of those with most."""
+        fitting = [c for c in self._contracts if {*c.images, *c.state} <= message.keys()]
+        said = [c for c in fitting if c.endpoint == ("endpoint" in message)] or fitting
+        if said:
+            return max(said, key=lambda c: len(c.images))
+        if is_reset:
+            return self._contracts[0]
+        known = "; ".join(
+            f"{c.name}: {', '.join([*c.images, *c.state, c.prompt])}" for c in self._contracts
+        )
+        raise WireError(f"the keys are of no contract of this server ({known})")
+
+    def _observations(
+        self, contract: WireContract, message: Mapping[str, Any], step: int | None
+    ) -> list[Observation]:
+        """What was seen, the oldest first."""
+        robot = self._robot
+        frames = frames_of(contract, message, robot)
+        if len(frames) > MOST_FRAMES:
+            raise WireError(f"{len(frames)} frames of a view; at most {MOST_FRAMES} are read")
+        n = len(robot.joint_names)
+        # the wire has no clock: the count of steps says when
+        joints = JointState(
+            0, robot.joint_names, joints_of(contract, message, robot), np.zeros(n), np.zeros(n)
+        )
+        stamps = (0,) * len(robot.view_names)
+        return [Observation(0, robot.view_names, f, stamps, joints) for f in frames]

@@ -1,0 +1,190 @@
+"""Several robots on one model, each with a memory of its own.
+
+The thread of the model calls `answer` and `reset`; `release` and `status` are of any thread.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from wam_ros.core.errors import WamError
+from wam_ros.core.policy import Policy, PolicyOutput, Request, abilities_of
+from wam_ros.core.types import Observation
+from wam_ros.runtime.prediction import describe, predict, require_instruction
+
+MOST_CHARACTERS = 200  # of an instruction, as the inference node reads
+
+
+@dataclass
+class Session:
+    """One robot: its policy remembers what it saw."""
+
+    policy: Policy
+    owner: str  # the connection that asks; '' while there is none
+    used_s: float
+    instruction: str = ""
+    step: int | None = None  # executed control steps at its newest frame
+    answers: int = 0
+
+
+class Sessions:
+    """The memories of one model.
+
+    Args:
+        policy: the model; one that has no `another()` has a single memory, and one session.
+        most: sessions at a time.
+        idle_s: one that asked nothing for so long gives way to a new one.
+        clock: seconds that only go forward.
+    """
+
+    def __init__(
+        self, policy: Policy, most: int, idle_s: float, clock: Callable[[], float]
+    ) -> None:
+        self._policy = policy
+        self._another = getattr(policy, "another", None)
+        self._most = most if self._another is not None else 1
+        self._idle_s = idle_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._sessions: dict[str, Session] = {}
+        self._evicted: list[str] = []
+
+    def answer(
+        self,
+        name: str,
+        owner: str,
+        instruction: str,
+        seen: list[Observation],
+        request: Request,
+    ) -> PolicyOutput | None:
+        """Predict from the newest of `seen`, after remembering those before it.
+
+        A new instruction begins with an empty memory. Frames without a count of steps follow each
+        other at the model's own stride, as a client means it that tells none.
+
+        Raises:
+            WamError: another connection asks for this session, no room for one more, an instruction
+                that the model does not take, or a prediction that failed; the session is then
+                forgotten.
+        """
+        words = require_instruction(instruction, MOST_CHARACTERS)
+        session = self._session(name, owner)
+        try:
+            if words != session.instruction:
+                session.policy.reset(words)
+                session.instruction = words
+                session.step = None
+            return self._predict(session, seen, request)
+        except Exception as error:
+            self._forget(name)  # its memory may hold half of what it should
+            if isinstance(error, WamError):
+                raise
+            raise WamError(f"the model failed: {describe(error)}") from error
+
+    def reset(self, name: str, owner: str, instruction: str) -> None:
+        """Empty a session's memory, and take an instruction if there is one.
+
+        Raises:
+            WamError: another connection asks for this session, or the model does not take the
+                instruction.
+        """
+        words = require_instruction(instruction, MOST_CHARACTERS) if instruction else ""
+        session = self._session(name, owner)
+        try:
+            if words:
+                session.policy.reset(words)
+        except WamError:
+            self._forget(name)
+            raise
+        if not words:
+            self._forget(name)
+        session.instruction = words
+        session.step = None
+
+    def release(self, owner: str) -> None:
+        """Any thread: a connection is gone. A session that has a name waits for its return."""
+        with self._lock:
+            self._sessions.pop(owner, None)
+            for session in self._sessions.values():
+                if session.owner == owner:
+                    session.owner = ""
+
+    def status(self) -> dict[str, Any]:
+        """Any thread: the sessions by name, and the newest ones that had to give way."""
+        now_s = self._clock()
+        with self._lock:
+            return {
+                "sessions": {
+                    name: {"answers": s.answers, "idle_s": round(now_s - s.used_s, 3)}
+                    for name, s in self._sessions.items()
+                },
+                "most": self._most,
+                "evicted": list(self._evicted),
+            }
+
+    def _session(self, name: str, owner: str) -> Session:
+        now_s = self._clock()
+        with self._lock:
+            found = self._sessions.get(name)
+            if found is not None and found.owner not in ("", owner):
+                raise WamError(f"{name} is in use on another connection; two would share a memory")
+            if found is None:
+                if len(self._sessions) >= self._most:
+                    self._make_room(now_s)
+                policy = self._policy if self._another is None else self._another()
+                found = Session(policy, owner, now_s)
+                self._sessions[name] = found
+            found.owner = owner
+            found.used_s = now_s
+            return found
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._sessions.pop(name, None)
+
+    def _make_room(self, now_s: float) -> None:
+        """Let the one that has been idle for longest give way."""
+        oldest = min(self._sessions, key=lambda name: self._sessions[name].used_s)
+        idle_s = now_s - self._sessions[oldest].used_s
+        if idle_s < self._idle_s:
+            raise WamError(
+                f"{len(self._sessions)} of {self._most} sessions are in use; one that asks nothing "
+                f"for {self._idle_s:g} s gives way"
+            )
+        del self._sessions[oldest]
+        self._evicted = [*self._evicted[-15:], oldest]
+
+    def _predict(
+        self, session: Session, seen: list[Observation], request: Request
+    ) -> PolicyOutput | None:
+        stride = abilities_of(session.policy).frame_stride
+        newest = seen[-1]
+        before = seen[:-1] if stride else []
+        step = request.step
+        if stride and step is None:
+            step = (
+                stride * (len(seen) - 1)
+                if session.step is None
+                else session.step + stride * len(seen)
+            )
+        for k, observation in enumerate(before):
+            back = stride * (len(before) - k)
+            if step is not None and step >= back:
+                predict(session.policy, observation, Request(step - back, predict=False))
+        output = predict(
+            session.policy,
+            newest,
+            Request(
+                step,
+                predict=request.predict,
+                plan=request.plan,
+                committed=request.committed,
+                prefix=request.prefix,
+            ),
+        )
+        session.step = step
+        session.answers += request.predict
+        return output

@@ -1,0 +1,299 @@
+"""What a policy's messages mean for one robot: keys, joints, units, picture sizes and rates.
+
+The policy wire of openpi (`openpi_client`) says how numbers travel and leaves open what they mean.
+A contract of `config/wires/<name>.yaml` says it once, and both ends are made of it: the one that
+asks a foreign server, and the one that answers a foreign client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import Problems, UnknownNameError, WamError
+from wam_ros.core.images import resize
+from wam_ros.core.resources import config_path
+from wam_ros.core.types import Observation
+from wam_ros.core.yamlfile import from_mapping, load_yaml
+from wam_ros.wire.packing import WireError
+
+
+@dataclass(frozen=True)
+class WireContract:
+    """Keys of a request and of its answer. Values are rad or m unless `ends` says otherwise."""
+
+    name: str
+    embodiment: str
+    images: dict[str, str]  # key: view of the embodiment
+    state: dict[str, tuple[str, ...]]  # key: joints, in the order of its values
+    action_joints: tuple[str, ...]  # columns of the answer
+    actions: str = "actions"  # key of the answer; '' the answer is the array itself
+    prompt: str = "prompt"
+    session: str = ""  # key of the session's name; '': the connection is the session
+    # whether a request says `endpoint`, as RoboArena's: infer or reset
+    endpoint: bool = False
+    image_height: int = 0  # px; 0: the embodiment's
+    image_width: int = 0
+    pad: bool = False  # keep the aspect ratio with black at two sides, instead of stretching
+    step_period_s: float = 0.0  # between rows of the answer; 0: the embodiment's
+    # joints whose value is a difference from the observed position
+    relative: tuple[str, ...] = ()
+    # joints whose value is a difference from the row before
+    incremental: tuple[str, ...] = ()
+    # rad or m where the wire says 0 and 1, of joints that are told by a share
+    ends: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+
+def native(robot: Embodiment) -> WireContract:
+    """The contract of our own two ends: views by their names, all joints in the robot's order."""
+    return WireContract(
+        name="wam",
+        embodiment=robot.name,
+        images={f"observation/{view}": view for view in robot.view_names},
+        state={"observation/joint_position": robot.joint_names},
+        action_joints=robot.joint_names,
+        session="session_id",
+    )
+
+
+def load_contract(name: str, robot: Embodiment) -> WireContract:
+    """A shipped contract by name, or the YAML file of a path, for `robot`.
+
+    Raises:
+        WamError: no such file, an unknown key, another robot, or what contradicts the robot or
+            itself.
+    """
+    path = config_path("wires", name)
+    contract = from_mapping(WireContract, load_yaml(path), str(path))
+    problems = Problems(path)
+    if contract.embodiment != robot.name:
+        problems.add(f"it is for the robot '{contract.embodiment}', not for '{robot.name}'")
+        problems.require_none()
+    for view in contract.images.values():
+        if view not in robot.view_names:
+            problems.add(UnknownNameError("view", view, robot.view_names))
+    told = [joint for joints in contract.state.values() for joint in joints]
+    for what, joints in (("state", told), ("action_joints", contract.action_joints)):
+        for joint in joints:
+            if joint not in robot.joint_names:
+                problems.add(f"{what}: {UnknownNameError('joint', joint, robot.joint_names)}")
+        if len(set(joints)) != len(joints):
+            problems.add(f"{what}: a joint is named twice")
+    if missing := [j for j in robot.joint_names if j not in contract.action_joints]:
+        problems.add(f"action_joints: joint '{missing[0]}' is missing")
+    if not contract.images:
+        problems.add("images: there are none")
+    for what in ("relative", "incremental", "ends"):
+        for joint in getattr(contract, what):
+            if joint not in contract.action_joints:
+                problems.add(f"{what}: joint '{joint}' is not in action_joints")
+    if both := set(contract.relative) & set(contract.incremental):
+        problems.add(f"joint '{min(both)}' is relative and incremental")
+    for joint, (at_0, at_1) in contract.ends.items():
+        if at_0 == at_1:
+            problems.add(f"ends: joint '{joint}' does not move between 0 and 1")
+    if min(contract.image_height, contract.image_width, contract.step_period_s) < 0:
+        problems.add("image_height, image_width and step_period_s are 0 or more")
+    if bool(contract.image_height) != bool(contract.image_width):
+        problems.add("image_height and image_width go together")
+    problems.require_none()
+    return contract
+
+
+def request_of(
+    contract: WireContract, observation: Observation, prompt: str, session: str
+) -> dict[str, Any]:
+    """What is sent to a policy for an observation."""
+    views = dict(zip(observation.view_names, observation.frames, strict=True))
+    joints = dict(
+        zip(observation.joints.joint_names, observation.joints.positions.tolist(), strict=True)
+    )
+    message: dict[str, Any] = {
+        key: _sized(views[view], contract) for key, view in contract.images.items()
+    }
+    for key, names in contract.state.items():
+        message[key] = np.array([_to_wire(contract, n, joints[n]) for n in names])
+    message[contract.prompt] = prompt
+    if contract.session:
+        message[contract.session] = session
+    if contract.endpoint:
+        message["endpoint"] = "infer"
+    return message
+
+
+def positions_of(
+    contract: WireContract, answer: Any, observation: Observation, robot: Embodiment
+) -> np.ndarray:
+    """(T, A) rad or m of the robot's joints and step periods, from what a policy answered.
+
+    Raises:
+        WireError: the array is missing, of another size or type, not finite, or shorter than the
+            robot's horizon.
+    """
+    array = answer
+    if contract.actions:
+        if not isinstance(answer, Mapping) or contract.actions not in answer:
+            found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "no map"
+            raise WireError(f"the answer has no '{contract.actions}'; it has {found[:200]}")
+        array = answer[contract.actions]
+    joints = contract.action_joints
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise WireError("the actions are no array of numbers")
+    if array.ndim != 2 or not len(array) or array.shape[1] != len(joints):
+        raise WireError(
+            f"the actions are {array.shape}, expected (T, {len(joints)}): {', '.join(joints)}"
+        )
+    rows = array.astype(np.float64)
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise WireError(f"the actions have a {rows[row, column]} for '{joints[column]}'")
+    observed = dict(
+        zip(observation.joints.joint_names, observation.joints.positions.tolist(), strict=True)
+    )
+    now = np.array([observed[name] for name in joints])
+    for k, name in enumerate(joints):
+        at_0, at_1 = contract.ends.get(name, (0.0, 1.0))
+        if name in contract.relative:
+            rows[:, k] = now[k] + (at_1 - at_0) * rows[:, k]
+        elif name in contract.incremental:
+            rows[:, k] = now[k] + (at_1 - at_0) * np.cumsum(rows[:, k])
+        elif name in contract.ends:
+            rows[:, k] = at_0 + (at_1 - at_0) * rows[:, k]
+    return _at_steps(contract, now, rows, robot)[:, [joints.index(n) for n in robot.joint_names]]
+
+
+def actions_of(
+    contract: WireContract, positions: np.ndarray, observation: Observation
+) -> np.ndarray:
+    """(T, K) what a client with this contract is answered, from (T, A) rad or m."""
+    names = observation.joints.joint_names
+    columns = [names.index(name) for name in contract.action_joints]
+    rows = positions[:, columns]
+    now = np.asarray(observation.joints.positions, dtype=float)[columns]
+    for k, name in enumerate(contract.action_joints):
+        at_0, at_1 = contract.ends.get(name, (0.0, 1.0))
+        if name in contract.relative:
+            rows[:, k] = (rows[:, k] - now[k]) / (at_1 - at_0)
+        elif name in contract.incremental:
+            rows[:, k] = np.diff(rows[:, k], prepend=now[k]) / (at_1 - at_0)
+        elif name in contract.ends:
+            rows[:, k] = (rows[:, k] - at_0) / (at_1 - at_0)
+    return rows
+
+
+def frames_of(contract: WireContract, message: Mapping[str, Any], robot: Embodiment) -> np.ndarray:
+    """(N, V, H, W, 3) uint8 frames of a request in the robot's size, the newest last.
+
+    Raises:
+        WireError: a key is missing, no RGB picture, or as many frames are not there of each view.
+    """
+    found: dict[str, np.ndarray] = {}
+    for key, view in contract.images.items():
+        value = message.get(key)
+        if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
+            raise WireError(f"'{key}' is no array of uint8")
+        if value.ndim not in (3, 4) or value.shape[-1] != 3 or 0 in value.shape:
+            raise WireError(f"'{key}' is {value.shape}, expected (H, W, 3) or (N, H, W, 3)")
+        found[view] = value if value.ndim == 4 else value[None]
+    sizes = {view: len(value) for view, value in found.items()}
+    if len(set(sizes.values())) > 1:
+        raise WireError(f"as many frames of each view, found {sizes}")
+    black = np.zeros((1, 1, 1, 3), np.uint8).repeat(next(iter(sizes.values())), 0)
+    size = (robot.image_height, robot.image_width)
+    pictures = [resize(found.get(view, black), *size) for view in robot.view_names]
+    return np.stack(pictures, axis=1)
+
+
+def joints_of(contract: WireContract, message: Mapping[str, Any], robot: Embodiment) -> np.ndarray:
+    """(A,) rad or m of a request; nothing is made up for what is missing.
+
+    Raises:
+        WireError: a key is missing, of another size, not finite, or a joint is in no key.
+    """
+    found: dict[str, float] = {}
+    for key, names in contract.state.items():
+        value = np.asarray(message.get(key))
+        if value.dtype.kind not in "fiu" or value.size != len(names):
+            listed = ", ".join(names)
+            raise WireError(f"'{key}' is no array of {len(names)} numbers: {listed}")
+        for name, number in zip(names, value.reshape(-1).tolist(), strict=True):
+            if not np.isfinite(number):
+                raise WireError(f"'{key}' has a {number} for '{name}'")
+            at_0, at_1 = contract.ends.get(name, (0.0, 1.0))
+            found[name] = at_0 + (at_1 - at_0) * float(number)
+    if missing := [name for name in robot.joint_names if name not in found]:
+        raise WireError(f"the contract '{contract.name}' has no state of '{missing[0]}'")
+    return np.array([found[name] for name in robot.joint_names])
+
+
+def _to_wire(contract: WireContract, joint: str, value: float) -> float:
+    at_0, at_1 = contract.ends.get(joint, (0.0, 1.0))
+    return (value - at_0) / (at_1 - at_0)
+
+
+def _sized(image: np.ndarray, contract: WireContract) -> np.ndarray:
+    """A picture in the size of the contract."""
+    height, width = contract.image_height, contract.image_width
+    if not height or image.shape[:2] == (height, width):
+        return image
+    if not contract.pad:
+        return resize(image, height, width)
+    share = min(height / image.shape[0], width / image.shape[1])
+    inner = [max(1, round(n * share)) for n in image.shape[:2]]
+    top = (height - inner[0]) // 2
+    left = (width - inner[1]) // 2
+    padded = np.zeros((height, width, 3), np.uint8)
+    padded[top : top + inner[0], left : left + inner[1]] = resize(image, *inner)
+    return padded
+
+
+def _at_steps(
+    contract: WireContract, now: np.ndarray, rows: np.ndarray, robot: Embodiment
+) -> np.ndarray:
+    """(T, K) at the robot's step periods, on straight lines from where it was observed.
+
+    Raises:
+        WireError: the rows end before the robot's horizon.
+    """
+    period_s = contract.step_period_s or robot.step_period_s
+    if period_s == robot.step_period_s:
+        return rows
+    due_s = robot.step_period_s * np.arange(1, robot.action_horizon + 1)
+    known_s = period_s * np.arange(len(rows) + 1)
+    if due_s[-1] > known_s[-1] + 1e-9:
+        raise WireError(
+            f"the actions are for {known_s[-1]:.2f} s, the robot's horizon is {due_s[-1]:.2f} s"
+        )
+    path = np.vstack((now, rows))
+    return np.stack([np.interp(due_s, known_s, column) for column in path.T], axis=1)
+
+
+def require_robot(found: object, robot: Embodiment) -> None:
+    """Refuse a server's description of itself that is not of this robot.
+
+    Raises:
+        WamError: naming what differs.
+    """
+    if not isinstance(found, Mapping):
+        raise WamError("it says nothing of its robot")
+    wanted = describe_robot(robot)
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise WamError(f"its {key} is {found.get(key)!r:.200}, that of the robot {value!r}")
+
+
+def describe_robot(robot: Embodiment) -> dict[str, Any]:
+    """What `require_robot` compares."""
+    return {
+        "embodiment": robot.name,
+        "joint_names": list(robot.joint_names),
+        "view_names": list(robot.view_names),
+        "image_height": robot.image_height,
+        "image_width": robot.image_width,
+        "step_period_s": robot.step_period_s,
+        "action_horizon": robot.action_horizon,
+    }
