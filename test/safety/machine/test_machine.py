@@ -425,7 +425,7 @@ def _snapshot(rig: Rig):
     import copy
 
     playback = copy.copy(rig.machine.brakes.playback)
-    playback._plans = list(playback._plans)
+    playback._sent = list(playback._sent)
     return playback.at
 
 

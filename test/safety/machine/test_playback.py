@@ -59,7 +59,7 @@ def test_what_was_commanded_is_kept_as_long_as_a_late_measurement_may_ask():
         playback.play(still(k * NS // 100, float(k)))
     for k in range(800, 1000):
         assert playback.at(k * NS // 100).q[0] == k
-    assert len(playback._plans) < 1.1 * MEMORY_NS / (NS // 100)
+    assert len(playback._sent) < 1.1 * MEMORY_NS / (NS // 100)
 
 
 def test_a_trajectory_that_begins_sooner_replaces_until_it_is_known_to_be_missed():

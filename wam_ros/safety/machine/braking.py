@@ -226,7 +226,7 @@ class Brakes:
         return stop
 
     def pass_time(self, now_ns: int) -> None:
-        """A plan that ran out is braking; a stop that ended becomes what follows it."""
+        """Motion that nothing continued is braking; a stop that ended becomes what follows it."""
         if self.state == S.ARMED and 0 < self.accepted_ns < now_ns and not self.cause:
             # at rest already, perhaps: some stops are shorter than a tick
             self.state = S.BRAKING

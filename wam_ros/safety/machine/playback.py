@@ -37,7 +37,7 @@ class Playback:
     def clear(self) -> None:
         """Nothing is commanded."""
         # as they were sent; each is followed until a later one begins
-        self._plans: list[SafeTrajectory] = []
+        self._sent: list[SafeTrajectory] = []
         self._held: np.ndarray | None = None
         self._history: deque[tuple[int, np.ndarray]] = deque(maxlen=512)
 
@@ -54,25 +54,25 @@ class Playback:
     def play(self, trajectory: SafeTrajectory) -> None:
         """Follow a trajectory from its start on instead of everything that was sent before."""
         begun = [
-            k for k, p in enumerate(self._plans) if p.start_ns < trajectory.start_ns - MEMORY_NS
+            k for k, p in enumerate(self._sent) if p.start_ns < trajectory.start_ns - MEMORY_NS
         ]
-        self._plans = [*self._plans[begun[-1] if begun else 0 :], trajectory]
+        self._sent = [*self._sent[begun[-1] if begun else 0 :], trajectory]
 
     @property
     def current(self) -> SafeTrajectory | None:
         """The newest trajectory."""
-        return self._plans[-1] if self._plans else None
+        return self._sent[-1] if self._sent else None
 
     def drop(self, n: int) -> None:
         """The `n` newest trajectories were not taken: what they replaced goes on."""
-        self._plans = self._plans[: len(self._plans) - n]
+        self._sent = self._sent[: len(self._sent) - n]
 
     def at(self, at_ns: int, less: int = 0) -> KinematicState:
         """Commanded state at an instant, as it were without the `less` newest trajectories; only
         when `seeded`.
         """
         assert self._held is not None
-        for trajectory in reversed(self._plans[: len(self._plans) - less]):
+        for trajectory in reversed(self._sent[: len(self._sent) - less]):
             if at_ns >= trajectory.start_ns:
                 return sample_trajectory(trajectory, at_ns)
         return KinematicState.at_rest(self._held)
@@ -80,16 +80,16 @@ class Playback:
     def ahead(self, now_ns: int) -> list[MotionTable]:
         """What is still to be followed, a table for each trajectory or part of one."""
         pieces = []
-        for k, plan in enumerate(self._plans):
-            until_ns = min((later.start_ns for later in self._plans[k + 1 :]), default=None)
-            if until_ns is not None and until_ns <= max(now_ns, plan.start_ns):
+        for k, sent in enumerate(self._sent):
+            until_ns = min((later.start_ns for later in self._sent[k + 1 :]), default=None)
+            if until_ns is not None and until_ns <= max(now_ns, sent.start_ns):
                 continue
-            first = int(np.searchsorted(plan.t, (now_ns - plan.start_ns) / NS, side="right")) - 1
-            last = len(plan.t) - 1
+            first = int(np.searchsorted(sent.t, (now_ns - sent.start_ns) / NS, side="right")) - 1
+            last = len(sent.t) - 1
             if until_ns is not None:
-                last = min(last, int(np.searchsorted(plan.t, (until_ns - plan.start_ns) / NS)))
+                last = min(last, int(np.searchsorted(sent.t, (until_ns - sent.start_ns) / NS)))
             if max(first, 0) < last:
-                pieces.append(plan[max(first, 0) : last + 1])
+                pieces.append(sent[max(first, 0) : last + 1])
         return pieces
 
     def end_ns(self) -> int:
