@@ -32,6 +32,7 @@ from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
     ROBOT,
     RVIZ,
+    controller_of,
     described,
     model_of,
     opens_rviz,
@@ -116,7 +117,9 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     patience = {"joint_timeout_s": 2.0} if sim else {}
     # Only a simulated arm with something to do arms itself; a real one is armed by a person.
     arm = sim and not dry_run and bool(values["instruction"])
-    output = {"controller": values["controller"]} if values["controller"] else {}
+    # the simulated arm has one controller, of whatever the embodiment says of groups of joints
+    kind = controller_of(values) if sim else values["controller"]
+    output = {"controller": kind} if kind else {}
     frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
     own: dict[str, dict[str, object]] = {
         "sim_node": {**output, **frames},

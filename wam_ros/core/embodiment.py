@@ -53,6 +53,14 @@ class Camera:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Joints that a controller of their own drives."""
+
+    kind: str  # of controller
+    joints: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Load:
     """A tool or payload that is fixed to a frame of the robot."""
 
@@ -87,6 +95,8 @@ class Embodiment:
     max_acceleration: tuple[float, ...] = ()  # rad/s^2 or m/s^2
     max_jerk: tuple[float, ...] = ()  # rad/s^3 or m/s^3
     controller: str = "joint_trajectory"
+    # by the node name of a controller: what it drives, where one does not drive all
+    controllers: dict[str, Group] = field(default_factory=dict)
     world: str = "empty"  # config/worlds/<world>.yaml: what stands around the robot
     # pairs of links that need not be watched; '' lets the safety model work them out
     srdf: str = ""
@@ -197,6 +207,7 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
             problems.add(f"effort_limit of '{joint}', which is not in joint_names")
         elif effort <= 0:
             problems.add(f"effort_limit of '{joint}' must be positive")
+    _judge_groups(e, problems)
     if not e.cameras or len(set(e.view_names)) != len(e.cameras):
         problems.add("cameras must be non-empty and distinctly named")
     for c in e.cameras:
@@ -218,6 +229,22 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
         if getattr(e, key) <= 0:
             problems.add(f"{key} must be positive")
     problems.require_none()
+
+
+def _judge_groups(e: Embodiment, problems: Problems) -> None:
+    """Every joint is driven by one controller, where several are told."""
+    driven = [joint for group in e.controllers.values() for joint in group.joints]
+    for name, group in e.controllers.items():
+        if not group.joints:
+            problems.add(f"controller '{name}' drives no joint")
+    for joint in dict.fromkeys(driven):
+        if joint not in e.joint_names:
+            problems.add(f"joint '{joint}' of controllers is not in joint_names")
+        elif driven.count(joint) > 1:
+            problems.add(f"joint '{joint}' is driven by more than one of controllers")
+    left = [joint for joint in e.joint_names if joint not in driven]
+    if e.controllers and left:
+        problems.add(f"none of controllers drives {', '.join(left)}")
 
 
 def require_observed_by(e: Embodiment, observation: Observation) -> None:

@@ -30,7 +30,8 @@ def commands(args: DemoArgs) -> list[Command]:
         "camera_node": {},
         "inference_node": _model_parameters(args),
         "safety_node": {"joint_timeout_s": SIM_JOINT_TIMEOUT_S},
-        "bridge_node": {},
+        # the simulated arm has one controller, whatever the embodiment says of groups of joints
+        "bridge_node": {"controller": load_embodiment(args.embodiment).controller},
     }
     if not args.headless:
         nodes["view_node"] = {"port": args.port}

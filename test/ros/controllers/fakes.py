@@ -33,11 +33,16 @@ REASONS = {
 LABELS = ("unknown", "unconfigured", "inactive", "active")  # of lifecycle_msgs/State
 PANDA = load_embodiment("panda")
 HOME = np.array(PANDA.home)
+HOMES = {
+    name: q
+    for e in (PANDA, load_embodiment("bimanual"))
+    for name, q in zip(e.joint_names, e.home, strict=True)
+}
 
 
-def pick(names):
-    """Columns of the Panda's joints."""
-    return [PANDA.joint_names.index(n) for n in names]
+def homes(names):
+    """Where joints of the Panda, or of two arms, are at home."""
+    return np.array([HOMES[n] for n in names])
 
 
 class Robot:
@@ -47,9 +52,11 @@ class Robot:
         arena: it lives in.
         lag_s: the joints do what was commanded this long ago.
         admission: what the safety node takes the bridge to admit.
+        names: its joints.
     """
 
-    def __init__(self, arena, lag_s=0.0, admission=SHIPPED):
+    def __init__(self, arena, lag_s=0.0, admission=SHIPPED, names=PANDA.joint_names):
+        self.names = names
         self.admission = admission
         self.arena, self._lag_ns = arena, round(lag_s * NS)
         self.node = Node("robot", context=arena.context)
@@ -62,7 +69,7 @@ class Robot:
 
     def control(self, kind, names=PANDA.joint_names, name="", **parameters):
         """Give it a controller of some joints, in their order."""
-        node = Node(f"{kind}_of_robot", context=self.arena.context)
+        node = Node(f"{name.partition('/')[0] or kind}_of_robot", context=self.arena.context)
         self.arena.executor.add_node(node)
         part = SERVERS.get(kind, Simple)(node, kind, list(names), name, self.arena.now_ns)
         self.arena.nodes.append(part)
@@ -93,9 +100,11 @@ class Robot:
 
     def q(self, now_ns=None):
         """(A,) where the joints are."""
-        q = HOME.copy()
+        q = homes(self.names)
         for part in self.parts:
-            q[pick(part.joint_names)] = part.sample(now_ns or self.arena.now_ns())
+            q[[self.names.index(n) for n in part.joint_names]] = part.sample(
+                now_ns or self.arena.now_ns()
+            )
         self._past = [*self._past[-500:], (self.arena.now_ns(), q)]
         due = [old for ns, old in self._past if ns <= self.arena.now_ns() - self._lag_ns]
         return due[-1] if due else self._past[0][1]
@@ -103,10 +112,10 @@ class Robot:
     def live(self):
         """Joint states and a sign of life, now."""
         now_ns = self.arena.now_ns()
-        unknown = np.full(len(HOME), np.nan)
+        unknown = np.full(len(self.names), np.nan)
         self._joints.publish(
             convert.joint_state_to_msg(
-                types.JointState(now_ns, PANDA.joint_names, self.q(), unknown, unknown)
+                types.JointState(now_ns, self.names, self.q(), unknown, unknown)
             )
         )
         report = SafetyReport(now_ns, 0, self.state, Decision.UNKNOWN)
@@ -143,7 +152,7 @@ class Simple(Part):
 
     def __init__(self, node, kind, joint_names, name, now_ns):
         super().__init__(node, joint_names)
-        self.controller = make_sim_controller(kind, joint_names, HOME[pick(joint_names)])
+        self.controller = make_sim_controller(kind, joint_names, homes(joint_names))
         self.parameters = ControllerServer(
             node, kind, self.controller, self._clock, name
         ).parameters
@@ -209,7 +218,7 @@ class FollowServer(Goals):
         name = name or "joint_trajectory_controller"
         super().__init__(node, joint_names, FollowJointTrajectory, "follow_joint_trajectory", name)
         self.controller, self._now_ns = (
-            TrajectoryController(joint_names, HOME[pick(joint_names)]),
+            TrajectoryController(joint_names, homes(joint_names)),
             now_ns,
         )
 
@@ -239,7 +248,7 @@ class GripperServer(Goals):
             node, joint_names, getattr(control_msgs.action, action), own or "gripper_cmd", name
         )
         self.parameters = {"joint": joint_names[0], "allow_stalling": True}
-        self.position, self.least = HOME[pick(joint_names)].copy(), 0.0
+        self.position, self.least = homes(joint_names), 0.0
 
     def take(self, goal):
         self.goals.append(goal)
@@ -264,7 +273,7 @@ class ServoServer(Part):
 
         super().__init__(node, joint_names)
         self._integral, self._now_ns = (
-            ForwardController(joint_names, HOME[pick(joint_names)], "velocity"),
+            ForwardController(joint_names, homes(joint_names), "velocity"),
             now_ns,
         )
         self._heard_ns, self.kind, self.kinds = 0, None, (0, 1, 2)

@@ -1,10 +1,11 @@
-"""The controllers of one arm together: that of the arm and, where it has its own, that of the
-gripper.
+"""The controllers of one robot together: that of the arm and, where it has its own, that of the
+gripper; or those that the embodiment names for each group of joints.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 import numpy as np
 from rclpy.node import Node
@@ -30,8 +31,8 @@ class Outputs:
     Args:
         node: that publishes.
         embodiment: whose joints they are.
-        kinds: controller of the arm and of the gripper; empty: the embodiment's, and the arm's
-            drives the gripper too.
+        kinds: controller of the arm and of the gripper, instead of those of the embodiment; empty:
+            the embodiment's, and the arm's drives the gripper too.
         names: node names of the two; empty: their usual ones.
         rate_hz: ticks per second.
 
@@ -48,46 +49,25 @@ class Outputs:
         names: tuple[str, str],
         rate_hz: float,
     ) -> None:
-        arm = kinds[0] or embodiment.controller
-        gripper = kinds[1]
         options = node.params_of(ControllerParams)  # type: ignore[attr-defined]
-        everything = np.arange(len(embodiment.joint_names))
-        fingers = np.isin(embodiment.joint_names, embodiment.gripper_joints)
-        if arm in GRIPPERS:
-            raise WamError(f"controller '{arm}' drives a gripper: give it as gripper:={arm}")
-        for name in filter(None, (*names, options.gripper_action)):
+        groups = _groups(embodiment, kinds, names)
+        for name in filter(None, (*(g.name for g in groups), options.gripper_action)):
             if not re.fullmatch(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", name, re.ASCII):
                 raise WamError(
                     f"controller '{name}' is no name in ROS: letters, digits, _ and / only"
                 )
-        if gripper and not fingers.any():
-            raise WamError(
-                f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints"
-            )
-        driven = everything[~fingers] if gripper else everything
         self._all = [
             make_controller(
-                kind=arm,
+                kind=group.kind,
                 node=node,
-                joint_names=_pick(embodiment, driven),
-                columns=driven,
-                name=names[0],
+                joint_names=_pick(embodiment, group.columns),
+                columns=group.columns,
+                name=group.name,
                 options=options,
             )
+            for group in groups
         ]
-        if gripper:
-            columns = everything[fingers]
-            name = names[1] or GRIPPER_NAME
-            self._all.append(
-                make_controller(
-                    kind=gripper,
-                    node=node,
-                    joint_names=_pick(embodiment, columns),
-                    columns=columns,
-                    name=name,
-                    options=options,
-                )
-            )
+        self._grips = [group.kind in GRIPPERS or group.fingers for group in groups]
         limits = dict(
             zip(embodiment.joint_names, load_joints(embodiment).limits.velocity, strict=True)
         )
@@ -163,11 +143,14 @@ class Outputs:
         return ""
 
     def failures(self) -> tuple[str, str]:
-        """What the arm's controller and what the gripper's did not take or finish, each said
+        """What controllers of arms and what those of grippers did not take or finish, each said
         once.
         """
-        words = [output.why_not_taken() for output in self._all]
-        return words[0], "; ".join(w for w in words[1:] if w)
+        said: tuple[list[str], list[str]] = ([], [])
+        for output, grips in zip(self._all, self._grips, strict=True):
+            said[grips].append(output.why_not_taken())
+        arms, grippers = ("; ".join(filter(None, words)) for words in said)
+        return arms, grippers
 
     @property
     def warnings(self) -> list[str]:
@@ -177,6 +160,42 @@ class Outputs:
     def listeners(self) -> int:
         """Controllers that listen."""
         return sum(output.listeners() for output in self._all)
+
+
+@dataclass(frozen=True)
+class _Driven:
+    """One controller and what it drives."""
+
+    kind: str
+    name: str  # of its node; empty: its usual one
+    columns: np.ndarray  # of its joints, in the robot's order
+    fingers: bool  # whether it drives nothing else
+
+
+def _groups(
+    embodiment: Embodiment, kinds: tuple[str, str], names: tuple[str, str]
+) -> list[_Driven]:
+    """What drives which joints: what the node is told, else what the embodiment says."""
+    everything = np.arange(len(embodiment.joint_names))
+    fingers = np.isin(embodiment.joint_names, embodiment.gripper_joints)
+    if embodiment.controllers and not any((*kinds, *names)):
+        found = []
+        for name, group in embodiment.controllers.items():
+            columns = everything[np.isin(embodiment.joint_names, group.joints)]
+            found.append(_Driven(group.kind, name, columns, bool(fingers[columns].all())))
+        return found
+    arm = kinds[0] or embodiment.controller
+    gripper = kinds[1]
+    if arm in GRIPPERS:
+        raise WamError(f"controller '{arm}' drives a gripper: give it as gripper:={arm}")
+    if not gripper:
+        return [_Driven(arm, names[0], everything, False)]
+    if not fingers.any():
+        raise WamError(f"gripper '{gripper}': embodiment '{embodiment.name}' has no gripper_joints")
+    return [
+        _Driven(arm, names[0], everything[~fingers], False),
+        _Driven(gripper, names[1] or GRIPPER_NAME, everything[fingers], True),
+    ]
 
 
 def _pick(embodiment: Embodiment, columns: np.ndarray) -> list[str]:

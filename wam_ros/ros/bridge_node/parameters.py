@@ -22,7 +22,9 @@ class BridgeParams:
     embodiment: str = param(
         "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
     )
-    controller: str = param("", doc="kind of controller; empty: the embodiment's")
+    controller: str = param(
+        "", doc="kind of controller, of all joints; empty: the embodiment's, one or several"
+    )
     controller_name: str = param("", doc="node name of the controller; empty: its usual one")
     gripper: str = param(
         "", doc="kind of controller of the gripper; empty: the arm's drives it too"

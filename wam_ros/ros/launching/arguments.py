@@ -386,6 +386,11 @@ def _require_mock(values: Values, robot: Embodiment) -> None:
     if values["sim"] == "true":
         raise WamError("and sim:=true are two robots: add sim:=false")
     kind = values["controller"] or robot.controller
+    if robot.controllers and not values["controller"]:
+        raise WamError(
+            f"'{robot.name}' has {len(robot.controllers)} controllers, mock hardware one: add "
+            f"controller:={kind}"
+        )
     if kind not in MOCK:
         raise WamError(f"controller '{kind}' has no mock hardware; choices: {', '.join(MOCK)}")
     if not has_package("robot_state_publisher"):
