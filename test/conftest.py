@@ -1,5 +1,7 @@
 """What must be set before any test module is imported, and which tests need ROS."""
 
+import contextlib
+import fcntl
 import importlib.util
 import os
 import random
@@ -17,7 +19,28 @@ HAS_ROS = importlib.util.find_spec("rclpy") is not None
 os.environ.setdefault("MUJOCO_GL", "egl")
 # One domain per session: sessions beside each other and robots on the network must not meet.
 # 102 to 231 have ports that Linux gives away
-os.environ["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 99))
+DOMAINS = range(1, 100)
+HELD = []  # locks of this session's domains, for as long as it lives
+
+
+def hold_domain():
+    """A domain that no other session on this machine has, nor the second one that goes with it:
+    they would hear each other, and stop each other's arms.
+    """
+    for domain in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
+        with contextlib.ExitStack() as locks:
+            try:
+                for one in (domain, 1 + (domain + 49) % 99):
+                    lock = Path(tempfile.gettempdir()) / f"wam_ros_test_domain_{one}"
+                    fcntl.flock(locks.enter_context(lock.open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            HELD.append(locks.pop_all())
+            return domain
+    raise pytest.UsageError("every ROS domain of this machine is in use by tests")
+
+
+os.environ["ROS_DOMAIN_ID"] = str(hold_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="wam_ros_log_"))
 if HAS_ROS:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import importlib
 import os
 import random
-import socket
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from testing.peers import free_port
 from wam_ros.core.files import write_whole
 from wam_ros.ros.environment import RANGE, ensure
 
@@ -79,13 +79,6 @@ def of_launch(nodes: dict[str, Names]) -> Names:
         ("services", "reply"): {f"/launch_ros_*/{name}" for name in OF_PARAMETERS},
         ("services", "request"): {f"{name}/change_state" for name in nodes},
     }
-
-
-def free_port() -> int:
-    """One that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @contextmanager

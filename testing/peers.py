@@ -14,11 +14,19 @@ import aiohttp
 DEADLINE_S = 20.0
 
 
+_reserved: list[socket.socket] = []
+
+
 def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
+    """A TCP port that nobody listens on, and that is given to nobody else while this process lives:
+    on a busy machine another connection would take it before it is listened on.
+    """
+    s = socket.socket()
+    # whoever listens sets the same, and may then share it with one that does not
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", 0))
+    _reserved.append(s)
+    return int(s.getsockname()[1])
 
 
 async def until(condition: Callable[[], Any], seconds: float = DEADLINE_S) -> Any:

@@ -85,10 +85,9 @@ def test_a_trajectory_under_the_safety_nodes_name_of_another_publisher_moves_not
     arena.until(arm.moving, cell.feed())
 
 
-# on a busy machine the arm may lag so far that it is stopped for that first
-@pytest.mark.flaky(reruns=4)
 def test_reports_of_another_publisher_keep_no_gate_open(arena, arm):
-    cell = Cell(arena, arm, joint_timeout_s=3.0)
+    # on a busy machine the arm lags: it is not to be stopped for that
+    cell = Cell(arena, arm, joint_timeout_s=3.0, tracking_rad=3.0)
     cell.arm_it()
     feed = cell.feed()
     arena.until(arm.moving, feed)
@@ -98,10 +97,16 @@ def test_reports_of_another_publisher_keep_no_gate_open(arena, arm):
     arena.until(lambda: publisher.get_subscription_count() >= 2, feed)
 
     told, before = cell._reports[-1], len(cell.reports)
+    last = [0]
 
     def lie():
+        """As often as a safety node reports: a flood would push its own reports out of the queue of
+        whoever listens.
+        """
         feed()
-        publisher.publish(told)
+        if arena.now_ns() - last[0] > NS // 10:
+            last[0] = arena.now_ns()
+            publisher.publish(told)
 
     arena.until(lambda: any(r.state == SafetyState.HOLD for r in cell.reports[before:]), lie)
     arena.until(arm.at_rest, lie)
