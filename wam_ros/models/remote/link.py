@@ -93,7 +93,7 @@ class Link:
         try:
             self._socket.send(message)
             answer = self._socket.recv(timeout=timeout_s)
-            return answer if isinstance(answer, str) else unpack(answer)
+            return _printable(answer) if isinstance(answer, str) else unpack(answer)
         except TimeoutError as error:
             self.close()
             raise WamError(self._words(f"has not answered for {timeout_s:g} s")) from error
@@ -128,7 +128,7 @@ class Link:
                 if isinstance(told, bytes):
                     return told
                 self.close()
-                raise WamError(self._words(f"says: {told[:300]}"))
+                raise WamError(self._words(f"says: {_printable(told)}"))
             except TimeoutError:
                 progress = self._progress()
                 if not progress and waited_s > GREETING_S:
@@ -152,7 +152,7 @@ class Link:
         except urllib.error.HTTPError as error:
             with error:
                 words = error.read(300).decode("utf-8", "replace")
-            return " ".join(words.split()) if error.code == 503 else ""
+            return _printable(words) if error.code == 503 else ""
         except (OSError, ValueError, http.client.HTTPException):
             return ""
         return ""
@@ -162,11 +162,16 @@ class Link:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
+    return _printable(str(error)) or type(error).__name__
+
+
+def _printable(words: str) -> str:
+    """The end of what a stranger says, as one line of a log: an error is told last."""
+    return "".join(c if c.isprintable() else "?" for c in " ".join(words.split())[-300:])
 
 
 def _of_status(error: InvalidStatus) -> str:
     status = error.response.status_code
     body = (error.response.body or b"")[:200].decode("utf-8", "replace")
     hint = f" (the environment's {TOKEN_VARIABLE})" if status == 401 else ""
-    return f"refuses with {status}: {' '.join(body.split())}{hint}"
+    return f"refuses with {status}: {_printable(body)}{hint}"

@@ -170,12 +170,12 @@ class RemotePolicy:
         answer = self._link.ask(pack(message), self._timeout_s)
         if answer != RESET_DONE:
             words = answer if isinstance(answer, str) else "it answers a reset with something else"
-            raise WamError(f"the policy server {self._url}: {words[:300]}")
+            raise WamError(f"the policy server {self._url}: {words}")
 
     def _ask(self, message: dict[str, Any]) -> Any:
         answer = self._link.ask(pack(message), self._timeout_s)
         if isinstance(answer, str):
-            raise WamError(f"the policy server {self._url}: {' '.join(answer.split())[-300:]}")
+            raise WamError(f"the policy server {self._url}: {answer}")
         self._answered = True
         return answer
 

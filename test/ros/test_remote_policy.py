@@ -1,0 +1,105 @@
+"""A policy of another process, of openpi's wire, moves the simulated arm through every node; what
+it lies or leaves out ends at rest and in words.
+"""
+
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+pytest.importorskip("rclpy")
+pytest.importorskip("wam_ros.msg")
+pytest.importorskip("mujoco")
+
+from testing.openpi import openpi_server
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.types import NS, Decision
+from wam_ros.msg import WamStatus
+from wam_ros.ros import qos
+
+from .conftest import Arena
+from .test_processes import OWN, Loop
+
+pytestmark = pytest.mark.ros
+PANDA = load_embodiment("panda")
+SWING = np.array([0.3, 0.1, 0.2, 0, 0, 0, 0.2, 0])  # rad
+AHEAD_S = PANDA.step_period_s * np.arange(1, PANDA.action_horizon + 1)
+
+
+def swing(message):
+    """Swings about home by the wall clock."""
+    path = np.array(PANDA.home) + np.outer(np.sin(time.time() + AHEAD_S), SWING)
+    return {"actions": path.astype(np.float32)}
+
+
+class RemoteLoop(Loop):
+    """The loop of the other tests with a model that is a server."""
+
+    def __init__(self, arena, model):
+        self._model = model
+        self._statuses = arena.listen(WamStatus, "wam_status", qos.STATUS)
+        super().__init__(arena)
+
+    def start(self, name):
+        more = {"model": self._model} if name == "inference_node" else {}
+        self.arena.spawn(name, **OWN[name], **more)
+
+    def until_told(self, words):
+        """The inference node says in its status what is wrong."""
+        self.arena.until(lambda: self._statuses and words in self._statuses[-1].error)
+
+    def until_rest(self):
+        """The arm stands; `at_rest` alone is also the turn of a swing."""
+        self.arena.until(self.arm.at_rest)
+        self.arena.spin(0.3)
+        assert self.arm.at_rest()
+
+
+@pytest.fixture
+def contract(tmp_path):
+    file = tmp_path / "arm.yaml"
+    joints = list(PANDA.joint_names)
+    data = {"name": "arm", "embodiment": "panda", "images": {"image": "front"}}
+    data |= {"state": {"state": joints}, "action_joints": joints}
+    file.write_text(yaml.safe_dump(data))
+    return file
+
+
+def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_and_in_words(
+    tmp_path, contract
+):
+    with openpi_server(swing) as (server, port):
+        arena = Arena(tmp_path)
+        try:
+            loop = RemoteLoop(arena, f"{contract}@ws://127.0.0.1:{port}")
+            loop.until_moving()
+            server.act = lambda message: {"actions": np.full((8, 8), np.nan)}
+            loop.until_rest()
+            loop.until_told("have a nan for 'panda_joint1'")
+
+            server.act = swing
+            loop.until_moving()
+            server.act = lambda message: {"actions": np.zeros((8, 6))}
+            loop.until_rest()
+            loop.until_told("are (8, 6), expected (T, 8)")
+
+            server.act = swing
+            loop.until_moving()
+            since = arena.now_ns()
+            server.act = lambda message: {"actions": message["state"] + np.full((8, 8), 0.9)}
+            loop.until_rest()
+            judged = [r.decision for r in loop.reports if r.stamp_ns > since + NS]
+            assert {Decision.BRAKE, Decision.REJECT, Decision.TRUNCATED} & set(judged)
+            loop.require_no_leap(since)
+
+            server.act = swing
+            loop.until_moving()
+            server.metadata = "\x00"  # started anew as something else
+            server.drop()
+            loop.until_rest()
+            loop.until_told(f"policy server ws://127.0.0.1:{port}")
+            server.metadata = {}
+            loop.until_moving()
+        finally:
+            arena.close()
