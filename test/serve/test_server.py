@@ -113,6 +113,17 @@ def test_roboarena_s_clients_get_an_array_and_reset_by_words():
     seen = observation(1, robot=droid)
     frames = {key: np.stack([seen.frames[0]] * 4) for key in contract.images}
     with served(policy, [contract], robot=droid) as (_, port), client(port) as c:
+        # their configuration is made of these keys and takes no other
+        assert c.metadata == {
+            "image_resolution": [180, 320],
+            "needs_wrist_camera": True,
+            "n_external_cameras": 2,
+            "needs_stereo_camera": False,
+            "needs_session_id": True,
+            "action_space": "joint_position",
+        }
+        with client(port, subprotocols=["wam.policy.1"]) as ours:
+            assert ours.metadata["embodiment"] == "droid"
         message = request_of(contract, seen, "go", "one")
         actions = c.ask(message)
         assert (actions.shape, actions.dtype) == ((24, 8), np.float32)

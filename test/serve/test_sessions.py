@@ -63,6 +63,19 @@ def test_frames_before_the_newest_are_remembered_at_the_stride_of_the_model():
     assert policy.seen[5:] == [(26, False), (30, True)]
 
 
+def test_frames_at_the_offsets_of_a_contract_are_remembered_there():
+    policy = RememberingPolicy()
+    policy.another = None
+    s = Sessions(policy, 1, 60.0, Clock())
+    many = [observation(k) for k in range(4)]
+    offsets = (-23, -16, -8, 0)
+    s.answer("a", "a", "go", many[:1], Request())
+    s.answer("a", "a", "go", many, Request(), offsets)
+    assert policy.seen[1:] == [(1, False), (8, False), (16, False), (24, True)]
+    s.answer("a", "a", "go", many, Request(), offsets)
+    assert policy.seen[5:] == [(25, False), (32, False), (40, False), (48, True)]
+
+
 def test_a_full_server_says_so_and_the_one_that_is_idle_for_longest_gives_way_by_name():
     s, clock = sessions(most=2, idle_s=10.0)
     look(s, "a", 1)

@@ -160,6 +160,8 @@ def test_a_request_that_lacks_something_is_refused_and_nothing_is_made_up(change
         ({"ends": {FINGER: [0.04, 0.04]}}, "does not move between 0 and 1"),
         ({"step_period_s": -0.1}, "are 0 or more"),
         ({"image_height": 32}, "go together"),
+        ({"frame_offsets": [0, -8]}, "rise to 0"),
+        ({"frame_offsets": [-8, -8, 0]}, "rise to 0"),
         ({"acton_joints": []}, "Did you mean 'action_joints'"),
     ],
 )

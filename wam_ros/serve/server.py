@@ -25,6 +25,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.runtime.prediction import describe
 from wam_ros.serve.access import Access
 from wam_ros.serve.service import PolicyService, Query
+from wam_ros.wire.exchange import SUBPROTOCOL
 from wam_ros.wire.packing import MOST_BYTES, pack, unpack
 
 HEALTH = "/healthz"
@@ -198,7 +199,9 @@ class PolicyServer:
     async def _talk(self, request: web.BaseRequest) -> web.StreamResponse:
         # what is somewhat too large is read and answered in words; beyond, the connection ends: its
         # sender, who is still sending, may not see why
-        ws = web.WebSocketResponse(max_msg_size=2 * MOST_BYTES, compress=False, timeout=1.0)
+        ws = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,), max_msg_size=2 * MOST_BYTES, compress=False, timeout=1.0
+        )
         self._count += 1
         number = self._count
         assert isinstance(request.transport, asyncio.Transport)
@@ -206,7 +209,8 @@ class PolicyServer:
         try:
             await ws.prepare(request)
             if (service := await self._wait_for_model(ws)) is not None:
-                await self._send(ws, request.transport, pack(service.metadata))
+                first = service.metadata if ws.ws_protocol else service.greeting
+                await self._send(ws, request.transport, pack(first))
                 await self._listen(ws, request.transport, service, f"connection {number}")
         finally:
             del self._sockets[number]

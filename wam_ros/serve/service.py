@@ -77,9 +77,8 @@ class PolicyService:
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """What a client is told first: model, robot, and the keys that it may use."""
-        robot = self._robot
-        found = {
+        """What a client of ours is told first: model, robot, and the keys that it may use."""
+        return {
             "server": "wam",
             "model": self._policy.name,
             "checkpoint_hash": self._policy.checkpoint_hash,
@@ -90,16 +89,28 @@ class PolicyService:
                 c.name: [*c.images, *c.state, c.prompt, *([c.session] if c.session else [])]
                 for c in self._contracts
             },
-            **describe_robot(robot),
-            # what RoboArena's clients look at; this server takes every size
-            "image_resolution": [robot.image_height, robot.image_width],
-            "needs_wrist_camera": any("wrist" in view for view in robot.view_names),
-            "n_external_cameras": sum("wrist" not in view for view in robot.view_names),
-            "needs_stereo_camera": False,
-            "needs_session_id": False,
+            **describe_robot(self._robot),
+        }
+
+    @property
+    def greeting(self) -> dict[str, Any]:
+        """What any other client is told first. RoboArena's make a configuration of it, which takes
+        these keys and no other.
+        """
+        found = next((c for c in self._contracts if c.endpoint), None)
+        if found is None:
+            return self.metadata
+        return {
+            "image_resolution": [
+                found.image_height or self._robot.image_height,
+                found.image_width or self._robot.image_width,
+            ],
+            "needs_wrist_camera": any("wrist" in key for key in found.images),
+            "n_external_cameras": sum("exterior" in key for key in found.images),
+            "needs_stereo_camera": any(key.endswith("_right") for key in found.images),
+            "needs_session_id": bool(found.session),
             "action_space": "joint_position",
         }
-        return found
 
     def read(self, message: Any, connection: str) -> Query:
         """What is asked.
@@ -171,7 +182,12 @@ class PolicyService:
         seen = self._observations(contract, query.message, asked.request.step)
         began_s = self._clock()
         output = self.sessions.answer(
-            query.session, query.connection, query.prompt, seen, asked.request
+            name=query.session,
+            owner=query.connection,
+            instruction=query.prompt,
+            seen=seen,
+            request=asked.request,
+            offsets=contract.frame_offsets if len(contract.frame_offsets) == len(seen) else None,
         )
         took_s = self._clock() - began_s
         timing = {"infer_ms": 1e3 * took_s, "queue_ms": 1e3 * (began_s - arrived_s)}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from wam_ros.core.errors import WamError
@@ -59,11 +59,20 @@ class Sessions:
         instruction: str,
         seen: list[Observation],
         request: Request,
+        offsets: tuple[int, ...] | None = None,
     ) -> PolicyOutput | None:
         """Predict from the newest of `seen`, after remembering those before it.
 
         A new instruction begins with an empty memory. Frames without a count of steps follow each
-        other at the model's own stride, as a client means it that tells none.
+        other, and those of the call before, at the model's own stride.
+
+        Args:
+            name: of the session.
+            owner: connection that asks.
+            instruction: what to do.
+            seen: the oldest first.
+            request: what is wanted of the newest.
+            offsets: control steps of each from the newest on; None: the model's stride.
 
         Raises:
             WamError: another connection asks for this session, no room for one more, an instruction
@@ -77,7 +86,7 @@ class Sessions:
                 session.policy.reset(words)
                 session.instruction = words
                 session.step = None
-            return self._predict(session, seen, request)
+            return self._predict(session, seen, request, offsets)
         except Exception as error:
             self._forget(name)  # its memory may hold half of what it should
             if isinstance(error, WamError):
@@ -158,33 +167,25 @@ class Sessions:
         self._evicted = [*self._evicted[-15:], oldest]
 
     def _predict(
-        self, session: Session, seen: list[Observation], request: Request
+        self,
+        session: Session,
+        seen: list[Observation],
+        request: Request,
+        offsets: tuple[int, ...] | None,
     ) -> PolicyOutput | None:
         stride = abilities_of(session.policy).frame_stride
-        newest = seen[-1]
-        before = seen[:-1] if stride else []
         step = request.step
-        if stride and step is None:
-            step = (
-                stride * (len(seen) - 1)
-                if session.step is None
-                else session.step + stride * len(seen)
-            )
-        for k, observation in enumerate(before):
-            back = stride * (len(before) - k)
-            if step is not None and step >= back:
-                predict(session.policy, observation, Request(step - back, predict=False))
-        output = predict(
-            session.policy,
-            newest,
-            Request(
-                step,
-                predict=request.predict,
-                plan=request.plan,
-                committed=request.committed,
-                prefix=request.prefix,
-            ),
-        )
+        if stride:
+            after = stride if offsets is None else 1  # the first frame follows the newest of before
+            if offsets is None:
+                offsets = tuple(stride * (k + 1 - len(seen)) for k in range(len(seen)))
+            if step is None:
+                step = -offsets[0] + (0 if session.step is None else session.step + after)
+            for offset, observation in zip(offsets[:-1], seen[:-1], strict=True):
+                if step + offset >= 0:
+                    note = Request(step + offset, predict=False)
+                    predict(session.policy, observation, note)
+        output = predict(session.policy, seen[-1], replace(request, step=step))
         session.step = step
         session.answers += request.predict
         return output

@@ -7,6 +7,7 @@ asks a foreign server, and the one that answers a foreign client.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,8 @@ class WireContract:
     image_width: int = 0
     pad: bool = False  # keep the aspect ratio with black at two sides, instead of stretching
     step_period_s: float = 0.0  # between rows of the answer; 0: the embodiment's
+    # control steps from the newest frame, of as many frames of a view; empty: the model's stride
+    frame_offsets: tuple[int, ...] = ()
     # joints whose value is a difference from the observed position
     relative: tuple[str, ...] = ()
     # joints whose value is a difference from the row before
@@ -98,6 +101,10 @@ def load_contract(name: str, robot: Embodiment) -> WireContract:
             problems.add(f"ends: joint '{joint}' does not move between 0 and 1")
     if min(contract.image_height, contract.image_width, contract.step_period_s) < 0:
         problems.add("image_height, image_width and step_period_s are 0 or more")
+    offsets = contract.frame_offsets
+    rising = all(a < b for a, b in itertools.pairwise(offsets))
+    if offsets and (offsets[-1] != 0 or not rising):
+        problems.add("frame_offsets rise to 0, the newest frame")
     if bool(contract.image_height) != bool(contract.image_width):
         problems.add("image_height and image_width go together")
     problems.require_none()

@@ -18,6 +18,7 @@ from wam_ros.core.types import Conditioning
 from wam_ros.core.yamlfile import from_mapping
 from wam_ros.wire.packing import WireError
 
+SUBPROTOCOL = "wam.policy.1"  # RFC 6455: asked for by our own clients, who are told everything
 MOST_STEPS = 1 << 40  # control steps; a count beyond it is none
 
 

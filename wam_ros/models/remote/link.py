@@ -12,9 +12,11 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from wam_ros.core.errors import WamError
 from wam_ros.models.remote.address import TOKEN_VARIABLE, Address
+from wam_ros.wire.exchange import SUBPROTOCOL
 from wam_ros.wire.packing import MOST_BYTES, WireError, unpack
 
 CONNECT_S = 3.0  # until a server takes a connection
@@ -60,9 +62,12 @@ class Link:
             self._socket = connect(
                 self._address.url,
                 additional_headers=headers,
+                subprotocols=[Subprotocol(SUBPROTOCOL)],
                 compression=None,
                 open_timeout=CONNECT_S,
                 close_timeout=0.2,
+                # a server may compute in the thread that would answer a ping: `ask` has a limit
+                ping_interval=None,
                 max_size=MOST_BYTES,
                 proxy=None,
             )

@@ -175,6 +175,8 @@ class RemotePolicy:
     def _ask(self, message: dict[str, Any]) -> Any:
         answer = self._link.ask(pack(message), self._timeout_s)
         if isinstance(answer, str):
+            if not self._describes_itself:
+                self._link.close()  # so does openpi's server, after an error
             raise WamError(f"the policy server {self._url}: {answer}")
         self._answered = True
         return answer
