@@ -40,11 +40,19 @@ def read_description(model: str) -> dict[str, Any]:
 
 
 def model_for(embodiment: Embodiment) -> str:
-    """Name of the model that is shipped with weights for a robot, or `SCRIPT`."""
+    """Name of the model that is shipped with weights for a robot as it is, or `SCRIPT`."""
+    e = embodiment
+    shape = {
+        "embodiment": e.name,
+        "image_height": e.image_height,
+        "image_width": e.image_width,
+        "views": len(e.cameras),
+        "action_dim": len(e.joint_names),
+    }
     for name in config_names("models"):
         data = read_description(name)
         weights = share_dir() / str(data.get("weights", ""))
-        if data.get("embodiment") == embodiment.name and weights.is_file():
+        if weights.is_file() and all(data.get(key) == value for key, value in shape.items()):
             return name
     return SCRIPT
 

@@ -1,5 +1,6 @@
 """A script in the place of a model: chunks that lead any robot to poses near home; no frames."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -137,6 +138,8 @@ def test_what_only_a_model_has_is_refused(wrong, words):
 def test_a_robot_for_which_weights_are_shipped_has_a_model_and_any_other_the_script():
     found = [model_for(load_embodiment(n)) for n in ("panda", "droid", "ur5e", "so101", "bimanual")]
     assert found == ["tiny", *[SCRIPT] * 4]
+    panda = load_embodiment("panda")
+    assert model_for(dataclasses.replace(panda, cameras=panda.cameras[:1])) == SCRIPT
 
 
 def test_it_needs_no_torch():
