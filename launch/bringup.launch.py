@@ -40,6 +40,7 @@ from wam_ros.ros.launching.arguments import (
     require_names,
 )
 from wam_ros.ros.launching.processes import declared, end_together, process, values_of
+from wam_ros.ros.simulated import simulated_time
 
 LAUNCH_FOLDER = Path(__file__).parent
 # on a busy machine it takes longer than launch's 5 s to let go of torch and of the simulation
@@ -112,9 +113,6 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     robot = {"embodiment": values["embodiment"]}
     chosen = {**values, "model": model_of(values, load_embodiment(values["embodiment"]))}
     model = {key: chosen[key] for key in ("model", "checkpoint", "instruction") if chosen[key]}
-    # A real arm that is silent for 0.3 s is gone; a simulated one on a busy machine is only late,
-    # and stands meanwhile.
-    patience = {"joint_timeout_s": 2.0} if sim else {}
     # Only a simulated arm with something to do arms itself; a real one is armed by a person.
     arm = sim and not dry_run and bool(values["instruction"])
     # the simulated arm has one controller, of whatever the embodiment says of groups of joints
@@ -125,18 +123,24 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
         "sim_node": {**output, **frames},
         "camera_node": {},
         "inference_node": {**model, "imagination": values["imagination"]},
-        "safety_node": {**patience, **frames, "dry_run": dry_run, "arm_on_start": arm},
+        "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},
         "bridge_node": output,
         "view_node": frames,
     }
     if not sim:
         del own["sim_node"]
+    time = (
+        simulated_time(load_embodiment(values["embodiment"]), values["real_time"] == "true")
+        if sim
+        else {}
+    )
     if values["view"] == "false":
         own["view_node"] = {**frames, "port": 0}  # no page: it draws for RViz
         if not opens_rviz(values, os.environ):
             del own["view_node"]
     return [
-        wam_node(name, values, {**robot, **parameters}, context) for name, parameters in own.items()
+        wam_node(name, values, {**robot, **parameters, **time.get(name, {})}, context)
+        for name, parameters in own.items()
     ]
 
 
@@ -188,6 +192,9 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         require_names(context.argv)  # another launch file that includes this one has its own
     values, guessed = described(values_of(ARGUMENTS, context))
     require_bringup(values)
+    if values["sim"] == "true" and values["real_time"] == "false":
+        # all that runs beside the loop lives by the clock of the simulated world, too
+        values["use_sim_time"] = "true"
     discovery = discovery_environment(os.environ, values["discovery"])
     variables = {**transport_environment(os.environ), **discovery}
     entities: list[LaunchDescriptionEntity] = [

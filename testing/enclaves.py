@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from testing.peers import free_port
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.files import write_whole
 from wam_ros.ros.environment import RANGE, ensure
+from wam_ros.ros.simulated import simulated_time
 
 POLICY = Path(__file__).resolve().parents[1] / "config" / "sros2" / "policy.xml"
 # node: its class
@@ -93,11 +95,15 @@ def loop() -> Iterator[dict[str, Any]]:
     context = Context()
     rclpy.init(args=[], context=context, domain_id=random.SystemRandom().randint(1, 99))
     nodes: dict[str, Any] = {}
+    time = simulated_time(load_embodiment("panda"), real_time=False)
     try:
         for name, cls in NODES.items():
             make = getattr(importlib.import_module(f"wam_ros.nodes.{name}"), cls)
-            port = [Parameter("port", value=free_port())] if name == "view_node" else []
-            nodes[name] = make(context=context, namespace=NAMESPACE, parameter_overrides=port)
+            given = dict(time[name])
+            if name == "view_node":
+                given["port"] = free_port()
+            overrides = [Parameter(key, value=value) for key, value in given.items()]
+            nodes[name] = make(context=context, namespace=NAMESPACE, parameter_overrides=overrides)
             nodes[name].trigger_configure()
             nodes[name].trigger_activate()
             if not nodes[name].active:

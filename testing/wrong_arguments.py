@@ -83,7 +83,8 @@ WRONG = {
         Wrong(NO_PARAMETERS, "expected sections like .*ros__parameters"),
         Wrong(NO_YAML, "cannot start any token"),
     ],
-    "use_sim_time": [Wrong("on", CHOICES), Wrong("true", "publishes no /clock")],
+    "use_sim_time": [Wrong("on", CHOICES), Wrong("true", "leave use_sim_time out")],
+    "real_time": [Wrong("yes", CHOICES), Wrong("true", "only a simulated world", REAL)],
     "discovery": [Wrong("lan", CHOICES)],
     "launch_rviz": [Wrong("no", CHOICES)],
     "rviz_config_file": [

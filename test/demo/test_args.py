@@ -23,6 +23,7 @@ def test_the_defaults_can_be_run():
     [
         ({"episodes": 0}, "--episodes"),
         ({"rate": 0.0}, "--rate"),
+        ({"rate": 0.5, "real_time": True}, "--real-time has rate 1, found --rate 0.5"),
         ({"rate": float("nan")}, "--rate"),
         ({"time_limit": -1.0}, "--time-limit"),
         ({"seed": -1}, "--seed"),

@@ -56,14 +56,13 @@ def start(tmp_path):
 
 def test_a_run_that_completes_returns_0_and_writes_all_that_it_promised(start, tmp_path):
     files = {"--json": "run.json", "--strip": "run.png", "--record": "run.mp4"}
-    # a busy machine keeps up with a third of real time
-    slowly = ("--rate", "0.3", "--time-limit", "3")
     demo = start(
         "--episodes",
         "1",
         "--seed",
         "1003",
-        *slowly,
+        "--time-limit",
+        "3",
         *(word for pair in files.items() for word in pair),
     )
     out, err = demo.communicate(timeout=PATIENCE_S)
@@ -77,6 +76,25 @@ def test_a_run_that_completes_returns_0_and_writes_all_that_it_promised(start, t
     assert episode["chunks"] > 0
     assert result["summary"]["chunk_rate_hz"] > 0
     assert all((tmp_path / name).stat().st_size > 1000 for name in files.values())
+
+
+@pytest.mark.long
+def test_what_comes_of_a_seed_is_the_same_beside_four_busy_loops(start, tmp_path):
+    found = []
+    busy = []
+    try:
+        for name in ("quiet.json", "busy.json"):
+            demo = start("--episodes", "3", "--json", name)
+            _, err = demo.communicate(timeout=2 * PATIENCE_S)
+            assert demo.returncode == 0, err
+            found.append(json.loads((tmp_path / name).read_text()))
+            busy += [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(4)]
+    finally:
+        for loop in busy:
+            loop.kill()
+            loop.wait()
+    assert found[0]["episodes"] == found[1]["episodes"]
+    assert found[0]["imagination"] == found[1]["imagination"], "not the last pixel differs"
 
 
 def test_a_truncated_checkpoint_ends_it_with_one_line_before_anything_moves(start, tmp_path):
@@ -122,10 +140,7 @@ def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp
             rf"^wam demo: {killed} was killed by SIGKILL; last lines of .*{killed}\.log:\n",
         )
     domain_id = free_domain_id()
-    # A busy machine keeps up with a third of real time.
-    demo = start(
-        "--episodes", "9", "--json", "run.json", "--rate", "0.3", "--domain-id", str(domain_id)
-    )
+    demo = start("--episodes", "9", "--json", "run.json", "--domain-id", str(domain_id))
     wait_for_motion(demo, domain_id)
     processes = psutil.Process(demo.pid).children()
     children = {

@@ -16,11 +16,14 @@ class FakeSession:
 
     def __init__(self, script, missing=(), settles=0, rate=1.0):
         self.report = SimpleNamespace(stop_time_s=0.4)
-        self.now_s, self.calls = 0.0, []
+        self.now_s, self.calls, self.went_on = 0.0, [], False
         self.link = SimpleNamespace(
             spin=self.turn, call=self.call, missing_services=lambda: list(missing)
         )
         self._script, self._settles, self._rate = list(script), settles, rate
+
+    def go_on(self):
+        self.went_on = True
 
     def turn(self, timeout_s):
         self.now_s += 0.02
@@ -97,6 +100,7 @@ def test_safety_is_asked_to_stop_when_it_is_there_and_there_is_an_arm(bring, dea
     session = FakeSession([False], missing)
     bring(session, dead)
     assert session.calls == calls
+    assert session.went_on is (dead != "sim_node"), "a world that stands brings nothing to rest"
 
 
 def test_what_a_process_would_miss_is_said_before_any_is_started(monkeypatch):

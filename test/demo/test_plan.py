@@ -46,11 +46,20 @@ def test_a_robot_without_a_model_of_its_own_is_moved_by_the_script():
     assert by_name(embodiment="so101", model="m.yaml")["inference_node"]["model"] == '"m.yaml"'
 
 
-def test_another_rate_puts_everyone_but_the_clock_on_simulated_time():
-    plan = by_name(rate=2.0, headless=True)
+def test_everyone_but_the_clock_lives_by_it_and_the_world_waits_for_the_loop():
+    plan = by_name(rate=2.0)
     assert plan["sim_node"]["rate"] == "2.0"
     assert plan["sim_node"]["use_sim_time"] == "false"
-    assert {plan[n]["use_sim_time"] for n in LOOP[1:]} == {"true"}
+    assert {plan[n]["use_sim_time"] for n in (*LOOP[1:], "view_node")} == {"true"}
+    assert {plan[n]["lockstep"] for n in LOOP} == {"true"}
+    # what bridge and safety node take each other to admit is the same
+    assert plan["safety_node"]["heartbeat_s"] == plan["bridge_node"]["heartbeat_s"]
+
+
+def test_in_real_time_nobody_waits_and_nobody_has_another_clock():
+    for own in by_name(real_time=True).values():
+        assert "lockstep" not in own
+        assert "use_sim_time" not in own
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import SimEpisode
 from wam_ros.demo.errors import LoopError
 from wam_ros.demo.imagination import ImaginationTracker
-from wam_ros.demo.rate import RateMeter
+from wam_ros.demo.rate import RateMeter, SpeedMeter
 from wam_ros.demo.runner import Runner
 
 PANDA = load_embodiment("panda")
@@ -38,6 +38,19 @@ class FakeLoop:
         self.stuck = False
         self.braking_violates = 0  # steps beyond the velocity limit between disarming and rest
         self.latency, self.imagination, self.chunk_rate = Trace(), ImaginationTracker(), RateMeter()
+        self.speed, self.pace, self.standing = SpeedMeter(), None, False
+
+    def stand(self, timeout_s):
+        self.calls.append(("stand", True))
+        self.standing = True
+
+    def await_standing(self, after_ns, timeout_s):
+        assert self.standing
+        self.calls.append(("stands",))
+
+    def go_on(self):
+        self.calls.append(("go on",))
+        self.standing = False
 
     def instruct(self, text):
         self.calls.append(("instruct", text))
@@ -117,7 +130,7 @@ def run(loop, **given):
 
 def test_each_seed_is_placed_instructed_and_only_then_armed_and_disarmed_again():
     loop = FakeLoop()
-    results = run(loop, episodes=2, seed=7)
+    results = run(loop, episodes=2, seed=7, real_time=True)
     assert [(r.seed, r.outcome) for r in results] == [(7, "success"), (8, "success")]
     assert loop.calls == [
         call
@@ -128,6 +141,15 @@ def test_each_seed_is_placed_instructed_and_only_then_armed_and_disarmed_again()
         )
     ] + [("arm", False)]  # fmt: skip
     assert loop.safety == SafetyState.HOLD
+
+
+def test_a_world_that_waits_stands_from_before_the_scene_is_placed_until_the_arm_is_armed():
+    loop = FakeLoop()
+    run(loop, episodes=1, seed=7)
+    names = [call[0] for call in loop.calls]
+    begins = ["stand", "pause", "reset_episode", "stands", "pause", "instruct", "arm", "go on"]
+    assert names == ["arm", *begins, "arm"]
+    assert "x real time" in loop.printed
 
 
 def test_limits_exceeded_on_the_way_to_rest_count_for_the_episode_that_ended():
@@ -240,6 +262,26 @@ def test_a_pause_by_the_person_is_printed_once_and_the_next_scene_waits_for_its_
         run(loop, headless=False)
     assert loop.printed.count("bridge: the bridge is paused [by a test]") == 1
     assert ("reset_episode", 1001, "", False) in loop.calls
+
+
+def test_a_world_that_waits_goes_on_until_the_emergency_stop_is_reset():
+    class Stopped(FakeLoop):
+        def turn(self):
+            super().turn()
+            if self.standing and self.scene:
+                self.safety = SafetyState.ESTOP if not self.pressed else self.safety
+                self.pressed = True
+            elif self.pressed and self.safety == SafetyState.ESTOP:
+                self.safety = SafetyState.HOLD
+            if self.episode is not None:
+                raise KeyboardInterrupt
+
+    loop = Stopped()
+    loop.pressed = False
+    with pytest.raises(KeyboardInterrupt):
+        run(loop, headless=False)
+    after = [call[0] for call in loop.calls][-5:]
+    assert after == ["instruct", "go on", "stand", "arm", "go on"]
 
 
 def test_with_somebody_watching_a_new_instruction_lasts_until_the_next(monkeypatch):

@@ -67,7 +67,7 @@ def supervisor():
 
 @pytest.fixture
 def session(supervisor):
-    return Session(DemoArgs(headless=True), PANDA, supervisor, FakeLink)
+    return Session(DemoArgs(headless=True, real_time=True), PANDA, supervisor, FakeLink)
 
 
 def joint_message(stamp_ns, speed):
@@ -175,7 +175,7 @@ def test_nothing_is_measured_between_episodes(session):
 
 
 def test_latency_is_not_taken_across_two_clocks(supervisor):
-    session = Session(DemoArgs(headless=True, rate=2.0), PANDA, supervisor, FakeLink)
+    session = Session(DemoArgs(headless=True), PANDA, supervisor, FakeLink)
     begin(session)
     deliver(
         session,

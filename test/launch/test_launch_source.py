@@ -32,6 +32,7 @@ OURS = {
     "checkpoint",
     "instruction",
     "sim",
+    "real_time",
     "dry_run",
     "imagination",
     "record",

@@ -30,6 +30,7 @@ from wam_ros.msg import Observation  # noqa: E402
 from wam_ros.nodes.camera_node import CameraNode, CameraParams, shape  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
+from wam_ros.ros.progress import LockstepParams  # noqa: E402
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
@@ -343,5 +344,5 @@ def test_an_unknown_embodiment_fails_to_configure_with_the_choices(make_rig, cap
 
 def test_the_shipped_parameter_file_holds_the_defaults():
     assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml(
-        "/**/camera_node", CameraParams
+        "/**/camera_node", CameraParams, LockstepParams
     )

@@ -13,13 +13,14 @@ from wam_ros.nodes.sim_node import SimParams
 from wam_ros.ros.bridge_node.parameters import BridgeParams
 from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.params import to_yaml
+from wam_ros.ros.progress import LockstepParams
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.safety.params import SafetyParams
 
 CLASSES = {
-    "safety": (SafetyNodeParams, Admission, SafetyParams),
-    "bridge": (BridgeParams, Admission, ControllerParams),
+    "safety": (SafetyNodeParams, Admission, SafetyParams, LockstepParams),
+    "bridge": (BridgeParams, Admission, ControllerParams, LockstepParams),
     "sim": (SimParams,),
     "view": (ViewParams,),
 }

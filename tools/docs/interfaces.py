@@ -1,7 +1,7 @@
 """What every node publishes, hears, offers and asks for, asked of the nodes themselves.
 
-The nodes run in this process with their default parameters, one after another and in a domain of
-their own; no process is started and nothing moves.
+The nodes run in this process as those of the simulated loop do, in lock-step, one after another and
+in a domain of their own; no process is started and nothing moves.
 """
 
 from __future__ import annotations
@@ -19,10 +19,12 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.policy import PolicyOutput
 from wam_ros.core.types import Conditioning, Observation
 from wam_ros.ros.environment import ensure
 from wam_ros.ros.lifecycle import NodeParams, WamNode
+from wam_ros.ros.simulated import simulated_time
 
 NODES = ("camera", "inference", "safety", "bridge", "sim", "view")  # in the order of the loop
 NAMESPACE = "/somewhere"  # tells names that follow a namespace from those that do not
@@ -91,7 +93,10 @@ def a_domain() -> Iterator[Context]:
 def start(name: str, context: Context) -> WamNode:
     """A node of this name, configured and active."""
     cls = getattr(importlib.import_module(f"wam_ros.nodes.{name}_node"), f"{name.title()}Node")
-    overrides = [Parameter("port", value=free_port())] if name == "view" else []
+    given = dict(simulated_time(load_embodiment("panda"), real_time=False)[f"{name}_node"])
+    if name == "view":
+        given["port"] = free_port()
+    overrides = [Parameter(key, value=value) for key, value in given.items()]
     node = cls(context=context, namespace=NAMESPACE, parameter_overrides=overrides)
     if name == "inference":
         node.make_policy = lambda robot, model, checkpoint: StandStill()

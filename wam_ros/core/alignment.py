@@ -158,6 +158,12 @@ class ObservationAligner:
         self._due = self._last_now = None
         self.flushes += 1
 
+    @property
+    def reached_ns(self) -> int:
+        """The newest instant that every stream has reached; 0 while one is missing."""
+        streams = (*self._views.values(), self._joints)
+        return min(s.stamps[-1] if s.stamps else 0 for s in streams)
+
     def poll(self, now_ns: int) -> Observation | None:
         """The next observation, if one is complete at ROS time `now_ns`.
 

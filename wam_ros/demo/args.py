@@ -55,7 +55,10 @@ class DemoArgs:
     time_limit: float = 8.0
     """Longest episode, s of simulated time."""
     rate: float = 1.0
-    """Speed of the simulation as a multiple of real time."""
+    """Highest speed of the simulation as a multiple of real time."""
+    real_time: bool = False
+    """Keep real time: what is late is late. Without it the simulated world waits for the loop, so
+    that what comes out depends on the model and the seed and not on this machine."""
     embodiment: str = "panda"
     """Robot: a name in config/embodiments, a YAML file, or a URDF or xacro file, of which what is
     guessed is kept beside it."""
@@ -90,6 +93,8 @@ def check_args(args: DemoArgs) -> None:
     if args.episodes is not None:
         require_within("--episodes", args.episodes, 1)
     require_within("--rate", args.rate, 0.05, 20)
+    if args.real_time and args.rate != 1.0:
+        raise WamError(f"--real-time has rate 1, found --rate {args.rate:g}: leave out one of them")
     require_within("--time-limit", args.time_limit, 0.1, 600)
     require_within("--seed", args.seed, 0, 2**31 - 1)
     require_within("--domain-id", args.domain_id or 0, 0, 101)

@@ -37,7 +37,7 @@ READY_S = 120.0  # a cold start on a slow machine
 SENTENCES = ("pick up the green block", "lift the red cube", "please take the blue one")
 _REST_FOR_S = 0.2  # a joint that only passes through zero speed does not rest
 # longest wait for the arm to rest before the processes are ended; longer in slow motion
-_REST_S = 3.0
+_REST_S = 10.0
 
 
 def main(args: DemoArgs) -> int:
@@ -108,7 +108,10 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
     embodiment = load_embodiment(args.embodiment)
     started = time.monotonic()
     session = Session(
-        args, embodiment, supervisor, lambda handlers: Link("wam_demo", handlers, domain_id)
+        args,
+        embodiment,
+        supervisor,
+        lambda handlers: Link("wam_demo", handlers, domain_id, waiting=not args.real_time),
     )
     runner = Runner(session, args, embodiment, console)
     code = 0
@@ -172,6 +175,7 @@ def _bring_to_rest(session: Session, rate: float, dead: str, console: Console) -
         console.print("the simulated arm is gone with its process")
         return
     promised_s = session.report.stop_time_s if session.report else 0.0
+    session.go_on()  # an arm comes to rest in a world that goes on
     try:
         if dead != "safety_node" and "safety_node/arm" not in session.link.missing_services():
             if dead:
@@ -243,6 +247,7 @@ def _finish(
         settings=settings,
         latency=session.latency.summary(),
         imagination=session.imagination.summary(),
+        speed=0.0 if args.real_time else session.speed.speed,
         failure=failure,
     )
     if results.episodes:

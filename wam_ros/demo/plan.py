@@ -14,28 +14,24 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.supervisor import Command
 from wam_ros.models import model_for
 from wam_ros.ros.environment import ros_environment
-
-# A real arm that is silent for the default 0.3 s is gone; a simulated one on a busy machine is only
-# late, and so is its clock: nothing moves meanwhile.
-SIM_JOINT_TIMEOUT_S = 2.0
+from wam_ros.ros.simulated import simulated_time
 
 
 def commands(args: DemoArgs) -> list[Command]:
     """The processes, as `python -m wam_ros.nodes.<name>` with ROS parameters."""
     common: dict[str, Any] = {"embodiment": args.embodiment}
-    if args.rate != 1.0:
-        common["use_sim_time"] = True
     nodes: dict[str, dict[str, Any]] = {
-        "sim_node": {"rate": args.rate, "use_sim_time": False},
+        "sim_node": {"rate": args.rate},
         "camera_node": {},
         "inference_node": _model_parameters(args),
-        "safety_node": {"joint_timeout_s": SIM_JOINT_TIMEOUT_S},
+        "safety_node": {},
         # the simulated arm has one controller, whatever the embodiment says of groups of joints
         "bridge_node": {"controller": load_embodiment(args.embodiment).controller},
     }
     if not args.headless:
         nodes["view_node"] = {"port": args.port}
-    return [node_command(name, common | own) for name, own in nodes.items()]
+    time = simulated_time(load_embodiment(args.embodiment), args.real_time)
+    return [node_command(name, common | own | time[name]) for name, own in nodes.items()]
 
 
 def _model_parameters(args: DemoArgs) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wam_ros.core.files import write_json
+from wam_ros.core.lockstep import describe_speed
 from wam_ros.demo.episodes import EpisodeResult
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class RunResults:
     # view -> offset -> dB
     imagination: dict[str, dict[str, dict[str, float]]] = field(default_factory=dict)
     failure: str = ""  # why the run did not complete
+    speed: float = 0.0  # of a world in lock-step, simulated s per s while armed; 0: in real time
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON document."""
@@ -38,7 +40,7 @@ class RunResults:
             "failure": self.failure,
             "settings": self.settings,
             "episodes": [asdict(e) for e in self.episodes],
-            "summary": summarise(self.episodes, self.chunk_rate_hz),
+            "summary": summarise(self.episodes, self.chunk_rate_hz) | {"speed": self.speed},
             "latency": self.latency,
             "imagination": self.imagination,
         }
@@ -139,6 +141,8 @@ def _print_summary(results: RunResults, console: Console) -> None:
         f"95 % interval {low:.0%} to {high:.0%})[/], wrong block {s['wrong']}, "
         f"limits exceeded: {format_counts(s['violations'])}, {s['chunk_rate_hz']:.1f} chunks/s"
     )
+    if results.speed:
+        console.print(describe_speed(results.speed, results.settings.get("rate", 1.0)))
 
 
 def _print_latency(results: RunResults, console: Console) -> None:

@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.lockstep import describe_speed
 from wam_ros.core.types import Forwarding, SafetyState
 from wam_ros.demo.args import INTERACTIVE, DemoArgs
 from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
@@ -20,10 +21,11 @@ from wam_ros.demo.errors import LoopError
 if TYPE_CHECKING:
     from wam_ros.demo.session import Session
 
-_SETTLE_S = 10.0  # wall time for the arm to come to rest, in a simulator that may be seconds behind
+_SETTLE_S = 30.0  # wall time for the arm to come to rest, in a simulator that may be slow
 _ARM_S = 5.0  # wall time until safety must accept to be armed
 # wall time until a new scene must have been seen: on a busy machine frames come too old for seconds
 _SCENE_S = 30.0
+_STILL_S = 30.0  # wall time in which a simulator that runs must get on
 _RETRY_S = 0.1
 _SHOW_S = 1.5  # pause after an episode while somebody watches
 _LATCHED = (SafetyState.FAULT, SafetyState.ESTOP)
@@ -47,6 +49,7 @@ class Runner:
         self._console = console
         self._step_period_s = embodiment.step_period_s
         self._interactive = args.n_episodes == INTERACTIVE
+        self._waits = not args.real_time  # the simulated world
         self._wanted = args.instruction or ""  # what the person wants until told otherwise
         self._told = ""  # what was printed of the bridge
         self.results: list[EpisodeResult] = []
@@ -64,6 +67,7 @@ class Runner:
             finally:
                 self._s.episode = None
                 self._s.chunk_rate.pause()
+                self._s.speed.pause()
             self.results.append(result)
             self._report(result)
             if self._interactive:
@@ -85,6 +89,10 @@ class Runner:
             self._tell_bridge()
             # whoever paused it resumes it
             self._s.spin_until(lambda: not self._paused, float("inf"))
+        # All that begins an episode happens while a world in lock-step stands: at the same instant
+        # of the scene each time, however long the calls take.
+        if self._waits:
+            self._s.stand(_SCENE_S)
         self._s.call("bridge_node/pause", data=True)  # placing moves the arm past the bridge
         instruction = self._place(seed)
         self._s.call("bridge_node/pause", data=False)
@@ -95,6 +103,8 @@ class Runner:
         episode = Episode(seed, instruction, self._args.time_limit, self._step_period_s)
         self._arm()
         self._s.episode = episode
+        if self._waits:
+            self._s.go_on()
         self._wait(episode)
         return episode.result()
 
@@ -155,12 +165,18 @@ class Runner:
             raise LoopError(
                 f"no camera frame within {_SCENE_S:.0f} s of placing the scene of seed {seed}"
             )
+        if self._waits:
+            self._s.await_standing(placed_ns, _SCENE_S)
         return str(answer.instruction)
 
     def _arm(self) -> None:
         if self._interactive and self._s.safety == SafetyState.ESTOP:
             self._console.print("[yellow]emergency stop: press reset in the page to go on[/]")
+            if self._waits:  # a reset has a time to wait, of the world's
+                self._s.go_on()
             self._s.spin_until(lambda: self._s.safety not in _LATCHED, float("inf"))
+            if self._waits:
+                self._s.stand(_SCENE_S)
         refusals: list[str] = []
 
         def accepted() -> bool:
@@ -189,21 +205,23 @@ class Runner:
             )
             return outcome is not None and not paused
 
-        limit_s = (
-            float("inf")
-            if self._interactive
-            else 10.0 + 4.0 * self._args.time_limit / self._args.rate
-        )
-        if not self._s.spin_until(over, limit_s):
-            raise LoopError(
-                f"the simulator's time stands still: {episode.elapsed_s:.1f} s in {limit_s:.0f} s"
-            )
+        ended = False
+        while not ended:
+            before_s = episode.elapsed_s
+            limit_s = float("inf") if self._interactive else _STILL_S
+            ended = self._s.spin_until(over, limit_s)
+            if not ended and episode.elapsed_s <= before_s:
+                words = f": {self._s.pace.words}" if self._s.pace else ""
+                raise LoopError(
+                    f"the simulator's time stands still after {episode.elapsed_s:.1f} s{words}"
+                )
 
     def _report(self, result: EpisodeResult) -> None:
         outcome = {"success": "[green]done[/]", "wrong": "[red]lifted another block[/]"}
         text = outcome.get(result.outcome, f"[yellow]{result.outcome}[/] {result.note}".rstrip())
+        speed = f", {describe_speed(self._s.speed.speed, self._args.rate)}" if self._waits else ""
         self._console.print(
             f"seed {result.seed}  {result.instruction:<28}  {text}  {result.steps} steps, "
-            f"{result.chunks} chunks",
+            f"{result.chunks} chunks{speed}",
             highlight=False,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.lockstep import Pace
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import (
     NS,
@@ -25,7 +26,7 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.imagination import ImaginationTracker
-from wam_ros.demo.rate import RateMeter
+from wam_ros.demo.rate import RateMeter, SpeedMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor
 from wam_ros.tools.latency import COMMAND, Feed, time_ns
@@ -64,11 +65,14 @@ class Session:
         self.chunk_rate = RateMeter()
         self._feed = Feed(self.latency, lambda: self.link.joints())
         # otherwise stamps and publication times are on two clocks
-        self._measure_latency = args.rate == 1.0
+        self._measure_latency = args.real_time
         self.video = VideoRecorder(args.record, embodiment.frame_rate_hz) if args.record else None
         self.strip = StripRecorder(args.strip) if args.strip else None
         self.episode: Episode | None = None
         self.sim: SimEpisode | None = None
+        self.pace: Pace | None = None  # of a world in lock-step
+        self.speed = SpeedMeter()
+        self._waits = not args.real_time
         self.report: SafetyReport | None = None
         self.bridge: BridgeState | None = None
         self.status: WamStatus | None = None
@@ -91,6 +95,7 @@ class Session:
             "safety_report": self._on_report,
             COMMAND: self._feed.command,
             "episode": self._on_sim,
+            "pace": self._on_pace,
         }
 
     @property
@@ -147,6 +152,11 @@ class Session:
 
     def _on_bridge(self, state: BridgeState, _published_ns: int) -> None:
         self.bridge = state
+
+    def _on_pace(self, pace: Pace, _published_ns: int) -> None:
+        self.pace = pace
+        if self.episode is not None:
+            self.speed.on_pace(pace.now_ns, time.monotonic_ns())
 
     def _on_report(self, report: SafetyReport, _published_ns: int) -> None:
         self.report = report
@@ -258,6 +268,36 @@ class Session:
             "episode": self.sim is not None,
         }
         return [name for name, flows in streams.items() if not flows] + self.link.missing_services()
+
+    def stand(self, timeout_s: float) -> None:
+        """Let a world in lock-step stand, and wait until it does.
+
+        Raises:
+            LoopError: it does not within `timeout_s` of wall time.
+        """
+        self.pace = None
+        self.call("sim_node/stand", data=True)
+        self.await_standing(0, timeout_s)
+
+    def go_on(self) -> None:
+        """Let a world in lock-step go on, whether it stands or not, without waiting for it."""
+        if self._waits:
+            self.link.call("sim_node/stand", data=False)
+
+    def await_standing(self, after_ns: int, timeout_s: float) -> None:
+        """Wait until a world in lock-step stands at an instant later than `after_ns`.
+
+        Raises:
+            LoopError: it does not within `timeout_s` of wall time; says who it waits for.
+        """
+
+        def stands() -> bool:
+            pace = self.pace
+            return pace is not None and pace.standing and pace.now_ns > after_ns
+
+        if not self.spin_until(stands, timeout_s):
+            words = "is silent" if self.pace is None else self.pace.words
+            raise LoopError(f"the simulated world does not come to stand: {words}")
 
     def close(self) -> None:
         """Finish the video and leave ROS."""

@@ -25,37 +25,44 @@ from wam_ros.ros.bridge_node.home import HomeSequence
 from wam_ros.ros.bridge_node.outputs import Outputs
 from wam_ros.ros.bridge_node.parameters import BridgeParams, make_bridge
 from wam_ros.ros.controllers.base import ControllerParams
+from wam_ros.ros.fields import HEADER, read_header
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
+from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import run_node
 
 POLL_S = 0.2  # between two looks for controllers that have appeared
 INACTIVE = False, "the bridge is not active"
 LATCHED = {state.value: state.name for state in (SafetyState.FAULT, SafetyState.ESTOP)}
 ADMIT_NS = 1_500_000  # about what it takes to admit a trajectory
+WATCH_HZ = 20.0  # by the steady clock, while a world in lock-step stands
 
 
 class BridgeNode(WamNode):
     """Wires a `Bridge` between the safety node and the controllers."""
 
     def __init__(self, **options) -> None:
-        super().__init__("bridge_node", BridgeParams, Admission, ControllerParams, **options)
+        classes = (BridgeParams, Admission, ControllerParams, LockstepParams)
+        super().__init__("bridge_node", *classes, **options)
 
     def configure(self) -> None:
         """Read limits and choose the controllers by name."""
         p: BridgeParams = self.params
         robot = load_embodiment(p.embodiment)
+        self._progress = ProgressTeller(self, self._on_clock)
+        # in lock-step each tick of the world's clock is one of the bridge; the others keep watch
+        self._rate_hz = WATCH_HZ if self._progress.enabled else p.rate_hz
         self._outputs = Outputs(
             self, robot, (p.controller, p.gripper), (p.controller_name, p.gripper_name), p.rate_hz
         )
         self._bridge = make_bridge(robot, p, self.params_of(Admission), self._outputs.streams)
         self._gate = self._bridge.gate
         self._diagnostics = BridgeDiagnostics(
-            self, p.embodiment, robot.joint_names, p.rate_hz, self._figures
+            self, p.embodiment, robot.joint_names, self._rate_hz, self._figures
         )
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
-        self._poll_ticks = max(1, round(p.rate_hz * POLL_S))
+        self._poll_ticks = max(1, round(self._rate_hz * POLL_S))
         self._believed = Believed(self, self._bridge)
         self._trajectories = self._believed.watch(
             self.create_subscription(
@@ -81,12 +88,14 @@ class BridgeNode(WamNode):
         self._bridge.pause(False)
         self._arrived: list[bytes] = []  # trajectories that wait for a tick
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # the ROS clock may be what fails
-        self._timer = self.create_timer(1 / self.params.rate_hz, self._on_tick, clock=steady)
+        self._timer = self.create_timer(1 / self._rate_hz, self._on_tick, clock=steady)
+        self._progress.start()
 
     def deactivate(self) -> None:
         """Close the gate; what a controller plays comes to its rest, what is streamed is led
         there.
         """
+        self._progress.stop()
         self.destroy_timer(self._timer)
         self._bridge.shut()
         self._admit_waiting()  # it may be what stops the arm sooner; nothing else passes any more
@@ -113,6 +122,7 @@ class BridgeNode(WamNode):
         if why:
             self._refused += 1
             self._diagnostics.report_fault(why, f"refused: {why}")
+            self._dealt_with(data)
         elif self.active:
             self._arrived.append(data)
             if self._timer.time_until_next_call() >= ADMIT_NS:
@@ -120,7 +130,15 @@ class BridgeNode(WamNode):
 
     def _admit_waiting(self) -> None:
         while self._arrived:
-            self._admit(self._arrived.pop(0))
+            data = self._arrived.pop(0)
+            self._admit(data)
+            self._dealt_with(data)
+
+    def _dealt_with(self, data: bytes) -> None:
+        """Whatever became of a trajectory, a world in lock-step need not wait for it any more."""
+        if self._progress.enabled and len(data) >= HEADER:
+            self._progress.heard = read_header(data)[0]
+            self._progress.tell()
 
     def _admit(self, data: bytes) -> None:
         now_ns = self._now_ns()
@@ -138,6 +156,8 @@ class BridgeNode(WamNode):
         self._passed += 1
         self._diagnostics.cause = ""
         self._outputs.send(trajectory)
+        if not self._outputs.streams:
+            self._progress.said = trajectory.start_ns
         self._diagnostics.trace.on_safe(proposed.chunk_seq, proposed.start_ns, now_ns)
         self._diagnostics.trace.on_command(proposed.chunk_seq, self._now_ns())
 
@@ -175,7 +195,7 @@ class BridgeNode(WamNode):
         self._ticks += 1
         if self._ticks % self._poll_ticks == 0:
             self._look_around()
-        if self._ticks % round(self.params.rate_hz) == 0:
+        if self._ticks % round(self._rate_hz) == 0:
             self._diagnostics.publish(
                 self._bridge.why_not_open or self._diagnostics.cause, self._outputs.warnings
             )
@@ -188,6 +208,12 @@ class BridgeNode(WamNode):
         self._bridge.distrust("controllers", self._outputs.doubles, for_good=False)
         if (closed := self._bridge.why_not_open) and closed != before:
             self._diagnostics.report_fault(closed)
+
+    def _on_clock(self) -> None:
+        """A world in lock-step has gone on: it waits until this is done."""
+        if self.active:
+            self._tick()
+            self._admit_waiting()
 
     def _tick(self) -> None:
         """One look at clocks, controllers and the safety node, and one command where one is

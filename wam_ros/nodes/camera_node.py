@@ -25,6 +25,7 @@ from wam_ros.ros import convert, qos
 from wam_ros.ros.fields import read_header
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.params import param
+from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import keep_memory, run_node
 
 
@@ -71,19 +72,22 @@ class CameraNode(WamNode):
     """Subscribes to what the embodiment names; publishes `observation`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("camera_node", CameraParams, **kwargs)
+        super().__init__("camera_node", CameraParams, LockstepParams, **kwargs)
 
     def configure(self) -> None:
         """Load the embodiment and prepare the publisher."""
         p = self.params
         self._robot = robot = load_embodiment(p.embodiment)
+        self._progress = ProgressTeller(self, self._emit)
+        # in lock-step it costs nothing to wait, and who waits sees the same each time
+        carry_s = 0.0 if self._progress.enabled else p.carry_s
         self._aligner = ObservationAligner(
             robot.view_names,
             robot.joint_names,
             frame_period_ns=round(NS / robot.frame_rate_hz),
             max_age_ns=round(p.max_age_s * NS),
             patience_ns=round(p.patience_s * NS),
-            carry_ns=round(p.carry_s * NS),
+            carry_ns=round(carry_s * NS),
             decode=self._decode,
         )
         self._cameras = {c.name: c for c in robot.cameras}
@@ -141,9 +145,11 @@ class CameraNode(WamNode):
         self._timer = self.create_timer(
             1.0 / self._robot.frame_rate_hz, self._on_timer, clock=steady
         )
+        self._progress.start()
 
     def deactivate(self) -> None:
         """Stop listening."""
+        self._progress.stop()
         self.destroy_timer(self._timer)
         while self._inputs:
             self.destroy_subscription(self._inputs.pop())
@@ -178,17 +184,22 @@ class CameraNode(WamNode):
 
     def _emit(self) -> None:
         """Publish an observation if one is complete."""
+        now_ns = self.get_clock().now().nanoseconds
+        observation = None
         try:
-            observation = self._aligner.poll(self.get_clock().now().nanoseconds)
+            observation = self._aligner.poll(now_ns)
         except WamError as error:
             self._trouble = str(error)
-            return
         if observation is not None:
             self._trouble = ""
             self._quiet_until = (
                 time.monotonic() + self.params.max_age_s + 2.0 / self._robot.frame_rate_hz
             )
             self._publisher.publish(convert.observation_to_msg(observation))
+            self._progress.said = observation.stamp_ns
+        if self._progress.heard < (reached_ns := self._aligner.reached_ns) <= now_ns:
+            self._progress.heard = reached_ns
+            self._progress.tell()
 
     def _on_timer(self) -> None:
         self._emit()  # a view that stays away is only noticed by the clock

@@ -24,6 +24,7 @@ from wam_ros.msg import ActionChunk, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.msg import StageLatency as StageLatencyMsg
 from wam_ros.ros import convert, qos
+from wam_ros.ros.inference_node.due import DueChunks
 from wam_ros.ros.inference_node.parameters import (
     InferenceParams,
     make_engine,
@@ -32,6 +33,7 @@ from wam_ros.ros.inference_node.parameters import (
 )
 from wam_ros.ros.inference_node.services import ModelServices
 from wam_ros.ros.lifecycle import WamNode
+from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import run_node
 from wam_ros.ros.stages import in_order, stages_from_msgs
 from wam_ros.runtime.engine import InferenceEngine
@@ -44,7 +46,7 @@ class InferenceNode(WamNode):
     """Wires topics and services to an `InferenceEngine` and an `InferenceSession`."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__("inference_node", InferenceParams, **kwargs)
+        super().__init__("inference_node", InferenceParams, LockstepParams, **kwargs)
         self._engine: InferenceEngine | None = None
         self._session: InferenceSession | None = None
 
@@ -64,8 +66,11 @@ class InferenceNode(WamNode):
         # The engine wakes the executor through a guard condition: no polling, hence no latency and
         # no idle load.
         self._guard = self.create_guard_condition(self._on_result)
+        self._progress = ProgressTeller(self)
+        self._due = DueChunks(self, self._progress, p.latency_s, self._now_ns, self._on_chunk)
         policy = self.make_policy(robot, p.model, p.checkpoint)
-        self._engine = make_engine(p, robot, policy, self._guard.trigger)
+        early = not self._progress.enabled
+        self._engine = make_engine(p, robot, policy, self._guard.trigger, early)
         load = partial(self.make_policy, robot)
         self._model_services = ModelServices(
             node=self,
@@ -90,7 +95,7 @@ class InferenceNode(WamNode):
             raise WamError(outcome.message)
         policy = engine.status().policy
         assert policy is not None
-        self._session = make_session(p, self._robot, policy)
+        self._session = make_session(p, self._robot, policy, self._progress.enabled)
         self._notice = Notice(5.0)
         self._said_timing = ""
         # of the oldest frame when an observation comes
@@ -105,9 +110,12 @@ class InferenceNode(WamNode):
         self._timer = self.create_timer(
             1.0 / p.status_rate_hz, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
+        self._progress.start()
 
     def deactivate(self) -> None:
         """End the session; what the model still computes is thrown away."""
+        self._due.forget()
+        self._progress.stop()
         self.destroy_timer(self._timer)
         self.destroy_subscription(self._input)
         self.destroy_subscription(self._later)
@@ -139,6 +147,7 @@ class InferenceNode(WamNode):
     def _on_observation(self, msg: Observation) -> None:
         if self._engine is None or self._session is None:
             return
+        request = None
         try:
             observation = convert.observation_from_msg(msg)
             oldest_ns = min(observation.frame_stamps_ns, default=observation.stamp_ns)
@@ -146,32 +155,39 @@ class InferenceNode(WamNode):
             request = self._session.observe(observation)
         except WamError as error:
             self._say(f"observation refused: {error}")
-            return
         if request is not None:
             self._engine.submit(observation, request)
+        # without an instruction nothing is predicted
+        asked = request is not None and request.predict and self._engine.status().instruction
+        self._due.observed(convert.time_to_ns(msg.header.stamp), bool(asked))
 
     def _on_result(self) -> None:
         if self._engine is None or self._session is None:
             return
         if (result := self._engine.take()) is not None:
-            self._on_chunk(self._engine, self._session, result)
+            self._due.take(result)
         result = self._engine.take_imagined()
         if result is not None and (future := self._session.imagined(result)) is not None:
             self._publish_imagined(future)
 
-    def _on_chunk(
-        self, engine: InferenceEngine, session: InferenceSession, result: EngineResult
-    ) -> None:
+    def _on_chunk(self, result: EngineResult, now_ns: int) -> None:
+        engine = self._engine
+        session = self._session
+        if engine is None or session is None:
+            return
         if result.output is None:
             session.scheduler.answered(result.observation.stamp_ns)
             if result.error:
                 self._say(f"no chunk: {result.error}")
         else:
-            chunk, future = session.chunk(result, self._now_ns())
+            chunk, future = session.chunk(result, now_ns)
             self._chunks.publish(convert.chunk_to_msg(chunk))
+            self._due.said(chunk.seq + 1)
             self._publish_imagined(future)
         if (look := session.scheduler.next_look()) is not None:
             engine.submit(*look)
+            if look[1].predict:
+                self._due.ask(look[0].stamp_ns)
 
     def _publish_imagined(self, future: ImaginedFuture) -> None:
         if self.params.imagination == "off" or not len(future.frames):
@@ -221,6 +237,7 @@ class InferenceNode(WamNode):
     def _on_forgotten(self) -> None:
         if self._session is not None:
             self._session.forget()
+        self._due.forget()
 
     def _on_swapped(self, policy: Policy) -> None:
         if self._session is not None:

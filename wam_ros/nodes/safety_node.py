@@ -18,12 +18,13 @@ from trajectory_msgs.msg import JointTrajectory
 from wam_ros import msg as wam_msg
 from wam_ros.core.admission import Admission
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
+from wam_ros.core.types import NS, Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.any_quality import AnyQuality
 from wam_ros.ros.fields import HEADER, number_of, read_header, read_pressed
 from wam_ros.ros.latest import Latest, serve_waiting
 from wam_ros.ros.lifecycle import WamNode
+from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import run_node
 from wam_ros.ros.safety_node.bridge_listener import BridgeListener
 from wam_ros.ros.safety_node.joint_publishers import name_publishers
@@ -42,7 +43,8 @@ class SafetyNode(WamNode):
     """Wires a `SafetyMachine` to topics and services."""
 
     def __init__(self, **options) -> None:
-        super().__init__("safety_node", SafetyNodeParams, Admission, SafetyParams, **options)
+        classes = (SafetyNodeParams, Admission, SafetyParams, LockstepParams)
+        super().__init__("safety_node", *classes, **options)
 
     def configure(self) -> None:
         """Load the robot and its world; a missing limit or an unknown name fails here."""
@@ -50,7 +52,9 @@ class SafetyNode(WamNode):
         margins = self.params_of(SafetyParams)
         if weakened := margins.weakened():
             self.get_logger().warning(f"guards less than as shipped: {'; '.join(weakened)}")
-        self._machine, echo = make_machine(p, self.params_of(Admission), margins)
+        self._progress = ProgressTeller(self, self._on_clock)
+        waits = (lambda: self._now_ns() / NS) if self._progress.enabled else None
+        self._machine, echo = make_machine(p, self.params_of(Admission), margins, waits)
         model = self._machine.model
         if slow := self._machine.filter.why_not_in_time():
             self.get_logger().warning(slow)
@@ -116,9 +120,11 @@ class SafetyNode(WamNode):
         # the ROS clock may stand still or be set back
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(1 / self.params.tick_hz, self._on_tick, clock=steady)
+        self._progress.start()
 
     def deactivate(self) -> None:
         """Stop the arm, then fall silent."""
+        self._progress.stop()
         self.destroy_timer(self._timer)
         self._move(self._bridge_watch.disable(self._now_ns()).trajectory)
         self._surroundings.clear()
@@ -150,6 +156,11 @@ class SafetyNode(WamNode):
             serve_waiting(service)
         return self._machine.state != before
 
+    def _on_clock(self) -> None:
+        """A world in lock-step has gone on: it waits until this is done."""
+        if self.active:
+            self._on_tick()
+
     def _on_tick(self) -> None:
         self._catch_up()
         emission = self._machine.tick(self._now_ns())
@@ -165,6 +176,11 @@ class SafetyNode(WamNode):
     def _on_chunk(self, msg: wam_msg.ActionChunk) -> None:
         if not self.active:
             return
+        self._take_chunk(msg)
+        self._progress.heard = (msg.seq + 1) % 2**63  # whoever sent it may count as he likes
+        self._progress.tell()
+
+    def _take_chunk(self, msg: wam_msg.ActionChunk) -> None:
         try:
             chunk = convert.chunk_from_msg(msg)
         except WamError as error:
@@ -240,6 +256,8 @@ class SafetyNode(WamNode):
     def _move(self, trajectory: SafeTrajectory | None) -> None:
         if trajectory is not None:
             self._trajectory_pub.publish(convert.trajectory_to_wire(trajectory, self._sender))
+            self._progress.said = trajectory.start_ns
+            self._progress.tell()
 
     def _report(self, report: SafetyReport) -> None:
         self._reported_ns = time.monotonic_ns()

@@ -14,6 +14,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
 from wam_ros.msg import EpisodeState
 from wam_ros.ros import convert, qos
 from wam_ros.ros.lifecycle import WamNode
@@ -21,13 +22,17 @@ from wam_ros.ros.markers import lifetime_msg
 from wam_ros.ros.params import param
 from wam_ros.ros.running import run_node
 from wam_ros.ros.sim_node.controller_server import KINDS, ControllerServer, make_sim_controller
+from wam_ros.ros.sim_node.waiting import WaitingWorld, make_ticks
 from wam_ros.sim.robots import AUTO, task_for
 from wam_ros.sim.stepper import Stepper
 from wam_ros.sim.world import SimObject, World
 from wam_ros.srv import ResetEpisode
 
 OBJECTS_S = 1.0  # a drawn object is good for so long
-CLOCK_S = 0.01  # simulated time between two messages on /clock, unless waking up takes longer
+WAKE_S = 0.01  # real time between two looks whether a world in lock-step may go on
+# simulated time between two messages on /clock at most: a trajectory is followed whatever the clock
+# shows, a stream comes tick by tick
+CLOCK_S = {"joint_trajectory": 0.02, "forward_position": 0.01, "forward_velocity": 0.01}
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,11 @@ class SimParams:
         AUTO, doc="what there is to do; auto: pick_block for the panda's hand, else reach"
     )
     seed: int = param(0, low=0, doc="episode placed at start")
+    lockstep: bool = param(
+        False, doc="publish /clock, and wait for the nodes of the loop; else keep real time"
+    )
     rate: float = param(
-        1.0, unit="1", low=0.05, high=20.0, doc="simulated s per s; other than 1: publishes /clock"
+        1.0, unit="1", low=0.05, high=20.0, doc="with lockstep: simulated s per s at most"
     )
     step_s: float = param(
         0.002, unit="s", low=0.0005, high=0.005, doc="physics step and servo period"
@@ -71,6 +79,8 @@ class SimNode(WamNode):
     def configure(self) -> None:
         """Build the world; the physics stands until activation."""
         p: SimParams = self.params
+        if p.rate != 1.0 and not p.lockstep:
+            raise WamError(f"rate is {p.rate:g}: a world that keeps real time has rate 1")
         self.embodiment = load_embodiment(p.embodiment)
         task = task_for(self.embodiment, p.task)
         self._world = World(self.embodiment, task, (p.camera_height, p.camera_width), p.step_s)
@@ -81,8 +91,6 @@ class SimNode(WamNode):
         self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
         self._objects_pub = self.create_publisher(MarkerArray, "sim/objects", qos.STATUS)
-        if p.rate != 1.0:
-            self._clock_pub = self.create_publisher(Clock, "/clock", qos.STATUS)
         self._cameras = [
             (
                 camera.name,
@@ -98,19 +106,40 @@ class SimNode(WamNode):
             self, p.controller, self._controller, self._reached_ns, defer=self._when_reached
         )
         self.create_service(ResetEpisode, "~/reset_episode", self._on_reset)
+        self._image_s = 1 / p.camera_hz
+        self._waiting = self._make_waiting() if p.lockstep else None
+
+    def _make_waiting(self) -> WaitingWorld:
+        p: SimParams = self.params
+        self._clock_pub = self.create_publisher(Clock, "/clock", qos.STATUS)
+        longest_ns = round(CLOCK_S[p.controller] * NS)
+        step_ns = round(p.step_s * NS)
+        self._tick_ns, ticks = make_ticks(round(NS / p.camera_hz), step_ns, longest_ns)
+        self._image_s = ticks * self._tick_ns / NS
+        return WaitingWorld(
+            node=self,
+            tick_ns=self._tick_ns,
+            frame_ns=ticks * self._tick_ns,
+            rate=p.rate,
+            step=self._go_to,
+            commanded=lambda: self._server.heard_ns,
+            again=self._tell_again,
+        )
 
     def activate(self) -> None:
         """Let physics run from now on."""
         p: SimParams = self.params
-        self._origin_ns = self.get_clock().now().nanoseconds
-        self._origin_steady_ns = time.monotonic_ns()
-        self._stepper = Stepper(self._world, self._controller, self._origin_ns)
+        origin_ns = self.get_clock().now().nanoseconds
+        self._stepper = Stepper(self._world, self._controller, origin_ns)
+        if self._waiting:
+            # everything is due one step after the origin and in whole ticks from there
+            self._waiting.begin(origin_ns + round(p.step_s * NS) - self._tick_ns)
+            self._stepper.every(self._tick_ns / NS, self._publish_clock)
         self._stepper.every(1 / p.joint_states_hz, self._publish_joints)
-        self._stepper.every(1 / p.camera_hz, self._publish_images)
+        self._stepper.every(self._image_s, self._publish_images)
         self._stepper.every(0.1, self._publish_episode)
-        if p.rate != 1.0:
-            self._stepper.every(max(CLOCK_S, p.wake_s * p.rate), self._publish_clock)
-        self._timer = self.create_timer(p.wake_s, self._on_timer)
+        # in lock-step it is what the nodes say that lets the world go on
+        self._timer = self.create_timer(WAKE_S if self._waiting else p.wake_s, self._on_timer)
 
     def deactivate(self) -> None:
         """Freeze physics."""
@@ -129,28 +158,32 @@ class SimNode(WamNode):
         """Let `action` wait until the physics has come to where it should have been when the
         message was sent.
 
-        At another rate senders live by /clock, which tells what the physics has reached: nothing
-        has to wait.
+        In lock-step senders live by /clock, which tells what the physics has reached: nothing has
+        to wait.
         """
-        if self.params.rate != 1.0:
+        if self._waiting:
             return self._stepper.at(self._stepper.now_ns, action)
         late_ns = max(0, time.time_ns() - sent_ns)
-        return self._stepper.at(self._target_ns() - late_ns, action)
-
-    def _target_ns(self) -> int:
-        """The instant physics should have reached: the clock's, or as much of it as `rate` asks
-        for.
-        """
-        if self.params.rate == 1.0:
-            return self.get_clock().now().nanoseconds
-        return self._origin_ns + round(
-            (time.monotonic_ns() - self._origin_steady_ns) * self.params.rate
-        )
+        return self._stepper.at(self.get_clock().now().nanoseconds - late_ns, action)
 
     def _on_timer(self) -> None:
-        target_ns = self._target_ns()
+        target_ns = self.get_clock().now().nanoseconds
         self._server.hear()  # only then is everything known that was sent before the target
-        self._stepper.advance(target_ns)
+        if self._waiting:
+            self._waiting.go()
+        else:
+            self._stepper.advance(target_ns)
+
+    def _go_to(self, instant_ns: int) -> None:
+        self._stepper.advance(instant_ns)
+
+    def _tell_again(self) -> None:
+        """The present once more: best effort may have lost it."""
+        now_ns = self._stepper.now_ns
+        self._publish_clock(now_ns)
+        self._publish_joints(now_ns)
+        if self._waiting and now_ns == self._waiting.shown_ns:
+            self._publish_images(now_ns)
 
     def _on_reset(
         self, request: ResetEpisode.Request, response: ResetEpisode.Response
@@ -165,6 +198,8 @@ class SimNode(WamNode):
             return response
         self._server.hear()  # what is still waiting was meant for the old episode
         self._stepper.restart()
+        if self._waiting:
+            self._waiting.placed()
         response.ok = True
         return response
 
@@ -176,6 +211,8 @@ class SimNode(WamNode):
 
     def _publish_images(self, now_ns: int) -> None:
         stamp = convert.ns_to_time(now_ns)
+        if self._waiting:
+            self._waiting.shown(now_ns)
         for name, image_pub, info_pub, info in self._cameras:
             image_pub.publish(
                 convert.numpy_to_image(self._world.render(name), now_ns, info.header.frame_id)

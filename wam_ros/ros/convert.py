@@ -15,6 +15,7 @@ from wam_ros import msg as wam_msg
 from wam_ros.core.admission import Admission
 from wam_ros.core.errors import WamError
 from wam_ros.core.idle import Idle
+from wam_ros.core.lockstep import Pace, Progress
 from wam_ros.core.types import (
     ActionChunk,
     BridgeState,
@@ -71,6 +72,10 @@ __all__ = [
     "numpy_to_image",
     "observation_from_msg",
     "observation_to_msg",
+    "pace_from_msg",
+    "pace_to_msg",
+    "progress_from_msg",
+    "progress_to_msg",
     "report_from_msg",
     "report_to_msg",
     "sender_from_wire",
@@ -337,6 +342,51 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
         vocabulary=tuple(msg.vocabulary),
         choose_one=tuple(msg.choose_one),
         **{name: getattr(msg, name) for name in _STATUS},
+    )
+
+
+def progress_to_msg(p: Progress) -> wam_msg.LoopProgress:
+    """Message of how far a node has come."""
+    msg = wam_msg.LoopProgress(heard=p.heard, said=p.said, until=p.until_ns, leaves=p.leaves)
+    msg.header.stamp = ns_to_time(p.at_ns)
+    msg.header.frame_id = p.node
+    return msg
+
+
+def progress_from_msg(msg: wam_msg.LoopProgress) -> Progress:
+    """How far a node says that it has come."""
+    return Progress(
+        node=msg.header.frame_id,
+        at_ns=time_to_ns(msg.header.stamp),
+        heard=msg.heard,
+        said=msg.said,
+        until_ns=msg.until,
+        leaves=msg.leaves,
+    )
+
+
+def pace_to_msg(p: Pace) -> wam_msg.Pace:
+    """Message of how a simulated world keeps time."""
+    msg = wam_msg.Pace(
+        settled=p.settled,
+        standing=p.standing,
+        speed=p.speed,
+        asked=p.asked,
+        awaited=list(p.awaited),
+    )
+    msg.header.stamp = ns_to_time(p.now_ns)
+    return msg
+
+
+def pace_from_msg(msg: wam_msg.Pace) -> Pace:
+    """How a simulated world says that it keeps time."""
+    return Pace(
+        now_ns=time_to_ns(msg.header.stamp),
+        settled=msg.settled,
+        standing=msg.standing,
+        speed=msg.speed,
+        asked=msg.asked,
+        awaited=tuple(msg.awaited),
     )
 
 

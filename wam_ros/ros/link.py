@@ -26,6 +26,7 @@ from wam_ros.msg import (
     EpisodeState,
     ImaginedFuture,
     Observation,
+    Pace,
     SafetyReport,
     WamStatus,
 )
@@ -44,6 +45,7 @@ TOPICS: dict[str, tuple[type, Callable[[Any], Any]]] = {
     "bridge_state": (DiagnosticStatus, convert.bridge_state_from_msg),
     "safety_report": (SafetyReport, convert.report_from_msg),
     "episode": (EpisodeState, lambda m: m),
+    "pace": (Pace, convert.pace_from_msg),
 }
 # any other topic: what a controller of whatever name is sent
 COMMAND = (JointTrajectory, read_header)
@@ -56,6 +58,7 @@ SERVICES: dict[str, type] = {
     "safety_node/reset": Trigger,
     "sim_node/reset_episode": ResetEpisode,
 }
+WAITING = {"sim_node/stand": SetBool}  # of a world in lock-step
 
 # the converted message and when it was published [ns, system clock]
 Handler = Callable[[Any, int], None]
@@ -71,6 +74,7 @@ class Link:
             sent trajectories; topics without a handler are not subscribed to.
         domain_id: ROS domain, or None for the environment's.
         namespace: of the loop.
+        waiting: whether the loop has a simulated world in lock-step.
     """
 
     def __init__(
@@ -79,6 +83,7 @@ class Link:
         handlers: dict[str, Handler],
         domain_id: int | None = None,
         namespace: str = "",
+        waiting: bool = False,
     ) -> None:
         # Signals stay with the program: a Ctrl-C must still find a context that can ask for a stop.
         self._context = rclpy.Context()
@@ -101,7 +106,8 @@ class Link:
         self._executor.add_node(self.node)
         for topic, handler in handlers.items():
             self._subscribe(topic, handler)
-        self._services = {n: self.node.create_client(kind, n) for n, kind in SERVICES.items()}
+        services = {**SERVICES, **(WAITING if waiting else {})}
+        self._services = {n: self.node.create_client(kind, n) for n, kind in services.items()}
         self._latest_joints = Latest(self.node, JointStateMsg, "joint_states")
         self._joints: JointStateMsg | None = None
 

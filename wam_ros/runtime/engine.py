@@ -46,6 +46,7 @@ class InferenceEngine:
             in; None for no warm-up.
         warmups: how often.
         value: chooses among candidates; None takes the first.
+        early: whether a chunk is told before the frames that were imagined with it are there.
         on_event: called on the engine thread after a result or the answer to a reset is there; must
             not block.
     """
@@ -59,10 +60,12 @@ class InferenceEngine:
         example: Observation | None = None,
         warmups: int = 2,
         value: Value | None = None,
+        early: bool = True,
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
         self._policy = policy
         self._value = value
+        self._early = early and value is None  # a value may look at the frames
         self._on_event = on_event
         self._example = example
         self._warmups = warmups
@@ -277,7 +280,7 @@ class InferenceEngine:
         error = ""
         try:
             if self._refresh_memory(observation.stamp_ns, request.step):
-                asked = request if self._value else replace(request, early=tell)
+                asked = replace(request, early=tell) if self._early else request
                 output, value = best(predict(self._policy, observation, asked), self._value)
         except Exception as caught:  # whatever a model raises must not end the thread
             error = describe(caught)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.lockstep import Pace
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import (
     NS,
@@ -50,6 +51,7 @@ class ViewModel:
     judged: SafetyReport | None = None  # the newest that is about a chunk
     bridge: BridgeState | None = None
     status: WamStatus | None = None
+    pace: Pace | None = None  # of a simulated world in lock-step
     chunk: ActionChunk | None = None
     trajectory: SafeTrajectory | None = None
     joints: np.ndarray | None = None  # (A,) rad or m, measured
@@ -255,4 +257,6 @@ class ViewModel:
             ("model", describe_status(self.status, self.chunk_rate_hz)),
             ("following", self.instruction or "no instruction"),
         ]
+        if self.pace is not None:
+            lines.append(("simulated time", self.pace.words))
         return [*lines, ("answer", self.answer)] if self.answer else lines

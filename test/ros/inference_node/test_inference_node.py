@@ -21,16 +21,25 @@ from std_srvs.srv import Trigger  # noqa: E402
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.lockstep import Pace  # noqa: E402
 from wam_ros.core.policy import PolicyOutput  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.core.types import StageLatency as StageTime  # noqa: E402
-from wam_ros.msg import ActionChunk, ImaginedFuture, StageLatency, WamStatus  # noqa: E402
+from wam_ros.msg import (  # noqa: E402
+    ActionChunk,
+    ImaginedFuture,
+    LoopProgress,
+    StageLatency,
+    WamStatus,
+)
 from wam_ros.msg import Observation as ObservationMsg  # noqa: E402
+from wam_ros.msg import Pace as PaceMsg  # noqa: E402
 from wam_ros.nodes.inference_node import InferenceNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.inference_node.parameters import InferenceParams, make_policy  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
+from wam_ros.ros.progress import LockstepParams  # noqa: E402
 from wam_ros.ros.stages import stages_to_msgs  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
 from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
@@ -507,5 +516,38 @@ def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig,
 
 def test_the_shipped_parameter_file_holds_the_defaults():
     assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml(
-        "/**/inference_node", InferenceParams
+        "/**/inference_node", InferenceParams, LockstepParams
     )
+
+
+def test_in_lockstep_a_chunk_leaves_when_it_is_due_and_all_have_heard_what_came_before(make_rig):
+    rig = make_rig(instruction="red", lockstep=True, use_sim_time=True, latency_s=0.2)
+    told = []
+    rig.peer.create_subscription(
+        LoopProgress,
+        "loop_progress",
+        lambda m: told.append(convert.progress_from_msg(m)),
+        qos.STATUS,
+    )
+    paces = rig.peer.create_publisher(PaceMsg, "pace", qos.STATUS)
+    rig.start()
+    rig.spin_until(lambda: told and paces.get_subscription_count(), feed=False)
+    rig.see()
+    seen_ns = rig.sent_ns
+    due_ns = seen_ns + 200_000_000
+    rig.spin_until(lambda: told[-1].heard == seen_ns, feed=False)
+    assert told[-1].until_ns == due_ns
+
+    def settle(now_ns):
+        pace = Pace(now_ns, settled=True, standing=False, speed=1.0, asked=1.0)
+        paces.publish(convert.pace_to_msg(pace))
+
+    end = time.monotonic() + 0.5
+    settle(due_ns - 20_000_000)
+    rig.spin_until(lambda: time.monotonic() > end, feed=False)
+    assert rig.chunks == []
+    settle(due_ns)
+    rig.spin_until(lambda: rig.chunks and told[-1].said == rig.chunks[0].seq + 1, feed=False)
+    assert rig.chunks[0].observation_ns == seen_ns
+    assert told[-1].until_ns == 0
+    assert rig.node._session.scheduler.latency.last_s == pytest.approx(0.2)

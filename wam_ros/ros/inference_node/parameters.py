@@ -84,6 +84,13 @@ class InferenceParams:
     lead_s: float = param(
         0.08, unit="s", low=0.0, high=0.5, doc="lead_s of safety_node: until a chunk is followed"
     )
+    latency_s: float = param(
+        0.2,
+        unit="s",
+        low=0.0,
+        high=10.0,
+        doc="With lockstep: a chunk is due so long after its observation, however long it takes",
+    )
     latency_window: int = param(
         100, low=1, high=100000, doc="Latencies from which the delay is forecast, at most"
     )
@@ -134,7 +141,11 @@ def make_policy(p: InferenceParams, robot: Embodiment, model: str, checkpoint: s
 
 
 def make_engine(
-    p: InferenceParams, robot: Embodiment, policy: Policy, on_event: Callable[[], None]
+    p: InferenceParams,
+    robot: Embodiment,
+    policy: Policy,
+    on_event: Callable[[], None],
+    early: bool = True,
 ) -> InferenceEngine:
     """The thread that runs `policy`; raises `WamError` when the goal image cannot be read."""
     return InferenceEngine(
@@ -144,15 +155,23 @@ def make_engine(
         example=example_observation(robot),
         warmups=p.warmups,
         value=make_value(p.value, load_goal(p.goal_image)) if p.candidates > 1 else None,
+        early=early,
         on_event=on_event,
     )
 
 
-def make_session(p: InferenceParams, robot: Embodiment, policy: Policy) -> InferenceSession:
-    """A session of its own id: chunks of an earlier one can be told apart."""
+def make_session(
+    p: InferenceParams, robot: Embodiment, policy: Policy, lockstep: bool = False
+) -> InferenceSession:
+    """A session of its own id: chunks of an earlier one can be told apart. In lock-step the delay
+    is known beforehand.
+    """
+    window = LatencyWindow(p.latency_window, 0 if lockstep else p.latency_warmup, p.latency_span_s)
+    if lockstep:
+        window.add(p.latency_s)
     scheduler = InferenceScheduler(
         robot,
-        LatencyWindow(p.latency_window, p.latency_warmup, p.latency_span_s),
+        window,
         execute_steps=p.execute_steps,
         abilities=abilities_of(policy),
         chunking=p.chunking,

@@ -79,6 +79,11 @@ ARGUMENTS = {
     "sim": Argument(
         "true", "Start a simulated arm with cameras instead of waiting for a real one.", BOOL
     ),
+    "real_time": Argument(
+        "false",
+        "With sim:=true: the world keeps real time; false: it waits for the loop, by /clock.",
+        BOOL,
+    ),
     "dry_run": Argument(
         "auto",
         "Compute and show everything, move nothing. auto: false only in simulation.",
@@ -185,6 +190,8 @@ def require_bringup(values: Values) -> None:
     _require_choices(values)
     robot = load_embodiment(values["embodiment"])
     _judge(values, "sim", lambda: _require_sim(values, robot))
+    if values["real_time"] == "true" and values["sim"] == "false":
+        raise WamError("real_time:=true: only a simulated world need be told; leave it out")
     # which model runs is then said in the file
     model = model_of(values, robot) or ("" if values["params_file"] else InferenceParams().model)
     _judge({"model": model}, "model", lambda: _require_model(model, robot))
@@ -362,7 +369,8 @@ def _require_sim(values: Values, robot: Embodiment) -> None:
         raise WamError(f"{error}; add sim:=false for a real arm") from error
     if values["use_sim_time"] == "true":
         raise WamError(
-            "the simulated arm keeps real time and publishes no /clock: leave use_sim_time out"
+            "the simulated arm sees to the time of all nodes itself, by /clock unless "
+            "real_time:=true: leave use_sim_time out"
         )
     if (kind := controller_of(values)) not in SIMULATED:
         raise UnknownNameError("controller of the simulated arm", kind, SIMULATED)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,10 +79,21 @@ class SafetyNodeParams:
 
 
 def make_machine(
-    p: SafetyNodeParams, admission: Admission, margins: SafetyParams
+    p: SafetyNodeParams,
+    admission: Admission,
+    margins: SafetyParams,
+    world_s: Callable[[], float] | None = None,
 ) -> tuple[SafetyMachine, CommandEcho]:
     """What judges the chunks of a robot in its world, and what watches that the bridge commands
     what was judged.
+
+    Args:
+        p: of the node.
+        admission: what the bridge is taken to admit.
+        margins: of the filter.
+        world_s: clock [s] of a simulated world that waits for the verdicts: thinking takes none of
+            its time, so a busy machine changes no verdict and delays no stop. How long a check may
+            take at most is then counted in processor time.
 
     Raises:
         WamError: a limit is missing, a name is unknown, or the bridge would close between two
@@ -97,7 +110,12 @@ def make_machine(
     model = load_safety_model(load_embodiment(p.embodiment), p.world or None)
     tolerance = np.where(model.sliding, p.bridge_tolerance_m, p.bridge_tolerance_rad)
     echo = CommandEcho(tolerance, admission.deadline_s + p.bridge_tolerance_s, admission)
-    return SafetyMachine(SafetyFilter(model, margins), p.dry_run, admission), echo
+    if world_s is None:
+        judge = SafetyFilter(model, margins)
+    else:
+        judge = SafetyFilter(model, margins, stopwatch=world_s)
+        judge.attention.clock = time.thread_time
+    return SafetyMachine(judge, p.dry_run, admission), echo
 
 
 def make_sender(node_name: str) -> str:

@@ -65,6 +65,7 @@ class ControllerServer:
         self._now_ns = now_ns
         self._defer = defer
         self.name = name or f"{kind}_controller"
+        self.heard_ns = 0  # stamp of the newest trajectory that came
         self.parameters: dict[str, Any] = {"joints": list(controller.joint_names)}
         if isinstance(controller, TrajectoryController):
             self.parameters |= {
@@ -100,6 +101,8 @@ class ControllerServer:
 
     def _deferred(self, callback: Callable[[Any], None]) -> Callable[[Any, dict[str, Any]], None]:
         def on_message(msg: Any, info: dict[str, Any]) -> None:
+            if isinstance(msg, JointTrajectory):
+                self.heard_ns = convert.time_to_ns(msg.header.stamp)
             if self._now_ns() is not None:
                 self._defer(lambda: callback(msg), info.get("source_timestamp") or time.time_ns())
 
