@@ -154,3 +154,18 @@ def test_a_motion_that_ends_late_is_not_taken_for_somebody_elses(panda, home):
     rig.follow = False
     rig.run(2.0)
     assert rig.state == S.HOLD
+
+
+def test_a_simulation_that_tells_late_what_it_did_is_not_taken_for_somebody_else(panda, home):
+    rig = Rig(panda, home, joint_timeout_s=2.0).moving()
+    heard_ns = rig.now
+    rig.machine.arm(False, rig.now)
+    rig.run(1.9, joints=False)
+    assert rig.state == S.HOLD
+    end_ns = rig.machine.brakes.playback.end_ns()
+    assert rig.now > end_ns + NS
+    for stamp in range(heard_ns + 10 * MS, end_ns + 200 * MS, 10 * MS):
+        there = rig.machine.commanded(stamp)
+        rig.joints(there.q, there.dq, stamp=stamp)
+        assert rig.machine.tick(rig.now).report.sentence.startswith("held")
+    assert np.abs(there.q - home).max() > 0.05

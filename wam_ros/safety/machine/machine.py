@@ -199,7 +199,7 @@ class SafetyMachine:
         taken = self.inputs.take_joints(state, now_ns)
         if taken and self.brakes.playback.seeded and self.state in (S.ARMED, S.BRAKING):
             trajectory = self._track(now_ns) or trajectory
-        elif taken and self._holds(now_ns):
+        elif taken and self.state == S.HOLD and self._settled:
             moved = self.standstill.why_not_still(self.inputs, now_ns)
             if moved:
                 self.brakes.settle(S.FAULT, Reason.WATCHDOG, moved)
@@ -403,7 +403,7 @@ class SafetyMachine:
             # it stands, and no chunk could move it
             elif finding is not None and self.state == S.ARMED:
                 brakes.settle(S.ARMED, finding.reason, finding.words)
-        if not self._holds(now_ns) or inputs.why_not_fresh(now_ns):
+        if self.state != S.HOLD or not self._settled or inputs.why_not_fresh(now_ns):
             self.standstill.clear()
         trajectory = trajectory or brakes.owed(now_ns)
         brakes.pass_time(now_ns)
@@ -412,17 +412,20 @@ class SafetyMachine:
             brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
         return trajectory
 
-    def _holds(self, now_ns: int) -> bool:
-        """Whether an arm that is not armed is to stand, also what lagged behind."""
-        return self.state == S.HOLD and now_ns > self.brakes.playback.end_ns() + SETTLED_NS
+    @property
+    def _settled(self) -> bool:
+        """Whether the newest joints were measured after all that was emitted, also by what lags. A
+        simulation that is behind tells late what was long ago.
+        """
+        joints_ns = self.inputs.joints_ns
+        return joints_ns is not None and joints_ns > self.brakes.playback.end_ns() + SETTLED_NS
 
     def _why_not_ready(self, now_ns: int) -> str:
         """Why the joints of an arm that is not armed are not to be trusted, or '': nobody should
         have to look for it.
         """
         inputs = self.inputs
-        resting = now_ns > self.brakes.playback.end_ns() + SETTLED_NS
-        moving = inputs.moving() if resting else ""
+        moving = inputs.moving() if self._settled else ""
         return (
             inputs.why_not_fresh(now_ns)
             or inputs.why_not_one_arm
