@@ -131,8 +131,8 @@ def test_the_next_seconds_are_named_by_how_far_away_they_are():
     see(model, 0.0, 50)
     imagine(model, [k / 10 for k in range(1, 9)], 90)
     assert captions(model, 0.0)[2:4] == ["imagined in 0.4 s", "imagined in 0.8 s"]
-    imagine(model, [0.5], 90)
-    assert captions(model, 0.0)[2:4] == ["imagined in 0.5 s", "next"]
+    imagine(model, [0.0, 0.5], 90)
+    assert captions(model, 0.0)[2:4] == ["imagined in 0.5 s", "next"], "now is not next"
 
 
 def test_frames_of_other_views_than_the_robots_are_not_shown_as_those():

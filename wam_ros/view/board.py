@@ -95,7 +95,7 @@ class Place:
 def places_of(model: ViewModel, now_ns: int) -> list[Place]:
     """The columns from left to right."""
     seen = model.observation
-    found = [c for c in model.columns() if c.kind == "imagined"]
+    found = [c for c in model.columns() if c.kind == "imagined" and c.ahead_s >= _NOW_S]
     # the half of what is imagined, and its end
     futures = [found[(len(found) - 1) // 2], found[-1]] if len(found) > 1 else found
     nexts = [Place(f"imagined in {c.ahead_s:.1f} s", c.frames) for c in futures]
