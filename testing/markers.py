@@ -37,7 +37,7 @@ def _wrong(m: Marker, frames: set[str], lasting: bool) -> list[str]:
     numbers += [m.color.r, m.color.g, m.color.b, m.color.a]
     numbers += [v for q in m.points for v in (q.x, q.y, q.z)]
     has_life = m.lifetime.sec or m.lifetime.nanosec
-    textured = bool(m.texture_resource)
+    n_colours = len(m.colors)
     return [
         why
         for why, wrong in (
@@ -47,7 +47,9 @@ def _wrong(m: Marker, frames: set[str], lasting: bool) -> list[str]:
             ("it cannot be seen through to", m.color.a <= 0.0),
             ("no lifetime", not (lasting or has_life)),
             *_shape(m, m.scale),
-            ("a texture without its place", textured and len(m.uv_coordinates) != len(m.points)),
+            # RViz keeps the texture of every marker that is gone
+            ("a texture", bool(m.texture_resource)),
+            ("colours of no points", n_colours not in (0, len(m.points), len(m.points) // 3)),
         )
         if wrong
     ]

@@ -55,6 +55,8 @@ def test_what_rviz_draws_is_found_good():
         (lambda m: setattr(m, "type", Marker.LINE_STRIP), "one point"),
         (lambda m: setattr(m, "type", Marker.MESH_RESOURCE), "no file"),
         (lambda m: setattr(m, "type", Marker.TRIANGLE_LIST), "triangles"),
+        (lambda m: setattr(m, "texture_resource", "embedded://x"), "a texture"),
+        (lambda m: setattr(m, "colors", [m.color]), "colours of no points"),
         (lambda m: setattr(m, "type", Marker.ARROW), "not looked into"),
     ],
 )

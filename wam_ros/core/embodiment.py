@@ -43,7 +43,7 @@ class Camera:
 
     name: str
     image_topic: str
-    info_topic: str = ""  # of camera_info, which the simulated arm publishes and nothing here reads
+    info_topic: str = ""  # of camera_info; imagined frames are hung in space by it
     compressed: bool = False  # its pictures come on <image_topic>/compressed
     # degrees clockwise by which its pictures are turned: 0, 90, 180 or 270
     rotation: int = 0

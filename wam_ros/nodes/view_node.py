@@ -18,6 +18,8 @@ from wam_ros.core.types import NS
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.running import run_node
 from wam_ros.ros.view_node.board import BoardPublisher
+from wam_ros.ros.view_node.frames import HZ as FRAMES_HZ
+from wam_ros.ros.view_node.frames import FramePublisher
 from wam_ros.ros.view_node.ghosts import GhostPublisher
 from wam_ros.ros.view_node.listener import LoopListener
 from wam_ros.ros.view_node.parameters import ViewParams
@@ -54,6 +56,7 @@ class ViewNode(WamNode):
         self.listener = LoopListener(self, self._model)
         self._board = BoardPublisher(self, robot.view_names)
         self._ghosts = GhostPublisher(self, robot, p.tf_prefix)
+        self._frames = FramePublisher(self, robot, p.tf_prefix)
         self._asked: dict[str, tuple[Any, float]] = {}
         self._callees = {
             "estop": self.create_client(Trigger, "safety_node/estop"),
@@ -129,12 +132,15 @@ class ViewNode(WamNode):
         page = self._page is not None
         board = self._board.watched
         ghosts = self._ghosts.watched
+        frames = self._frames.watched
+        self._frames.attend(frames)
         self.listener.attend(page)
         for wanted, hz, draw in (
-            (page or board or ghosts, p.arm_hz, self._draw_arm),
+            (page or board or ghosts or frames, p.arm_hz, self._draw_arm),
             (page, p.image_hz, self._draw_rest),
             (board, p.board_hz, self._draw_board),
             (ghosts, p.image_hz, self._draw_ghosts),
+            (frames, FRAMES_HZ, self._draw_frames),
         ):
             if wanted and draw not in self._redraws:
                 self._redraws[draw] = self.create_timer(1 / hz, draw, clock=self._steady)
@@ -142,11 +148,8 @@ class ViewNode(WamNode):
                 self.destroy_timer(self._redraws.pop(draw))
 
     def _draw_arm(self) -> None:
-        page = self._page
-        if page is None and not (self._board.watched or self._ghosts.watched):
-            return
         self.listener.hear()
-        if page is not None:
+        if (page := self._page) is not None:
             q = self._model.joints
             page.show("pose", to_json({"type": "pose", "q": q, "objects": self.listener.objects}))
 
@@ -157,6 +160,10 @@ class ViewNode(WamNode):
     def _draw_ghosts(self) -> None:
         if self._ghosts.watched:
             self._ghosts.show(self._model)
+
+    def _draw_frames(self) -> None:
+        if self._frames.watched:
+            self._frames.show(self._model)
 
     def _draw_rest(self) -> None:
         """One moment: it is shown, and kept for the timeline."""

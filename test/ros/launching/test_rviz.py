@@ -34,6 +34,7 @@ PUBLISHED = {
     "safety/surroundings": qos.STATUS,
     "safety/ghost_path": qos.STATUS,
     "imagination/markers": qos.STATUS,
+    "imagination/frames": qos.OBSERVATION,
     "imagination/board/image": qos.OBSERVATION,
     **{camera.image_topic: qos.IMAGE for camera in PANDA.cameras},
 }

@@ -9,7 +9,7 @@ pytest.importorskip("rclpy")
 pytest.importorskip("aiohttp")
 pytest.importorskip("wam_ros.msg")
 
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
@@ -17,7 +17,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from testing.markers import why_not_drawable
 from wam_ros.core import types
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.msg import Observation, SafetyReport, WamStatus
+from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.view_node.ghosts import part_markers
@@ -31,6 +31,7 @@ PANDA = load_embodiment("panda")
 N = len(PANDA.joint_names)
 BOARD = "imagination/board/image"
 MARKERS = "imagination/markers"
+FRAMES = "imagination/frames"
 
 
 @pytest.fixture
@@ -70,11 +71,11 @@ def say_plan(arena, radians, state=types.SafetyState.ARMED):
     say(arena, JointTrajectory, "safe_trajectory", message, qos.TRAJECTORY)
 
 
-def seen(value):
+def seen(value, stamp_ns=0):
     frames = np.full((2, 64, 64, 3), value, np.uint8)
     joints = types.JointState(0, PANDA.joint_names, *[np.zeros(N)] * 3)
     return convert.observation_to_msg(
-        types.Observation(0, PANDA.view_names, frames, (0, 0), joints)
+        types.Observation(stamp_ns, PANDA.view_names, frames, (0, 0), joints)
     )
 
 
@@ -189,6 +190,49 @@ def test_every_body_of_a_robot_is_drawn_as_what_rviz_knows(shape, size, kinds):
     for marker, x in zip(made, (1.0, 1.15, 0.85), strict=False):
         p = marker.pose.position
         np.testing.assert_allclose((p.x, p.y, p.z), (x, 0.0, 0.0), atol=1e-9)
+
+
+def test_imagined_frames_hang_before_their_cameras_when_these_are_calibrated(arena):
+    arena.add(ViewNode, port=0, tf_prefix="left/", arm_hz=60.0)
+    heard = arena.listen(MarkerArray, FRAMES, qos.reliable(2))
+    cameras = arena.observer.create_publisher(Observation, "observation", qos.OBSERVATION)
+    look = lambda: cameras.publish(seen(50, arena.now_ns()))  # noqa: E731
+    arena.until(lambda: cameras.get_subscription_count() == 1)
+    look()
+    imagined = np.zeros((2, 2, 64, 64, 3), np.uint8)
+    imagined[1, 0, :32] = 255  # the last one of the first view: white above, black below
+    future = types.ImaginedFuture(
+        chunk_seq=1,
+        view_names=PANDA.view_names,
+        frames=imagined,
+        instants_ns=tuple(arena.now_ns() + k * 60 * types.NS for k in (1, 2)),
+        joint_names=PANDA.joint_names,
+        joint_path=np.zeros((8, N)),
+    )
+    arena.spin(0.3)
+    message = convert.imagined_to_msg(future)
+    say(arena, ImaginedFuture, "imagined_future", message, qos.OBSERVATION)
+    arena.spin(0.6, look)
+    assert not heard, "no camera is calibrated"
+    spoilt = CameraInfo(width=128, height=128)
+    good = CameraInfo(width=128, height=128, k=[100.0, 0, 64, 0, 100.0, 64, 0, 0, 1])
+    say(arena, CameraInfo, "wrist/camera_info", spoilt, qos.IMAGE)
+    say(arena, CameraInfo, "front/camera_info", good, qos.IMAGE)
+    arena.until(lambda: heard, look)
+    assert why_not_drawable(heard[-1], {f"left/{PANDA.base_frame}"}) == []
+    picture, frustum = heard[-1].markers
+    assert (picture.ns, frustum.ns) == ("imagined front", "camera front")
+    cells = len(picture.points) // 3
+    assert len(picture.colors) == cells
+    shades = [c.g for c in picture.colors]
+    assert shades == [1.0] * (cells // 2) + [0.0] * (cells // 2)
+    # above is above: the camera looks at the table from in front
+    top, bottom = picture.points[0], picture.points[-2]
+    assert top.z > bottom.z
+    arena.spin(1.5)  # no more pictures come
+    heard.clear()
+    arena.spin(1.0)
+    assert not heard, "what was imagined from a picture of long ago is no future"
 
 
 def test_without_a_port_there_is_no_page(node):
