@@ -136,7 +136,7 @@ class ViewNode(WamNode):
         self._frames.attend(frames)
         self.listener.attend(page)
         for wanted, hz, draw in (
-            (page or board or ghosts or frames, p.arm_hz, self._draw_arm),
+            (page, p.arm_hz, self._draw_arm),
             (page, p.image_hz, self._draw_rest),
             (board, p.board_hz, self._draw_board),
             (ghosts, p.image_hz, self._draw_ghosts),
@@ -154,16 +154,18 @@ class ViewNode(WamNode):
             page.show("pose", to_json({"type": "pose", "q": q, "objects": self.listener.objects}))
 
     def _draw_board(self) -> None:
-        if self._board.watched:
-            self._board.show(self._model)
+        self._draw_for_rviz(self._board)
 
     def _draw_ghosts(self) -> None:
-        if self._ghosts.watched:
-            self._ghosts.show(self._model)
+        self._draw_for_rviz(self._ghosts)
 
     def _draw_frames(self) -> None:
-        if self._frames.watched:
-            self._frames.show(self._model)
+        self._draw_for_rviz(self._frames)
+
+    def _draw_for_rviz(self, picture: BoardPublisher | GhostPublisher | FramePublisher) -> None:
+        if picture.watched:
+            self.listener.hear()
+            picture.show(self._model)
 
     def _draw_rest(self) -> None:
         """One moment: it is shown, and kept for the timeline."""

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from transforms3d.axangles import axangle2mat
 from transforms3d.euler import euler2quat
 from transforms3d.quaternions import quat2mat
 
@@ -84,6 +83,7 @@ class Description:
         }
         self.links = self._tree(root, list(joint_names))
         self._origins = [pose_of(link.position, link.wxyz) for link in self.links]
+        self._skews = [_skew(link.axis) for link in self.links]
         number = {link.name: k for k, link in enumerate(self.links)}
         # (index of the link, body in its frame)
         self.visuals: list[tuple[int, Solid]] = []
@@ -108,15 +108,19 @@ class Description:
     def poses(self, q: np.ndarray) -> np.ndarray:
         """(L, 4, 4) pose of every link in the frame of the root, at joints `q` (A,) rad or m."""
         found = np.empty((len(self.links), 4, 4))
-        for k, (link, origin) in enumerate(zip(self.links, self._origins, strict=True)):
+        for k, (link, origin, skew) in enumerate(
+            zip(self.links, self._origins, self._skews, strict=True)
+        ):
             value = link.multiplier * (q[link.column] if link.column >= 0 else 0.0) + link.offset
-            moved = np.eye(4)
+            pose = origin
             if link.kind == "prismatic":
-                moved[:3, 3] = value * np.array(link.axis)
+                pose = origin.copy()
+                pose[:3, 3] += origin[:3, :3] @ link.axis * value
             elif link.kind != "fixed":
-                moved[:3, :3] = axangle2mat(link.axis, value, is_normalized=True)
-            above = found[link.parent] if link.parent >= 0 else np.eye(4)
-            found[k] = above @ origin @ moved
+                # Rodrigues: the matrix of a turn about an axis of length 1
+                turn = np.eye(4) + math.sin(value) * skew + (1 - math.cos(value)) * skew @ skew
+                pose = origin @ turn
+            found[k] = found[link.parent] @ pose if link.parent >= 0 else pose
         return found
 
     def _tree(self, root: ElementTree.Element, names: list[str]) -> list[DrawnLink]:
@@ -264,6 +268,14 @@ def pose_of(position: Sequence[float], wxyz: Sequence[float]) -> np.ndarray:
     pose[:3, :3] = quat2mat(wxyz)
     pose[:3, 3] = position
     return pose
+
+
+def _skew(axis: Sequence[float]) -> np.ndarray:
+    """(4, 4) of which the upper left part times a vector is the cross product with it."""
+    x, y, z = axis
+    found = np.zeros((4, 4))
+    found[:3, :3] = ((0, -z, y), (z, 0, -x), (-y, x, 0))
+    return found
 
 
 def _end(joint: ElementTree.Element, tag: str) -> str:

@@ -37,10 +37,12 @@ class GhostArm:
     def __init__(self, embodiment: Embodiment) -> None:
         self._robot, loads = describe_robot(embodiment)
         self._base = self._robot.index(embodiment.base_frame)
-        self._bodies = [
-            (link, solid, pose_of(solid.position, solid.wxyz))
-            for link, solid in (*self._robot.visuals, *loads)
-        ]
+        bodies = [*self._robot.visuals, *loads]
+        self._solids = [solid for _, solid in bodies]
+        self._links = np.array([link for link, _ in bodies], dtype=int)
+        # (N, 4, 4) pose of each in its link
+        self._local = np.array([pose_of(s.position, s.wxyz) for s in self._solids])
+        self._local = self._local.reshape(-1, 4, 4)
         self.reach_m = float(np.abs(self._placed(np.array(embodiment.home))[:, :3, 3]).max())
 
     def along(self, t: np.ndarray, q: np.ndarray, now: np.ndarray | None) -> list[list[Part]]:
@@ -64,23 +66,23 @@ class GhostArm:
             at_s = end_s * k / COUNT
             row = np.array([np.interp(at_s, t, column) for column in q.T])
             placed = self._placed(row)
-            parts = [
-                Part(number, solid, pose)
-                for number, ((_, solid, _), pose) in enumerate(
-                    zip(self._bodies, placed, strict=True)
-                )
-                if all(_apart(pose, other[number]) for other in drawn)
-            ]
-            ghosts.append(parts)
+            clear = np.all([_apart(placed, other) for other in drawn], axis=0)
+            clear = np.broadcast_to(clear, len(self._solids))
+            ghosts.append(
+                [Part(n, self._solids[n], placed[n]) for n in np.flatnonzero(clear).tolist()]
+            )
             drawn.append(placed)
         return ghosts
 
     def _placed(self, q: np.ndarray) -> np.ndarray:
         """(N, 4, 4) pose of every body in the base frame."""
         links = self._robot.poses(q)
-        links = np.linalg.inv(links[self._base]) @ links
-        return np.array([links[link] @ pose for link, _, pose in self._bodies]).reshape(-1, 4, 4)
+        in_base = np.linalg.inv(links[self._base]) @ links
+        found: np.ndarray = in_base[self._links] @ self._local
+        return found
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> bool:
-    return bool(np.linalg.norm(a[:3, 3] - b[:3, 3]) >= APART_M)
+def _apart(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(N,) whether the centres of poses (N, 4, 4) are apart."""
+    found: np.ndarray = np.linalg.norm(a[:, :3, 3] - b[:, :3, 3], axis=1) >= APART_M
+    return found

@@ -20,7 +20,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
-from wam_ros.ros.view_node.ghosts import part_markers
+from wam_ros.ros.view_node.ghosts import part_markers, put
 from wam_ros.view.board import MOST_HEIGHT, WIDTH
 from wam_ros.view.description import pose_of
 from wam_ros.view.ghost import Part
@@ -183,7 +183,9 @@ def test_the_state_is_written_line_by_line_beside_the_arm(arena, node):
 def test_every_body_of_a_robot_is_drawn_as_what_rviz_knows(shape, size, kinds):
     solid = Solid("link", shape, size, uri="package://a/b.stl" if shape == "mesh" else "")
     pose = pose_of((1.0, 0.0, 0.0), (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0))  # z along x
-    made = part_markers(Part(7, solid, pose), Header(frame_id="base"), "ghost 1", (1.0, 0.0, 0.0))
+    part = Part(7, solid, pose)
+    made = part_markers(part, "ghost 1", (1.0, 0.0, 0.0))
+    put(made, part, Header(frame_id="base"))
     assert [m.type for m in made] == kinds
     assert why_not_drawable(MarkerArray(markers=made), {"base"}) == []
     assert all(m.mesh_resource == solid.uri and 0 < m.color.a < 0.5 for m in made)

@@ -28,8 +28,8 @@ from wam_ros.view.frustum import picture_corners
 from wam_ros.view.model import ViewModel
 
 TOPIC = "imagination/frames"
-HZ = 2.0  # a picture is a thousand cells
-LIFETIME_S = 1.5
+HZ = 1.0  # a picture is a thousand cells
+LIFETIME_S = 2.0
 CELLS = 32  # along an edge
 # m, height of a picture: before a camera that stands, and before one that moves with a link, where
 # a large one would hide the hand

@@ -41,6 +41,7 @@ class GhostPublisher:
         self._frame = prefix + embodiment.base_frame
         self._arm = GhostArm(embodiment)
         self._shown: set[tuple[str, int]] = set()
+        self._made: dict[tuple[int, int], list[Marker]] = {}  # by ghost and body
         self._publisher = node.create_publisher(MarkerArray, TOPIC, qos.STATUS)
 
     @property
@@ -56,7 +57,7 @@ class GhostPublisher:
         if (plan := model.plan(now.nanoseconds)) is not None:
             for k, parts in enumerate(self._arm.along(*plan, model.joints)):
                 for part in parts:
-                    markers += part_markers(part, header, f"ghost {k + 1}", COLOURS[k])
+                    markers += self._ghost(k, part, header)
         shown = {(m.ns, m.id) for m in markers}
         markers += [
             Marker(header=header, ns=name, id=number, action=Marker.DELETE)
@@ -64,6 +65,16 @@ class GhostPublisher:
         ]
         self._shown = shown
         self._publisher.publish(MarkerArray(markers=markers))
+
+    def _ghost(self, k: int, part: Part, header: Header) -> list[Marker]:
+        """A body of the k-th ghost; its markers are kept, for making one takes as long as sending
+        it.
+        """
+        key = k, part.number
+        if key not in self._made:
+            self._made[key] = part_markers(part, f"ghost {k + 1}", COLOURS[k])
+        put(self._made[key], part, header)
+        return self._made[key]
 
     def _words(self, model: ViewModel, header: Header) -> list[Marker]:
         """The state beside the arm, one marker a line: RViz centres several lines of one marker by
@@ -86,41 +97,42 @@ class GhostPublisher:
         ]
 
 
-def part_markers(part: Part, header: Header, name: str, colour: palette.RGB) -> list[Marker]:
-    """A body of a ghost, as one marker or as the three of a capsule."""
-    solid = part.solid
-    size = solid.size
-    first = 3 * part.number
-    if solid.shape == "box":
-        shapes = [(Marker.CUBE, size, 0.0)]
-    elif solid.shape == "sphere":
-        shapes = [(Marker.SPHERE, (2 * size[0],) * 3, 0.0)]
-    elif solid.shape == "cylinder":
-        shapes = [(Marker.CYLINDER, (2 * size[0], 2 * size[0], size[1]), 0.0)]
-    elif solid.shape == "capsule":
-        radius, length = size
-        ball = (2 * radius,) * 3
-        shapes = [
-            (Marker.CYLINDER, (2 * radius, 2 * radius, length), 0.0),
-            (Marker.SPHERE, ball, length / 2),
-            (Marker.SPHERE, ball, -length / 2),
-        ]
+def part_markers(part: Part, name: str, colour: palette.RGB) -> list[Marker]:
+    """A body of a ghost, as one marker or as the three of a capsule: the cylinder, and the balls at
+    its ends. `put` says where they are.
+    """
+    size = part.solid.size
+    shapes: list[tuple[int, tuple[float, ...]]]
+    if part.solid.shape == "box":
+        shapes = [(Marker.CUBE, size)]
+    elif part.solid.shape == "sphere":
+        shapes = [(Marker.SPHERE, (2 * size[0],) * 3)]
+    elif part.solid.shape == "cylinder":
+        shapes = [(Marker.CYLINDER, (2 * size[0], 2 * size[0], size[1]))]
+    elif part.solid.shape == "capsule":
+        ball = (2 * size[0],) * 3
+        shapes = [(Marker.CYLINDER, (2 * size[0], 2 * size[0], size[1]))]
+        shapes += [(Marker.SPHERE, ball)] * 2
     else:
-        shapes = [(Marker.MESH_RESOURCE, size, 0.0)]
-    w, x, y, z = (float(v) for v in mat2quat(part.pose[:3, :3]))
+        shapes = [(Marker.MESH_RESOURCE, size)]
     markers = []
-    for k, (kind, scale, along) in enumerate(shapes):
-        marker = Marker(header=header, ns=name, id=first + k, type=kind)
-        px, py, pz = (part.pose[:3, 3] + along * part.pose[:3, 2]).tolist()
-        marker.pose.position = Point(x=px, y=py, z=pz)
-        o = marker.pose.orientation
-        o.w = w
-        o.x = x
-        o.y = y
-        o.z = z
+    for k, (kind, scale) in enumerate(shapes):
+        marker = Marker(ns=name, id=3 * part.number + k, type=kind)
         marker.scale.x, marker.scale.y, marker.scale.z = (float(v) for v in scale)
         marker.color = colour_msg(colour, ALPHA)
         marker.lifetime = lifetime_msg(LIFETIME_S)
-        marker.mesh_resource = solid.uri
+        marker.mesh_resource = part.solid.uri
         markers.append(marker)
     return markers
+
+
+def put(markers: list[Marker], part: Part, header: Header) -> None:
+    """Where the markers of a body are now."""
+    w, x, y, z = mat2quat(part.pose[:3, :3]).tolist()
+    half = part.solid.size[1] / 2 if len(markers) == 3 else 0.0
+    for marker, along in zip(markers, (0.0, half, -half), strict=False):
+        px, py, pz = (part.pose[:3, 3] + along * part.pose[:3, 2]).tolist()
+        marker.header = header
+        marker.pose.position = Point(x=px, y=py, z=pz)
+        o = marker.pose.orientation
+        o.w, o.x, o.y, o.z = w, x, y, z
