@@ -227,7 +227,9 @@ def test_an_answer_that_would_come_too_late_is_refused_before_it_is_computed():
     policy = RememberingPolicy()
     with served(policy) as (server, port), client(port) as a, client(port) as b:
         a.look(1, "a")
-        server._service._took.add(0.5)  # what an answer of a slow model takes
+        for _ in range(3):  # what an answer of a slow model takes
+            server._service._took.add(0.9)
+        assert a.look(1, "a", **request_keys(Request(), 0.8))["actions"].shape == (8, 8)
         policy.gate.clear()
         a.socket.send(pack(request_of(CONTRACT, observation(2), "go", "a")))
         while json.loads(get(port, "/status")[1])["waiting"] < 1:
