@@ -9,7 +9,7 @@ export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test test-avx2 foreign test-foreign lint format docs lock setup setup-demo clean
+.PHONY: demo test test-avx2 foreign test-foreign try-wheel lint format docs lock setup setup-demo clean
 
 demo: setup-demo  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
 	@exec $(BIN)/wam demo $(ARGS)
@@ -25,6 +25,9 @@ foreign:  ## other people's programs, as they are, in an environment of their ow
 
 test-foreign: setup foreign  ## they talk to ours
 	@$(BIN)/python -m pytest -m foreign test/foreign $(ARGS)
+
+try-wheel:  ## make a wheel in dist/ and run its demo in a fresh environment; PYTHON=python3.13
+	@tools/try_wheel.sh
 
 lint: setup
 	@$(BIN)/ruff check $(SOURCES)

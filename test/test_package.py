@@ -2,6 +2,7 @@
 
 import ast
 import importlib.metadata
+import importlib.util
 import os
 import re
 import subprocess
@@ -266,3 +267,18 @@ def test_a_normal_installation_has_messages_data_and_command(tmp_path):
         [tmp_path / "venv" / "bin" / "wam", "--help"], capture_output=True, env=environment
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.long
+def test_the_wheel_runs_the_demo_from_an_empty_folder_without_a_compiler(tmp_path):
+    """Of what is committed, for this Python; `TORCH_INDEX` may be empty."""
+    if not importlib.util.find_spec("ensurepip"):
+        pytest.skip("this Python makes no environments")
+    env = {**os.environ, "PYTHON": sys.base_prefix + "/bin/python3"}
+    done = subprocess.run(
+        [ROOT / "tools" / "try_wheel.sh", tmp_path], env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1/1 picked the named block" in done.stdout
+    tag = f"cp{sys.version_info.major}{sys.version_info.minor}"
+    assert [tag in w.name for w in tmp_path.glob("*.whl")] == [True]
