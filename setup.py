@@ -21,6 +21,8 @@ sys.path.insert(0, str(ROOT))  # a build backend does not look where setup.py li
 
 from tools.wheels import ros_build, ros_distro, runtime  # noqa: E402
 
+BUILT: set[Path] = set()  # by this process
+
 
 class BuildMessages(build_ext):
     """Run CMake, put the generated Python beside ours and hand libraries and shared files to
@@ -32,10 +34,12 @@ class BuildMessages(build_ext):
         # `make setup` builds with the environment's own packages, and goes on where it was
         kept = os.environ.get("WAM_ROS_BUILD")
         build = Path(kept or self.build_temp).resolve() / "cmake"
-        if not kept:  # pip's isolated build has a new prefix every time; CMake caches the old
-            shutil.rmtree(build, ignore_errors=True)
         stage = build / "stage"
-        run_cmake(ros_prefix(), build, stage)
+        if build not in BUILT:  # a wheel asks twice: for itself, and for what it installs from
+            if not kept:  # pip's isolated build has a new prefix every time; CMake caches the old
+                shutil.rmtree(build, ignore_errors=True)
+            run_cmake(ros_prefix(), build, stage)
+            BUILT.add(build)
         site = Path(
             sysconfig.get_path("purelib", vars={"base": str(stage), "platbase": str(stage)})
         )
