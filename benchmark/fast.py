@@ -127,7 +127,7 @@ def openvino_tokenizer(networks: Networks) -> DreamZeroPolicy:
     import openvino
 
     usual(networks)
-    t = networks.tokenizer.float()
+    t = networks.tokenizer.float().to(memory_format=torch.contiguous_format)
     (h, w) = CONFIG.latent_size
     canvas = torch.zeros(1, 3, CONFIG.image_height, CONFIG.image_width * CONFIG.views)
     latents = torch.zeros(1 + CONFIG.chunk.imagined_frames, CONFIG.tokenizer.latent_channels, h, w)
@@ -143,13 +143,17 @@ class InOpenVino(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         (out,) = self._run([x.contiguous().numpy()]).values()
-        return torch.from_numpy(out)
+        return torch.from_numpy(out.copy())  # the next call writes over it
 
 
 def in_openvino(openvino, module: nn.Module, example: torch.Tensor) -> nn.Module:
     with torch.inference_mode():
         graph = openvino.convert_model(module.eval(), example_input=example.contiguous())
-    few = {"INFERENCE_NUM_THREADS": torch.get_num_threads(), "PERFORMANCE_HINT": "LATENCY"}
+    few = {
+        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": "f32",
+    }
     return InOpenVino(openvino.Core().compile_model(graph, "CPU", few))
 
 

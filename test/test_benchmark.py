@@ -95,3 +95,17 @@ def test_single_kernels_are_measured_in_the_sizes_of_the_model(command, little):
     assert " x 96 x 3072: bfloat16" in told
     assert "attention, 2 x " in told and ": torch's choice" in told
     assert "cudnn_attention none" in told
+
+
+@pytest.mark.long
+def test_ways_to_answer_faster_stand_beside_the_shipped_one(command, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("mujoco")
+    out = tmp_path / "fast.json"
+    ways = ("1 denoising step", "frames decoded only when somebody looks")
+    command("fast", "--rounds", 1, "--chunks", 2, "--json", out, "--ways", *ways)
+    found = json.loads(out.read_text())["ways"]
+    assert set(found) == {"as shipped", *ways}
+    assert found["as shipped"]["ratio"] == 1.0
+    # who does not look gets the same motion
+    assert found[ways[1]]["off_max_mrad"] == 0.0 < found[ways[0]]["off_max_mrad"]
