@@ -110,6 +110,7 @@ def loop() -> Iterator[dict[str, Any]]:
                 raise RuntimeError(f"{name} did not become active")
             if name == "view_node":
                 nodes[name].listener.attend(True)  # as while a page is open
+                nodes[name].frames.attend(True)  # as while RViz shows them
         yield nodes
     finally:
         for node in nodes.values():

@@ -105,6 +105,7 @@ def start(name: str, context: Context) -> WamNode:
             raise SystemExit(f"{name}_node does not start; it has said why")
     if name == "view":
         node.listener.attend(True)  # as while a page is open
+        node.frames.attend(True)  # as while RViz shows them
     return node
 
 

@@ -56,7 +56,7 @@ class ViewNode(WamNode):
         self.listener = LoopListener(self, self._model)
         self._board = BoardPublisher(self, robot.view_names)
         self._ghosts = GhostPublisher(self, robot, p.tf_prefix)
-        self._frames = FramePublisher(self, robot, p.tf_prefix)
+        self.frames = FramePublisher(self, robot, p.tf_prefix)
         self._asked: dict[str, tuple[Any, float]] = {}
         self._callees = {
             "estop": self.create_client(Trigger, "safety_node/estop"),
@@ -132,8 +132,8 @@ class ViewNode(WamNode):
         page = self._page is not None
         board = self._board.watched
         ghosts = self._ghosts.watched
-        frames = self._frames.watched
-        self._frames.attend(frames)
+        frames = self.frames.watched
+        self.frames.attend(frames)
         self.listener.attend(page)
         for wanted, hz, draw in (
             (page, p.arm_hz, self._draw_arm),
@@ -160,7 +160,7 @@ class ViewNode(WamNode):
         self._draw_for_rviz(self._ghosts)
 
     def _draw_frames(self) -> None:
-        self._draw_for_rviz(self._frames)
+        self._draw_for_rviz(self.frames)
 
     def _draw_for_rviz(self, picture: BoardPublisher | GhostPublisher | FramePublisher) -> None:
         if picture.watched:
