@@ -73,7 +73,7 @@ ARROWS = {
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
         *("core", "robot.joints", "embodiments", "models", "sim", "ros", "ros.controllers"),
-        *("ros.bridge_node", "ros.inference_node", "ros.sim_node"),
+        *("ros.bridge_node", "ros.inference_node", "ros.sim_node", "ros.view_node", "safety"),
     },
     "nodes": {"core.threads"},
     "nodes.camera_node": {"core", "ros"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from wam_ros.core.resources import share_dir
@@ -9,6 +10,7 @@ from wam_ros.core.resources import share_dir
 REAL = {"sim": "false"}
 NO_PARAMETERS = str(share_dir() / "config" / "embodiments" / "panda.yaml")
 NO_YAML = "/proc/self/status"
+WRONG_VALUES = str(Path(__file__).with_name("wrong_values.yaml"))
 
 
 class Wrong(NamedTuple):
@@ -82,6 +84,7 @@ WRONG = {
         Wrong("/nowhere.yaml", "this file does not exist"),
         Wrong(NO_PARAMETERS, "expected sections like .*ros__parameters"),
         Wrong(NO_YAML, "cannot start any token"),
+        Wrong(WRONG_VALUES, "safety_node: unknown parameter of safety_node 'tcp_sped'"),
     ],
     "use_sim_time": [Wrong("on", CHOICES), Wrong("true", "leave use_sim_time out")],
     "real_time": [Wrong("yes", CHOICES), Wrong("true", "only a simulated world", REAL)],

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
@@ -29,6 +28,7 @@ from wam_ros.ros.bridge_node.outputs import GRIPPERS
 from wam_ros.ros.controllers import CONTROLLERS
 from wam_ros.ros.environment import DISCOVERY
 from wam_ros.ros.inference_node.parameters import InferenceParams
+from wam_ros.ros.launching.parameter_files import read_sections, require_parameters
 from wam_ros.ros.sim_node.controller_server import KINDS as SIMULATED
 from wam_ros.sim.robots import require_simulated
 
@@ -197,7 +197,7 @@ def require_bringup(values: Values) -> None:
     _judge({"model": model}, "model", lambda: _require_model(model, robot))
     _judge(values, "checkpoint", lambda: _require_there(values["checkpoint"]))
     _judge(values, "instruction", lambda: _require_instruction(values["instruction"]))
-    _judge(values, "params_file", lambda: _require_yaml(values["params_file"]))
+    _judge(values, "params_file", lambda: require_parameters(Path(values["params_file"])))
     _judge(values, "record", lambda: _require_recorder(values["record"]))
 
 
@@ -212,7 +212,9 @@ def require_robot(values: Values) -> None:
     robot = load_embodiment(values["embodiment"])
     kinds = [kind for kind in CONTROLLERS if kind not in GRIPPERS]
     _judge(values, "controller", lambda: _require_among(values["controller"], kinds))
-    _judge(values, "controllers_file", lambda: _require_yaml(values["controllers_file"]))
+    _judge(
+        values, "controllers_file", lambda: list(read_sections(Path(values["controllers_file"])))
+    )
     if values["use_mock_hardware"] == "true":
         _judge(values, "use_mock_hardware", lambda: _require_mock(values, robot))
 
@@ -337,27 +339,6 @@ def _require_file(value: str) -> None:
 def _require_there(value: str) -> None:
     if not Path(value).exists():
         raise WamError("neither a file nor a folder is there")
-
-
-def _require_yaml(value: str) -> None:
-    """A file of parameters: what a launch would leave out may be somebody's limits."""
-    _require_file(value)
-    try:
-        found = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise WamError(" ".join(str(error).split())) from error
-    sections = found.values() if isinstance(found, dict) else ()
-    if not sections or not all(isinstance(s, dict) and _has_parameters(s) for s in sections):
-        raise WamError("expected sections like '/**/safety_node: {ros__parameters: {...}}'")
-
-
-def _has_parameters(section: dict[str, object]) -> bool:
-    """Whether `ros__parameters` stand in a section, or below the namespaces in it."""
-    if isinstance(section.get("ros__parameters"), dict):
-        return True
-    return bool(section) and all(
-        isinstance(s, dict) and _has_parameters(s) for s in section.values()
-    )
 
 
 def _require_sim(values: Values, robot: Embodiment) -> None:
