@@ -5,12 +5,13 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 import yaml
 
+from testing.shipped import shipped
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import config_names, config_path
 
 
-@pytest.mark.parametrize("name", config_names("embodiments"))
+@pytest.mark.parametrize("name", shipped())
 def test_a_shipped_embodiment_fits_its_description(name):
     e = load_embodiment(name)
     robot = ElementTree.parse(e.urdf_path).getroot()

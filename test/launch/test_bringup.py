@@ -29,9 +29,10 @@ from launch_ros.actions import LifecycleNode, Node
 
 from launch import LaunchContext, LaunchDescription, LaunchService
 from testing.ros_prefix import install
+from testing.shipped import shipped
 from testing.wrong_arguments import WRONG, each
 from wam_ros.core.errors import WamError
-from wam_ros.core.resources import config_names, share_dir
+from wam_ros.core.resources import share_dir
 from wam_ros.ros.environment import PROFILE_VARIABLES, profile_variable
 from wam_ros.ros.launching.arguments import ARGUMENTS
 from wam_ros.ros.launching.rviz import shipped_config
@@ -147,7 +148,7 @@ def test_a_real_arm_is_a_dry_run_and_never_arms_itself(prefix):
     assert b.parameters("safety_node")["arm_on_start"] is False
 
 
-@pytest.mark.parametrize("name", config_names("embodiments"))
+@pytest.mark.parametrize("name", shipped())
 def test_every_shipped_robot_can_be_launched_with_a_model_of_its_own(prefix, name):
     model = prefix / "mine.yaml"
     tiny = (share_dir() / "config" / "models" / "tiny.yaml").read_text()

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testing.shipped import shipped
 from testing.tools import BODY, JOINT, LIMIT, at_rest, one_robot, pendulum, tool_pose
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.resources import config_names
 from wam_ros.robot.model import load_safety_model
 
 G = 9.81
@@ -126,7 +126,7 @@ def test_joints_are_found_by_name(model):
     assert at_rest(np.zeros(8)).q.shape == (8,)
 
 
-ROBOTS = config_names("embodiments")
+ROBOTS = shipped()
 
 
 @pytest.mark.parametrize("name", ROBOTS)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from testing.shipped import shipped
 from testing.tools import BODY, JOINT, LIMIT, one_robot
 from wam_ros.core.errors import WamError
-from wam_ros.core.resources import config_names
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.pairs import as_srdf
 
@@ -84,7 +84,7 @@ def test_no_distance_changes_faster_than_the_reach_says(model, seed, size):
     assert (change <= model.pairs.reach @ np.abs(step) + 1e-5).all()
 
 
-ROBOTS = config_names("embodiments")
+ROBOTS = shipped()
 
 
 @pytest.mark.parametrize("name", ROBOTS)

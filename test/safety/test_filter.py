@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from testing.hostile import moving_states, random_path, random_pose
 from testing.proof import require_sound
+from testing.shipped import shipped
 from testing.tools import (
     AGE,
     START,
@@ -24,7 +25,6 @@ from testing.tools import (
     steps,
     tool_pose,
 )
-from wam_ros.core.resources import config_names
 from wam_ros.core.types import Decision, KinematicState, Reason
 from wam_ros.safety.checks import CHECKS
 from wam_ros.safety.filter import SafetyFilter
@@ -271,7 +271,7 @@ def test_joints_in_any_order_give_the_same_answer(panda, home, good):
         assert other.trajectory.joint_names == panda.model.joint_names
 
 
-ROBOTS = config_names("embodiments")
+ROBOTS = shipped()
 
 
 @pytest.mark.parametrize("name", ROBOTS)

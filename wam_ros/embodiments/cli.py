@@ -166,7 +166,11 @@ def list_shipped() -> None:
     """Print the shipped robots."""
     table = Table("name", "joints", "grippers", "arms", "views")
     for name in config_names("embodiments"):
-        e = load_embodiment(name)
+        try:
+            e = load_embodiment(name)
+        except WamError as error:  # its maker's package is not here
+            table.add_row(name, *[""] * 3, _plain(str(error).partition(":")[0]))
+            continue
         numbers = (len(e.joint_names), len(e.gripper_joints), len(e.tool_frames))
         table.add_row(name, *map(str, numbers), ", ".join(e.view_names))
     Console().print(table)

@@ -20,8 +20,8 @@ from rclpy.qos import (
     qos_check_compatible,
 )
 
+from testing.shipped import shipped
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.resources import config_names
 from wam_ros.ros import qos
 from wam_ros.ros.launching.rviz import BOARD, IMAGE, config_for, shipped_config
 
@@ -65,7 +65,7 @@ def images(shown):
     return {name: d for name, d in shown.items() if d["Class"] == IMAGE}
 
 
-@pytest.mark.parametrize("robot", [None, *config_names("embodiments")])
+@pytest.mark.parametrize("robot", [None, *shipped()])
 def test_every_dock_is_a_panel_or_a_picture_and_only_the_board_is_open(robot):
     text = config_for(load_embodiment(robot), "") if robot else None
     config, shown = load(text)
@@ -126,7 +126,7 @@ def test_what_is_shown_is_published_with_a_quality_that_rviz_hears():
     assert shown["Robot"]["Description Topic"]["Durability Policy"] == "Transient Local"
 
 
-@pytest.mark.parametrize("robot", config_names("embodiments"))
+@pytest.mark.parametrize("robot", shipped())
 def test_topics_are_relative_so_that_a_namespace_reaches_them(robot):
     for text in (None, config_for(load_embodiment(robot), "left/")):
         for display in load(text)[1].values():
