@@ -200,3 +200,6 @@ def test_the_table_of_the_robots_of_others_is_what_was_measured():
             f"{r['p50_ms']} ms",
         )
         assert f"| {name} | {' | '.join(cells)} |" in text
+        if loop := r.get("loop"):
+            assert f"| {name} | {loop['reached']} of 3 | " in text
+            assert loop["reached"] == 3 and loop["exceeded"] == {}
