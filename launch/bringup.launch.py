@@ -27,6 +27,7 @@ from launch_ros.actions import LifecycleNode
 from launch import LaunchContext, LaunchDescription
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
+from wam_ros.models import SCRIPT
 from wam_ros.ros.environment import discovery_environment, transport_environment
 from wam_ros.ros.launching.arguments import (
     ARGUMENTS,
@@ -120,7 +121,12 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     output = {"controller": kind} if kind else {}
     frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
     own: dict[str, dict[str, object]] = {
-        "sim_node": {**output, **frames},
+        # the script reaches for markers, whatever the hand could do
+        "sim_node": {
+            **output,
+            **frames,
+            **({"task": "reach"} if model.get("model") == SCRIPT else {}),
+        },
         "camera_node": {},
         "inference_node": {**model, "imagination": values["imagination"]},
         "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},

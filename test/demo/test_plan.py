@@ -43,6 +43,8 @@ def test_the_model_is_the_inference_nodes_affair(tmp_path, monkeypatch):
 def test_a_robot_without_a_model_of_its_own_is_moved_by_the_script():
     assert by_name()["inference_node"]["model"] == '"tiny"'
     assert by_name(embodiment="so101")["inference_node"]["model"] == '"reach"'
+    assert by_name(embodiment="droid")["sim_node"]["task"] == '"reach"'
+    assert "task" not in by_name()["sim_node"]
     assert by_name(embodiment="so101", model="m.yaml")["inference_node"]["model"] == '"m.yaml"'
 
 

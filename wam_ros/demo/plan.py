@@ -12,7 +12,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.supervisor import Command
-from wam_ros.models import model_for
+from wam_ros.models import SCRIPT, model_for
 from wam_ros.ros.environment import ros_environment
 from wam_ros.ros.simulated import simulated_time
 
@@ -21,7 +21,8 @@ def commands(args: DemoArgs) -> list[Command]:
     """The processes, as `python -m wam_ros.nodes.<name>` with ROS parameters."""
     common: dict[str, Any] = {"embodiment": args.embodiment}
     nodes: dict[str, dict[str, Any]] = {
-        "sim_node": {"rate": args.rate},
+        # the script reaches for markers, whatever the hand could do
+        "sim_node": {"rate": args.rate} | ({"task": "reach"} if model_of(args) == SCRIPT else {}),
         "camera_node": {},
         "inference_node": _model_parameters(args),
         "safety_node": {},
