@@ -28,6 +28,8 @@ from wam_ros.ros.params import param
 from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import keep_memory, run_node
 
+WAITS_S = 10.0  # silence of a world in lock-step without a word
+
 
 @dataclass(frozen=True)
 class CameraParams:
@@ -192,9 +194,10 @@ class CameraNode(WamNode):
             self._trouble = str(error)
         if observation is not None:
             self._trouble = ""
-            self._quiet_until = (
-                time.monotonic() + self.params.max_age_s + 2.0 / self._robot.frame_rate_hz
-            )
+            period_s = 1.0 / self._robot.frame_rate_hz
+            # a world in lock-step may think long between two frames
+            patience_s = WAITS_S if self._progress.enabled else self.params.max_age_s
+            self._quiet_until = time.monotonic() + patience_s + 2.0 * period_s
             self._publisher.publish(convert.observation_to_msg(observation))
             self._progress.said = observation.stamp_ns
         if self._progress.heard < (reached_ns := self._aligner.reached_ns) <= now_ns:

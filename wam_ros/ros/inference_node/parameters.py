@@ -85,7 +85,7 @@ class InferenceParams:
         0.08, unit="s", low=0.0, high=0.5, doc="lead_s of safety_node: until a chunk is followed"
     )
     latency_s: float = param(
-        0.2,
+        0.1,
         unit="s",
         low=0.0,
         high=10.0,
