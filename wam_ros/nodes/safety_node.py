@@ -212,10 +212,10 @@ class SafetyNode(WamNode):
             self.get_logger().error(words, throttle_duration_sec=2.0)
             return
         inputs = self._machine.inputs
-        inputs.count_joints(number_of(info), self._now_ns())
+        inputs.one_arm.count(number_of(info), self._now_ns())
         emission = self._machine.on_joints(state, self._now_ns())
-        if inputs.why_not_one_arm and not inputs.publishers:
-            inputs.publishers = name_publishers(self, self._joints.topic_name)
+        if inputs.one_arm.why_not_one and not inputs.one_arm.publishers:
+            inputs.one_arm.publishers = name_publishers(self, self._joints.topic_name)
         if emission is not None:
             self._emit(emission)
 

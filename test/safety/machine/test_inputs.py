@@ -16,16 +16,9 @@ from wam_ros.safety.params import SafetyParams
 S = SafetyState
 
 
-def say(rig: Rig, q, dq=None, stamp_ns: int | None = None) -> None:
-    names, dq = rig.filter.model.joint_names, np.zeros(8) if dq is None else dq
-    rig.keep(
-        rig.machine.on_joints(JointState(stamp_ns or rig.now, names, q, dq, np.zeros(8)), rig.now)
-    )
-
-
 def test_a_joint_state_of_the_future_is_as_old_as_its_arrival(panda, home):
     rig = Rig(panda, home, future_s=10.0).moving()
-    say(rig, rig.measured, stamp_ns=rig.now + 9 * NS)
+    rig.joints(rig.measured, stamp=rig.now + 9 * NS)
     reports = rig.run(0.6, joints=False)
     first = next(r for r in reports if r.reasons & Reason.STATE_STALE)
     assert (first.stamp_ns - reports[0].stamp_ns) / 1e9 == pytest.approx(0.3, abs=0.03)
@@ -36,13 +29,13 @@ def test_a_driver_that_always_says_standing_does_not_hide_that_the_arm_moves(pan
     rig = Rig(panda, home).held()
     for k in range(40):
         rig.now += 10 * MS
-        say(rig, home + np.eye(8)[3] * 0.002 * k)
+        rig.joints(home + np.eye(8)[3] * 0.002 * k)
     answer = rig.machine.arm(True, rig.now)
     assert not answer.ok
     assert "panda_joint4 moves" in answer.message
     for _ in range(25):
         rig.now += 10 * MS
-        say(rig, home + np.eye(8)[3] * 0.078)
+        rig.joints(home + np.eye(8)[3] * 0.078)
     assert rig.machine.arm(True, rig.now).ok
 
 
@@ -50,7 +43,7 @@ def test_the_noise_of_encoders_is_no_motion(panda, home):
     rig, rng = Rig(panda, home).held(), np.random.default_rng(0)
     for _ in range(300):
         rig.now += MS
-        say(rig, home + rng.uniform(-1, 1, 8) * np.r_[np.full(7, 1e-3), 2e-4])
+        rig.joints(home + rng.uniform(-1, 1, 8) * np.r_[np.full(7, 1e-3), 2e-4])
     assert rig.machine.arm(True, rig.now).ok
 
 
@@ -59,7 +52,7 @@ def test_motion_is_seen_whatever_the_rate_of_the_driver(panda, home, period_ms):
     rig = Rig(panda, home).held()
     for k in range(1, 1 + 300 // period_ms):
         rig.now += period_ms * MS
-        say(rig, home + np.eye(8)[0] * 0.1 * k * period_ms / 1000)
+        rig.joints(home + np.eye(8)[0] * 0.1 * k * period_ms / 1000)
     assert rig.machine.inputs.moving() == "panda_joint1"
 
 
@@ -182,54 +175,6 @@ def test_before_a_second_measurement_a_speed_that_is_not_said_is_not_known(model
     assert inputs.moving() == ""
 
 
-def interleave(rig: Rig, seconds: float, other, every: int = 1) -> None:
-    """Let time pass while a second publisher says (8,) `other` behind every so many states."""
-    for k in range(round(seconds * 100)):
-        rig.now += 10 * MS
-        rig.joints()
-        if k % every == 0:
-            say(rig, other, stamp_ns=rig.now + 1000)
-        rig.keep(rig.machine.tick(rig.now))
-
-
-@pytest.mark.parametrize("every", [1, 5, 12])
-def test_a_second_publisher_that_begins_in_motion_is_a_fault_and_the_arm_stops(rig, every):
-    rig.moving()
-    interleave(rig, 0.6, np.zeros(8), every)
-    assert rig.state == S.FAULT
-    report = rig.machine.tick(rig.now).report
-    assert "joint states contradict each other: panda_joint4 leaps by 2.2" in report.sentence
-    rig.run(0.2)
-    assert rig.at_rest
-    interleave(rig, 0.6, np.zeros(8), every)
-    assert "contradict" in rig.machine.reset(rig.now).message
-
-
-def test_contradicting_joint_states_are_told_with_their_publishers_and_nothing_is_armed(rig):
-    rig.held()
-    interleave(rig, 0.5, np.zeros(8))
-    rig.machine.inputs.publishers = "joint_states is published by /driver, /other"
-    answer = rig.machine.arm(True, rig.now)
-    assert not answer.ok
-    assert "contradict each other" in answer.message
-    assert "/driver, /other" in rig.machine.tick(rig.now).report.sentence
-    rig.run(0.5)
-    assert rig.machine.arm(True, rig.now).ok, "once the other one is gone"
-
-
-def test_one_state_that_was_misread_and_an_arm_at_full_speed_do_not_contradict(rig):
-    rig.moving()
-    rig.now += 10 * MS
-    rig.joints(rig.measured + 0.5)
-    rig.run(0.1)
-    assert rig.state == S.ARMED
-    speed = rig.filter.model.limits.velocity
-    for k in range(40):
-        rig.now += 10 * MS
-        say(rig, rig.home + speed * 0.01 * k)
-    assert rig.machine.inputs.why_not_one_arm == ""
-
-
 @pytest.mark.parametrize(
     ("stamp", "words"),
     [
@@ -269,7 +214,7 @@ def test_an_arm_that_moves_while_it_is_held_is_told_to_move(rig):
     rig.held()
     for k in range(30):
         rig.now += 10 * MS
-        say(rig, rig.home + np.eye(8)[1] * 0.002 * k)
+        rig.joints(rig.home + np.eye(8)[1] * 0.002 * k)
         report = rig.machine.tick(rig.now).report
     assert rig.state == S.HOLD
     assert "panda_joint2 moves though nothing was emitted" in report.sentence
@@ -349,36 +294,3 @@ def test_of_joints_that_were_silent_nobody_knows_that_they_stood(panda, home):
     rig.now += 3 * NS
     rig.joints()
     assert rig.machine.inputs.still_since_ns == rig.now > seen_ns
-
-
-def numbered(rig, numbers, step_ms=10):
-    """Joint states of these numbers; the reports."""
-    reports = []
-    for number in numbers:
-        rig.now += step_ms * MS
-        rig.machine.inputs.count_joints(number, rig.now)
-        rig.joints()
-        reports.append(rig.machine.tick(rig.now).report)
-    return reports
-
-
-@pytest.mark.parametrize("step_ms", [10, 300])
-def test_joint_states_of_two_publishers_that_agree_are_a_fault_of_an_armed_arm(rig, step_ms):
-    rig.armed()
-    rig.machine.inputs.publishers = "joint_states is published by /a, /b"
-    mixed = [n for k in range(6) for n in (1000 + k, 5 + k)]
-    report = numbered(rig, mixed, step_ms)[-1]
-    assert rig.state == S.FAULT
-    assert "come mixed, one alone may say them; joint_states is published by /a, /b" in (
-        report.sentence
-    )
-    numbered(rig, range(2000, 2000 + 11_000 // step_ms), step_ms)
-    assert rig.machine.reset(rig.now).ok, "the other one is gone"
-
-
-def test_a_driver_that_was_started_anew_or_loses_messages_or_numbers_none_is_one_publisher(rig):
-    rig.armed()
-    numbered(rig, [*range(100, 150), *range(1, 50), *range(60, 400, 7)])
-    numbered(rig, [None] * 50)
-    numbered(rig, [*range(1, 50)])
-    assert rig.state == S.ARMED

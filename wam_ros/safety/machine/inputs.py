@@ -14,15 +14,11 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, JointState, Reason
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.finding import Finding
+from wam_ros.safety.machine.one_arm import OneArm
 from wam_ros.safety.params import SafetyParams
 
 STILL_S = 0.1  # over which a joint must not have moved to count as still
 PARTS = 8  # positions remembered in that time
-# so many leaps among so many joint states are not those of one arm; one that was misread makes two
-LEAPS = 3
-NEWEST = 40
-MIXED_NS = 10 * NS  # in which so many of several publishers are noticed
-FASTER = 2.0  # than its limit no joint turns
 OTHER_CLOCK_S = 3600.0  # so old is no joint state that was late
 
 
@@ -50,11 +46,7 @@ class Inputs:
         self._stood: np.ndarray | None = None  # where the joints have stayed
         self.still_since_ns: int | None = None  # stamp since which they have
         self.refusal = ""  # of the newest joint state, since one was taken
-        self._leaps: deque[str] = deque(maxlen=NEWEST)  # of each joint state, in words
-        self._number: int | None = None  # that its publisher gave the newest joint state
-        self._mixed_ns: deque[int] = deque(maxlen=LEAPS)  # when one was not after that before
-        self._mixed_at_ns = 0  # the newest look
-        self.publishers = ""  # who publishes them, in words, where that is known
+        self.one_arm = OneArm(self.model)
 
     def take_joints(self, state: JointState, now_ns: int) -> bool:
         """Take a joint state if it is whole, finite and newer; say why not in `refusal`."""
@@ -85,8 +77,9 @@ class Inputs:
         # a driver may wrap what turns without end
         if self.q is not None:
             q = nearest_turn(q, self.q, self.model.endless)
-        if state.stamp_ns != self.joints_ns:
-            self._leaps.append(self._leap(q, state.stamp_ns))
+        if self.q is not None and self.joints_ns is not None and state.stamp_ns != self.joints_ns:
+            passed_s = abs(state.stamp_ns - self.joints_ns) / NS
+            self.one_arm.compare(self.q, q, passed_s, self.slack)
         if self.joints_ns is not None and state.stamp_ns <= self.joints_ns:
             return False
         if not np.isfinite(dq).all():
@@ -100,19 +93,6 @@ class Inputs:
         if not self._lately or state.stamp_ns - self._lately[-1][0] >= STILL_S * NS / PARTS:
             self._lately.append((state.stamp_ns, q))
         return True
-
-    def count_joints(self, number: int | None, now_ns: int) -> None:
-        """Take the number that its publisher gave a joint state; None where that is not told.
-
-        Each counts its own: those of several, mixed, do not rise. A driver that was started anew
-        begins anew once.
-        """
-        self._mixed_at_ns = now_ns
-        if number is None:
-            return
-        if self._number is not None and number <= self._number:
-            self._mixed_ns.append(now_ns)
-        self._number = number
 
     def refuse(self, why: str) -> str:
         """Note that a joint state could not be read, for who asks why there is none; in words."""
@@ -152,23 +132,6 @@ class Inputs:
         other = f"; {_clocks(age_s)}" if age_s > OTHER_CLOCK_S else ""
         return f"joint state is {age_s:.2f} s old, allowed {allowed} s{other}{refused}"
 
-    @property
-    def leapt(self) -> bool:
-        """Whether no arm can have come to the newest joints from those before."""
-        return bool(self._leaps and self._leaps[-1])
-
-    @property
-    def why_not_one_arm(self) -> str:
-        """Why the joint states are not those of one arm; empty while they may be."""
-        leaps = [words for words in self._leaps if words]
-        mixed = len(self._mixed_ns) == LEAPS
-        by = f"; {self.publishers}" if self.publishers else ""
-        if len(leaps) >= LEAPS:
-            return f"joint states contradict each other: {leaps[-1]}{by}"
-        if mixed and self._mixed_at_ns - self._mixed_ns[0] <= MIXED_NS:
-            return f"joint states of several publishers come mixed, one alone may say them{by}"
-        return ""
-
     def observation_stale(self, now_ns: int) -> bool:
         """Whether observations came once and no longer do."""
         if self.observation_ns is None:
@@ -194,8 +157,8 @@ class Inputs:
                 allowed=self.params.joint_timeout_s,
                 unit="s",
             )
-        if self.why_not_one_arm:
-            return Finding(Reason.STATE_STALE, self.why_not_one_arm)
+        if self.one_arm.why_not_one:
+            return Finding(Reason.STATE_STALE, self.one_arm.why_not_one)
         if self.observation_stale(now_ns):
             return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
         surprise = self.surprise(now_ns)
@@ -228,7 +191,7 @@ class Inputs:
         moving = self.moving()
         return (
             self.why_not_fresh(now_ns)
-            or self.why_not_one_arm
+            or self.one_arm.why_not_one
             or (f"{moving} moves" if moving else "")
         )
 
@@ -275,21 +238,6 @@ class Inputs:
         if silent or self._stood is None or (np.abs(q - self._stood) > self.slack).any():
             self._stood = q
             self.still_since_ns = stamp_ns
-
-    def _leap(self, q: np.ndarray, stamp_ns: int) -> str:
-        """Which joint cannot have come to q (A,) since the newest joint state, or from there, in
-        words.
-        """
-        if self.q is None or self.joints_ns is None:
-            return ""
-        passed_s = abs(stamp_ns - self.joints_ns) / NS
-        reach = FASTER * (self.model.limits.velocity * passed_s + self.slack)
-        off = np.abs(q - self.q)
-        joint = int((off / reach).argmax())
-        if off[joint] <= reach[joint]:
-            return ""
-        name = self.model.joint_names[joint]
-        return f"{name} leaps by {off[joint]:.3f} {self.model.units[joint]} in {passed_s:.3f} s"
 
     def _differences(self, q: np.ndarray, stamp_ns: int) -> np.ndarray:
         if self.q is None or self.joints_ns is None:

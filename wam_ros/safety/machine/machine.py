@@ -428,7 +428,7 @@ class SafetyMachine:
         moving = inputs.moving() if self._settled else ""
         return (
             inputs.why_not_fresh(now_ns)
-            or inputs.why_not_one_arm
+            or inputs.one_arm.why_not_one
             or (f"{moving} moves though nothing was emitted" if moving else "")
         )
 
@@ -443,8 +443,8 @@ class SafetyMachine:
             words = f"{words}; {why}"
         elif released and released not in words:
             words = f"{words}; {released}"
-        elif self.state == S.FAULT and self.inputs.why_not_one_arm:
-            words = f"{words}; {self.inputs.why_not_one_arm}"
+        elif self.state == S.FAULT and self.inputs.one_arm.why_not_one:
+            words = f"{words}; {self.inputs.one_arm.why_not_one}"
         reason = self.brakes.reason
         return SafetyReport(
             now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words

@@ -40,7 +40,7 @@ class Standstill:
         way.
         """
         # no arm leaps: a simulation was put elsewhere
-        if self.released or inputs.q is None or inputs.leapt:
+        if self.released or inputs.q is None or inputs.one_arm.leapt:
             self.clear()
             return ""
         if self._stood is None:
