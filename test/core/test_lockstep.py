@@ -88,10 +88,18 @@ def test_who_leaves_and_who_falls_silent_is_not_waited_for():
 def test_what_was_lost_on_the_way_is_given_up_and_the_next_is_waited_for_again():
     lockstep = loop(safety_node=Progress("safety_node", at_ns=NOW, heard=6, said=NOW + 80))
     assert awaited(lockstep) == ["safety_node"]
-    lockstep.give_up()
+    lockstep.give_up(NOW)
     assert awaited(lockstep) == []
     lockstep.hear(Progress("inference_node", heard=SHOWN, said=8), 0)
     assert awaited(lockstep) == ["safety_node"]
+
+
+def test_who_never_hears_the_clock_holds_the_world_at_each_instant_but_not_for_ever():
+    lockstep = loop(bridge_node=Progress("bridge_node", at_ns=1, heard=NOW + 80, said=NOW + 80))
+    assert awaited(lockstep) == ["bridge_node"]
+    lockstep.give_up(NOW)
+    assert awaited(lockstep) == []
+    assert "bridge_node" in lockstep.awaited(NOW + 20, NOW + 80)
 
 
 def test_an_answer_that_is_due_holds_the_world_at_its_instant_and_not_before():

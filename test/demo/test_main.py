@@ -1,4 +1,5 @@
 import io
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -104,6 +105,7 @@ def test_safety_is_asked_to_stop_when_it_is_there_and_there_is_an_arm(bring, dea
 
 
 def test_what_a_process_would_miss_is_said_before_any_is_started(monkeypatch):
+    monkeypatch.setattr(demo.os, "environ", dict(os.environ))  # it is told where its children are
     monkeypatch.setattr(demo, "find_spec", lambda name: None if name == "mujoco" else object())
     monkeypatch.setattr(demo, "Supervisor", lambda *_: pytest.fail("started"))
     with pytest.raises(ModuleNotFoundError, match="mujoco") as missing:

@@ -117,10 +117,12 @@ def test_the_same_chunk_at_the_same_instant_is_the_same_motion_to_the_last_bit(l
 
 
 def test_a_stop_that_is_pressed_while_the_world_waits_is_carried_out_before_it_goes_on(loop):
+    loop.stand()
     loop.arm_it()
     hostile = loop.arm.chunk(0.03, seq=2**64 - 1)
     loop._chunks.publish(convert.chunk_to_msg(hostile))
     loop.speak(0.03)
+    loop.call(SetBool, "sim_node/stand", data=False)
     loop.until(loop.arm.moving, loop.tell)
     due_ns = loop.now_ns
 

@@ -62,6 +62,7 @@ class _Member:
     progress: Progress
     heard_ns: int  # steady clock
     missed: int = 0  # what was said before it listened, or was lost on the way: not waited for
+    excused_ns: int = 0  # instant of the world's clock that it did not hear: not waited for either
 
 
 class Lockstep:
@@ -76,20 +77,23 @@ class Lockstep:
         self._silent_ns = silent_ns
         self._members: dict[str, _Member] = {}
 
-    def hear(self, progress: Progress, steady_ns: int) -> None:
-        """Take the word of a node; `steady_ns` is of a clock that never jumps."""
+    def hear(self, progress: Progress, steady_ns: int) -> bool:
+        """Take the word of a node, and whether it is its first; `steady_ns` is of a clock that
+        never jumps.
+        """
         if progress.node not in RING:
-            return
+            return False
         if progress.leaves:
             self._members.pop(progress.node, None)
-            return
+            return False
         known = self._members.get(progress.node)
         if known is None or known.progress.said > progress.said == 0:  # new, or started anew
             missed = self._said_before(progress.node)
             self._members[progress.node] = _Member(progress, steady_ns, missed)
-            return
+            return True
         known.progress = progress
         known.heard_ns = steady_ns
+        return False
 
     def drop_silent(self, steady_ns: int) -> list[str]:
         """Wait no longer for who has not spoken for too long; their names."""
@@ -110,7 +114,8 @@ class Lockstep:
         waits = []
         for name, member in self._in_order():
             said = self._said_before(name)
-            late = name in JUDGED_BY_CLOCK and member.progress.at_ns != now_ns
+            at_ns = member.progress.at_ns
+            late = name in JUDGED_BY_CLOCK and now_ns not in (at_ns, member.excused_ns)
             if late or said not in (0, member.progress.heard, member.missed):
                 waits.append(name)
         last = self._members.get(RING[-1])
@@ -122,10 +127,13 @@ class Lockstep:
         """Whose answer is due at `now_ns`: the first tick that is not before it."""
         return [name for name, m in self._members.items() if 0 < m.progress.until_ns <= now_ns]
 
-    def give_up(self) -> None:
-        """What is still not heard was lost on the way: do not wait for it."""
+    def give_up(self, now_ns: int) -> None:
+        """What is still not heard at `now_ns`, the clock too, was lost on the way: do not wait for
+        it.
+        """
         for name, member in self._in_order():
             member.missed = self._said_before(name)
+            member.excused_ns = now_ns
 
     def _in_order(self) -> list[tuple[str, _Member]]:
         return [(name, self._members[name]) for name in RING if name in self._members]

@@ -178,11 +178,16 @@ class SimNode(WamNode):
         self._stepper.advance(instant_ns)
 
     def _tell_again(self) -> None:
-        """The present once more: best effort may have lost it."""
+        """The present once more: best effort may have lost it.
+
+        The clock tells what the world waits for others to reach; before the first tick that is not
+        yet where the physics stands.
+        """
+        assert self._waiting
+        self._publish_clock(self._waiting.now_ns)
         now_ns = self._stepper.now_ns
-        self._publish_clock(now_ns)
         self._publish_joints(now_ns)
-        if self._waiting and now_ns == self._waiting.shown_ns:
+        if now_ns == self._waiting.shown_ns:
             self._publish_images(now_ns)
 
     def _on_reset(

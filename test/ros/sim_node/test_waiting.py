@@ -6,6 +6,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 pytest.importorskip("mujoco")
 
+from rclpy.lifecycle import TransitionCallbackReturn
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
@@ -83,6 +85,35 @@ def test_it_goes_on_without_who_falls_silent_and_without_what_was_lost(arena):
     heard = len(world.images)
     arena.until(lambda: world.now_ns > before, lambda: world.tell("camera_node", heard=5))
     assert len(world.images) > heard + 1, "told again before it was given up"
+
+
+def test_nodes_that_were_there_before_the_world_hear_its_clock_and_it_begins(arena):
+    """Whichever of them is the last to start."""
+    clock = arena.listen(Clock, "/clock", qos.STATUS)
+    publisher = arena.observer.create_publisher(LoopProgress, "loop_progress", qos.STATUS)
+    sim = arena.make(SimNode, lockstep=True, camera_hz=10.0)
+    assert sim.trigger_configure() == TransitionCallbackReturn.SUCCESS
+
+    def tell():
+        at_ns = convert.time_to_ns(clock[-1].clock) if clock else 0
+        publisher.publish(convert.progress_to_msg(Progress("safety_node", at_ns=at_ns)))
+
+    arena.until(lambda: sim._waiting._lockstep._members, tell)
+    assert sim.trigger_activate() == TransitionCallbackReturn.SUCCESS
+    begun_ns = sim._stepper.now_ns
+    arena.until(lambda: sim._stepper.now_ns > begun_ns + NS // 2, tell, seconds=2)
+
+
+def test_a_node_that_joins_a_world_that_stands_is_told_the_time(arena):
+    world = World(arena)
+    assert arena.call(SetBool, "sim_node/stand", data=True).success
+    arena.until(lambda: world._paces and world.pace.standing)
+    clock = arena.listen(Clock, "/clock", qos.STATUS)
+    arena.spin(0.2)
+    assert clock == []
+    world.tell("bridge_node")
+    arena.until(lambda: clock)
+    assert convert.time_to_ns(clock[-1].clock) == world.now_ns
 
 
 def test_what_is_due_holds_it_and_it_says_when_all_have_heard(arena):

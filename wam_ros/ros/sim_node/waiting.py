@@ -84,7 +84,8 @@ class WaitingWorld:
         self.now_ns = origin_ns
         self._lockstep.shown_ns = 0
         self._due_ns = steady_ns  # steady instant at which the next tick may begin
-        self._since_ns = steady_ns  # since when it waits
+        self._since_ns = steady_ns  # since when it has not gone on
+        self._unheard_ns: int | None = None  # since when somebody has not heard something
         self._told_ns = self._again_ns = 0
         self._past.clear()
 
@@ -131,6 +132,7 @@ class WaitingWorld:
         if self._awaited:
             self._remind(steady_ns)
             return False
+        self._unheard_ns = None
         next_ns = self.now_ns + self._tick_ns
         stands = self._stand_ns is not None and next_ns > self._stand_ns
         due = self._lockstep.due(self.now_ns)
@@ -145,11 +147,13 @@ class WaitingWorld:
         return not (stands or due) and steady_ns >= self._due_ns
 
     def _remind(self, steady_ns: int) -> None:
-        waited_ns = steady_ns - self._since_ns
+        if self._unheard_ns is None:
+            self._unheard_ns = steady_ns
+        waited_ns = steady_ns - self._unheard_ns
         if waited_ns > LOST_NS:
             names = ", ".join(self._awaited)
             self._node.get_logger().warning(f"a message to {names} was lost: the world goes on")
-            self._lockstep.give_up()
+            self._lockstep.give_up(self.now_ns)
         elif waited_ns > AGAIN_NS and steady_ns - self._again_ns > AGAIN_NS:
             self._again_ns = steady_ns
             self._again()
@@ -160,9 +164,12 @@ class WaitingWorld:
         return self.shown_ns + max(0, periods) * self._frame_ns
 
     def _on_progress(self, msg: LoopProgress) -> None:
-        self._lockstep.hear(convert.progress_from_msg(msg), time.monotonic_ns())
-        if self._node.active:
-            self.go()
+        new = self._lockstep.hear(convert.progress_from_msg(msg), time.monotonic_ns())
+        if not self._node.active:
+            return
+        if new:
+            self._again()  # it has not heard the clock, and in a world that stands it would not
+        self.go()
 
     def _on_stand(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Stand at the next frame, or go on."""
