@@ -70,8 +70,9 @@ class Loop:
         stood = self._paces[-1].header.stamp
         self.call(SetBool, "bridge_node/pause", data=True)
         assert self.call(ResetEpisode, "sim_node/reset_episode", seed=3).ok
-        self.until(lambda: self._paces[-1].standing and self._paces[-1].header.stamp != stood)
+        # while the scene settles: at its ticks the bridge sees where the arm is
         self.call(SetBool, "bridge_node/pause", data=False)
+        self.until(lambda: self._paces[-1].standing and self._paces[-1].header.stamp != stood)
 
     def arm_it(self):
         self.until(lambda: self.call(SetBool, "safety_node/arm", data=True).success)
@@ -121,9 +122,8 @@ def test_a_stop_that_is_pressed_while_the_world_waits_is_carried_out_before_it_g
     loop.arm_it()
     hostile = loop.arm.chunk(0.03, seq=2**64 - 1)
     loop._chunks.publish(convert.chunk_to_msg(hostile))
-    loop.speak(0.03)
     loop.call(SetBool, "sim_node/stand", data=False)
-    loop.until(loop.arm.moving, loop.tell)
+    loop.until(loop.arm.moving, lambda: loop.speak(0.03))
     due_ns = loop.now_ns
 
     def think():
