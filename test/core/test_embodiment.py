@@ -28,6 +28,7 @@ def test_a_shipped_embodiment_fits_its_description(name):
 
 
 CAMERA = {"name": "c", "image_topic": "c/image_raw"}
+LENS = {"size": [640, 480], "focal": [500, 500], "centre": [320, 240]}
 MOUNT = {"parent": "panda_hand", "xyz": [0, 0, 0.1], "rpy": [0, 0, 0]}
 
 
@@ -66,6 +67,8 @@ def test_what_lies_beside_the_file_of_a_robot_belongs_to_it(tmp_path, monkeypatc
         ({"cameras": [CAMERA | {"crop": [0, 0, 9]}]}, "crop of camera 'c' must be left, top"),
         ({"cameras": [CAMERA | {"crop": [0, -1, 9, 9]}]}, "crop of camera 'c' must be left, top"),
         ({"cameras": [CAMERA | {"mount": MOUNT | {"fov": 180}}]}, "fov of camera 'c' is 180, not"),
+        ({"cameras": [CAMERA | {"calibration": LENS | {"focal": [0, 9]}}]}, "must be positive"),
+        ({"cameras": [CAMERA | {"calibration": LENS | {"distortion": [0.1]}}]}, "not 0, 4, 5 or 8"),
         ({"cameras": [CAMERA | {"mount": MOUNT | {"size": [9, 9]}}]}, "size of camera 'c' must be"),
         ({"cameras": [CAMERA | {"mount": {"xyz": [0, 0, 0]}}]}, "missing key 'parent'$"),
         ({"gripper_joints": ["thumb"]}, "gripper joint 'thumb' is not in joint_names$"),

@@ -6,6 +6,7 @@ import pytest
 
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.resources import config_names
 from wam_ros.embodiments.review import DOUBTFUL, RIGHT, WRONG, review_by_name
 from wam_ros.robot.model import load_safety_model
 
@@ -139,7 +140,8 @@ def test_what_is_hard_to_believe_is_doubtful_by_name(here, subject):
 def test_the_shipped_robots_are_listed(capsys):
     assert cli.main(["embodiment", "list"]) == 0
     said = capsys.readouterr().out
-    assert all(name in said for name in ("panda", "ur5e", "so101"))
+    assert all(name in said for name in config_names("embodiments"))
+    assert "joint_trajectory" in said
 
 
 def test_a_robot_is_drawn_as_it_is_watched(here):
@@ -155,3 +157,37 @@ def test_a_robot_is_drawn_as_it_is_watched(here):
     coloured = (watched.max(axis=2) - watched.min(axis=2) > 60).mean()
     assert coloured > 0.002, "bodies in colours"
     assert (drawn < 250).mean() < 0.001, "this robot has nothing to look at"
+
+
+MOUNT = "{parent: PARENT, xyz: [0, 0, 0.3], rpy: [0, 0, 0], fov: 50, size: [160, 120]}"
+
+
+def mount(here, parent: str):
+    text = (here / "body.yaml").read_text()
+    old = "{name: front, image_topic: front/image_raw}"
+    assert text.count(old) == 1
+    told = MOUNT.replace("PARENT", parent)
+    (here / "eyes.yaml").write_text(text.replace(old, f"{old[:-1]}, mount: {told}}}"))
+
+
+def test_what_a_camera_sees_is_drawn_where_it_is_mounted(here):
+    pytest.importorskip("mujoco")
+    image = pytest.importorskip("PIL.Image")
+    import numpy as np
+
+    run("new", "body.urdf", "--arm", "left")
+    mount(here, "left_arm_4_link")
+    assert run("check", "eyes.yaml", "--picture", "eyes.png") == 0
+    pixels = np.asarray(image.open(here / "eyes.png").convert("RGB")).astype(int)
+    drawn = np.split(pixels[60:], 2, axis=1)[0]
+    blue = drawn[..., 2] - drawn[..., 0] > 60
+    assert blue.sum() > 500, "the edges of the field of view; this robot has nothing else to see"
+
+
+def test_a_camera_on_a_link_that_is_not_there_is_wrong_by_name(here):
+    run("new", "body.urdf", "--arm", "left")
+    mount(here, "left_arm_9_link")
+    _, rows = review_by_name("eyes.yaml")
+    wrong = [row for row in rows if row.level == WRONG]
+    assert [row.subject for row in wrong] == ["camera front"]
+    assert "unknown parent 'left_arm_9_link'" in wrong[0].words

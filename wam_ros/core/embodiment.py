@@ -22,6 +22,7 @@ from wam_ros.core.yamlfile import from_mapping, load_yaml
 LEAST_FOV = 1.0
 MOST_FOV = 170.0
 MOST_PX = 1920
+DISTORTIONS = (0, 4, 5, 8)  # how many numbers tell one
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,16 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The lens of a camera, in the terms of OpenCV and `camera_info`."""
+
+    size: tuple[int, int]  # px, width and height of the whole picture
+    focal: tuple[float, float]  # px, fx and fy
+    centre: tuple[float, float]  # px, cx and cy
+    distortion: tuple[float, ...] = ()  # k1 k2 p1 p2, or k3 as well, or k4 k5 k6 as well
+
+
+@dataclass(frozen=True)
 class Camera:
     """One view: where its images come from."""
 
@@ -50,6 +61,7 @@ class Camera:
     # px: left, top, width and height of the part that is used, before it is turned; empty: all
     crop: tuple[int, ...] = ()
     mount: Mount | None = None  # None: the simulated arm finds a place for it
+    calibration: Calibration | None = None  # of its lens; None: `camera_info` alone tells it
 
 
 @dataclass(frozen=True)
@@ -224,6 +236,14 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
             if m.size and (len(m.size) != 2 or not 16 <= min(m.size) <= max(m.size) <= MOST_PX):
                 problems.add(
                     f"size of camera '{c.name}' must be width and height, 16 to {MOST_PX} px"
+                )
+        if (lens := c.calibration) is not None:
+            if min(*lens.size, *lens.focal) <= 0:
+                problems.add(f"calibration of camera '{c.name}': size and focal must be positive")
+            if len(lens.distortion) not in DISTORTIONS:
+                problems.add(
+                    f"calibration of camera '{c.name}' has {len(lens.distortion)} values of "
+                    "distortion, not 0, 4, 5 or 8"
                 )
     for key in ("image_height", "image_width", "frame_rate_hz", "step_period_s", "action_horizon"):
         if getattr(e, key) <= 0:

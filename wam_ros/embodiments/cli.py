@@ -63,7 +63,9 @@ class New:
 
 @dataclass(frozen=True)
 class Check:
-    """Say what is right, doubtful and wrong about a robot, and draw it as it is watched."""
+    """Say what is right, doubtful and wrong about a robot; draw it with what its cameras see, and
+    as it is watched.
+    """
 
     # a name in config/embodiments or the path of a YAML file
     embodiment: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="NAME")]
@@ -164,15 +166,16 @@ def check(args: Check) -> int:
 
 def list_shipped() -> None:
     """Print the shipped robots."""
-    table = Table("name", "joints", "grippers", "arms", "views")
+    table = Table("name", "joints", "grippers", "arms", "views", "controller")
     for name in config_names("embodiments"):
         try:
             e = load_embodiment(name)
         except WamError as error:  # its maker's package is not here
-            table.add_row(name, *[""] * 3, _plain(str(error).partition(":")[0]))
+            table.add_row(name, *[""] * 3, _plain(str(error).partition(":")[0]), "")
             continue
         numbers = (len(e.joint_names), len(e.gripper_joints), len(e.tool_frames))
-        table.add_row(name, *map(str, numbers), ", ".join(e.view_names))
+        moved = ", ".join(dict.fromkeys(g.kind for g in e.controllers.values())) or e.controller
+        table.add_row(name, *map(str, numbers), ", ".join(e.view_names), moved)
     Console().print(table)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 import pinocchio as pin
 from PIL import Image, ImageDraw, ImageFont
 
+from wam_ros.core.embodiment import Camera
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import whole_file
+from wam_ros.core.frustum import field_of_view, picture_corners, pinhole
 from wam_ros.core.packages import find_file
 from wam_ros.robot.meshes import hull_of, read_mesh
 from wam_ros.robot.model import SafetyModel, link_of
@@ -26,11 +28,16 @@ VIEWS = ((135.0, -20.0), (90.0, -5.0))  # degrees, azimuth and elevation
 DRAWN = (0.75, 0.76, 0.78, 1.0)
 STANDING = (0.55, 0.57, 0.60, 1.0)
 SEEN = (0.93, 0.55, 0.14, 1.0)
+# of the cameras, in their order, and over again
+CAMERA_COLOURS = ((0.15, 0.35, 0.85), (0.85, 0.15, 0.35), (0.10, 0.55, 0.25), (0.55, 0.25, 0.75))
+DEPTH = 0.12  # of a camera's field of view: height of its far end, as a share of the robot's size
+LINE = 0.0018  # thickness of its edges, likewise
+GLASS = 0.14  # how much it hides of what is behind it
 MOST_SIDES = 190_000  # triangles that MuJoCo takes of one mesh
 
 
 def draw_robot(model: SafetyModel, seen: set[str]) -> Image.Image:
-    """Four views: drawn left, watched right, each from two sides.
+    """Four views: drawn left, with what its cameras see, watched right, each from two sides.
 
     Args:
         model: at its home.
@@ -39,7 +46,9 @@ def draw_robot(model: SafetyModel, seen: set[str]) -> Image.Image:
     Raises:
         WamError: there is no OpenGL to draw with.
     """
-    drawn = _drawn(model).render()
+    scene = _drawn(model)
+    mounted = _add_cameras(scene, model)
+    drawn = scene.render()
     watched = _watched(model, seen).render()
     picture = Image.new("RGB", (2 * WIDTH, HEAD + len(VIEWS) * HEIGHT), "white")
     for column, pictures in enumerate((drawn, watched)):
@@ -47,7 +56,14 @@ def draw_robot(model: SafetyModel, seen: set[str]) -> Image.Image:
             picture.paste(Image.fromarray(array), (column * WIDTH, HEAD + row * HEIGHT))
     pen = ImageDraw.Draw(picture)
     font = ImageFont.load_default(15)
-    pen.text((12, 9), f"{model.embodiment.name} at home, as drawn", fill="black", font=font)
+    head = f"{model.embodiment.name} at home, as drawn"
+    pen.text((12, 9), head, fill="black", font=font)
+    left = 12 + pen.textlength(head, font=font)
+    for name, colour in mounted.items():
+        words = f"   {name}"
+        shade = tuple(round(255 * c) for c in colour)
+        pen.text((left, 9), words, fill=shade, font=font)
+        left += pen.textlength(words, font=font)
     words = f"as watched: {len(model.bodies)} convex bodies"
     words += "; orange: no collision body, the hull of what is drawn" if seen else ""
     pen.text((WIDTH + 12, 9), words, fill="black", font=font)
@@ -78,6 +94,43 @@ def _drawn(model: SafetyModel) -> _Scene:
             else:
                 scene.add_plain(shape.tag, shape.attrib, placed, DRAWN)
     return scene
+
+
+def _add_cameras(scene: _Scene, model: SafetyModel) -> dict[str, tuple[float, float, float]]:
+    """Add the fields of view of the cameras that are mounted; their colours by name."""
+    e = model.embodiment
+    found = {}
+    size = scene.size
+    for k, camera in enumerate(e.cameras):
+        if camera.mount is None or camera.mount.parent not in model.joints.urdf.links():
+            continue
+        found[camera.name] = colour = CAMERA_COLOURS[k % len(CAMERA_COLOURS)]
+        pose = model.data.oMf[model.frame(camera.mount.parent)]
+        corners = _corners(camera, e.image_width, e.image_height, DEPTH * size)
+        placed = corners @ pose.rotation.T + pose.translation
+        centre, *far = placed
+        edges = [(centre, p) for p in far]
+        edges += list(zip(far, [*far[1:], far[0]], strict=True))
+        for a, b in edges:
+            scene.add_line(a, b, LINE * size, (*colour, 1.0))
+        # what is up in its picture
+        middle = (far[0] + far[1]) / 2
+        tip = middle + 0.35 * (middle - (far[2] + far[3]) / 2)
+        for p in far[:2]:
+            scene.add_line(p, tip, LINE * size, (*colour, 1.0))
+        scene.add_pyramid(f"camera {k}", placed, (*colour, GLASS))
+    return found
+
+
+def _corners(camera: Camera, width: int, height: int, edge_m: float) -> np.ndarray:
+    """What a camera sees (5, 3) m in the frame of its link, as its calibration says, else its mount
+    and the shape of the model's picture.
+    """
+    assert camera.mount is not None
+    turned = camera.rotation in (90, 270)
+    size = (height, width) if turned else (width, height)
+    known = pinhole(camera) or (field_of_view(camera.mount.fov, *size), size)
+    return picture_corners(camera, *known, edge_m)
 
 
 def _watched(model: SafetyModel, seen: set[str]) -> _Scene:
@@ -179,6 +232,36 @@ class _Scene:
             type=kinds[kind], size=size, pos=pose.translation, quat=[w, x, y, z], rgba=colour
         )
         self._span(pose.translation + max(size) * np.array([[-1.0] * 3, [1.0] * 3]))
+
+    @property
+    def size(self) -> float:
+        """From corner to corner of what was added, m."""
+        return (
+            float(np.linalg.norm(self._high - self._low)) if np.isfinite(self._low).all() else 1.0
+        )
+
+    def add_line(
+        self, a: np.ndarray, b: np.ndarray, radius: float, colour: tuple[float, ...]
+    ) -> None:
+        """A line between two points [m]."""
+        self._spec.worldbody.add_geom(
+            type=mujoco.mjtGeom.mjGEOM_CAPSULE,
+            fromto=[*a, *b],
+            size=[radius, 0, 0],
+            rgba=colour,
+        )
+        self._span(np.array([a, b]))
+
+    def add_pyramid(self, name: str, corners: np.ndarray, colour: tuple[float, ...]) -> None:
+        """A tip and the corners of its base (5, 3) m."""
+        mesh = self._spec.add_mesh(
+            name=name,
+            uservert=corners.ravel().tolist(),
+            userface=[0, 2, 1, 0, 3, 2, 0, 4, 3, 0, 1, 4, 1, 2, 3, 1, 3, 4],
+            inertia=mujoco.mjtMeshInertia.mjMESH_INERTIA_SHELL,
+        )
+        kind = mujoco.mjtGeom.mjGEOM_MESH
+        self._spec.worldbody.add_geom(type=kind, meshname=mesh.name, rgba=colour)
 
     def render(self) -> list[np.ndarray]:
         """One picture (HEIGHT, WIDTH, 3) for each of the views."""

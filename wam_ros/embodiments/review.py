@@ -9,7 +9,7 @@ import numpy as np
 import pinocchio as pin
 
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.robot.joints import FASTEST_RAD_S
 from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model, link_of
 
@@ -48,7 +48,7 @@ def review_by_name(name: str) -> tuple[SafetyModel | None, list[Row]]:
 
 def review(model: SafetyModel) -> list[Row]:
     """All that is to say about a robot: what is right first."""
-    rows = [*_joints(model), *_bodies(model), *_weights(model), *_home(model)]
+    rows = [*_joints(model), *_bodies(model), *_weights(model), *_home(model), *_cameras(model)]
     return sorted(rows, key=lambda row: (RIGHT, DOUBTFUL, WRONG).index(row.level))
 
 
@@ -144,6 +144,27 @@ def _home(model: SafetyModel) -> list[Row]:
     words = f"{name} bears {effort[k]:.1f} of {model.limits.effort[k]:g} {_force(model.units[k])}"
     if share[k] <= HOLDING:
         rows.append(Row(RIGHT if share[k] <= TIGHT else DOUBTFUL, "home", words))
+    return rows
+
+
+def _cameras(model: SafetyModel) -> list[Row]:
+    """Where each camera stands and what is known of its lens."""
+    rows = []
+    links = list(model.joints.urdf.links())
+    for camera in model.embodiment.cameras:
+        subject = f"camera {camera.name}"
+        mount = camera.mount
+        if mount is None:
+            words = "no mount, so not drawn: a simulated arm finds a place for it"
+            rows.append(Row(RIGHT, subject, words))
+            continue
+        if mount.parent not in links:
+            rows.append(Row(WRONG, subject, str(UnknownNameError("parent", mount.parent, links))))
+            continue
+        far = float(np.linalg.norm(mount.xyz))
+        words = f"{far:.2f} m from {mount.parent}, {mount.fov:g} degrees from top to bottom"
+        words += "" if camera.calibration is None else ", its lens is calibrated"
+        rows.append(Row(RIGHT if far < FARTHEST else DOUBTFUL, subject, words))
     return rows
 
 

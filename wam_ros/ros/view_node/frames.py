@@ -18,13 +18,13 @@ from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.core import palette
 from wam_ros.core.embodiment import Camera, Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.frustum import picture_corners, pinhole
 from wam_ros.core.images import resize
 from wam_ros.core.types import NS
 from wam_ros.ros import qos
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.markers import colour_msg, lifetime_msg
 from wam_ros.view.board import LATE_S
-from wam_ros.view.frustum import picture_corners
 from wam_ros.view.model import ViewModel
 
 TOPIC = "imagination/frames"
@@ -42,7 +42,8 @@ _SHADES = 64  # of each colour: few, so that most have been made before
 class FramePublisher:
     """Hangs the farthest imagined frame of each view before its camera while somebody looks.
 
-    A camera is shown when the embodiment says where it is mounted and its `camera_info` was heard.
+    A camera is shown when the embodiment says where it is mounted, and it has the calibration of
+    its lens or its `camera_info` was heard.
 
     Args:
         node: that publishes.
@@ -57,6 +58,9 @@ class FramePublisher:
         self._heard: dict[str, Latest] = {}
         self._shapes: dict[str, list[Marker]] = {}
         self._publisher = node.create_publisher(MarkerArray, TOPIC, qos.OBSERVATION)
+        for camera in embodiment.cameras:
+            if camera.calibration is not None and (known := pinhole(camera)) is not None:
+                self._hang(camera, *known)
 
     @property
     def watched(self) -> bool:
@@ -100,15 +104,21 @@ class FramePublisher:
     def _calibrate(self, camera: Camera) -> None:
         """Make the shapes of a camera anew when its calibration is told."""
         heard = self._heard.get(camera.name)
-        if heard is None or (info := heard.take()) is None or camera.mount is None:
+        if heard is None or (info := heard.take()) is None:
+            return
+        k = np.array(info.k, dtype=float).reshape(3, 3)
+        self._hang(camera, k, (info.width, info.height))
+
+    def _hang(self, camera: Camera, k: np.ndarray, size: tuple[int, int]) -> None:
+        """Make the shapes of a camera whose intrinsics (3, 3) px are known."""
+        if camera.mount is None:
             return
         base = self._robot.base_frame
         parent = base if camera.mount.parent == "world" else camera.mount.parent
         header = Header(frame_id=self._prefix + parent)
-        k = np.array(info.k, dtype=float).reshape(3, 3)
         edge_m = STANDING_M if parent == base else MOVING_M
         try:
-            corners = picture_corners(camera, k, (info.width, info.height), edge_m)
+            corners = picture_corners(camera, k, size, edge_m)
         except WamError as error:
             self._node.get_logger().warning(str(error), once=True)
             return

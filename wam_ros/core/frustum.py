@@ -1,5 +1,5 @@
-"""Where an imagined picture hangs in space: before its camera, as far away as makes it fill what
-that camera sees.
+"""What a camera of the robot sees in space, and where an imagined picture hangs: before its camera,
+as far away as makes it fill what that camera sees.
 """
 
 from __future__ import annotations
@@ -9,6 +9,25 @@ from transforms3d.euler import euler2mat
 
 from wam_ros.core.embodiment import Camera
 from wam_ros.core.errors import WamError
+
+
+def pinhole(camera: Camera) -> tuple[np.ndarray, tuple[int, int]] | None:
+    """Intrinsics (3, 3) px and size (width, height) px of the whole picture, as its calibration
+    says, else its mount; None where neither tells them.
+    """
+    if (lens := camera.calibration) is not None:
+        (fx, fy), (cx, cy) = lens.focal, lens.centre
+        return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1.0]]), lens.size
+    if camera.mount is None or not camera.mount.size:
+        return None
+    width, height = camera.mount.size
+    return field_of_view(camera.mount.fov, width, height), (width, height)
+
+
+def field_of_view(fov: float, width: int, height: int) -> np.ndarray:
+    """Intrinsics (3, 3) px of a picture of so many degrees from its upper edge to its lower."""
+    focal = height / 2 / np.tan(np.deg2rad(fov) / 2)
+    return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]])
 
 
 def picture_corners(

@@ -3,9 +3,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from wam_ros.core.embodiment import Camera, Mount
+from wam_ros.core.embodiment import Calibration, Camera, Mount
 from wam_ros.core.errors import WamError
-from wam_ros.view.frustum import picture_corners
+from wam_ros.core.frustum import picture_corners, pinhole
 
 K = np.array([[100.0, 0.0, 60.0], [0.0, 120.0, 50.0], [0.0, 0.0, 1.0]])
 SIZE = (128, 96)
@@ -53,3 +53,15 @@ def test_what_is_no_calibration_is_named():
             picture_corners(AHEAD, k, size, 0.2)
     with pytest.raises(WamError, match="no mount"):
         picture_corners(dataclasses.replace(AHEAD, mount=None), K, SIZE, 0.2)
+
+
+def test_a_calibration_counts_before_a_field_of_view():
+    assert pinhole(AHEAD) is None, "a field of view without a size tells no pixels"
+    mount = Mount("hand", (0.0, 0.0, 0.0), (0.0, 0.0, 0.0), fov=90.0, size=(128, 96))
+    k, size = pinhole(dataclasses.replace(AHEAD, mount=mount))
+    assert size == (128, 96)
+    np.testing.assert_allclose(k, [[48, 0, 64], [0, 48, 48], [0, 0, 1]])
+    lens = Calibration(SIZE, (100.0, 120.0), (60.0, 50.0))
+    k, size = pinhole(dataclasses.replace(AHEAD, mount=mount, calibration=lens))
+    assert size == SIZE
+    np.testing.assert_allclose(k, K)
