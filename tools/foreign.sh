@@ -1,15 +1,29 @@
 #!/bin/sh
-# Makes .venv-foreign: programs of others, unmodified, that `make test-foreign` lets talk to ours. At once when it is there.
+# Makes .venv-foreign/NAME: programs of others, unmodified, that `make test-foreign` lets talk to ours, each with the
+# versions that it wants. Nothing is done where it is there already.
+#   usage: tools/foreign.sh [NAME ...]   all of them without a name; FOREIGN=.venv-foreign  PYTHON=python3
 set -eu
 cd "$(dirname "$0")/.."
 FOREIGN=${FOREIGN:-.venv-foreign}
 PYTHON=${PYTHON:-python3}
-# openpi-client imports typing_extensions and does not ask for it
-WANTED="openpi-client==0.1.2 typing_extensions"
-if [ -f "$FOREIGN/wanted" ] && [ "$(cat "$FOREIGN/wanted")" = "$WANTED" ]; then
-  exit 0
-fi
-"$PYTHON" -m venv --clear "$FOREIGN"
-# shellcheck disable=SC2086
-"$FOREIGN/bin/python" -m pip install -q --disable-pip-version-check $WANTED
-echo "$WANTED" >"$FOREIGN/wanted"
+
+wanted() {
+  case $1 in
+    # openpi-client imports typing_extensions and does not ask for it
+    openpi) echo "openpi-client==0.1.2 typing_extensions" ;;
+    vla-eval) echo "vla-eval==0.8.0" ;;
+    *) echo "foreign: there is no '$1'; choices: openpi, vla-eval" >&2; return 1 ;;
+  esac
+}
+
+for name in ${*:-openpi vla-eval}; do
+  packages=$(wanted "$name")
+  home=$FOREIGN/$name
+  if [ -f "$home/wanted" ] && [ "$(cat "$home/wanted")" = "$packages" ]; then
+    continue
+  fi
+  "$PYTHON" -m venv --clear "$home"
+  # shellcheck disable=SC2086
+  "$home/bin/python" -m pip install -q --disable-pip-version-check $packages
+  echo "$packages" >"$home/wanted"
+done

@@ -5,10 +5,6 @@ answers what it would have answered here.
 import json
 import os
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +12,12 @@ import pytest
 
 pytest.importorskip("torch")
 
-from testing.peers import free_port
+from testing.foreign import program, wam_serve
 from testing.policies import PANDA, observation
 from wam_ros.core.policy import Request
 from wam_ros.models import load_policy
 
 pytestmark = pytest.mark.foreign
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = ROOT / os.environ.get("FOREIGN", ".venv-foreign") / "bin" / "python"
 TALKS = Path(__file__).with_name("openpi_client_talks.py")
 TOKEN = "secret-of-at-least-22-characters"
 
@@ -31,32 +25,19 @@ TOKEN = "secret-of-at-least-22-characters"
 @pytest.fixture(params=["", TOKEN], ids=["this machine", "with a token"])
 def server(request, tmp_path):
     """Port and token of `wam serve` with the shipped model."""
-    port = free_port()
-    argv = [sys.executable, "-m", "wam_ros.cli", "serve", "--port", str(port)]
+    options = []
     if request.param:
         file = tmp_path / "token"
         file.write_text(request.param)
         file.chmod(0o600)
-        argv += ["--token-file", str(file)]
-    process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    until = time.monotonic() + 60
-    while True:
-        assert process.poll() is None
-        assert time.monotonic() < until
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
-            break
-        except (urllib.error.URLError, OSError):
-            continue
-    yield port, request.param
-    process.terminate()
-    assert process.wait(30) == 0
+        options = ["--token-file", str(file)]
+    with wam_serve(*options) as port:
+        yield port, request.param
 
 
 def test_openpi_s_own_client_gets_the_model_s_chunks_bit_for_bit_and_errors_in_words(
     server, tmp_path
 ):
-    assert PYTHON.exists(), "run `make foreign` first"
     port, token = server
     seen = [observation(k) for k in range(3)]
     looks = {
@@ -66,7 +47,7 @@ def test_openpi_s_own_client_gets_the_model_s_chunks_bit_for_bit_and_errors_in_w
     looks["observation/joint_position"] = np.stack([s.joints.positions for s in seen])
     np.savez(tmp_path / "looks.npz", k=np.arange(3), **looks)
     out = tmp_path / "out.npz"
-    argv = [str(PYTHON), str(TALKS), str(port), token, str(tmp_path / "looks.npz"), str(out)]
+    argv = [program("openpi"), str(TALKS), str(port), token, str(tmp_path / "looks.npz"), str(out)]
     subprocess.run(argv, check=True, timeout=120, env={"PATH": os.environ["PATH"]})
 
     local = load_policy("tiny", "", PANDA)

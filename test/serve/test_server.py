@@ -19,6 +19,7 @@ from wam_ros.serve import server as server_module
 from wam_ros.wire.contract import load_contract, native, request_of
 from wam_ros.wire.exchange import request_keys
 from wam_ros.wire.packing import MOST_BYTES, pack, unpack
+from wam_ros.wire.vla_eval import pack_said
 
 TOKEN = "secret-of-at-least-22-characters"
 CONTRACT = native(PANDA)
@@ -173,6 +174,19 @@ def test_a_message_that_is_too_large_is_refused_in_words_and_one_beyond_measure_
         with pytest.raises(ConnectionClosed):
             c.ask_bytes(bytes(2 * MOST_BYTES + 1))
         assert other.look(1)["actions"].shape == (8, 8)
+
+
+def test_an_evaluator_speaks_first_on_a_path_of_its_own_and_is_told_errors_in_its_own_way():
+    with served(RememberingPolicy()) as (_, port):
+        socket = connect(f"ws://127.0.0.1:{port}/vla-eval", compression=None)
+        socket.send(pack_said("hello", {}, 1))
+        assert b"remembering" in socket.recv(timeout=20)
+        socket.send(pack_said("episode_start", {}, 2))  # is not answered
+        socket.send(pack_said("observation", {}, 3))
+        said = unpack(socket.recv(timeout=20))
+        socket.close()
+        assert (said["type"], said["seq"]) == ("error", 3)
+        assert "'images' has no 'front" in said["payload"]["error"]
 
 
 def test_without_the_token_nothing_is_answered_but_health():

@@ -24,9 +24,10 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from wam_ros.core.errors import WamError
 from wam_ros.runtime.prediction import describe
 from wam_ros.serve.access import Access
+from wam_ros.serve.dialogue import Dialogue, begin
 from wam_ros.serve.service import PolicyService, Query
 from wam_ros.wire.exchange import SUBPROTOCOL
-from wam_ros.wire.packing import MOST_BYTES, pack, unpack
+from wam_ros.wire.packing import MOST_BYTES
 
 HEALTH = "/healthz"
 STATUS = "/status"
@@ -209,9 +210,10 @@ class PolicyServer:
         try:
             await ws.prepare(request)
             if (service := await self._wait_for_model(ws)) is not None:
-                first = service.metadata if ws.ws_protocol else service.greeting
-                await self._send(ws, request.transport, pack(first))
-                await self._listen(ws, request.transport, service, f"connection {number}")
+                ours = bool(ws.ws_protocol)
+                dialogue = begin(request.path, ours, service, f"connection {number}")
+                await self._send(ws, request.transport, dialogue.greeting)
+                await self._listen(ws, request.transport, service, dialogue)
         finally:
             del self._sockets[number]
             if self._service is not None:
@@ -230,7 +232,7 @@ class PolicyServer:
         ws: web.WebSocketResponse,
         transport: asyncio.Transport,
         service: PolicyService,
-        connection: str,
+        dialogue: Dialogue,
     ) -> None:
         """Until it leaves, is silent for long, or says too much that cannot be answered."""
         refused = 0
@@ -245,25 +247,27 @@ class PolicyServer:
             try:
                 if message.type is WSMsgType.TEXT:
                     raise WamError("a message is bytes of MessagePack, not text")
-                answer = await self._ask(service, message.data, connection)
+                answer = dialogue.reply(await self._ask(service, dialogue, message.data))
                 refused = 0
             except WamError as error:
-                answer = f"wam serve: {error}"
+                answer = dialogue.refuse(str(error))
                 refused += 1
-            await self._send(ws, transport, answer if isinstance(answer, str) else pack(answer))
+            await self._send(ws, transport, answer)
             if refused:
                 await asyncio.sleep(REFUSED_S)
         words = f"{MOST_REFUSED} messages in a row could not be answered"
         await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(words))
 
-    async def _ask(self, service: PolicyService, data: bytes, connection: str) -> Any:
-        """Let the model answer, in the order of arrival.
+    async def _ask(self, service: PolicyService, dialogue: Dialogue, data: bytes) -> Any:
+        """Let the model answer, in the order of arrival; None where it is not asked.
 
         Raises:
             WamError: in words for whoever asked.
         """
         arrived_s = time.monotonic()
-        query = service.read(unpack(data), connection)
+        query = dialogue.read(data)
+        if query is None:
+            return None
         if why := service.why_not_in_time(query, self._waiting):
             raise WamError(why)
         self._waiting += 1
@@ -287,6 +291,8 @@ class PolicyServer:
     async def _send(
         self, ws: web.WebSocketResponse, transport: asyncio.Transport, answer: str | bytes
     ) -> None:
+        if not answer:
+            return
         late = self._loop.call_later(SEND_S, transport.abort)
         try:
             if isinstance(answer, str):

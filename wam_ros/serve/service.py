@@ -68,12 +68,18 @@ class PolicyService:
         clock: Callable[[], float],
     ) -> None:
         self._policy = policy
-        self._robot = robot
-        self._contracts = [native(robot), *contracts]
+        self.robot = robot
+        self.native = native(robot)
+        self._contracts = [self.native, *contracts]
         self._clock = clock
         self.sessions = Sessions(policy, most_sessions, idle_s, clock)
         self._lock = threading.Lock()  # guards the latencies
         self._took = LatencyWindow(100, 0, span_s=60.0)
+
+    @property
+    def frame_stride(self) -> int:
+        """Control steps between the frames that the model remembers; 0: it remembers none."""
+        return abilities_of(self._policy).frame_stride
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -89,7 +95,7 @@ class PolicyService:
                 c.name: [*c.images, *c.state, c.prompt, *([c.session] if c.session else [])]
                 for c in self._contracts
             },
-            **describe_robot(self._robot),
+            **describe_robot(self.robot),
         }
 
     @property
@@ -102,8 +108,8 @@ class PolicyService:
             return self.metadata
         return {
             "image_resolution": [
-                found.image_height or self._robot.image_height,
-                found.image_width or self._robot.image_width,
+                found.image_height or self.robot.image_height,
+                found.image_width or self.robot.image_width,
             ],
             "needs_wrist_camera": any("wrist" in key for key in found.images),
             "n_external_cameras": sum("exterior" in key for key in found.images),
@@ -155,7 +161,7 @@ class PolicyService:
         """
         if query.reset or not waiting:
             return ""
-        asked = read_asked(query.message, len(self._robot.joint_names))
+        asked = read_asked(query.message, len(self.robot.joint_names))
         with self._lock:
             takes_s = self._took.percentile(50)
         expected_s = (waiting + 1) * takes_s
@@ -179,7 +185,7 @@ class PolicyService:
         if query.reset:
             self.sessions.reset(query.session, query.connection, query.prompt)
             return RESET_DONE
-        robot = self._robot
+        robot = self.robot
         contract = query.contract
         asked = read_asked(query.message, len(robot.joint_names))
         seen = self._observations(contract, query.message, asked.request.step)
@@ -224,7 +230,7 @@ class PolicyService:
         self, contract: WireContract, message: Mapping[str, Any], step: int | None
     ) -> list[Observation]:
         """What was seen, the oldest first."""
-        robot = self._robot
+        robot = self.robot
         frames = frames_of(contract, message, robot)
         if len(frames) > MOST_FRAMES:
             raise WireError(f"{len(frames)} frames of a view; at most {MOST_FRAMES} are read")

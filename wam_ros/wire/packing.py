@@ -9,6 +9,7 @@ as large as its shape says or refused. Nothing that is read can run code.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -45,8 +46,12 @@ def pack(message: Any) -> bytes:
         raise WireError(f"cannot be packed: {error}") from error
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes, read_map: Callable[[dict[Any, Any]], Any] | None = None) -> Any:
     """What `pack` packed; arrays cannot be written to and share the memory of `data`.
+
+    Args:
+        data: of a stranger.
+        read_map: what a map stands for, in a wire that packs arrays in another way.
 
     Raises:
         WireError: too large, too deep, too many parts, no MessagePack, or a type or an array that
@@ -54,7 +59,7 @@ def unpack(data: bytes) -> Any:
     """
     if len(data) > MOST_BYTES:
         raise WireError(f"a message of {len(data)} bytes; at most {MOST_BYTES} are read")
-    reader = _Reader()
+    reader = _Reader(read_map or _numpy)
     try:
         found = msgpack.unpackb(
             data,
@@ -97,8 +102,9 @@ def _packed(value: Any) -> Any:
 class _Reader:
     """Takes lists and maps as they are complete, and counts them."""
 
-    def __init__(self) -> None:
+    def __init__(self, read_map: Callable[[dict[Any, Any]], Any]) -> None:
         self._containers = 0
+        self._read_map = read_map
 
     def take_list(self, items: list[Any]) -> list[Any]:
         self._count()
@@ -109,11 +115,7 @@ class _Reader:
         found = dict(pairs)
         if len(found) != len(pairs):
             raise WireError("a key came twice")
-        if b"__ndarray__" in found:
-            return _array(found)
-        if b"__npgeneric__" in found:
-            return _scalar(found)
-        return found
+        return self._read_map(found)
 
     def _count(self) -> None:
         self._containers += 1
@@ -121,36 +123,47 @@ class _Reader:
             raise WireError(f"more than {MOST_CONTAINERS} lists and maps")
 
 
-def _dtype(found: dict[Any, Any]) -> np.dtype[Any]:
-    dtype = found.get(b"dtype")
+def _numpy(found: dict[Any, Any]) -> Any:
+    """A map as it was read, or what openpi packs as one."""
+    if b"__ndarray__" in found:
+        if set(found) != _ARRAY:
+            raise WireError("an array has exactly the keys __ndarray__, data, dtype and shape")
+        return array_of(found[b"dtype"], found[b"shape"], found[b"data"])
+    if b"__npgeneric__" in found:
+        return _scalar(found)
+    return found
+
+
+def _dtype(dtype: object) -> np.dtype[Any]:
     if not isinstance(dtype, str) or dtype not in DTYPES:
         listed = ", ".join(sorted(DTYPES))
         raise WireError(f"arrays of {str(dtype)[:20]!r} are not read; there are {listed}")
     return np.dtype(dtype)
 
 
-def _array(found: dict[Any, Any]) -> np.ndarray:
-    if set(found) != _ARRAY:
-        raise WireError("an array has exactly the keys __ndarray__, data, dtype and shape")
-    dtype = _dtype(found)
-    shape = found[b"shape"]
-    data = found[b"data"]
+def array_of(dtype: object, shape: object, data: object) -> np.ndarray:
+    """An array from its parts, which are a stranger's; it shares the memory of `data`.
+
+    Raises:
+        WireError: a part of another type, or more or fewer bytes than the shape says.
+    """
+    kind = _dtype(dtype)
     if not isinstance(shape, list) or len(shape) > MOST_AXES:
         raise WireError(f"the shape of an array is a list of at most {MOST_AXES} numbers")
     if any(type(n) is not int or n < 0 for n in shape):
         raise WireError("the shape of an array has whole numbers from 0 on")
     # by Python's own numbers, that know no overflow
-    size = math.prod(shape) * dtype.itemsize
+    size = math.prod(shape) * kind.itemsize
     if not isinstance(data, bytes) or len(data) != size:
         has = f"{len(data)} bytes" if isinstance(data, bytes) else type(data).__name__
-        raise WireError(f"an array {tuple(shape)} of {dtype.str} is {size} bytes, found {has}")
-    return np.ndarray(tuple(shape), dtype, data)
+        raise WireError(f"an array {tuple(shape)} of {kind.str} is {size} bytes, found {has}")
+    return np.ndarray(tuple(shape), kind, data)
 
 
 def _scalar(found: dict[Any, Any]) -> bool | int | float:
     if set(found) != _SCALAR:
         raise WireError("a number of numpy has exactly the keys __npgeneric__, data and dtype")
-    _dtype(found)
+    _dtype(found[b"dtype"])
     if not isinstance(value := found[b"data"], bool | int | float):
         raise WireError(f"a number of numpy, found {type(value).__name__}")
     return value
