@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 import os
 import statistics
 import time
@@ -36,7 +37,7 @@ from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.shared.packed import pack
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint
-from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
+from wam_ros.models.dreamzero.small.policy import PLAIN, DreamZeroPolicy
 from wam_ros.models.processor import processor
 from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.world import World
@@ -51,10 +52,8 @@ Way = Callable[[Networks], DreamZeroPolicy]
 class Unseen(DreamZeroPolicy):
     """Frames are imagined, but nobody looks: none is decoded."""
 
-    def _decode(self, video, latent, observation):
-        views = CONFIG.views
-        size = CONFIG.image_height, CONFIG.image_width
-        return np.zeros((len(video), views, *size, 3), np.uint8)
+    def predict(self, observation, request=PLAIN):
+        return super().predict(observation, dataclasses.replace(request, apart=True))
 
 
 def precision(networks: Networks, dtype: torch.dtype) -> Networks:

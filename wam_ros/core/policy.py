@@ -44,8 +44,8 @@ class Request:
     # begin so many steps after the observation, from what was imagined for that instant
     ahead: int = 0
     candidates: int = 1  # chunks to choose from
-    # may be told the only candidate before its frames are there
-    early: Callable[[PolicyOutput], None] | None = None
+    # the answer to a single candidate may leave its frames to be decoded later, by `decode`
+    apart: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class PolicyOutput:
     guided: bool = False  # whether the rest was drawn towards that plan
     ahead: int = 0  # as asked for; 0 when nothing was imagined for that instant
     others: tuple[PolicyOutput, ...] = ()  # the other candidates
+    # where the frames were left out: this output with its frames. To be called once, by any thread,
+    # while the policy goes on
+    decode: Callable[[], PolicyOutput] | None = None
 
 
 class Policy(Protocol):

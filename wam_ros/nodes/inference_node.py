@@ -69,8 +69,9 @@ class InferenceNode(WamNode):
         self._progress = ProgressTeller(self)
         self._due = DueChunks(self, self._progress, p.latency_s, self._now_ns, self._on_chunk)
         policy = self.make_policy(robot, p.model, p.checkpoint)
-        early = not self._progress.enabled
-        self._engine = make_engine(p, robot, policy, self._guard.trigger, early)
+        # a world that waits for chunks waits for what was imagined with them, too
+        apart = not self._progress.enabled
+        self._engine = make_engine(p, robot, policy, self._guard.trigger, apart)
         load = partial(self.make_policy, robot)
         self._model_services = ModelServices(
             node=self,

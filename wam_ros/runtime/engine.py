@@ -2,8 +2,8 @@
 network.
 
 The *owner* (the executor thread of a node) calls the public methods. The *engine thread* is the
-only one that touches the policy, and calls `on_event`; a policy to follow it is made ready on a
-thread of its own. Failures cross as text.
+only one that touches the policy; a policy to follow it is made ready on a thread of its own, and
+what was imagined may be decoded on another (`LateFrames`). Failures cross as text.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from dataclasses import replace
-from functools import partial
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.policy import Policy, PolicyOutput, Request
+from wam_ros.core.policy import Policy, Request
 from wam_ros.core.types import Observation
 from wam_ros.runtime.continuity import Continuity, Follows
+from wam_ros.runtime.late_frames import LateFrames
 from wam_ros.runtime.observations import ObservationQueue
 from wam_ros.runtime.prediction import best, describe, predict, warm_up
 from wam_ros.runtime.results import EngineResult, EngineStatus, Outcome, Results
@@ -46,9 +46,10 @@ class InferenceEngine:
             in; None for no warm-up.
         warmups: how often.
         value: chooses among candidates; None takes the first.
-        early: whether a chunk is told before the frames that were imagined with it are there.
-        on_event: called on the engine thread after a result or the answer to a reset is there; must
-            not block.
+        apart: whether a chunk is told before the frames that were imagined with it are there; they
+            are then decoded while the next chunk is predicted.
+        on_event: called on a thread of the engine after a result, its frames or the answer to a
+            reset is there; must not block.
     """
 
     def __init__(
@@ -60,18 +61,19 @@ class InferenceEngine:
         example: Observation | None = None,
         warmups: int = 2,
         value: Value | None = None,
-        early: bool = True,
+        apart: bool = True,
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
         self._policy = policy
         self._value = value
-        self._early = early and value is None  # a value may look at the frames
+        self._apart = apart and value is None  # a value may look at the frames
         self._on_event = on_event
         self._example = example
         self._warmups = warmups
         self._warm = example is None
         self._observations = ObservationQueue()
         self._results = Results()
+        self._frames = LateFrames(self._tell_imagined)
         self._jobs: queue.SimpleQueue[tuple[Callable[[], str], Future[Outcome]]] = (
             queue.SimpleQueue()
         )
@@ -154,7 +156,7 @@ class InferenceEngine:
             return EngineStatus(
                 epoch=self._epoch,
                 instruction=self._instruction,
-                error=self._error,
+                error=self._error or self._frames.error,
                 dropped=self._observations.replaced + self._results.lost,
                 busy_s=busy,
                 alive=self._thread.is_alive(),
@@ -162,14 +164,16 @@ class InferenceEngine:
             )
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Owner: end the thread after what it is doing; False when that took longer than
+        """Owner: end the threads after what they are doing; False when that took longer than
         `timeout_s`.
         """
         with self._lock:
             self._closing.set()
         self._wake.set()
+        until = time.monotonic() + timeout_s
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
+        frames_ended = self._frames.close(max(0.0, until - time.monotonic()))
+        return frames_ended and not self._thread.is_alive()
 
     def _queue(
         self, job: Callable[[], str], future: Future[Outcome] | None = None
@@ -274,13 +278,13 @@ class InferenceEngine:
 
     def _predict(self, observation: Observation, request: Request) -> None:
         self._set_busy()
-        tell = partial(self._tell, observation, request, time.perf_counter())
+        began = time.perf_counter()
         output = None
         value = math.nan
         error = ""
         try:
             if self._refresh_memory(observation.stamp_ns, request.step):
-                asked = replace(request, early=tell) if self._early else request
+                asked = replace(request, apart=self._apart)
                 output, value = best(predict(self._policy, observation, asked), self._value)
         except Exception as caught:  # whatever a model raises must not end the thread
             error = describe(caught)
@@ -294,32 +298,26 @@ class InferenceEngine:
             if not request.predict and not error:
                 return
             self._error = error
-        tell(output, error, value)
-
-    def _tell(
-        self,
-        observation: Observation,
-        request: Request,
-        began: float,
-        output: PolicyOutput | None,
-        error: str = "",
-        value: float = math.nan,
-    ) -> None:
-        """Give the owner a result."""
-        self._results.put(
-            EngineResult(
-                observation=observation,
-                instruction=self._instruction,
-                epoch=self._epoch,
-                output=output,
-                inference_s=time.perf_counter() - began,
-                error=error,
-                request=request,
-                value=value,
-                model=self._policy.name,
-                checkpoint_hash=self._policy.checkpoint_hash,
-            )
+        result = EngineResult(
+            observation=observation,
+            instruction=self._instruction,
+            epoch=self._epoch,
+            output=output,
+            inference_s=time.perf_counter() - began,
+            error=error,
+            request=request,
+            value=value,
+            model=self._policy.name,
+            checkpoint_hash=self._policy.checkpoint_hash,
         )
+        self._results.put(result)
+        self._notify()
+        if output is not None and output.decode is not None:
+            self._frames.decode(result)
+
+    def _tell_imagined(self, result: EngineResult | None) -> None:
+        if result is not None:
+            self._results.put_imagined(result)
         self._notify()
 
     def _refresh_memory(self, stamp_ns: int, step: int | None) -> bool:

@@ -22,13 +22,6 @@ def predict(policy: Policy, observation: Observation, request: Request) -> Polic
     Raises:
         WamError: a prediction does not fit its observation.
     """
-    if (tell := request.early) is not None:
-
-        def early(chunk: PolicyOutput) -> None:
-            check_output(chunk, observation)
-            tell(chunk)
-
-        request = dataclasses.replace(request, early=early)
     output = (
         policy.predict(observation, request)
         if hasattr(policy, "abilities")
@@ -38,6 +31,19 @@ def predict(policy: Policy, observation: Observation, request: Request) -> Polic
         for one in (output, *output.others):
             check_output(one, observation)
     return output
+
+
+def decoded(output: PolicyOutput, observation: Observation) -> PolicyOutput:
+    """`output` with the frames that were left out of it, if any were.
+
+    Raises:
+        WamError: they do not fit the observation.
+    """
+    if output.decode is None:
+        return output
+    whole = output.decode()
+    check_output(whole, observation)
+    return whole
 
 
 def best(output: PolicyOutput | None, value: Value | None) -> tuple[PolicyOutput | None, float]:

@@ -37,17 +37,14 @@ class Results:
         self._slot: LatestSlot[EngineResult] = LatestSlot()
         self._imagined: LatestSlot[EngineResult] = LatestSlot()
         self._late = 0
-        # of the newest result, when its frames are still to come
-        self._unseen: Observation | None = None
 
     def put(self, result: EngineResult) -> None:
-        """Let a result wait; a second one from the same observation holds the frames of the
-        first.
-        """
-        out = result.output
-        is_second = out is not None and result.observation is self._unseen
-        self._unseen = result.observation if out is not None and not len(out.frames) else None
-        (self._imagined if is_second else self._slot).put(result)
+        """Let a result wait."""
+        self._slot.put(result)
+
+    def put_imagined(self, result: EngineResult) -> None:
+        """Let a result that was told without its frames wait with them."""
+        self._imagined.put(result)
 
     def take(self, epoch: int) -> EngineResult | None:
         """The newest result not taken yet; None if there is none of this epoch."""

@@ -145,7 +145,7 @@ def make_engine(
     robot: Embodiment,
     policy: Policy,
     on_event: Callable[[], None],
-    early: bool = True,
+    apart: bool = True,
 ) -> InferenceEngine:
     """The thread that runs `policy`; raises `WamError` when the goal image cannot be read."""
     return InferenceEngine(
@@ -155,7 +155,7 @@ def make_engine(
         example=example_observation(robot),
         warmups=p.warmups,
         value=make_value(p.value, load_goal(p.goal_image)) if p.candidates > 1 else None,
-        early=early,
+        apart=apart,
         on_event=on_event,
     )
 

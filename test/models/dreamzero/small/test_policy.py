@@ -63,17 +63,23 @@ def test_the_same_history_gives_the_same_chunk_and_another_history_another(polic
     assert np.abs(run([1, 2, 3]) - run([7, 2, 3])).max() > 1e-9
 
 
-def test_the_chunk_is_told_before_its_frames_are_decoded_and_is_the_same(policy, embodiment):
-    policy.reset("pick up the red block")
-    told = []
-    output = policy.predict(observe(embodiment, 0), Request(early=told.append))
-    (early,) = told
-    np.testing.assert_array_equal(early.positions, output.positions)
-    assert (len(early.frames), early.frame_offsets_ns) == (0, ())
-    assert (early.conditioning, early.evaluations) == (output.conditioning, output.evaluations)
-    assert len(output.frames) == 2
-    policy.predict(observe(embodiment, 4), Request(candidates=2, early=told.append))
-    assert len(told) == 1, "candidates are chosen by their frames"
+def test_frames_that_are_left_out_are_the_same_when_they_are_decoded_later(policy, embodiment):
+    def run(apart):
+        policy.reset("pick up the red block")
+        return [policy.predict(observe(embodiment, s), Request(apart=apart)) for s in (0, 4)]
+
+    for chunk, whole in zip(run(True), run(False), strict=True):
+        np.testing.assert_array_equal(chunk.positions, whole.positions)
+        assert (len(chunk.frames), chunk.frame_offsets_ns) == (0, ())
+        assert "decode" not in chunk.timing_s
+        later = chunk.decode()
+        np.testing.assert_array_equal(later.frames, whole.frames)
+        assert later.frame_offsets_ns == whole.frame_offsets_ns
+        assert later.timing_s.keys() == whole.timing_s.keys()
+        assert (later.decode, whole.decode) == (None, None)
+    output = policy.predict(observe(embodiment, 8), Request(candidates=2, apart=True))
+    assert output.decode is None, "candidates are chosen by their frames"
+    assert len(output.others[0].frames) == 2
 
 
 def test_fingers_never_move_faster_than_demonstrated(policy, embodiment, config):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -181,9 +183,12 @@ class DreamZeroPolicy:
         if not request.predict:
             return None
         remembered = time.perf_counter()
-        output = self._predict(observation, request, step, (latent, state, cache, rope))
-        timing = {"encode": encoded - began, "prefill": remembered - encoded, **output.timing_s}
-        return dataclasses.replace(output, timing_s=timing)
+        chunk, decode = self._predict(observation, request, step, (latent, state, cache, rope))
+        timing = {"encode": encoded - began, "prefill": remembered - encoded, **chunk.timing_s}
+        chunk = dataclasses.replace(chunk, timing_s=timing)
+        if request.apart and not chunk.others:
+            return dataclasses.replace(chunk, decode=partial(decode, chunk))
+        return decode(chunk)
 
     def _predict(
         self,
@@ -191,9 +196,9 @@ class DreamZeroPolicy:
         request: Request,
         step: int,
         seen: tuple[Tensor, Tensor, KvCache, Rope],
-    ) -> PolicyOutput:
-        """Chunk and frames from what is remembered at a control step; `seen`: latent, state,
-        memory, rotation.
+    ) -> tuple[PolicyOutput, Callable[[PolicyOutput], PolicyOutput]]:
+        """A chunk without its frames from what is remembered at a control step, and what gives it
+        and its other candidates their frames; `seen`: latent, state, memory, rotation.
         """
         latent, state, cache, rope = seen
         plan = np.zeros((0, self.config.action_dim)) if request.plan is None else request.plan
@@ -218,33 +223,40 @@ class DreamZeroPolicy:
         denoised = time.perf_counter()
         video = video.to(latent.dtype)
         self._keep(step + ahead, video, positions)
-        if request.early is not None and request.candidates == 1:
-            unseen = np.zeros((0, *observation.frames.shape), np.uint8)
-            request.early(
-                self._output(
-                    positions=positions[0, 0].double().numpy(),
-                    frames=unseen,
-                    observation=observation,
-                    plan=plan,
-                    request=request,
-                    ahead=ahead,
-                )
-            )
-        shown = None if ahead else observation
-        pictures = [self._decode(frames, latent[0], shown) for frames in video[:, 0]]
-        found = [
+        chunks = [
             self._output(
                 positions=own.double().numpy(),
-                frames=frames,
                 observation=observation,
                 plan=plan,
                 request=request,
                 ahead=ahead,
             )
-            for own, frames in zip(positions[:, 0], pictures, strict=True)
+            for own in positions[:, 0]
         ]
-        timing = {"denoise": denoised - began, "decode": time.perf_counter() - denoised}
-        return dataclasses.replace(found[0], timing_s=timing, others=tuple(found[1:]))
+        chunk = dataclasses.replace(
+            chunks[0], timing_s={"denoise": denoised - began}, others=tuple(chunks[1:])
+        )
+        shown = observation if not ahead and self._looks_at_reality() else None
+        return chunk, partial(self._with_frames, video=video[:, 0], latent=latent[0], shown=shown)
+
+    @torch.inference_mode()
+    def _with_frames(
+        self, chunk: PolicyOutput, video: Tensor, latent: Tensor, shown: Observation | None
+    ) -> PolicyOutput:
+        """A chunk and its other candidates with frames, decoded from the latents (n, F, C, h, w) of
+        all of them. It reads nothing that a later prediction changes: any thread may call it.
+        """
+        began = time.perf_counter()
+        stride_ns = round(self.config.chunk.frame_stride * self.embodiment.step_period_s * NS)
+        offsets = tuple(stride_ns * (i + 1) for i in range(video.shape[1]))
+        first, *others = (
+            dataclasses.replace(
+                one, frames=self._decode(frames, latent, shown), frame_offsets_ns=offsets
+            )
+            for one, frames in zip((chunk, *chunk.others), video, strict=True)
+        )
+        timing = {**chunk.timing_s, "decode": time.perf_counter() - began}
+        return dataclasses.replace(first, timing_s=timing, others=tuple(others))
 
     def _keep(self, anchor: int, video: Tensor, positions: Tensor) -> None:
         """Keep the imagination of a chunk anchored at a control step: later chunks may begin from
@@ -258,21 +270,19 @@ class DreamZeroPolicy:
     def _output(
         self,
         positions: np.ndarray,
-        frames: np.ndarray,
         observation: Observation,
         plan: np.ndarray,
         request: Request,
         ahead: int,
     ) -> PolicyOutput:
-        """One candidate as the loop wants it."""
+        """One candidate as the loop wants it, but for its frames."""
         committed = 0 if ahead else min(request.committed, len(plan))
         fixed = plan[ahead - 1 : ahead] if ahead else plan[:committed]
-        stride_ns = round(self.config.chunk.frame_stride * self.embodiment.step_period_s * NS)
         imagined = Conditioning.REAL if self._looks_at_reality() else Conditioning.IMAGINED
         return PolicyOutput(
             positions=self._feasible(positions, observation, fixed, ahead > 0),
-            frames=frames,
-            frame_offsets_ns=tuple(stride_ns * (i + 1) for i in range(len(frames))),
+            frames=np.zeros((0, *observation.frames.shape), np.uint8),
+            frame_offsets_ns=(),
             conditioning=Conditioning.MIXED if ahead else imagined,
             evaluations=len(self.solver.times),
             committed=committed,
@@ -386,15 +396,15 @@ class DreamZeroPolicy:
 
         return integrate(velocity, video, action, self.solver, of_action)
 
-    def _decode(self, video: Tensor, latent: Tensor, observation: Observation | None) -> np.ndarray:
+    def _decode(self, video: Tensor, latent: Tensor, shown: Observation | None) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.
 
-        What the tokenizer loses of the observed frame is added back where the picture is imagined
-        to stay as it is.
+        What the tokenizer loses of the observed frame that the latent is of, where there is one, is
+        added back where the picture is imagined to stay as it is.
         """
         decoded = self.networks.tokenizer.decode(torch.cat([latent, video])).float()
-        if observation is not None and self._looks_at_reality():
-            seen = torch.from_numpy(tile(observation.frames)).float() / 255
+        if shown is not None:
+            seen = torch.from_numpy(tile(shown.frames)).float() / 255
             change = (decoded - decoded[:1]).abs().amax(-1, keepdim=True)
             decoded = decoded + (1 - change / STILL).clamp_min(0) * (seen - decoded[:1])
         canvas = (decoded[1:].clamp(0, 1) * 255).round().byte().numpy()

@@ -1,42 +1,52 @@
 """A chunk leaves before its frames are there; they follow."""
 
+import re
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.policy import Abilities, PolicyOutput, Request
+from wam_ros.core.policy import Abilities, PolicyOutput
 from wam_ros.core.types import Conditioning
 from wam_ros.runtime.engine import InferenceEngine
-from wam_ros.runtime.prediction import predict
 
 from .test_engine import MS, WAIT_S, observation
 
 
 class PainterPolicy:
-    """Knows its chunk at once and paints for as long as the test likes."""
+    """Knows its chunk at once; its frames are painted for as long as the test likes, where they may
+    be left out, else at once.
+    """
 
     name, checkpoint_hash, abilities = "painter", "1" * 16, Abilities(candidates=2)
 
     def __init__(self):
-        self.paint, self.failure, self.joints = threading.Semaphore(0), None, 2
+        self.paint, self.begun = threading.Semaphore(0), threading.Semaphore(0)
+        self.failure, self.views = None, 1
 
     def reset(self, instruction):
         pass
 
     def output(self, observation, n_frames):
-        frames = np.repeat(observation.frames[None] + 7, n_frames, 0)
+        frames = np.repeat(observation.frames[None] + 7, n_frames, 0)[:, : self.views]
         offsets = (400 * MS,) * n_frames
-        return PolicyOutput(np.full((4, self.joints), 0.5), frames, offsets, Conditioning.REAL, 2)
+        return PolicyOutput(np.full((4, 2), 0.5), frames, offsets, Conditioning.REAL, 2)
 
     def predict(self, observation, request=None):
-        if request.early is not None:
-            request.early(self.output(observation, 0))
-        assert self.paint.acquire(timeout=WAIT_S)
-        if self.failure:
-            raise self.failure
-        return self.output(observation, 1)
+        if not request.apart:
+            return self.output(observation, 1)
+
+        def decode():
+            self.begun.release()
+            assert self.paint.acquire(timeout=WAIT_S)
+            if self.failure:
+                raise self.failure
+            return self.output(observation, 1)
+
+        chunk = self.output(observation, 0)
+        return replace(chunk, frames=observation.frames[None][:0], decode=decode)
 
 
 @pytest.fixture
@@ -65,28 +75,58 @@ def test_the_chunk_is_there_while_its_frames_are_painted_and_they_follow_once(ma
     assert first.output.positions.shape == (4, 2)
     assert not len(first.output.frames)
     assert engine.take_imagined() is None
-    assert engine.status().busy_s > 0
     policy.paint.release()
     assert heard()
     assert engine.take() is None, "a chunk is told once"
     second = engine.take_imagined()
     assert second.observation is first.observation
     assert (second.output.frames == 7).all()
-    assert second.inference_s > first.inference_s
+    assert second.inference_s == first.inference_s, "that of the chunk"
     assert engine.take_imagined() is None
 
 
-def test_frames_that_fail_are_an_error_after_a_chunk_that_is_good(make_engine):
+def test_the_next_chunk_does_not_wait_for_the_frames_before_it(make_engine):
     policy, engine, heard = make_engine()
-    policy.failure = WamError("out of paint")
+    chunks = []
+    for stamp in (100, 200, 300):
+        engine.submit(observation(stamp))
+        assert heard()
+        chunks.append(engine.take())
+        assert chunks[1:] or policy.begun.acquire(timeout=WAIT_S)
+    assert [c.observation.stamp_ns for c in chunks] == [100 * MS, 200 * MS, 300 * MS]
+    assert engine.take_imagined() is None
+    policy.paint.release(2)
+    assert heard()
+    assert heard()
+    newest = engine.take_imagined()
+    assert newest.observation is chunks[2].observation, "those between are never seen"
+
+
+@pytest.mark.parametrize(
+    ("failure", "views", "words"),
+    [
+        (WamError("out of paint"), 1, "out of paint"),
+        (ValueError("dry"), 1, "ValueError: dry"),
+        (None, 0, r"frames uint8 \(1, 0,"),
+    ],
+)
+def test_frames_that_fail_are_said_and_chunks_go_on(make_engine, failure, views, words):
+    policy, engine, heard = make_engine()
+    policy.failure, policy.views = failure, views
+    policy.paint.release(2)
     engine.submit(observation(100))
     assert heard()
     assert engine.take().output is not None
-    policy.paint.release()
     assert heard()
-    failed = engine.take()
-    assert (failed.output, failed.error) == (None, "out of paint")
+    assert re.search(words, engine.status().error)
     assert engine.take_imagined() is None
+    policy.failure, policy.views = None, 1
+    engine.submit(observation(200))
+    assert heard()
+    assert heard()
+    assert engine.take().output is not None
+    assert engine.take_imagined() is not None
+    assert engine.status().error == ""
 
 
 def test_an_observation_that_was_seen_before_is_answered_without_a_chunk_or_frames(make_engine):
@@ -123,11 +163,3 @@ def test_who_chooses_by_what_is_imagined_waits_for_it(make_engine):
     assert heard()
     assert len(engine.take().output.frames) == 1
     assert engine.take_imagined() is None
-
-
-def test_an_early_chunk_that_does_not_fit_is_refused_before_anybody_is_told():
-    policy, told = PainterPolicy(), []
-    policy.joints = 3
-    with pytest.raises(WamError, match=r"positions \(4, 3\)"):
-        predict(policy, observation(100), Request(early=told.append))
-    assert not told
