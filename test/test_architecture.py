@@ -84,6 +84,8 @@ ARROWS = {
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
     "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
+    # a run that is over
+    "runs": {"core", "robot.joints", "view", "tools", "ros"},
     "cli": {
         "core",
         "models",
@@ -92,6 +94,7 @@ ARROWS = {
         "train",
         "serve",
         "tools",
+        "runs",
         "demo",
         "safety",
         "embodiments",
@@ -108,6 +111,8 @@ OWNERS = {
     "pinocchio": {"robot", "safety", "sim", "embodiments"},
     "ruckig": {"safety"},
     "aiohttp": {"view", "serve"},
+    "matplotlib": {"runs"},
+    "rosbags": {"ros"},
     "msgpack": {"wire"},
     "websockets": {"models"},
     "trimesh": {"robot", "view"},

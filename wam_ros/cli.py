@@ -66,6 +66,18 @@ COMMANDS = {
         "wam_ros.serve.cli:main",
         "torch,serve",
     ),
+    "plot": Command(
+        "draw a recorded run: decisions, distances, latency, joints",
+        "wam_ros.runs.plot:Plot",
+        "wam_ros.runs.plot:main",
+        "view",
+    ),
+    "report": Command(
+        "make one page of a run, to attach to an issue",
+        "wam_ros.runs.report:Report",
+        "wam_ros.runs.report:main",
+        "view",
+    ),
     "latency": Command(
         "measure where the running loop's time goes",
         "wam_ros.tools.latency:Latency",

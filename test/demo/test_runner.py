@@ -7,12 +7,12 @@ from rich.console import Console
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.imagination import ImaginationTracker
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import BridgeState, Decision, Forwarding, SafetyReport, SafetyState
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import SimEpisode
 from wam_ros.demo.errors import LoopError
-from wam_ros.demo.imagination import ImaginationTracker
 from wam_ros.demo.rate import RateMeter, SpeedMeter
 from wam_ros.demo.runner import Runner
 

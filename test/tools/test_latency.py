@@ -10,7 +10,7 @@ from rich.console import Console
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.trace import STAGES, TOTALS, Trace
-from wam_ros.tools.latency import Feed, Latency, main, print_summary
+from wam_ros.tools.latency import COMMAND, Feed, Latency, main, print_summary
 from wam_ros.tools.latency_plot import write_plot
 
 MS = 1_000_000
@@ -107,8 +107,6 @@ def test_times_of_nothing_can_be_drawn(tmp_path):
     ],
 )
 def test_bad_arguments_are_refused_by_name(args, words):
-    if args.bag:
-        pytest.importorskip("rosbags")
     with pytest.raises(WamError, match=words):
         main(args)
 
@@ -116,74 +114,33 @@ def test_bad_arguments_are_refused_by_name(args, words):
 @pytest.fixture
 def recording(tmp_path):
     """A bag of twenty turns of a loop in the namespace `cell`, as `ros2 bag record` writes it."""
-    writer = pytest.importorskip("rosbags.rosbag2")
     pytest.importorskip("wam_ros.msg")
-    from rclpy.serialization import serialize_message
-    from rosbags.serde import SerdeError
-    from rosbags.typesys import Stores, get_types_from_msg, get_typestore
     from sensor_msgs.msg import JointState
     from trajectory_msgs.msg import JointTrajectory
 
-    from wam_ros.core.resources import share_dir
+    from testing.bags import Bag
     from wam_ros.msg import ActionChunk, Observation
     from wam_ros.ros.convert import ns_to_time
 
-    store, folder = get_typestore(Stores.ROS2_JAZZY), tmp_path / "bag"
-    kinds = {
-        "observation": Observation,
-        "action_chunk": ActionChunk,
-        "safe_trajectory": JointTrajectory,
-        "joint_trajectory_controller/joint_trajectory": JointTrajectory,
-        "commanded_state": JointState,
-        "joint_states": JointState,
-    }
-    for kind in (Observation, ActionChunk):
-        text = (share_dir() / "msg" / f"{kind.__name__}.msg").read_text()
-        store.register(get_types_from_msg(text, f"wam_ros/msg/{kind.__name__}"))
+    with Bag(tmp_path / "bag", "/cell/") as bag:
 
-    def trimmed(data, name):
-        """What goes over the wire: rclpy hands out its whole buffer."""
-        while True:
-            try:
-                store.deserialize_cdr(data, name)
-                return data
-            except SerdeError:
-                data = data[:-1]
-
-    def name_of(kind):
-        return f"{kind.__module__.partition('.')[0]}/msg/{kind.__name__}"
-
-    with writer.Writer(folder, version=9, storage_plugin=writer.StoragePlugin.MCAP) as bag:
-        connections = {
-            topic: bag.add_connection(f"/cell/{topic}", name_of(kind), typestore=store)
-            for topic, kind in kinds.items()
-        }
-
-        def write(topic, recorded_ns, stamp_ns, frame="", **fields):
-            msg = kinds[topic](**fields)
+        def write(topic, recorded_ns, stamp_ns, kind, frame="", **fields):
+            msg = kind(**fields)
             msg.header.stamp, msg.header.frame_id = ns_to_time(stamp_ns), frame
-            bag.write(
-                connections[topic],
-                recorded_ns,
-                trimmed(serialize_message(msg), name_of(kinds[topic])),
-            )
+            bag.write(topic, recorded_ns, msg)
 
         for k in range(1, 21):
             t = (1_700_000_000 + k) * 1000 * MS
-            write(
-                "observation", t + 10 * MS, t, frame_stamps=[ns_to_time(t), ns_to_time(t - 3 * MS)]
-            )
-            write("action_chunk", t + 60 * MS, t, seq=k, observation_stamp=ns_to_time(t))
-            write("joint_states", t + 61 * MS, t, name=["a"], position=[0.98], velocity=[1.0])
-            write("commanded_state", t + 62 * MS, t, name=["a"], position=[1.0], velocity=[1.0])
-            write("safe_trajectory", t + 66 * MS, t + 100 * MS, f"chunk {k}")
-            write(
-                "joint_trajectory_controller/joint_trajectory",
-                t + 68 * MS,
-                t + 68 * MS,
-                f"chunk {k}",
-            )
-    return folder
+            stamps = [ns_to_time(t), ns_to_time(t - 3 * MS)]
+            write("observation", t + 10 * MS, t, Observation, frame_stamps=stamps)
+            seen = ns_to_time(t)
+            write("action_chunk", t + 60 * MS, t, ActionChunk, seq=k, observation_stamp=seen)
+            for topic, ms, q in (("joint_states", 61, 0.98), ("commanded_state", 62, 1.0)):
+                fields = {"name": ["a"], "position": [q], "velocity": [1.0]}
+                write(topic, t + ms * MS, t, JointState, **fields)
+            write("safe_trajectory", t + 66 * MS, t + 100 * MS, JointTrajectory, f"chunk {k}")
+            write(COMMAND, t + 68 * MS, t + 68 * MS, JointTrajectory, f"chunk {k}")
+    return tmp_path / "bag"
 
 
 @pytest.mark.ros
@@ -211,7 +168,6 @@ def test_a_controller_of_another_name_is_listened_to_when_it_is_told():
 
 
 def test_a_file_that_is_no_recording_is_refused(tmp_path):
-    pytest.importorskip("rosbags")
     (tmp_path / "odd.mcap").write_text("no")
     with pytest.raises(WamError, match="cannot be read"):
         main(Latency(bag=str(tmp_path / "odd.mcap")))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.imagination import ImaginationTracker
 from wam_ros.core.lockstep import Pace
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import (
@@ -25,7 +26,6 @@ from wam_ros.core.types import (
 from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
-from wam_ros.demo.imagination import ImaginationTracker
 from wam_ros.demo.rate import RateMeter, SpeedMeter
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor

@@ -417,7 +417,8 @@ def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
     """State of the bridge; a level that is not known does not let motion begin, and a state is
     never without words.
     """
-    level = msg.level[0]
+    # one byte, or its number where the message was read from a recording
+    level = msg.level[0] if isinstance(msg.level, bytes) else int(msg.level)
     forwarding = Forwarding(level) if level in set(Forwarding) else Forwarding.HELD_BACK
     said = {v.key: v.value[:_WORDS] for v in msg.values}
     return BridgeState(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,8 @@ from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.trace import TOTALS, ServoLag, Trace, chunk_number
 from wam_ros.core.types import NS
+from wam_ros.ros.fields import read_header
+from wam_ros.ros.recording import Recorded, Recording, expecting
 from wam_ros.tools.latency_plot import write_plot
 
 COMMAND = "joint_trajectory_controller/joint_trajectory"
@@ -30,11 +32,11 @@ class Latency:
     """Measure the running loop, or read a recording made with `ros2 launch ... record:=FOLDER`."""
 
     seconds: float = 10.0  # how long to listen
-    bag: str = ""  # recording to read instead of listening; needs the Python package rosbags
+    bag: str = ""  # recording to read instead of listening
     plot: str = ""  # .svg to draw
     json: str = ""  # file to write the numbers to
     command: str = COMMAND  # topic on which the bridge sends trajectories to the controller
-    namespace: str = ""  # that the loop was launched in; a recording needs none
+    namespace: str = ""  # that the loop was launched in; a recording of one loop needs none
     domain_id: int | None = None  # ROS domain; default: that of the environment
 
 
@@ -119,7 +121,10 @@ def main(args: Latency) -> int:
     for option in ("plot", "json"):
         require_writable(f"--{option}", getattr(args, option))
     trace = Trace()
-    read_bag(Path(args.bag), trace, args.command.lstrip("/")) if args.bag else listen(args, trace)
+    if args.bag:
+        read_bag(Path(args.bag), trace, args.command.lstrip("/"), args.namespace or None)
+    else:
+        listen(args, trace)
     if trace.why_not_comparable:
         raise WamError(trace.why_not_comparable)
     summary = trace.summary()
@@ -177,75 +182,52 @@ def listen(args: Latency, trace: Trace) -> None:
         link.close()
 
 
-def read_bag(path: Path, trace: Trace, command: str = COMMAND) -> None:
-    """Feed the trace from a recording, whatever namespace the loop had; `command` as in `Feed`.
+def read_bag(
+    path: Path, trace: Trace, command: str = COMMAND, namespace: str | None = None
+) -> None:
+    """Feed the trace from a recording; `command` as in `Feed`.
 
     Raises:
-        WamError: it does not exist, is not a recording, or the reader is not installed.
+        WamError: it does not exist, is not a recording, or has several loops and `namespace` names
+            none of them.
     """
     newest: list[Any] = [None]
     handlers = Feed(trace, lambda: newest[0], command).handlers()
-    for topic, message, recorded_ns in _messages(path, {*handlers, "joint_states"}):
-        if topic == "joint_states":
-            newest[0] = message
-        else:
-            try:
-                content = _content(topic, message)
-            except AttributeError as error:
-                raise WamError(
-                    f"recording '{path}': '{topic}' holds messages of another type: {error}"
-                ) from error
-            handlers[topic](content, recorded_ns)
+    with Recording(path, namespace) as recording:
+        for recorded in recording.messages({*handlers, "joint_states"}, handlers):
+            feed_recorded(recorded, handlers, newest)
 
 
-def _messages(path: Path, topics: set[str]) -> Iterator[tuple[str, Any, int]]:
-    """(topic without namespace, message, when it was recorded [ns]) in the order of recording."""
-    try:
-        from rosbags.highlevel import AnyReader, AnyReaderError
-    except ModuleNotFoundError as error:
-        raise WamError(
-            "reading a recording needs the Python package rosbags: pip install rosbags"
-        ) from error
-    if not path.exists():
-        raise WamError(f"recording '{path}' does not exist")
-    try:
-        with AnyReader([path]) as reader:
-            names = {
-                c.id: next((t for t in topics if c.topic.endswith(f"/{t}")), "")
-                for c in reader.connections
-            }
-            chosen = [c for c in reader.connections if names[c.id]]
-            # a bag without any of them would be read whole: no connections mean all
-            if {names[c.id] for c in chosen} <= {"joint_states"}:
-                found = ", ".join(sorted({c.topic for c in reader.connections})[:12])
-                raise WamError(
-                    f"recording '{path}' is not of this loop: it has {found or 'nothing'}; wanted "
-                    f"are {', '.join(sorted(topics))}, in any namespace"
-                )
-            for connection, recorded_ns, data in reader.messages(connections=chosen):
-                yield (
-                    names[connection.id],
-                    reader.deserialize(data, connection.msgtype),
-                    recorded_ns,
-                )
-    except AnyReaderError as error:
-        raise WamError(f"recording '{path}' cannot be read: {error}") from error
+def feed_recorded(
+    recorded: Recorded, handlers: dict[str, Callable[[Any, int], None]], newest: list[Any]
+) -> None:
+    """Hand one recorded message to the handlers of a `Feed`, whose joints are `newest[0]`.
+
+    Raises:
+        WamError: it is of another type than its topic has in the loop.
+    """
+    if recorded.topic == "joint_states":
+        newest[0] = recorded.message
+    elif recorded.topic in handlers:
+        with expecting(recorded):
+            handlers[recorded.topic](_content(recorded), recorded.recorded_ns)
 
 
-def _content(topic: str, message: Any) -> Any:
+def _content(recorded: Recorded) -> Any:
     """What `Feed` reads of a recorded message."""
-    if topic == "observation":
+    if recorded.topic not in ("observation", "action_chunk", "commanded_state"):
+        return read_header(recorded.data)
+    message = recorded.message
+    if recorded.topic == "observation":
         return SimpleNamespace(
             stamp_ns=time_ns(message.header.stamp),
             frame_stamps_ns=[time_ns(s) for s in message.frame_stamps],
         )
-    if topic == "action_chunk":
+    if recorded.topic == "action_chunk":
         return SimpleNamespace(seq=message.seq, observation_ns=time_ns(message.observation_stamp))
-    if topic == "commanded_state":
-        return SimpleNamespace(
-            header=message.header,
-            name=list(message.name),
-            position=message.position,
-            velocity=list(message.velocity),
-        )
-    return time_ns(message.header.stamp), message.header.frame_id
+    return SimpleNamespace(
+        header=message.header,
+        name=list(message.name),
+        position=message.position,
+        velocity=list(message.velocity),
+    )

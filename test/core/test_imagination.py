@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from wam_ros.core.imagination import ImaginationTracker
 from wam_ros.core.types import NS, ImaginedFuture, JointState, Observation
-from wam_ros.demo.imagination import ImaginationTracker
 
 VIEWS = ("front", "wrist")
 STEP = NS // 10

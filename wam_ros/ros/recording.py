@@ -1,0 +1,140 @@
+"""A recorded loop: a rosbag2 folder, as `ros2 launch ... record:=FOLDER` and `ros2 bag record`
+write it, read message by message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.rosbag2 import ReaderError
+
+from wam_ros.core.errors import WamError, require_known
+
+# what only a loop has, by which its namespace is found
+_OWN = ("observation", "action_chunk", "wam_status", "safety_report", "safe_trajectory")
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One message of a recording."""
+
+    topic: str  # without namespace
+    recorded_ns: int  # of the system clock of whoever recorded
+    data: bytes  # as it travelled
+    _kind: str
+    _recording: Recording
+
+    @property
+    def message(self) -> Any:
+        """The message, with the fields that its type had when it was recorded.
+
+        Raises:
+            WamError: it does not hold what its type says.
+        """
+        return self._recording.deserialize(self.data, self._kind)
+
+
+class Recording:
+    """An open recording of one loop, to be used in a `with`.
+
+    Args:
+        path: folder of the bag.
+        namespace: of the loop in it; None takes the only one.
+
+    Raises:
+        WamError: there is no recording, it cannot be read, or it has several loops, which are
+            listed.
+    """
+
+    def __init__(self, path: Path, namespace: str | None = None) -> None:
+        if not path.exists():
+            raise WamError(f"recording '{path}' does not exist")
+        self.path = path
+        self._opened = contextlib.ExitStack()
+        with self._reading():
+            self._reader = self._opened.enter_context(AnyReader([path]))
+        self.topics = {c.topic: c.msgtype for c in self._reader.connections}
+        self.namespace = self._chosen(namespace)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+
+    @property
+    def n_messages(self) -> int:
+        """Of all topics."""
+        return int(self._reader.message_count)
+
+    def _chosen(self, namespace: str | None) -> str:
+        """The namespace of the loop, with a slash at both ends."""
+        found = sorted(
+            {t[: -len(own)] for t in self.topics for own in _OWN if t.endswith(f"/{own}")}
+        )
+        if namespace is not None:
+            wanted = f"/{namespace.strip('/')}/".replace("//", "/")
+            return require_known(f"namespace in '{self.path}'", wanted, found)
+        if len(found) > 1:
+            raise WamError(
+                f"recording '{self.path}' has several loops: choose one by --namespace "
+                f"{' or '.join(found)}"
+            )
+        return found[0] if found else "/"
+
+    def messages(self, topics: Collection[str], needed: Collection[str] = ()) -> Iterator[Recorded]:
+        """Those of some topics, named without namespace, in the order of recording.
+
+        Args:
+            topics: that are wanted.
+            needed: of these one at least must be there; none: one of `topics`.
+
+        Raises:
+            WamError: none of those is there, or the recording ends in the middle of a message.
+        """
+        names = {self.namespace + topic: topic for topic in topics}
+        chosen = [c for c in self._reader.connections if c.topic in names]
+        # a bag without any of them would be read whole: no connections mean all
+        if not {names[c.topic] for c in chosen} & set(needed or topics):
+            found = ", ".join(sorted(self.topics)[:12])
+            raise WamError(
+                f"recording '{self.path}' is not of this loop: it has {found or 'nothing'}; wanted "
+                f"are {', '.join(sorted(needed or topics))}, in any namespace"
+            )
+        with self._reading():
+            for connection, recorded_ns, data in self._reader.messages(connections=chosen):
+                yield Recorded(names[connection.topic], recorded_ns, data, connection.msgtype, self)
+
+    def deserialize(self, data: bytes, kind: str) -> Any:
+        """The message in `data`; raises `WamError` as `Recorded.message` does."""
+        with self._reading():
+            return self._reader.deserialize(data, kind)
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (AnyReaderError, ReaderError, OSError) as error:
+            raise WamError(
+                f"recording '{self.path}' cannot be read: {' '.join(str(error).split())}"
+            ) from error
+
+
+@contextlib.contextmanager
+def expecting(recorded: Recorded) -> Iterator[None]:
+    """What reads a message that has other fields than ours says so by name.
+
+    Raises:
+        WamError: the message is of another type, or of another version of it.
+    """
+    try:
+        yield
+    except AttributeError as error:
+        raise WamError(
+            f"recording: '{recorded.topic}' holds messages of another type: {error}"
+        ) from error
