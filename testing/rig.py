@@ -8,7 +8,7 @@ import numpy as np
 
 from testing.tools import START, make_chunk
 from wam_ros.core.admission import SHIPPED, Admission
-from wam_ros.core.types import Decision, JointState
+from wam_ros.core.types import Decision, JointState, SafetyState
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.machine.machine import SafetyMachine
@@ -96,6 +96,19 @@ class Rig:
     def moving(self):
         assert self.armed().chunk().report.decision == Decision.PASS
         self.run(0.2)
+        return self
+
+    def brought_to(self, state: SafetyState):
+        if state in (SafetyState.SHADOW, SafetyState.HOLD):
+            self.held()
+        elif state != SafetyState.DISABLED:
+            self.moving()
+        if state == SafetyState.BRAKING:
+            self.machine.arm(False, self.now)
+        elif state == SafetyState.FAULT:
+            self.run(0.8, joints=False)
+        elif state == SafetyState.ESTOP:
+            self.machine.estop(self.now)
         return self
 
     @property

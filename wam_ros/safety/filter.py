@@ -32,7 +32,7 @@ from wam_ros.core.types import (
 )
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.attention import Attention, InterruptedWorkError
-from wam_ros.safety.checks import CHECKS, load_checks
+from wam_ros.safety.checks import CHECKS, first_refusal, load_checks
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.message import Message, Stream
 from wam_ros.safety.motion.bounds import Floor, make_bounds
@@ -139,7 +139,7 @@ class SafetyFilter:
             return rejected(refusal, message.n_steps)
         bounds = make_bounds(self.model, self.params, commanded, floor)
         seam = make_seam(message.chunk, message.start_ns, commanded, bounds)
-        refusal = self._checks.look_at(seam)
+        refusal = first_refusal(self._checks.seam, seam)
         if refusal is not None:
             return rejected(refusal, message.n_steps)
         plan = make_plan(seam, bounds, self._motion_checks, least_scale)

@@ -148,7 +148,7 @@ def test_a_world_that_takes_long_to_take_in_puts_the_stop_off_until_it_is_known(
 def test_a_fault_of_too_slow_checks_begins_its_stop_in_the_time_to_come(panda, home):
     rig = Rig(panda, home, overruns=1).moving()
     clock = iter(np.arange(0, 1000, 0.2))
-    rig.machine.filter = slow = SafetyFilter(
+    rig.machine.session.filter = slow = SafetyFilter(
         panda.model, rig.filter.params, stopwatch=lambda: next(clock)
     )
     stop = rig.chunk().trajectory

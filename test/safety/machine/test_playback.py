@@ -75,13 +75,15 @@ def test_a_trajectory_that_begins_sooner_replaces_until_it_is_known_to_be_missed
     assert [piece.q[0, 0] for piece in playback.ahead(5 * MS)] == [0.0, 1.0]
 
 
-def test_what_is_commanded_is_settled_from_where_it_stays_near_its_end(panda, home):
+def test_what_is_commanded_stands_still_from_where_it_stays_near_its_end(panda, home):
     rig = Rig(panda, home)
-    assert rig.machine.brakes.playback.settled_ns(rig.machine.inputs.slack) == 0
+    slack = rig.machine.inputs.slack
+    assert rig.machine.brakes.playback.still_since_ns(slack, rig.now) == 0
     rig.moving()
     playback = rig.machine.brakes.playback
     slack = np.full(8, 0.01)
-    settled_ns = playback.settled_ns(slack)
+    assert playback.still_since_ns(slack, playback.end_ns() - 1) is None
+    settled_ns = playback.still_since_ns(slack, playback.end_ns())
     end = playback.at(playback.end_ns()).q
     assert rig.now < settled_ns < playback.end_ns()
     off = [np.abs(playback.at(settled_ns + k * MS).q - end).max() for k in (-20, 0, 50, 500)]

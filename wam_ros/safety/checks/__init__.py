@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import Reason
-from wam_ros.safety.checks.base import KINDS, MessageCheck, MotionCheck, SeamCheck
+from wam_ros.safety.checks.base import (
+    KINDS,
+    MessageCheck,
+    MotionCheck,
+    RefusingCheck,
+    SeamCheck,
+    Seen,
+)
 from wam_ros.safety.finding import Finding, Measure
 from wam_ros.safety.message import Message
 from wam_ros.safety.motion.bounds import Bounds
 from wam_ros.safety.motion.motion import Motion
-from wam_ros.safety.motion.waypoints import Seam
 
 # Those of the message first, in this order: each may rely on those before it. Of those of motion
 # the first that refuses gives the reason; those that slowing helps come first.
@@ -51,25 +58,13 @@ class Checks:
     def read(self, message: Message) -> Finding | None:
         """The first refusal of a message; None when it is a chunk for this robot and for now."""
         try:
-            for check in self.message.values():
-                finding = check.refuse(message)
-                if finding is not None:
-                    return finding
+            return first_refusal(self.message, message)
         # what breaks a check was not a chunk, and a hostile message must never end the process that
         # guards the arm
         except Exception as error:
             return Finding(
                 Reason.SCHEMA, f"cannot be read: {type(error).__name__} {str(error)[:120]}"
             )
-        return None
-
-    def look_at(self, seam: Seam) -> Finding | None:
-        """The first refusal of a seam."""
-        for check in self.seam.values():
-            finding = check.refuse(seam)
-            if finding is not None:
-                return finding
-        return None
 
     def require_answers(self, motion: Motion, bounds: Bounds) -> None:
         """Let every check of motion look once, before anything depends on it.
@@ -91,6 +86,15 @@ class Checks:
                 raise WamError(
                     f"safety check '{name}' does not answer with a Measure of every sample"
                 )
+
+
+def first_refusal(checks: Mapping[str, RefusingCheck[Seen]], seen: Seen) -> Finding | None:
+    """Why the first of some checks that refuses what they are shown does so."""
+    for check in checks.values():
+        finding = check.refuse(seen)
+        if finding is not None:
+            return finding
+    return None
 
 
 def load_checks(names: tuple[str, ...] = tuple(CHECKS)) -> Checks:

@@ -34,35 +34,30 @@ from wam_ros.safety.motion.bounds import (
 from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.waypoints import Seam
 
+Seen = TypeVar("Seen")
 Facts = TypeVar("Facts")
 
 
 @dataclass(frozen=True)
-class MessageCheck:
-    """Refuses a message. Each may rely on those before it in `CHECKS`.
-
-    Args:
-        refuse: why the message is refused, or None.
-    """
-
-    refuse: Callable[[Message], Finding | None]
-
-    def __post_init__(self) -> None:
-        _require_function("refuse", self.refuse)
-
-
-@dataclass(frozen=True)
-class SeamCheck:
-    """Refuses a chunk for where it begins.
+class RefusingCheck(Generic[Seen]):
+    """Refuses what it is shown. Its kinds differ in what that is.
 
     Args:
         refuse: why it is refused, or None.
     """
 
-    refuse: Callable[[Seam], Finding | None]
+    refuse: Callable[[Seen], Finding | None]
 
     def __post_init__(self) -> None:
         _require_function("refuse", self.refuse)
+
+
+class MessageCheck(RefusingCheck[Message]):
+    """Refuses a message. Each may rely on those before it in `CHECKS`."""
+
+
+class SeamCheck(RefusingCheck[Seam]):
+    """Refuses a chunk for where it begins."""
 
 
 @dataclass(frozen=True)

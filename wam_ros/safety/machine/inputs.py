@@ -28,6 +28,8 @@ class Inputs:
     def __init__(self, model: SafetyModel, params: SafetyParams) -> None:
         self.model = model
         self.params = params
+        # (A,) rad or m that a joint at rest may be beside where it should be
+        self.slack = np.where(model.sliding, params.clamp_m, params.clamp_rad)
         self.clear(None)
 
     def clear(self, now_ns: int | None) -> None:
@@ -148,8 +150,11 @@ class Inputs:
         return self._surprise[0]
 
     def mistrust(self, now_ns: int) -> Finding | None:
-        """Which input may not be relied on, if any."""
-        if stale := self.why_not_fresh(now_ns):
+        """Which input may not be relied on, if any; the gravest of what is found."""
+        stale = self.why_not_fresh(now_ns)
+        blind = self.observation_stale(now_ns)
+        surprise = self.surprise(now_ns)
+        if stale:
             return Finding(
                 Reason.STATE_STALE,
                 stale,
@@ -159,9 +164,8 @@ class Inputs:
             )
         if self.one_arm.why_not_one:
             return Finding(Reason.STATE_STALE, self.one_arm.why_not_one)
-        if self.observation_stale(now_ns):
+        if blind:
             return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
-        surprise = self.surprise(now_ns)
         allowed = self.params.surprise_stop
         if surprise > allowed:
             words = f"surprise {surprise:.4g}, allowed {allowed:.4g}"
@@ -180,11 +184,6 @@ class Inputs:
         slow = np.where(self.model.sliding, self.params.still_m_s, self.params.still_rad_s)
         fast = ~(np.maximum(np.abs(self.dq), self._drift()) <= slow)
         return self.model.joint_names[int(fast.argmax())] if fast.any() else ""
-
-    @property
-    def slack(self) -> np.ndarray:
-        """(A,) rad or m that a joint at rest may be beside where it should be."""
-        return np.where(self.model.sliding, self.params.clamp_m, self.params.clamp_rad)
 
     def why_not_fit(self, now_ns: int) -> str:
         """Why nothing may begin now, or ''."""

@@ -8,7 +8,6 @@ runs out is no fault: its verified stop plays out and the next valid chunk moves
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable
 
 from wam_ros.core.admission import SHIPPED, Admission
@@ -32,16 +31,16 @@ from wam_ros.safety.machine.answers import Answer, Emission, state_in_words
 from wam_ros.safety.machine.braking import Brakes
 from wam_ros.safety.machine.inputs import Inputs
 from wam_ros.safety.machine.live import Change
+from wam_ros.safety.machine.session import Session
 from wam_ros.safety.machine.standstill import Standstill
 from wam_ros.safety.machine.surroundings import Surroundings
 from wam_ros.safety.machine.tracking import Tracking
 from wam_ros.safety.message import Stream
-from wam_ros.safety.verdict import Verdict, rejected
+from wam_ros.safety.verdict import Verdict
 
 S = SafetyState
 FORGET = "if it is gone for good, call ~/forget_sources"
 SETTLED_NS = NS  # after the end of a motion an arm that lags behind has come to rest
-PATIENCE_S = 1.0  # with a chunk that moves nothing, as in a dry run
 
 
 class SafetyMachine:
@@ -69,11 +68,9 @@ class SafetyMachine:
         self.inputs = Inputs(self.model, self.params)
         self.brakes = Brakes(safety_filter, admission)
         self.surroundings = Surroundings(self.brakes)
+        self.session = Session(self.brakes, self.inputs)
         self.verdict: Verdict | None = None  # newest one
         self._now_ns: int | None = None
-        self._stream: Stream | None = None
-        self._used_ns = 0  # when it was armed or took its newest chunk
-        self._overruns = 0
         self._tracking = Tracking(self.model, self.params)
         self.standstill = Standstill(self.model, self.params)
 
@@ -126,11 +123,12 @@ class SafetyMachine:
         refusal = moving or self.inputs.why_not_fit(now_ns) or self.inputs.why_not_startable()
         if refusal:
             return Answer(False, f"not armed: {refusal}")
-        self._begin(now_ns)
+        self.session.begin(now_ns)
         self._tracking.clear()
         self.standstill.clear()
+        assert self.inputs.q is not None
         limits = self.model.limits
-        self.brakes.seed(self._measured().q, self.inputs.slack, limits.lower, limits.upper)
+        self.brakes.seed(self.inputs.q, self.inputs.slack, limits.lower, limits.upper)
         self.brakes.settle(S.ARMED)
         return Answer(True, "armed")
 
@@ -140,14 +138,8 @@ class SafetyMachine:
         """
         if self.brakes.moving(now_ns):
             return Answer(False, "not armed anew: the arm still moves; arm again once it stands")
-        self._begin(now_ns)
+        self.session.begin(now_ns)
         return Answer(True, "armed anew: the next session that speaks moves the arm")
-
-    def _begin(self, now_ns: int) -> None:
-        """Belong to no session yet."""
-        self._stream = None
-        self._used_ns = now_ns
-        self._overruns = 0
 
     def hand_over(self, session_id: bytes, now_ns: int) -> Answer:
         """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends
@@ -157,8 +149,7 @@ class SafetyMachine:
             return Answer(
                 False, f"not handed over: safety_node is in {self.state.name}; arm it first"
             )
-        self._stream = Stream(session_id, begun=False)
-        self._used_ns = now_ns
+        self.session.belong_to(Stream(session_id, begun=False), now_ns)
         words = "another session takes over"
         return Answer(True, words, self.brakes.brake(now_ns, S.ARMED, Reason.NONE, words))
 
@@ -247,110 +238,19 @@ class SafetyMachine:
         """Watchdogs and the passage of time; call it at 10 Hz or faster and publish what it
         returns.
         """
-        trajectory = self._clock(now_ns) or self._watch(now_ns)
+        trajectory, _ = self._watch(now_ns)
         return Emission(trajectory, self.heartbeat(now_ns))
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Emission:
         """Judge a chunk; its trajectory leaves only when armed."""
-        early = self._clock(now_ns) or self._watch(now_ns)
-        live = self.state == S.ARMED or (self.state == S.BRAKING and self.brakes.after == S.ARMED)
-        refusal = self._refusal(now_ns, early is not None)
-        if refusal is not None:
-            self.verdict = rejected(refusal, 0)
-        else:
-            self.verdict = self._judge(chunk, now_ns, live)
-            if live and self.verdict.decision != Decision.REJECT:
-                self._stream = Stream(chunk.session_id, chunk.epoch, chunk.seq, now_ns)
-                if self.verdict.trajectory is not None:
-                    self._used_ns = self.verdict.trajectory.start_ns
-                self.brakes.take(self.verdict)
+        brakes = self.brakes
+        early, doubt = self._watch(now_ns)
+        live = brakes.state == S.ARMED or (brakes.state == S.BRAKING and brakes.after == S.ARMED)
+        self.verdict = self.session.take(chunk, now_ns, live, doubt, stopping=early is not None)
         trajectory = self.verdict.trajectory if live else None
         seq = chunk.seq if isinstance(chunk.seq, int) else 0
-        report = self.verdict.report(
-            now_ns, seq, self.state, self.brakes.playback.rest_in_s(now_ns)
-        )
+        report = self.verdict.report(now_ns, seq, brakes.state, brakes.playback.rest_in_s(now_ns))
         return Emission(trajectory if trajectory is not None else early, report)
-
-    def _judge(self, chunk: ActionChunk, now_ns: int, live: bool) -> Verdict:
-        """From the commanded state when armed, else as if the robot stood where it was measured."""
-        start_ns = now_ns + round(self.params.lead_s * NS)
-        slow = self.inputs.surprise(now_ns) > self.params.surprise_slow
-        verdict = self.filter.filter(
-            chunk,
-            self.brakes.playback.at(start_ns) if live else self._measured(),
-            start_ns,
-            now_ns=now_ns,
-            stream=self._stream if live else None,
-            still_since_ns=self._still_since(now_ns),
-            floor=self.brakes.floor if live else None,
-            least_scale=self.params.surprise_scale if slow else 1.0,
-            patience_s=self.params.lead_s if live else PATIENCE_S,
-        )
-        if slow and verdict.decision in (Decision.SCALED, Decision.TRUNCATED):
-            verdict = dataclasses.replace(verdict, reasons=verdict.reasons | Reason.SURPRISE)
-        if not live:
-            return verdict
-        if verdict.compute_s > self.params.lead_s:
-            return self._too_late(verdict, now_ns)
-        self._overruns = 0
-        return verdict
-
-    def _still_since(self, now_ns: int) -> int | None:
-        """Since when the arm stands where it stands now, as commanded and as measured, within what
-        a joint at rest may be off; None while it moves.
-        """
-        measured_ns = self.inputs.still_since_ns
-        if measured_ns is None or self.brakes.moving(now_ns):
-            return None
-        return max(measured_ns, self.brakes.playback.settled_ns(self.inputs.slack))
-
-    def _too_late(self, verdict: Verdict, now_ns: int) -> Verdict:
-        """A chunk whose check took longer than the lead would begin in the past: it is refused."""
-        self._overruns += 1
-        words = (
-            f"checking took {verdict.compute_s:.3f} s, allowed {self.params.lead_s} s, with "
-            f"{len(self.model.pairs.names)} pairs of bodies to keep apart"
-        )
-        finding = Finding(
-            Reason.OVERRUN,
-            words,
-            measured=verdict.compute_s,
-            allowed=self.params.lead_s,
-            unit="s",
-        )
-        refused = dataclasses.replace(
-            rejected(finding, verdict.steps_total), compute_s=verdict.compute_s
-        )
-        if self._overruns < self.params.overruns:
-            return refused
-        # as late as it is by now
-        late_ns = now_ns + round(verdict.compute_s * NS)
-        return dataclasses.replace(
-            refused, trajectory=self.brakes.brake(late_ns, S.FAULT, Reason.OVERRUN, words)
-        )
-
-    def _refusal(self, now_ns: int, stopping: bool) -> Finding | None:
-        """Why no chunk is judged now; a stop that is about to leave must not be replaced by what
-        continues it.
-        """
-        brakes = self.brakes
-        if self.state == S.DISABLED:
-            return Finding(Reason.WATCHDOG, "disabled")
-        if self.state in (S.FAULT, S.ESTOP) or (
-            self.state == S.BRAKING and brakes.after != S.ARMED
-        ):
-            return Finding(
-                brakes.reason or Reason.WATCHDOG, f"{self.state.name.lower()}: {brakes.cause}"
-            )
-        if self.inputs.q is None:
-            words = self.inputs.why_not_fresh(now_ns) or "no joint state since the clock went back"
-            return Finding(Reason.STATE_STALE, words)
-        begun = (
-            Finding(brakes.reason or Reason.WATCHDOG, f"stopping: {brakes.cause}")
-            if stopping
-            else None
-        )
-        return self._mistrust(now_ns) or begun
 
     def _mistrust(self, now_ns: int) -> Finding | None:
         """What is not known well enough to move."""
@@ -358,10 +258,6 @@ class SafetyMachine:
         return self.inputs.mistrust(now_ns) or (
             Finding(Reason.ENV_COLLISION, f"{doubt}; {FORGET}") if doubt else None
         )
-
-    def _measured(self) -> KinematicState:
-        assert self.inputs.q is not None
-        return KinematicState.at_rest(self.inputs.q)
 
     def _clock(self, now_ns: int) -> SafeTrajectory | None:
         """Notice a clock that went back: stop, and forget all stamps."""
@@ -372,8 +268,7 @@ class SafetyMachine:
             return None
         self.inputs.clear(now_ns)
         self.surroundings.live.clock_went_back(now_ns)
-        self._stream = None
-        self._used_ns = now_ns
+        self.session.belong_to(None, now_ns)
         self.brakes.latched_ns = now_ns
         return self.brakes.clock_went_back(before, now_ns)
 
@@ -385,32 +280,37 @@ class SafetyMachine:
         )
         return self.brakes.escalate(now_ns, S.FAULT, Reason.WATCHDOG, words) if words else None
 
-    def _watch(self, now_ns: int) -> SafeTrajectory | None:
-        """Everything that must keep coming, and what follows when time passes."""
+    def _watch(self, now_ns: int) -> tuple[SafeTrajectory | None, Finding | None]:
+        """Everything that must keep coming, and what follows when time passes.
+
+        Returns:
+            A stop to emit, if one is needed, and what is not known well enough to move.
+        """
         inputs = self.inputs
         brakes = self.brakes
-        trajectory = None
-        if self.state == S.SHADOW and not self.dry_run and not inputs.why_not_fresh(now_ns):
+        stop = self._clock(now_ns)
+        doubt = self._mistrust(now_ns)
+        if stop is not None:
+            return stop, doubt
+        if brakes.state == S.SHADOW and not self.dry_run and not inputs.why_not_fresh(now_ns):
             brakes.settle(S.HOLD)
-        if self.state in (S.ARMED, S.BRAKING):
-            finding = self._mistrust(now_ns)
+        if doubt is not None and brakes.state in (S.ARMED, S.BRAKING):
             # a fault even of an arm that stands
-            blind = finding is not None and finding.reason == Reason.STATE_STALE
-            if finding is not None and (blind or brakes.moving(now_ns)):
-                trajectory = brakes.escalate(
-                    now_ns, S.FAULT if blind else S.ARMED, finding.reason, finding.words
-                )
+            blind = doubt.reason == Reason.STATE_STALE
+            if blind or brakes.moving(now_ns):
+                after = S.FAULT if blind else S.ARMED
+                stop = brakes.escalate(now_ns, after, doubt.reason, doubt.words)
             # it stands, and no chunk could move it
-            elif finding is not None and self.state == S.ARMED:
-                brakes.settle(S.ARMED, finding.reason, finding.words)
-        if self.state != S.HOLD or not self._settled or inputs.why_not_fresh(now_ns):
+            elif brakes.state == S.ARMED:
+                brakes.settle(S.ARMED, doubt.reason, doubt.words)
+        if brakes.state != S.HOLD or not self._settled or inputs.why_not_fresh(now_ns):
             self.standstill.clear()
-        trajectory = trajectory or brakes.owed(now_ns)
+        stop = stop or brakes.owed(now_ns)
         brakes.pass_time(now_ns)
-        idle = (now_ns - max(self._used_ns, brakes.playback.end_ns())) / NS
-        if self.state == S.ARMED and 0 < self.params.idle_disarm_s < idle:
+        idle = (now_ns - max(self.session.used_ns, brakes.playback.end_ns())) / NS
+        if brakes.state == S.ARMED and 0 < self.params.idle_disarm_s < idle:
             brakes.settle(S.HOLD, Reason.WATCHDOG, f"armed for {idle:.0f} s without a chunk")
-        return trajectory
+        return stop, doubt
 
     @property
     def _settled(self) -> bool:
@@ -434,7 +334,7 @@ class SafetyMachine:
 
     def heartbeat(self, now_ns: int) -> SafetyReport:
         """The report when nothing has happened."""
-        seq = self._stream.seq if self._stream else 0
+        seq = self.session.stream.seq if self.session.stream else 0
         stop = self.brakes.playback.rest_in_s(now_ns)
         why = self._why_not_ready(now_ns) if self.state in (S.SHADOW, S.HOLD) else ""
         released = self.standstill.released if self.state == S.HOLD else ""

@@ -101,11 +101,15 @@ class Playback:
         """Time until everything commanded is at rest, if nothing more arrives."""
         return max(0.0, (self.end_ns() - now_ns) / NS)
 
-    def settled_ns(self, slack: np.ndarray) -> int:
-        """Since when what is commanded stays within `slack` (A,) of where it ends; 0 if always."""
+    def still_since_ns(self, slack: np.ndarray, now_ns: int) -> int | None:
+        """Since when what is commanded stays within `slack` (A,) of where it stands now; 0 if
+        always, None while it moves.
+        """
         newest = self.current
         if newest is None:
             return 0
+        if self.end_ns() > now_ns:
+            return None
         off = (np.abs(newest.q - newest.q[-1]) > slack).any(axis=1).nonzero()[0]
         first = int(off[-1]) + 1 if len(off) else 0
         return newest.start_ns + int(np.ceil(newest.t[first] * NS))

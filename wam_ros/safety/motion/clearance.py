@@ -57,7 +57,20 @@ class Proof:
     # m, the interval and the pair of distances computed between samples
     between: list[tuple[float, int, int]]
     names: tuple[tuple[str, str], ...]  # (P,) of the pairs
-    measures: dict[Reason, Measure]  # for pairs of links and for pairs with obstacles
+    # for pairs of links and for pairs with obstacles; none where no check asked for distances
+    measures: dict[Reason, Measure]
+
+    @classmethod
+    def of_nothing(cls, motion: Motion) -> Proof:
+        """No distance was computed along a motion."""
+        return cls(
+            motion=motion,
+            reach=np.zeros((0, motion.q.shape[1])),
+            known=np.zeros((0, len(motion))),
+            between=[],
+            names=(),
+            measures={},
+        )
 
     def least_at(self, samples: np.ndarray) -> np.ndarray:
         """(P, L) m, lower bounds of the distances at samples (L,), from those that were computed:
@@ -83,14 +96,10 @@ class Proof:
         return Nearest(d, self.names[pair]) if pair >= 0 else Nearest()
 
 
-def proof_of(motion: Motion, distances: DistanceBounds) -> Proof | None:
-    """What is kept with the bounds about a motion; None where no check asked for its distances."""
-    return next((p for p in distances.proofs if p.motion is motion), None)
-
-
-def nearest_in(proof: Proof | None, first: int, last: int) -> Nearest:
-    """The smallest distance that was computed from one sample to another, if any was."""
-    return Nearest() if proof is None else proof.nearest(first, last)
+def proof_of(motion: Motion, distances: DistanceBounds) -> Proof:
+    """What is kept with the bounds about a motion; nothing where no check asked for distances."""
+    kept = (p for p in distances.proofs if p.motion is motion)
+    return next(kept, None) or Proof.of_nothing(motion)
 
 
 def prove_clearance(motion: Motion, distances: DistanceBounds) -> dict[Reason, Measure]:
@@ -101,7 +110,7 @@ def prove_clearance(motion: Motion, distances: DistanceBounds) -> dict[Reason, M
     path they leave.
     """
     known = proof_of(motion, distances)
-    if known is not None:
+    if known.measures:
         return known.measures
     proof = _Prover(motion, distances).prove()
     kept = [p for p in distances.proofs if motion.stopping and not p.motion.stopping]

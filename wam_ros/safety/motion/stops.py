@@ -11,7 +11,7 @@ import numpy as np
 from wam_ros.core.types import KinematicState, MotionTable, Reason
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.motion.bounds import Bounds, Checker, Floor, give_way
-from wam_ros.safety.motion.clearance import Nearest, Proof, nearest_in, proof_of
+from wam_ros.safety.motion.clearance import Nearest, Proof, proof_of
 from wam_ros.safety.motion.motion import Motion
 from wam_ros.safety.motion.retime import Plan
 from wam_ros.safety.motion.stopper import Stopper
@@ -25,9 +25,14 @@ class Stop:
     """A proven stop and the proof that its bodies stay apart, of which it is a part."""
 
     motion: MotionTable
-    proof: Proof | None  # None where no check looks at distances
+    proof: Proof
     first: int  # its first sample in the proof
     last: int
+
+    @property
+    def nearest(self) -> Nearest:
+        """How near bodies come in it."""
+        return self.proof.nearest(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -74,8 +79,7 @@ class ProvenStops:
             return proven
         found, kept = self.prove_one(plan.seam.start, bounds, floor)
         if not isinstance(found, Finding):
-            nearest = nearest_in(found.proof, found.first, found.last)
-            return Proven(0, found.motion, nearest, kept.floor)
+            return Proven(0, found.motion, found.nearest, kept.floor)
         plan.reasons |= Reason.NO_BRAKE
         plan.cut = plan.cut or Finding(
             Reason.NO_BRAKE, f"no stop from here is proven: {found.words}"
@@ -108,8 +112,8 @@ class ProvenStops:
         if stop is None:
             return None
         end = int(plan.samples[proven - 1])
-        on_the_way = nearest_in(proof_of(plan.motion, bounds.distances), 0, end)
-        nearest = nearest_in(stop.proof, stop.first, stop.last).or_nearer(on_the_way)
+        on_the_way = proof_of(plan.motion, bounds.distances).nearest(0, end)
+        nearest = stop.nearest.or_nearer(on_the_way)
         motion = MotionTable.joined([plan.motion[:end], stop.motion])
         return Proven(proven, motion, nearest, bounds.floor)
 
