@@ -32,7 +32,7 @@ from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.latency import LatencyWindow, offered
 from wam_ros.core.policy import Policy, Request, abilities_of
 from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
-from wam_ros.data.episodes import load_episodes
+from wam_ros.data.folder import open_episodes
 from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.robot.model import load_safety_model
@@ -231,7 +231,17 @@ def record(embodiment: Embodiment, n: int) -> list[tuple[np.ndarray, np.ndarray,
         for i in range(n)
     ]
     world.close()
-    return [(r["frames"], r["states"], str(r["instructions"])) for r in rows]
+    return [(frames, e.states, e.instructions[0]) for e, frames in rows]
+
+
+def load(robot: Embodiment, folder: Path, n: int) -> list[tuple[np.ndarray, np.ndarray, str]]:
+    """The same of up to `n` demonstrations of a data set that nothing disturbed."""
+    episodes, found = open_episodes(folder), []
+    for i, e in enumerate(episodes):
+        if e.labelled[:-1].all() and len(found) < n:
+            frames = np.stack(list(episodes.stacked(i, robot.view_names)))
+            found.append((frames, e.states, e.instructions[0]))
+    return found
 
 
 def study(
@@ -343,9 +353,7 @@ def main() -> None:
     robot = load_embodiment(load_model_config(args.model).embodiment)
     policy = load_policy(args.model, args.checkpoint, robot)
     if args.demos:
-        e = load_episodes(args.demos)[0]
-        calm = np.flatnonzero(e.labelled.all(axis=1))[: args.episodes]  # without disturbances
-        recordings = [(e.frames[i], e.states[i], str(e.instructions[i])) for i in calm]
+        recordings = load(robot, args.demos, args.episodes)
     else:
         recordings = record(robot, args.episodes)
     recordings = [(f[: args.steps], q[: args.steps], text) for f, q, text in recordings]

@@ -107,6 +107,8 @@ OWNERS = {
     "torch": {"models", "train", "serve"},
     "safetensors": {"models", "train", "serve"},
     "mujoco": {"sim", "embodiments"},
+    "pyarrow": {"data"},
+    "av": {"data"},
     "coal": {"robot", "safety", "embodiments"},
     "pinocchio": {"robot", "safety", "sim", "embodiments"},
     "ruckig": {"safety"},

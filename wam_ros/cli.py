@@ -46,7 +46,7 @@ COMMANDS = {
         "record demonstrations of the scripted expert",
         "wam_ros.train.record:RecordSim",
         "wam_ros.train.record:main",
-        "sim",
+        "sim,data",
     ),
     "train": Command(
         "train a model on recorded episodes",

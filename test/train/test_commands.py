@@ -31,7 +31,7 @@ def refused(capsys):
         (["record-sim", "--out", "/proc/x", "--episodes", "0"], "--episodes must be at least 1"),
         (["record-sim", "--out", "/proc/x", "--workers", "0"], "--workers must be at least 1"),
         (["record-sim", "--out", "/proc/x", "--burst", "nan"], "--burst must be between 0 and 1"),
-        (["train", "--data", "/nowhere", "--out", "/proc/x"], "no demonstrations in '/nowhere'"),
+        (["train", "--data", "/nowhere", "--out", "/proc/x"], "no data set in '/nowhere'"),
         (
             ["train", "--data", "/nowhere", "--out", "/proc/x", "--batch", "0"],
             "--batch must be at least 1",

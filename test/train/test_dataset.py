@@ -1,5 +1,7 @@
 """Demonstrations: recording, hindsight goals, windows; and that every stage of training learns."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -8,14 +10,16 @@ pytest.importorskip("mujoco")
 
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
-from wam_ros.data.episodes import Episodes, load_episodes, save_shard  # noqa: E402
+from wam_ros.data.folder import open_episodes  # noqa: E402
+from wam_ros.data.lerobot.writer import LeRobotWriter  # noqa: E402
 from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E402
 from wam_ros.models.dreamzero.small.model import WorldActionModel  # noqa: E402
 from wam_ros.models.dreamzero.small.normalise import Normaliser  # noqa: E402
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer  # noqa: E402
 from wam_ros.sim.world import World  # noqa: E402
+from wam_ros.train.check import load_stretches  # noqa: E402
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all, next_closing  # noqa: E402
-from wam_ros.train.record import RecordSim, record_episode  # noqa: E402
+from wam_ros.train.record import RecordSim, describe, pictures_of, record_episode  # noqa: E402
 from wam_ros.train.tokenizer import tokenizer_loss  # noqa: E402
 from wam_ros.train.wam import MixedPrecision, losses  # noqa: E402
 
@@ -24,67 +28,77 @@ CONFIG = load_model_config("tiny")
 
 
 @pytest.fixture(scope="module")
-def episodes():
+def recorded():
+    """(rows, frames) of three episodes, the last one the first again."""
     world = World(EMBODIMENT)
     args = RecordSim(out=None, burst=0.1, nudge=0.0)
     rows = [record_episode(world, seed, args) for seed in (0, 1)]
     rows.append(record_episode(world, 0, args))
     world.close()
-    return Episodes(**{name: np.stack([r[name] for r in rows]) for name in rows[0]})
+    return rows
 
 
 @pytest.fixture(scope="module")
-def demonstrations(episodes):
+def folder(recorded, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demonstrations")
+    with LeRobotWriter(folder, describe(EMBODIMENT), "lossless") as writer:
+        for episode, frames in recorded:
+            writer.add(episode, pictures_of(frames, EMBODIMENT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def stretches(folder):
+    return load_stretches(open_episodes(folder), EMBODIMENT, CONFIG, blocks=5)
+
+
+@pytest.fixture(scope="module")
+def frames(folder, stretches):
+    return canvases(open_episodes(folder), stretches, EMBODIMENT.view_names, folder)
+
+
+@pytest.fixture(scope="module")
+def demonstrations(stretches, frames):
     torch.manual_seed(0)
     torch.set_num_threads(1)
     tokenizer = FrameTokenizer(CONFIG.tokenizer)
     relative = np.array([1.0] * 7 + [0.0])
     normaliser = Normaliser.fit(
-        episodes.states, episodes.actions, relative, CONFIG.chunk.action_horizon
+        [(s.states, s.actions, s.labelled) for s in stretches],
+        relative,
+        CONFIG.chunk.action_horizon,
     )
     model = WorldActionModel(CONFIG)
-    latents = encode_all(tokenizer, canvases(episodes))
-    return Demonstrations(episodes, latents, CONFIG, normaliser, model.text_encoder), model
+    latents = encode_all(tokenizer, frames)
+    return Demonstrations(stretches, latents, CONFIG, normaliser, model.text_encoder), model
 
 
-def test_recording_is_a_function_of_the_seed(episodes):
-    np.testing.assert_array_equal(episodes.actions[0], episodes.actions[2])
-    np.testing.assert_array_equal(episodes.frames[0], episodes.frames[2])
-    assert np.abs(episodes.actions[0] - episodes.actions[1]).max() > 1e-3
+def test_recording_is_a_function_of_the_seed(recorded):
+    (first, seen), (other, _), (again, seen_again) = recorded
+    np.testing.assert_array_equal(first.actions, again.actions)
+    np.testing.assert_array_equal(seen, seen_again)
+    assert np.abs(first.actions - other.actions).max() > 1e-3
 
 
-def test_the_arm_reaches_its_commanded_joints_one_step_later(episodes):
+def test_the_arm_reaches_its_commanded_joints_one_step_later(recorded):
     arm = slice(0, 7)
-    assert np.abs(episodes.states[:, 1:, arm] - episodes.actions[..., arm]).max() < 0.03
-    assert 0 < episodes.labelled.mean() < 1  # disturbances happened and are marked
+    for episode, _ in recorded:
+        assert np.abs(episode.states[1:, arm] - episode.actions[:-1, arm]).max() < 0.03
+        assert not episode.labelled[-1]  # nothing was done after the last frame
+    # disturbances happened and are marked
+    assert 0 < np.mean([episode.labelled[:-1].mean() for episode, _ in recorded]) < 1
 
 
-def test_episodes_survive_the_disk(episodes, tmp_path):
-    save_shard(tmp_path, 0, episodes, {"joint_names": list(EMBODIMENT.joint_names)})
-    save_shard(tmp_path, 1, episodes, {"joint_names": list(EMBODIMENT.joint_names)})
-    again, header = load_episodes(tmp_path)
-    assert len(again) == 6 and header["joint_names"] == list(EMBODIMENT.joint_names)
-    np.testing.assert_array_equal(again.frames[3:], episodes.frames)
-    assert str(again.instructions[0]) == str(episodes.instructions[0])
+def test_frames_come_from_the_disk_as_they_were_seen(recorded, frames, stretches):
+    assert [len(s) for s in stretches] == [49] * 3
+    for episode, at in ((0, 0), (1, 49), (1, 97)):
+        front, wrist = recorded[episode][1][at - 49 * episode]
+        np.testing.assert_array_equal(frames[at], np.hstack([front, wrist]))
 
 
-def test_a_shard_that_does_not_fit_leaves_those_before_it_readable(small_disk, episodes):
-    kept = {"frames": 2, "states": 2, "tool": 2, "actions": 1, "labelled": 1, "closing": 1}
-    short = {n: v[:1, : kept[n]] if n in kept else v[:1] for n, v in vars(episodes).items()}
-    save_shard(small_disk, 0, Episodes(**short), {})
-    with pytest.raises(WamError, match=r"shard_0001\.npz cannot be written: "):
-        save_shard(small_disk, 1, episodes, {})
-    assert len(load_episodes(small_disk)[0]) == 1
-
-
-def test_missing_or_damaged_demonstrations_are_named(tmp_path, episodes):
-    with pytest.raises(WamError, match="wam record-sim"):
-        load_episodes(tmp_path)
-    save_shard(tmp_path, 0, episodes, {})
-    shard = tmp_path / "shard_0000.npz"
-    shard.write_bytes(shard.read_bytes()[:1000])
-    with pytest.raises(WamError, match=r"damaged demonstration file .*shard_0000.npz"):
-        load_episodes(tmp_path)
+def test_frames_that_do_not_fit_are_said_before_they_are_written(folder, stretches, small_disk):
+    with pytest.raises(WamError, match=r"has no room for 0\.0036 GB of frames: "):
+        canvases(open_episodes(folder), stretches, EMBODIMENT.view_names, small_disk)
 
 
 def test_hindsight_goal_is_where_the_gripper_next_begins_to_close():
@@ -95,25 +109,64 @@ def test_hindsight_goal_is_where_the_gripper_next_begins_to_close():
     assert goal[0, known[0], 0].tolist() == [2, 2, 6, 6]
 
 
-def test_a_window_lines_up_frames_actions_and_states(demonstrations, episodes):
+def test_a_window_lines_up_frames_actions_and_states(demonstrations, stretches):
     data, _ = demonstrations
     batch = data.window(torch.tensor([1]), torch.tensor([3]), blocks=2)
-    assert torch.equal(batch.clean[0], data.latents[1, [3, 7]])
-    assert torch.equal(batch.video[0], data.latents[1][torch.tensor([[7, 11], [11, 15]])])
+    latents = data.latents[len(stretches[0]) :]
+    assert torch.equal(batch.clean[0], latents[[3, 7]])
+    assert torch.equal(batch.video[0], latents[torch.tensor([[7, 11], [11, 15]])])
+    second = stretches[1]
     wanted = data.normaliser.actions(
-        torch.tensor(episodes.actions[1, 7:15]).float(), torch.tensor(episodes.states[1, 7]).float()
+        torch.tensor(second.actions[7:15]), torch.tensor(second.states[7])
     )
     torch.testing.assert_close(batch.action[0, 1], wanted)
-    labelled = episodes.labelled[1, 7:15]
+    labelled = second.labelled[7:15]
     first_bad = int(np.argmin(labelled)) if not labelled.all() else 8
     assert batch.action_mask[0, 1].tolist() == [1.0] * first_bad + [0.0] * (8 - first_bad)
 
 
-def test_tokenizer_learns(episodes):
+def test_every_window_lies_in_one_stretch_and_each_is_drawn(stretches):
+    """Cut where the sentence changes, rows 0 to 29 and 30 to 48 of the first episode."""
+    halves = [cut(s, rows) for s in stretches for rows in (slice(0, 30), slice(30, 49))]
+    rows = sum(map(len, halves))
+    # latents, states and actions are the numbers of their rows
+    latents = torch.arange(rows).float().view(rows, 1, 1, 1)
+    text = WorldActionModel(CONFIG).text_encoder
+    data = Demonstrations(halves, latents, CONFIG, Same(), text)
+    data.actions = data.states = torch.arange(rows).float()[:, None].expand(rows, 8)
+    batch = data.sample(4000, 5, torch.Generator().manual_seed(0))
+    first = batch.clean[:, 0].flatten().contiguous()
+    last = torch.maximum(batch.video.amax((1, 2, 3, 4, 5)), batch.action.amax((1, 2, 3)))
+    begins = data.begins[torch.searchsorted(data.begins, first, right=True) - 1]
+    assert (last < begins + 30).all()
+    assert set((first - begins).long().tolist()) == set(range(6))  # 30 rows, 25 are needed
+    assert set(begins.tolist()) == {0, 49, 98}  # the 19 others are too short
+
+
+class Same:
+    """A normaliser that leaves everything as it is."""
+
+    def state(self, state):
+        return state
+
+    def actions(self, actions, state):
+        return actions
+
+
+def cut(stretch, rows):
+    """A part of a stretch."""
+    parts = {
+        name: getattr(stretch, name)[rows]
+        for name in ("states", "actions", "labelled", "goal", "goal_known")
+    }
+    return dataclasses.replace(stretch, rows=rows, **parts)
+
+
+def test_tokenizer_learns(frames):
     torch.manual_seed(0)
     tokenizer = FrameTokenizer(CONFIG.tokenizer)
     generator = torch.Generator().manual_seed(0)
-    frames = torch.from_numpy(canvases(episodes)[0, ::12])
+    frames = torch.from_numpy(frames[0:49:12])
     optimiser = torch.optim.AdamW(tokenizer.parameters(), 5e-4)
     errors = []
     for _ in range(30):

@@ -1,5 +1,5 @@
-"""Whether demonstrations are what a model can learn from: asked in the first seconds, and answered
-by episode, step and joint.
+"""Whether demonstrations are what a model can learn from: asked before anything is trained, and
+answered by episode, step and joint.
 
 What is wrong here trains all the same: one NaN makes every loss NaN, degrees or another rate a
 model that moves the arm wrongly.
@@ -7,87 +7,117 @@ model that moves the arm wrongly.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.data.episodes import Episodes
+from wam_ros.data.episodes import Episode, Episodes
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.text import words_of
 from wam_ros.models.limits import reach
+from wam_ros.train.dataset import Stretch, rows_needed, stretches_of
 
 RATE = 0.01  # share by which a rate may be off: stamps are rounded
 
 
-def require_robot(header: dict, episodes: Episodes, robot: Embodiment, folder: Path) -> None:
-    """Raise `WamError` for demonstrations of another robot, at another rate or in other units."""
-    for key, found, wanted in (
-        ("joint_names", header.get("joint_names"), list(robot.joint_names)),
-        ("views", header.get("views"), list(robot.view_names)),
+def load_stretches(
+    episodes: Episodes, robot: Embodiment, config: DreamZeroConfig, blocks: int
+) -> list[Stretch]:
+    """The numbers of all episodes, every one of them checked; no picture is looked at.
+
+    Raises:
+        WamError: they are of another robot, at another rate or in other units, something in them is
+            no number, a sentence is one that the model cannot read, or there is nothing to learn.
+    """
+    require_robot(episodes, robot)
+    stretches = []
+    limits = reach(robot)
+    for i, episode in enumerate(episodes):
+        _require_numbers(i, episode, robot, limits, episodes.where)
+        stretches += stretches_of(i, episode, robot.step_period_s)
+    require_learnable(stretches, config, blocks, episodes.where)
+    return stretches
+
+
+def require_robot(episodes: Episodes, robot: Embodiment) -> None:
+    """Raise `WamError` for a data set of another robot or at another rate."""
+    where = episodes.where
+    if not len(episodes):
+        raise WamError(f"'{where}' holds no episode")
+    joints = list(robot.joint_names)
+    for what, found in (
+        ("joints", list(episodes.joint_names)),
+        ("actions of", list(episodes.action_names or robot.joint_names)),
     ):
-        if found != wanted:
+        if found != joints:
             raise WamError(
-                f"'{folder}' was recorded with {key} {found}, not those of {robot.name}: {wanted}"
+                f"'{where}' was recorded with {what} {found}, not those of {robot.name}: {joints}"
             )
-    told = header.get("step_period_s")
-    period = float(told) if isinstance(told, int | float) and not isinstance(told, bool) else 0.0
-    if not abs(period / robot.step_period_s - 1) <= RATE:
-        said = f"{1 / period:.3g} steps a second" if period > 0 else f"step_period_s {told!r}"
+    views = {v.name: (v.height, v.width) for v in episodes.views}
+    size = robot.image_height, robot.image_width
+    for name in robot.view_names:
+        if name not in views:
+            raise WamError(
+                f"'{where}' was recorded with cameras {list(views)}, not those of {robot.name}: "
+                f"{list(robot.view_names)}"
+            )
+        if views[name] != size:
+            raise WamError(
+                f"'{where}': frames of '{name}' are (height, width) {views[name]}, {robot.name} "
+                f"has {size}"
+            )
+    if not abs(episodes.rate_hz * robot.step_period_s - 1) <= RATE:
         raise WamError(
-            f"'{folder}' was recorded at {said}, {robot.name} has {1 / robot.step_period_s:.3g}"
+            f"'{where}' was recorded at {episodes.rate_hz:.3g} steps a second, {robot.name} has "
+            f"{1 / robot.step_period_s:.3g}"
         )
-    found = episodes.frames.shape[2:5]
-    wanted_size = (len(robot.cameras), robot.image_height, robot.image_width)
-    if found != wanted_size:
-        raise WamError(
-            f"'{folder}': frames are (views, height, width) {found}, {robot.name} has {wanted_size}"
-        )
-    if episodes.states.shape[2] != len(robot.joint_names):
-        raise WamError(
-            f"'{folder}': states have {episodes.states.shape[2]} columns for "
-            f"{len(robot.joint_names)} joints"
-        )
-    _require_numbers(episodes, robot, folder)
-    if not episodes.labelled.any():
-        raise WamError(f"'{folder}': no step is labelled, so there is no action to learn")
 
 
-def _require_numbers(episodes: Episodes, robot: Embodiment, folder: Path) -> None:
+def _require_numbers(
+    index: int,
+    episode: Episode,
+    robot: Embodiment,
+    limits: tuple[np.ndarray, np.ndarray],
+    where: str,
+) -> None:
     """Every state and action is a number within the limits of its joint."""
-    limits, slack = reach(robot)
-    for name, values in (("states", episodes.states), ("actions", episodes.actions)):
+    ends, slack = limits
+    for name, values in (("states", episode.states), ("actions", episode.actions)):
+        if values is None:
+            continue  # a video: `labelled` says so
         bad = ~np.isfinite(values)
-        outside = (values < limits[0] - slack) | (values > limits[1] + slack)
+        outside = (values < ends[0] - slack) | (values > ends[1] + slack)
         for wrong, what in ((bad, "is"), (outside, "lies outside its limits: it is")):
             if wrong.any():
-                e, k, j = (int(i) for i in np.argwhere(wrong)[0])
+                k, j = (int(i) for i in np.argwhere(wrong)[0])
                 more = "" if what == "is" else "; in degrees, or of another robot"
                 raise WamError(
-                    f"'{folder}': {name} of episode {e}, step {k}: '{robot.joint_names[j]}' {what} "
-                    f"{values[e, k, j]:.4g}{more}"
+                    f"'{where}': {name} of episode {index}, step {k}: '{robot.joint_names[j]}' "
+                    f"{what} {values[k, j]:.4g}{more}"
                 )
-    if not np.isfinite(episodes.tool).all():
-        e, k, _ = (int(i) for i in np.argwhere(~np.isfinite(episodes.tool))[0])
-        raise WamError(f"'{folder}': tool of episode {e}, step {k} is not finite")
+    for name, values in episode.extra.items():
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            k = int(np.argwhere(~np.isfinite(values))[0][0])
+            raise WamError(f"'{where}': {name} of episode {index}, step {k} is not finite")
 
 
 def require_learnable(
-    episodes: Episodes, config: DreamZeroConfig, blocks: int, folder: Path
+    stretches: list[Stretch], config: DreamZeroConfig, blocks: int, where: str
 ) -> None:
-    """Raise `WamError` for episodes too short for a window, or words that the model cannot read."""
-    chunk = config.chunk
-    ahead = max(chunk.action_horizon, chunk.frame_stride * chunk.imagined_frames)
-    needed = chunk.frame_stride * (blocks - 1) + ahead
-    steps = episodes.actions.shape[1]
-    if steps < needed:
+    """Raise `WamError` where nothing is long enough for a window or has an action, or for words
+    that the model cannot read.
+    """
+    if not any(s.labelled.any() for s in stretches):
+        raise WamError(f"'{where}': no step is labelled, so there is no action to learn")
+    needed = rows_needed(config.chunk, blocks)
+    longest = max(map(len, stretches))
+    if longest < needed:
         raise WamError(
-            f"'{folder}': episodes have {steps} steps, {blocks} blocks need {needed}: record "
-            "longer ones, or give fewer --blocks"
+            f"'{where}': the longest episode has {longest} steps, {blocks} blocks need {needed}: "
+            "record longer ones, or give fewer --blocks"
         )
-    for i, instruction in enumerate(episodes.instructions):
+    for s in stretches:
         try:
-            words_of(str(instruction), config.text, config.transformer.text_len)
+            words_of(s.instruction, config.text, config.transformer.text_len)
         except WamError as error:
-            raise WamError(f"'{folder}': instruction of episode {i}: {error}") from error
+            raise WamError(f"'{where}': instruction of episode {s.episode}: {error}") from error

@@ -19,11 +19,13 @@ from wam_ros.core.images import mse, psnr_db
 from wam_ros.core.latency import AUTO, CHUNKING
 from wam_ros.core.policy import Policy
 from wam_ros.core.types import NS
-from wam_ros.data.episodes import Episodes, load_episodes
+from wam_ros.data.episodes import Episodes
+from wam_ros.data.folder import open_episodes
 from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
+from wam_ros.train.check import require_robot
 from wam_ros.train.closed_loop import ENSEMBLE, ClosedLoop, Delay, make_observation
 
 
@@ -76,7 +78,7 @@ def main(args: Eval) -> None:
     )
     result: dict = {}
     if args.heldout is not None:
-        result["imagination"] = imagination(policy, embodiment, load_episodes(args.heldout)[0])
+        result["imagination"] = imagination(policy, embodiment, open_episodes(args.heldout))
         _print_imagination(result["imagination"])
     if args.episodes:
         result["closed_loop"] = closed_loop(policy, embodiment, args)
@@ -90,18 +92,19 @@ def imagination(
     """Mean squared error of imagined frames and of copying the last frame, as PSNR [dB], per view
     and horizon.
     """
+    require_robot(episodes, embodiment)
     errors: dict[str, list[float]] = {}
-    for e in range(len(episodes)):
-        policy.reset(str(episodes.instructions[e]))
+    for e, episode in enumerate(episodes):
+        assert episode.states is not None
+        frames = list(episodes.stacked(e, embodiment.view_names))
+        policy.reset(episode.instructions[0])
         for step in range(0, last, stride):
-            seen = episodes.frames[e, step]
+            seen = frames[step]
             stamp = round(step * embodiment.step_period_s * NS)
-            output = policy.predict(
-                make_observation(embodiment, stamp, seen, episodes.states[e, step])
-            )
+            output = policy.predict(make_observation(embodiment, stamp, seen, episode.states[step]))
             assert output is not None
             for frame, offset in zip(output.frames, output.frame_offsets_ns, strict=True):
-                real = episodes.frames[e, step + round(offset / NS / embodiment.step_period_s)]
+                real = frames[step + round(offset / NS / embodiment.step_period_s)]
                 for v, view in enumerate(embodiment.view_names):
                     key = f"{view} +{offset / NS:.1f}s"
                     errors.setdefault(f"{key} imagined", []).append(mse(frame[v], real[v]))

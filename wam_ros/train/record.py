@@ -12,22 +12,25 @@ from rich.progress import Progress
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_within
-from wam_ros.core.files import make_folder
+from wam_ros.core.files import make_folder, write_json
 from wam_ros.core.images import resize
-from wam_ros.data.episodes import Episodes, save_shard
+from wam_ros.data.episodes import Episode, View
+from wam_ros.data.lerobot.info import INFO, Feature
+from wam_ros.data.lerobot.writer import Description, LeRobotWriter
 from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.expert import MAX_STEP, Expert
 from wam_ros.sim.world import World
+from wam_ros.train.dataset import CLOSING, TOOL
 
-SHARD = 50  # episodes per file
+SHARD = 50  # episodes that are committed together
 
 
 @dataclass(frozen=True)
 class RecordSim:
     """Record demonstrations on the simulated arm."""
 
-    out: Path  # folder for the shards
-    episodes: int = 1600  # to record, 50 per shard
+    out: Path  # folder for the LeRobot data set; a new one
+    episodes: int = 1600  # to record; 50 are committed at a time
     seed: int = 0  # episode i uses seed + i; evaluation uses seeds from 900000
     steps: int = 48  # control steps stored per episode
     nudge: float = 0.4  # probability that the named block jumps
@@ -40,12 +43,12 @@ class RecordSim:
 
 
 def main(args: RecordSim) -> None:
-    """Record all shards in parallel, each from its own seeds, so that the result does not depend on
+    """Record in parallel, each episode from its own seed, so that the result does not depend on
     `workers`.
 
     Raises:
-        WamError: an argument is wrong, the folder cannot be written, the robot cannot be
-            simulated, or a shard cannot be written; those before it are whole.
+        WamError: an argument is wrong, the folder cannot be written or holds a data set, the robot
+            cannot be simulated, or the disk is full; what was committed is whole.
     """
     for name in ("episodes", "steps", "workers"):
         require_within(f"--{name}", getattr(args, name), 1)
@@ -53,41 +56,58 @@ def main(args: RecordSim) -> None:
         require_within(f"--{name}", getattr(args, name), 0, 1)
     require_within("--seed", args.seed, 0)
     make_folder("--out", args.out)
+    if (args.out / INFO).exists():
+        raise WamError(f"--out {args.out} holds a data set: give a new folder")
     embodiment = load_embodiment(args.embodiment)
-    header = {
-        "embodiment": args.embodiment,
-        "joint_names": list(embodiment.joint_names),
-        "views": list(embodiment.view_names),
-        "step_period_s": embodiment.step_period_s,
-        "expert": {
-            "nudge": args.nudge,
-            "burst": args.burst,
-            "pinch": args.pinch,
-            "seed": args.seed,
-        },
-    }
+    facts = {name: getattr(args, name) for name in ("nudge", "burst", "pinch", "seed")}
+    write_json(args.out / "recording.json", {"embodiment": args.embodiment, "expert": facts})
     jobs = [(args, start) for start in range(0, args.episodes, SHARD)]
     succeeded = 0
+    writer = LeRobotWriter(args.out, describe(embodiment), codec="lossless")
     with get_context("spawn").Pool(args.workers) as pool, Progress() as progress:
         bar = progress.add_task("recording", total=args.episodes)
-        for index, shard in enumerate(pool.imap(_record_shard, jobs)):
+        for shard in pool.imap(_record_shard, jobs):
             try:
-                save_shard(args.out, index, shard, header)
+                for episode, frames in shard:
+                    writer.add(episode, pictures_of(frames, embodiment))
+                writer.commit()
             except WamError as error:
-                raise WamError(f"{error}; {index * SHARD} episodes are in {args.out}") from error
-            succeeded += int(shard.success.sum())
+                raise WamError(f"{error}; {writer.episodes} episodes are in {args.out}") from error
+            succeeded += sum(bool(episode.success) for episode, _ in shard)
             progress.update(bar, advance=len(shard))
     print(f"{args.episodes} episodes in {args.out}, {succeeded / args.episodes:.1%} successful")
 
 
-def _record_shard(job: tuple[RecordSim, int]) -> Episodes:
+def describe(embodiment: Embodiment) -> Description:
+    """What the simulator records of a robot."""
+    size = embodiment.image_height, embodiment.image_width
+    return Description(
+        robot=embodiment.name,
+        rate_hz=1 / embodiment.step_period_s,
+        joint_names=embodiment.joint_names,
+        action_names=embodiment.joint_names,
+        views=tuple(View(name, *size) for name in embodiment.view_names),
+        extra={
+            TOOL: Feature("float32", (3,), ("x", "y", "z")),
+            CLOSING: Feature("bool", (1,), ()),
+            "seed": Feature("int64", (1,), ()),
+        },
+    )
+
+
+def pictures_of(frames: np.ndarray, embodiment: Embodiment) -> dict[str, np.ndarray]:
+    """(T, V, H, W, 3) by the name of the camera."""
+    return {name: frames[:, v] for v, name in enumerate(embodiment.view_names)}
+
+
+def _record_shard(job: tuple[RecordSim, int]) -> list[tuple[Episode, np.ndarray]]:
     args, start = job
     embodiment = load_embodiment(args.embodiment)
     world = World(embodiment)
     count = min(SHARD, args.episodes - start)
     rows = [record_episode(world, args.seed + start + i, args) for i in range(count)]
     world.close()
-    return Episodes(**{name: np.stack([r[name] for r in rows]) for name in rows[0]})
+    return rows
 
 
 def observe(world: World, embodiment: Embodiment) -> np.ndarray:
@@ -96,8 +116,10 @@ def observe(world: World, embodiment: Embodiment) -> np.ndarray:
     return np.stack([resize(world.render(v), *size) for v in embodiment.view_names])
 
 
-def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.ndarray]:
-    """One episode as arrays named like the fields of `Episodes`."""
+def record_episode(world: World, seed: int, args: RecordSim) -> tuple[Episode, np.ndarray]:
+    """One episode and its frames (T, V, H, W, 3): `args.steps` control steps and what they led to,
+    a row without an action of its own.
+    """
     rng = np.random.default_rng([seed, 1])
     instruction = world.reset(seed, nudge=bool(rng.random() < args.nudge))
     expert = Expert(world)
@@ -111,6 +133,9 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
         rows["states"].append(world.q)
         rows["tool"].append(world.tool_position)
         if k == args.steps:
+            for name, last in (("actions", rows["actions"][-1]), ("labelled", False)):
+                rows[name].append(last)
+            rows["closing"].append(expert.closing)
             break
         disturbance, pinch = next(bursts)
         target = expert.act(disturbance, pinch)
@@ -119,11 +144,21 @@ def record_episode(world: World, seed: int, args: RecordSim) -> dict[str, np.nda
         rows["labelled"].append(disturbance is None)
         rows["closing"].append(expert.closing)
     arrays = {name: np.stack(values) for name, values in rows.items()}
-    return arrays | {
-        "success": np.array(world.task.success),
-        "seeds": np.array(seed),
-        "instructions": np.array(instruction),
-    }
+    length = args.steps + 1
+    episode = Episode(
+        stamps_s=np.arange(length) * world.embodiment.step_period_s,
+        instructions=(instruction,) * length,
+        states=arrays["states"],
+        actions=arrays["actions"],
+        labelled=arrays["labelled"],
+        success=world.task.success,
+        extra={
+            TOOL: arrays["tool"],
+            CLOSING: arrays["closing"],
+            "seed": np.full(length, seed),
+        },
+    )
+    return episode, arrays["frames"]
 
 
 def _bursts(

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder
-from wam_ros.data.episodes import Episodes, load_episodes
+from wam_ros.data.folder import open_episodes
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint, save_checkpoint
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 from wam_ros.models.processor import processor
-from wam_ros.train.check import require_learnable, require_robot
+from wam_ros.train.check import load_stretches
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all
 from wam_ros.train.tokenizer import train_tokenizer
 from wam_ros.train.wam import train_grounding, train_wam
@@ -30,7 +30,7 @@ from wam_ros.train.wam import train_grounding, train_wam
 class Train:
     """Train a model from recorded demonstrations, on a time budget."""
 
-    data: Path  # folder written by `wam record-sim`
+    data: Path  # LeRobot data set, of `wam record-sim` say
     out: Path  # folder for checkpoints and the log
     model: str = "tiny"  # sizes: name in config/models, or a path ending in .yaml
     tokenizer_minutes: float = 8.0  # for the frame tokenizer
@@ -56,12 +56,14 @@ def main(args: Train) -> None:
     torch.set_num_threads(args.threads)
     config = load_model_config(args.model)
     embodiment = load_embodiment(config.embodiment)
-    episodes = _load(args.data, embodiment)
-    require_learnable(episodes, config, args.blocks, args.data)
+    episodes = open_episodes(args.data)
+    stretches = load_stretches(episodes, embodiment, config, args.blocks)
     make_folder("--out", args.out)
     relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
     normaliser = Normaliser.fit(
-        episodes.states, episodes.actions, relative, config.chunk.action_horizon
+        [(s.states, s.actions, s.labelled) for s in stretches],
+        relative,
+        config.chunk.action_horizon,
     )
     tokenizer = FrameTokenizer(config.tokenizer)
     tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -76,16 +78,10 @@ def main(args: Train) -> None:
         save_checkpoint(path, result, config, facts | {"steps": step, "episodes": len(episodes)})
 
     generator = torch.Generator().manual_seed(args.seed)
-    frames = canvases(episodes)
+    frames = canvases(episodes, stretches, embodiment.view_names, args.out)
     earlier = args.resume or args.tokenizer_from
     if earlier is None:
-        train_tokenizer(
-            networks.tokenizer,
-            frames.reshape(-1, *frames.shape[2:]),
-            args.tokenizer_minutes,
-            args.seed,
-            log,
-        )
+        train_tokenizer(networks.tokenizer, frames, args.tokenizer_minutes, args.seed, log)
     else:
         old = load_checkpoint(earlier, config)
         networks.tokenizer = old.tokenizer
@@ -98,7 +94,7 @@ def main(args: Train) -> None:
     networks.tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     latents = encode_all(networks.tokenizer, frames)
     data = Demonstrations(
-        episodes, latents, config, networks.normaliser, networks.model.text_encoder
+        stretches, latents, config, networks.normaliser, networks.model.text_encoder
     )
     if earlier is None:
         train_grounding(networks.model, data, args.grounding_minutes, generator, log)
@@ -121,12 +117,6 @@ def _check(args: Train) -> None:
         require_within(f"--{name}", getattr(args, name), 1)
     for name in ("tokenizer_minutes", "grounding_minutes", "minutes"):
         require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
-
-
-def _load(folder: Path, embodiment: Embodiment) -> Episodes:
-    episodes, header = load_episodes(folder)
-    require_robot(header, episodes, embodiment, folder)
-    return episodes
 
 
 class _Log:

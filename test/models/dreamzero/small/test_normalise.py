@@ -17,7 +17,11 @@ def fitted(seed=0):
     rng = np.random.default_rng(seed)
     states = rng.normal(size=(20, 31, 3)).cumsum(1) * 0.1
     actions = states[:, 1:] + 0.01 * rng.normal(size=(20, 30, 3))
-    return Normaliser.fit(states, actions, RELATIVE, horizon=8), states, actions
+    # the last row of an episode has no action
+    rows = [
+        (s, np.vstack([a, a[-1]]), np.arange(31) < 30) for s, a in zip(states, actions, strict=True)
+    ]
+    return Normaliser.fit(rows, RELATIVE, horizon=8), states, actions
 
 
 @given(st.integers(0, 2**31))
@@ -45,9 +49,21 @@ def test_one_and_ninetynine_percent_of_the_data_map_to_minus_one_and_one():
     for joint in range(3):
         assert float((state[..., joint] <= -1).float().mean()) == pytest.approx(0.01, abs=0.003)
         assert float((state[..., joint] >= 1).float().mean()) == pytest.approx(0.01, abs=0.003)
-    offsets = np.concatenate([actions[:, o : o + 22] - RELATIVE * states[:, :22] for o in range(8)])
+    offsets = np.concatenate([actions[:, o : o + 23] - RELATIVE * states[:, :23] for o in range(8)])
     low = torch.tensor(np.quantile(offsets.reshape(-1, 3), 0.01, 0), dtype=torch.float32)
     torch.testing.assert_close(normaliser.action_low, low)
+
+
+def test_actions_that_are_not_there_and_short_episodes_do_not_count():
+    normaliser, states, actions = fitted()
+    rows = [
+        (s, np.vstack([a, a[-1]]), np.arange(31) < 30) for s, a in zip(states, actions, strict=True)
+    ]
+    video = (states[0], np.full((31, 3), 100.0), np.zeros(31, bool))
+    again = Normaliser.fit([*rows, video, tuple(x[:8] for x in rows[0])], RELATIVE, horizon=8)
+    torch.testing.assert_close(again.action_high, normaliser.action_high)
+    with pytest.raises(WamError, match="no episode is longer than a chunk of 8 steps, with act"):
+        Normaliser.fit([video], RELATIVE, horizon=8)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ observed state.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,23 +30,28 @@ class Normaliser:
 
     @classmethod
     def fit(
-        cls, states: np.ndarray, actions: np.ndarray, relative: np.ndarray, horizon: int
+        cls,
+        episodes: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray]],
+        relative: np.ndarray,
+        horizon: int,
     ) -> Normaliser:
-        """From states (N, K + 1, A) and actions (N, K, A); differences are pooled over all offsets
-        of a chunk.
+        """From states (T, A), actions (T, A) and which of these are there (T,), of each episode;
+        differences are pooled over all offsets of a chunk.
 
         Raises:
-            WamError: episodes are no longer than a chunk.
+            WamError: no episode is longer than a chunk, or has an action.
         """
-        k = actions.shape[1] - horizon
-        if k < 1:
-            raise WamError(
-                f"episodes of {actions.shape[1]} steps are no longer than a chunk of {horizon}"
-            )
-        pooled = [actions[:, o : o + k] - relative * states[:, :k] for o in range(horizon)]
+        pooled = []
+        for states, actions, known in episodes:
+            k = len(actions) - horizon
+            for o in range(horizon if k > 0 else 0):
+                there = known[o : o + k]
+                pooled.append((actions[o : o + k] - relative * states[:k])[there])
+        if not sum(map(len, pooled)):
+            raise WamError(f"no episode is longer than a chunk of {horizon} steps, with actions")
         quantiles = [
-            np.quantile(x.reshape(-1, x.shape[-1]), (0.01, 0.99), 0)
-            for x in (states, np.concatenate(pooled))
+            np.quantile(x, (0.01, 0.99), 0)
+            for x in (np.concatenate([e[0] for e in episodes]), np.concatenate(pooled))
         ]
         (s_low, s_high), (a_low, a_high) = quantiles
         values = (relative, s_low, s_high, a_low, a_high)
