@@ -61,6 +61,7 @@ RECORDED = [
     "bridge_state",
     "joint_states",
     "episode",
+    "sim/objects",
     # What controllers are told by topic; a recorder waits for those that do not run.
     "joint_trajectory_controller/joint_trajectory",
     "forward_position_controller/commands",

@@ -85,7 +85,7 @@ ARROWS = {
     "tools": {"core", "models", "runtime", "ros"},
     "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
     # a run that is over
-    "runs": {"core", "robot.joints", "view", "tools", "ros"},
+    "runs": {"core", "robot.joints", "view", "tools", "ros", "ros.view_node"},
     "cli": {
         "core",
         "models",

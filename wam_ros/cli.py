@@ -66,6 +66,12 @@ COMMANDS = {
         "wam_ros.serve.cli:main",
         "torch,serve",
     ),
+    "view": Command(
+        "show a recorded run on the page",
+        "wam_ros.runs.view:View",
+        "wam_ros.runs.view:main",
+        "view",
+    ),
     "plot": Command(
         "draw a recorded run: decisions, distances, latency, joints",
         "wam_ros.runs.plot:Plot",

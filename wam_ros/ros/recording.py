@@ -67,11 +67,6 @@ class Recording:
     def __exit__(self, *_: object) -> None:
         self._opened.close()
 
-    @property
-    def n_messages(self) -> int:
-        """Of all topics."""
-        return int(self._reader.message_count)
-
     def _chosen(self, namespace: str | None) -> str:
         """The namespace of the loop, with a slash at both ends."""
         found = sorted(
@@ -92,20 +87,21 @@ class Recording:
 
         Args:
             topics: that are wanted.
-            needed: of these one at least must be there; none: one of `topics`.
+            needed: of these one at least must be in the recording; none: one of `topics`.
 
         Raises:
             WamError: none of those is there, or the recording ends in the middle of a message.
         """
         names = {self.namespace + topic: topic for topic in topics}
         chosen = [c for c in self._reader.connections if c.topic in names]
-        # a bag without any of them would be read whole: no connections mean all
-        if not {names[c.topic] for c in chosen} & set(needed or topics):
+        if not {self.namespace + topic for topic in needed or topics} & set(self.topics):
             found = ", ".join(sorted(self.topics)[:12])
             raise WamError(
                 f"recording '{self.path}' is not of this loop: it has {found or 'nothing'}; wanted "
                 f"are {', '.join(sorted(needed or topics))}, in any namespace"
             )
+        if not chosen:  # to the reader, no connections mean all
+            return
         with self._reading():
             for connection, recorded_ns, data in self._reader.messages(connections=chosen):
                 yield Recorded(names[connection.topic], recorded_ns, data, connection.msgtype, self)

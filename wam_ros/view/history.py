@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 SPAN_S = 60.0
 MOST_BYTES = 48_000_000  # of the frames that are kept
@@ -20,6 +20,16 @@ class Moment:
     t_s: float
     figures: Mapping[str, Any]
     frames: bytes
+
+
+class Past(Protocol):
+    """What the page's server needs of what is over."""
+
+    def moments(self, now_s: float) -> list[Moment]:
+        """Those that are shown at `now_s`, the oldest first."""
+
+    def frames(self, number: int) -> bytes | None:
+        """The frames of one moment, None when it is gone."""
 
 
 class History:

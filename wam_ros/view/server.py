@@ -26,7 +26,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.view.access import OPEN, Access
 from wam_ros.view.assets import Asset, page_assets, policy
 from wam_ros.view.client import Client
-from wam_ros.view.history import History
+from wam_ros.view.history import Past
 from wam_ros.view.protocol import (
     MOST_BYTES,
     PRESSED,
@@ -49,6 +49,7 @@ WAITING = 128  # connections that the kernel lets wait
 MOST_CONNECTIONS = 64  # requests under way; the oldest leaves for a new one
 BEAT_S = 10.0  # a page that answers no ping for half as long is gone
 CLOSE_S = 0.5  # for handlers to end
+RECORDED = "this is a recording: nothing can be commanded"
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
 _WELCOME = (
@@ -97,8 +98,9 @@ class PageServer:
         access: who may talk.
         listening: bound and listening socket; belongs to the server from now on.
         assets: files of this robot, by path, beside those of the page.
-        history: the last minute.
-        on_action: called in the server's thread when something was pressed; must not wait.
+        history: the last minute, or a recording.
+        on_action: called in the server's thread when something was pressed; must not wait. None:
+            what is shown is a recording, of which nobody can ask anything.
         tls: context of a server that speaks TLS.
 
     Raises:
@@ -110,15 +112,16 @@ class PageServer:
         access: Access,
         listening: socket.socket,
         assets: Mapping[str, Asset],
-        history: History,
-        on_action: Callable[[], None],
+        history: Past,
+        on_action: Callable[[], None] | None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._access = access
         self._assets = {**page_assets(), **assets}
         self._headers = {**policy(self._assets["/"].body), "Server": "wam", "Connection": "close"}
         self._history = history
-        self._actions = Actions(on_action)
+        self._recorded = on_action is None
+        self._actions = Actions(on_action or (lambda: None))
         self._clients: set[Client] = set()
         self._newest: dict[str, str | bytes] = {}  # what a new page is told first
         self._lock = threading.Lock()
@@ -259,6 +262,8 @@ class PageServer:
 
     async def _admitted(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
+        if self._recorded and (request.method == "POST" or path == SOCKET):
+            return self._text(RECORDED, 403)
         if request.method == "POST":
             action = path[len(PRESS) :] if path.startswith(PRESS) else ""
             if action not in PRESSED:

@@ -1,6 +1,7 @@
 import { Controls } from "/controls.js";
 import { Frames } from "/frames.js";
 import { Link, fetchMoment } from "/link.js";
+import { Player } from "/player.js";
 import { Timeline } from "/timeline.js";
 
 const at = (id) => document.getElementById(id);
@@ -10,7 +11,8 @@ const MODES = {
 };
 const BRIDGES = { paused: ["paused", "warn"], held_back: ["bridge holds back", "warn"], unheard: ["bridge hears no safety", "warn"] };
 
-let newest = null; // the newest moment
+const recording = document.body.dataset.recording; // its name; without one a loop is running
+let newest = null; // the newest moment, of a recording the one that is played
 let shown = null; // the moment that is drawn: the newest, or one of the past
 let past = null; // the sample under the pointer
 let frames = null;
@@ -21,9 +23,8 @@ const timeline = new Timeline(at("timeline"), async (sample) => {
   if (!sample) return draw(newest);
   const moment = await fetchMoment(sample.n);
   if (moment && past === sample) draw(moment);
-});
-// First the connection and the buttons: the stop works before, and without, all that follows.
-const link = new Link({
+}, Boolean(recording));
+const on = {
   state(words) {
     at("banner").hidden = !words;
     at("banner").classList.remove("past");
@@ -45,11 +46,13 @@ const link = new Link({
   },
   answer: ({ text }) => controls.say(text),
   question: (question) => controls.confirm(question),
-});
-const controls = new Controls(link);
+};
+// First the connection and the buttons: the stop works before, and without, all that follows.
+const link = recording ? null : new Link(on);
+const controls = recording ? null : new Controls(link);
 
 const scene = await (await fetch("/scene.json")).json();
-document.title = `wam_ros: ${scene.robot.name}`;
+document.title = `wam_ros: ${recording || scene.robot.name}`;
 at("robot").textContent = scene.robot.name;
 frames = new Frames(at("views"), scene.views, scene.horizon_s);
 try {
@@ -90,7 +93,7 @@ function legend({ plan, proposed, paths }) {
 function draw(moment) {
   if (!moment) return;
   shown = moment;
-  const then = past ? `${(timeline.now - moment.t).toFixed(1)} s ago: the arm has moved on since` : "";
+  const then = past && !recording ? `${(timeline.now - moment.t).toFixed(1)} s ago: the arm has moved on since` : "";
   if (document.body.dataset.connected) {
     at("banner").hidden = !then;
     at("banner").classList.toggle("past", Boolean(then));
@@ -100,18 +103,18 @@ function draw(moment) {
   pill(at("bridge"), BRIDGES[moment.bridge] ?? ["", "quiet"]);
   at("task").textContent = moment.instruction;
   const answer = ([name]) => name === "answer";
-  controls.told(moment.lines.find(answer)?.[1] ?? "");
+  controls?.told(moment.lines.find(answer)?.[1] ?? "");
   at("lines").replaceChildren(...moment.lines.filter((line) => !answer(line)).flatMap(([name, sentence]) => [
     Object.assign(document.createElement("dt"), { textContent: name }),
     Object.assign(document.createElement("dd"), { textContent: sentence }),
   ]));
-  frames?.set(moment, Boolean(past));
+  frames?.set(moment, Boolean(past || recording));
   if (!space) return;
   legend(moment);
   space.plan(moment.plan, frames.ahead);
   space.paths(moment.plan, moment.paths);
   space.keep(moment.surroundings);
-  if (past) {
+  if (past || recording) {
     space.pose(moment.q);
     space.move(moment.objects);
   }
@@ -121,4 +124,8 @@ at("ahead").addEventListener("input", () => space?.plan(shown?.plan ?? null, fra
 for (const layer of ["ghost", "path", "bodies"]) {
   at(`show-${layer}`).addEventListener("change", (event) => space?.show(layer, event.target.checked));
 }
-window.wam = { link, scene, space, frames, timeline }; // for the console, and for tests
+const player = recording && new Player(timeline, (moment) => {
+  newest = moment;
+  if (!past) draw(moment);
+});
+window.wam = { link, scene, space, frames, timeline, player }; // for the console, and for tests

@@ -1,4 +1,4 @@
-// The last minute, one strip for each figure; the moment under the pointer is shown again.
+// The last minute, or all of a recording, one strip for each figure; the moment under the pointer is shown again.
 
 const SPAN = 60; // s
 const LEFT = 128; // px, names and newest values
@@ -15,9 +15,11 @@ export const DECISIONS = {
 };
 
 export class Timeline {
-  // onLook: told the number of the moment under the pointer, or null when it has left.
-  constructor(canvas, onLook) {
+  // onLook: told the number of the moment under the pointer, or null when it has left; whole: of a recording.
+  constructor(canvas, onLook, whole = false) {
     this.canvas = canvas;
+    this.whole = whole;
+    this.place = null; // the sample that is played
     this.samples = [];
     this.at = null;
     const point = (event) => {
@@ -68,8 +70,12 @@ export class Timeline {
     return this.samples.at(-1)?.t ?? 0;
   }
 
+  get span() {
+    return this.whole && this.samples.length ? Math.max(0.1, this.now - this.samples[0].t) : SPAN;
+  }
+
   x(t) {
-    return LEFT + (this.canvas.clientWidth - LEFT - 8) * (1 + (t - this.now) / SPAN);
+    return LEFT + (this.canvas.clientWidth - LEFT - 8) * (1 + (t - this.now) / this.span);
   }
 
   nearest(x) {
@@ -111,9 +117,14 @@ export class Timeline {
     });
     c.fillStyle = "#98a3b0";
     c.textAlign = "center";
-    for (let s = 0; s <= SPAN; s += 10) c.fillText(s ? `-${s} s` : "now", Math.min(this.x(this.now - s), width - 18), y + BAND + 11);
+    for (let k = 0; k <= 6; k++) {
+      const s = (k * this.span) / 6;
+      const words = this.whole ? `${(this.now - s).toFixed(this.span < 30 ? 1 : 0)} s` : k ? `-${s} s` : "now";
+      c.fillText(words, Math.min(this.x(this.now - s), width - 18), y + BAND + 11);
+    }
     c.textAlign = "start";
-    if (this.look) this.cursor(c, y + BAND);
+    if (this.place) this.cursor(c, y + BAND, this.place, "#5aa2ff");
+    if (this.look) this.cursor(c, y + BAND, this.look, "#ffffff");
   }
 
   strip(c, { key, name, unit, colour, factor = 1, digits, least, floor = 0 }, y, height, width) {
@@ -125,7 +136,8 @@ export class Timeline {
     c.fillRect(LEFT, y + 1, width - LEFT - 8, height - 3);
     c.fillStyle = "#98a3b0";
     c.fillText(name, 12, y + height / 2);
-    const shown = this.look ? value(this.look) : this.samples.length ? value(this.samples.at(-1)) : null;
+    const chosen = this.look ?? this.place;
+    const shown = chosen ? value(chosen) : this.samples.length ? value(this.samples.at(-1)) : null;
     c.fillStyle = colour;
     c.textAlign = "end";
     c.fillText(shown === null ? "-" : `${shown.toFixed(digits)} ${unit}`, LEFT - 8, y + height / 2);
@@ -150,9 +162,9 @@ export class Timeline {
     c.stroke();
   }
 
-  cursor(c, bottom) {
-    const x = this.x(this.look.t);
-    c.strokeStyle = "#ffffff";
+  cursor(c, bottom, sample, colour) {
+    const x = this.x(sample.t);
+    c.strokeStyle = colour;
     c.lineWidth = 1;
     c.beginPath();
     c.moveTo(x, 4);
