@@ -96,3 +96,26 @@ def test_what_is_asked_untraced_changes_no_answer_to_the_last_bit():
         ur5e.distances(far)
         assert not np.array_equal(ur5e.distances(near), alone), "or this test shows nothing"
     assert np.array_equal(ur5e.distances(near), alone)
+
+
+def test_pairs_that_are_left_out_as_far_are_so_after_their_bodies_have_moved_too():
+    boxes = {f"b{k}": Obstacle("box", (0.1,) * 3, (0.6, 0.3 * k - 0.9, 0.6)) for k in range(7)}
+    model, exact = (load_safety_model(load_embodiment("panda"), "empty") for _ in range(2))
+    model.set_obstacles(boxes)
+    beyond = np.full(len(model.pairs.names), 0.05)
+    home = np.array(model.embodiment.home)
+    places = home + np.random.default_rng(1).uniform(-0.05, 0.05, (6, len(home)))
+    model.distances(places[0])
+    asked = []
+    model.between = lambda: asked.append(1)
+    for k, q in enumerate(places):
+        boxes["b1"] = dataclasses.replace(boxes["b1"], position=(0.5, 0.1 * k, 0.5))
+        for each in (model, exact):
+            each.set_obstacles(boxes)
+        for at in (q, q + 0.01, places[0]):
+            asked.clear()
+            found, true = model.distances(at, beyond), exact.distances(at)
+            assert (found <= true + 1e-6).all()
+            near = ~(found > beyond)
+            assert found[near] == pytest.approx(true[near], abs=1e-6)
+            assert len(asked) < len(found) / 2, "or nothing was left out"

@@ -193,12 +193,13 @@ PROGRAM = textwrap.dedent(
     import sys
     import threading
     from dataclasses import dataclass
+    from pathlib import Path
     from std_msgs.msg import Int32
     from wam_ros.core.errors import WamError
     from wam_ros.ros import qos
     from wam_ros.ros.lifecycle import WamNode
     from wam_ros.ros.params import param
-    from wam_ros.ros.running import run_node
+    from wam_ros.ros.running import as_callbacks, run_node
 
     @dataclass(frozen=True)
     class Params:
@@ -224,11 +225,20 @@ PROGRAM = textwrap.dedent(
                 self.say_scheduler()
                 while self.params.fail == "pause" and os.sched_getparam(0).sched_priority:
                     pass
-                threading.Thread(target=self.say_scheduler).start()
+                threads = Path("/proc/self/task").iterdir()
+                dds = [t.name for t in threads if (t / "comm").read_text().startswith("dds.")]
+                print(*{os.sched_getparam(int(name)).sched_priority for name in dds}, flush=True)
+                for what in (self.say_scheduler, self.say_as_callbacks):
+                    thread = threading.Thread(target=what)
+                    thread.start()
+                    thread.join()
         first = True
         def say_scheduler(self):
             policy, priority = os.sched_getscheduler(0), os.sched_getparam(0).sched_priority
             print(policy & ~os.SCHED_RESET_ON_FORK, priority, flush=True)
+        def say_as_callbacks(self):
+            as_callbacks()
+            self.say_scheduler()
         def deactivate(self):
             self.pub.publish(Int32(data=99))
 
@@ -274,12 +284,13 @@ def test_a_node_gets_the_priority_it_asks_for_or_says_once_why_not(may):
     process = start(
         "-p", "realtime_priority:=7", preexec_fn=None if may else drop_the_right_to_a_priority
     )
-    said = [process.stdout.readline() for _ in range(3)]
+    said = [process.stdout.readline() for _ in range(5)]
     process.terminate()
     _, err = process.communicate(timeout=10)
     ordinary = f"{os.SCHED_OTHER} 0\n"
-    # a thread of its own has none
-    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n" if may else ordinary, ordinary]
+    its_own = f"{os.SCHED_FIFO} 7\n" if may else ordinary
+    # those of DDS go before; a thread of its own has none, or the same where it asks for it
+    assert said == ["active\n", its_own, "8\n" if may else "0\n", ordinary, its_own]
     assert err.count("no real-time priority") == (not may), err
     assert process.returncode == 0
 
@@ -288,10 +299,11 @@ def test_a_node_that_does_not_pause_loses_its_priority():
     if not may_have_a_priority():
         pytest.skip("this user may not have real-time priorities")
     process = start("-p", "realtime_priority:=7", "-p", "fail:=pause")
-    said = [process.stdout.readline() for _ in range(3)]
+    said = [process.stdout.readline() for _ in range(5)]
     process.terminate()
     _, err = process.communicate(timeout=10)
-    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n", f"{os.SCHED_OTHER} 0\n"]
+    ordinary = f"{os.SCHED_OTHER} 0\n"
+    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n", "0\n", ordinary, ordinary]
     assert "no pause for 0.5 s: the real-time priority is given up" in err
     assert process.returncode == 0
 

@@ -88,7 +88,8 @@ class SafetyModel(Dynamics):
         self.obstacles: dict[str, Obstacle] = {}
         self.held: dict[str, Load] = {}
         self.placed: np.ndarray | None = None  # (nq,) for which distances are asked
-        # (A,) where all distances (P,) m were last computed, and these
+        # (A,) where all distances (P,) m were last computed, and these; of what has changed since,
+        # less than what it is
         self._last: tuple[np.ndarray, np.ndarray] | None = None
         self.bodies: list[pin.GeometryObject] = []
         self.judged = self._judge_self_pairs()
@@ -195,6 +196,7 @@ class SafetyModel(Dynamics):
         bodies = [*own, *around]
         distances = Distances(self.pin, bodies, pairs, n, self.between)
         described = self._describe(bodies, pairs, np.array(clearance), n)
+        last = self._still_known(bodies, pairs)
         # all at once: who is heard in between must find the one world or the other
         if held != self.held:
             self.carry(held)
@@ -203,7 +205,28 @@ class SafetyModel(Dynamics):
         self.bodies = bodies
         self.measured = distances
         self.pairs = described
-        self._last = None
+        self._last = last
+
+    def _still_known(
+        self, bodies: list[pin.GeometryObject], pairs: list[tuple[int, int]]
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """What was last computed, for other pairs: a body that has not changed is the same object,
+        and of pairs with another one nothing is known.
+        """
+        if self._last is None:
+            return None
+        there, distance = self._last
+        was = {
+            (id(self.bodies[a]), id(self.bodies[b])): d
+            for a, b, d in zip(
+                self.pairs.first.tolist(),
+                self.pairs.second.tolist(),
+                distance.tolist(),
+                strict=True,
+            )
+        }
+        found = [was.get((id(bodies[a]), id(bodies[b])), -np.inf) for a, b in pairs]
+        return there, np.array(found)
 
     @property
     def links(self) -> list[str]:
@@ -265,9 +288,13 @@ class SafetyModel(Dynamics):
             self._last = q.copy(), found
             return found
         there, distance = self._last
-        found = distance - self.pairs.reach @ np.abs(q - there)
+        moved = self.pairs.reach @ np.abs(q - there)
+        found = distance - moved
         for p in np.flatnonzero(~(found > beyond)).tolist():
             found[p] = self.distance(p)
+        unknown = np.isneginf(distance)
+        # from here to there, and from there to wherever is asked next
+        distance[unknown] = found[unknown] - moved[unknown]
         return found
 
     @contextmanager

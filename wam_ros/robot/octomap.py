@@ -10,7 +10,6 @@ root has 16 levels below it; a node without children is a leaf that stands for e
 
 from __future__ import annotations
 
-import itertools
 import struct
 from array import array
 from collections.abc import Callable
@@ -89,5 +88,5 @@ def occupied_voxels(
 
 def _cells(corners: array[int], level: int) -> np.ndarray:
     """(N, 3) voxels of all leaves of one level, counted from the lowest corner of the tree."""
-    within = np.array(list(itertools.product(range(1 << level), repeat=3)), np.int64)
+    within = np.indices((1 << level,) * 3).reshape(3, -1).T
     return (np.array(corners, np.int64).reshape(-1, 1, 3) + within).reshape(-1, 3)

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import rclpy
@@ -114,11 +115,13 @@ def _start(node: WamNode) -> None:
 
 class Priority:
     """The real-time priority of the thread of the callbacks, held while the node is active, where
-    it asks for one.
+    it asks for one. The threads of DDS hold the next higher one.
 
-    Threads that are started later, and those of DDS, stay ordinary: the loop would not be served by
-    them sooner, and what they do has no bound. A node that does not pause for `GREED_S` loses it:
-    nothing else would run any more.
+    What comes for a thread that goes before everything ordinary must not wait for what is ordinary:
+    a stop was heard up to a tenth of a second late by a thread of DDS that waited for a processor.
+    Threads that are started later stay ordinary. A node of which one of these threads does not
+    pause for `GREED_S` loses it, also where a flood of messages is why: nothing else would run any
+    more.
     """
 
     GREED_S = 0.5
@@ -134,11 +137,14 @@ class Priority:
             return
         self._held = active
         try:
-            policy, priority = (os.SCHED_FIFO, self._wanted) if active else (os.SCHED_OTHER, 0)
             signal.signal(signal.SIGXCPU, self._on_greed)
             _, most = resource.getrlimit(resource.RLIMIT_RTTIME)
             resource.setrlimit(resource.RLIMIT_RTTIME, (round(self.GREED_S * 1e6), most))
-            os.sched_setscheduler(0, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+            wanted = self._wanted if active else 0
+            _schedule(0, wanted)
+            for thread in _threads_of_dds():
+                with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                    _schedule(thread, wanted + 1 if active else 0)
         except (AttributeError, OSError, ValueError) as error:  # another system, or no right to it
             self._wanted = 0
             self._logger.warning(
@@ -152,6 +158,36 @@ class Priority:
         self.hold(False)
         self._wanted = 0
         self._logger.error(f"no pause for {self.GREED_S:g} s: the real-time priority is given up")
+
+
+def as_callbacks() -> None:
+    """Give the calling thread the priority that the thread of the callbacks has now.
+
+    That one waits for whoever holds the interpreter, and so for all that goes before that thread.
+    Who calls this must pause often.
+    """
+    # the process's first thread
+    first = os.getpid()
+    with contextlib.suppress(AttributeError, OSError):
+        _schedule(0, os.sched_getparam(first).sched_priority)
+
+
+def _schedule(thread: int, priority: int) -> None:
+    """SCHED_FIFO with this priority for a thread of this process, 0 is the calling one; ordinary
+    with priority 0.
+    """
+    policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
+    os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+
+
+def _threads_of_dds() -> list[int]:
+    """Those of this process that Fast DDS has started, by the names that it gives them."""
+    found = []
+    for folder in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            if (folder / "comm").read_text().startswith("dds."):
+                found.append(int(folder.name))
+    return found
 
 
 def _spin(node: WamNode, stop: StopRequest) -> None:

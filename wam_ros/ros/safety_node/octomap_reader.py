@@ -1,7 +1,9 @@
 """Octomaps read beside the thread that hears the stop.
 
 A map of 100,000 nodes takes a tenth of a second to read. A thread of its own does that in plain
-Python and lets the node's thread in every few hundred nodes; the newest map wins.
+Python and lets the node's thread in every few hundred nodes; the newest map wins. It has that
+thread's priority: what is ordinary would else keep it from the processor while it holds the
+interpreter, and so the stop from being heard.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 from wam_ros.robot.octomap import occupied_voxels
 from wam_ros.robot.pose import Orientation, Position
+from wam_ros.ros.running import as_callbacks
 
 LAG_S = 1.0  # how far what is known of a map may be behind it
 PAUSE_S = 1e-4  # in which whoever waits for the interpreter gets it
@@ -115,6 +118,7 @@ class OctomapReader:
         threading.Thread(target=self._run, name="octomap", daemon=True).start()
 
     def _run(self) -> None:
+        as_callbacks()
         while True:
             with self._lock:
                 job = self._waiting
