@@ -145,6 +145,7 @@ def test_roboarena_s_clients_get_an_array_and_reset_by_words():
         (pack([1]), "a message is a map"),
         (pack({"prompt": "go"}), "keys are of no contract of this server .wam: observation/front"),
         (pack({"endpoint": "shutdown"}), "'endpoint' is infer or reset"),
+        (pack({"endpoint": np.zeros(2)}), "'endpoint' is infer or reset"),
         (
             pack(request_of(CONTRACT, observation(), "go", "") | {"session_id": "a\nb"}),
             "printable characters",
@@ -173,6 +174,22 @@ def test_a_message_that_is_too_large_is_refused_in_words_and_one_beyond_measure_
         assert f"at most {MOST_BYTES} are read" in c.ask_bytes(bytes(MOST_BYTES + 1))
         with pytest.raises(ConnectionClosed):
             c.ask_bytes(bytes(2 * MOST_BYTES + 1))
+        assert other.look(1)["actions"].shape == (8, 8)
+
+
+def test_one_that_sends_large_messages_is_read_at_a_rate_and_holds_nobody_up(monkeypatch):
+    monkeypatch.setattr(server_module, "RATE", 1.0)
+    large = {"a": np.zeros(server_module.AT_ONCE + 100, np.uint8)}
+    hasty = {"close_timeout": 0.1}  # the server does not listen to it for long
+    with (
+        served(RememberingPolicy()) as (_, port),
+        client(port, **hasty) as c,
+        client(port) as other,
+    ):
+        assert "keys are of no contract" in c.ask(large)
+        c.socket.send(pack(large))
+        with pytest.raises(TimeoutError):
+            c.socket.recv(timeout=0.1)
         assert other.look(1)["actions"].shape == (8, 8)
 
 

@@ -43,6 +43,8 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     if height <= 0 or width <= 0:
         raise WamError(f"cannot resize to {height}x{width}: both must be positive")
     rows, columns = image.shape[-3:-1]
+    if (rows, columns) == (height, width):
+        return image.copy()
     if rows % height == 0 and columns % width == 0:
         return _average_blocks(image, rows // height, columns // width)
     flat = image.reshape(*image.shape[:-2], columns * 3)

@@ -1,4 +1,4 @@
-"""How one connection speaks: openpi's wire, or that of `vla-eval`. Of the server's thread.
+"""How one connection speaks: openpi's wire, or that of `vla-eval`. Of one thread at a time.
 
 A dialogue turns bytes into a `Query` for the model and its answer into bytes. What needs no model
 it answers itself.
@@ -21,6 +21,7 @@ class Dialogue(Protocol):
     """One connection, one message after another."""
 
     greeting: bytes  # what is said first; empty: the client speaks first
+    slow: bool  # whether reading takes long: there are pictures to be opened
 
     def read(self, data: bytes) -> Query | None:
         """What the model is asked; None where it is not.
@@ -57,6 +58,8 @@ def begin(path: str, ours: bool, service: PolicyService, connection: str) -> Dia
 class OpenpiDialogue:
     """Metadata first, then an answer for each message: a map or an array in bytes, or text."""
 
+    slow = False
+
     def __init__(self, service: PolicyService, connection: str, ours: bool) -> None:
         self.greeting = pack(service.metadata if ours else service.greeting)
         self._service = service
@@ -83,6 +86,7 @@ class VlaEvalDialogue:
     """
 
     greeting = b""
+    slow = True
 
     def __init__(self, service: PolicyService, connection: str) -> None:
         self._service = service

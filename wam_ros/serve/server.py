@@ -25,7 +25,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.runtime.prediction import describe
 from wam_ros.serve.access import Access
 from wam_ros.serve.dialogue import Dialogue, begin
-from wam_ros.serve.service import PolicyService, Query
+from wam_ros.serve.service import PolicyService
 from wam_ros.wire.exchange import SUBPROTOCOL
 from wam_ros.wire.packing import MOST_BYTES
 
@@ -35,6 +35,10 @@ MOST_CONNECTIONS = 32  # the oldest that is no socket leaves for a new one
 MOST_SOCKETS = 24
 MOST_REFUSED = 20  # messages in a row that could not be answered
 REFUSED_S = 0.02  # a wait after each of them
+# What is larger than the first is read at the second, bytes and bytes/s, from each connection: who
+# sends the largest messages without end would have the others wait while they are taken in.
+AT_ONCE = 2 << 20
+RATE = 50e6
 SEND_S = 10.0  # for one answer to leave; a client that does not read is dropped then
 QUIET_S = 600.0  # a connection that says nothing for so long is closed
 CLOSE_S = 0.5
@@ -73,6 +77,7 @@ class PolicyServer:
         self._ready = asyncio.Event()
         self._closing = asyncio.Event()
         self._model = ThreadPoolExecutor(1, "model")
+        self._pictures = ThreadPoolExecutor(1, "pictures")
         self.loaded: Future[None] = self._model.submit(self._load, load)
         started = threading.Event()
         self._thread = threading.Thread(
@@ -93,7 +98,8 @@ class PolicyServer:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join(8 * CLOSE_S)
-        self._model.shutdown(wait=True, cancel_futures=True)
+        for threads in (self._pictures, self._model):
+            threads.shutdown(wait=True, cancel_futures=True)
 
     # of the model's thread
 
@@ -252,9 +258,13 @@ class PolicyServer:
             except WamError as error:
                 answer = dialogue.refuse(str(error))
                 refused += 1
+            except Exception as error:  # whatever is wrong in here must not end a connection
+                self.trouble = describe(error)
+                answer = dialogue.refuse("an error in the server")
+                refused += 1
             await self._send(ws, transport, answer)
-            if refused:
-                await asyncio.sleep(REFUSED_S)
+            rest_s = max(0.0, (len(message.data) - AT_ONCE) / RATE)
+            await asyncio.sleep(max(rest_s, REFUSED_S if refused else 0.0))
         words = f"{MOST_REFUSED} messages in a row could not be answered"
         await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=_reason(words))
 
@@ -265,28 +275,19 @@ class PolicyServer:
             WamError: in words for whoever asked.
         """
         arrived_s = time.monotonic()
-        query = dialogue.read(data)
+        if dialogue.slow:  # nobody else waits for it
+            query = await self._loop.run_in_executor(self._pictures, dialogue.read, data)
+        else:
+            query = dialogue.read(data)
         if query is None:
             return None
         if why := service.why_not_in_time(query, self._waiting):
             raise WamError(why)
         self._waiting += 1
         try:
-            return await self._loop.run_in_executor(
-                self._model, self._compute, service, query, arrived_s
-            )
+            return await self._loop.run_in_executor(self._model, service.answer, query, arrived_s)
         finally:
             self._waiting -= 1
-
-    def _compute(self, service: PolicyService, query: Query, arrived_s: float) -> Any:
-        """Of the model's thread."""
-        try:
-            return service.answer(query, arrived_s)
-        except WamError:
-            raise
-        except Exception as error:  # whatever is wrong in here must not end a connection
-            self.trouble = describe(error)
-            raise WamError("an error in the server") from error
 
     async def _send(
         self, ws: web.WebSocketResponse, transport: asyncio.Transport, answer: str | bytes

@@ -131,7 +131,7 @@ class PolicyService:
         if not isinstance(message, dict):
             raise WireError("a message is a map")
         endpoint = message.get("endpoint", "infer")
-        if endpoint not in ("infer", "reset"):
+        if not isinstance(endpoint, str) or endpoint not in ("infer", "reset"):
             raise WireError("'endpoint' is infer or reset")
         contract = self._contract_of(message, endpoint == "reset")
         prompt = message.get(contract.prompt, "")

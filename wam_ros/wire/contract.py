@@ -211,7 +211,9 @@ def frames_of(contract: WireContract, message: Mapping[str, Any], robot: Embodim
         raise WireError(f"as many frames of each view, found {sizes}")
     black = np.zeros((1, 1, 1, 3), np.uint8).repeat(next(iter(sizes.values())), 0)
     size = (robot.image_height, robot.image_width)
-    pictures = [resize(found.get(view, black), *size) for view in robot.view_names]
+    views = [found.get(view, black) for view in robot.view_names]
+    # stacking copies what is in size already
+    pictures = [v if v.shape[1:3] == size else resize(v, *size) for v in views]
     return np.stack(pictures, axis=1)
 
 

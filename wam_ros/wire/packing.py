@@ -92,7 +92,7 @@ def _packed(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return {
             b"__ndarray__": True,
-            b"data": value.tobytes(),
+            b"data": np.ascontiguousarray(value).data,  # not copied before it is packed
             b"dtype": value.dtype.str,
             b"shape": value.shape,
         }

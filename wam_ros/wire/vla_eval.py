@@ -19,9 +19,10 @@ from PIL import Image
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.wire.contract import native
-from wam_ros.wire.packing import MOST_BYTES, WireError, array_of, pack, unpack
+from wam_ros.wire.packing import WireError, array_of, pack, unpack
 
 PROTOCOL = 1
+MOST_OPEN = 6 << 20  # bytes of all pictures of a message when they are open: six of 640 x 480
 ASKED = ("hello", "observation", "episode_start", "episode_end")
 _IMAGE = {"__image__", "format", "data", "shape"}
 _CODED = {"png": "PNG", "jpeg": "JPEG"}
@@ -46,7 +47,7 @@ def read_said(data: bytes) -> Said:
     if not isinstance(found, dict):
         raise WireError("a message is a map with type, payload and seq")
     kind = found.get("type")
-    if kind not in ASKED:
+    if not isinstance(kind, str) or kind not in ASKED:
         raise WireError(f"'type' is one of {', '.join(ASKED)}")
     payload = found.get("payload")
     number = found.get("seq")
@@ -112,8 +113,8 @@ def describe(robot: Embodiment, server: str) -> dict[str, Any]:
 
 
 class _Pictures:
-    """Reads the arrays and pictures of one message. Opened, they are no larger than a message that
-    has them as they are: a few bytes of PNG can claim gigabytes.
+    """Reads the arrays and pictures of one message. A few bytes of PNG can claim gigabytes: what
+    all of them take when they are open is bounded.
     """
 
     def __init__(self) -> None:
@@ -128,7 +129,7 @@ class _Pictures:
         return self._picture(found) if "__image__" in found else found
 
     def _picture(self, found: dict[Any, Any]) -> np.ndarray:
-        kind = found.get("format")
+        kind = str(found.get("format"))
         if kind == "raw" and set(found) == _IMAGE | {"dtype"}:
             return array_of(found["dtype"], found["shape"], found["data"])
         data = found.get("data")
@@ -137,8 +138,8 @@ class _Pictures:
         try:
             with Image.open(io.BytesIO(data), formats=[_CODED[kind]]) as image:
                 self._bytes += 3 * image.width * image.height
-                if self._bytes > MOST_BYTES:
-                    raise WireError(f"pictures of more than {MOST_BYTES} bytes when they are open")
+                if self._bytes > MOST_OPEN:
+                    raise WireError(f"pictures of more than {MOST_OPEN} bytes when they are open")
                 if image.mode != "RGB":
                     raise WireError(f"a picture of mode {image.mode[:8]}, expected RGB")
                 return np.asarray(image)
