@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SCHEMA_VERSION = 1
+IMAGINATION = ("imagined frames", "ahead", "n", "PSNR dB", "copying the last frame", "gain dB")
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ def _print_imagination(results: RunResults, console: Console) -> None:
 
     if not results.imagination:
         return
-    table = Table("imagined frames", "ahead", "n", "PSNR dB", "copying the last frame", "gain dB")
+    table = Table(*IMAGINATION)
     for view, offsets in results.imagination.items():
         for offset, v in offsets.items():
             values = (f"{v[k]:.2f}" for k in ("psnr_db", "copy_last_psnr_db", "gain_db"))

@@ -22,6 +22,7 @@ from wam_ros.embodiments.review import DOUBTFUL, RIGHT, WRONG, Row, review, revi
 from wam_ros.embodiments.yaml_text import as_yaml
 from wam_ros.robot.model import SafetyModel
 
+COLUMNS = ("name", "joints", "grippers", "arms", "views", "controller")  # of those shipped
 COLOURS = {RIGHT: "green", DOUBTFUL: "yellow", WRONG: "red"}
 
 
@@ -166,7 +167,7 @@ def check(args: Check) -> int:
 
 def list_shipped() -> None:
     """Print the shipped robots."""
-    table = Table("name", "joints", "grippers", "arms", "views", "controller")
+    table = Table(*COLUMNS)
     for name in config_names("embodiments"):
         try:
             e = load_embodiment(name)

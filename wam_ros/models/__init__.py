@@ -92,5 +92,10 @@ def load_policy(
     weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
     module, _, function = MODELS[data["family"]].partition(":")
     return getattr(importlib.import_module(module), function)(
-        model, weights, embodiment, threads, steps, memory
+        model,
+        weights=weights,
+        embodiment=embodiment,
+        threads=threads,
+        steps=steps,
+        memory=memory,
     )

@@ -201,7 +201,9 @@ def _work(dtype: torch.dtype) -> dict[str, Callable[[], Any]]:
     def packed() -> Tensor:
         if not order:
             order.append(torch.ops.mkldnn._reorder_linear_weight(weight.detach(), None))
-        return torch.ops.mkldnn._linear_pointwise(x, order[0], bias, "none", [], "")
+        return torch.ops.mkldnn._linear_pointwise(
+            x, order[0], bias, attr="none", scalars=[], algorithm=""
+        )
 
     def convolution() -> Tensor:
         return functional.conv2d(picture, kernel, padding=1)

@@ -311,7 +311,7 @@ class _Meshes:
         position, wxyz = _origin(element)
         if shape.tag != "mesh":
             sizes = [n for key in ("size", "radius", "length") for n in numbers(shape.get(key, ""))]
-            return add_plain(body, shape.tag, sizes, position, wxyz, GREY)
+            return add_plain(body, shape.tag, size=sizes, position=position, wxyz=wxyz, rgba=GREY)
         scale = tuple(numbers(shape.get("scale", "1 1 1")))
         try:
             path = find_file(shape.get("filename", ""), self._folder, self._packages)

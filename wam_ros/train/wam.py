@@ -75,13 +75,13 @@ def losses(model: WorldActionModel, batch: Batch, generator: torch.Generator) ->
     noise_action = randn(action)
     clean = batch.clean.float()
     velocity, goal = model(
-        (clean + HISTORY_NOISE * randn(clean)).to(dtype),
-        noised(video, noise_video, t_video).to(dtype),
-        noised(action, noise_action, t_action).to(dtype),
-        (batch.state + STATE_NOISE * randn(batch.state)).to(dtype),
-        t_video,
-        t_action,
-        model.encode_text(batch.words),
+        clean=(clean + HISTORY_NOISE * randn(clean)).to(dtype),
+        video=noised(video, noise_video, t_video).to(dtype),
+        action=noised(action, noise_action, t_action).to(dtype),
+        state=(batch.state + STATE_NOISE * randn(batch.state)).to(dtype),
+        t_video=t_video,
+        t_action=t_action,
+        context=model.encode_text(batch.words),
     )
     mask = (batch.action_mask * ~given)[..., None].expand_as(action)
     action_error = (velocity.action.float() - (noise_action - action)).square() * mask

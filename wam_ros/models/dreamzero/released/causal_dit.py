@@ -188,7 +188,14 @@ class CausalDiT(Transformer):
         )
         attention: Attention = lambda _layer, q, k, v: attend(q, k, v, mask)  # noqa: E731
         rope = self.rope(0, frames, blocks, canvas, copies=2)
-        x = self.run(torch.cat(parts, 1), e, sizes, rope, self._layers(context), attention)
+        x = self.run(
+            torch.cat(parts, 1),
+            e,
+            sizes=sizes,
+            rope=rope,
+            context=self._layers(context),
+            attention=attention,
+        )
         per_frame = embedding[:, 1 : 1 + frames].repeat_interleave(n, 1)
         return self._velocity(x[:, video:], per_frame, frames, action.shape[1], canvas)
 
@@ -270,7 +277,9 @@ class CausalDiT(Transformer):
                 cache=cache,
             )
             return None
-        x = self.run(x, e, sizes, rope, self._layers(context), attention)
+        x = self.run(
+            x, e, sizes=sizes, rope=rope, context=self._layers(context), attention=attention
+        )
         tokens = self.head(x, embedding).unflatten(1, (frames.shape[2], -1))
         return unpatch(tokens, canvas[0] // 2).transpose(1, 2)
 
@@ -308,10 +317,10 @@ class CausalDiT(Transformer):
         x = self.run(
             x,
             e,
-            sizes,
-            rope,
-            self._layers(context),
-            masked if c.state_attention == "masked" else open_to_all,
+            sizes=sizes,
+            rope=rope,
+            context=self._layers(context),
+            attention=masked if c.state_attention == "masked" else open_to_all,
         )
         e_video = (
             embedding[:, :1] if self.speedups.distinct_times else embedding[:, : video.shape[1]]

@@ -115,7 +115,7 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """As many blocks as `context` has layers; the other arguments as in `Block.forward`."""
         for block, seen in zip(self.blocks, context, strict=False):
-            x = block(x, e, sizes, rope, seen, attention)
+            x = block(x, e, sizes=sizes, rope=rope, context=seen, attention=attention)
         return x
 
     def fill(
@@ -130,6 +130,6 @@ class Transformer(nn.Module):
     ) -> None:
         """`run` up to the last block's keys and values: all that a memory keeps."""
         last = self.blocks[-1]
-        x = self.run(x, e, sizes, rope, context[:-1], attention)
+        x = self.run(x, e, sizes=sizes, rope=rope, context=context[:-1], attention=attention)
         kept = last.key_value(x, e, sizes, rope)  # type: ignore[operator]
         cache.write(len(self.blocks) - 1, *kept)

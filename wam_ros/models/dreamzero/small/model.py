@@ -167,10 +167,10 @@ class WorldActionModel(Transformer):
         x = self.run(
             x,
             e,
-            sizes,
-            self.rope(torch.arange(blocks), "both"),
-            context.layers,
-            self._training_attention(mask),
+            sizes=sizes,
+            rope=self.rope(torch.arange(blocks), "both"),
+            context=context.layers,
+            attention=self._training_attention(mask),
         )
         return self._velocity(x[:, :, self.n_clean :], embedding[:, :, 1]), goal
 
@@ -280,5 +280,7 @@ class WorldActionModel(Transformer):
         def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             return attend(q, *cache.with_own(layer, k, v))
 
-        x = self.run(x, e, tuple(sizes), rope, context.layers, attention)
+        x = self.run(
+            x, e, sizes=tuple(sizes), rope=rope, context=context.layers, attention=attention
+        )
         return self._velocity(x, embedding[:, :, 0])

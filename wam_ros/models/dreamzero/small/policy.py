@@ -218,7 +218,15 @@ class DreamZeroPolicy:
         else:
             solver = self.solver if ahead else self._towards(given, request.committed)
             given = given[:, :, :0]
-        video, action = self._denoise(latent, state, cache, rope, solver, request.candidates, given)
+        video, action = self._denoise(
+            latent,
+            state,
+            cache=cache,
+            rope=rope,
+            of_action=solver,
+            n=request.candidates,
+            given=given,
+        )
         positions = self.networks.normaliser.to_joints(action, state)
         denoised = time.perf_counter()
         video = video.to(latent.dtype)
@@ -380,16 +388,16 @@ class DreamZeroPolicy:
             video: Tensor, action: Tensor, t_video: float, t_action: float
         ) -> tuple[Tensor, Tensor]:
             v = model.denoise(
-                video.to(dtype),
-                action.to(dtype),
-                t_video,
-                t_action,
-                cond,
-                latent,
-                rope,
-                context,
-                cache,
-                d,
+                video=video.to(dtype),
+                action=action.to(dtype),
+                t_video=t_video,
+                t_action=t_action,
+                cond=cond,
+                anchor=latent,
+                rope=rope,
+                context=context,
+                cache=cache,
+                committed=d,
             )
             still = torch.zeros_like(v.action[:, :, :d])
             return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
