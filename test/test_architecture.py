@@ -50,7 +50,9 @@ ARROWS = {
     "sim": {"core", "robot", "sim.tasks"},
     "sim.tasks": {"core", "robot", "sim"},
     "data": {"core"},
-    "view": {"core"},
+    # what servers that speak HTTP share
+    "web": {"core"},
+    "view": {"core", "web"},
     "train": {
         "core",
         "models",
@@ -61,7 +63,7 @@ ARROWS = {
         "sim",
         "sim.tasks",
     },
-    "serve": {"core", "models", "runtime", "wire"},
+    "serve": {"core", "models", "runtime", "web", "wire"},
     # what every node shares knows no node's business: each process loads all of it
     "ros": {"core"},
     "ros.controllers": {"core", "ros"},
@@ -112,7 +114,7 @@ OWNERS = {
     "coal": {"robot", "safety", "embodiments"},
     "pinocchio": {"robot", "safety", "sim", "embodiments"},
     "ruckig": {"safety"},
-    "aiohttp": {"view", "serve"},
+    "aiohttp": {"web", "view", "serve"},
     "matplotlib": {"runs"},
     "rosbags": {"ros"},
     "msgpack": {"wire"},

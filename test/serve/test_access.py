@@ -45,6 +45,22 @@ def test_a_web_page_is_refused_whatever_it_knows(name):
     assert "no web pages" in Access("127.0.0.1").why_not_admitted(headers)
 
 
+@pytest.mark.parametrize("host", ["evil.test", "evil.test:8000", "127.0.0.1.nip.io:8000", ""])
+def test_a_name_that_was_made_to_point_here_reads_nothing_that_needs_no_token(host):
+    alone = Access("127.0.0.1")
+    for access in (alone, Access("0.0.0.0", TOKEN)):
+        for headers in ([("Host", host)], [("Host", "localhost"), ("Host", host)], []):
+            assert "not known by that name" in access.why_not_admitted(headers, tokenless=True)
+    assert "not known by that name" in alone.why_not_admitted([("Host", host)])
+    for known in ("localhost:8000", "127.0.0.1:8000", "[::1]:8000"):
+        assert alone.why_not_admitted([("Host", known)]) == ""
+
+
+def test_by_whatever_name_a_program_with_the_token_is_answered():
+    headers = [("Host", "gpu.lab.test:8000"), ("Authorization", f"Api-Key {TOKEN}")]
+    assert Access("0.0.0.0", TOKEN).why_not_admitted(headers) == ""
+
+
 def test_a_token_file_that_others_can_read_or_guess_is_refused(tmp_path):
     file = tmp_path / "token"
     with pytest.raises(WamError, match="cannot be read"):

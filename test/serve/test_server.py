@@ -224,6 +224,11 @@ def test_a_web_page_gets_nothing():
             Client(port, origin="http://127.0.0.1")
         assert refused.value.response.status_code == 403
         assert "no web pages" in get(port, "/status", Origin="http://evil")[1]
+        # neither does one whose name was made to point here: it says no Origin
+        for path in ("/healthz", "/status", "/"):
+            status, words = get(port, path, Host=f"evil.test:{port}")
+            assert status == 403, path
+            assert "not known by that name" in words
 
 
 def test_who_comes_while_the_model_is_loaded_waits_and_can_see_how_far_it_is():

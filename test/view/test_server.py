@@ -26,13 +26,13 @@ from wam_ros.view.confirmation import Confirmation
 from wam_ros.view.history import History
 from wam_ros.view.protocol import HELD
 from wam_ros.view.server import (
-    AT_ONCE,
     MOST_CLIENTS,
     MOST_CONNECTIONS,
     Action,
     Actions,
     PageServer,
 )
+from wam_ros.web.server import AT_ONCE
 
 TOKEN = "a-token-of-this-start-0123456789"
 PATHS = ["/", "/main.js", "/three/three.core.min.js", "/scene.json", "/timeline.json", "/moment/0"]
@@ -561,7 +561,7 @@ def test_closing_does_not_wait_for_pages_that_do_not_read(served):
             served.server.show("moment", bytes(300_000))
             await asyncio.sleep(0.005)
         served.server.close()
-        assert not served.server._thread.is_alive()
+        assert not any(thread.name == "page" for thread in threading.enumerate())
         listen(served.port).close()
         assert await left(page)
         idle.settimeout(5)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +9,8 @@ from pathlib import Path
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.listening import is_loopback
+from wam_ros.web.access import UNKNOWN_NAME, by_name, is_known_as, is_same, require_token
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")  # 22 characters of base64 are 128 bits
 _SCHEMES = ("api-key", "bearer")  # what openpi's client says, and what RFC 6750 says
 
 
@@ -32,9 +30,7 @@ def read_token(file: str) -> str:
         raise WamError(f"token file '{file}' cannot be read: {error}") from error
     if others:
         raise WamError(f"token file '{file}' is open to other users: chmod 600 {file}")
-    if not _TOKEN.fullmatch(token):
-        raise WamError(f"token file '{file}': a token is 22 to 128 letters, digits, - or _")
-    return token
+    return require_token(token, f"token file '{file}'")
 
 
 @dataclass(frozen=True)
@@ -59,21 +55,27 @@ class Access:
                 "leave out --host for this machine alone"
             )
 
-    def why_not_admitted(self, headers: Sequence[tuple[str, str]]) -> str:
-        """Why a request is refused, in a sentence; empty when it may be answered."""
-        found: dict[str, list[str]] = {}
-        for name, value in headers:
-            found.setdefault(name.lower(), []).append(value)
+    def why_not_admitted(self, headers: Sequence[tuple[str, str]], tokenless: bool = False) -> str:
+        """Why a request is refused, in a sentence; empty when it may be answered.
+
+        Args:
+            headers: all of them.
+            tokenless: what is asked for may be known without the token, as a load balancer has
+                none.
+        """
+        found = by_name(headers)
         # a browser says one of them with every socket, and a page cannot leave it out
         if "origin" in found or "sec-fetch-site" in found:
             return "this server answers programs, no web pages"
-        if not self.token:
+        if self._is_proven(found.get("authorization", [])):
             return ""
-        given = found.get("authorization", [])
+        if self.token and not tokenless:
+            return "a token is wanted: header Authorization: Api-Key TOKEN"
+        # where no token tells them apart, a page whose name was made to point here is no program
+        hosts = found.get("host", [])
+        return "" if len(hosts) == 1 and is_known_as(hosts[0], self.host) else UNKNOWN_NAME
+
+    def _is_proven(self, given: list[str]) -> bool:
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
-        same = hmac.compare_digest(
-            token.strip().encode("utf-8", "surrogateescape"), self.token.encode()
-        )
-        if scheme.lower() in _SCHEMES and same:
-            return ""
-        return "a token is wanted: header Authorization: Api-Key TOKEN"
+        same = is_same(token.strip(), self.token)
+        return bool(self.token) and scheme.lower() in _SCHEMES and same

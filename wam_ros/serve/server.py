@@ -8,12 +8,9 @@ it: text instead of bytes. Connections, sizes, silences and the wait for a slow 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +23,7 @@ from wam_ros.runtime.prediction import describe
 from wam_ros.serve.access import Access
 from wam_ros.serve.dialogue import Dialogue, begin
 from wam_ros.serve.service import PolicyService
+from wam_ros.web.server import WebServer
 from wam_ros.wire.exchange import SUBPROTOCOL
 from wam_ros.wire.packing import MOST_BYTES
 
@@ -41,10 +39,7 @@ AT_ONCE = 2 << 20
 RATE = 50e6
 SEND_S = 10.0  # for one answer to leave; a client that does not read is dropped then
 QUIET_S = 600.0  # a connection that says nothing for so long is closed
-CLOSE_S = 0.5
 BUFFER = 1 << 20  # bytes of the kernel: an observation is large, and its sender waits
-# what a peer sends must not fill a log
-_QUIET = logging.Logger("wam_ros.serve", logging.CRITICAL)
 
 
 class PolicyServer:
@@ -73,18 +68,18 @@ class PolicyServer:
         self._count = 0
         self._sockets: dict[int, asyncio.Transport] = {}
         self.trouble = ""  # newest error of the server itself
-        self._loop = asyncio.new_event_loop()
         self._ready = asyncio.Event()
-        self._closing = asyncio.Event()
         self._model = ThreadPoolExecutor(1, "model")
         self._pictures = ThreadPoolExecutor(1, "pictures")
-        self.loaded: Future[None] = self._model.submit(self._load, load)
-        started = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(listening, tls, started), name="serve", daemon=True
+        self._server = WebServer(
+            "serve",
+            listening,
+            self._answer,
+            kept=lambda: self._sockets.values(),
+            most=MOST_CONNECTIONS - MOST_SOCKETS,
+            tls=tls,
         )
-        self._thread.start()
-        started.wait()
+        self.loaded: Future[None] = self._model.submit(self._load, load)
 
     @property
     def progress(self) -> str:
@@ -95,9 +90,7 @@ class PolicyServer:
 
     def close(self) -> None:
         """Stop serving; what the model computes is waited for, clients are not."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join(8 * CLOSE_S)
+        self._server.close()
         for threads in (self._pictures, self._model):
             threads.shutdown(wait=True, cancel_futures=True)
 
@@ -110,64 +103,12 @@ class PolicyServer:
             self._progress = f"could not be loaded: {describe(error)}"
             raise
         finally:
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._ready.set)
+            self._server.call_soon(self._ready.set)
 
     def _say(self, words: str) -> None:
         self._progress = words
 
     # of the server's thread
-
-    def _run(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, started: threading.Event
-    ) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve(listening, tls, started))
-        finally:
-            started.set()
-            listening.close()
-            self._loop.close()
-
-    async def _serve(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, started: threading.Event
-    ) -> None:
-        http = web.Server(
-            self._answer,  # type: ignore[arg-type]
-            access_log=None,
-            logger=_QUIET,
-            lingering_time=0.0,
-            max_line_size=4096,
-            max_field_size=4096,
-        )
-
-        def door() -> asyncio.Protocol:
-            self._make_room(http)
-            return http()
-
-        server = await self._loop.create_server(
-            door, sock=listening, ssl=tls, ssl_handshake_timeout=5.0 if tls else None
-        )
-        started.set()
-        await self._closing.wait()
-        server.close()
-        for connection in http.connections:
-            if connection.transport is not None:
-                connection.transport.abort()  # type: ignore[attr-defined]
-        me = asyncio.current_task()
-        if others := [task for task in asyncio.all_tasks() if task is not me]:
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others, timeout=CLOSE_S)
-
-    def _make_room(self, http: web.Server) -> None:
-        """Whoever opens connections and sends nothing keeps nobody out."""
-        sockets = {id(transport) for transport in self._sockets.values()}
-        open_ = [c for c in http.connections if c.transport is not None]
-        others = [c for c in open_ if id(c.transport) not in sockets]
-        most = MOST_CONNECTIONS - MOST_SOCKETS
-        for connection in others[: max(0, len(others) - most + 1)]:
-            connection.transport.abort()  # type: ignore[union-attr,attr-defined]
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The one door: an error in it is an answer, too."""
@@ -184,10 +125,11 @@ class PolicyServer:
     async def _admitted(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.method != "GET":
             return _text("GET only", 405)
-        if request.path == HEALTH:  # of a load balancer, which has no token
-            return _text("OK", 200) if self._service else _text(self.progress, 503)
-        if why := self._access.why_not_admitted(list(request.headers.items())):
+        health = request.path == HEALTH
+        if why := self._access.why_not_admitted(list(request.headers.items()), tokenless=health):
             return _text(why, 401 if "token" in why else 403)
+        if health:
+            return _text("OK", 200) if self._service else _text(self.progress, 503)
         if request.path == STATUS:
             return self._status()
         if request.headers.get("Upgrade", "").lower() != "websocket":
@@ -274,9 +216,10 @@ class PolicyServer:
         Raises:
             WamError: in words for whoever asked.
         """
+        loop = asyncio.get_running_loop()
         arrived_s = time.monotonic()
         if dialogue.slow:  # nobody else waits for it
-            query = await self._loop.run_in_executor(self._pictures, dialogue.read, data)
+            query = await loop.run_in_executor(self._pictures, dialogue.read, data)
         else:
             query = dialogue.read(data)
         if query is None:
@@ -285,7 +228,7 @@ class PolicyServer:
             raise WamError(why)
         self._waiting += 1
         try:
-            return await self._loop.run_in_executor(self._model, service.answer, query, arrived_s)
+            return await loop.run_in_executor(self._model, service.answer, query, arrived_s)
         finally:
             self._waiting -= 1
 
@@ -294,7 +237,7 @@ class PolicyServer:
     ) -> None:
         if not answer:
             return
-        late = self._loop.call_later(SEND_S, transport.abort)
+        late = asyncio.get_running_loop().call_later(SEND_S, transport.abort)
         try:
             if isinstance(answer, str):
                 await ws.send_str(answer)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 import ssl
 import threading
@@ -22,7 +21,6 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from wam_ros.core.errors import WamError
 from wam_ros.view.access import OPEN, Access
 from wam_ros.view.assets import Asset, page_assets, policy
 from wam_ros.view.client import Client
@@ -38,17 +36,15 @@ from wam_ros.view.protocol import (
     read_message,
 )
 from wam_ros.view.wire import to_json
+from wam_ros.web.server import WebServer
 
 SOCKET = "/socket"
 PRESS = "/press/"
 TIMELINE = "/timeline.json"
 MOMENT = "/moment/"
 MOST_CLIENTS = 12  # pages at a time
-AT_ONCE = 8  # connections that are let in before the others have their turn
-WAITING = 128  # connections that the kernel lets wait
 MOST_CONNECTIONS = 64  # requests under way; the oldest leaves for a new one
 BEAT_S = 10.0  # a page that answers no ping for half as long is gone
-CLOSE_S = 0.5  # for handlers to end
 RECORDED = "this is a recording: nothing can be commanded"
 _TEXT = "text/plain; charset=utf-8"
 _HTML = "text/html; charset=utf-8"
@@ -56,8 +52,6 @@ _WELCOME = (
     '<!doctype html><meta http-equiv="refresh" content="0; url=/"><title>wam</title>'
     '<link rel="icon" href="/icon.svg">'
 )
-# what a peer sends must not fill a log; what goes wrong here is told by `trouble`
-_QUIET = logging.Logger("wam_ros.view", logging.CRITICAL)
 
 
 @dataclass(frozen=True)
@@ -127,17 +121,14 @@ class PageServer:
         self._lock = threading.Lock()
         self._shown: dict[str, str | bytes] = {}  # on its way to the server's thread
         self.trouble = ""  # newest error of the server itself
-        self._loop = asyncio.new_event_loop()
-        self._closing = asyncio.Event()
-        started: list[BaseException | None] = []
-        ready = threading.Event()
-        self._thread = threading.Thread(
-            target=self._run, args=(listening, tls, started, ready), name="page", daemon=True
+        self._server = WebServer(
+            "page",
+            listening,
+            self._answer,
+            kept=lambda: [client.transport for client in self._clients],
+            most=MOST_CONNECTIONS,
+            tls=tls,
         )
-        self._thread.start()
-        ready.wait()
-        if started and started[0] is not None:
-            raise WamError(f"the page cannot be served: {started[0]}") from started[0]
 
     # of any thread
 
@@ -159,79 +150,13 @@ class PageServer:
             first = not self._shown
             self._shown[kind] = message
         if first:
-            # the server may be closing
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._broadcast)
+            self._server.call_soon(self._broadcast)
 
     def close(self) -> None:
         """Stop serving; pages that do not read are not waited for."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join(4 * CLOSE_S)
+        self._server.close()
 
     # of the server's thread
-
-    def _run(
-        self,
-        listening: socket.socket,
-        tls: ssl.SSLContext | None,
-        started: list[BaseException | None],
-        ready: threading.Event,
-    ) -> None:
-        asyncio.set_event_loop(self._loop)
-        try:
-            self._loop.run_until_complete(self._serve(listening, tls, ready))
-        except OSError as error:
-            started.append(error)
-        finally:
-            ready.set()
-            listening.close()
-            self._loop.close()
-
-    async def _serve(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, ready: threading.Event
-    ) -> None:
-        http = web.Server(
-            self._answer,  # type: ignore[arg-type]
-            access_log=None,
-            logger=_QUIET,
-            lingering_time=0.0,
-            max_line_size=4096,
-            max_field_size=4096,
-        )
-
-        def door() -> asyncio.Protocol:
-            self._make_room(http)
-            return http()
-
-        server = await self._loop.create_server(
-            door,
-            sock=listening,
-            backlog=AT_ONCE,
-            ssl=tls,
-            ssl_handshake_timeout=5.0 if tls else None,
-        )
-        # few are let in at a time, between which the others have their turn; more may wait
-        listening.listen(WAITING)
-        ready.set()
-        await self._closing.wait()
-        server.close()
-        for connection in http.connections:
-            if connection.transport is not None:
-                connection.transport.abort()  # type: ignore[attr-defined]
-        me = asyncio.current_task()
-        if others := [task for task in asyncio.all_tasks() if task is not me]:
-            for task in others:
-                task.cancel()
-            await asyncio.wait(others, timeout=CLOSE_S)
-
-    def _make_room(self, http: web.Server) -> None:
-        """Whoever opens connections and sends nothing keeps nobody out."""
-        open_ = [c for c in http.connections if c.transport is not None]
-        pages = {id(client.transport) for client in self._clients}
-        others = [c for c in open_ if id(c.transport) not in pages]
-        for connection in others[: max(0, len(others) - MOST_CONNECTIONS + 1)]:
-            connection.transport.abort()  # type: ignore[union-attr,attr-defined]
 
     def _broadcast(self) -> None:
         with self._lock:

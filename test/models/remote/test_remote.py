@@ -174,7 +174,7 @@ def test_a_server_of_ours_that_dropped_an_idle_connection_is_reconnected_by_an_i
         remote = ask(port)
         remote.reset("go")
         for transport in list(server._sockets.values()):
-            server._loop.call_soon_threadsafe(transport.abort)
+            server._server.call_soon(transport.abort)
         remote.reset("stop")
         assert remote.predict(observation(), Request(0)).positions.shape == (8, 8)
 

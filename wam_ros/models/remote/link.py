@@ -39,7 +39,7 @@ class Link:
     def __init__(self, address: Address, token: str) -> None:
         self._socket: ClientConnection | None = None
         self._address = address
-        self._token = token
+        self._headers = {"Authorization": f"Api-Key {token}"} if token else {}
 
     @property
     def open(self) -> bool:
@@ -57,11 +57,10 @@ class Link:
             WamError: it cannot be reached, refuses, says nothing, or nothing that can be read.
         """
         self.close()
-        headers = {"Authorization": f"Api-Key {self._token}"} if self._token else None
         try:
             self._socket = connect(
                 self._address.url,
-                additional_headers=headers,
+                additional_headers=self._headers,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
                 compression=None,
                 open_timeout=CONNECT_S,
@@ -153,7 +152,8 @@ class Link:
         """What a server that is not ready says of itself; '' where it says nothing of the kind."""
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            opener.open(self._address.health, timeout=LOOK_S).close()
+            asked = urllib.request.Request(self._address.health, headers=self._headers)
+            opener.open(asked, timeout=LOOK_S).close()
         except urllib.error.HTTPError as error:
             with error:
                 words = error.read(300).decode("utf-8", "replace")
