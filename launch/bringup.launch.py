@@ -52,6 +52,8 @@ RECORDED = [
     "action_chunk",
     "imagined_future",
     "wam_status",
+    "appraisal",
+    "task_state",
     "safe_trajectory",
     "safety_report",
     "safety/markers",
@@ -132,6 +134,7 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
         "inference_node": {**model, "imagination": values["imagination"]},
         "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},
         "bridge_node": output,
+        "task_node": {},
         "view_node": frames,
     }
     if not sim:

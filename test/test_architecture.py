@@ -71,11 +71,19 @@ ARROWS = {
     "ros.bridge_node": {"core", "robot.joints", "bridge", "ros", "ros.controllers"},
     "ros.inference_node": {"core", "models", "runtime", "runtime.values", "ros"},
     "ros.sim_node": {"core", "sim", "ros"},
+    "ros.task_node": {"core", "ros"},
     "ros.view_node": {"core", "robot.obstacles", "view", "ros"},
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
         *("core", "robot.joints", "embodiments", "models", "sim", "ros", "ros.controllers"),
-        *("ros.bridge_node", "ros.inference_node", "ros.sim_node", "ros.view_node", "safety"),
+        *(
+            "ros.bridge_node",
+            "ros.inference_node",
+            "ros.sim_node",
+            "ros.task_node",
+            "ros.view_node",
+        ),
+        "safety",
     },
     "nodes": {"core.threads"},
     "nodes.camera_node": {"core", "ros"},
@@ -83,6 +91,7 @@ ARROWS = {
     "nodes.bridge_node": {"core", "bridge", "ros", "ros.bridge_node", "ros.controllers"},
     "nodes.inference_node": {"core", "runtime", "ros", "ros.inference_node"},
     "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
+    "nodes.task_node": {"core", "robot.joints", "ros", "ros.task_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
     "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
@@ -136,7 +145,7 @@ OWNERS = {
 }
 FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 # Processes that must stay small: their nodes may not bring the model's library with them.
-LEAN_NODES = {"camera_node", "safety_node", "bridge_node", "sim_node", "view_node"}
+LEAN_NODES = {"camera_node", "safety_node", "bridge_node", "sim_node", "task_node", "view_node"}
 
 
 def name_of(path):

@@ -29,6 +29,7 @@ NODES = {
     "inference_node": "InferenceNode",
     "safety_node": "SafetyNode",
     "bridge_node": "BridgeNode",
+    "task_node": "TaskNode",
     "view_node": "ViewNode",
 }
 HEAD = """<!-- SROS2: what each node of the simulated loop may do, and no more, with the embodiment

@@ -60,6 +60,12 @@ COMMANDS = {
         "wam_ros.train.evaluate:main",
         "train",
     ),
+    "calibrate": Command(
+        "learn what is calm, done and failed, for surprise and the end of tasks",
+        "wam_ros.train.calibrate:Calibrate",
+        "wam_ros.train.calibrate:main",
+        "train",
+    ),
     "serve": Command(
         "a model as a server, for robots and evaluators elsewhere",
         "wam_ros.serve.cli:Serve",

@@ -38,7 +38,10 @@ from wam_ros.ros.launching.arguments import ARGUMENTS
 from wam_ros.ros.launching.rviz import shipped_config
 
 DISCOVERY_VARIABLES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
-NODES = ["camera_node", "inference_node", "safety_node", "bridge_node", "sim_node", "view_node"]
+NODES = [
+    *("camera_node", "inference_node", "safety_node", "bridge_node"),
+    *("task_node", "sim_node", "view_node"),
+]
 EXTERNAL = {
     "robot_state_publisher": ["robot_state_publisher"],
     "controller_manager": ["ros2_control_node", "spawner"],

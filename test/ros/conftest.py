@@ -61,6 +61,9 @@ class Arena:
         argv.append(str(share_dir() / "config" / f"{name.removesuffix('_node')}.yaml"))
         for key, value in parameters.items():
             argv += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
+        if (before := self.processes.get(name)) is not None:  # of a test that is run again
+            before.kill()
+            before.wait()
         log = (self._folder / f"{name}.log").open("w")
         environment = {
             **os.environ,
@@ -137,6 +140,15 @@ def arena(tmp_path):
     """Nodes over real DDS; see `Arena`."""
     pytest.importorskip("rclpy")
     a = Arena(tmp_path)
+    yield a
+    a.close()
+
+
+@pytest.fixture(scope="module")
+def shared_arena(tmp_path_factory):
+    """One for all tests of a file, where to start the nodes takes longer than the tests."""
+    pytest.importorskip("rclpy")
+    a = Arena(tmp_path_factory.mktemp("arena"))
     yield a
     a.close()
 

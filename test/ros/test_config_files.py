@@ -15,6 +15,7 @@ from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.params import to_yaml
 from wam_ros.ros.progress import LockstepParams
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams
+from wam_ros.ros.task_node.parameters import TaskParams
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.safety.params import SafetyParams
 
@@ -22,6 +23,7 @@ CLASSES = {
     "safety": (SafetyNodeParams, Admission, SafetyParams, LockstepParams),
     "bridge": (BridgeParams, Admission, ControllerParams, LockstepParams),
     "sim": (SimParams,),
+    "task": (TaskParams,),
     "view": (ViewParams,),
 }
 

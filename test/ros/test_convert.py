@@ -21,8 +21,10 @@ from sensor_msgs.msg import JointState as JointStateMsg
 from wam_ros import msg as wam_msg
 from wam_ros.core import types
 from wam_ros.core.admission import SHIPPED, Admission
+from wam_ros.core.appraisal import Appraisal, Outlook
 from wam_ros.core.errors import WamError
 from wam_ros.core.idle import Idle
+from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.ros import convert
 
 pytestmark = pytest.mark.ros
@@ -167,7 +169,39 @@ def trajectories(draw):
     )
 
 
+@st.composite
+def appraisals(draw):
+    views = draw(st.lists(texts, min_size=1, max_size=3).map(tuple))
+    finite = st.floats(0, 1e9)
+    known = [draw(st.booleans()) for _ in range(2)]
+    each = [tuple(draw(finite) for _ in views) if k else () for k in known]
+    rows, columns = draw(st.integers(1, 3)), draw(st.integers(1, 3))
+    shape = (len(views), rows, columns) if any(known) else (0, 0, 0)
+    with np.errstate(over="ignore"):
+        heat = draw(arrays(shape)).astype(np.float32).astype(np.float64)
+    return Appraisal(
+        stamp_ns=draw(stamps),
+        view_names=views,
+        epoch=draw(counts),
+        instruction=draw(texts),
+        pixel=each[0],
+        latent=each[1],
+        heat=heat,
+        outlook=Outlook(*(draw(numbers) for _ in range(4))),
+    )
+
+
 PAIRS = {
+    Appraisal: (appraisals(), convert.appraisal_to_msg, convert.appraisal_from_msg),
+    TaskState: (
+        scalars(
+            TaskState,
+            then=st.lists(texts, max_size=3).map(tuple),
+            reason=st.sampled_from(TaskEnd),
+        ),
+        lambda state: convert.task_state_to_msg(state, 0),
+        convert.task_state_from_msg,
+    ),
     types.Observation: (observations(), convert.observation_to_msg, convert.observation_from_msg),
     types.ActionChunk: (chunks(), convert.chunk_to_msg, convert.chunk_from_msg),
     types.ImaginedFuture: (futures(), convert.imagined_to_msg, convert.imagined_from_msg),
@@ -231,6 +265,7 @@ def test_every_field_of_a_type_is_in_its_message(cls):
             "valid_until_ns": "valid_until",
             "instants_ns": "instants",
         },
+        **{"pixel": "pixel_surprise", "latent": "latent_surprise", "outlook": "done_ahead"},
         **{"frame_stamps_ns": "frame_stamps", "joints": "joint_names"},
     }
     fields = getattr(wam_msg, cls.__name__).get_fields_and_field_types()

@@ -131,6 +131,25 @@ def test_a_result_that_was_under_way_when_the_epoch_rose_is_dropped(rig):
     assert result.instruction == "blue"
 
 
+def test_who_stands_by_predicts_nothing_until_the_next_instruction(rig):
+    rig.reset("red")
+    rig.policy.hold = True
+    rig.engine.submit(observation(100))
+    assert rig.policy.entered.acquire(timeout=WAIT_S)
+    future = rig.engine.stand_by()
+    rig.policy.go_on.release()
+    outcome = future.result(WAIT_S)
+    assert outcome.ok and outcome.epoch == 2
+    assert rig.engine.take() is None, "what was under way is thrown away"
+    rig.policy.hold = False
+    rig.engine.submit(observation(200))
+    for _ in range(2):  # its turn comes between the two
+        rig.engine.warm_up().result(WAIT_S)
+    assert rig.reset("blue").epoch == 3
+    assert rig.engine.status().instruction == "blue"
+    assert ("predict", 200) not in rig.policy.log
+
+
 def test_a_refused_instruction_changes_nothing_and_says_why(rig):
     rig.reset("red")
     outcome = rig.reset("purple")

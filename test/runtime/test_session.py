@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from wam_ros.core.appraisal import Calm, Outlook
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import Abilities
 
@@ -40,7 +41,7 @@ def test_frames_after_their_chunk_are_expected_unless_another_chunk_has_come():
     assert (future.chunk_seq, future.instants_ns) == (chunk.seq, (T0 + 500 * MS, T0 + 900 * MS))
     assert future.joint_path is chunk.positions
     s.observe(observation(500, value=102))
-    assert s.surprise.mse == pytest.approx((51 / 255) ** 2)
+    assert s.compared.mse == pytest.approx((51 / 255) ** 2)
     s.chunk(result(600), T0 + 650 * MS)
     assert s.imagined(whole) is None
 
@@ -69,16 +70,31 @@ def test_latency_is_from_observation_to_chunk():
     assert status.chunks == 11
 
 
-def test_surprise_is_the_error_of_the_frame_imagined_for_now():
+def test_surprise_is_the_error_of_the_frame_imagined_for_now_in_units_of_calm():
     s = session()
+    s.calm = Calm(np.full((2, 2, 2), 0.02), np.full((2, 2, 2), 1.0))
     s.observe(observation(0, value=0))
-    s.chunk(result(0, imagined=51), T0 + 50 * MS)
+    assert np.isnan(s.chunk(result(0, imagined=51), T0 + 50 * MS)[1].surprise)
     s.observe(observation(300, value=51))
-    assert s.surprise is None
+    assert s.compared is None
     s.observe(observation(400, value=102))
-    assert s.surprise.mse == pytest.approx(0.04)
-    assert s.surprise.copy_mse == pytest.approx(0.16)
-    assert s.chunk(result(400), T0 + 450 * MS)[1].surprise == pytest.approx(0.04)
+    assert s.compared.mse == pytest.approx(0.04)
+    assert s.compared.copy_mse == pytest.approx(0.16)
+    assert np.isnan(s.chunk(result(400), T0 + 450 * MS)[1].surprise), "a first glance"
+    s.observe(observation(800, value=103))
+    assert s.chunk(result(800), T0 + 850 * MS)[1].surprise == pytest.approx(2.0, rel=1e-5)
+    assert s.appraisal.pixel == pytest.approx((2.0, 2.0), rel=1e-5)
+    latents = Outlook(latent_errors=np.full((2, 2, 2), 3.0))
+    assert s.appraise(observation(900), 1, "red", latents).latent == ()
+    told = s.appraise(observation(1000), 1, "red", latents)
+    assert (told.surprise, told.heat.shape) == (3.0, (2, 2, 2))
+
+
+def test_without_calm_runs_of_the_policy_no_surprise_is_known():
+    s = session()
+    s.chunk(result(0, imagined=51), T0 + 50 * MS)
+    s.observe(observation(400, value=255))
+    assert np.isnan(s.chunk(result(400), T0 + 450 * MS)[1].surprise)
 
 
 def test_the_figures_say_where_the_time_goes_and_how_well_the_future_was_imagined():
@@ -102,7 +118,7 @@ def test_a_clock_set_back_forgets_what_was_imagined():
     s.chunk(result(5000, imagined=51), T0 + 5050 * MS)
     s.observe(observation(100))
     s.observe(observation(5400, value=255))
-    assert s.surprise is None
+    assert s.compared is None
 
 
 def test_a_plan_that_ends_before_the_next_chunk_is_an_underrun_but_a_new_epoch_is_not():

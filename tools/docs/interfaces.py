@@ -26,7 +26,8 @@ from wam_ros.ros.environment import ensure
 from wam_ros.ros.lifecycle import NodeParams, WamNode
 from wam_ros.ros.simulated import simulated_time
 
-NODES = ("camera", "inference", "safety", "bridge", "sim", "view")  # in the order of the loop
+# in the order of the loop
+NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "view")
 NAMESPACE = "/somewhere"  # tells names that follow a namespace from those that do not
 
 

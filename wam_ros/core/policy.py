@@ -8,6 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
+from wam_ros.core.appraisal import Calm, Outlook
 from wam_ros.core.types import Conditioning, Observation
 
 
@@ -68,6 +69,7 @@ class PolicyOutput:
     # where the frames were left out: this output with its frames. To be called once, by any thread,
     # while the policy goes on
     decode: Callable[[], PolicyOutput] | None = None
+    outlook: Outlook = field(default_factory=Outlook)  # of the observation, and of this chunk's end
 
 
 class Policy(Protocol):
@@ -76,8 +78,9 @@ class Policy(Protocol):
     It may have an attribute `abilities: Abilities`, whose requests it then understands,
     `example_instruction: str`, one that it accepts, with which it can be warmed up before anybody
     has said what to do, `runs_on: str`, one line on the machine and the precision that it computes
-    in there, and `another() -> Policy`, the same weights with a memory of its own: one thread
-    serves several robots with them.
+    in there, `calm: Calm`, what errors calm runs of it show, without which no surprise is known,
+    and `another() -> Policy`, the same weights with a memory of its own: one thread serves several
+    robots with them.
     """
 
     name: str
@@ -107,3 +110,8 @@ def runs_on(policy: Policy) -> str:
 def abilities_of(policy: Policy) -> Abilities:
     """What `policy` says it can do."""
     return getattr(policy, "abilities", Abilities())
+
+
+def calm_of(policy: Policy | None) -> Calm | None:
+    """What errors calm runs of `policy` show; None where that is not known."""
+    return getattr(policy, "calm", None)

@@ -175,7 +175,7 @@ class ImaginedFuture:
     instants_ns: tuple[int, ...]  # (F,)
     joint_names: tuple[str, ...]
     joint_path: np.ndarray  # (T, A) rad or m
-    # mean squared error in [0, 1]^2 of the newest frame whose instant passed
+    # of the newest observation; 1 is the most that calm runs show (core/appraisal.py)
     surprise: float = float("nan")
 
 

@@ -14,13 +14,14 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import Image
 
+from wam_ros.core.appraisal import Outlook
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.notices import Notice
-from wam_ros.core.policy import Policy, abilities_of, runs_on
+from wam_ros.core.policy import Policy, abilities_of, calm_of, runs_on
 from wam_ros.core.types import NS, ImaginedFuture, StageLatency
-from wam_ros.msg import ActionChunk, Observation, WamStatus
+from wam_ros.msg import ActionChunk, Appraisal, Observation, WamStatus
 from wam_ros.msg import ImaginedFuture as ImaginedFutureMsg
 from wam_ros.msg import StageLatency as StageLatencyMsg
 from wam_ros.ros import convert, qos
@@ -133,6 +134,7 @@ class InferenceNode(WamNode):
         make = self.create_lifecycle_publisher
         self._chunks = make(ActionChunk, "action_chunk", qos.CHUNK)
         self._futures = make(ImaginedFutureMsg, "imagined_future", qos.OBSERVATION)
+        self._appraisals = make(Appraisal, "appraisal", qos.OBSERVATION)
         self._diagnostics = make(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._status = make(WamStatus, "wam_status", qos.STATUS)
         self._images = {
@@ -148,19 +150,26 @@ class InferenceNode(WamNode):
     def _on_observation(self, msg: Observation) -> None:
         if self._engine is None or self._session is None:
             return
-        request = None
+        engine = self._engine.status()
+        asked = False
         try:
             observation = convert.observation_from_msg(msg)
             oldest_ns = min(observation.frame_stamps_ns, default=observation.stamp_ns)
             self._ages.add((self._now_ns() - oldest_ns) / NS)
             request = self._session.observe(observation)
+            if request is not None:
+                self._engine.submit(observation, request)
+            # without an instruction nothing is predicted
+            asked = request is not None and request.predict and bool(engine.instruction)
+            if not asked and engine.instruction:
+                # the model says nothing of it, but what was imagined for it is known
+                told = self._session.appraise(
+                    observation, engine.epoch, engine.instruction, Outlook()
+                )
+                self._appraisals.publish(convert.appraisal_to_msg(told))
         except WamError as error:
             self._say(f"observation refused: {error}")
-        if request is not None:
-            self._engine.submit(observation, request)
-        # without an instruction nothing is predicted
-        asked = request is not None and request.predict and self._engine.status().instruction
-        self._due.observed(convert.time_to_ns(msg.header.stamp), bool(asked))
+        self._due.observed(convert.time_to_ns(msg.header.stamp), asked)
 
     def _on_result(self) -> None:
         if self._engine is None or self._session is None:
@@ -184,6 +193,8 @@ class InferenceNode(WamNode):
             chunk, future = session.chunk(result, now_ns)
             self._chunks.publish(convert.chunk_to_msg(chunk))
             self._due.said(chunk.seq + 1)
+            if session.appraisal is not None:
+                self._appraisals.publish(convert.appraisal_to_msg(session.appraisal))
             self._publish_imagined(future)
         if (look := session.scheduler.next_look()) is not None:
             engine.submit(*look)
@@ -243,6 +254,7 @@ class InferenceNode(WamNode):
     def _on_swapped(self, policy: Policy) -> None:
         if self._session is not None:
             self._session.scheduler.abilities = abilities_of(policy)
+            self._session.calm = calm_of(policy)
 
 
 def main() -> None:

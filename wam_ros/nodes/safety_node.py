@@ -232,8 +232,9 @@ class SafetyNode(WamNode):
     def _on_hand_over(
         self, request: HandOver.Request, response: HandOver.Response
     ) -> HandOver.Response:
+        session = bytes(request.session_id)
         return self._serve(
-            response, self._machine.hand_over(bytes(request.session_id), self._now_ns())
+            response, self._machine.hand_over(session, self._now_ns(), request.epoch)
         )
 
     def _serve(self, response, answer: Answer):

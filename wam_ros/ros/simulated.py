@@ -13,6 +13,8 @@ JOINT_TIMEOUT_S = 2.0
 # By the steady clock, in bridge and safety node alike: where the world waits for both, silence is a
 # busy machine's and loses nothing.
 HEARTBEAT_S = 2.0
+# the world does not wait for them
+LISTENERS = ("task_node", "view_node")
 
 
 def simulated_time(robot: Embodiment, real_time: bool) -> dict[str, dict[str, Any]]:
@@ -20,7 +22,7 @@ def simulated_time(robot: Embodiment, real_time: bool) -> dict[str, dict[str, An
 
     In lock-step there is an image for each observation and no more: each costs time that all wait.
     """
-    nodes: dict[str, dict[str, Any]] = {name: {} for name in ("sim_node", *RING, "view_node")}
+    nodes: dict[str, dict[str, Any]] = {name: {} for name in ("sim_node", *RING, *LISTENERS)}
     if real_time:
         nodes["safety_node"] = {"joint_timeout_s": JOINT_TIMEOUT_S}
         return nodes
@@ -29,7 +31,8 @@ def simulated_time(robot: Embodiment, real_time: bool) -> dict[str, dict[str, An
         "camera_hz": robot.frame_rate_hz,
         "use_sim_time": False,  # it gives the time
     }
-    nodes["view_node"] = {"use_sim_time": True}
+    for name in LISTENERS:
+        nodes[name] = {"use_sim_time": True}
     for name in RING:
         nodes[name] = {"lockstep": True, "use_sim_time": True}
     for name in ("safety_node", "bridge_node"):

@@ -129,6 +129,12 @@ class InferenceEngine:
                 return Outcome(False, "the model is busy and did not answer", self.status().epoch)
             return asked.result()  # its turn has come: only the model itself can still be slow
 
+    def stand_by(self) -> Future[Outcome]:
+        """Owner: follow no instruction any more; the epoch rises, and until the next instruction
+        nothing is predicted.
+        """
+        return self._queue(self._try_stand_by)
+
     def warm_up(self) -> Future[Outcome]:
         """Owner: warm the policy up now, before an instruction is given, if it names one that it
         accepts.
@@ -227,6 +233,13 @@ class InferenceEngine:
         with self._lock:
             self._epoch += 1
             self._instruction = instruction
+            self._error = ""
+        return ""
+
+    def _try_stand_by(self) -> str:
+        with self._lock:
+            self._epoch += 1
+            self._instruction = ""
             self._error = ""
         return ""
 

@@ -9,12 +9,22 @@ import math
 
 import numpy as np
 
+from wam_ros.core.appraisal import (
+    Appraisal,
+    Calm,
+    LastingErrors,
+    Outlook,
+    appraise,
+    pixel_errors,
+)
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.policy import Request
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, Observation, WamStatus
 from wam_ros.runtime.results import EngineResult, EngineStatus
 from wam_ros.runtime.scheduler import InferenceScheduler
+
+_ERRORS = 64  # observations that a result may still come from
 
 
 class InferenceSession:
@@ -30,6 +40,7 @@ class InferenceSession:
         session_id: 16 bytes, new for every session, so that chunks of an earlier one are told
             apart.
         scheduler: when the model is asked.
+        calm: what errors calm runs of the policy show; without it no surprise is known.
     """
 
     def __init__(
@@ -39,6 +50,7 @@ class InferenceSession:
         checkpoint_hash: str,
         session_id: bytes,
         scheduler: InferenceScheduler,
+        calm: Calm | None = None,
     ) -> None:
         self._robot = embodiment
         self._model = model
@@ -47,7 +59,13 @@ class InferenceSession:
         self._monitor = ImaginationMonitor(round(NS / embodiment.frame_rate_hz) // 2)
         self.session_id = session_id
         self.scheduler = scheduler
-        self.surprise: Surprise | None = None  # the newest
+        self.calm = calm
+        self.compared: Surprise | None = None  # the newest frame whose instant has passed
+        self.appraisal: Appraisal | None = None  # the newest
+        self._pixels = LastingErrors()
+        self._latents = LastingErrors()
+        # of the newest observations: (V, R, C) lasting error of what had been imagined, in pixels
+        self._errors: dict[int, np.ndarray] = {}
         self.underruns = 0
         self._observed_ns: int | None = None
         self._chunk: ActionChunk | None = None  # the newest, also where it came too late
@@ -62,8 +80,28 @@ class InferenceSession:
             self.scheduler.clear()
         self._observed_ns = observation.stamp_ns
         for newest in self._monitor.observe(observation.stamp_ns, observation.frames)[:1]:
-            self.surprise = newest
+            self.compared = newest
+            self._remember(observation, newest)
         return self.scheduler.look(observation)
+
+    def appraise(
+        self, observation: Observation, epoch: int, instruction: str, outlook: Outlook
+    ) -> Appraisal:
+        """What is to be said of an observation, by an `outlook` on it where the model has one."""
+        stamp_ns = observation.stamp_ns
+        latents = self._latents.take(stamp_ns, outlook.latent_errors)
+        pixel, latent, heat = appraise(self.calm, self._errors.get(stamp_ns), latents)
+        self.appraisal = Appraisal(
+            stamp_ns=stamp_ns,
+            view_names=observation.view_names,
+            epoch=epoch,
+            instruction=instruction,
+            pixel=pixel,
+            latent=latent,
+            heat=heat,
+            outlook=outlook,
+        )
+        return self.appraisal
 
     def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
         """The chunk and the imagined future of a result that succeeded, as published at ROS time
@@ -77,6 +115,7 @@ class InferenceSession:
         out = result.output
         seen = result.observation
         self._count(result, now_ns)
+        self.appraise(seen, result.epoch, result.instruction, out.outlook)
         at_rest = self.scheduler.answered(seen.stamp_ns)
         anchor = now_ns if at_rest else seen.stamp_ns
         plan = (
@@ -160,15 +199,18 @@ class InferenceSession:
         found |= {
             f"{stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in self._stages_s.items()
         }
-        if self.surprise is not None:
-            found["imagined frame: squared error"] = f"{self.surprise.mse:.5f}"
-            found["last frame copied: squared error"] = f"{self.surprise.copy_mse:.5f}"
+        if self.compared is not None:
+            found["imagined frame: squared error"] = f"{self.compared.mse:.5f}"
+            found["last frame copied: squared error"] = f"{self.compared.copy_mse:.5f}"
         return found
 
     def forget(self) -> None:
         """Drop what was imagined and asked for: the instruction changed. The plan goes on."""
         self._monitor.clear()
-        self.surprise = None
+        self._errors.clear()
+        self._pixels.clear()
+        self._latents.clear()
+        self.compared = self.appraisal = None
         self.scheduler.forget()
 
     def _imagine(self, chunk: ActionChunk, result: EngineResult) -> ImaginedFuture:
@@ -186,8 +228,21 @@ class InferenceSession:
             instants_ns=instants,
             joint_names=chunk.joint_names,
             joint_path=chunk.positions,
-            surprise=math.nan if self.surprise is None else self.surprise.mse,
+            surprise=math.nan if self.appraisal is None else self.appraisal.surprise,
         )
+
+    def _remember(self, observation: Observation, expected: Surprise) -> None:
+        """Keep how far off the frames imagined for an observation were."""
+        if self.calm is None or self.calm.pixel.shape[0] != len(observation.frames):
+            return
+        if expected.imagined.shape != observation.frames.shape:
+            return
+        errors = pixel_errors(expected.imagined, observation.frames, *self.calm.pixel.shape[1:])
+        lasting = self._pixels.take(observation.stamp_ns, errors)
+        if lasting is not None:
+            self._errors[observation.stamp_ns] = lasting
+        for old in sorted(self._errors)[:-_ERRORS]:
+            del self._errors[old]
 
     def _why_not_running(self, now_ns: int, engine: EngineStatus, silence_s: float) -> str:
         """Why no chunk comes, as far as it is not a failure of the model; empty when one does."""

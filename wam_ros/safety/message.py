@@ -8,6 +8,8 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.types import ActionChunk
 from wam_ros.safety.params import SafetyParams
 
+MOST_EPOCH = 2**31  # a larger one leaves no room to count on
+
 
 @dataclass(frozen=True)
 class Stream:
@@ -19,7 +21,8 @@ class Stream:
     epoch: int = 0
     seq: int = 0
     taken_ns: int = 0  # when
-    begun: bool = True  # whether one was taken at all; else the numbers above mean nothing
+    # whether one was taken at all; else the numbers mean nothing, but older epochs are void
+    begun: bool = True
 
 
 @dataclass(frozen=True)

@@ -133,7 +133,7 @@ class SafetyParams:
     still_rad_s: float = _p(0.05, "rad/s", 0.0, 1.0, "below it a turning joint counts as still")
     still_m_s: float = _p(0.01, "m/s", 0.0, 1.0, "the same for sliding joints")
     surprise_slow: float = _p(
-        1e9, "1", 0.0, 1e9, "surprise above it slows the arm; learned from calm runs"
+        1e9, "1", 0.0, 1e9, "surprise above it slows the arm; 1 is the most that calm runs show"
     )
     surprise_stop: float = _p(1e9, "1", 0.0, 1e9, "surprise above it stops the arm")
     surprise_scale: float = _p(2.0, "1", 1.0, 100.0, "time scale while slowed by surprise")

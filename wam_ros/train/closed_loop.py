@@ -15,13 +15,14 @@ import numpy as np
 from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.latency import LatencyWindow, require_offered
-from wam_ros.core.policy import Policy, Request, abilities_of
+from wam_ros.core.policy import Policy, Request, abilities_of, calm_of
 from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
 from wam_ros.runtime.prediction import predict
 from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.sim.drive import SERVO_STEPS
+from wam_ros.sim.mishaps import Mishap
 from wam_ros.sim.world import World
 from wam_ros.train.record import observe
 
@@ -48,10 +49,18 @@ class ClosedLoop:
         chunking: "auto", a name in `core.latency.CHUNKING`, or "ensemble".
         every: control steps between two predictions.
         delay: of the answers; known to the session beforehand, as after a long run.
+        mishap: what goes wrong; None for nothing.
     """
 
     def __init__(
-        self, policy: Policy, world: World, chunking: str, every: int, delay: Delay, seed: int = 0
+        self,
+        policy: Policy,
+        world: World,
+        chunking: str,
+        every: int,
+        delay: Delay,
+        seed: int = 0,
+        mishap: Mishap | None = None,
     ) -> None:
         self.policy = policy
         self.world = world
@@ -74,11 +83,18 @@ class ClosedLoop:
             timeline=self.timeline,
         )
         self.session = InferenceSession(
-            robot, policy.name, policy.checkpoint_hash, bytes(16), self.scheduler
+            embodiment=robot,
+            model=policy.name,
+            checkpoint_hash=policy.checkpoint_hash,
+            session_id=bytes(16),
+            scheduler=self.scheduler,
+            calm=calm_of(policy),
         )
-        self._step_ns = round(robot.step_period_s * NS)
+        self.step_ns = round(robot.step_period_s * NS)
         self._rng = np.random.default_rng(seed)
         self._hold = world.q
+        self.frames = np.zeros(0, np.uint8)  # (V, H, W, 3) of the newest look
+        self._mishap = mishap
         self._waiting: list[tuple[int, EngineResult]] = []  # due in ns
 
     @property
@@ -88,7 +104,10 @@ class ClosedLoop:
 
     def step(self) -> list[ActionChunk]:
         """One control step: look, take what arrives, move; returns the chunks taken."""
+        if self._mishap is not None:
+            self._mishap.look()
         seen = self._see()
+        self.frames = seen.frames
         request = self.session.observe(seen)
         if request is not None:
             self._ask(seen, request)
@@ -102,27 +121,41 @@ class ClosedLoop:
         return taken
 
     def _see(self) -> Observation:
+        frames = observe(self.world, self.world.embodiment)
+        if self._mishap is not None:
+            frames = self._mishap.seen(frames)
         return make_observation(
-            self.world.embodiment,
-            self.now_ns,
-            observe(self.world, self.world.embodiment),
-            self.world.joint_state(),
+            self.world.embodiment, self.now_ns, frames, self.world.joint_state()
         )
+
+    def stop(self) -> None:
+        """Stand where the arm is: what is on its way is not executed any more."""
+        self._waiting.clear()
+        self.timeline.clear()
+        self.session.forget()
+        self._hold = self.world.q
+
+    def hold(self, seconds: float) -> None:
+        """Let time go by without looking."""
+        end_ns = self.now_ns + round(seconds * NS)
+        while self.now_ns < end_ns:
+            self._move()
 
     def _ask(self, seen: Observation, request: Request) -> None:
         output = predict(self.policy, seen, request)
         if output is None:
             return
-        ready_ns = self.now_ns + self.delay.draw(self._rng) * self._step_ns
+        ready_ns = self.now_ns + self.delay.draw(self._rng) * self.step_ns
         self._waiting.append((ready_ns, EngineResult(seen, "", 1, output, request=request)))
 
     def _move(self) -> None:
         physics_ns = round(self.world.model.opt.timestep * NS) * SERVO_STEPS
-        end_ns = self.now_ns + self._step_ns
+        end_ns = self.now_ns + self.step_ns
         while self.now_ns < end_ns:
             self.now_ns = min(self.now_ns + physics_ns, end_ns)
             state = self.timeline.sample(self.now_ns) or KinematicState.at_rest(self._hold)
-            self.world.servo(state.q, state.dq)
+            told = state.q, state.dq
+            self.world.servo(*(self._mishap.target(*told) if self._mishap is not None else told))
             self.world.step(SERVO_STEPS)
 
 

@@ -26,7 +26,7 @@ WIDTH = 720  # px
 MOST_HEIGHT = 620  # px
 SPAN_S = 60.0  # of the curve of surprise
 LATE_S = 1.0  # a picture that is older is no picture of now
-LEAST_SURPRISE = 0.002  # top of the curve at least: what is smaller than this is calm
+LEAST_SURPRISE = 1.0  # top of the curve at least: what is smaller than this is calm
 
 _NOW_S = 0.05  # what is this close to the picture of now is for now
 _COLUMNS = 5
@@ -224,7 +224,7 @@ def _label(board: Image.Image, at: tuple[int, int], words: str) -> None:
 def _draw_curve(board: Image.Image, model: ViewModel, top: int, now_ns: int) -> None:
     """Surprise over the last minute, the newest at the right edge."""
     now = model.figures()["surprise"]
-    words = f"surprise {now:.4f}" if math.isfinite(now) else "surprise unknown"
+    words = f"surprise {now:.2f}" if math.isfinite(now) else "surprise unknown"
     left = _CELL + 2 * _EDGE
     wide = WIDTH - _EDGE - left
     high = _CURVE - _EDGE
@@ -241,7 +241,7 @@ def _draw_curve(board: Image.Image, model: ViewModel, top: int, now_ns: int) -> 
     board.paste(_PANEL, (left, top, left + wide, top + high))
     board.paste(_of(palette.ORANGE), (left, top), Image.fromarray(filled))
     _write(board, (_EDGE, top), words, 14, _INK)
-    _write(board, (_EDGE, top + 20), f"top {most:.4f}", 13, _FAINT)
+    _write(board, (_EDGE, top + 20), f"top {most:.2f}", 13, _FAINT)
     _write(board, (_EDGE, top + 38), f"last {SPAN_S:.0f} s", 13, _FAINT)
 
 

@@ -26,7 +26,7 @@ def summarise(model: ViewModel) -> list[tuple[str, palette.RGB]]:
     if math.isfinite(figures["latency_s"]):
         told.append(f"latency {1e3 * figures['latency_s']:.0f} ms")
     if math.isfinite(figures["surprise"]):
-        told.append(f"surprise {figures['surprise']:.4f}")
+        told.append(f"surprise {figures['surprise']:.2f}")
     if told:
         lines.append((", ".join(told), palette.GREY))
     return lines

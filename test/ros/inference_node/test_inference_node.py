@@ -19,6 +19,7 @@ from rclpy.parameter import Parameter  # noqa: E402
 from sensor_msgs.msg import Image  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
 
+from wam_ros.core.appraisal import Calm  # noqa: E402
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.lockstep import Pace  # noqa: E402
@@ -47,12 +48,14 @@ from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
 DEADLINE_S = 20.0
+UNIT = 0.001  # mean squared error that calm runs are said to show
 
 
 class ColourPolicy:
     """Knows three colours; imagines what it sees, brightened by ten."""
 
     name, checkpoint_hash = "colours", "ab" * 8
+    calm = Calm(np.full((2, 8, 8), UNIT), np.full((2, 8, 8), 1.0))
 
     def __init__(self):
         self.instruction, self.failure, self.resets = "", None, 0
@@ -270,7 +273,8 @@ def test_surprise_is_published_when_the_instant_has_passed(make_rig):
     rig.start()
     rig.say("red")
     rig.spin_until(lambda: rig.futures and not np.isnan(rig.futures[-1].surprise))
-    assert any(rig.futures[-1].surprise == pytest.approx((k / 255) ** 2) for k in (10, 20))
+    found = rig.futures[-1].surprise
+    assert any(found == pytest.approx((k / 255) ** 2 / UNIT, rel=1e-4) for k in (10, 20))
     epoch = rig.say("blue").epoch
     rig.spin_until(
         lambda: rig.chunks[-1].epoch == epoch and rig.futures[-1].chunk_seq == rig.chunks[-1].seq

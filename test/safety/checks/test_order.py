@@ -65,6 +65,16 @@ def test_a_first_chunk_leaves_room_to_count_on(panda, home, good, stream, larges
     assert "begin with 0" in verdict.sentence
 
 
+def test_the_first_chunk_of_a_session_may_not_be_older_than_what_it_was_handed_over_for(
+    panda, home, good
+):
+    chunk = dataclasses.replace(good, epoch=2)
+    now = Stream(b"a" * 16, 2, begun=False)
+    assert panda.filter(chunk, at_rest(home), START, stream=now).decision == Decision.PASS
+    later = Stream(b"a" * 16, 3, begun=False)
+    assert judge(panda, home, chunk, stream=later).reasons == Reason.REORDER
+
+
 @pytest.mark.parametrize("stream", [None, Stream(b"a" * 16, 2, 4), Stream(b"a" * 16, 1, 99)])
 def test_the_next_chunk_of_a_session_is_taken(panda, home, good, stream):
     assert panda.filter(good, at_rest(home), START, stream=stream).decision == Decision.PASS

@@ -75,6 +75,23 @@ def test_handed_over_the_arm_stops_stays_armed_and_takes_that_session_only(rig):
     assert rig.state == S.HOLD, "whoever disarms meanwhile is obeyed"
 
 
+def test_a_session_that_is_handed_over_to_itself_stops_and_its_older_epochs_are_void(rig):
+    rig.moving()
+    before = rig.machine.session.stream
+    answer = rig.machine.hand_over(before.session_id, rig.now, before.epoch + 1)
+    assert answer.ok and answer.trajectory is not None and "next instruction" in answer.message
+    rig.run(0.5)
+    assert rig.state == S.ARMED and rig.at_rest
+    late = rig.chunk(session_id=before.session_id, epoch=before.epoch, seq=before.seq + 1)
+    assert late.report.reasons == Reason.REORDER
+    rig.run(0.3)
+    assert rig.at_rest
+    new = rig.chunk(session_id=before.session_id, epoch=before.epoch + 2, seq=before.seq + 2)
+    assert new.report.decision == Decision.PASS
+    leap = rig.machine.hand_over(before.session_id, rig.now, 2**32 - 1)
+    assert not leap.ok and "no room to count on" in leap.message
+
+
 @pytest.mark.parametrize("state", [S.DISABLED, S.HOLD, S.FAULT, S.ESTOP])
 def test_an_arm_that_is_not_armed_is_not_handed_over(panda, home, state):
     rig = Rig(panda, home).brought_to(state)

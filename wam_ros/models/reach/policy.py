@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wam_ros.core.appraisal import Outlook
 from wam_ros.core.embodiment import Embodiment, require_observed_by
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import PolicyOutput
@@ -92,7 +93,14 @@ class ReachPolicy:
             conditioning=Conditioning.REAL,
             evaluations=0,
             timing_s={"script": time.perf_counter() - began},
+            outlook=self._look(),
         )
+
+    def _look(self) -> Outlook:
+        """Done once the robot is at the last pose that was named, and stays."""
+        last = not self._round and self._goal == len(self._goals) - 1
+        done = float(last and self._reached_ns is not None)
+        return Outlook(done=done, failed=0.0, done_ahead=done, failed_ahead=0.0)
 
     def _choose(self, q: np.ndarray, now_ns: int) -> None:
         """Go on to the next goal once the robot has been at this one for a moment."""

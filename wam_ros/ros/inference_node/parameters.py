@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.latency import AUTO, CHUNKING, LatencyWindow, require_offered
-from wam_ros.core.policy import Policy, abilities_of
+from wam_ros.core.policy import Policy, abilities_of, calm_of
 from wam_ros.core.types import NS
 from wam_ros.ros.params import param
 from wam_ros.runtime.engine import InferenceEngine
@@ -179,5 +179,10 @@ def make_session(
         lead_s=p.lead_s,
     )
     return InferenceSession(
-        robot, policy.name, policy.checkpoint_hash, uuid.uuid4().bytes, scheduler
+        embodiment=robot,
+        model=policy.name,
+        checkpoint_hash=policy.checkpoint_hash,
+        session_id=uuid.uuid4().bytes,
+        scheduler=scheduler,
+        calm=calm_of(policy),
     )

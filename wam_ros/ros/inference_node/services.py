@@ -1,10 +1,13 @@
-"""Services that tell the model what to do: `~/set_instruction`, `~/reset`, `~/load_model`."""
+"""Services that tell the model what to do: `~/set_instruction`, `~/stand_by`, `~/reset`,
+`~/load_model`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 from rclpy.task import Future
 from std_srvs.srv import Trigger
@@ -19,7 +22,7 @@ from wam_ros.srv import LoadModel, SetInstruction
 
 
 class ModelServices:
-    """Wires the three services to an engine.
+    """Wires the services to an engine.
 
     Args:
         node: that offers them.
@@ -48,6 +51,9 @@ class ModelServices:
         self._model = p.model  # the running one
         node.create_service(SetInstruction, "~/set_instruction", self._on_set_instruction)
         node.create_service(LoadModel, "~/load_model", self._on_load_model)
+        # chunks of the next instruction must not wait for this answer
+        meanwhile = ReentrantCallbackGroup()
+        node.create_service(Trigger, "~/stand_by", self._on_stand_by, callback_group=meanwhile)
         node.create_service(Trigger, "~/reset", self._on_reset)
 
     def reset_to(self, instruction: str | None) -> Outcome:
@@ -78,6 +84,18 @@ class ModelServices:
         response.ok = outcome.ok
         response.message = outcome.message
         response.epoch = outcome.epoch
+        return response
+
+    async def _on_stand_by(self, request: Any, response: Any) -> Any:
+        """Follow nothing any more; a prediction under way is thrown away, whenever it ends."""
+        done = Future()
+        self._engine.stand_by().add_done_callback(lambda f: done.set_result(f.result()))
+        outcome = await done
+        if outcome.ok:
+            self._forget()
+        self._logger.info(f"standing by: {outcome.message or 'epoch ' + str(outcome.epoch)}")
+        response.success = outcome.ok
+        response.message = outcome.message
         return response
 
     def _on_reset(self, request: Any, response: Any) -> Any:

@@ -22,6 +22,7 @@ from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.inference_node.parameters import InferenceParams
 from wam_ros.ros.params import check_value
 from wam_ros.ros.progress import LockstepParams
+from wam_ros.ros.task_node.parameters import TaskParams
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.safety.params import SafetyParams
 
@@ -32,6 +33,7 @@ KNOWN: dict[str, tuple[type, ...]] = {
     "inference_node": (InferenceParams,),
     "camera_node": (LockstepParams,),
     "sim_node": (),
+    "task_node": (TaskParams,),
     "view_node": (ViewParams,),
 }
 OF_ROS = {"use_sim_time": False, "autostart": True}  # of every node

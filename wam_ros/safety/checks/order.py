@@ -8,7 +8,7 @@ from __future__ import annotations
 from wam_ros.core.types import NS, Reason
 from wam_ros.safety.checks.base import MessageCheck
 from wam_ros.safety.finding import Finding
-from wam_ros.safety.message import Message
+from wam_ros.safety.message import MOST_EPOCH, Message
 
 # Chunks are lost or refused on their way: so many numbers may be left out, and so many more for
 # every second since one was taken.
@@ -18,7 +18,6 @@ SEQ_HZ = 1000
 EPOCH_LEAP = 1000
 # a first chunk beyond half of what the message holds leaves no room to count on
 MOST_SEQ = 2**63
-MOST_EPOCH = 2**31
 AGAIN = "arm again, at rest, to take it from here"
 
 
@@ -32,10 +31,10 @@ def refuse(message: Message) -> Finding | None:
     if stream is not None and message.chunk.session_id != stream.session_id:
         words = f"of another session than the one that moves the arm; {AGAIN}"
         return Finding(Reason.SESSION, words)
+    if stream is not None and epoch < stream.epoch:
+        return Finding(Reason.REORDER, f"epoch {epoch} after {stream.epoch}; {AGAIN}")
     if stream is None or not stream.begun:
         return _bad_beginning(epoch, seq)
-    if epoch < stream.epoch:
-        return Finding(Reason.REORDER, f"epoch {epoch} after {stream.epoch}; {AGAIN}")
     if epoch == stream.epoch and seq <= stream.seq:
         return Finding(Reason.REORDER, f"sequence number {seq} after {stream.seq}; {AGAIN}")
     passed_s = max(0.0, (message.now_ns - stream.taken_ns) / NS)

@@ -35,7 +35,7 @@ from wam_ros.safety.machine.session import Session
 from wam_ros.safety.machine.standstill import Standstill
 from wam_ros.safety.machine.surroundings import Surroundings
 from wam_ros.safety.machine.tracking import Tracking
-from wam_ros.safety.message import Stream
+from wam_ros.safety.message import MOST_EPOCH, Stream
 from wam_ros.safety.verdict import Verdict
 
 S = SafetyState
@@ -141,16 +141,20 @@ class SafetyMachine:
         self.session.begin(now_ns)
         return Answer(True, "armed anew: the next session that speaks moves the arm")
 
-    def hand_over(self, session_id: bytes, now_ns: int) -> Answer:
-        """Stop, stay armed, and take chunks of this session (16 bytes) only; whoever disarms ends
-        that, too.
+    def hand_over(self, session_id: bytes, now_ns: int, epoch: int = 0) -> Answer:
+        """Stop, stay armed, and take chunks of this session (16 bytes) only, and none of an older
+        `epoch`; whoever disarms ends that, too.
         """
         if self.state != S.ARMED and not (self.state == S.BRAKING and self.brakes.after == S.ARMED):
             return Answer(
                 False, f"not handed over: safety_node is in {self.state.name}; arm it first"
             )
-        self.session.belong_to(Stream(session_id, begun=False), now_ns)
-        words = "another session takes over"
+        if epoch > MOST_EPOCH:
+            return Answer(False, f"not handed over: epoch {epoch} leaves no room to count on")
+        before = self.session.stream
+        same = before is not None and before.session_id == session_id
+        self.session.belong_to(Stream(session_id, epoch, begun=False), now_ns)
+        words = "stopping; its next instruction moves it" if same else "another session takes over"
         return Answer(True, words, self.brakes.brake(now_ns, S.ARMED, Reason.NONE, words))
 
     def estop(self, now_ns: int, cause: str = "pressed") -> Answer:

@@ -5,7 +5,7 @@ const LEFT = 128; // px, names and newest values
 const GAP = 1.5; // s
 const BAND = 16; // px, what safety did
 const STRIPS = [
-  { key: "surprise", name: "surprise", unit: "", colour: "#c792ea", digits: 4, least: 0.002 },
+  { key: "surprise", name: "surprise", unit: "", colour: "#c792ea", digits: 2, least: 1 },
   { key: "distance_m", name: "nearest", unit: "mm", colour: "#5aa2ff", factor: 1000, digits: 0, least: 100 },
   { key: "scale", name: "slowed", unit: "x", colour: "#f5b83d", digits: 2, least: 2, floor: 1 },
   { key: "latency_s", name: "latency", unit: "ms", colour: "#e9edf2", factor: 1000, digits: 0, least: 100 },

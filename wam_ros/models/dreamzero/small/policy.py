@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from wam_ros.core.appraisal import Calm, Outlook, cell_errors
 from wam_ros.core.embodiment import Embodiment, require_observed_by
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile, untile
@@ -20,6 +21,11 @@ from wam_ros.core.types import NS, Conditioning, Observation
 from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.shared.packed import pack
 from wam_ros.models.dreamzero.shared.rope import Rope
+from wam_ros.models.dreamzero.small.appraisal import (
+    Appraiser,
+    appraisal_path,
+    load_appraiser,
+)
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint
 from wam_ros.models.dreamzero.small.memory import FrameMemory
@@ -70,7 +76,11 @@ def load(
     pack(networks.model)
     tokenizer = networks.tokenizer.to(dtype)
     tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return DreamZeroPolicy(config, embodiment, networks, steps or config.denoising_steps, memory)
+    appraiser = load_appraiser(appraisal_path(weights), config, networks.digest)
+    steps = steps or config.denoising_steps
+    policy = DreamZeroPolicy(config, embodiment, networks, steps, memory, appraiser)
+    policy.weights = weights
+    return policy
 
 
 def require_within_limits(n: Normaliser, robot: Embodiment, where: str) -> None:
@@ -94,6 +104,7 @@ class DreamZeroPolicy:
         networks: Networks,
         steps: int,
         memory: str = "real",
+        appraiser: Appraiser | None = None,
     ) -> None:
         self.name = config.name
         self.checkpoint_hash = networks.digest
@@ -103,6 +114,8 @@ class DreamZeroPolicy:
         self.networks = networks
         self.solver: Solver = Euler(schedule(steps, config.shift))
         self._refresh = memory == "real"
+        self._appraiser = appraiser
+        self.calm: Calm | None = None if appraiser is None else appraiser.calm
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
         stride = config.chunk.frame_stride
         ahead = tuple(stride * (i + 1) for i in range(config.chunk.imagined_frames))
@@ -135,19 +148,26 @@ class DreamZeroPolicy:
             torch.randn(CANDIDATES - 1, *x.shape[1:], generator=generator) for x in self._noise
         ]
         self._context: Context | None = None
+        self.weights = Path()  # where they were read
 
     def another(self) -> DreamZeroPolicy:
         """The same networks with a memory of its own, for another robot."""
         memory = "real" if self._refresh else "imagined"
         return DreamZeroPolicy(
-            self.config, self.embodiment, self.networks, len(self.solver.times), memory
+            config=self.config,
+            embodiment=self.embodiment,
+            networks=self.networks,
+            steps=len(self.solver.times),
+            memory=memory,
+            appraiser=self._appraiser,
         )
 
     @torch.inference_mode()
     def reset(self, instruction: str) -> None:
         """Forget everything and take a new instruction; see `core.policy.Policy.reset`."""
         model = self.networks.model
-        self._context = model.encode_text(model.text_encoder.tokenize([instruction]))
+        self._words = model.text_encoder.tokenize([instruction])
+        self._context = model.encode_text(self._words)
         self._memory = FrameMemory(model, self._context)
         # stamp and executed steps of the first observation
         self._first: tuple[int, int] | None = None
@@ -156,6 +176,10 @@ class DreamZeroPolicy:
         # control step at which an unrefreshed memory takes its own imagination for the next frame
         self._due = 0
         self._own: tuple[Tensor, Tensor] | None = None
+        # of the newest observation, both (C, h, V * w): what had been imagined for it, and itself
+        self.compared: tuple[Tensor | None, Tensor] | None = None
+        # where what was imagined last ends: its latent (C, h, V * w), and joints (A,) rad, m
+        self.imagined_end: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
     def predict(self, observation: Observation, request: Request = PLAIN) -> PolicyOutput | None:
@@ -178,6 +202,8 @@ class DreamZeroPolicy:
         if not self._refresh:
             step = self._due
             self._due = self._due + self.config.chunk.frame_stride
+        imagined = self._imagined.get(step)
+        self.compared = (None if imagined is None else imagined[0, 0], latent[0, 0])
         cache, rope = self._memory.observe(step, latent)
         self._seen = _newest({**self._seen, step: latent})
         if not request.predict:
@@ -231,6 +257,7 @@ class DreamZeroPolicy:
         denoised = time.perf_counter()
         video = video.to(latent.dtype)
         self._keep(step + ahead, video, positions)
+        outlook = self._look(seen[1])
         chunks = [
             self._output(
                 positions=own.double().numpy(),
@@ -238,6 +265,7 @@ class DreamZeroPolicy:
                 plan=plan,
                 request=request,
                 ahead=ahead,
+                outlook=outlook,
             )
             for own in positions[:, 0]
         ]
@@ -272,6 +300,7 @@ class DreamZeroPolicy:
         """
         stride = self.config.chunk.frame_stride
         self._own = (video[:1, :, 0], positions[:1, :, stride - 1])
+        self.imagined_end = (video[0, 0, -1], positions[0, 0, -1])
         later = {anchor + stride * (i + 1): video[:1, :, i] for i in range(video.shape[2])}
         self._imagined = _newest({**self._imagined, **later})
 
@@ -282,6 +311,7 @@ class DreamZeroPolicy:
         plan: np.ndarray,
         request: Request,
         ahead: int,
+        outlook: Outlook,
     ) -> PolicyOutput:
         """One candidate as the loop wants it, but for its frames."""
         committed = 0 if ahead else min(request.committed, len(plan))
@@ -296,7 +326,32 @@ class DreamZeroPolicy:
             committed=committed,
             guided=not ahead and len(plan) > 0,
             ahead=ahead,
+            outlook=outlook,
         )
+
+    def _look(self, state: Tensor) -> Outlook:
+        """What the head makes of the newest observation, in which the joints were at `state`
+        (1, 1, A), and of the end of what is imagined.
+        """
+        if self._appraiser is None or self.compared is None or self.imagined_end is None:
+            return Outlook()
+        imagined, latent = self.compared
+        end, joints = self.imagined_end
+        states = self.networks.normaliser.state(torch.stack([state[0, 0], joints]))
+        logits = self._appraiser.head(
+            torch.stack([latent, end]).float(), states, self._words.expand(2, -1)
+        )
+        (done, failed), (done_ahead, failed_ahead) = logits.sigmoid().tolist()
+        errors = None if imagined is None else self.latent_errors(imagined, latent)
+        return Outlook(done, failed, done_ahead, failed_ahead, errors)
+
+    def latent_errors(self, imagined: Tensor, latent: Tensor) -> np.ndarray:
+        """(V, h, w) error of two latents (C, h, V * w), cell by cell."""
+        a, b = (
+            torch.stack(x.float().chunk(self.config.views, -1)).permute(0, 2, 3, 1).numpy()
+            for x in (imagined, latent)
+        )
+        return cell_errors(a, b, *a.shape[1:3])
 
     def _looks_at_reality(self) -> bool:
         """Whether the newest frame in memory was observed."""

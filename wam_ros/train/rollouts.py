@@ -1,0 +1,110 @@
+"""Episodes of a model in the simulator, with what it imagined and what was true, a file each: what
+`wam calibrate` learns from.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from wam_ros.core.appraisal import pixel_errors
+from wam_ros.core.errors import WamError
+from wam_ros.core.files import whole_file
+from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
+from wam_ros.sim.mishaps import FAILURES, Mishap
+from wam_ros.sim.tasks.pick_block import COLOURS
+from wam_ros.sim.world import World
+from wam_ros.train.closed_loop import ClosedLoop, Delay
+
+STEPS = 64  # control steps of an episode at most
+AFTER = 8  # of them after success
+GRID = (8, 8)  # cells of a view
+CALM = "calm"
+EARLIEST_S = 0.4  # of a mishap
+LATEST_S = 2.4
+
+
+def kind_of(index: int) -> str:
+    """What happens in an episode: every other one is calm."""
+    return CALM if index % 2 == 0 else FAILURES[index // 2 % len(FAILURES)]
+
+
+def make_mishap(kind: str, world: World, seed: int) -> Mishap | None:
+    """The mishap of an episode, at a time of the seed's; None for a calm one."""
+    rng = np.random.default_rng([seed, 2])
+    at_s = float(rng.uniform(EARLIEST_S, LATEST_S))
+    return None if kind == CALM else Mishap(kind, world, at_s, rng)
+
+
+def roll_out(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dict[str, np.ndarray]:
+    """One episode of K control steps as arrays; where nothing was imagined, errors are NaN."""
+    policy.reset(world.reset(seed))
+    mishap = make_mishap(kind, world, seed)
+    loop = ClosedLoop(
+        policy=policy,
+        world=world,
+        chunking="auto",
+        every=1,
+        delay=Delay(1),
+        seed=seed,
+        mishap=mishap,
+    )
+    rows: list[dict[str, np.ndarray]] = []
+    left = AFTER
+    while len(rows) < STEPS and left:
+        if mishap is not None:
+            mishap.look()
+        state = world.q
+        blocks = np.stack([world.task.block_position(world, c) for c in COLOURS])  # type: ignore[attr-defined]
+        at_ns = loop.now_ns
+        loop.step()
+        if policy.compared is None or policy.imagined_end is None:
+            raise WamError("the model imagines nothing")
+        imagined, seen = policy.compared
+        compared = loop.session.compared
+        due = compared is not None and abs(compared.instant_ns - at_ns) <= loop.step_ns // 2
+        nothing = np.full((len(world.embodiment.cameras), *GRID), np.nan)
+        rows.append(
+            {
+                "state": state,
+                "blocks": blocks,
+                "latent": seen.float().numpy().astype(np.float16),
+                "end_latent": policy.imagined_end[0].float().numpy().astype(np.float16),
+                "end_state": policy.imagined_end[1].float().numpy(),
+                "pixel_errors": pixel_errors(compared.imagined, loop.frames, *GRID)
+                if due and compared is not None
+                else nothing,
+                "latent_errors": nothing
+                if imagined is None
+                else policy.latent_errors(imagined, seen),
+                "begun": np.array(mishap is not None and mishap.begun),
+                "tool": world.tool_position,
+            }
+        )
+        left -= world.task.success
+    if mishap is not None:
+        mishap.end()
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return arrays | {
+        "seed": np.array(seed),
+        "kind": np.array(kind),
+        "named": np.array(list(COLOURS).index(world.task.colour)),  # type: ignore[attr-defined]
+        "instruction": np.array(world.instruction),
+        "success": np.array(world.task.success),
+    }
+
+
+def save_rollout(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an episode, whole or not at all; raises `WamError` when that fails."""
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_rollout(path: Path) -> dict[str, np.ndarray]:
+    """Read an episode; raises `WamError` naming the file when it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, KeyError) as error:
+        raise WamError(f"'{path}' is no rollout: {error}") from error
