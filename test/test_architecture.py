@@ -49,7 +49,7 @@ ARROWS = {
     "runtime.values": {"core"},
     "sim": {"core", "robot", "sim.tasks"},
     "sim.tasks": {"core", "robot", "sim"},
-    "data": {"core"},
+    "data": {"core", "robot.urdf"},
     # what servers that speak HTTP share
     "web": {"core"},
     "view": {"core", "web"},
@@ -124,7 +124,7 @@ OWNERS = {
     "pinocchio": {"robot", "safety", "sim", "embodiments"},
     "ruckig": {"safety"},
     "aiohttp": {"web", "view", "serve"},
-    "matplotlib": {"runs"},
+    "matplotlib": {"runs", "data"},
     "rosbags": {"ros"},
     "msgpack": {"wire"},
     "websockets": {"models"},

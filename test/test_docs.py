@@ -22,6 +22,7 @@ COMMANDS = (
     "embodiment new",
     "embodiment check",
     "embodiment list",
+    *(f"data {name}" for name in ("import", "export", "show", "stats", "check")),
 )
 
 

@@ -48,6 +48,12 @@ COMMANDS = {
         "wam_ros.train.record:main",
         "sim,data",
     ),
+    "data": Command(
+        "recorded episodes: bring in, look at, judge, hand on",
+        "wam_ros.data.cli:DataArgs",
+        "wam_ros.data.cli:main",
+        "data",
+    ),
     "train": Command(
         "train a model on recorded episodes",
         "wam_ros.train.train:Train",

@@ -1,0 +1,212 @@
+"""`wam data`: recorded episodes brought in, looked at, judged and handed on."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress, track
+from rich.table import Table
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import Problems, WamError, require_known, require_within
+from wam_ros.core.files import make_folder, require_writable, write_json
+from wam_ros.core.resources import config_names
+from wam_ros.data.convert import copy, describe
+from wam_ros.data.episodes import Episode, Episodes
+from wam_ros.data.folder import open_episodes
+from wam_ros.data.lerobot.writer import WRITTEN, LeRobotWriter
+from wam_ros.data.numbers import columns_of
+from wam_ros.data.review import WRONG, Finding, review
+from wam_ros.data.video import CODECS
+from wam_ros.robot.urdf import read_urdf
+
+Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
+LINT = "lerobot-lint"
+
+
+@dataclass(frozen=True)
+class Import:
+    """Bring a data set in as LeRobot v3.0; again, to go on where it was interrupted."""
+
+    data: Folder  # LeRobot data set, v3.0 or v2.x
+    out: Path  # folder of the new one
+    codec: str = "h264"  # of its videos: lossless, h264 or av1
+    cut_idle: bool = False  # rests of a second and more go; what is between them, an episode each
+
+
+@dataclass(frozen=True)
+class Export:
+    """Hand a data set on in another version; again, to go on where it was interrupted."""
+
+    data: Folder  # LeRobot data set
+    out: Path  # folder of the new one
+    version: str = "v2.1"  # v3.0 or v2.1
+    codec: str = "h264"  # of its videos: lossless, h264 or av1
+
+
+@dataclass(frozen=True)
+class Show:
+    """Draw frames of episodes and histograms of actions with the limits of the joints."""
+
+    data: Folder  # LeRobot data set
+    out: Path = Path("data.png")  # picture to write
+    episodes: tuple[int, ...] = ()  # numbers to show; six spread over the data set
+    film: int = -1  # number of an episode to write as a video beside the picture, .mp4
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Exact statistics of states, actions, and actions relative to the state a chunk begins at."""
+
+    data: Folder  # LeRobot data set
+    horizon: int = 24  # steps of a chunk; 0 for no relative ones
+    json: Path | None = None  # write the numbers here
+
+
+@dataclass(frozen=True)
+class Check:
+    """Name what is wrong or doubtful; code 1 when something is wrong."""
+
+    data: Folder  # LeRobot data set
+    no_pictures: bool = False  # leave the frames out, which take most of the time
+    json: Path | None = None  # write the findings here
+
+
+@dataclass(frozen=True)
+class DataArgs:
+    """Recorded episodes: bring them in, look at them, judge them, hand them on."""
+
+    run: Annotated[
+        Annotated[Import, tyro.conf.subcommand("import")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Show, tyro.conf.subcommand("show")]
+        | Annotated[Stats, tyro.conf.subcommand("stats")]
+        | Annotated[Check, tyro.conf.subcommand("check")],
+        tyro.conf.arg(name=""),
+    ]
+
+
+def main(args: DataArgs) -> int:
+    """Run the subcommand; 1 when `check` found something wrong.
+
+    Raises:
+        WamError: an argument is wrong, there is no data set, it is damaged, or a file cannot be
+            written.
+    """
+    run = args.run
+    if isinstance(run, Import):
+        return convert(open_episodes(run.data), run.out, run.codec, "v3.0", run.cut_idle)
+    if isinstance(run, Export):
+        return convert(open_episodes(run.data), run.out, run.codec, run.version, False)
+    if isinstance(run, Show):
+        return show(run)
+    return stats(run) if isinstance(run, Stats) else check(run)
+
+
+def convert(source: Episodes, out: Path, codec: str, version: str, cut_idle: bool) -> int:
+    """Copy a data set, with progress."""
+    require_known("codec", codec, CODECS)
+    require_known("version to write", version, WRITTEN)
+    make_folder("--out", out)
+    if not len(source):
+        raise WamError(f"'{source.where}' holds no episode")
+    writer = LeRobotWriter(out, describe(source), codec, version)
+    there = writer.episodes
+    with Progress() as progress:
+        bar = progress.add_task("episodes", total=len(source))
+        try:
+            came = copy(source, writer, cut_idle, lambda _: progress.update(bar, advance=1))
+        except WamError as error:
+            raise WamError(f"{error}; {writer.episodes} episodes are in {out}") from error
+    print(f"{there + came} episodes in {out}" + (f", {there} were there" if there else ""))
+    return 0
+
+
+def show(args: Show) -> int:
+    """Draw the picture, and the film."""
+    from wam_ros.data.sheet import draw, film, save
+
+    require_writable("--out", args.out)
+    episodes = open_episodes(args.data)
+    count = len(episodes)
+    if not count:
+        raise WamError(f"'{episodes.where}' holds no episode")
+    for number in (*args.episodes, *([args.film] if args.film >= 0 else [])):
+        require_within("an episode", number, 0, count - 1)
+    spread = sorted({round(k * (count - 1) / 5) for k in range(6)})
+    save(draw(episodes, list(args.episodes) or spread, limits_of(episodes)), args.out)
+    print(args.out)
+    if args.film >= 0:
+        if not episodes.views:
+            raise WamError(f"'{episodes.where}' has no camera to film")
+        path = args.out.with_suffix(".mp4")
+        film(episodes, args.film, path)
+        print(path)
+    return 0
+
+
+def limits_of(episodes: Episodes) -> dict[str, tuple[float, float]]:
+    """Limits of the joints of a robot that is known by its name; nothing of another."""
+    if episodes.robot not in config_names("embodiments"):
+        return {}
+    path = load_embodiment(episodes.robot).urdf_path
+    joints = read_urdf(path, Problems(path)).joints
+    return {n: (j.lower, j.upper) for n, j in joints.items() if n in episodes.action_names}
+
+
+def stats(args: Stats) -> int:
+    """Print the table, write the JSON."""
+    require_within("--horizon", args.horizon, 0)
+    require_writable("--json", args.json)
+    episodes = open_episodes(args.data)
+
+    def watched(found: Iterable[Episode]) -> Iterator[Episode]:
+        yield from track(found, "episodes", total=len(episodes))
+
+    columns = columns_of(episodes, args.horizon, watched)
+    numbers = ("low", "q01", "median", "q99", "high", "mean", "std")
+    for group in dict.fromkeys(c.group for c in columns):
+        table = Table("", box=None)
+        for name in numbers:
+            table.add_column(name, justify="right", no_wrap=True)
+        own = [c for c in columns if c.group == group]
+        for c in own:
+            table.add_row(c.name, *(f"{getattr(c, name):.3g}" for name in numbers))
+        print(f"\n{group}, {own[0].count} values each")
+        Console().print(table)
+    if args.json is not None:
+        facts = {"episodes": len(episodes), "rate_hz": episodes.rate_hz, "horizon": args.horizon}
+        write_json(args.json, facts | {"columns": [dataclasses.asdict(c) for c in columns]})
+    return 0
+
+
+def check(args: Check) -> int:
+    """Print what is found; 1 when something is wrong."""
+    require_writable("--json", args.json)
+    episodes = open_episodes(args.data)
+    found: list[Finding] = []
+    with Progress() as progress:
+        bar = progress.add_task("episodes", total=len(episodes))
+        for finding in review(
+            episodes, not args.no_pictures, lambda _: progress.update(bar, advance=1)
+        ):
+            found.append(finding)
+            colour = "red" if finding.grade == WRONG else "yellow"
+            progress.console.print(
+                f"[{colour}]{finding.grade}[/] ", str(finding), sep="", highlight=False
+            )
+    wrong = sum(f.grade == WRONG for f in found)
+    print(f"{len(episodes)} episodes: {wrong} wrong, {len(found) - wrong} doubtful")
+    if args.json is not None:
+        write_json(args.json, [dataclasses.asdict(f) for f in found])
+    if shutil.which(LINT):
+        subprocess.run([LINT, str(args.data)], check=False)
+    return int(wrong > 0)
