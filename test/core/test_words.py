@@ -55,6 +55,14 @@ def test_a_state_that_a_person_must_leave_says_how_and_why_it_is_that():
     assert describe_state(SafetyState.BRAKING, "a cause") == "braking: a cause"
 
 
+@pytest.mark.parametrize("table", [STATES, BRIDGE])
+def test_a_label_is_short_and_is_that_of_one_state(table):
+    labels = [words.label for words in table.values()]
+    assert len(set(labels)) == len(labels)
+    assert all(len(label.split()) <= 4 for label in labels)
+    assert {s for s, w in BRIDGE.items() if not w.label} == {Forwarding.FORWARDING}
+
+
 def test_who_wants_to_arm_is_told_in_every_state_from_which_that_is_refused():
     refused = {s for s, words in STATES.items() if words.unarmed}
     assert refused == set(SafetyState) - {SafetyState.UNKNOWN, SafetyState.HOLD, SafetyState.ARMED}

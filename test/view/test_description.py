@@ -9,6 +9,7 @@ import pytest
 
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import Forwarding, SafetyState
 from wam_ros.robot.joints import load_joints
 from wam_ros.view.description import Description, find_mesh
 from wam_ros.view.scene import SCENE, make_scene
@@ -172,6 +173,9 @@ def test_a_scene_names_what_a_browser_has_to_know():
     assert scene["robot"]["links"][scene["base"]]["name"] == PANDA.base_frame
     assert [scene["robot"]["links"][k]["name"] for k in scene["tools"]] == [PANDA.tool_frame]
     assert all(0 <= v["link"] < len(scene["robot"]["links"]) for v in scene["robot"]["visuals"])
+    assert set(scene["labels"]["safety"]) == {state.name.lower() for state in SafetyState}
+    assert scene["labels"]["safety"]["estop"] == "emergency stop"
+    assert set(scene["labels"]["bridge"]) == {state.name.lower() for state in Forwarding}
 
 
 def test_a_load_with_a_shape_is_drawn_where_it_is_fixed():

@@ -61,7 +61,7 @@ class Bridge:
         """Why nothing is forwarded but what brings the arm to rest sooner, or not even that; empty
         while all is.
         """
-        paused = f"{BRIDGE[Forwarding.PAUSED]}; {RESUME}"
+        paused = f"{BRIDGE[Forwarding.PAUSED].said}; {RESUME}"
         return (
             self._disputed
             or next(iter(self._doubted.values()), "")
@@ -86,8 +86,8 @@ class Bridge:
             forwarding = Forwarding.PAUSED if self.paused else Forwarding.HELD_BACK
             return BridgeState(forwarding, self.why_not_open, error, released)
         if self.gate.why_not_heard(steady_ns):
-            return BridgeState(Forwarding.UNHEARD, BRIDGE[Forwarding.UNHEARD], error)
-        return BridgeState(Forwarding.FORWARDING, BRIDGE[Forwarding.FORWARDING], error)
+            return BridgeState(Forwarding.UNHEARD, BRIDGE[Forwarding.UNHEARD].said, error)
+        return BridgeState(Forwarding.FORWARDING, BRIDGE[Forwarding.FORWARDING].said, error)
 
     @property
     def idle(self) -> Idle | None:

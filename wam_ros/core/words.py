@@ -17,12 +17,20 @@ class StateWords(NamedTuple):
     said: str  # what it is
     onward: str = ""  # what a person does to get on; empty: it passes by itself
     unarmed: str = ""  # what is said to who wants to arm in it
+    short: str = ""  # what it is where there is little room; empty: the same
+
+    @property
+    def label(self) -> str:
+        """What it is, in one word or two."""
+        return self.short or self.said
 
 
 STATES = {
-    SafetyState.UNKNOWN: StateWords("nothing heard from safety yet"),
+    SafetyState.UNKNOWN: StateWords("nothing heard from safety yet", short="safety unheard"),
     SafetyState.DISABLED: StateWords("disabled", unarmed="enable first"),
-    SafetyState.SHADOW: StateWords("dry run, nothing is emitted", unarmed="a dry run"),
+    SafetyState.SHADOW: StateWords(
+        "dry run, nothing is emitted", unarmed="nothing is emitted", short="dry run"
+    ),
     SafetyState.HOLD: StateWords("held", onward="arm to move"),
     SafetyState.ARMED: StateWords("armed"),
     SafetyState.BRAKING: StateWords("braking", unarmed="wait until it stands"),
@@ -84,11 +92,21 @@ REASONS = {
     Reason.ESTOP: "emergency stop",
 }
 
+
+class BridgeWords(NamedTuple):
+    """What the bridge does, in words."""
+
+    said: str
+    label: str  # the same where there is little room; empty where nothing need be said
+
+
 BRIDGE = {
-    Forwarding.FORWARDING: "forwarding",
-    Forwarding.PAUSED: "the bridge is paused",
-    Forwarding.HELD_BACK: "held back",
-    Forwarding.UNHEARD: "the bridge does not hear the safety node",
+    Forwarding.FORWARDING: BridgeWords("forwarding", ""),
+    Forwarding.PAUSED: BridgeWords("the bridge is paused", "bridge paused"),
+    Forwarding.HELD_BACK: BridgeWords("held back", "bridge held back"),
+    Forwarding.UNHEARD: BridgeWords(
+        "the bridge does not hear the safety node", "bridge hears no safety"
+    ),
 }
 
 

@@ -35,6 +35,7 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
+from wam_ros.core.words import BRIDGE
 from wam_ros.ros.fields import (
     doubles,
     enum_member,
@@ -488,7 +489,7 @@ def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
     said = {v.key: v.value[:_WORDS] for v in msg.values}
     return BridgeState(
         forwarding,
-        msg.message[:_WORDS] or f"the bridge is {forwarding.name.lower()}",
+        msg.message[:_WORDS] or BRIDGE[forwarding].said,
         error=said.get(_ERROR, ""),
         released=said.get(_RELEASED) == "true",
     )

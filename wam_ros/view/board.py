@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw
 
 from wam_ros.core import palette
 from wam_ros.core.images import mse
-from wam_ros.core.types import NS, Observation
+from wam_ros.core.types import NS, Observation, SafetyState
+from wam_ros.core.words import STATES
 from wam_ros.view.model import ViewModel
 from wam_ros.view.pictures import fit_text, font
 from wam_ros.view.words import describe_decision, describe_mode, describe_nearest, describe_status
@@ -172,7 +173,7 @@ def _draw_words(board: Image.Image, model: ViewModel, now_ns: int) -> None:
     """Instruction and state of safety, what the model does, what became of its last chunk."""
     report = model.report
     colour = _of(palette.GREY if report is None else palette.OF_STATE[report.state])
-    state = "safety unheard" if report is None else report.state.name.lower()
+    state = STATES[SafetyState.UNKNOWN if report is None else report.state].label
     wide = round(font(18).getlength(state))
     _write(board, (WIDTH - _EDGE - wide, 6), state, 18, colour)
     room = WIDTH - 3 * _EDGE - wide

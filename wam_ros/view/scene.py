@@ -17,6 +17,7 @@ import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
+from wam_ros.core.words import BRIDGE, STATES
 from wam_ros.view.assets import Asset, make_asset
 from wam_ros.view.description import Description
 from wam_ros.view.solid import RGBA, Solid
@@ -50,6 +51,10 @@ def make_scene(embodiment: Embodiment, world: Sequence[Solid] = ()) -> dict[str,
         "joints": list(embodiment.joint_names),
         "home": list(embodiment.home),
         "views": list(embodiment.view_names),
+        "labels": {
+            "safety": {state.name.lower(): words.label for state, words in STATES.items()},
+            "bridge": {state.name.lower(): words.label for state, words in BRIDGE.items()},
+        },
         "horizon_s": embodiment.action_horizon * embodiment.step_period_s,
         "world": [part for solid in world for part in meshes.described(solid)],
         "floor": min(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from wam_ros.core import palette
+from wam_ros.core.words import STATES
 from wam_ros.view.model import ViewModel
 from wam_ros.view.words import describe_decision, describe_mode
 
@@ -18,7 +19,7 @@ def summarise(model: ViewModel) -> list[tuple[str, palette.RGB]]:
     lines = [(model.instruction or "no instruction", palette.WHITE)]
     if report is not None:
         mode = "" if status is None else f", {describe_mode(status.mode)}"
-        lines.append((report.state.name.lower() + mode, palette.OF_STATE[report.state]))
+        lines.append((STATES[report.state].label + mode, palette.OF_STATE[report.state]))
     if (judged := model.fresh_verdict()) is not None:
         lines.append((describe_decision(judged), palette.OF_DECISION[judged.decision]))
     figures = model.figures()

@@ -67,7 +67,7 @@ def describe_bridge(state: BridgeState | None) -> str:
         return "nothing heard from the bridge yet"
     text = state.words
     if state.forwarding == Forwarding.HELD_BACK:
-        text = f"{BRIDGE[Forwarding.HELD_BACK]}: {text}"
+        text = f"{BRIDGE[Forwarding.HELD_BACK].said}: {text}"
     return text if state.error in ("", state.words) else f"{text} (last refusal: {state.error})"
 
 

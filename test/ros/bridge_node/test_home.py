@@ -77,7 +77,7 @@ def test_home_needs_an_arm_that_a_person_has_armed(arena, arm):
 
     def ask():  # until the bridge has heard the safety node
         answers.append(arena.call(Trigger, "bridge_node/home"))
-        return "HOLD" in answers[-1].message
+        return ": held;" in answers[-1].message
 
     arena.until(ask)
     assert not any(answer.success for answer in answers)

@@ -6,6 +6,7 @@ import pytest
 
 from testing.rig import Rig
 from wam_ros.core.types import Reason, SafetyState
+from wam_ros.core.words import STATES
 from wam_ros.safety.machine.answers import state_in_words
 
 S = SafetyState
@@ -61,3 +62,14 @@ def test_there_are_words_for_every_state(panda, home):
         rig.machine.brakes.state = state
         said.add(state_in_words(rig.machine.brakes, False, rig.now))
     assert len(said) == len(S) - 1
+
+
+@pytest.mark.parametrize("state", [S.DISABLED, S.HOLD, S.BRAKING, S.FAULT, S.ESTOP])
+def test_who_asks_for_what_a_state_refuses_is_told_what_it_is_called(panda, home, state):
+    rig = Rig(panda, home).brought_to(state)
+    refused = [rig.machine.hand_over(b"b" * 16, rig.now)]
+    if STATES[state].unarmed:
+        refused.append(rig.machine.arm(True, rig.now))
+    for answer in refused:
+        assert not answer.ok
+        assert f": {STATES[state].label}" in answer.message

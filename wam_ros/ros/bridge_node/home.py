@@ -21,6 +21,7 @@ from wam_ros.bridge.gate import GateLimits
 from wam_ros.bridge.home import make_home_chunk
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.types import Decision, Reason, SafetyReport, SafetyState
+from wam_ros.core.words import STATES
 from wam_ros.msg import ActionChunk
 from wam_ros.msg import SafetyReport as SafetyReportMsg
 from wam_ros.ros import convert, qos
@@ -85,7 +86,7 @@ class HomeSequence:
         if self.step != Step.IDLE:
             return False, f"already going home: {self.step.value}"
         if self._state not in LIVE:
-            return False, f"not going home: safety_node is in {self._state.name}; arm it first"
+            return False, f"not going home: {STATES[self._state].label}; arm it first"
         if self._measured() is None:
             return False, "not going home: no joint state yet"
         self._tries = 0

@@ -24,7 +24,7 @@ from wam_ros.core.types import (
     SafetyReport,
     SafetyState,
 )
-from wam_ros.core.words import STATES
+from wam_ros.core.words import AWAITING_JOINTS, STATES, describe_state
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.answers import Answer, Emission, state_in_words
@@ -79,6 +79,12 @@ class SafetyMachine:
         """Where it is."""
         return self.brakes.state
 
+    @property
+    def _label(self) -> str:
+        """The state in a word or two, for an answer."""
+        waits = self.state == S.SHADOW and not self.dry_run
+        return AWAITING_JOINTS if waits else STATES[self.state].label
+
     def commanded(self, at_ns: int) -> KinematicState | None:
         """What the robot is commanded to do at an instant; None before it was first armed."""
         return self.brakes.playback.at(at_ns) if self.brakes.playback.seeded else None
@@ -88,7 +94,7 @@ class SafetyMachine:
         self._enabled = True
         if self.state == S.DISABLED:
             self.brakes.settle(S.SHADOW)
-        return Answer(True, self.state.name.lower())
+        return Answer(True, self._label)
 
     def disable(self, now_ns: int) -> Answer:
         """Stop, then do nothing until enabled: a stop that is not possible yet is planned ahead. A
@@ -100,7 +106,7 @@ class SafetyMachine:
         )
         if not self.brakes.latched(now_ns):
             self.brakes.settle(S.DISABLED)
-        return Answer(True, self.state.name.lower(), trajectory)
+        return Answer(True, self._label, trajectory)
 
     def arm(self, on: bool, now_ns: int) -> Answer:
         """Let chunks move the arm, or stop and hold."""
@@ -109,14 +115,14 @@ class SafetyMachine:
             trajectory = (
                 self.brakes.brake(now_ns, S.HOLD, Reason.NONE, "disarmed") if live else None
             )
-            return Answer(True, self.state.name.lower(), trajectory)
+            return Answer(True, self._label, trajectory)
         if self.state == S.ARMED:
             return self._arm_anew(now_ns)
         if self.state != S.HOLD:
             advice = STATES[self.state].unarmed
             if self.state == S.SHADOW and not self.dry_run:
                 advice = self.inputs.why_not_fresh(now_ns) or "ask again: joints have just come"
-            return Answer(False, f"not armed: {self.state.name.lower()}, {advice}")
+            return Answer(False, f"not armed: {self._label}, {advice}")
         moving = (
             "what was commanded is still on its way to rest" if self.brakes.moving(now_ns) else ""
         )
@@ -146,9 +152,7 @@ class SafetyMachine:
         `epoch`; whoever disarms ends that, too.
         """
         if self.state != S.ARMED and not (self.state == S.BRAKING and self.brakes.after == S.ARMED):
-            return Answer(
-                False, f"not handed over: safety_node is in {self.state.name}; arm it first"
-            )
+            return Answer(False, f"not handed over: {self._label}; arm it first")
         if epoch > MOST_EPOCH:
             return Answer(False, f"not handed over: epoch {epoch} leaves no room to count on")
         before = self.session.stream
@@ -171,7 +175,7 @@ class SafetyMachine:
         healthy.
         """
         if self.state not in (S.FAULT, S.ESTOP):
-            return Answer(False, f"nothing to reset: {self.state.name.lower()}")
+            return Answer(False, f"nothing to reset: {self._label}")
         if self.pressed:
             return Answer(False, "not reset: the emergency stop is still pressed")
         wait = self.params.reset_cooldown_s - (now_ns - self.brakes.latched_ns) / NS
@@ -185,7 +189,7 @@ class SafetyMachine:
         self.resets += 1
         ready = S.SHADOW if self.dry_run else S.HOLD
         self.brakes.settle(ready if self._enabled else S.DISABLED)
-        return Answer(True, f"reset: {self.state.name.lower()}; arm to move")
+        return Answer(True, f"reset: {describe_state(self.state)}")
 
     def on_joints(self, state: JointState, now_ns: int) -> Emission | None:
         """Take a joint state; an emission only when it is a reason to stop."""

@@ -14,6 +14,7 @@ from wam_ros.core.types import (
     Reason,
     SafetyState,
 )
+from wam_ros.core.words import STATES
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.braking import Brakes
 from wam_ros.safety.machine.inputs import Inputs
@@ -85,7 +86,7 @@ class Session:
         if brakes.state in (S.FAULT, S.ESTOP) or (
             brakes.state == S.BRAKING and brakes.after != S.ARMED
         ):
-            return Finding(reason, f"{brakes.state.name.lower()}: {brakes.cause}")
+            return Finding(reason, f"{STATES[brakes.state].label}: {brakes.cause}")
         if self._inputs.q is None:
             words = self._inputs.why_not_fresh(now_ns) or "no joint state since the clock went back"
             return Finding(Reason.STATE_STALE, words)

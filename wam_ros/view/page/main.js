@@ -5,11 +5,10 @@ import { Player } from "/player.js";
 import { Timeline } from "/timeline.js";
 
 const at = (id) => document.getElementById(id);
-const MODES = {
-  armed: ["armed", "good"], braking: ["braking", "warn"], hold: ["holding still", ""], shadow: ["dry run", "warn"],
-  fault: ["fault", "bad"], estop: ["emergency stop", "bad"], disabled: ["disabled", ""], unknown: ["safety unheard", "bad"],
+// How grave a state is; what it is called stands in the scene.
+const SAFETY = {
+  armed: "good", braking: "warn", hold: "", shadow: "warn", fault: "bad", estop: "bad", disabled: "", unknown: "bad",
 };
-const BRIDGES = { paused: ["paused", "warn"], held_back: ["bridge holds back", "warn"], unheard: ["bridge hears no safety", "warn"] };
 
 const recording = document.body.dataset.recording; // its name; without one a loop is running
 let newest = null; // the newest moment, of a recording the one that is played
@@ -17,6 +16,7 @@ let shown = null; // the moment that is drawn: the newest, or one of the past
 let past = null; // the sample under the pointer
 let frames = null;
 let space = null;
+let labels = null; // what states are called
 
 const timeline = new Timeline(at("timeline"), async (sample) => {
   past = sample;
@@ -54,6 +54,7 @@ const controls = recording ? null : new Controls(link);
 const scene = await (await fetch("/scene.json")).json();
 document.title = `wam_ros: ${recording || scene.robot.name}`;
 at("robot").textContent = scene.robot.name;
+labels = scene.labels;
 frames = new Frames(at("views"), scene.views, scene.horizon_s);
 try {
   const { Space } = await import("/space.js");
@@ -63,7 +64,7 @@ try {
 }
 draw(newest);
 
-function pill(element, [words, kind]) {
+function pill(element, words, kind) {
   element.textContent = words;
   element.className = `pill ${kind}`;
 }
@@ -99,8 +100,10 @@ function draw(moment) {
     at("banner").classList.toggle("past", Boolean(then));
     at("banner").textContent = then;
   }
-  pill(at("mode"), MODES[moment.figures.safety] ?? [moment.figures.safety, ""]);
-  pill(at("bridge"), BRIDGES[moment.bridge] ?? ["", "quiet"]);
+  const safety = moment.figures.safety;
+  pill(at("mode"), labels?.safety[safety] ?? safety, SAFETY[safety]);
+  const bridge = labels?.bridge[moment.bridge] ?? "";
+  pill(at("bridge"), bridge, bridge ? "warn" : "quiet");
   at("task").textContent = moment.instruction;
   const answer = ([name]) => name === "answer";
   controls?.told(moment.lines.find(answer)?.[1] ?? "");
