@@ -31,15 +31,20 @@ def wam_serve(*options: str) -> Iterator[int]:
     port = free_port()
     argv = [sys.executable, "-m", "wam_ros.cli", "serve", "--port", str(port), *options]
     process = subprocess.Popen(argv, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    until = time.monotonic() + READY_S
     try:
-        while True:
-            assert process.poll() is None
-            assert time.monotonic() < until
-            with contextlib.suppress(urllib.error.URLError, OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
-                break
+        until_answers(process, port)
         yield port
     finally:
         process.terminate()
         assert process.wait(30) == 0
+
+
+def until_answers(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait until a policy server says that it is ready."""
+    until = time.monotonic() + READY_S
+    while True:
+        assert process.poll() is None
+        assert time.monotonic() < until
+        with contextlib.suppress(urllib.error.URLError, OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+            return

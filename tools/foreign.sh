@@ -12,8 +12,9 @@ wanted() {
     # openpi-client imports typing_extensions and does not ask for it
     openpi) echo "openpi-client==0.1.2 typing_extensions" ;;
     vla-eval) echo "vla-eval==0.8.0" ;;
-    # 0.4.4 has data sets v3.0, 0.3.3 was the last one of v2.1; torchvision 0.22 decodes video by itself
-    lerobot) echo "lerobot==0.4.4 torch==2.7.1 torchvision==0.22.1" ;;
+    # 0.4.4 has data sets v3.0, 0.3.3 was the last one of v2.1; torchvision 0.22 decodes video by itself;
+    # msgpack is what tools/lerobot_server.py adds
+    lerobot) echo "lerobot==0.4.4 torch==2.7.1 torchvision==0.22.1 msgpack" ;;
     lerobot-v21) echo "lerobot==0.3.3 torch==2.7.1 torchvision==0.22.1" ;;
     *) echo "foreign: there is no '$1'; choices: openpi, vla-eval, lerobot, lerobot-v21" >&2; return 1 ;;
   esac
