@@ -96,7 +96,7 @@ ARROWS = {
     "tools": {"core", "models", "runtime", "ros"},
     "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
     # a run that is over
-    "runs": {"core", "robot.joints", "view", "tools", "ros", "ros.view_node"},
+    "runs": {"core", "robot.joints", "models", "data", "view", "tools", "ros", "ros.view_node"},
     "cli": {
         "core",
         "models",

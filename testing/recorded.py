@@ -39,7 +39,8 @@ SENTENCE = "the emergency stop was pressed"
 
 def frames(value):
     """(V, H, W, 3)."""
-    return np.full((len(PANDA.view_names), 16, 16, 3), value, np.uint8)
+    size = len(PANDA.view_names), PANDA.image_height, PANDA.image_width, 3
+    return np.full(size, value, np.uint8)
 
 
 def q_at(k):

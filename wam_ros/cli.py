@@ -84,6 +84,12 @@ COMMANDS = {
         "wam_ros.runs.view:main",
         "view",
     ),
+    "imagine": Command(
+        "film what was imagined beside what came, and what would be if",
+        "wam_ros.runs.imagine:Imagine",
+        "wam_ros.runs.imagine:main",
+        "torch,view,data",
+    ),
     "plot": Command(
         "draw a recorded run: decisions, distances, latency, joints",
         "wam_ros.runs.plot:Plot",

@@ -66,9 +66,9 @@ def test_the_worst_moments_are_stops_then_surprises_that_lie_apart():
     assert worst_moments(run) == [
         (round(5.5 * NS), "surprise 0.2000"),
         (8 * NS, "surprise 0.0500"),
-        (10 * NS, "braking: late"),
-        (20 * NS, "braking: late"),
-        (50 * NS, "estop: pressed"),
+        (10 * NS, "stopped: late"),
+        (20 * NS, "stopped: late"),
+        (50 * NS, "stopped: pressed"),
     ]
 
 

@@ -171,7 +171,7 @@ def worst_moments(run: Run, most: int = MOST_STRIPS) -> list[tuple[int, str]]:
     most surprised and where it came nearest to anything.
     """
     severe = sorted((s for s in run.stops if not s.wanted), key=lambda s: -s.state)
-    stops = [(s.at_ns, f"{s.state.name.lower()}: {s.sentence or 'no word of why'}") for s in severe]
+    stops = [(s.at_ns, f"stopped: {s.sentence or s.state.name.lower()}") for s in severe]
     told = run.surprise[np.isfinite(run.surprise[:, 1])]
     surprises = [
         (at_ns, f"surprise {error:.4f}")

@@ -5,6 +5,7 @@ for the same instants.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,25 @@ AFTER_NS = round(0.5 * NS)
 TILES = 8  # of a strip
 TILE = 120  # px
 
-Seen = tuple[Observation, list[Surprise]]
+
+@dataclass(frozen=True)
+class Seen:
+    """What the cameras saw at an instant, and what had been imagined for it."""
+
+    observation: Observation
+    surprises: list[Surprise]  # nearest horizon first
+    instruction: str  # that was followed
 
 
 def seen_and_imagined(source: Path, namespace: str | None = None) -> Iterator[Seen]:
-    """Every observation of a recording, with what had been imagined for it, nearest horizon first.
+    """Every observation of a recording, with what had been imagined for it.
 
     Raises:
         WamError: the recording cannot be read, or holds no observations.
     """
     tracker = ImaginationTracker()
     epoch = None
+    instruction = ""
     topics = ("observation", "action_chunk", "imagined_future")
     with Recording(source, namespace) as recording:
         for recorded in recording.messages(topics, topics[:1]):
@@ -41,12 +50,13 @@ def seen_and_imagined(source: Path, namespace: str | None = None) -> Iterator[Se
                     if epoch not in (None, (chunk.session_id, chunk.epoch)):
                         tracker.clear_pending()
                     epoch = chunk.session_id, chunk.epoch
+                    instruction = chunk.instruction
                     tracker.on_chunk(chunk.seq, chunk.observation_ns, chunk.anchor_ns)
                 elif recorded.topic == "imagined_future":
                     tracker.on_imagined(convert.imagined_from_msg(recorded.message))
                 else:
                     observation = convert.observation_from_msg(recorded.message)
-                    yield observation, tracker.on_observation(observation)
+                    yield Seen(observation, tracker.on_observation(observation), instruction)
 
 
 def film_strips(
@@ -56,10 +66,10 @@ def film_strips(
     kept: list[list[Seen]] = [[] for _ in instants_ns]
     if not instants_ns:
         return []
-    for observation, surprises in seen_and_imagined(source, namespace):
+    for seen in seen_and_imagined(source, namespace):
         for at_ns, moments in zip(instants_ns, kept, strict=True):
-            if -BEFORE_NS <= observation.stamp_ns - at_ns <= AFTER_NS:
-                moments.append((observation, surprises[:1]))
+            if -BEFORE_NS <= seen.observation.stamp_ns - at_ns <= AFTER_NS:
+                moments.append(seen)
     return [
         _strip(at_ns, moments) if moments else None
         for at_ns, moments in zip(instants_ns, kept, strict=True)
@@ -69,9 +79,9 @@ def film_strips(
 def _strip(at_ns: int, moments: Sequence[Seen]) -> np.ndarray:
     told = []
     for k in pick_evenly(len(moments), TILES):
-        observation, surprises = moments[k]
+        observation = moments[k].observation
         black = np.zeros_like(observation.frames)
-        imagined = surprises[0].imagined if surprises else black
+        imagined = next((s.imagined for s in moments[k].surprises), black)
         label = f"{(observation.stamp_ns - at_ns) / NS:+.1f} s"
         told.append((label, [("observed", observation.frames), ("imagined", imagined)]))
-    return compose_strip(told, moments[0][0].view_names, TILE)
+    return compose_strip(told, moments[0].observation.view_names, TILE)
