@@ -4,6 +4,7 @@ import numpy as np
 
 from testing.bags import Bag
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.core.types import (
     NS,
     ActionChunk,
@@ -84,6 +85,8 @@ def write_run(folder, namespace="/"):
             scene = EpisodeState(seed=7, success=k > 28, instruction=WORDS)
             scene.header.stamp = convert.ns_to_time(t)
             write("episode", scene, 70)
+        ended = TaskState(reason=TaskEnd.STOPPED, sentence="safety: " + SENTENCE)
+        bag.write("task_state", t, convert.task_state_to_msg(ended, t))
         told = JointStateMsg(name=["gripper_of_another"], position=[0.0])
         told.header.stamp = convert.ns_to_time(BEGAN + STEPS * STEP)
         bag.write("joint_states", BEGAN + STEPS * STEP, told)

@@ -43,6 +43,7 @@ def test_its_episode_ends_with_what_stopped_it(run):
     assert run.seconds(episode.began_ns) == pytest.approx(ARMED / 10)
     assert (episode.instruction, episode.verdict, episode.seed) == (WORDS, "success", 7)
     assert episode.decisions == {"pass": PRESSED - ARMED - 1, "truncated": 1}
+    assert episode.task == f"stopped: safety: {SENTENCE}"
     (stop,) = run.stops
     assert (stop.state, stop.reasons, stop.sentence) == (
         SafetyState.ESTOP,

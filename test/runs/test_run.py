@@ -53,6 +53,17 @@ def test_a_stop_for_a_reason_is_not_wanted():
     assert episode.ended == "fault"
 
 
+def test_how_a_task_ended_belongs_to_the_newest_episode():
+    episodes = Episodes()
+    episodes.on_task("no task of this run")
+    for k, state in enumerate((SafetyState.ARMED, SafetyState.HOLD, SafetyState.ARMED)):
+        episodes.on_report(report(k, state), "do it")
+        if k == 1:
+            episodes.on_task("succeeded: it is done")
+    first, second = episodes.close()
+    assert (first.task, second.task) == ("succeeded: it is done", "")
+
+
 def run_with(**fields):
     return Run("x", began_ns=0, ended_ns=60 * NS, **fields)
 

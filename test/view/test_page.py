@@ -15,6 +15,7 @@ from testing.chromium import Chromium, find_chromium
 from testing.peers import free_port
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.listening import listen
+from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
     ChunkingMode,
@@ -362,6 +363,23 @@ def test_a_space_in_the_instruction_is_a_space(opened):
     while STOP not in loop.take():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def test_a_task_is_asked_for_beside_the_instruction_and_ended_by_one_click(opened):
+    loop, tab = opened
+    tab.click("#instruction")
+    tab.type("lift it; drop it")
+    tab.click("#do")
+    loop.until_pressed(Action("task", "lift it; drop it"))
+    loop.take().clear()
+    tab.click("#cancel")
+    end = time.monotonic() + 20
+    while Action("cancel") not in loop.take():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    loop.model.task = TaskState(running=True, instruction="lift it", sentence="it moves")
+    loop.tell()
+    tab.until("document.getElementById('lines').innerText.includes('lift it: it moves')")
 
 
 def test_the_stop_works_without_the_socket(own):

@@ -12,6 +12,7 @@ from wam_ros.view.protocol import (
     Confirm,
     Instruct,
     MessageError,
+    Perform,
     Press,
     read_message,
 )
@@ -26,6 +27,9 @@ def test_every_message_there_is_is_read():
         assert read_message(json.dumps(said)) == Confirm(action, "n1")
     text = {"type": "instruct", "text": " pick up the red block "}
     assert read_message(json.dumps(text)) == Instruct("pick up the red block")
+    task = read_message('{"type": "task", "text": "take the red one; ;put it on the blue one ;"}')
+    assert isinstance(task, Perform)
+    assert task.instructions == ["take the red one", "put it on the blue one"]
 
 
 def test_what_lets_the_arm_move_cannot_be_pressed():
@@ -50,6 +54,8 @@ def test_what_lets_the_arm_move_cannot_be_pressed():
         *('{"type": "instruct", "text": 1e999}', '{"type": "instruct", "text": "a\\u0000b"}'),
         *('{"type": "instruct", "text": "a\\nb"}', '{"type": "instruct", "text": NaN}'),
         '{"type": "instruct", "text": "%s"}' % ("x" * 201),
+        *('{"type": "task"}', '{"type": "task", "text": ""}', '{"type": "task", "text": " ; ;"}'),
+        *('{"type": "task", "text": ["a"]}', '{"type": "task", "text": "a", "timeout": 3}'),
         '{"type": "instruct", "text": "x"%s}' % (" " * MOST_BYTES),
         '{"type": "confirm", "action": "arm", "nonce": "%s"}' % ("x" * 65),
     ],
@@ -70,7 +76,7 @@ _VALUES = st.recursive(
 @given(
     st.dictionaries(st.sampled_from(["type", "action", "nonce", "text", "x"]), _VALUES)
     | st.fixed_dictionaries(
-        {"type": st.sampled_from(["press", "ask", "confirm", "instruct"])},
+        {"type": st.sampled_from(["press", "ask", "confirm", "instruct", "task"])},
         optional={"action": _VALUES, "nonce": _VALUES, "text": _VALUES},
     )
     | _VALUES
@@ -80,5 +86,5 @@ def test_whatever_is_said_is_a_known_message_or_an_answer(said):
         found = read_message(json.dumps(said))
     except MessageError:
         return
-    assert isinstance(found, Press | Ask | Confirm | Instruct)
+    assert isinstance(found, Press | Ask | Confirm | Instruct | Perform)
     assert getattr(found, "action", "arm") in PRESSED + HELD

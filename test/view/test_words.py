@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.core.types import (
     BridgeState,
     ChunkingMode,
@@ -16,6 +19,7 @@ from wam_ros.view.words import (
     describe_decision,
     describe_safety,
     describe_status,
+    describe_task,
 )
 
 
@@ -71,6 +75,18 @@ def test_the_bridge_says_its_state_and_its_newest_refusal_once():
     )
     held = BridgeState(Forwarding.HELD_BACK, "no controller listens", "no controller listens")
     assert describe_bridge(held) == "held back: no controller listens"
+
+
+def test_a_task_says_how_far_it_is_what_follows_and_how_it_ended():
+    first = TaskState(running=True, instruction="take it", then=("drop it",), progress=0.4)
+    assert describe_task(replace(first, sentence="it moves")) == (
+        "take it, 40% likely to be done soon: it moves; then drop it"
+    )
+    blind = TaskState(running=True, instruction="take it", sentence="")
+    assert describe_task(blind) == "take it: running"
+    over = TaskState(reason=TaskEnd.STUCK, sentence="the arm has not moved for 3 s")
+    assert describe_task(over) == "stuck: the arm has not moved for 3 s"
+    assert describe_task(TaskState()) == "no task yet"
 
 
 def test_silence_is_said():

@@ -24,10 +24,11 @@ from wam_ros.ros.view_node.ghosts import GhostPublisher
 from wam_ros.ros.view_node.listener import LoopListener
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.ros.view_node.solids import solids_of_world
-from wam_ros.srv import SetInstruction
+from wam_ros.srv import SetInstruction, StartTask
 from wam_ros.view.access import Access, make_token
 from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
+from wam_ros.view.protocol import Perform
 from wam_ros.view.scene import make_scene
 from wam_ros.view.server import Action, PageServer
 from wam_ros.view.wire import Encoder, pack, to_json
@@ -68,6 +69,8 @@ class ViewNode(WamNode):
             "home": self.create_client(Trigger, "bridge_node/home"),
             "forget": self.create_client(Trigger, "safety_node/forget_sources"),
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
+            "task": self.create_client(StartTask, "task_node/start"),
+            "cancel": self.create_client(Trigger, "task_node/cancel"),
         }
         self._server: PageServer | None = None
         if p.port:
@@ -201,10 +204,13 @@ class ViewNode(WamNode):
         now_s = time.monotonic()
         asked, since_s = self._asked.get(name, (None, 0.0))
         if asked is not None and not asked.done():
-            if now_s - since_s < _ASKED_S and name != "instruct":
+            if now_s - since_s < _ASKED_S and name not in ("instruct", "task"):
                 return
             client.remove_pending_request(asked)
         fields: dict[str, Any] = {"instruct": {"instruction": action.text}}
+        if name == "task":
+            first, *then = Perform(action.text).instructions
+            fields["task"] = {"instruction": first, "then": then}
         fields |= {
             name: {"data": name in ("arm", "pause")}
             for name in ("arm", "disarm", "pause", "resume")

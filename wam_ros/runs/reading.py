@@ -11,6 +11,7 @@ import numpy as np
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.imagination import ImaginationTracker
+from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import (
     NS,
@@ -83,6 +84,7 @@ class _Reader:
             "safe_trajectory": lambda r: self._on_motion(convert.trajectory_from_wire(r.data)),
             "joint_states": lambda r: self._on_joints(r.message),
             "episode": lambda r: self._on_scene(r.message),
+            "task_state": lambda r: self._on_task(convert.task_state_from_msg(r.message)),
         }
         self.topics = {*self._readers, *self._feed}
 
@@ -134,6 +136,10 @@ class _Reader:
 
     def _on_scene(self, message: Any) -> None:
         self._episodes.on_scene(int(message.seed), bool(message.success), bool(message.wrong))
+
+    def _on_task(self, state: TaskState) -> None:
+        if not state.running and state.reason != TaskEnd.UNKNOWN:
+            self._episodes.on_task(f"{state.reason.name.lower()}: {state.sentence}")
 
     def _on_joints(self, message: Any) -> None:
         stamp_ns = time_to_ns(message.header.stamp)

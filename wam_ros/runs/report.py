@@ -106,7 +106,7 @@ def _episodes(run: Run) -> str:
     if not run.episodes:
         return html.text("The arm was not armed.")
     return html.table(
-        ("", "began", "took", "instruction", "outcome", "scene", "chunks", "ended"),
+        ("", "began", "took", "instruction", "outcome", "task", "scene", "chunks", "ended"),
         [
             (
                 k + 1,
@@ -114,6 +114,7 @@ def _episodes(run: Run) -> str:
                 f"{e.duration_s:.1f} s",
                 e.instruction,
                 e.verdict or "not known",
+                e.task,
                 e.seed,
                 e.chunks,
                 e.ended or ("" if e.verdict else "the recording ended"),

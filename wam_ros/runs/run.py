@@ -47,6 +47,7 @@ class Episode:
     decisions: dict[str, int] = field(default_factory=dict)
     stops: list[Stop] = field(default_factory=list)
     ended: str = ""  # what safety said at its end; empty: the recording ended first
+    task: str = ""  # how the task ended, as the task node said; empty: there was none
     verdict: str = ""  # of who knows whether the task was done; empty: nobody does
     seed: int | None = None  # of a simulated scene
 
@@ -157,6 +158,11 @@ class Episodes:
         if self._open is not None:
             self._open.seed = seed
             self._open.verdict = "wrong" if wrong else "success" if success else "not done"
+
+    def on_task(self, words: str) -> None:
+        """How a task ended; the arm is held by then, or soon."""
+        if newest := self._open or (self.done[-1] if self.done else None):
+            newest.task = words
 
     def close(self) -> list[Episode]:
         """All of them, the last one as far as it came."""

@@ -10,6 +10,7 @@ import numpy as np
 
 from wam_ros.core.lockstep import Pace
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
+from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
     ActionChunk,
@@ -24,7 +25,13 @@ from wam_ros.core.types import (
     WamStatus,
 )
 from wam_ros.view.wire import Column
-from wam_ros.view.words import describe_bridge, describe_decision, describe_safety, describe_status
+from wam_ros.view.words import (
+    describe_bridge,
+    describe_decision,
+    describe_safety,
+    describe_status,
+    describe_task,
+)
 
 _ROWS = 24  # of a plan, at most
 _WORDS = 80  # of a vocabulary that are shown
@@ -52,6 +59,7 @@ class ViewModel:
     bridge: BridgeState | None = None
     status: WamStatus | None = None
     pace: Pace | None = None  # of a simulated world in lock-step
+    task: TaskState | None = None  # of the moment, or the newest
     chunk: ActionChunk | None = None
     trajectory: SafeTrajectory | None = None
     joints: np.ndarray | None = None  # (A,) rad or m, measured
@@ -257,6 +265,8 @@ class ViewModel:
             ("model", describe_status(self.status, self.chunk_rate_hz)),
             ("following", self.instruction or "no instruction"),
         ]
+        if self.task is not None:
+            lines.append(("task", describe_task(self.task)))
         if self.pace is not None:
             lines.append(("simulated time", self.pace.words))
         return [*lines, ("answer", self.answer)] if self.answer else lines

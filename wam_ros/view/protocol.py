@@ -6,10 +6,11 @@ One message is one JSON object in one text frame:
     {"type": "ask", "action": "arm"}
     {"type": "confirm", "action": "arm", "nonce": "..."}
     {"type": "instruct", "text": "pick up the red block"}
+    {"type": "task", "text": "pick up the red block; put it on the blue one"}
 
 What stops or calms the arm happens when it is pressed. What may let it move is asked for first; the
 server answers with a nonce, which the page sends back when the person holds the button down. An
-instruction moves nothing that is not armed.
+instruction, or a task of several, moves nothing that is not armed.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from wam_ros.core.errors import WamError
 
 MOST_BYTES = 1024  # of one message
 MOST_CHARACTERS = 200  # of an instruction, as the inference node
-PRESSED = ("estop", "pause", "disarm")  # at once: they stop or calm
+PRESSED = ("estop", "pause", "disarm", "cancel")  # at once: they stop or calm
+THEN = ";"  # between the instructions of a task
 # in two steps: they may let the arm move
 HELD = ("arm", "reset", "home", "resume", "forget")
 
@@ -61,7 +63,19 @@ class Instruct:
     text: str
 
 
-Message = Press | Ask | Confirm | Instruct
+@dataclass(frozen=True)
+class Perform:
+    """Follow one instruction after the other, each until it is done."""
+
+    text: str  # with `THEN` between them
+
+    @property
+    def instructions(self) -> list[str]:
+        """One or more, none of them empty."""
+        return [part for words in self.text.split(THEN) if (part := words.strip())]
+
+
+Message = Press | Ask | Confirm | Instruct | Perform
 
 
 def read_message(data: str) -> Message:
@@ -123,9 +137,17 @@ def _instruction(value: Any) -> str:
     return value.strip()
 
 
+def _task(value: Any) -> str:
+    text = _instruction(value)
+    if not Perform(text).instructions:
+        raise MessageError("a task has an instruction")
+    return text
+
+
 _KINDS: dict[str, tuple[type, dict[str, Callable[[Any], str]]]] = {
     "press": (Press, {"action": _one_of(PRESSED)}),
     "ask": (Ask, {"action": _one_of(HELD)}),
     "confirm": (Confirm, {"action": _one_of(HELD), "nonce": _nonce}),
     "instruct": (Instruct, {"text": _instruction}),
+    "task": (Perform, {"text": _task}),
 }

@@ -32,6 +32,7 @@ from wam_ros.view.protocol import (
     Confirm,
     Instruct,
     MessageError,
+    Perform,
     Press,
     read_message,
 )
@@ -56,7 +57,9 @@ _WELCOME = (
 
 @dataclass(frozen=True)
 class Action:
-    """What a person wants: one of `PRESSED`, one of `HELD`, or `instruct` with its text."""
+    """What a person wants: one of `PRESSED`, one of `HELD`, or `instruct` or `task` with its
+    text.
+    """
 
     name: str
     text: str = ""
@@ -305,6 +308,8 @@ class PageServer:
             self._actions.put(Action(said.action))
         elif isinstance(said, Instruct):
             self._actions.put(Action("instruct", said.text))
+        elif isinstance(said, Perform):
+            self._actions.put(Action("task", said.text))
         elif isinstance(said, Ask):
             question = client.confirmation.ask(said.action, now_s)
             reply: dict[str, Any] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.core.types import (
     BridgeState,
     ChunkingMode,
@@ -69,6 +70,16 @@ def describe_bridge(state: BridgeState | None) -> str:
     if state.forwarding == Forwarding.HELD_BACK:
         text = f"{BRIDGE[Forwarding.HELD_BACK].said}: {text}"
     return text if state.error in ("", state.words) else f"{text} (last refusal: {state.error})"
+
+
+def describe_task(task: TaskState) -> str:
+    """What is done, how far it is, what follows; or how the newest task ended."""
+    if not task.running:
+        ended = "" if task.reason == TaskEnd.UNKNOWN else f"{task.reason.name.lower()}: "
+        return f"{ended}{task.sentence}"
+    share = f", {task.progress:.0%} likely to be done soon" if math.isfinite(task.progress) else ""
+    then = f"; then {', then '.join(task.then)}" if task.then else ""
+    return f"{task.instruction}{share}: {task.sentence or 'running'}{then}"
 
 
 def describe_status(status: WamStatus | None, chunk_rate_hz: float) -> str:

@@ -34,7 +34,7 @@ from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, 
 from wam_ros.nodes import view_node
 from wam_ros.ros import convert, qos
 from wam_ros.ros.view_node.listener import COSTLY
-from wam_ros.srv import SetInstruction
+from wam_ros.srv import SetInstruction, StartTask
 from wam_ros.view.server import Action
 
 pytestmark = pytest.mark.ros
@@ -199,6 +199,8 @@ def test_a_dry_run_draws_the_chunk_that_nothing_executes(shown):
         ("resume", SetBool, "bridge_node/pause", False),
         ("home", Trigger, "bridge_node/home", None),
         ("forget", Trigger, "safety_node/forget_sources", None),
+        ("task", StartTask, "task_node/start", "lift the blue cube"),
+        ("cancel", Trigger, "task_node/cancel", None),
     ],
 )
 def test_every_button_calls_its_service_and_the_answer_is_shown(

@@ -13,7 +13,15 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from wam_ros.core.errors import WamError
-from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, Pace, SafetyReport, WamStatus
+from wam_ros.msg import (
+    ActionChunk,
+    ImaginedFuture,
+    Observation,
+    Pace,
+    SafetyReport,
+    TaskState,
+    WamStatus,
+)
 from wam_ros.ros import convert
 from wam_ros.ros.latest import Latest
 from wam_ros.ros.view_node.solids import lines_from_markers, solids_from_markers
@@ -36,6 +44,7 @@ SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], No
         convert.bridge_state_from_msg,
         lambda m, v: setattr(m, "bridge", v),
     ),
+    "task_state": (TaskState, convert.task_state_from_msg, lambda m, v: setattr(m, "task", v)),
     "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
     # of a simulated world in lock-step
     "pace": (Pace, convert.pace_from_msg, lambda m, v: setattr(m, "pace", v)),

@@ -3,9 +3,10 @@
 const BUTTONS = [
   ["arm", "arm"], ["disarm", "disarm"], ["reset", "reset"],
   ["pause", "pause"], ["resume", "resume"], ["home", "home"],
+  ["cancel", "end the task"],
   ["forget", "forget obstacles in doubt"],
 ];
-const AT_ONCE = ["pause", "disarm"];
+const AT_ONCE = ["pause", "disarm", "cancel"];
 const MEANING = {
   arm: "Arm: the model moves the arm from now on.",
   reset: "Reset: forget the stop or the fault. Look why it stopped first.",
@@ -51,13 +52,17 @@ export class Controls {
   form() {
     this.instruction = document.getElementById("instruction");
     this.filled = "";
-    document.getElementById("instruct").addEventListener("submit", (event) => {
-      event.preventDefault();
+    const tell = (type) => {
       const text = this.instruction.value.trim();
       if (!text) return;
-      if (!this.link.send({ type: "instruct", text })) this.say("not connected");
+      if (!this.link.send({ type, text })) this.say("not connected");
       this.instruction.blur(); // the space bar stops again
+    };
+    document.getElementById("instruct").addEventListener("submit", (event) => {
+      event.preventDefault();
+      tell("instruct");
     });
+    document.getElementById("do").addEventListener("click", () => tell("task"));
     this.instruction.addEventListener("keydown", (event) => {
       if (event.key === "Escape") this.instruction.blur();
     });
