@@ -17,7 +17,7 @@ from rclpy.clock import Clock, ClockType
 from wam_ros.core.errors import WamError
 from wam_ros.nodes.safety_node import SafetyNode
 from wam_ros.robot.obstacles import Cloud
-from wam_ros.ros.running import run_node
+from wam_ros.ros.running import keep_memory, run_node
 from wam_ros.ros.safety_node.octomap_reader import OctomapReader
 from wam_ros.safety.machine.live import MOVEIT, Change
 
@@ -79,4 +79,5 @@ class OctomapNode(SafetyNode):
 
 
 if __name__ == "__main__":
+    keep_memory()
     run_node(OctomapNode)

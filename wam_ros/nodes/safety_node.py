@@ -25,7 +25,7 @@ from wam_ros.ros.fields import HEADER, number_of, read_header, read_pressed
 from wam_ros.ros.latest import Latest, serve_waiting
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.progress import LockstepParams, ProgressTeller
-from wam_ros.ros.running import run_node
+from wam_ros.ros.running import keep_memory, run_node
 from wam_ros.ros.safety_node.bridge_listener import BridgeListener
 from wam_ros.ros.safety_node.joint_publishers import name_publishers
 from wam_ros.ros.safety_node.markers import MarkerPublisher
@@ -268,6 +268,8 @@ class SafetyNode(WamNode):
 
 def main() -> None:
     """Run the node until it is told to stop."""
+    # else every chunk would ask the kernel anew for megabytes, and no stop be heard meanwhile
+    keep_memory()
     run_node(SafetyNode)
 
 

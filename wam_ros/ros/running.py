@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -115,10 +116,11 @@ def _start(node: WamNode) -> None:
 
 class Priority:
     """The real-time priority of the thread of the callbacks, held while the node is active, where
-    it asks for one. The threads of DDS hold the next higher one.
+    it asks for one. What that thread waits for must not wait behind what is ordinary, which can
+    take a tenth of a second for a processor. So the other threads of Python hold the same one, for
+    they hold the interpreter at times; they must pause often. Those of DDS, by which everything
+    comes, hold the next higher one.
 
-    What comes for a thread that goes before everything ordinary must not wait for what is ordinary:
-    a stop was heard up to a tenth of a second late by a thread of DDS that waited for a processor.
     Threads that are started later stay ordinary. A node of which one of these threads does not
     pause for `GREED_S` loses it, also where a flood of messages is why: nothing else would run any
     more.
@@ -141,10 +143,11 @@ class Priority:
             _, most = resource.getrlimit(resource.RLIMIT_RTTIME)
             resource.setrlimit(resource.RLIMIT_RTTIME, (round(self.GREED_S * 1e6), most))
             wanted = self._wanted if active else 0
-            _schedule(0, wanted)
-            for thread in _threads_of_dds():
+            threads = {t.native_id: wanted for t in threading.enumerate() if t.native_id}
+            threads |= dict.fromkeys(_threads_of_dds(), wanted + 1 if active else 0)
+            for thread, priority in threads.items():
                 with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
-                    _schedule(thread, wanted + 1 if active else 0)
+                    _schedule(thread, priority)
         except (AttributeError, OSError, ValueError) as error:  # another system, or no right to it
             self._wanted = 0
             self._logger.warning(
@@ -160,22 +163,8 @@ class Priority:
         self._logger.error(f"no pause for {self.GREED_S:g} s: the real-time priority is given up")
 
 
-def as_callbacks() -> None:
-    """Give the calling thread the priority that the thread of the callbacks has now.
-
-    That one waits for whoever holds the interpreter, and so for all that goes before that thread.
-    Who calls this must pause often.
-    """
-    # the process's first thread
-    first = os.getpid()
-    with contextlib.suppress(AttributeError, OSError):
-        _schedule(0, os.sched_getparam(first).sched_priority)
-
-
 def _schedule(thread: int, priority: int) -> None:
-    """SCHED_FIFO with this priority for a thread of this process, 0 is the calling one; ordinary
-    with priority 0.
-    """
+    """SCHED_FIFO with this priority for a thread of this process; ordinary with priority 0."""
     policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
     os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
 

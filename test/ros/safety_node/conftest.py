@@ -21,12 +21,8 @@ def gate(monkeypatch):
     monkeypatch.setattr(octomap_reader, "occupied_voxels", wait_and_read)
     yield gate
     gate.set()
-    finish_reading()
 
 
-def finish_reading():
-    """Wait for the thread that reads an octomap to end."""
-    for thread in threading.enumerate():
-        if thread.name == "octomap":
-            thread.join(30.0)
-            assert not thread.is_alive()
+def finish_reading(reader):
+    """Wait until an `OctomapReader` has read what it was given."""
+    reader._pool.submit(lambda: None).result(30.0)

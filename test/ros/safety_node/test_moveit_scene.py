@@ -175,7 +175,7 @@ def show_octomap(scene, cell=(0, 0, 0)):
 def tell_what_is_read(backend):
     """Tell, let the thread read the map to its end, and tell that."""
     backend.tell()
-    finish_reading()
+    finish_reading(backend._scene._octomap)
     backend.tell()
 
 
@@ -208,7 +208,7 @@ def test_a_stop_is_heard_while_an_octomap_is_read_and_the_one_before_counts(
     assert rig.machine.surroundings.live.why_not_known(rig.now) == ""
     assert rig.machine.estop(rig.now).trajectory is not None
     gate.set()
-    finish_reading()
+    finish_reading(backend._scene._octomap)
     backend.tell()
     assert obstacle(rig, "<octomap>").points[0, 0] == pytest.approx(20 * 0.05 + 0.025)
 

@@ -33,7 +33,7 @@ def ask(reader, data, now_s, place=HERE):
 def read(reader, data, now_s):
     with contextlib.suppress(WamError):
         ask(reader, data, now_s)
-    finish_reading()
+    finish_reading(reader)
     return ask(reader, data, now_s)
 
 
@@ -43,7 +43,7 @@ def test_the_first_map_is_a_doubt_until_it_is_read(gate):
     with pytest.raises(WamError, match="is being read"):
         ask(reader, A, 0.0)
     gate.set()
-    finish_reading()
+    finish_reading(reader)
     assert len(ask(reader, A, 0.1).points) == 1
 
 
@@ -56,7 +56,7 @@ def test_the_map_before_counts_with_its_own_place_until_it_is_too_old(gate):
     with pytest.raises(WamError, match=r"is 1.1 s old, at most 1.0 s"):
         ask(reader, B, LAG_S + 0.1, THERE)
     gate.set()
-    finish_reading()
+    finish_reading(reader)
     after = ask(reader, B, 2.0, THERE)
     assert after.place == THERE
     assert (after.points != before.points).any()
@@ -77,10 +77,10 @@ def test_the_newest_wins_and_a_map_that_always_changes_is_followed(gate):
     ask(reader, A[:-1], 0.2)  # never read: a newer one has come
     ask(reader, C, 0.3)
     gate.set()
-    finish_reading()
+    finish_reading(reader)
     assert ask(reader, C, 5.0).points[0, 0] > 0
     for k in range(1, 9):  # behind by one map, for longer than a map may be behind
-        finish_reading()
+        finish_reading(reader)
         ask(reader, (A, B, C)[k % 3], 5.0 + k * LAG_S / 2)
 
 
@@ -93,7 +93,7 @@ def test_what_cannot_be_read_is_a_doubt_until_a_map_can(gate):
     with pytest.raises(WamError, match="middle of a node"):
         ask(reader, C, 0.2)
     gate.set()
-    finish_reading()
+    finish_reading(reader)
     assert len(ask(reader, C, 0.3).points) == 1
 
 
@@ -104,7 +104,7 @@ def test_a_map_that_was_cleared_does_not_come_back_late(gate):
         ask(reader, A, 0.0)
     reader.forget()
     gate.set()
-    finish_reading()
+    finish_reading(reader)
     gate.clear()
     with pytest.raises(WamError, match="is being read"):
         ask(reader, B, 0.1)

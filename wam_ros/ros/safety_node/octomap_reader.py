@@ -1,15 +1,16 @@
 """Octomaps read beside the thread that hears the stop.
 
 A map of 100,000 nodes takes a tenth of a second to read. A thread of its own does that in plain
-Python and lets the node's thread in every few hundred nodes; the newest map wins. It has that
-thread's priority: what is ordinary would else keep it from the processor while it holds the
-interpreter, and so the stop from being heard.
+Python and lets the node's thread in every few hundred nodes; the newest map wins. It is there from
+the beginning: the node's thread would wait for the start of an ordinary one on a busy machine, and
+of this one it shares the priority.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +20,6 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
 from wam_ros.robot.octomap import occupied_voxels
 from wam_ros.robot.pose import Orientation, Position
-from wam_ros.ros.running import as_callbacks
 
 LAG_S = 1.0  # how far what is known of a map may be behind it
 PAUSE_S = 1e-4  # in which whoever waits for the interpreter gets it
@@ -55,10 +55,12 @@ class _Done:
 
 class OctomapReader:
     """The occupied voxels of the newest octomap that was read. `voxels` and `forget` belong to the
-    node's thread; the thread that reads ends when nothing waits for it.
+    node's thread; the thread that reads ends with this object.
     """
 
     def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="octomap")
+        self._pool.submit(threading.get_native_id)  # anything: it starts the thread
         self._asked: _Job | None = None
         self._known_ns = 0  # when what is shown was last what the map said
         self._lock = threading.Lock()  # guards the four below
@@ -115,10 +117,9 @@ class OctomapReader:
             if self._reading:
                 return
             self._reading = True
-        threading.Thread(target=self._run, name="octomap", daemon=True).start()
+        self._pool.submit(self._run)
 
     def _run(self) -> None:
-        as_callbacks()
         while True:
             with self._lock:
                 job = self._waiting
