@@ -36,6 +36,7 @@ ARROWS = {
     "safety.machine": {"core", "robot", "safety", "safety.motion"},
     "safety.offline": {"core", "robot", "safety", "safety.motion", "safety.machine"},
     "embodiments": {"core", "robot"},
+    "rehearsal": {"core", "robot", "data", "models", "runtime", "sim", "ros"},
     "models": {"core", "robot", "models.remote"},
     # what travels to a policy elsewhere and back, for both ends
     "wire": {"core"},
@@ -109,6 +110,7 @@ ARROWS = {
         "demo",
         "safety",
         "embodiments",
+        "rehearsal",
     },
 }
 GENERATED = {"msg", "srv", "action"}
@@ -117,7 +119,7 @@ ROS = {"ros", "nodes"}
 OWNERS = {
     "torch": {"models", "train", "serve"},
     "safetensors": {"models", "train", "serve"},
-    "mujoco": {"sim", "embodiments"},
+    "mujoco": {"sim", "embodiments", "rehearsal"},
     "pyarrow": {"data"},
     "av": {"data"},
     "coal": {"robot", "safety", "embodiments"},

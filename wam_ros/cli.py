@@ -42,6 +42,12 @@ COMMANDS = {
         "wam_ros.embodiments.cli:EmbodimentArgs",
         "wam_ros.embodiments.cli:main",
     ),
+    "embodiment rehearse": Command(
+        "recorded seconds through robot and model: wrong signs, units, cameras by name",
+        "wam_ros.rehearsal.cli:Rehearse",
+        "wam_ros.rehearsal.cli:main",
+        "sim,view,data",
+    ),
     "record-sim": Command(
         "record demonstrations of the scripted expert",
         "wam_ros.train.record:RecordSim",

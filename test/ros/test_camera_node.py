@@ -25,9 +25,10 @@ from sensor_msgs.msg import CompressedImage, Image, JointState  # noqa: E402
 
 from wam_ros.core.embodiment import Camera, load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.core.images import shape  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.msg import Observation  # noqa: E402
-from wam_ros.nodes.camera_node import CameraNode, CameraParams, shape  # noqa: E402
+from wam_ros.nodes.camera_node import CameraNode, CameraParams  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.params import to_yaml  # noqa: E402
 from wam_ros.ros.progress import LockstepParams  # noqa: E402

@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 
+from wam_ros.core.embodiment import Camera
 from wam_ros.core.errors import WamError
 
 # bilinear weights are multiples of 2^-16: float64 sums of weight x pixel are then exact
@@ -20,6 +21,23 @@ _WEIGHT_ONE = 1 << 16
 # zeros
 _BAND = 4
 _PIXEL = np.dtype("V12")  # three floats that move together
+
+
+def shape(image: np.ndarray, camera: Camera) -> np.ndarray:
+    """The part of a picture (H, W, 3) that is used, turned as its camera is.
+
+    Raises:
+        WamError: the part lies outside the picture.
+    """
+    if camera.crop:
+        left, top, width, height = camera.crop
+        if left + width > image.shape[1] or top + height > image.shape[0]:
+            raise WamError(
+                f"crop {camera.crop} of '{camera.name}' lies outside its {image.shape[1]} x "
+                f"{image.shape[0]} pixels"
+            )
+        image = image[top : top + height, left : left + width]
+    return np.ascontiguousarray(np.rot90(image, -camera.rotation // 90))
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -81,7 +81,9 @@ class List:
 
 @dataclass(frozen=True)
 class EmbodimentArgs:
-    """Make and check the description of a robot."""
+    """Make and check the description of a robot. `wam embodiment rehearse --help`: whether a
+    recording means the same by its numbers and pictures.
+    """
 
     run: Annotated[
         Annotated[New, tyro.conf.subcommand("new")]

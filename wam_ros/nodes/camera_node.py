@@ -14,9 +14,9 @@ from sensor_msgs.msg import CompressedImage, Image
 from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros.core.alignment import JOINTS, ObservationAligner
-from wam_ros.core.embodiment import Camera, load_embodiment
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.images import resize
+from wam_ros.core.images import resize, shape
 from wam_ros.core.notices import Notice
 from wam_ros.core.picture_watch import PictureWatch
 from wam_ros.core.types import NS
@@ -237,23 +237,6 @@ class CameraNode(WamNode):
         if not words:
             words.append("the streams do not overlap in time; raise max_age_s or patience_s")
         return " ".join([*names, self._joint_trouble, self._trouble, "."]), "; ".join(words)
-
-
-def shape(image: np.ndarray, camera: Camera) -> np.ndarray:
-    """The part of a picture (H, W, 3) that is used, turned as its camera is.
-
-    Raises:
-        WamError: the part lies outside the picture.
-    """
-    if camera.crop:
-        left, top, width, height = camera.crop
-        if left + width > image.shape[1] or top + height > image.shape[0]:
-            raise WamError(
-                f"crop {camera.crop} of '{camera.name}' lies outside its {image.shape[1]} x "
-                f"{image.shape[0]} pixels"
-            )
-        image = image[top : top + height, left : left + width]
-    return np.ascontiguousarray(np.rot90(image, -camera.rotation // 90))
 
 
 def main() -> None:

@@ -29,7 +29,7 @@ _LOG = logging.getLogger(__name__)
 
 
 def build_spec(
-    robot: Dynamics, task: Task, camera_size: tuple[int, int], timestep_s: float
+    robot: Dynamics, task: Task | None, camera_size: tuple[int, int], timestep_s: float
 ) -> mujoco.MjSpec:
     """MuJoCo specification of the whole world, ready to compile."""
     spec = arm_spec(robot)
@@ -49,7 +49,8 @@ def build_spec(
         pos=[0.2, -0.6, 2.0], dir=[0.1, 0.3, -1.0], diffuse=[0.5, 0.5, 0.5], castshadow=False
     )
     _furniture(spec, robot.embodiment)
-    task.add_objects(spec)
+    if task is not None:
+        task.add_objects(spec)
     for name, mount in mounts.items():
         add_camera(spec, name, mount)
     return spec
