@@ -50,8 +50,9 @@ class Rig:
             self.measured = commanded.q
             dq = commanded.dq
         q = self.measured if q is None else np.asarray(q, dtype=float)
-        dq = np.zeros(8) if dq is None else dq
-        state = JointState(stamp or self.now, self.filter.model.joint_names, q, dq, np.zeros(8))
+        dq = np.zeros(len(q)) if dq is None else dq
+        names = self.filter.model.joint_names
+        state = JointState(stamp or self.now, names, q, dq, np.zeros(len(q)))
         return self.keep(self.machine.on_joints(state, self.now))
 
     def keep(self, output):

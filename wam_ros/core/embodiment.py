@@ -118,6 +118,8 @@ class Embodiment:
     loads: dict[str, Load] = field(default_factory=dict)
     # rad or m: where joints stand that are none of joint_names and follow none
     parked: dict[str, float] = field(default_factory=dict)
+    # rad or m: further such joints, where they stand at home; joint states tell where they are
+    sensed: dict[str, float] = field(default_factory=dict)
     # links that have a shape to look at and are watched against nothing all the same
     unguarded: tuple[str, ...] = ()
     # Nm or N, instead of what the URDF says
@@ -214,6 +216,11 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
     for joint in e.parked:
         if joint in e.joint_names:
             problems.add(f"parked joint '{joint}' is in joint_names: it stands or it is commanded")
+    for joint in e.sensed:
+        if joint in e.joint_names:
+            problems.add(f"sensed joint '{joint}' is in joint_names: that is measured anyway")
+        elif joint in e.parked:
+            problems.add(f"joint '{joint}' is parked and sensed; it is either of them")
     for joint, effort in e.effort_limit.items():
         if joint not in e.joint_names:
             problems.add(f"effort_limit of '{joint}', which is not in joint_names")

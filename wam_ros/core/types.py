@@ -8,7 +8,7 @@ views, F: imagined frames.
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import overload
 
@@ -114,6 +114,17 @@ class JointState:
     positions: np.ndarray  # (A,) rad or m
     velocities: np.ndarray  # (A,) rad/s or m/s
     efforts: np.ndarray  # (A,) Nm or N
+
+    def beside(self, standing: Mapping[str, float]) -> JointState:
+        """The same, followed by joints that stand at a place [rad or m]."""
+        n = len(standing)
+        return JointState(
+            self.stamp_ns,
+            (*self.joint_names, *standing),
+            np.append(self.positions, list(standing.values())),
+            np.append(self.velocities, np.zeros(n)),
+            np.append(self.efforts, np.full(n, np.nan)),
+        )
 
 
 @dataclass(frozen=True)

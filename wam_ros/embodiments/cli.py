@@ -47,6 +47,8 @@ class New:
     base: str = ""  # link that stands, in which poses are told
     home: tuple[float, ...] = ()  # rad or m, one per commanded joint
     parked: dict[str, float] = field(default_factory=dict)  # rad or m, where other joints stand
+    # joints whose place joint_states tells: neither commanded nor parked
+    sensed: tuple[str, ...] = ()
     unguarded: tuple[str, ...] = ()  # links without a collision body that need not be watched
     # Nm or N, of joints whose limit in the description is a placeholder
     effort_limit: dict[str, float] = field(default_factory=dict)
@@ -134,6 +136,7 @@ def write_new(args: New) -> int:
             base=args.base,
             home=args.home,
             parked=args.parked,
+            sensed=args.sensed,
             unguarded=args.unguarded,
             effort_limit=args.effort_limit,
             supported_by_spring=args.supported_by_spring,

@@ -51,6 +51,7 @@ class Wishes:
     base: str = ""
     home: tuple[float, ...] = ()
     parked: dict[str, float] = dataclasses.field(default_factory=dict)
+    sensed: tuple[str, ...] = ()
     unguarded: tuple[str, ...] = ()
     effort_limit: dict[str, float] = dataclasses.field(default_factory=dict)
     supported_by_spring: tuple[str, ...] = ()
@@ -94,7 +95,15 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
     tools = tools or (find_tool(urdf, urdf.joints[joints[-1]].child),)
     first = next(iter(told.values()), {})
     standing = [j for j in urdf.joints.values() if not j.mimic and j.name not in joints]
-    parked = {j.name: _inside(j, first.get(j.name, 0.0)) for j in standing}
+    stands = {j.name: _inside(j, first.get(j.name, 0.0)) for j in standing}
+    for name in wishes.sensed:
+        if name not in stands:
+            raise WamError(
+                f"joint '{name}' cannot be sensed; those that are not commanded and follow none "
+                f"are {', '.join(stands) or 'none'}"
+            )
+    stands |= wishes.parked
+    parked = {n: value for n, value in stands.items() if n not in wishes.sensed}
     chosen = [urdf.joints[n] for n in joints]
     units = [j.unit for j in chosen]
     embodiment = Embodiment(
@@ -117,7 +126,8 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
         step_period_s=0.1,
         action_horizon=8,
         world=wishes.world,
-        parked={**parked, **wishes.parked},
+        parked=parked,
+        sensed={n: stands[n] for n in wishes.sensed},
         unguarded=wishes.unguarded,
         effort_limit=wishes.effort_limit,
         supported_by_spring=wishes.supported_by_spring,
@@ -158,7 +168,7 @@ def _built_together(model: SafetyModel) -> dict[tuple[str, str], float]:
     ]
     found: dict[tuple[str, str], float] = {}
     count: dict[tuple[str, str], int] = {}
-    for q in model.full_q(model.random_q(POSES, SEED)):
+    for q in model.random_full_q(POSES, SEED):
         model.place(q)
         deep: dict[tuple[str, str], float] = {}
         for k in near:
@@ -185,7 +195,8 @@ def _never_meet(model: SafetyModel) -> dict[tuple[str, str], float]:
     for links in near:
         rows = [k for k, n in enumerate(model.pairs.names) if n == links]
         moving = np.flatnonzero(model.pairs.reach[rows].any(axis=0))
-        if model.pairs.world[rows].any() or not 1 <= len(moving) <= 2:
+        others = model.pairs.world[rows].any() or model.pairs.sway[rows].any()
+        if others or not 1 <= len(moving) <= 2:
             continue
         reach = model.pairs.reach[rows][:, moving]
         share = 0.5 * distances[rows].min() / len(moving)  # m, of half a step of each joint

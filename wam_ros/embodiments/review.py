@@ -58,6 +58,8 @@ def _joints(model: SafetyModel) -> list[Row]:
     follow = len(model.joints.source) - len(e.joint_names)
     words = f"{len(e.joint_names)} commanded, {len(e.gripper_joints)} of them grippers'; {follow} "
     words += f"follow, {len(model.joints.parked)} stand"
+    if e.sensed:
+        words += f", sensed: {', '.join(e.sensed)}"
     rows = [Row(RIGHT, "joints", words)]
     for k, name in enumerate(e.joint_names):
         unit = model.units[k]

@@ -43,6 +43,9 @@ def as_yaml(draft: Draft, urdf: str, srdf: str, arguments: dict[str, str]) -> st
     if e.parked:
         lines += ["# rad or m, where the other joints stand (?)", "parked:"]
         lines += [f"  {name}: {value:g}" for name, value in e.parked.items()]
+    if e.sensed:
+        lines += ["# rad or m at home (?), of joints that joint_states tells", "sensed:"]
+        lines += [f"  {name}: {value:g}" for name, value in e.sensed.items()]
     lines += [
         "# where the URDF tells neither; these are calm values (?)",
         f"max_acceleration: {_flow(e.max_acceleration)} # rad/s^2 or m/s^2",

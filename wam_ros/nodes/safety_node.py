@@ -205,8 +205,14 @@ class SafetyNode(WamNode):
     def _on_joints(self, msg: JointState, info: Mapping[str, Any]) -> None:
         if not self.active:
             return
+        model = self._machine.model
+        said = set(msg.name)
+        if sensed := tuple(n for n in model.sensed_names if n in said):
+            self._on_sensed(msg, sensed)
+            if said.isdisjoint(model.joint_names):
+                return
         try:
-            state = convert.joint_state_from_msg(msg, self._machine.model.joint_names)
+            state = convert.joint_state_from_msg(msg, model.joint_names)
         except WamError as error:
             words = self._machine.inputs.refuse(str(error))
             self.get_logger().error(words, throttle_duration_sec=2.0)
@@ -216,6 +222,17 @@ class SafetyNode(WamNode):
         emission = self._machine.on_joints(state, self._now_ns())
         if inputs.one_arm.why_not_one and not inputs.one_arm.publishers:
             inputs.one_arm.publishers = name_publishers(self, self._joints.topic_name)
+        if emission is not None:
+            self._emit(emission)
+
+    def _on_sensed(self, msg: JointState, names: tuple[str, ...]) -> None:
+        try:
+            state = convert.joint_state_from_msg(msg, names)
+        except WamError as error:
+            self._machine.inputs.sensed.refusal = str(error)
+            self.get_logger().error(str(error), throttle_duration_sec=2.0)
+            return
+        emission = self._machine.on_sensed(state, self._now_ns())
         if emission is not None:
             self._emit(emission)
 

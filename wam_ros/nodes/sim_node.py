@@ -209,7 +209,8 @@ class SimNode(WamNode):
         return response
 
     def _publish_joints(self, now_ns: int) -> None:
-        self._joints_pub.publish(convert.joint_state_to_msg(self._world.joint_state(now_ns)))
+        state = self._world.joint_state(now_ns).beside(self.embodiment.sensed)
+        self._joints_pub.publish(convert.joint_state_to_msg(state))
 
     def _publish_clock(self, now_ns: int) -> None:
         self._clock_pub.publish(Clock(clock=convert.ns_to_time(now_ns)))

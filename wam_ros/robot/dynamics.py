@@ -21,7 +21,8 @@ class Dynamics:
     """A robot without its shapes. Not thread-safe.
 
     Joint arrays are in the order of `joint_names`; q, dq and ddq are (A,) or (N, A). Joints that
-    follow others move with them, parked ones stand, continuous joints turn without end.
+    follow others move with them, parked ones stand, sensed ones stand where `sense` was told,
+    continuous joints turn without end.
     """
 
     def __init__(self, embodiment: Embodiment, joints: Joints) -> None:
@@ -40,6 +41,12 @@ class Dynamics:
         self.sprung = np.array([n in embodiment.supported_by_spring for n in self.joint_names])
         self.gripper = np.array([n in embodiment.gripper_joints for n in self.joint_names])
         self.units = tuple("m" if s else "rad" for s in self.sliding)
+        sensed = [joints.urdf.joints[n] for n in embodiment.sensed]
+        self.sensed_names = tuple(embodiment.sensed)
+        self.sensed_sliding = np.array([j.sliding for j in sensed], dtype=bool)
+        self.sensed_endless = np.array([j.kind == "continuous" for j in sensed], dtype=bool)
+        # (S, 2) rad or m
+        self.sensed_range = np.array([(j.lower, j.upper) for j in sensed]).reshape(-1, 2)
         self._map_joints()
         self.tools = [self.frame(name) for name in embodiment.tool_frames]
         self._bare = [inertia.copy() for inertia in self.pin.inertias]
@@ -53,10 +60,13 @@ class Dynamics:
 
     def full_q(self, q: np.ndarray) -> np.ndarray:
         """Configurations (N, nq) of the whole model for q (N, A)."""
-        every = q @ self._spread.T + self._offset
+        return self._placed(q @ self._spread.T + self._offset)
+
+    def _placed(self, every: np.ndarray) -> np.ndarray:
+        """(N, nq) for the positions of all joints (N, nv)."""
         if self._all_plain:
             return every
-        out = np.empty((len(q), self.pin.nq))
+        out = np.empty((len(every), self.pin.nq))
         for column, (start, turns) in enumerate(self._slots):
             if turns:
                 out[:, start] = np.cos(every[:, column])
@@ -139,6 +149,20 @@ class Dynamics:
         high = np.where(turned, self.limits.upper, high)
         return np.random.default_rng(seed).uniform(low, high, (n, len(self.joint_names)))
 
+    def random_full_q(self, n: int, seed: int) -> np.ndarray:
+        """(n, nq) the same with sensed joints anywhere in their own range."""
+        low = np.maximum(self.sensed_range[:, 0], -np.pi)
+        high = np.minimum(self.sensed_range[:, 1], np.pi)
+        low, high = np.where(low < high, (low, high), self.sensed_range.T)
+        sensed = np.random.default_rng([seed, 1]).uniform(low, high, (n, len(low)))
+        every = self.random_q(n, seed) @ self._spread.T + self._offset
+        return self._placed(every + (sensed - self.sensed) @ self._sway.T)
+
+    def sense(self, positions: np.ndarray) -> None:
+        """Stand where the sensed joints (S,) are now [rad or m]."""
+        self.sensed = np.array(positions, dtype=float)
+        self._offset = self._offset_unsensed + self._sway @ self.sensed
+
     def joint(self, name: str) -> int:
         """Index of a joint that moves."""
         return int(self.pin.getJointId(called(self.joints.urdf, name)))
@@ -167,6 +191,19 @@ class Dynamics:
             self._spread[column, self.joint_names.index(leader)] = factor
             self._offset[column] = offset
             self._slots[column] = (self.pin.joints[joint].idx_q, self.pin.joints[joint].nq == 2)
+        # (nv, S) what a sensed joint moves, per unit of its own
+        self._sway = np.zeros((self.pin.nv, len(self.sensed_names)))
+        self.sensed = np.array(list(self.embodiment.sensed.values()), dtype=float)  # (S,)
+        for name, (leader, factor, offset) in self.joints.sensed.items():
+            joint = self.joint(name)
+            column = self.pin.joints[joint].idx_v
+            self._sway[column, self.sensed_names.index(leader)] = factor
+            self._offset[column] = offset
+            self._slots[column] = (self.pin.joints[joint].idx_q, self.pin.joints[joint].nq == 2)
+        self._offset_unsensed = self._offset
+        self.sense(self.sensed)
+        # (nv,) bool: a commanded joint moves it
+        self._commanded = self._spread.any(axis=1)
         # (A,) travel of all joints that one moves, per unit of its own
         self.turns = np.abs(self._spread).sum(axis=0)
         self._all_plain = self.pin.nq == self.pin.nv
@@ -286,7 +323,10 @@ def _build(joints: Joints) -> pin.Model:
         model = pin.buildReducedModel(model, standing, q)
     lower = dict(zip(joints.commanded, joints.limits.lower, strict=True))
     upper = dict(zip(joints.commanded, joints.limits.upper, strict=True))
-    for name, (leader, factor, offset) in joints.source.items():
+    for leader, _, _ in joints.sensed.values():
+        lower[leader] = urdf.joints[leader].lower
+        upper[leader] = urdf.joints[leader].upper
+    for name, (leader, factor, offset) in {**joints.source, **joints.sensed}.items():
         joint = model.joints[model.getJointId(called(urdf, name))]
         if joint.nq == 1:
             ends = sorted((factor * lower[leader] + offset, factor * upper[leader] + offset))

@@ -1,5 +1,5 @@
-"""What every movable joint of a robot does - commanded, following or standing - and the limits of
-those that are commanded.
+"""What every movable joint of a robot does - commanded, following, standing or sensed - and the
+limits of those that are commanded.
 """
 
 from __future__ import annotations
@@ -39,9 +39,17 @@ class Joints:
     commanded: tuple[str, ...]  # order of the limits
     # of every joint that moves: the commanded joint, factor and offset that give its position
     source: dict[str, tuple[str, float, float]]
-    parked: dict[str, float]  # rad or m, where the others stand
+    parked: dict[str, float]  # rad or m, where others stand
+    # of every joint that is sensed or follows one that is: that one, factor and offset
+    sensed: dict[str, tuple[str, float, float]]
     limits: Limits
     warnings: tuple[str, ...]  # what was taken although it may be wrong
+
+    def standing(self, sensed: dict[str, float]) -> dict[str, float]:
+        """Where every joint stands that none of the commanded moves, with the sensed ones at
+        `sensed` [rad or m].
+        """
+        return self.parked | {n: f * sensed[lead] + o for n, (lead, f, o) in self.sensed.items()}
 
 
 def load_joints(embodiment: Embodiment) -> Joints:
@@ -58,7 +66,7 @@ def load_joints(embodiment: Embodiment) -> Joints:
 
 def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joints:
     """The joints of a description; of no use once something wrong went into `problems`."""
-    source, parked = _roles(embodiment, urdf.joints, problems)
+    source, parked, sensed = _roles(embodiment, urdf.joints, problems)
     warnings: list[str] = []
     known = tuple(n for n in embodiment.joint_names if n in urdf.joints)
     chosen = [urdf.joints[n] for n in known]
@@ -88,6 +96,7 @@ def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joint
         commanded=known,
         source=source,
         parked=parked,
+        sensed=sensed,
         limits=limits,
         warnings=tuple(warnings),
     )
@@ -95,8 +104,12 @@ def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joint
 
 def _roles(
     embodiment: Embodiment, joints: dict[str, UrdfJoint], problems: Problems
-) -> tuple[dict[str, tuple[str, float, float]], dict[str, float]]:
-    """What gives the position of each joint that moves, and where the others stand."""
+) -> tuple[
+    dict[str, tuple[str, float, float]], dict[str, float], dict[str, tuple[str, float, float]]
+]:
+    """What gives the position of each joint that moves, where others stand, and what gives the
+    position of those that are sensed.
+    """
     commanded = embodiment.joint_names
     for name in commanded:
         if name not in joints:
@@ -105,22 +118,29 @@ def _roles(
             problems.add(
                 f"joint '{name}' follows '{joints[name].mimic}' and cannot be commanded itself"
             )
-    for name, value in embodiment.parked.items():
-        if name not in joints:
-            problems.add(UnknownNameError("parked joint", name, joints))
-        elif not _within(joints[name], value):
-            joint = joints[name]
-            problems.add(
-                f"parked joint '{name}' stands at {value:g} {joint.unit}, beyond its limits "
-                f"{joint.lower:g} to {joint.upper:g}"
-            )
+    for kind, told in (("parked", embodiment.parked), ("sensed", embodiment.sensed)):
+        for name, value in told.items():
+            if name not in joints:
+                problems.add(UnknownNameError(f"{kind} joint", name, joints))
+            elif not _within(joints[name], value):
+                joint = joints[name]
+                problems.add(
+                    f"{kind} joint '{name}' stands at {value:g} {joint.unit}, beyond its limits "
+                    f"{joint.lower:g} to {joint.upper:g}"
+                )
+    for name in embodiment.sensed:
+        if name in joints and joints[name].kind != "continuous":
+            _judge_range(joints[name], problems)
     source = {}
     parked = {}
+    sensed = {}
     idle = []
     for joint in joints.values():
         leader, factor, offset = _follow(joint, joints, embodiment, problems)
         if leader in embodiment.parked:
             parked[joint.name] = factor * embodiment.parked[leader] + offset
+        elif leader in embodiment.sensed:
+            sensed[joint.name] = (leader, factor, offset)
         elif leader in commanded:
             source[joint.name] = (leader, factor, offset)
         elif leader in joints and not joints[leader].mimic:
@@ -132,9 +152,18 @@ def _roles(
         listed = ", ".join(f"'{n}'" for n in idle)
         problems.add(
             f"{who.format(listed)} not in joint_names; add what is commanded there, and tell the "
-            f"embodiment where the others stand [rad or m]: `parked: {{{rests}}}`"
+            f"embodiment where the others stand [rad or m]: `parked: {{{rests}}}`, or `sensed` "
+            "where joint states tell it"
         )
-    return source, parked
+    return source, parked, sensed
+
+
+def _judge_range(joint: UrdfJoint, problems: Problems) -> None:
+    """Note where it is not told how far a sensed joint may come."""
+    if not joint.lower < joint.upper:
+        problems.add(
+            f"sensed joint '{joint.name}' needs a lower limit below an upper one in its <limit>"
+        )
 
 
 def rest_of(joint: UrdfJoint) -> float:
@@ -156,7 +185,7 @@ def _follow(
     factor = 1.0
     offset = 0.0
     for _ in range(len(joints)):
-        if not leader.mimic or leader.name in embodiment.parked:
+        if not leader.mimic or leader.name in (*embodiment.parked, *embodiment.sensed):
             return leader.name, factor, offset
         offset += factor * leader.offset
         factor *= leader.multiplier

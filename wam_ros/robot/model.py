@@ -64,7 +64,7 @@ class SafetyModel(Dynamics):
         base = self.frame(embodiment.base_frame)
         if self.pin.frames[base].parentJoint != 0:
             raise WamError(
-                f"base_frame '{embodiment.base_frame}' moves with joint; obstacles need a frame "
+                f"base_frame '{embodiment.base_frame}' moves with a joint; obstacles need a frame "
                 "that stands"
             )
         loads = [
@@ -189,7 +189,7 @@ class SafetyModel(Dynamics):
             near = [
                 i
                 for i, b in enumerate(own)
-                if b.parentJoint > 0 and link_of(b) not in obstacle.ignore
+                if self._moves(b.parentJoint) and link_of(b) not in obstacle.ignore
             ]
             pairs += [(i, n + k) for i in near]
             clearance += [obstacle.clearance] * len(near)
@@ -241,12 +241,23 @@ class SafetyModel(Dynamics):
         return [(i, j) for j in held for i in range(j) if self._may_meet(own[i], own[j], load=True)]
 
     def _may_meet(self, a: pin.GeometryObject, b: pin.GeometryObject, load: bool) -> bool:
-        """Whether two bodies are to be watched; of two links that are neighbours a joint's housings
-        always touch.
+        """Whether two bodies are to be watched.
+
+        A commanded joint must move them apart, and of two neighbours a joint's housings always
+        touch.
         """
+        if not self._moves(a.parentJoint, b.parentJoint):
+            return False
         if may_collide(self.pin, a.parentJoint, b.parentJoint, self._fingers):
             return True
         return load and self._turns_apart(a, b)
+
+    def _moves(self, a: int, b: int = 0) -> bool:
+        """Whether a commanded joint moves what is on joint `a` against what is on `b`, or against
+        what stands.
+        """
+        between = [j for only in path_joints(self.pin, a, b) for j in only if j > 0]
+        return any(self._commanded[self.pin.joints[j].idx_v] for j in between)
 
     def _turns_apart(self, a: pin.GeometryObject, b: pin.GeometryObject) -> bool:
         """Whether a joint that is no finger's lies between two neighbours and some configuration
@@ -255,13 +266,18 @@ class SafetyModel(Dynamics):
         only_a, only_b = path_joints(self.pin, a.parentJoint, b.parentJoint)
         if all(j in self._fingers for j in only_a + only_b):
             return False
-        configurations = self.full_q(self.random_q(NEIGHBOURS, SEED))
+        configurations = self.random_full_q(NEIGHBOURS, SEED)
         return any(self._apart([a, b], [(0, 1)], q)[0] > 0 for q in configurations)
 
     def require_links(self, obstacle: str, names: tuple[str, ...]) -> None:
         """Raise `WamError` when an obstacle ignores links that are not there."""
         for name in names:
             require_known(f"link ignored by obstacle '{obstacle}'", name, self.links)
+
+    def sense(self, positions: np.ndarray) -> None:
+        """Stand where the sensed joints (S,) are now [rad or m]."""
+        super().sense(positions)
+        self._last = None
 
     def place(self, full_q: np.ndarray) -> None:
         """Move all bodies to configuration (nq,); `distance` then answers for it."""
@@ -340,7 +356,7 @@ class SafetyModel(Dynamics):
             near=near,
             told=self._told,
             distances=distances,
-            configurations=self.full_q(self.random_q(SAMPLES, SEED)),
+            configurations=self.random_full_q(SAMPLES, SEED),
         )
 
     def _describe(
@@ -365,6 +381,7 @@ class SafetyModel(Dynamics):
             keys=keys,
             clearance=clearance,
             reach=reach @ np.abs(self._spread),
+            sway=reach @ np.abs(self._sway),
             world=second >= own,
         )
 

@@ -28,6 +28,7 @@ class Pairs:
     clearance: np.ndarray  # (P,) m
     # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
     reach: np.ndarray
+    sway: np.ndarray  # (P, S) the same per unit of travel of the sensed joints
     world: np.ndarray  # (P,) bool: against an obstacle
 
 

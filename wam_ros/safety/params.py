@@ -8,6 +8,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from wam_ros.core.errors import WamError
 
 
@@ -21,8 +23,8 @@ def _p(default: Any, unit: str, low: float, high: float, doc: str) -> Any:
 # many times it is told.
 PATIENCE = (
     "joint_timeout_s observation_timeout_s clock_jump_s future_s stale_s think_s tracking_rad "
-    "tracking_m tracking_window_s tracking_samples still_rad_s still_m_s overruns max_chunk_s "
-    "stop_lead_s seam_rad seam_m"
+    "tracking_m tracking_window_s tracking_samples still_rad_s still_m_s sensed_rad sensed_m "
+    "overruns max_chunk_s stop_lead_s seam_rad seam_m"
 ).split()
 DISTANCE = "self_clearance_m obstacle_clearance_m distance_error_m position_margin_rad".split()
 TIMES = 3.0
@@ -132,6 +134,10 @@ class SafetyParams:
     tracking_samples: int = _p(3, "1", 1, 100, "joint states in a row that must be off the path")
     still_rad_s: float = _p(0.05, "rad/s", 0.0, 1.0, "below it a turning joint counts as still")
     still_m_s: float = _p(0.01, "m/s", 0.0, 1.0, "the same for sliding joints")
+    sensed_rad: float = _p(
+        0.005, "rad", 1e-4, 0.1, "a sensed turning joint that turns farther moves: the arm rests"
+    )
+    sensed_m: float = _p(0.002, "m", 1e-5, 0.05, "the same for sliding joints")
     surprise_slow: float = _p(
         1e9, "1", 0.0, 1e9, "surprise above it slows the arm; 1 is the most that calm runs show"
     )
@@ -183,6 +189,10 @@ class SafetyParams:
             f"{n} is {getattr(self, n):g} {unit[n]}, shipped with {getattr(shipped, n):g}"
             for n in (*late, *near)
         ]
+
+    def sensed_slack(self, sliding: np.ndarray) -> np.ndarray:
+        """(S,) rad or m by which sensed joints, `sliding` or not, may be off and count as still."""
+        return np.where(sliding, self.sensed_m, self.sensed_rad)
 
     def margin(self, sliding: bool) -> float:
         """Position margin in the unit of the joint."""

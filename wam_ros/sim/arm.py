@@ -75,8 +75,8 @@ def load_dynamics(embodiment: Embodiment) -> Dynamics:
 def arm_spec(robot: Dynamics) -> mujoco.MjSpec:
     """A MuJoCo specification that holds the robot, its base frame at the origin.
 
-    Every joint that moves has a drive of its name; followers are tied to what they follow, parked
-    joints are none.
+    Every joint that moves has a drive of its name; followers are tied to what they follow, joints
+    that stand or are sensed are none.
     """
     joints = robot.joints
     bare = bare_urdf(joints.urdf)
@@ -93,7 +93,7 @@ def arm_spec(robot: Dynamics) -> mujoco.MjSpec:
     for name in joints.urdf.joints:
         spec.joint(called(joints.urdf, name)).name = name
     _place_base(spec, robot)
-    for name, value in joints.parked.items():
+    for name, value in joints.standing(robot.embodiment.sensed).items():
         _fix(spec, joints.urdf.joints[name].sliding, spec.joint(name), value)
     _weigh(spec, joints)
     for body in spec.bodies:
@@ -247,7 +247,8 @@ def _fingers(robot: Dynamics) -> set[str]:
         for name, source in robot.joints.source.items()
         if source[0] in grippers
     }
-    groups = rigid_groups(robot.joints.urdf, robot.joints.parked)
+    standing = robot.joints.standing(robot.embodiment.sensed)
+    groups = rigid_groups(robot.joints.urdf, standing)
     return {link for group in groups if moved.intersection(group) for link in group}
 
 

@@ -71,7 +71,8 @@ def describe_robot(embodiment: Embodiment) -> tuple[Description, list[tuple[int,
     Raises:
         WamError: the description cannot be read.
     """
-    robot = Description(embodiment.urdf_path, embodiment.joint_names, embodiment.parked)
+    standing = {**embodiment.parked, **embodiment.sensed}
+    robot = Description(embodiment.urdf_path, embodiment.joint_names, standing)
     loads = [
         (
             robot.index(load.frame),

@@ -15,6 +15,7 @@ from wam_ros.core.types import NS, JointState, Reason
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.one_arm import OneArm
+from wam_ros.safety.machine.sensed import Sensed
 from wam_ros.safety.params import SafetyParams
 
 STILL_S = 0.1  # over which a joint must not have moved to count as still
@@ -49,6 +50,7 @@ class Inputs:
         self.still_since_ns: int | None = None  # stamp since which they have
         self.refusal = ""  # of the newest joint state, since one was taken
         self.one_arm = OneArm(self.model)
+        self.sensed = Sensed(self.model, self.params, now_ns)
 
     def take_joints(self, state: JointState, now_ns: int) -> bool:
         """Take a joint state if it is whole, finite and newer; say why not in `refusal`."""
@@ -164,6 +166,10 @@ class Inputs:
             )
         if self.one_arm.why_not_one:
             return Finding(Reason.STATE_STALE, self.one_arm.why_not_one)
+        if unknown := self.sensed.why_not_known(now_ns):
+            return Finding(Reason.STATE_STALE, unknown)
+        if moves := self.sensed.why_not_still():
+            return Finding(Reason.WATCHDOG, moves)
         if blind:
             return Finding(Reason.CAMERA_STALE, "the newest observation is too old")
         allowed = self.params.surprise_stop
@@ -191,6 +197,8 @@ class Inputs:
         return (
             self.why_not_fresh(now_ns)
             or self.one_arm.why_not_one
+            or self.sensed.why_not_known(now_ns)
+            or self.sensed.why_not_still()
             or (f"{moving} moves" if moving else "")
         )
 

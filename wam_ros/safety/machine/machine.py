@@ -207,6 +207,21 @@ class SafetyMachine:
             return None
         return Emission(trajectory, self.heartbeat(now_ns))
 
+    def on_sensed(self, state: JointState, now_ns: int) -> Emission | None:
+        """Take what a joint state says of sensed joints; an emission only when it is a reason to
+        stop.
+        """
+        trajectory = self._clock(now_ns)
+        was = self.state
+        sensed = self.inputs.sensed
+        sensed.take(state, now_ns)
+        if sensed.due(now_ns):
+            trajectory = self.surroundings.sense(sensed.positions, now_ns) or trajectory
+        trajectory = trajectory or self._watch(now_ns)
+        if trajectory is None and self.state == was:
+            return None
+        return Emission(trajectory, self.heartbeat(now_ns))
+
     def on_observation(self, stamp_ns: int, now_ns: int) -> None:
         """Note that an observation was made; once one was, their absence stops the arm."""
         self.inputs.take_observation(stamp_ns, now_ns)
@@ -337,6 +352,8 @@ class SafetyMachine:
         return (
             inputs.why_not_fresh(now_ns)
             or inputs.one_arm.why_not_one
+            or inputs.sensed.why_not_known(now_ns)
+            or inputs.sensed.why_not_still()
             or (f"{moving} moves though nothing was emitted" if moving else "")
         )
 

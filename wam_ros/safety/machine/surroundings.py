@@ -117,6 +117,22 @@ class Surroundings:
             held[name] = load
         return self._renew(frozenset({name}), now_ns, began_s, held)
 
+    def sense(self, positions: np.ndarray, now_ns: int) -> SafeTrajectory | None:
+        """Stand where the sensed joints (S,) are now [rad or m]; what is returned is a stop that is
+        needed because of them.
+        """
+        began_s = self.brakes.filter.stopwatch()
+        pairs = self.model.pairs
+        moved = pairs.sway.any(axis=1)
+        with self.brakes.filter.attention.during(void=False):
+            was = self._distances([pairs.keys[k] for k in np.flatnonzero(moved)], now_ns)
+            self.model.sense(positions)
+        # nobody is heard before the floor is one of these distances
+        if (floor := self.brakes.floor) is not None:
+            now = self._distances(floor.stood_on(pairs, was), now_ns)
+            self.brakes.floor = floor.carried(pairs, pairs, was, now)
+        return self.brakes.avoid(now_ns, moved, began_s)
+
     def _renew(
         self,
         changed: frozenset[str],
@@ -143,11 +159,12 @@ class Surroundings:
         """Distances [m] of the pairs with what has changed, or of some of them, where the arm is
         commanded to be.
         """
+        wanted = (key for key in self.model.pairs.keys if changed.intersection(key))
+        return self._distances((k for k in wanted if only is None or k in only), now_ns)
+
+    def _distances(self, keys: Iterable[tuple[str, str]], now_ns: int) -> Gaps:
         if self.brakes.floor is None:
             return {}
+        number = {key: k for k, key in enumerate(self.model.pairs.keys)}
         self.model.place(self.model.full_q(self.brakes.playback.at(now_ns).q[None])[0])
-        return {
-            key: self.model.distance(k)
-            for k, key in enumerate(self.model.pairs.keys)
-            if changed.intersection(key) and (only is None or key in only)
-        }
+        return {key: self.model.distance(number[key]) for key in keys}

@@ -194,6 +194,8 @@ def make_bounds(
     wanted = (
         np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m)
         + params.distance_error_m
+        # a sensed joint may be this far from where it was when the model was told
+        + model.pairs.sway @ params.sensed_slack(model.sensed_sliding)
     )
     distance = model.distances(start.q, None if exact else wanted + FAR)
     kept = np.where(
