@@ -192,7 +192,7 @@ class Dynamics:
             self._offset[column] = offset
             self._slots[column] = (self.pin.joints[joint].idx_q, self.pin.joints[joint].nq == 2)
         # (nv, S) what a sensed joint moves, per unit of its own
-        self._sway = np.zeros((self.pin.nv, len(self.sensed_names)))
+        self._sway: np.ndarray = np.zeros((self.pin.nv, len(self.sensed_names)))
         self.sensed = np.array(list(self.embodiment.sensed.values()), dtype=float)  # (S,)
         for name, (leader, factor, offset) in self.joints.sensed.items():
             joint = self.joint(name)
@@ -200,10 +200,10 @@ class Dynamics:
             self._sway[column, self.sensed_names.index(leader)] = factor
             self._offset[column] = offset
             self._slots[column] = (self.pin.joints[joint].idx_q, self.pin.joints[joint].nq == 2)
-        self._offset_unsensed = self._offset
+        self._offset_unsensed: np.ndarray = self._offset
         self.sense(self.sensed)
         # (nv,) bool: a commanded joint moves it
-        self._commanded = self._spread.any(axis=1)
+        self._commanded: np.ndarray = np.any(self._spread != 0, axis=1)
         # (A,) travel of all joints that one moves, per unit of its own
         self.turns = np.abs(self._spread).sum(axis=0)
         self._all_plain = self.pin.nq == self.pin.nv

@@ -217,7 +217,7 @@ class SafetyMachine:
         sensed.take(state, now_ns)
         if sensed.due(now_ns):
             trajectory = self.surroundings.sense(sensed.positions, now_ns) or trajectory
-        trajectory = trajectory or self._watch(now_ns)
+        trajectory = trajectory or self._watch(now_ns)[0]
         if trajectory is None and self.state == was:
             return None
         return Emission(trajectory, self.heartbeat(now_ns))

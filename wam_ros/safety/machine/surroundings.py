@@ -123,7 +123,7 @@ class Surroundings:
         """
         began_s = self.brakes.filter.stopwatch()
         pairs = self.model.pairs
-        moved = pairs.sway.any(axis=1)
+        moved = np.any(pairs.sway > 0, axis=1)
         with self.brakes.filter.attention.during(void=False):
             was = self._distances([pairs.keys[k] for k in np.flatnonzero(moved)], now_ns)
             self.model.sense(positions)
