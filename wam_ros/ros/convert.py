@@ -4,29 +4,20 @@ never trusted.
 
 from __future__ import annotations
 
-import array
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros import msg as wam_msg
 from wam_ros.core.admission import Admission
-from wam_ros.core.appraisal import Appraisal, Outlook
 from wam_ros.core.errors import WamError
-from wam_ros.core.idle import Idle
-from wam_ros.core.lockstep import Pace, Progress
-from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.core.types import (
     ActionChunk,
-    BridgeState,
     ChunkingMode,
     Conditioning,
     ControlMode,
     Decision,
-    Forwarding,
     ImaginedFuture,
     JointState,
     Observation,
@@ -35,7 +26,14 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
-from wam_ros.core.words import BRIDGE
+from wam_ros.ros.bridge_states import (
+    admission_from_msg,
+    admission_from_state,
+    admission_to_msg,
+    bridge_state_from_msg,
+    bridge_state_to_msg,
+    idle_from_msg,
+)
 from wam_ros.ros.fields import (
     doubles,
     enum_member,
@@ -48,7 +46,14 @@ from wam_ros.ros.fields import (
     time_to_ns,
 )
 from wam_ros.ros.images import image_from_wire, image_to_numpy, numpy_to_image
+from wam_ros.ros.paces import pace_from_msg, pace_to_msg, progress_from_msg, progress_to_msg
 from wam_ros.ros.stages import stages_from_msgs, stages_to_msgs
+from wam_ros.ros.tasks import (
+    appraisal_from_msg,
+    appraisal_to_msg,
+    task_state_from_msg,
+    task_state_to_msg,
+)
 from wam_ros.ros.trajectories import (
     sender_from_wire,
     trajectory_from_msg,
@@ -96,14 +101,6 @@ __all__ = [
     "trajectory_to_wire",
 ]
 
-# key of a value of the bridge's state; characters of a sentence
-_ERROR = "last refusal"
-_RELEASED = "others may move the arm"
-_WORDS = 300
-# keys of other values
-_IDLE = "nothing is commanded at [ns]"
-_REFUSED = "refused start [ns] and chunk"
-_ADMISSION = tuple(f.name for f in dataclasses.fields(Admission))
 # Fields whose name, type and meaning are the same on both sides.
 _CHUNK = (
     "schema_version seq epoch embodiment model checkpoint_hash instruction committed_steps "
@@ -120,9 +117,6 @@ _STATUS = (
     "horizon_steps feasible"
     " slack_s underruns chunks dropped error"
 ).split()
-
-_OUTLOOK = ("done", "failed", "done_ahead", "failed_ahead")
-_TASK = "running instruction succeeded elapsed_s progress surprise sentence".split()
 
 
 def joint_state_from_msg(msg: JointStateMsg, joint_names: Sequence[str]) -> JointState:
@@ -287,74 +281,6 @@ def imagined_from_msg(msg: wam_msg.ImaginedFuture) -> ImaginedFuture:
     )
 
 
-def appraisal_to_msg(a: Appraisal) -> wam_msg.Appraisal:
-    """Appraisal message; a view of which nothing is known is NaN."""
-    unknown = [float("nan")] * len(a.view_names)
-    msg = wam_msg.Appraisal(epoch=a.epoch, instruction=a.instruction, surprise=a.surprise)
-    msg.header.stamp = ns_to_time(a.stamp_ns)
-    msg.view_names = list(a.view_names)
-    msg.pixel_surprise = list(a.pixel) or unknown
-    msg.latent_surprise = list(a.latent) or unknown
-    msg.rows, msg.columns = a.heat.shape[1:]
-    msg.heat = array.array("f", a.heat.astype(np.float32).tobytes())
-    for name in _OUTLOOK:
-        setattr(msg, name, float(getattr(a.outlook, name)))
-    return msg
-
-
-def appraisal_from_msg(msg: wam_msg.Appraisal) -> Appraisal:
-    """Appraisal; raises `WamError` when sizes contradict each other."""
-    views = tuple(msg.view_names)
-    found = []
-    for name in ("pixel_surprise", "latent_surprise"):
-        values = tuple(getattr(msg, name))
-        require_size(f"Appraisal.{name}", len(values), len(views))
-        found.append(values if np.isfinite(values).all() else ())
-    rows, columns = msg.rows, msg.columns
-    shape = (len(views) if rows * columns else 0, rows, columns)
-    return Appraisal(
-        stamp_ns=time_to_ns(msg.header.stamp),
-        view_names=views,
-        epoch=msg.epoch,
-        instruction=msg.instruction,
-        pixel=found[0],
-        latent=found[1],
-        heat=matrix("Appraisal.heat", msg.heat, shape),
-        outlook=Outlook(**{name: getattr(msg, name) for name in _OUTLOOK}),
-    )
-
-
-def task_state_to_msg(t: TaskState, stamp_ns: int) -> wam_msg.TaskState:
-    """Message of how a task goes, as of `stamp_ns`."""
-    msg = wam_msg.TaskState(**{name: getattr(t, name) for name in _TASK})
-    msg.header.stamp = ns_to_time(stamp_ns)
-    msg.then = list(t.then)
-    msg.reason = int(t.reason)
-    return msg
-
-
-def task_state_from_msg(msg: wam_msg.TaskState) -> TaskState:
-    """How a task goes; raises `WamError` when the reason is unknown."""
-    return TaskState(
-        then=tuple(msg.then),
-        reason=enum_member("TaskState.reason", TaskEnd, msg.reason),
-        **{name: getattr(msg, name) for name in _TASK},
-    )
-
-
-def admission_to_msg(admission: Admission) -> wam_msg.Admission:
-    """What the bridge admits, as a message."""
-    return wam_msg.Admission(**{name: getattr(admission, name) for name in _ADMISSION})
-
-
-def admission_from_msg(msg: wam_msg.Admission) -> Admission | None:
-    """What the bridge is taken to admit; None where that is not said or is out of all bounds."""
-    try:
-        return Admission(**{name: getattr(msg, name) for name in _ADMISSION})
-    except WamError:
-        return None
-
-
 def report_to_msg(
     r: SafetyReport, sender: str = "", admission: Admission | None = None
 ) -> wam_msg.SafetyReport:
@@ -409,111 +335,3 @@ def status_from_msg(msg: wam_msg.WamStatus) -> WamStatus:
         choose_one=tuple(msg.choose_one),
         **{name: getattr(msg, name) for name in _STATUS},
     )
-
-
-def progress_to_msg(p: Progress) -> wam_msg.LoopProgress:
-    """Message of how far a node has come."""
-    msg = wam_msg.LoopProgress(heard=p.heard, said=p.said, until=p.until_ns, leaves=p.leaves)
-    msg.header.stamp = ns_to_time(p.at_ns)
-    msg.header.frame_id = p.node
-    return msg
-
-
-def progress_from_msg(msg: wam_msg.LoopProgress) -> Progress:
-    """How far a node says that it has come."""
-    return Progress(
-        node=msg.header.frame_id,
-        at_ns=time_to_ns(msg.header.stamp),
-        heard=msg.heard,
-        said=msg.said,
-        until_ns=msg.until,
-        leaves=msg.leaves,
-    )
-
-
-def pace_to_msg(p: Pace) -> wam_msg.Pace:
-    """Message of how a simulated world keeps time."""
-    msg = wam_msg.Pace(
-        settled=p.settled,
-        standing=p.standing,
-        speed=p.speed,
-        asked=p.asked,
-        awaited=list(p.awaited),
-    )
-    msg.header.stamp = ns_to_time(p.now_ns)
-    return msg
-
-
-def pace_from_msg(msg: wam_msg.Pace) -> Pace:
-    """How a simulated world says that it keeps time."""
-    return Pace(
-        now_ns=time_to_ns(msg.header.stamp),
-        settled=msg.settled,
-        standing=msg.standing,
-        speed=msg.speed,
-        asked=msg.asked,
-        awaited=tuple(msg.awaited),
-    )
-
-
-def bridge_state_to_msg(
-    s: BridgeState, name: str, hardware: str, admission: Admission, idle: Idle | None = None
-) -> DiagnosticStatus:
-    """State of the bridge, and what it admits, as one diagnostic; `name` and `hardware` are those
-    of the node and of the robot.
-    """
-    values = [
-        KeyValue(key="state", value=s.forwarding.name.lower()),
-        KeyValue(key=_ERROR, value=s.error),
-        KeyValue(key=_RELEASED, value=str(s.released).lower()),
-        *(KeyValue(key=f"{n} [s]", value=repr(getattr(admission, n))) for n in _ADMISSION),
-    ]
-    if idle is not None:
-        values.append(KeyValue(key=_IDLE, value=str(idle.at_ns)))
-        values += (
-            [KeyValue(key=_REFUSED, value="{} {}".format(*idle.refused))] if idle.refused else []
-        )
-    level = bytes([s.forwarding])
-    return DiagnosticStatus(
-        level=level, name=name, hardware_id=hardware, message=s.words, values=values
-    )
-
-
-def bridge_state_from_msg(msg: DiagnosticStatus) -> BridgeState:
-    """State of the bridge; a level that is not known does not let motion begin, and a state is
-    never without words.
-    """
-    # one byte, or its number where the message was read from a recording
-    level = msg.level[0] if isinstance(msg.level, bytes) else int(msg.level)
-    forwarding = Forwarding(level) if level in set(Forwarding) else Forwarding.HELD_BACK
-    said = {v.key: v.value[:_WORDS] for v in msg.values}
-    return BridgeState(
-        forwarding,
-        msg.message[:_WORDS] or BRIDGE[forwarding].said,
-        error=said.get(_ERROR, ""),
-        released=said.get(_RELEASED) == "true",
-    )
-
-
-def idle_from_msg(msg: DiagnosticStatus) -> Idle | None:
-    """What a state of the bridge says of commanding nothing; None when it commands or what it says
-    is no number.
-    """
-    values = {v.key: v.value[:_WORDS] for v in msg.values}
-    try:
-        at_ns = int(values[_IDLE])
-        refused = [int(word) for word in values.get(_REFUSED, "").split()]
-    except (KeyError, ValueError):
-        return None
-    return Idle(at_ns, (refused[0], refused[1]) if len(refused) == 2 else None)
-
-
-def admission_from_state(msg: DiagnosticStatus) -> Admission | None:
-    """What a state of the bridge says that it admits; None where that is not said, is no number or
-    is out of all bounds.
-    """
-    values = {v.key: v.value[:_WORDS] for v in msg.values}
-    try:
-        return Admission(**{name: float(values[f"{name} [s]"]) for name in _ADMISSION})
-    except (KeyError, ValueError, WamError):
-        return None
