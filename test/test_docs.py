@@ -170,6 +170,13 @@ def test_topics_services_and_parameters_are_those_of_the_nodes(interfaces):
 
 
 @pytest.mark.ros
+def test_a_launch_judges_the_parameters_that_the_nodes_have(interfaces):
+    from wam_ros.ros.launching.parameter_files import KNOWN
+
+    assert interfaces.parameters == KNOWN
+
+
+@pytest.mark.ros
 def test_what_the_picture_of_the_loop_shows_goes_from_one_end_to_the_other(interfaces):
     wrong = []
     for arrow in LOOP.arrows:

@@ -6,6 +6,7 @@ in a domain of their own; no process is started and nothing moves.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import random
@@ -29,6 +30,14 @@ from wam_ros.ros.simulated import simulated_time
 # in the order of the loop
 NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "view")
 NAMESPACE = "/somewhere"  # tells names that follow a namespace from those that do not
+# element and attribute of a policy of SROS2: what rclpy tells of a node
+SAYS = {
+    ("topics", "publish"): "get_publisher_names_and_types_by_node",
+    ("topics", "subscribe"): "get_subscriber_names_and_types_by_node",
+    ("services", "reply"): "get_service_names_and_types_by_node",
+    ("services", "request"): "get_client_names_and_types_by_node",
+}
+Names = dict[tuple[str, str], set[str]]
 
 
 class StandStill:
@@ -62,10 +71,13 @@ class Interfaces:
     topics: dict[str, Ends] = field(default_factory=dict)
     services: dict[str, Ends] = field(default_factory=dict)
     parameters: dict[str, tuple[type, ...]] = field(default_factory=dict)  # by node
+    # by node, those of rclpy too, as in its source: `~/x` is the node's own
+    names: dict[str, Names] = field(default_factory=dict)
 
 
+@functools.cache
 def read_interfaces() -> Interfaces:
-    """Start every node, read what it has, and end it."""
+    """Start every node, read what it has, and end it; once in a process."""
     found = Interfaces()
     with a_domain() as context:
         for name in NODES:
@@ -113,6 +125,7 @@ def start(name: str, context: Context) -> WamNode:
 def read(node: WamNode, found: Interfaces) -> None:
     """Add what a node has and rclpy does not give to every node."""
     name = node.get_name()
+    found.names[name] = names_of(node)
     found.parameters[name] = tuple(cls for cls in node.params_classes if cls is not NodeParams)
     made = node.made_entities()
     for kind, giving in (("_publishers", True), ("_subscriptions", False)):
@@ -128,6 +141,18 @@ def read(node: WamNode, found: Interfaces) -> None:
             service = node.resolve_service_name(entity.srv_name)
             ends = found.services.setdefault(relative(service), Ends(interface(entity.srv_type)))
             (ends.givers if giving else ends.takers).setdefault(name, [])
+
+
+def names_of(node: WamNode) -> Names:
+    """All names that a node says, hears, answers and asks."""
+    own = f"{node.get_name()}/"
+    return {
+        kind: {
+            f"~/{name.removeprefix(own)}" if (name := relative(full)).startswith(own) else name
+            for full, _ in getattr(node, method)(node.get_name(), node.get_namespace())
+        }
+        for kind, method in SAYS.items()
+    }
 
 
 def relative(name: str) -> str:
