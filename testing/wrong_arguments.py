@@ -10,7 +10,17 @@ from wam_ros.core.resources import share_dir
 REAL = {"sim": "false"}
 NO_PARAMETERS = str(share_dir() / "config" / "embodiments" / "panda.yaml")
 NO_YAML = "/proc/self/status"
-WRONG_VALUES = str(Path(__file__).with_name("wrong_values.yaml"))
+PARAMETERS = Path(__file__).with_name("wrong_parameters")
+OF_FILES = {  # what is said of each file of that folder
+    "name": "safety_node: unknown parameter of safety_node 'tcp_sped'",
+    "margin": "safety_node: parameter 'tcp_speed' is 1000.0 m/s, must be within",
+    "box": "safety_node: safety parameter workspace needs six numbers",
+    "tick": "safety_node: parameter 'tick_hz' is 1.0 Hz, must be within",
+    "sim": "sim_node: parameter 'camera_hz' is 1000.0 Hz, must be within",
+    "controller": "sim_node: unknown controller 'joint_trajectori'. Did you mean",
+    "camera": "camera_node: parameter 'max_age_s' is 100.0 s, must be within",
+    "words": "inference_node: instruction: the model never learned 'banana'",
+}
 
 
 class Wrong(NamedTuple):
@@ -38,7 +48,12 @@ WRONG = {
         Wrong("", "trained for 'panda', not for 'so101'", {**REAL, "embodiment": "so101"}),
     ],
     "checkpoint": [Wrong("/nowhere/weights.safetensors", "neither a file nor a folder")],
-    "instruction": [Wrong("  ", "blanks"), Wrong("pick " * 100, "500 characters, at most 200")],
+    "instruction": [
+        Wrong("  ", "blanks"),
+        Wrong("pick " * 100, "500 characters, at most 200"),
+        Wrong("pick up the banana", "never learned 'banana'; known words: pick, up"),
+        Wrong("pick up the block", "must name exactly one of red, green, blue"),
+    ],
     "sim": [Wrong("maybe", CHOICES), Wrong("", CHOICES)],
     "dry_run": [Wrong("yes", CHOICES)],
     "imagination": [Wrong("wild", CHOICES)],
@@ -84,7 +99,7 @@ WRONG = {
         Wrong("/nowhere.yaml", "this file does not exist"),
         Wrong(NO_PARAMETERS, "expected sections like .*ros__parameters"),
         Wrong(NO_YAML, "cannot start any token"),
-        Wrong(WRONG_VALUES, "safety_node: unknown parameter of safety_node 'tcp_sped'"),
+        *(Wrong(str(PARAMETERS / f"{name}.yaml"), words) for name, words in OF_FILES.items()),
     ],
     "use_sim_time": [Wrong("on", CHOICES), Wrong("true", "leave use_sim_time out")],
     "real_time": [Wrong("yes", CHOICES), Wrong("true", "only a simulated world", REAL)],

@@ -28,10 +28,8 @@ from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.images import shape  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.msg import Observation  # noqa: E402
-from wam_ros.nodes.camera_node import CameraNode, CameraParams  # noqa: E402
+from wam_ros.nodes.camera_node import CameraNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
-from wam_ros.ros.params import to_yaml  # noqa: E402
-from wam_ros.ros.progress import LockstepParams  # noqa: E402
 
 pytestmark = pytest.mark.ros
 PANDA = load_embodiment("panda")
@@ -341,9 +339,3 @@ def test_an_unknown_embodiment_fails_to_configure_with_the_choices(make_rig, cap
     assert rig.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
     said = "".join(capfd.readouterr())
     assert "unknown embodiment 'pandra'. Did you mean 'panda'?" in said
-
-
-def test_the_shipped_parameter_file_holds_the_defaults():
-    assert (share_dir() / "config" / "camera.yaml").read_text() == to_yaml(
-        "/**/camera_node", CameraParams, LockstepParams
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ MODELS = {
     "reach": "wam_ros.models.reach.policy:load",
     "remote": "wam_ros.models.remote.policy:load",
 }
+# of families of which a description tells what words their models know; without torch
+WORDS = {"dreamzero": "wam_ros.models.dreamzero.small.words:require_instruction"}
 SCRIPT = "reach"  # what moves a simulated robot for which no model is shipped
 MEMORIES = ("real", "imagined")
 
@@ -37,6 +40,17 @@ def read_description(model: str) -> dict[str, Any]:
     data = load_yaml(config_path("models", model))
     require_known("model family", str(data.get("family")), MODELS)
     return data
+
+
+def require_instruction(model: str, instruction: str) -> None:
+    """Judge an instruction as far as the description of a model tells which it understands.
+
+    Raises:
+        WamError: it has words that the model never learned, or none of those that it must have.
+    """
+    family = read_description(model)["family"]
+    if family in WORDS:
+        _function(WORDS[family])(model, instruction)
 
 
 def model_for(embodiment: Embodiment) -> str:
@@ -90,8 +104,7 @@ def load_policy(
     if data["family"] == "remote" and (checkpoint or steps or memory != "real"):
         raise WamError(f"'{model}' is a server: checkpoint, steps and memory are told to it there")
     weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
-    module, _, function = MODELS[data["family"]].partition(":")
-    return getattr(importlib.import_module(module), function)(
+    return _function(MODELS[data["family"]])(
         model,
         weights=weights,
         embodiment=embodiment,
@@ -99,3 +112,8 @@ def load_policy(
         steps=steps,
         memory=memory,
     )
+
+
+def _function(named: str) -> Callable[..., Any]:
+    module, _, function = named.partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -28,10 +28,11 @@ from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import keep_memory, run_node
 from wam_ros.ros.safety_node.bridge_listener import BridgeListener
 from wam_ros.ros.safety_node.joint_publishers import name_publishers
+from wam_ros.ros.safety_node.machine import make_machine, make_sender
 from wam_ros.ros.safety_node.markers import MarkerPublisher
 from wam_ros.ros.safety_node.moveit_scene import MoveItBackend, MoveItScene
 from wam_ros.ros.safety_node.obstacles import ObstacleTopics
-from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine, make_sender
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.ros.safety_node.surroundings import SurroundingsPublisher
 from wam_ros.safety.machine.bridge_watch import BridgeWatch
 from wam_ros.safety.machine.machine import Answer, Emission

@@ -13,7 +13,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.data.episodes import Episode, Episodes
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
-from wam_ros.models.dreamzero.small.text import words_of
+from wam_ros.models.dreamzero.small.words import words_of
 from wam_ros.models.limits import reach
 from wam_ros.train.dataset import Stretch, rows_needed, stretches_of
 

@@ -24,7 +24,6 @@ from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.lockstep import Pace  # noqa: E402
 from wam_ros.core.policy import PolicyOutput  # noqa: E402
-from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import ChunkingMode, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.core.types import StageLatency as StageTime  # noqa: E402
 from wam_ros.msg import (  # noqa: E402
@@ -39,8 +38,6 @@ from wam_ros.msg import Pace as PaceMsg  # noqa: E402
 from wam_ros.nodes.inference_node import InferenceNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 from wam_ros.ros.inference_node.parameters import InferenceParams, make_policy  # noqa: E402
-from wam_ros.ros.params import to_yaml  # noqa: E402
-from wam_ros.ros.progress import LockstepParams  # noqa: E402
 from wam_ros.ros.stages import stages_to_msgs  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
 from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
@@ -516,12 +513,6 @@ def test_a_first_instruction_outside_the_vocabulary_fails_to_configure(make_rig,
     rig = make_rig(instruction="purple")
     assert rig.node.trigger_configure() != TransitionCallbackReturn.SUCCESS
     assert "known words: red, green, blue" in "".join(capfd.readouterr())
-
-
-def test_the_shipped_parameter_file_holds_the_defaults():
-    assert (share_dir() / "config" / "inference.yaml").read_text() == to_yaml(
-        "/**/inference_node", InferenceParams, LockstepParams
-    )
 
 
 def test_in_lockstep_a_chunk_leaves_when_it_is_due_and_all_have_heard_what_came_before(make_rig):

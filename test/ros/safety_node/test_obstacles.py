@@ -22,6 +22,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.robot.model import load_safety_model
 from wam_ros.robot.obstacles import require_obstacle
 from wam_ros.ros.safety_node import obstacles
+from wam_ros.ros.safety_node.machine import make_machine
 from wam_ros.ros.safety_node.obstacles import (
     MOST_MARKERS,
     change_from_cloud,
@@ -29,7 +30,7 @@ from wam_ros.ros.safety_node.obstacles import (
     changes_from_markers,
     load_from_request,
 )
-from wam_ros.ros.safety_node.parameters import SafetyNodeParams, make_machine
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.safety.machine.live import ALL, LiveWorld
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HoldObject

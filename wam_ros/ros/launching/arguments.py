@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from rclpy.exceptions import InvalidNamespaceException
@@ -22,13 +22,17 @@ from rclpy.validate_namespace import validate_namespace
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_known
 from wam_ros.core.resources import DESCRIPTIONS
-from wam_ros.models import SCRIPT, model_for, read_description
+from wam_ros.models import SCRIPT, model_for, read_description, require_instruction
 from wam_ros.robot.joints import load_joints
 from wam_ros.ros.bridge_node.outputs import GRIPPERS
 from wam_ros.ros.controllers import CONTROLLERS
 from wam_ros.ros.environment import DISCOVERY
 from wam_ros.ros.inference_node.parameters import InferenceParams
-from wam_ros.ros.launching.parameter_files import read_sections, require_parameters
+from wam_ros.ros.launching.parameter_files import (
+    node_of,
+    read_sections,
+    require_parameters,
+)
 from wam_ros.ros.sim_node.controller_server import KINDS as SIMULATED
 from wam_ros.sim.robots import require_simulated
 
@@ -192,12 +196,15 @@ def require_bringup(values: Values) -> None:
     _judge(values, "sim", lambda: _require_sim(values, robot))
     if values["real_time"] == "true" and values["sim"] == "false":
         raise WamError("real_time:=true: only a simulated world need be told; leave it out")
-    # which model runs is then said in the file
-    model = model_of(values, robot) or ("" if values["params_file"] else InferenceParams().model)
+    path = Path(values["params_file"])
+    _judge(values, "params_file", lambda: require_parameters(path))
+    told = _told_to_model(path) if values["params_file"] else {}
+    in_file = any("model" in said for said in told.values())
+    model = model_of(values, robot) or ("" if in_file else InferenceParams().model)
     _judge({"model": model}, "model", lambda: _require_model(model, robot))
     _judge(values, "checkpoint", lambda: _require_there(values["checkpoint"]))
-    _judge(values, "instruction", lambda: _require_instruction(values["instruction"]))
-    _judge(values, "params_file", lambda: require_parameters(Path(values["params_file"])))
+    _judge(values, "instruction", lambda: _require_instruction(values["instruction"], model))
+    _judge(values, "params_file", lambda: _require_understood(told, model))
     _judge(values, "record", lambda: _require_recorder(values["record"]))
 
 
@@ -363,12 +370,28 @@ def _require_model(model: str, robot: Embodiment) -> None:
         raise WamError(f"it was trained for '{trained}', not for '{robot.name}'")
 
 
-def _require_instruction(value: str) -> None:
+def _told_to_model(path: Path) -> dict[str, dict[str, Any]]:
+    """What a file of parameters says to the node of the model, by section."""
+    return {s: said for s, said in read_sections(path) if node_of(s) == "inference_node"}
+
+
+def _require_understood(told: Mapping[str, dict[str, Any]], model: str) -> None:
+    for section, said in told.items():
+        if said.get("instruction"):
+            try:
+                _require_instruction(said["instruction"], said.get("model") or model)
+            except WamError as error:
+                raise WamError(f"{section}: instruction: {error}") from error
+
+
+def _require_instruction(value: str, model: str) -> None:
     most = InferenceParams().max_characters
     if not value.strip():
         raise WamError("an instruction of blanks; leave it out to give one later")
     if len(value) > most:
         raise WamError(f"{len(value)} characters, at most {most} are read")
+    if model:
+        require_instruction(model, value)
 
 
 def _require_mock(values: Values, robot: Embodiment) -> None:

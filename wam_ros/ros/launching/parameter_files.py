@@ -1,5 +1,5 @@
 """What a file of parameters says to the nodes, judged before any of them starts: its names, the
-kinds of its values, and their bounds as far as whoever launches can know them.
+kinds of its values, their bounds, and that they fit each other.
 
 A node that refuses its parameters would end a launch that is half under way. The nodes judge the
 same once more, and what only they know: robots, models and worlds by name.
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,29 +17,38 @@ import yaml
 
 from wam_ros.core.admission import Admission
 from wam_ros.core.errors import UnknownNameError, WamError
-from wam_ros.core.resources import share_dir
 from wam_ros.ros.bridge_node.parameters import BridgeParams
+from wam_ros.ros.camera_node.parameters import CameraParams
 from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.inference_node.parameters import InferenceParams
-from wam_ros.ros.params import check_value
+from wam_ros.ros.lifecycle import NodeParams
+from wam_ros.ros.params import check_value, param
 from wam_ros.ros.progress import LockstepParams
+from wam_ros.ros.safety_node.parameters import SafetyNodeParams
+from wam_ros.ros.sim_node.parameters import SimParams
 from wam_ros.ros.task_node.parameters import TaskParams
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.safety.params import SafetyParams
 
-# what is known of the values without a library of the nodes; of the others the defaults tell
+# of every node of the loop, in the order in which it declares them
 KNOWN: dict[str, tuple[type, ...]] = {
-    "safety_node": (SafetyParams, Admission, LockstepParams),
+    "safety_node": (SafetyNodeParams, Admission, SafetyParams, LockstepParams),
     "bridge_node": (BridgeParams, Admission, ControllerParams, LockstepParams),
-    "inference_node": (InferenceParams,),
-    "camera_node": (LockstepParams,),
-    "sim_node": (),
+    "inference_node": (InferenceParams, LockstepParams),
+    "camera_node": (CameraParams, LockstepParams),
+    "sim_node": (SimParams,),
     "task_node": (TaskParams,),
     "view_node": (ViewParams,),
 }
-OF_ROS = {"use_sim_time": False, "autostart": True}  # of every node
-ROS_OWN = "qos_overrides"
+QOS_OVERRIDES = "qos_overrides"
 PARAMETERS = "ros__parameters"
+
+
+@dataclass(frozen=True)
+class OfRos:
+    """Parameters that ROS declares itself."""
+
+    use_sim_time: bool = param(False)
 
 
 def require_parameters(path: Path) -> None:
@@ -46,20 +56,21 @@ def require_parameters(path: Path) -> None:
 
     Raises:
         WamError: it is no such file, or names a parameter that the node does not have, with a value
-            of another kind, or one out of bounds.
+            of another kind, one out of bounds, or some that do not fit each other.
     """
     for section, values in read_sections(path):
-        name = section.rstrip("/").rpartition("/")[2]
-        if name not in KNOWN:
+        node = node_of(section)
+        if node not in KNOWN:
             continue
-        known = {**_defaults(name), **OF_ROS}
-        for key, value in values.items():
-            if key.startswith(ROS_OWN):
-                continue
-            try:
-                _require(name, key, value, known)
-            except WamError as error:
-                raise WamError(f"{section}: {error}") from error
+        try:
+            _require(node, values)
+        except WamError as error:
+            raise WamError(f"{section}: {error}") from error
+
+
+def node_of(section: str) -> str:
+    """The name of a node without its namespace."""
+    return section.rstrip("/").rpartition("/")[2]
 
 
 def read_sections(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -89,20 +100,15 @@ def _sections(above: str, found: object) -> Iterator[tuple[str, dict[str, Any]]]
             yield from _sections(here, section)
 
 
-def _defaults(node: str) -> dict[str, Any]:
-    """Every parameter of a node with its default, as its shipped file has them."""
-    shipped = share_dir() / "config" / f"{node.removesuffix('_node')}.yaml"
-    return next(values for _, values in read_sections(shipped))
-
-
-def _require(node: str, key: str, value: object, known: dict[str, Any]) -> None:
-    if key not in known:
-        raise UnknownNameError(f"parameter of {node}", key, known)
-    for cls in KNOWN[node]:
-        if key in {f.name for f in dataclasses.fields(cls)}:
-            check_value(cls, key, value)
-            return
-    kind = type(known[key])
-    fits = type(value) is kind or (kind is float and type(value) is int)
-    if not fits:
-        raise WamError(f"parameter '{key}': expected {kind.__name__}, found {value!r}")
+def _require(node: str, values: dict[str, Any]) -> None:
+    classes = (*KNOWN[node], NodeParams, OfRos)
+    owner = {f.name: cls for cls in classes for f in dataclasses.fields(cls)}
+    given: dict[type, dict[str, Any]] = {}
+    for key, value in values.items():
+        if key.startswith(QOS_OVERRIDES):
+            continue
+        if key not in owner:
+            raise UnknownNameError(f"parameter of {node}", key, owner)
+        given.setdefault(owner[key], {})[key] = check_value(owner[key], key, value)
+    for cls, found in given.items():
+        cls(**found)  # what does not fit each other is refused here

@@ -8,7 +8,7 @@ pytest.importorskip("torch")
 
 from wam_ros.core.errors import WamError
 from wam_ros.models.dreamzero.small.config import load_model_config
-from wam_ros.models.dreamzero.small.text import words_of
+from wam_ros.models.dreamzero.small.words import words_of
 
 CONFIG = load_model_config("tiny")
 
