@@ -36,6 +36,7 @@ ARROWS = {
     "safety.machine": {"core", "robot", "safety", "safety.motion"},
     "safety.offline": {"core", "robot", "safety", "safety.motion", "safety.machine"},
     "embodiments": {"core", "robot"},
+    "calibration": {"core", "robot", "ros"},
     "rehearsal": {"core", "robot", "data", "models", "runtime", "sim", "ros"},
     "models": {"core", "robot", "models.remote"},
     # what travels to a policy elsewhere and back, for both ends
@@ -106,6 +107,7 @@ ARROWS = {
         "safety",
         "embodiments",
         "rehearsal",
+        "calibration",
     },
 }
 GENERATED = {"msg", "srv", "action"}
@@ -118,7 +120,7 @@ OWNERS = {
     "pyarrow": {"data"},
     "av": {"data"},
     "coal": {"robot", "safety", "embodiments"},
-    "pinocchio": {"robot", "safety", "sim", "embodiments"},
+    "pinocchio": {"robot", "safety", "sim", "embodiments", "calibration"},
     "ruckig": {"safety"},
     "aiohttp": {"web", "view", "serve"},
     "matplotlib": {"runs", "data"},

@@ -48,6 +48,16 @@ COMMANDS = {
         "wam_ros.rehearsal.cli:main",
         "sim,view,data",
     ),
+    "calibrate camera": Command(
+        "where a camera stands and what its lens does, into a robot's YAML",
+        "wam_ros.calibration.camera:CalibrateCamera",
+        "wam_ros.calibration.camera:main",
+    ),
+    "calibrate board": Command(
+        "a board to be printed, that cameras are calibrated with",
+        "wam_ros.calibration.board:CalibrateBoard",
+        "wam_ros.calibration.board:draw_board",
+    ),
     "record-sim": Command(
         "record demonstrations of the scripted expert",
         "wam_ros.train.record:RecordSim",
