@@ -2,6 +2,7 @@
 it lies or leaves out ends at rest and in words.
 """
 
+import threading
 import time
 
 import numpy as np
@@ -95,6 +96,21 @@ def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_
 
             server.act = swing
             loop.until_moving()
+            since = arena.now_ns()
+            # the joints of another order: nothing in the message says so
+            server.act = lambda message: {"actions": np.roll(swing(message)["actions"], 1, axis=1)}
+            loop.until_rest()
+            arena.until(
+                lambda: any(
+                    r.decision in (Decision.BRAKE, Decision.REJECT, Decision.TRUNCATED)
+                    for r in loop.reports
+                    if r.stamp_ns > since + NS
+                )
+            )
+            loop.require_no_leap(since)
+
+            server.act = swing
+            loop.until_moving()
             server.metadata = "\x00"  # started anew as something else
             server.drop()
             loop.until_rest()
@@ -103,3 +119,47 @@ def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_
             loop.until_moving()
         finally:
             arena.close()
+
+
+@pytest.mark.long
+def test_a_server_that_is_late_freezes_or_is_killed_has_the_arm_at_rest_until_it_is_back(
+    tmp_path, contract
+):
+    gate = threading.Event()
+    gate.set()
+
+    def frozen(message):
+        gate.wait(60)
+        return swing(message)
+
+    def late(message):
+        time.sleep(3.0)
+        return swing(message)
+
+    arena = Arena(tmp_path)
+    try:
+        with openpi_server(swing) as (server, port):
+            loop = RemoteLoop(arena, f"{contract}@ws://127.0.0.1:{port}")
+            loop.until_moving()
+            since = arena.now_ns()
+            server.act = late
+            loop.until_rest()
+            loop.until_moving()  # by the answer to where it rests
+            loop.until_rest()
+            server.act = swing
+            loop.until_moving()
+
+            server.act = frozen
+            gate.clear()
+            loop.until_rest()
+            loop.until_told("has not answered for 5 s")
+            gate.set()
+            loop.until_moving()
+        loop.until_rest()
+        loop.until_told("cannot be reached")
+        with openpi_server(swing, port=port):
+            loop.until_moving()
+        loop.require_no_leap(since)
+    finally:
+        gate.set()
+        arena.close()

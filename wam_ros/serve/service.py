@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
+from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import Policy, abilities_of, runs_on
 from wam_ros.core.types import JointState, Observation
@@ -165,7 +166,8 @@ class PolicyService:
         with self._lock:
             takes_s = self._took.percentile(50)
         expected_s = (waiting + 1) * takes_s
-        if asked.deadline_s is None or expected_s <= asked.deadline_s:
+        in_time = asked.deadline_s is None or expected_s <= asked.deadline_s
+        if in_time or not asked.request.predict:  # a frame is remembered late, too
             return ""
         return (
             f"busy: an answer would take {expected_s:.2f} s, which is more than the "
@@ -190,6 +192,10 @@ class PolicyService:
         asked = read_asked(query.message, len(robot.joint_names))
         seen = self._observations(contract, query.message, asked.request.step)
         began_s = self._clock()
+        if asked.request.predict and (
+            why := self._why_not_any_more(asked.deadline_s, began_s - arrived_s)
+        ):
+            raise WamError(why)
         output = self.sessions.answer(
             name=query.session,
             owner=query.connection,
@@ -212,6 +218,21 @@ class PolicyService:
             "server_timing": timing,
             **answer_keys(output, asked.imagined),
         }
+
+    def _why_not_any_more(self, deadline_s: float | None, waited_s: float) -> str:
+        """Why an answer is not computed any more; '' where it is.
+
+        What waited behind others waited longer than was expected when one of them took longer. One
+        that did not wait is answered, as in `why_not_in_time`.
+        """
+        with self._lock:
+            takes_s = self._took.percentile(50)
+        if deadline_s is None or waited_s < takes_s / 2 or waited_s + takes_s <= deadline_s:
+            return ""
+        return (
+            f"busy: the answer waited {waited_s:.2f} s and would come after the {deadline_s:.2f} s "
+            "that it is of use"
+        )
 
     def _contract_of(self, message: Mapping[str, Any], is_reset: bool) -> WireContract:
         """The contract of whose keys a message has all; the first one of those with most."""
