@@ -53,6 +53,11 @@ COMMANDS = {
         "wam_ros.calibration.camera:CalibrateCamera",
         "wam_ros.calibration.camera:main",
     ),
+    "calibrate joints": Command(
+        "unit, direction and zero of a driver's joints, into a robot's YAML",
+        "wam_ros.calibration.joints:CalibrateJoints",
+        "wam_ros.calibration.joints:main",
+    ),
     "calibrate board": Command(
         "a board to be printed, that cameras are calibrated with",
         "wam_ros.calibration.board:CalibrateBoard",

@@ -87,6 +87,14 @@ class Load:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What a driver's own number for a joint means: joint = factor * number + zero."""
+
+    factor: float  # rad or m per unit of the driver; negative: it counts the other way
+    zero: float  # rad or m, where the driver says 0
+
+
+@dataclass(frozen=True)
 class Embodiment:
     """Names, order and rates; position, velocity and effort limits stay in the URDF."""
 
@@ -130,6 +138,9 @@ class Embodiment:
     packages: dict[str, str] = field(default_factory=dict)
     # of a xacro file
     xacro_arguments: dict[str, str] = field(default_factory=dict)
+    # by joint, where a driver speaks another unit, direction or zero than the URDF. What the loop
+    # hears and says is in the URDF's: it is for whoever stands between, and for recordings
+    driver: dict[str, Reading] = field(default_factory=dict)
 
     @property
     def tool_frames(self) -> tuple[str, ...]:
@@ -226,6 +237,11 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
             problems.add(f"effort_limit of '{joint}', which is not in joint_names")
         elif effort <= 0:
             problems.add(f"effort_limit of '{joint}' must be positive")
+    for joint, reading in e.driver.items():
+        if joint not in e.joint_names:
+            problems.add(f"driver tells of '{joint}', which is not in joint_names")
+        if reading.factor == 0:
+            problems.add(f"driver of '{joint}': factor must not be 0")
     _judge_groups(e, problems)
     if not e.cameras or len(set(e.view_names)) != len(e.cameras):
         problems.add("cameras must be non-empty and distinctly named")

@@ -143,8 +143,9 @@ def _of_bag(path: Path, embodiment: Embodiment, seconds: float, command: str) ->
         if not series:
             raise WamError(f"recording '{path}': {JOINTS} says nothing")
         zero = min(rows[0][0] for rows in series.values())
-        states = {name: _series(rows, zero) for name, rows in series.items()}
-        asked = {name: _series(rows, zero) for name, rows in commanded.items() if rows}
+        said = {name: _series(rows, zero) for name, rows in series.items()}
+        told_to = {name: _series(rows, zero) for name, rows in commanded.items() if rows}
+        states, asked = (_as_urdf(values, embodiment) for values in (said, told_to))
         _require_joints(path, states, embodiment)
         start = _liveliest({n: states[n] for n in embodiment.joint_names}, seconds)
         span = (zero + start, zero + start + seconds)
@@ -152,6 +153,16 @@ def _of_bag(path: Path, embodiment: Embodiment, seconds: float, command: str) ->
     length = max(float(s.t[-1]) for s in states.values())
     shifted = {n: replace(f, t=f.t - zero) for n, f in films.items()}
     return _part(Take(length, states, asked, shifted), start, seconds)
+
+
+def _as_urdf(series: dict[str, Series], embodiment: Embodiment) -> dict[str, Series]:
+    """The same in rad or m of the URDF, where the driver has its own numbers."""
+    found = dict(series)
+    for name, reading in embodiment.driver.items():
+        if name in series:
+            values = reading.factor * series[name].values + reading.zero
+            found[name] = Series(series[name].t, values)
+    return found
 
 
 def _prefix_of(path: Path, kinds: dict[str, str]) -> str:
