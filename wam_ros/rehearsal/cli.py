@@ -26,10 +26,11 @@ from wam_ros.robot.joints import load_joints
 
 if TYPE_CHECKING:
     from wam_ros.core.policy import Policy
-    from wam_ros.rehearsal.sight import Scene
+    from wam_ros.rehearsal.sight import Scene, View
 
 COLOURS = {RIGHT: "green", UNCLEAR: "yellow", WRONG: "red"}
 PREDICTED = "(model)"  # behind the name of a joint
+GAINED = 0.2  # of the change, that a joint turned round must explain more of in every view
 SEEN = 0.05  # rad or m, of a joint whose direction pictures may tell
 
 
@@ -171,12 +172,14 @@ class Rehearsal:
             judged = judge_views(views, scene.mounted)
             seen = [f for f in judged if f.subject in mounted]
             if not doubted and len(seen) > 1 and any(f.level != RIGHT for f in seen):
-                judged = self._turned_joint(scene, judged)
+                judged = self._turned_joint(scene, judged, views)
         finally:
             scene.close()
         return [*found, *judged]
 
-    def _turned_joint(self, scene: Scene, judged: list[Finding]) -> list[Finding]:
+    def _turned_joint(
+        self, scene: Scene, judged: list[Finding], before: list[View]
+    ) -> list[Finding]:
         """The same, or the one joint that turns the other way, measured and commanded, where that
         explains all of several views that do not fit.
         """
@@ -190,7 +193,12 @@ class Rehearsal:
             views = look(scene, self.recording, self._q_at(turned, 0.0), AS_TOLD)
             again = judge_views(views, scene.mounted)
             seen = [f for f in again if f.subject in scene.mounted]
-            if all(f.level == RIGHT for f in seen):
+            gained = [
+                after.own - max(was.own, 0.0)
+                for after, was in zip(views, before, strict=True)
+                if was.name in scene.mounted
+            ]
+            if all(f.level == RIGHT for f in seen) and min(gained) > GAINED:
                 words = "turned the other way, measured and commanded, all pictures fit"
                 return [Finding(WRONG, name, words, SIGN), *again]
         return judged
