@@ -51,7 +51,7 @@ ARROWS = {
     "runtime.values": {"core"},
     "sim": {"core", "robot", "sim.tasks"},
     "sim.tasks": {"core", "robot", "sim"},
-    "data": {"core", "robot.urdf"},
+    "data": {"core", "robot.urdf", "ros.recording"},
     # what servers that speak HTTP share
     "web": {"core"},
     "view": {"core", "web"},
@@ -124,7 +124,7 @@ OWNERS = {
     "ruckig": {"safety"},
     "aiohttp": {"web", "view", "serve"},
     "matplotlib": {"runs", "data"},
-    "rosbags": {"ros"},
+    "rosbags": {"ros", "data"},
     "msgpack": {"wire"},
     "websockets": {"models"},
     "trimesh": {"robot", "view"},

@@ -64,7 +64,7 @@ def test_what_was_interrupted_goes_on_where_it_was(version, folder, tmp_path, ca
     writer = LeRobotWriter(out, convert.describe(source), "lossless", version)
     with pytest.raises(KeyboardInterrupt):
         convert.copy(source, writer, False, break_off)
-    words = ["export", folder, "--out", out, "--version", version, "--codec", "lossless"]
+    words = ["export", folder, "--out", out, "--format", version, "--codec", "lossless"]
     assert run(*words) == 0
     require_same(open_episodes(out), source)
     capsys.readouterr()
@@ -130,8 +130,8 @@ def test_check_says_by_its_code_whether_something_is_wrong(folder, tmp_path, cap
         (["import", "DATA", "--out", "/proc/x"], "--out /proc/x cannot be written"),
         (["import", "DATA", "--out", "OUT", "--codec", "h265"], "Did you mean 'h264'?"),
         (
-            ["export", "DATA", "--out", "OUT", "--version", "v2.0"],
-            "unknown version to write",
+            ["export", "DATA", "--out", "OUT", "--format", "v2.0"],
+            "unknown format",
         ),
         (["import", "DATA", "--out", "DATA"], "another rate: source_episode"),
     ],

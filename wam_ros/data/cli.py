@@ -30,25 +30,27 @@ from wam_ros.robot.urdf import read_urdf
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
 LINT = "lerobot-lint"
+MCAP = "mcap"
 
 
 @dataclass(frozen=True)
 class Import:
-    """Bring a data set in as LeRobot v3.0; again, to go on where it was interrupted."""
+    """Bring episodes in as LeRobot v3.0; again, to go on where it was interrupted."""
 
-    data: Folder  # LeRobot data set, v3.0 or v2.x
+    data: Folder  # recording (rosbag2), folder of recordings, or LeRobot data set
     out: Path  # folder of the new one
     codec: str = "h264"  # of its videos: lossless, h264 or av1
+    robot: str = ""  # name of the embodiment, where the data do not tell it
     cut_idle: bool = False  # rests of a second and more go; what is between them, an episode each
 
 
 @dataclass(frozen=True)
 class Export:
-    """Hand a data set on in another version; again, to go on where it was interrupted."""
+    """Hand a data set on in another format; again, to go on where it was interrupted."""
 
     data: Folder  # LeRobot data set
     out: Path  # folder of the new one
-    version: str = "v2.1"  # v3.0 or v2.1
+    format: str = "v2.1"  # v3.0 or v2.1 of LeRobot, or mcap: a recording of each episode
     codec: str = "h264"  # of its videos: lossless, h264 or av1
 
 
@@ -103,9 +105,17 @@ def main(args: DataArgs) -> int:
     """
     run = args.run
     if isinstance(run, Import):
-        return convert(open_episodes(run.data), run.out, run.codec, "v3.0", run.cut_idle)
+        require_known("codec", run.codec, CODECS)
+        source = open_episodes(run.data)
+        source.robot = run.robot or source.robot
+        return convert(source, run.out, run.codec, "v3.0", run.cut_idle)
     if isinstance(run, Export):
-        return convert(open_episodes(run.data), run.out, run.codec, run.version, False)
+        require_known("format", run.format, (*WRITTEN, MCAP))
+        require_known("codec", run.codec, CODECS)
+        source = open_episodes(run.data)
+        if run.format == MCAP:
+            return export_bags(source, run.out)
+        return convert(source, run.out, run.codec, run.format, False)
     if isinstance(run, Show):
         return show(run)
     return stats(run) if isinstance(run, Stats) else check(run)
@@ -113,8 +123,6 @@ def main(args: DataArgs) -> int:
 
 def convert(source: Episodes, out: Path, codec: str, version: str, cut_idle: bool) -> int:
     """Copy a data set, with progress."""
-    require_known("codec", codec, CODECS)
-    require_known("version to write", version, WRITTEN)
     make_folder("--out", out)
     if not len(source):
         raise WamError(f"'{source.where}' holds no episode")
@@ -127,6 +135,18 @@ def convert(source: Episodes, out: Path, codec: str, version: str, cut_idle: boo
         except WamError as error:
             raise WamError(f"{error}; {writer.episodes} episodes are in {out}") from error
     print(f"{there + came} episodes in {out}" + (f", {there} were there" if there else ""))
+    return 0
+
+
+def export_bags(source: Episodes, out: Path) -> int:
+    """Write a recording of each episode, with progress."""
+    from wam_ros.data.bag import write_bags
+
+    make_folder("--out", out)
+    with Progress() as progress:
+        bar = progress.add_task("episodes", total=len(source))
+        came = write_bags(source, out, lambda _: progress.update(bar, advance=1))
+    print(f"{len(source)} recordings in {out}, {came} of them new")
     return 0
 
 

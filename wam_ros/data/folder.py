@@ -5,21 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 
 from wam_ros.core.errors import WamError
-from wam_ros.data.episodes import Episodes
+from wam_ros.data.episodes import BAG, Episodes
 from wam_ros.data.lerobot.info import INFO
 
 
 def open_episodes(folder: Path) -> Episodes:
-    """The data set in a folder.
+    """The data set in a folder: LeRobot's, a recording, or several recordings by their names.
 
     Raises:
         WamError: there is none, or it is damaged.
     """
-    from wam_ros.data.lerobot.reader import LeRobotEpisodes
+    if (folder / INFO).is_file():
+        from wam_ros.data.lerobot.reader import LeRobotEpisodes
 
-    if not (folder / INFO).is_file():
+        return LeRobotEpisodes(folder)
+    bags = [path.parent for path in sorted(folder.glob("*/" + BAG))]
+    if (folder / BAG).is_file() or folder.suffix == ".mcap":
+        bags = [folder]
+    if not bags:
         raise WamError(
-            f"no data set in '{folder}': it has no {INFO}; make one with `wam record-sim --out "
-            f"{folder}`"
+            f"no data set in '{folder}': it has neither {INFO} nor {BAG} of a recording; make one "
+            f"with `wam record-sim --out {folder}`"
         )
-    return LeRobotEpisodes(folder)
+    from wam_ros.data.bag import BagEpisodes
+
+    return BagEpisodes(bags, str(folder))

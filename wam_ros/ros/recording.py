@@ -82,12 +82,20 @@ class Recording:
             )
         return found[0] if found else "/"
 
-    def messages(self, topics: Collection[str], needed: Collection[str] = ()) -> Iterator[Recorded]:
+    def messages(
+        self,
+        topics: Collection[str],
+        needed: Collection[str] = (),
+        start_ns: int | None = None,
+        stop_ns: int | None = None,
+    ) -> Iterator[Recorded]:
         """Those of some topics, named without namespace, in the order of recording.
 
         Args:
             topics: that are wanted.
             needed: of these one at least must be in the recording; none: one of `topics`.
+            start_ns: those recorded from here on; None: from the beginning.
+            stop_ns: those recorded before; None: to the end.
 
         Raises:
             WamError: none of those is there, or the recording ends in the middle of a message.
@@ -95,15 +103,16 @@ class Recording:
         names = {self.namespace + topic: topic for topic in topics}
         chosen = [c for c in self._reader.connections if c.topic in names]
         if not {self.namespace + topic for topic in needed or topics} & set(self.topics):
-            found = ", ".join(sorted(self.topics)[:12])
+            there = ", ".join(sorted(self.topics)[:12])
             raise WamError(
-                f"recording '{self.path}' is not of this loop: it has {found or 'nothing'}; wanted "
+                f"recording '{self.path}' is not of this loop: it has {there or 'nothing'}; wanted "
                 f"are {', '.join(sorted(needed or topics))}, in any namespace"
             )
         if not chosen:  # to the reader, no connections mean all
             return
         with self._reading():
-            for connection, recorded_ns, data in self._reader.messages(connections=chosen):
+            found = self._reader.messages(connections=chosen, start=start_ns, stop=stop_ns)
+            for connection, recorded_ns, data in found:
                 yield Recorded(names[connection.topic], recorded_ns, data, connection.msgtype, self)
 
     def deserialize(self, data: bytes, kind: str) -> Any:
