@@ -41,6 +41,7 @@ class Import:
     out: Path  # folder of the new one
     codec: str = "h264"  # of its videos: lossless, h264 or av1
     robot: str = ""  # name of the embodiment, where the data do not tell it
+    contract: str = ""  # name in config/contracts: its columns, cameras and rate, of DROID's say
     cut_idle: bool = False  # rests of a second and more go; what is between them, an episode each
 
 
@@ -106,7 +107,7 @@ def main(args: DataArgs) -> int:
     run = args.run
     if isinstance(run, Import):
         require_known("codec", run.codec, CODECS)
-        source = open_episodes(run.data)
+        source = open_episodes(run.data, run.contract)
         source.robot = run.robot or source.robot
         return convert(source, run.out, run.codec, "v3.0", run.cut_idle)
     if isinstance(run, Export):

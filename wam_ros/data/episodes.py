@@ -86,7 +86,7 @@ class Episodes(Sequence[Episode], ABC):
             WamError: a file is missing or damaged, or holds no frame at the time of a row.
         """
 
-    def close(self) -> None:  # noqa: B027: a format that keeps no file open has nothing to close
+    def close(self) -> None:
         """Let go of the files that are kept open for who reads on."""
 
     def stacked(

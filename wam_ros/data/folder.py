@@ -9,12 +9,21 @@ from wam_ros.data.episodes import BAG, Episodes
 from wam_ros.data.lerobot.info import INFO
 
 
-def open_episodes(folder: Path) -> Episodes:
+def open_episodes(folder: Path, contract: str = "") -> Episodes:
     """The data set in a folder: LeRobot's, a recording, or several recordings by their names.
+
+    Args:
+        folder: where it lies.
+        contract: name in config/contracts of the columns and cameras to see a LeRobot data set
+            through; '' sees its own.
 
     Raises:
         WamError: there is none, or it is damaged.
     """
+    if contract:
+        from wam_ros.data.contract import ContractEpisodes
+
+        return ContractEpisodes(folder, contract)
     if (folder / INFO).is_file():
         from wam_ros.data.lerobot.reader import LeRobotEpisodes
 
