@@ -41,7 +41,7 @@ ARROWS = {
     "models": {"core", "robot", "models.remote"},
     # what travels to a policy elsewhere and back, for both ends
     "wire": {"core"},
-    "models.remote": {"core", "wire"},
+    "models.remote": {"core", "robot", "wire"},
     "models.bench": {"core", "models", *(f"models.dreamzero.{n}" for n in ("shared", "released"))},
     "models.dreamzero": set(),
     "models.dreamzero.shared": {"core", "models"},

@@ -9,6 +9,7 @@ pytest.importorskip("torch")
 
 from testing.peers import free_port
 from testing.policies import PANDA, RememberingPolicy, observation
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.listening import listen, tls_context
 from wam_ros.models.remote.address import Address
@@ -44,7 +45,9 @@ def test_what_cannot_work_is_refused_before_a_model_is_loaded(given, words, monk
 
 
 def test_a_server_answers_those_contracts_that_are_for_its_robot():
-    assert contracts_of(PANDA) == []
+    # poses of a tool are nothing that a model of ours is asked for
+    assert [c.name for c in contracts_of(PANDA)] == ["lerobot_panda"]
+    assert [c.name for c in contracts_of(load_embodiment("droid"))] == ["openpi_droid", "roboarena"]
 
 
 def test_tls_by_files_is_spoken_and_a_client_that_does_not_trust_it_says_so(tmp_path, monkeypatch):

@@ -110,7 +110,8 @@ def contracts_of(robot: Embodiment) -> list[WireContract]:
     names = [
         name
         for name in config_names("wires")
-        if load_yaml(config_path("wires", name)).get("embodiment") == robot.name
+        if (found := load_yaml(config_path("wires", name))).get("embodiment") == robot.name
+        and not found.get("tool")  # which this server's models do not speak of
     ]
     return [load_contract(name, robot) for name in names]
 

@@ -22,6 +22,8 @@ from wam_ros.core.types import Observation
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 from wam_ros.wire.packing import WireError
 
+_ROTATIONS = {"axis_angle": 3, "rpy": 3, "quaternion": 4}  # columns
+
 
 @dataclass(frozen=True)
 class WireContract:
@@ -47,6 +49,12 @@ class WireContract:
     relative: tuple[str, ...] = ()
     # joints whose value is a difference from the row before
     incremental: tuple[str, ...] = ()
+    # 'absolute' or 'incremental': the first columns of the answer are a pose of the robot's tool in
+    # its base frame, x y z [m] and then the numbers of `rotation`; action_joints name those behind
+    # it. Empty: there are joints only
+    tool: str = ""
+    rotation: str = "axis_angle"  # or rpy (about fixed axes, x first), quaternion (x y z w)
+    constants: dict[str, str] = field(default_factory=dict)  # key: text that is always sent
     # rad or m where the wire says 0 and 1, of joints that are told by a share
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -86,7 +94,12 @@ def load_contract(name: str, robot: Embodiment) -> WireContract:
                 problems.add(f"{what}: {UnknownNameError('joint', joint, robot.joint_names)}")
         if len(set(joints)) != len(joints):
             problems.add(f"{what}: a joint is named twice")
-    if missing := [j for j in robot.joint_names if j not in contract.action_joints]:
+    known = contract.action_joints
+    if contract.tool:
+        for problem in _tool_problems(contract, robot):
+            problems.add(problem)
+        known = (*known, *(j for j in robot.joint_names if j not in robot.gripper_joints))
+    if missing := [j for j in robot.joint_names if j not in known]:
         problems.add(f"action_joints: joint '{missing[0]}' is missing")
     if not contract.images:
         problems.add("images: there are none")
@@ -111,6 +124,22 @@ def load_contract(name: str, robot: Embodiment) -> WireContract:
     return contract
 
 
+def _tool_problems(contract: WireContract, robot: Embodiment) -> list[str]:
+    """What contradicts itself where poses of the tool are told."""
+    problems = []
+    for key, given, choices in (
+        ("tool", contract.tool, ("absolute", "incremental")),
+        ("rotation", contract.rotation, tuple(_ROTATIONS)),
+    ):
+        if given not in choices:
+            problems.append(f"{key}: {UnknownNameError(key, given, choices)}")
+    if arm := [j for j in contract.action_joints if j not in robot.gripper_joints]:
+        problems.append(f"action_joints: '{arm[0]}' is of the arm, which follows the tool")
+    if contract.relative or contract.incremental:
+        problems.append("relative, incremental: grippers are told as they are, beside a tool")
+    return problems
+
+
 def request_of(
     contract: WireContract, observation: Observation, prompt: str, session: str
 ) -> dict[str, Any]:
@@ -124,6 +153,7 @@ def request_of(
     }
     for key, names in contract.state.items():
         message[key] = np.array([_to_wire(contract, n, joints[n]) for n in names])
+    message |= contract.constants
     message[contract.prompt] = prompt
     if contract.session:
         message[contract.session] = session
@@ -141,23 +171,8 @@ def positions_of(
         WireError: the array is missing, of another size or type, not finite, or shorter than the
             robot's horizon.
     """
-    array = answer
-    if contract.actions:
-        if not isinstance(answer, Mapping) or contract.actions not in answer:
-            found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "no map"
-            raise WireError(f"the answer has no '{contract.actions}'; it has {found[:200]}")
-        array = answer[contract.actions]
     joints = contract.action_joints
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise WireError("the actions are no array of numbers")
-    if array.ndim != 2 or not len(array) or array.shape[1] != len(joints):
-        raise WireError(
-            f"the actions are {array.shape}, expected (T, {len(joints)}): {', '.join(joints)}"
-        )
-    rows = array.astype(np.float64)
-    if not np.isfinite(rows).all():
-        row, column = np.argwhere(~np.isfinite(rows))[0]
-        raise WireError(f"the actions have a {rows[row, column]} for '{joints[column]}'")
+    rows = _rows_of(contract, answer, joints)
     observed = dict(
         zip(observation.joints.joint_names, observation.joints.positions.tolist(), strict=True)
     )
@@ -170,7 +185,46 @@ def positions_of(
             rows[:, k] = now[k] + (at_1 - at_0) * np.cumsum(rows[:, k])
         elif name in contract.ends:
             rows[:, k] = at_0 + (at_1 - at_0) * rows[:, k]
-    return _at_steps(contract, now, rows, robot)[:, [joints.index(n) for n in robot.joint_names]]
+    return at_steps(contract, now, rows, robot)[:, [joints.index(n) for n in robot.joint_names]]
+
+
+def poses_of(contract: WireContract, answer: Any) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 3 + n) poses of the tool and (T, K) rad or m of `action_joints`, as a policy answered.
+
+    Raises:
+        WireError: as `positions_of`.
+    """
+    turn = [f"rotation {k}" for k in range(_ROTATIONS[contract.rotation])]
+    names = ("x", "y", "z", *turn)
+    rows = _rows_of(contract, answer, (*names, *contract.action_joints))
+    others = rows[:, len(names) :]
+    for k, name in enumerate(contract.action_joints):
+        at_0, at_1 = contract.ends.get(name, (0.0, 1.0))
+        others[:, k] = at_0 + (at_1 - at_0) * others[:, k]
+    return rows[:, : len(names)], others
+
+
+def _rows_of(contract: WireContract, answer: Any, names: tuple[str, ...]) -> np.ndarray:
+    """(T, K) finite numbers of an answer; raises `WireError`."""
+    array = answer
+    if contract.actions:
+        if not isinstance(answer, Mapping) or contract.actions not in answer:
+            found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "no map"
+            raise WireError(f"the answer has no '{contract.actions}'; it has {found[:200]}")
+        array = answer[contract.actions]
+    if contract.tool and isinstance(array, np.ndarray) and array.ndim == 1:
+        array = array[None]  # one step
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise WireError("the actions are no array of numbers")
+    if array.ndim != 2 or not len(array) or array.shape[1] != len(names):
+        raise WireError(
+            f"the actions are {array.shape}, expected (T, {len(names)}): {', '.join(names)}"
+        )
+    rows: np.ndarray = array.astype(np.float64)
+    if not np.isfinite(rows).all():
+        row, column = np.argwhere(~np.isfinite(rows))[0]
+        raise WireError(f"the actions have a {rows[row, column]} for '{names[column]}'")
+    return rows
 
 
 def actions_of(
@@ -260,7 +314,7 @@ def _sized(image: np.ndarray, contract: WireContract) -> np.ndarray:
     return padded
 
 
-def _at_steps(
+def at_steps(
     contract: WireContract, now: np.ndarray, rows: np.ndarray, robot: Embodiment
 ) -> np.ndarray:
     """(T, K) at the robot's step periods, on straight lines from where it was observed.

@@ -1,4 +1,6 @@
-"""The name of a model that is a server: `ws://HOST:PORT`, or `CONTRACT@ws://HOST:PORT`."""
+"""The name of a model that is a server: `ws://HOST:PORT`, or `CONTRACT@ws://HOST:PORT`;
+`CONTRACT@http://HOST:PORT/act` is one that is asked by HTTP.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from urllib.parse import urlsplit
 from wam_ros.core.errors import WamError
 from wam_ros.core.listening import is_loopback
 
-SCHEMES = ("ws://", "wss://")
+SOCKETS = ("ws://", "wss://")
+REST = ("http://", "https://")
 TOKEN_VARIABLE = "WAM_POLICY_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 
@@ -32,14 +35,14 @@ class Address:
     def risk(self) -> str:
         """What others can do, '' where they cannot."""
         host = urlsplit(self.url).hostname or ""
-        if self.url.startswith("wss://") or is_loopback(host):
+        if self.url.startswith(("wss://", "https://")) or is_loopback(host):
             return ""
         return "without TLS: whoever is between can see and change what is said"
 
 
 def is_address(model: str) -> bool:
     """Whether the name of a model is a server's address."""
-    return _parts(model)[1].startswith(SCHEMES)
+    return _parts(model)[1].startswith(SOCKETS + REST)
 
 
 def read_address(model: str) -> Address:
@@ -56,8 +59,10 @@ def read_address(model: str) -> Address:
         raise WamError(f"'{model}' is no address: {error}") from error
     if parts.query or parts.fragment or parts.username or port == 0:  # and nothing secret is told
         raise WamError(f"an address is ws://HOST:PORT; a token is in {TOKEN_VARIABLE}")
-    if not url.startswith(SCHEMES) or not parts.hostname:
+    if not url.startswith(SOCKETS + REST) or not parts.hostname:
         raise WamError(f"'{model}' is no address like ws://HOST:PORT or CONTRACT@ws://HOST:PORT")
+    if url.startswith(REST) and not contract:
+        raise WamError(f"a server that is asked by HTTP says nothing of itself: CONTRACT@{url}")
     return Address(url, contract)
 
 
@@ -75,7 +80,7 @@ def read_token() -> str:
 
 def _parts(model: str) -> tuple[str, str]:
     """Contract and address."""
-    if model.startswith(SCHEMES):
+    if model.startswith(SOCKETS + REST):
         return "", model
     contract, at, url = model.partition("@")
     return (contract, url) if at else ("", "")

@@ -7,7 +7,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from wam_ros.core.errors import WamError
 from wam_ros.models.remote.address import TOKEN_VARIABLE, Address
 from wam_ros.wire.exchange import SUBPROTOCOL
-from wam_ros.wire.packing import MOST_BYTES, WireError, unpack
+from wam_ros.wire.packing import MOST_BYTES, WireError, pack, unpack
 
 CONNECT_S = 3.0  # until a server takes a connection
 GREETING_S = 5.0  # until it says what it is, or that it is still loading
@@ -73,7 +73,7 @@ class Link:
         except InvalidStatus as error:
             raise WamError(self._words(_of_status(error))) from error
         except (OSError, InvalidHandshake, TimeoutError, ValueError) as error:
-            raise WamError(self._words(f"cannot be reached: {_line(error)}")) from error
+            raise WamError(self._words(f"cannot be reached: {line_of(error)}")) from error
         greeting = self._greeting(patience_s, on_wait)
         try:
             return unpack(greeting)
@@ -83,7 +83,7 @@ class Link:
                 self._words(f"what it says of itself cannot be read: {error}")
             ) from error
 
-    def ask(self, message: bytes, timeout_s: float) -> Any:
+    def ask(self, message: Mapping[str, Any], timeout_s: float) -> Any:
         """The answer to a message; a text where the server sent text.
 
         Whatever goes wrong, the connection is closed: an answer that comes late must not be taken
@@ -95,15 +95,15 @@ class Link:
         if self._socket is None:
             raise WamError(self._words("is not connected"))
         try:
-            self._socket.send(message)
+            self._socket.send(pack(message))
             answer = self._socket.recv(timeout=timeout_s)
-            return _printable(answer) if isinstance(answer, str) else unpack(answer)
+            return printable(answer) if isinstance(answer, str) else unpack(answer)
         except TimeoutError as error:
             self.close()
             raise WamError(self._words(f"has not answered for {timeout_s:g} s")) from error
         except (ConnectionClosed, OSError) as error:
             self.close()
-            words = self._words(f"the connection is gone: {_line(error)}")
+            words = self._words(f"the connection is gone: {line_of(error)}")
             raise ConnectionGoneError(words) from error
         except WireError as error:
             self.close()
@@ -132,7 +132,7 @@ class Link:
                 if isinstance(told, bytes):
                     return told
                 self.close()
-                raise WamError(self._words(f"says: {_printable(told)}"))
+                raise WamError(self._words(f"says: {printable(told)}"))
             except TimeoutError:
                 progress = self._progress()
                 if not progress and waited_s > GREETING_S:
@@ -146,7 +146,7 @@ class Link:
                     on_wait(self._words(progress))
             except (ConnectionClosed, OSError) as error:
                 self.close()
-                raise WamError(self._words(f"closed the connection: {_line(error)}")) from error
+                raise WamError(self._words(f"closed the connection: {line_of(error)}")) from error
 
     def _progress(self) -> str:
         """What a server that is not ready says of itself; '' where it says nothing of the kind."""
@@ -157,7 +157,7 @@ class Link:
         except urllib.error.HTTPError as error:
             with error:
                 words = error.read(300).decode("utf-8", "replace")
-            return _printable(words) if error.code == 503 else ""
+            return printable(words) if error.code == 503 else ""
         except (OSError, ValueError, http.client.HTTPException):
             return ""
         return ""
@@ -166,11 +166,12 @@ class Link:
         return f"the policy server {self._address.url}: {what}"
 
 
-def _line(error: Exception) -> str:
-    return _printable(str(error)) or type(error).__name__
+def line_of(error: Exception) -> str:
+    """What an error says, as one line of a log."""
+    return printable(str(error)) or type(error).__name__
 
 
-def _printable(words: str) -> str:
+def printable(words: str) -> str:
     """The end of what a stranger says, as one line of a log: an error is told last."""
     return "".join(c if c.isprintable() else "?" for c in " ".join(words.split())[-300:])
 
@@ -179,4 +180,4 @@ def _of_status(error: InvalidStatus) -> str:
     status = error.response.status_code
     body = (error.response.body or b"")[:200].decode("utf-8", "replace")
     hint = f" (the environment's {TOKEN_VARIABLE})" if status == 401 else ""
-    return f"refuses with {status}: {_printable(body)}{hint}"
+    return f"refuses with {status}: {printable(body)}{hint}"

@@ -19,18 +19,24 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import Observation
-from wam_ros.models.remote.address import read_address, read_token
+from wam_ros.models.remote.address import REST, read_address, read_token
 from wam_ros.models.remote.link import ConnectionGoneError, Link
+from wam_ros.models.remote.rest import RestLink
+from wam_ros.models.remote.tool import ToolPath
+from wam_ros.robot.dynamics import Dynamics
+from wam_ros.robot.joints import load_joints
 from wam_ros.wire.contract import (
     WireContract,
+    at_steps,
     load_contract,
     native,
+    poses_of,
     positions_of,
     request_of,
     require_robot,
 )
 from wam_ros.wire.exchange import read_abilities, read_output, request_keys
-from wam_ros.wire.packing import WireError, pack
+from wam_ros.wire.packing import WireError
 
 LOAD_S = 1800.0  # a server that says that it is loading is waited for, when it is first asked
 FIRST_S = 600.0  # for the first answer of a server, which may compile its model
@@ -50,7 +56,10 @@ def load(
     """
     address = read_address(name)
     contract = load_contract(address.contract, embodiment) if address.contract else None
-    policy = RemotePolicy(address.url, Link(address, read_token()), embodiment, contract)
+    link: Link | RestLink = (RestLink if address.url.startswith(REST) else Link)(
+        address, read_token()
+    )
+    policy = RemotePolicy(address.url, link, embodiment, contract)
     policy.meet(LOAD_S)
     if address.risk:
         policy.runs_on = f"{policy.runs_on}; {address.risk}"
@@ -69,13 +78,15 @@ class RemotePolicy:
     """
 
     def __init__(
-        self, url: str, link: Link, embodiment: Embodiment, contract: WireContract | None
+        self, url: str, link: Link | RestLink, embodiment: Embodiment, contract: WireContract | None
     ) -> None:
         self._url = url
         self._link = link
         self._robot = embodiment
         self._describes_itself = contract is None
         self._contract = contract or native(embodiment)
+        tool = self._contract.tool
+        self._path = ToolPath(Dynamics(embodiment, load_joints(embodiment))) if tool else None
         self._session = ""
         self._instruction = ""
         self._answered = False
@@ -130,11 +141,23 @@ class RemotePolicy:
         if self._describes_itself and not request.predict:
             return None
         try:
-            positions = positions_of(self._contract, answer, observation, robot)
+            positions = self._positions(answer, observation)
             no_frames = np.zeros((0, *observation.frames.shape), np.uint8)
             return read_output(answer, positions, no_frames)
         except WireError as error:
             raise WamError(f"the policy server {self._url}: {error}") from error
+
+    def _positions(self, answer: Any, observation: Observation) -> np.ndarray:
+        """(T, A) of the robot's joints; raises `WireError`."""
+        contract = self._contract
+        if self._path is None:
+            return positions_of(contract, answer, observation, self._robot)
+        poses, others = poses_of(contract, answer)
+        q = np.asarray(observation.joints.positions, dtype=float)
+        rows = self._path.joints(q, poses, contract.rotation, contract.tool == "incremental")
+        columns = [self._robot.joint_names.index(name) for name in contract.action_joints]
+        rows[:, columns] = others
+        return at_steps(contract, q, rows, self._robot)
 
     def _take(self, said: Mapping[str, Any]) -> None:
         """What a server says of itself, where it is one of ours."""
@@ -167,13 +190,13 @@ class RemotePolicy:
         message: dict[str, Any] = {"endpoint": "reset", self._contract.prompt: instruction}
         if self._contract.session:
             message[self._contract.session] = self._session
-        answer = self._link.ask(pack(message), self._timeout_s)
+        answer = self._link.ask(message, self._timeout_s)
         if answer != RESET_DONE:
             words = answer if isinstance(answer, str) else "it answers a reset with something else"
             raise WamError(f"the policy server {self._url}: {words}")
 
     def _ask(self, message: dict[str, Any]) -> Any:
-        answer = self._link.ask(pack(message), self._timeout_s)
+        answer = self._link.ask(message, self._timeout_s)
         if isinstance(answer, str):
             if not self._describes_itself:
                 self._link.close()  # so does openpi's server, after an error
