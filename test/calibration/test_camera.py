@@ -249,3 +249,52 @@ def test_a_bag_gives_a_picture_for_each_stand_of_the_arm(on_hand, tmp_path, caps
     check_found(path, "eye", ON_HAND)
     rows = [line for line in capsys.readouterr().out.splitlines() if " s " in line and "│" in line]
     assert len(rows) == len(shots)
+
+
+@pytest.mark.ros
+def test_the_same_is_taken_from_the_topics_of_a_robot_that_runs(on_hand):
+    import threading
+
+    import rclpy
+    from sensor_msgs.msg import Image, JointState
+
+    from wam_ros.calibration.pictures import listen
+    from wam_ros.core.embodiment import Camera
+    from wam_ros.ros import convert, qos
+
+    _, e, shots = on_hand
+    context = rclpy.Context()
+    rclpy.init(args=[], context=context)
+    node = rclpy.create_node("robot", context=context)
+    pictures = node.create_publisher(Image, "eye/image_raw", qos.IMAGE)
+    states = node.create_publisher(JointState, "joint_states", qos.JOINTS)
+    done = threading.Event()
+
+    def run():
+        # stamps are the robot's own: half a second of each stand takes a tenth
+        tick = 0
+        while not done.is_set():
+            picture, q = shots[(tick // 20) % 2]
+            ns = 1_700_000_000 * 10**9 + tick * 5 * 10**7
+            msg = JointState(name=list(e.joint_names), position=q.tolist())
+            msg.header.stamp = convert.ns_to_time(ns)
+            states.publish(msg)
+            if tick % 20 in (0, 10):
+                pictures.publish(convert.numpy_to_image(picture, ns, "eye"))
+            tick += 1
+            done.wait(0.01)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        taken = listen(e, Camera("eye", "eye/image_raw"), 3.0)
+    finally:
+        done.set()
+        thread.join()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+    assert len(taken) >= 2
+    for shot in taken:
+        k = int(np.argmin([np.abs(shot.q - q).max() for _, q in shots[:2]]))
+        np.testing.assert_allclose(shot.q, shots[k][1], atol=1e-9)
+        np.testing.assert_array_equal(shot.picture, shots[k][0])

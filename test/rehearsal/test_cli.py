@@ -77,7 +77,7 @@ def test_what_is_wrong_is_named_drawn_and_answered_by_1(shown, tmp_path, capsys)
     write(tmp_path / "odd", with_actions(shown[1], turned))
     assert run("panda", tmp_path / "odd", "--picture", tmp_path / "odd.png") == 1
     said = capsys.readouterr().out
-    assert "moves against its command" in said
+    assert "moves against the command" in said
     assert "1 wrong" in said
     pixels = np.asarray(image.open(tmp_path / "odd.png")).astype(int)
     red = (pixels[..., 0] - pixels[..., 1:].max(axis=2) > 120).sum()
@@ -187,7 +187,7 @@ def test_a_bag_is_replayed_where_the_arm_moves(bag, shown, capsys):
     assert "explains" in said, "the front camera"
     assert run("panda", bag(shown[1], sign=-1.0), "--seconds", "4") == 1
     said = capsys.readouterr().out
-    assert "moves against its command" in said
+    assert "moves against the command" in said
     assert "the pictures fit the commanded joints" in said
 
 

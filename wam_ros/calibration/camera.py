@@ -18,7 +18,7 @@ from wam_ros.calibration.lens import Lens, calibrate_lens
 from wam_ros.calibration.pictures import Shot, read_shots
 from wam_ros.calibration.yaml_edit import edit, file_to_edit, on_one_line
 from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.errors import WamError, require_known, require_within
 from wam_ros.core.files import require_writable
 from wam_ros.robot.dynamics import Dynamics
 from wam_ros.robot.joints import load_joints
@@ -39,14 +39,15 @@ class CalibrateCamera:
     camera: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="CAMERA")]  # view
     # folder of pictures, with joints.csv (picture, then a column for each joint, rad or m), or a
     # recording of `ros2 bag record` with its image topic and joint_states: a picture is taken
-    # wherever the arm stands
-    pictures: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|BAG")]
+    # wherever the arm stands; or `live`: the same from the topics
+    pictures: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|BAG|live")]
     board: Board = field(default_factory=Board)
     parent: str = ""  # link that the camera is fixed to; empty: that of its mount
     # link that holds the board of a camera that stands; empty: the first tool frame
     held_by: str = ""
     out: Path | None = None  # YAML to write; that of the robot, if it is your own
     dry_run: bool = False  # write nothing
+    seconds: float = 120.0  # to listen, live; Ctrl-C ends it sooner
 
 
 def main(args: CalibrateCamera) -> None:
@@ -55,6 +56,7 @@ def main(args: CalibrateCamera) -> None:
     Raises:
         WamError: what is wrong with arguments, files, pictures or the poses that they show.
     """
+    require_within("--seconds", args.seconds, 1.0, 3600.0)
     path, goal = (None, None) if args.dry_run else file_to_edit(args.embodiment, args.out)
     require_writable("--out", goal)
     e = load_embodiment(args.embodiment)
@@ -63,7 +65,7 @@ def main(args: CalibrateCamera) -> None:
     finder = Finder(args.board)
     robot = Dynamics(e, load_joints(e))
     parent = args.parent or (camera.mount.parent if camera.mount else "")
-    shots = read_shots(args.pictures, e, camera)
+    shots = read_shots(args.pictures, e, camera, args.seconds)
     placed = any(s.q is not None for s in shots)
     if placed:
         if not parent:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +20,13 @@ from wam_ros.ros.recording import Recording, expecting
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 JOINTS = "joints.csv"
 STATES = "joint_states"
+LIVE = "live"
 STILL_S = 0.25  # before and after a picture, that the arm stands
 STILL = 0.01  # rad or m that it may move meanwhile
 APART = 0.03  # rad or m from one picture to the next
-MOST = 200  # pictures of a bag
+MOST = 200  # pictures
+KEPT_S = 2.0  # that joints are remembered
+WAITING = 100  # pictures that wait for joints at most
 
 
 @dataclass(frozen=True)
@@ -33,14 +38,16 @@ class Shot:
     q: np.ndarray | None  # (A,) rad or m; None where joints are not told
 
 
-def read_shots(source: Path, embodiment: Embodiment, camera: Camera) -> list[Shot]:
+def read_shots(source: Path, embodiment: Embodiment, camera: Camera, seconds: float) -> list[Shot]:
     """Pictures of a folder, with `joints.csv` where there is one, or of a bag, one for each stand
-    of the arm.
+    of the arm; or from the topics for some seconds, where it is called `live`.
 
     Raises:
         WamError: there are none, they differ in size, or joints are missing or none; by name.
     """
-    if source.is_dir() and any(p.suffix.lower() in SUFFIXES for p in source.iterdir()):
+    if str(source) == LIVE:
+        shots = listen(embodiment, camera, seconds)
+    elif source.is_dir() and any(p.suffix.lower() in SUFFIXES for p in source.iterdir()):
         shots = _of_folder(source, embodiment)
     else:
         shots = _of_bag(source, embodiment, camera)
@@ -89,37 +96,99 @@ def _read_joints(path: Path, embodiment: Embodiment) -> dict[str, np.ndarray]:
     return found
 
 
-def _of_bag(path: Path, embodiment: Embodiment, camera: Camera) -> list[Shot]:
-    topic = camera.image_topic.lstrip("/") + ("/compressed" if camera.compressed else "")
-    with Recording(path) as recording:
-        stamps = []
-        rows = []
-        for recorded in recording.messages({STATES}):
-            with expecting(recorded):
-                by_name = dict(zip(recorded.message.name, recorded.message.position, strict=False))
-                stamp = _stamp_s(recorded.message.header.stamp) or recorded.recorded_ns / NS
-            if set(embodiment.joint_names) <= set(by_name):
-                stamps.append(stamp)
-                rows.append([by_name[n] for n in embodiment.joint_names])
-        if not rows:
-            listed = ", ".join(embodiment.joint_names)
-            raise WamError(f"recording '{path}': no message of {STATES} has {listed}")
+class Stands:
+    """Takes one picture of a stream for each stand of the arm, of which the joints before and after
+    tell.
+
+    Args:
+        embodiment: whose joints they are.
+        compressed: whether its pictures are.
+    """
+
+    def __init__(self, embodiment: Embodiment, compressed: bool) -> None:
+        self.shots: list[Shot] = []
+        self._names = embodiment.joint_names
+        self._compressed = compressed
+        self._rows: deque[tuple[float, np.ndarray]] = deque()
+        self._waiting: deque[tuple[float, bytes]] = deque(maxlen=WAITING)
+        self._first_s: float | None = None
+
+    def on_joints(self, names: Sequence[str], positions: Sequence[float], stamp_s: float) -> None:
+        """Joints at a time; those that lack one of the robot's are of somebody else."""
+        by_name = dict(zip(names, positions, strict=False))
+        if not set(self._names) <= set(by_name):
+            return
+        if self._first_s is None:
+            self._first_s = stamp_s
+        self._rows.append((stamp_s, np.array([by_name[n] for n in self._names])))
+        while self._rows[0][0] < stamp_s - KEPT_S:
+            self._rows.popleft()
+        while self._waiting and self._waiting[0][0] + STILL_S < stamp_s:
+            self._take(*self._waiting.popleft())
+
+    def on_picture(self, data: bytes, stamp_s: float) -> None:
+        """A picture as it travelled, at a time; it waits for the joints after it."""
+        self._waiting.append((stamp_s, data))
+
+    def finish(self) -> list[Shot]:
+        """No more comes: what was taken.
+
+        Raises:
+            WamError: no joints were told.
+        """
+        if self._first_s is None:
+            raise WamError(f"no message of {STATES} has {', '.join(self._names)}")
+        while self._waiting:
+            self._take(*self._waiting.popleft())
+        return self.shots
+
+    def _take(self, stamp_s: float, data: bytes) -> None:
+        around = [q for t, q in self._rows if abs(t - stamp_s) < STILL_S]
+        if len(self.shots) >= MOST or not around or np.ptp(around, axis=0).max() > STILL:
+            return
+        here = np.mean(around, axis=0)
+        if self.shots and np.abs(here - self.shots[-1].q).max() < APART:
+            return
         from wam_ros.ros import convert
 
-        t = np.array(stamps)
-        q = np.array(rows)
-        shots: list[Shot] = []
-        for recorded in recording.messages({topic}):
+        picture = convert.image_to_numpy(convert.image_from_wire(data, self._compressed))
+        name = f"{stamp_s - (self._first_s or stamp_s):.1f} s"
+        self.shots.append(Shot(name, picture.copy(), here))
+
+
+def _of_bag(path: Path, embodiment: Embodiment, camera: Camera) -> list[Shot]:
+    topic = camera.image_topic.lstrip("/") + ("/compressed" if camera.compressed else "")
+    stands = Stands(embodiment, camera.compressed)
+    with Recording(path) as recording:
+        for recorded in recording.messages({STATES, topic}, {topic}):
             with expecting(recorded):
-                stamp = _stamp_s(recorded.message.header.stamp) or recorded.recorded_ns / NS
-            around = (t > stamp - STILL_S) & (t < stamp + STILL_S)
-            if len(shots) >= MOST or not around.any() or np.ptp(q[around], axis=0).max() > STILL:
-                continue
-            here = q[around].mean(axis=0)
-            if shots and shots[-1].q is not None and np.abs(here - shots[-1].q).max() < APART:
-                continue
-            wire = convert.image_from_wire(recorded.data, camera.compressed)
-            shots.append(Shot(f"{stamp - t[0]:.1f} s", convert.image_to_numpy(wire), here))
+                message = recorded.message
+                stamp_s = _stamp_s(message.header.stamp) or recorded.recorded_ns / NS
+                if recorded.topic == STATES:
+                    stands.on_joints(message.name, message.position, stamp_s)
+            if recorded.topic == topic:
+                stands.on_picture(recorded.data, stamp_s)
+    return stands.finish()
+
+
+def listen(embodiment: Embodiment, camera: Camera, seconds: float) -> list[Shot]:
+    """Pictures from the topics of a robot that runs, one for each stand of the arm.
+
+    Raises:
+        WamError: nothing came, by topic.
+    """
+    from wam_ros.ros.fields import read_header
+    from wam_ros.ros.shutter import watch
+
+    stands = Stands(embodiment, camera.compressed)
+    for state, data in watch(camera.image_topic, camera.compressed, seconds):
+        if state is None:
+            stands.on_picture(data, read_header(data)[0] / NS)
+        else:
+            stands.on_joints(state.name, state.position, _stamp_s(state.header.stamp))
+    shots = stands.finish()
+    if not shots:
+        raise WamError(f"no picture on {camera.image_topic} while the arm stood, in {seconds:g} s")
     return shots
 
 

@@ -195,7 +195,7 @@ def _guesses(commanded: np.ndarray, told: Told, k: int) -> Iterator[_Guess]:
         for i in range(len(told.names))
         if i != k and told.units[i] == told.units[k] and not np.isnan(commanded[:, i]).any()
     ]
-    to = told.reference
+    to = told.reference.replace("its ", "the ")
     yield _Guess(SIGN, -1.0, k, False, f"moves against {to}")
     for factor, words in units:
         yield _Guess(UNIT, factor, k, False, words)

@@ -1,0 +1,68 @@
+"""What a camera and the joints say, in turn, to a program that is no node of the loop."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage, Image, JointState
+
+from wam_ros.core.errors import WamError
+from wam_ros.ros import qos
+from wam_ros.ros.environment import ensure
+
+
+def watch(
+    image_topic: str, compressed: bool, seconds: float
+) -> Iterator[tuple[JointState | None, bytes]]:
+    """A joint state, or None and a picture as it travelled, as they come, for so many seconds.
+
+    Args:
+        image_topic: of the camera, without `/compressed`.
+        compressed: whether its pictures come compressed.
+        seconds: to listen; Ctrl-C ends it sooner.
+
+    Raises:
+        WamError: ROS does not start, or was ended.
+    """
+    ensure()
+    context = rclpy.Context()
+    try:
+        rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
+    quiet = {"enable_rosout": False, "start_parameter_services": False}
+    node = Node("wam_calibrate", context=context, **quiet)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    heard: deque[tuple[JointState | None, bytes]] = deque()
+    topic = image_topic + ("/compressed" if compressed else "")
+    node.create_subscription(
+        CompressedImage if compressed else Image,
+        topic,
+        lambda data: heard.append((None, data)),
+        qos.IMAGE,
+        raw=True,
+    )
+    node.create_subscription(
+        JointState, "joint_states", lambda msg: heard.append((msg, b"")), qos.JOINT_STATES
+    )
+    end = time.monotonic() + seconds
+    try:
+        while (left := end - time.monotonic()) > 0:
+            executor.spin_once(timeout_sec=min(left, 0.1))
+            while heard:
+                yield heard.popleft()
+    except ExternalShutdownException as error:
+        raise WamError("the ROS context was shut down") from error
+    except KeyboardInterrupt:
+        return  # what was seen so far counts
+    finally:
+        executor.shutdown(timeout_sec=0.5)
+        node.destroy_node()
+        rclpy.shutdown(context=context)
