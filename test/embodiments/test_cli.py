@@ -10,7 +10,7 @@ from wam_ros.core.resources import config_names
 from wam_ros.embodiments.review import DOUBTFUL, RIGHT, WRONG, review_by_name
 from wam_ros.robot.model import load_safety_model
 
-from .body import INERTIAL, TURN, arm, write_body
+from .body import INERTIAL, ROD, TURN, arm, write_body
 
 
 @pytest.fixture
@@ -116,6 +116,11 @@ DOUBTS = {
         f'<link name="left_arm_4_link">{INERTIAL}',
         '<link name="left_arm_4_link">' + INERTIAL.replace('izz="0.005"', 'izz="0.5"'),
         "no body has these moments",
+    ),
+    "left_arm_3": (
+        f'<link name="left_arm_3_link">{INERTIAL}{ROD}',
+        f'<link name="left_arm_3_link">{INERTIAL}',
+        "weighs 1 kg and has no shape: it is watched against nothing",
     ),
 }
 

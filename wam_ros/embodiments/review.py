@@ -20,6 +20,7 @@ MOST_TURNS = 4 * math.pi  # rad; an arm's joint that turns farther is rare
 STRONGEST = 1000.0  # Nm or N of one joint
 TIGHT = 0.7  # of an effort limit, that home may need without a word
 CLOSE = 0.01  # m between links at home
+LIGHT = 0.01  # kg
 HEAVIEST = 500.0  # kg, of what moves
 FARTHEST = 3.0  # m, from the base to a tool
 # radius of gyration as a share of the size of a body: a solid one has 0.2 to 0.6
@@ -106,7 +107,12 @@ def _weights(model: SafetyModel) -> list[Row]:
     rows = [Row(level, "mass", f"{total:.2f} kg move")]
     for joint, inertia in enumerate(moving, start=1):
         bodies = [b for b in model.bodies if b.parentJoint == joint]
-        if not bodies or inertia.mass < 0.01:
+        if inertia.mass < LIGHT:
+            continue
+        if not bodies:
+            words = f"what it moves weighs {inertia.mass:.2g} kg and has no shape: it is watched "
+            words += "against nothing"
+            rows.append(Row(DOUBTFUL, model.pin.names[joint], words))
             continue
         size = max(2 * float(b.geometry.aabb_radius) for b in bodies)
         moments = np.linalg.eigvalsh(inertia.inertia)

@@ -315,7 +315,23 @@ SETTINGS = {
     ),
     "cmd_timeout": ("joint_trajectory", {"cmd_timeout": 1.0}, {}),
     "enforce_command_limits": ("joint_trajectory", {}, {"enforce_command_limits": False}),
-    "positions_upsampling": ("joint_trajectory", {}, {}),
+    "version has no positions_upsampling": ("joint_trajectory", {}, {}),
+    "without positions_upsampling.enable": (
+        "joint_trajectory",
+        {"positions_upsampling.enable": False},
+        {},
+    ),
+    "allow_trajectory_replacement": (
+        "joint_trajectory",
+        {"allow_trajectory_replacement": True},
+        {},
+    ),
+    "decelerate_on_cancel": ("joint_trajectory", {"constraints.decelerate_on_cancel": False}, {}),
+    "max_deceleration_on_cancel of panda_joint2": (
+        "joint_trajectory",
+        {"constraints.panda_joint2.max_deceleration_on_cancel": 0.0},
+        {},
+    ),
     "interface_name": ("forward_position", {"interface_name": "effort"}, {}),
     "no timeout": ("forward_velocity", {}, {}),
 }
@@ -330,8 +346,18 @@ def test_a_controller_that_is_badly_set_is_warned_of(arena, words):
     rig.until(lambda: rig.said(words, DiagnosticStatus.WARN), offer=False)
 
 
-def test_a_controller_that_is_well_set_is_not_warned_of(arena):
-    rig = Rig(arena, "joint_trajectory")
+NEWER = {
+    "allow_trajectory_replacement": False,
+    "constraints.decelerate_on_cancel": True,
+    "constraints.panda_joint1.max_deceleration_on_cancel": 4.0,
+    "positions_upsampling.enable": False,
+}
+
+
+@pytest.mark.parametrize("version", [{}, NEWER])
+def test_a_controller_that_is_well_set_is_not_warned_of(arena, version):
+    """Nor is one of a version that lacks what newer ones have."""
+    rig = Rig(arena, "joint_trajectory", controller=version)
     rig.robot.manage(enforce_command_limits=True)
     rig.until(rig.moved)
     assert rig.node._outputs.warnings == []

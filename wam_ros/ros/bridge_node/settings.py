@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,8 @@ from rclpy.parameter import parameter_value_to_python
 from wam_ros.ros.controllers.base import Output, Setting
 
 JOINTS = "joints"
+# names of parameters, each with what is done with its value
+Questions = deque[tuple[str, Callable[[Any], None]]]
 
 
 class SettingsReader:
@@ -34,6 +37,7 @@ class SettingsReader:
         }
         self._asked: set[str] = set()
         self._found: dict[str, list[str]] = {}
+        self._questions: dict[str, Questions] = {}
 
     @property
     def warnings(self) -> list[str]:
@@ -51,23 +55,31 @@ class SettingsReader:
 
     def _ask(self, name: str) -> None:
         """One question per parameter: a node that does not know one of several answers none of
-        them.
+        them. One after another: a service forgets the first of more than ten that wait.
         """
         self._found[name] = []
+        questions: Questions = deque()
         if name == self._output.name:
-            self._get(name, JOINTS, self._on_joints)
+            questions.append((JOINTS, self._on_joints))
         for setting in self._wanted[name]:
-            self._get(name, setting.name, functools.partial(self._check, name, setting))
+            questions.append((setting.name, functools.partial(self._check, name, setting)))
+        self._questions[name] = questions
+        self._ask_next(name, questions)
 
-    def _get(self, node: str, parameter: str, use: Callable[[Any], None]) -> None:
+    def _ask_next(self, name: str, questions: Questions) -> None:
+        # a node that came again is asked anew
+        if not questions or questions is not self._questions[name]:
+            return
+        parameter, use = questions.popleft()
+
         def on_answer(future: Any) -> None:
             response = future.result()
             if response is not None:
                 use(parameter_value_to_python(response.values[0]) if response.values else None)
+            self._ask_next(name, questions)
 
-        self._clients[node].call_async(GetParameters.Request(names=[parameter])).add_done_callback(
-            on_answer
-        )
+        request = GetParameters.Request(names=[parameter])
+        self._clients[name].call_async(request).add_done_callback(on_answer)
 
     def _on_joints(self, joints: Any) -> None:
         if not joints:
@@ -77,6 +89,9 @@ class SettingsReader:
             self._node.get_logger().error(self._output.blocked)
 
     def _check(self, node: str, setting: Setting, value: Any) -> None:
-        if value is None or not setting.fits(value):
-            self._found[node].append(f"{node}: {setting.advice}")
+        words = setting.advice
+        if value is None and setting.absent is not None:
+            words = setting.absent
+        if words and (value is None or not setting.fits(value)):
+            self._found[node].append(f"{node}: {words}")
             self._node.get_logger().warning(self._found[node][-1])

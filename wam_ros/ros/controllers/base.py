@@ -79,6 +79,8 @@ class Setting:
     fits: Callable[[Any], bool]
     advice: str
     node: str = ""  # whose it is; empty: the controller's
+    # said where the version that runs has no such parameter; empty: nothing, None: the advice
+    absent: str | None = None
 
 
 LIMITS = Setting(

@@ -14,7 +14,7 @@ from rclpy.action import ActionClient
 
 from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.ros.controllers.base import Output, Setting, messages
-from wam_ros.ros.controllers.joint_trajectory import SETTINGS, points_message
+from wam_ros.ros.controllers.joint_trajectory import SETTINGS, on_cancel, points_message
 from wam_ros.ros.fields import ns_to_duration
 
 SUCCEEDED = 4  # GoalStatus.STATUS_SUCCEEDED
@@ -45,7 +45,7 @@ class FollowJointTrajectoryOutput(Output):
 
     def settings(self) -> tuple[Setting, ...]:
         """As for the topic."""
-        return SETTINGS
+        return (*SETTINGS, *on_cancel(self.joint_names))
 
     def send(self, trajectory: SafeTrajectory) -> None:
         """Send a goal; its answer comes by callback."""

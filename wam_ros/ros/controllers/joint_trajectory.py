@@ -11,6 +11,7 @@ past or in motion; there is no answer: what it refuses is noticed by the arm not
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from trajectory_msgs.msg import JointTrajectory
@@ -44,13 +45,48 @@ SETTINGS = (
         "cmd_timeout is not 0: that long after a motion the arm is held at the measured, not the "
         "commanded joints",
     ),
+    Setting(
+        "allow_trajectory_replacement",
+        lambda on: on is False,
+        "allow_trajectory_replacement is on: it blends what is sent with what it had, and goes on "
+        "with that where a stop is shorter; set it to false",
+        absent="",
+    ),
     LIMITS,
 )
 UPSAMPLING = Setting(
     "positions_upsampling.enable",
     lambda on: on is True,
     "points:=linear without positions_upsampling.enable: the arm's speed steps at every point",
+    absent="points:=linear, and this version has no positions_upsampling: the arm's speed steps at "
+    "every point; use points:=quintic",
 )
+DECELERATION = "constraints.decelerate_on_cancel"
+
+
+def on_cancel(joints: Sequence[str]) -> tuple[Setting, ...]:
+    """How a controller that can brake by itself should, when it gives a motion up.
+
+    Without it, or where one joint has no deceleration, it holds the measured joints at once:
+    https://control.ros.org/rolling/doc/ros2_controllers/joint_trajectory_controller/doc/userdoc.html
+    """
+    braked = Setting(
+        DECELERATION,
+        lambda on: on is True,
+        f"{DECELERATION} is off: a motion that it gives up ends at the measured joints at once",
+        absent="",
+    )
+    each = (
+        Setting(
+            f"constraints.{joint}.max_deceleration_on_cancel",
+            lambda most: most > 0,
+            f"max_deceleration_on_cancel of {joint} is 0: a motion that it gives up ends at the "
+            "measured joints at once",
+            absent="",
+        )
+        for joint in joints
+    )
+    return (braked, *each)
 
 
 def points_message(trajectory: SafeTrajectory, points: str) -> JointTrajectory:
@@ -79,7 +115,8 @@ class JointTrajectoryOutput(Output):
 
     def settings(self) -> tuple[Setting, ...]:
         """Upsampling only matters to points without velocities."""
-        return (*SETTINGS, UPSAMPLING) if self.options.points == "linear" else SETTINGS
+        wanted = (*SETTINGS, *on_cancel(self.joint_names))
+        return (*wanted, UPSAMPLING) if self.options.points == "linear" else wanted
 
     def send(self, trajectory: SafeTrajectory) -> None:
         """Publish."""
