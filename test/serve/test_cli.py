@@ -20,7 +20,6 @@ from wam_ros.serve.cli import Serve, contracts_of, main
 from wam_ros.serve.server import PolicyServer
 from wam_ros.serve.service import PolicyService
 from wam_ros.wire.contract import native, request_of
-from wam_ros.wire.packing import pack
 
 
 @pytest.mark.parametrize(
@@ -77,7 +76,7 @@ def test_tls_by_files_is_spoken_and_a_client_that_does_not_trust_it_says_so(tmp_
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         assert link.connect(0.0, print)["model"] == "remembering"
         message = request_of(native(PANDA), observation(), "go", "")
-        assert link.ask(pack(message), 10.0)["actions"].shape == (8, 8)
+        assert link.ask(message, 10.0)["actions"].shape == (8, 8)
         link.close()
     finally:
         server.close()
