@@ -87,7 +87,7 @@ COMMANDS = {
         "wam_ros.train.evaluate:main",
         "train",
     ),
-    "calibrate": Command(
+    "calibrate model": Command(
         "learn what is calm, done and failed, for surprise and the end of tasks",
         "wam_ros.train.calibrate:Calibrate",
         "wam_ros.train.calibrate:main",

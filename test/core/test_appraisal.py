@@ -39,23 +39,29 @@ def test_frames_that_cannot_be_cut_into_cells_are_refused():
         pixel_errors(np.zeros((1, 60, 64, 3), np.uint8), np.zeros((1, 60, 64, 3), np.uint8), 8, 8)
 
 
-def test_only_what_two_observations_in_a_row_show_lasts():
-    lasting = LastingErrors(patience_ns=500)
-    first, second = np.array([[[4.0, 1.0]]]), np.array([[[2.0, 3.0]]])
-    assert lasting.take(100, first) is None
-    assert lasting.take(200, None) is None, "nothing was imagined for it"
-    assert np.array_equal(lasting.take(300, second), [[[2.0, 1.0]]])
-    assert np.array_equal(lasting.take(300, first), [[[2.0, 1.0]]]), "the same observation again"
-    assert lasting.take(900, first) is None, "too far apart"
+def test_a_look_shows_what_every_glance_of_it_shows_and_needs_its_time():
+    lasting = LastingErrors()
+    ms = 1_000_000
+    rows = [np.array([[[v, 1.0]]]) for v in (4.0, 2.0, 3.0, 5.0, 6.0)]
+    found = [lasting.take(100 * k * ms, row) for k, row in enumerate(rows)]
+    assert all(np.array_equal(f[0], row) for f, row in zip(found, rows, strict=True))
+    assert [f[1, 0, 0, 0] for f in found[3:]] == [2.0, 2.0]
+    assert all(np.isnan(f[1]).all() for f in found[:3])
+    assert lasting.take(450 * ms, None) is None, "nothing was imagined for it"
+    assert np.array_equal(lasting.take(400 * ms, rows[0]), found[4], equal_nan=True), "once more"
+    assert np.isnan(lasting.take(2000 * ms, rows[0])[1]).all(), "too long ago"
     lasting.clear()
-    assert lasting.take(1000, first) is None
+    assert np.isnan(lasting.take(2100 * ms, rows[0])[1]).all()
 
 
 def test_surprise_is_the_largest_cell_in_units_of_what_calm_runs_show_there():
-    calm = Calm(np.full((2, 8, 8), 0.5), np.full((2, 8, 8), 4.0))
-    pixel = np.zeros((2, 8, 8))
-    pixel[1, 3, 4] = 1.0
-    latent = np.full((2, 8, 8), 1.0)
+    calm = Calm(np.full((2, 2, 8, 8), 0.5), np.full((2, 2, 8, 8), 4.0))
+    calm.pixel[1] = 0.1
+    pixel = np.zeros((2, 2, 8, 8))
+    pixel[0, 1, 3, 4] = 0.3
+    pixel[1, 1, 3, 4] = 0.2
+    latent = np.full((2, 2, 8, 8), 1.0)
+    latent[1] = np.nan
     of_pixels, of_latents, heat = appraise(calm, pixel, latent)
     assert of_pixels == (0.0, 2.0) and of_latents == (0.25, 0.25)
     assert heat[1, 3, 4] == 2.0 and heat[0, 0, 0] == 0.25
@@ -63,19 +69,21 @@ def test_surprise_is_the_largest_cell_in_units_of_what_calm_runs_show_there():
 
 
 def test_without_calm_runs_or_without_anything_imagined_it_is_not_known():
-    errors = np.ones((2, 8, 8))
+    errors = np.ones((2, 2, 8, 8))
     assert appraise(None, errors, errors)[:2] == ((), ())
     calm = Calm(errors, errors)
     assert appraise(calm, None, None)[:2] == ((), ())
-    assert appraise(calm, np.ones((3, 8, 8)), None)[:2] == ((), ()), "other views"
+    assert appraise(calm, np.ones((2, 3, 8, 8)), None)[:2] == ((), ()), "other views"
     assert math.isnan(Appraisal(0, ("a", "b")).surprise)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, np.nan, np.inf])
 def test_calm_runs_that_cannot_be_divided_by_are_refused(bad):
-    scale = np.ones((1, 2, 2))
-    scale[0, 0, 0] = bad
+    scale = np.ones((2, 1, 2, 2))
+    scale[0, 0, 0, 0] = bad
     with pytest.raises(WamError, match="pixel"):
-        Calm(scale, np.ones((1, 2, 2)))
+        Calm(scale, np.ones((2, 1, 2, 2)))
     with pytest.raises(WamError, match="one size"):
-        Calm(np.ones((1, 2, 2)), np.ones((2, 2, 2)))
+        Calm(np.ones((2, 1, 2, 2)), np.ones((2, 2, 2, 2)))
+    with pytest.raises(WamError, match="pixel"):
+        Calm(np.ones((1, 2, 2)), np.ones((1, 2, 2)))

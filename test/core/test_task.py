@@ -30,7 +30,7 @@ def judged(outlooks, joints=None):
     return [judge.look(k * STEP, o, q)[0] for k, (o, q) in enumerate(rows)]
 
 
-def test_done_is_what_the_model_says_of_now_and_of_what_is_to_come_without_a_break():
+def test_done_is_what_the_model_says_of_now_and_of_what_is_to_come_for_a_while():
     assert judged([DONE] * 3) == [0, 0, TaskEnd.SUCCEEDED]
     assert TaskEnd.SUCCEEDED not in judged([DONE, GOING] * 4)
     only_now = Outlook(done=0.9, failed=0.0, done_ahead=0.1, failed_ahead=0.0)
@@ -42,8 +42,10 @@ def test_an_observation_of_which_the_model_says_nothing_breaks_nothing():
     assert judged([DONE, Outlook(), DONE])[-1] == TaskEnd.SUCCEEDED
 
 
-def test_failed_takes_longer_to_be_believed():
-    assert judged([LOST] * 4) == [0, 0, 0, TaskEnd.FAILED]
+def test_failed_takes_longer_to_be_believed_and_a_doubt_in_between_does_not_undo_it():
+    assert judged([LOST] * 7) == [0] * 6 + [TaskEnd.FAILED]
+    assert judged([LOST, LOST, GOING] * 3)[6] == TaskEnd.FAILED
+    assert TaskEnd.FAILED not in judged([LOST, GOING] * 9)
 
 
 def test_an_arm_that_stays_within_a_small_range_for_three_seconds_is_stuck():

@@ -52,8 +52,8 @@ def test_its_episode_ends_with_what_stopped_it(run):
     )
 
 
-def test_surprise_is_of_what_was_imagined_for_the_instant(run):
-    t, imagined, copied = run.surprise.T
+def test_an_error_is_of_what_was_imagined_for_the_instant(run):
+    t, imagined, copied = run.errors.T
     first = ARMED + 4
     np.testing.assert_allclose(t[0], first / 10)
     usual = ((GREY - IMAGINED) / 255) ** 2

@@ -50,7 +50,7 @@ def test_it_needs_nothing_else_and_runs_nothing(page):
 
 
 def test_the_worst_moments_are_shown(page):
-    assert len(re.findall("<figcaption>", page)) == 3  # the stop, the surprise, what came nearest
+    assert len(re.findall("<figcaption>", page)) == 3  # the stop, the error, what came nearest
 
 
 def test_a_strip_holds_what_was_seen_above_what_was_imagined(recorded):

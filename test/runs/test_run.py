@@ -68,23 +68,23 @@ def run_with(**fields):
     return Run("x", began_ns=0, ended_ns=60 * NS, **fields)
 
 
-def test_the_worst_moments_are_stops_then_surprises_that_lie_apart():
+def test_the_worst_moments_are_stops_then_errors_that_lie_apart():
     stops = [
         Stop(NS * at, SafetyState.BRAKING, Reason.WATCHDOG, "late") for at in (10, 11, 20, 30, 40)
     ] + [Stop(50 * NS, SafetyState.ESTOP, Reason.ESTOP, "pressed")]
-    surprise = np.array([[5.0, 0.1, 0], [5.5, 0.2, 0], [8.0, 0.05, 0], [9.0, np.nan, 0]])
-    run = run_with(episodes=[Episode(0, 60 * NS, stops=stops)], surprise=surprise)
+    errors = np.array([[5.0, 0.1, 0], [5.5, 0.2, 0], [8.0, 0.05, 0], [9.0, np.nan, 0]])
+    run = run_with(episodes=[Episode(0, 60 * NS, stops=stops)], errors=errors)
     assert worst_moments(run) == [
-        (round(5.5 * NS), "surprise 0.2000"),
-        (8 * NS, "surprise 0.0500"),
+        (round(5.5 * NS), "imagination error 0.2000"),
+        (8 * NS, "imagination error 0.0500"),
         (10 * NS, "stopped: late"),
         (20 * NS, "stopped: late"),
         (50 * NS, "stopped: pressed"),
     ]
 
 
-def test_what_a_person_moves_between_episodes_surprises_nobody():
-    surprise = np.array([[5.0, 0.1, 0], [15.0, 0.9, 0]])
-    run = run_with(episodes=[Episode(0, 10 * NS)], surprise=surprise)
-    assert worst_moments(run) == [(5 * NS, "surprise 0.1000")]
-    assert worst_moments(run_with(surprise=surprise))[-1][1] == "surprise 0.9000"
+def test_what_a_person_moves_between_episodes_is_nobodys_error():
+    errors = np.array([[5.0, 0.1, 0], [15.0, 0.9, 0]])
+    run = run_with(episodes=[Episode(0, 10 * NS)], errors=errors)
+    assert worst_moments(run) == [(5 * NS, "imagination error 0.1000")]
+    assert worst_moments(run_with(errors=errors))[-1][1] == "imagination error 0.9000"

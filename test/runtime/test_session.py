@@ -72,7 +72,7 @@ def test_latency_is_from_observation_to_chunk():
 
 def test_surprise_is_the_error_of_the_frame_imagined_for_now_in_units_of_calm():
     s = session()
-    s.calm = Calm(np.full((2, 2, 2), 0.02), np.full((2, 2, 2), 1.0))
+    s.calm = Calm(np.full((2, 2, 2, 2), 0.02), np.full((2, 2, 2, 2), 1.0))
     s.observe(observation(0, value=0))
     assert np.isnan(s.chunk(result(0, imagined=51), T0 + 50 * MS)[1].surprise)
     s.observe(observation(300, value=51))
@@ -80,13 +80,10 @@ def test_surprise_is_the_error_of_the_frame_imagined_for_now_in_units_of_calm():
     s.observe(observation(400, value=102))
     assert s.compared.mse == pytest.approx(0.04)
     assert s.compared.copy_mse == pytest.approx(0.16)
-    assert np.isnan(s.chunk(result(400), T0 + 450 * MS)[1].surprise), "a first glance"
-    s.observe(observation(800, value=103))
-    assert s.chunk(result(800), T0 + 850 * MS)[1].surprise == pytest.approx(2.0, rel=1e-5)
+    assert s.chunk(result(400), T0 + 450 * MS)[1].surprise == pytest.approx(2.0, rel=1e-5)
     assert s.appraisal.pixel == pytest.approx((2.0, 2.0), rel=1e-5)
     latents = Outlook(latent_errors=np.full((2, 2, 2), 3.0))
-    assert s.appraise(observation(900), 1, "red", latents).latent == ()
-    told = s.appraise(observation(1000), 1, "red", latents)
+    told = s.appraise(observation(500), 1, "red", latents)
     assert (told.surprise, told.heat.shape) == (3.0, (2, 2, 2))
 
 

@@ -12,7 +12,14 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
-from wam_ros.view.board import MOST_HEIGHT, WIDTH, draw_board, heat_of, places_of
+from wam_ros.view.board import (
+    MOST_HEIGHT,
+    WIDTH,
+    draw_board,
+    heat_of,
+    places_of,
+    with_surprises,
+)
 from wam_ros.view.model import ViewModel
 
 JOINTS = JointState(0, ("j",), np.zeros(1), np.zeros(1), np.zeros(1))
@@ -161,6 +168,21 @@ def test_figures_that_are_no_numbers_and_endless_words_are_drawn():
     )
     with np.errstate(all="raise"):
         assert draw_board(model, VIEWS, 0).shape == draw_board(ViewModel(), VIEWS, 0).shape
+
+
+def test_a_cell_that_shows_more_than_calm_runs_did_has_an_edge_in_the_difference():
+    pictures = np.zeros((2, 64, 64, 3), np.uint8)
+    heat = np.zeros((2, 8, 8))
+    heat[1, 2, 3] = 1.5
+    heat[0, 0, 0] = 0.9
+    marked = with_surprises(pictures, heat)
+    where = np.argwhere(marked.any(-1))
+    assert set(where[:, 0]) == {1}
+    assert where[:, 1].min() == 16 and where[:, 1].max() == 23
+    assert where[:, 2].min() == 24 and where[:, 2].max() == 31
+    assert not marked[1, 17:23, 25:31].any() and not pictures.any(), "the heat stays to be seen"
+    assert with_surprises(pictures, np.zeros((0, 0, 0))) is pictures
+    assert with_surprises(pictures, np.ones((3, 8, 8))) is pictures, "of other views"
 
 
 def test_the_curve_of_surprise_ends_at_the_right_with_the_newest():

@@ -1,15 +1,17 @@
 """What a model makes of an observation: how it fits what was imagined for it, and how far the task
 is.
 
-Surprise has one meaning everywhere: the error of what was imagined that two observations in a row
-show at the same place, where in the picture it is largest, in units of the most that calm runs of
-the same weights ever showed. 1 is the end of calm. What moves is imagined a little wrong in one
-place after another, what is not as it was stays.
+Surprise has one meaning everywhere: the error of what was imagined, where in the picture it is
+largest, in units of the most that calm runs of the same weights ever showed. 1 is the end of calm.
+An error counts as it is at a glance, and as far as it lasts a look of 0.3 s at the same place: what
+moves is imagined a little wrong in one place after another, what is not as it was stays. Calm runs
+show less of the latter.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,28 +37,34 @@ class Outlook:
 
 @dataclass(frozen=True)
 class Calm:
-    """What errors calm runs show, cell by cell of a grid over each view.
+    """What errors calm runs show at a glance and in a look, cell by cell of a grid over each view.
 
     Raises:
         WamError: the two are not of one size, or not all numbers are positive.
     """
 
-    pixel: np.ndarray  # (V, R, C) the most of the mean squared error of pixels in [0, 1]
-    latent: np.ndarray  # (V, R, C) likewise of latents
+    pixel: np.ndarray  # (2, V, R, C) the most of the mean squared error of pixels in [0, 1]
+    latent: np.ndarray  # (2, V, R, C) likewise of latents
 
     def __post_init__(self) -> None:
         for name in ("pixel", "latent"):
             scale = getattr(self, name)
-            if scale.ndim != 3 or not (np.isfinite(scale).all() and (scale > 0).all()):
+            whole = scale.ndim == 4 and scale.shape[0] == 2
+            if not whole or not (np.isfinite(scale).all() and (scale > 0).all()):
                 raise WamError(
-                    f"calm runs: '{name}' must be positive numbers (views, rows, columns), found "
-                    f"{scale.shape}"
+                    f"calm runs: '{name}' must be positive numbers (2, views, rows, columns), "
+                    f"found {scale.shape}"
                 )
         if self.pixel.shape != self.latent.shape:
             raise WamError(
                 f"calm runs: pixels {self.pixel.shape} and latents {self.latent.shape} must be of "
                 "one size"
             )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of cells over a view."""
+        return self.pixel.shape[2], self.pixel.shape[3]
 
 
 @dataclass(frozen=True)
@@ -80,34 +88,36 @@ class Appraisal:
 
 
 class LastingErrors:
-    """Errors that two observations in a row show. One thread owns it.
+    """Errors of one observation after the other, at a glance and in a look. One thread owns it."""
 
-    Args:
-        patience_ns: observations further apart do not follow each other.
-    """
+    LOOK_NS = 300_000_000
+    SLACK_NS = 30_000_000  # observations are not evenly spaced
 
-    def __init__(self, patience_ns: int = 500_000_000) -> None:
-        self._patience_ns = patience_ns
-        self._newest: tuple[int, np.ndarray] | None = None
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, np.ndarray]] = deque()
         self._found: np.ndarray | None = None
 
     def take(self, stamp_ns: int, errors: np.ndarray | None) -> np.ndarray | None:
-        """Errors (V, R, C) of an observation of `stamp_ns`, as far as the one before had them; None
-        where nothing was imagined for it or for the one before.
+        """(2, V, R, C) of the errors (V, R, C) of an observation of `stamp_ns`: as they are, and as
+        far as every observation of a look has them, NaN when it has not been so long; None where
+        nothing was imagined.
         """
-        before = self._newest
-        if before is not None and before[0] == stamp_ns:
+        if self._seen and self._seen[-1][0] == stamp_ns:
             return self._found
         if errors is None:
             return None
-        self._newest = stamp_ns, errors
-        follows = before is not None and 0 < stamp_ns - before[0] <= self._patience_ns
-        self._found = np.minimum(errors, before[1]) if before and follows else None
+        self._seen.append((stamp_ns, errors))
+        while self._seen[0][0] < stamp_ns - self.LOOK_NS - self.SLACK_NS:
+            self._seen.popleft()
+        long_enough = stamp_ns - self._seen[0][0] >= self.LOOK_NS - self.SLACK_NS
+        least = np.minimum.reduce([e for _, e in self._seen])
+        self._found = np.stack([errors, least if long_enough else np.full_like(errors, np.nan)])
         return self._found
 
     def clear(self) -> None:
-        """Forget the observation before."""
-        self._newest = self._found = None
+        """Forget the observations before."""
+        self._seen.clear()
+        self._found = None
 
 
 def pixel_errors(imagined: np.ndarray, seen: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -154,8 +164,8 @@ def _least_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def appraise(
     calm: Calm | None, pixel: np.ndarray | None, latent: np.ndarray | None
 ) -> tuple[tuple[float, ...], tuple[float, ...], np.ndarray]:
-    """Surprise per view in pixels and in latents, and the map of where (V, R, C), of errors in the
-    cells of the grid; empty where errors or calm runs are not known.
+    """Surprise per view in pixels and in latents, and the map of where (V, R, C), of errors
+    (2, V, R, C) as `LastingErrors` gives them; empty where errors or calm runs are not known.
     """
     heat = np.zeros((0, 0, 0))
     if calm is None:
@@ -165,7 +175,7 @@ def appraise(
         if errors is None or errors.shape != scale.shape:
             found.append(())
             continue
-        units = errors / scale
+        units = np.fmax.reduce(errors / scale)
         found.append(tuple(float(x) for x in units.max((1, 2))))
         heat = np.maximum(heat, units) if heat.size else units
     return found[0], found[1], heat

@@ -17,7 +17,7 @@ from wam_ros.core.appraisal import Appraisal, Outlook
 from wam_ros.core.types import NS, BridgeState, Forwarding, SafetyReport, SafetyState
 from wam_ros.core.words import describe_state
 
-BELIEVED = 0.5  # probability from which a word counts
+BELIEVED = 0.6  # probability from which a word counts, on the average of its time
 MOVES = (SafetyState.ARMED, SafetyState.BRAKING)
 
 
@@ -39,8 +39,8 @@ class TaskEnd(enum.IntEnum):
 class JudgeParams:
     """How long what is believed."""
 
-    done_s: float = 0.15  # the model says so without a break
-    failed_s: float = 0.3
+    done_s: float = 0.15  # the model says so on the average
+    failed_s: float = 0.6
     stuck_s: float = 3.0  # the arm does not leave where it is
     stuck_rad: float = 0.06  # how far a joint may move within that, rad
     stuck_m: float = 0.004  # likewise a sliding joint, m
@@ -57,7 +57,8 @@ class OutcomeJudge:
     def __init__(self, params: JudgeParams, sliding: np.ndarray) -> None:
         self._params = params
         self._most = np.where(sliding, params.stuck_m, params.stuck_rad)
-        self._since: dict[TaskEnd, int] = {}
+        # when what was said of now and of what is to come, the smaller of the two
+        self._said: dict[TaskEnd, deque[tuple[int, float]]] = {}
         self._joints: deque[tuple[int, np.ndarray]] = deque()
         self._began_ns: int | None = None
         self._says = False  # whether the model has said anything of the task
@@ -71,13 +72,16 @@ class OutcomeJudge:
             TaskEnd.SUCCEEDED: (outlook.done, outlook.done_ahead, p.done_s),
             TaskEnd.FAILED: (outlook.failed, outlook.failed_ahead, p.failed_s),
         }
-        for end, (now, ahead, longest_s) in words.items():
+        for end, (now, ahead, span_s) in words.items():
             if math.isnan(now) or math.isnan(ahead):
                 continue  # nothing was said this time: what was said before stands
             self._says = True
-            if not (now > BELIEVED and ahead > BELIEVED):
-                self._since.pop(end, None)
-            elif stamp_ns - self._since.setdefault(end, stamp_ns) >= longest_s * NS:
+            said = self._said.setdefault(end, deque())
+            said.append((stamp_ns, min(now, ahead)))
+            begins_ns = stamp_ns - round(span_s * NS)
+            while len(said) > 1 and said[1][0] <= begins_ns:
+                said.popleft()
+            if said[0][0] <= begins_ns and np.mean([p for _, p in said]) > BELIEVED:
                 return end, _why(end, now, ahead)
         return self._look_at_joints(stamp_ns, q)
 

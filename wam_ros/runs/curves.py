@@ -1,4 +1,4 @@
-"""The curves of a run as one figure: decisions, distances, surprise, latency, seams, joints."""
+"""The curves of a run as one figure: decisions, distances, imagination, latency, seams, joints."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def draw(run: Run, limits: Mapping[str, tuple[float, float]]) -> Figure:
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     first = figure.add_subplot(grid[0, :])
     _decisions(first, run)
-    for k, panel in enumerate((_scale, _distance, _surprise, _inference)):
+    for k, panel in enumerate((_scale, _distance, _errors, _inference)):
         panel(figure.add_subplot(grid[k + 1, :], sharex=first), run)
     _latency(figure.add_subplot(grid[5, 0]), run)
     _seams(figure.add_subplot(grid[5, 1]), run)
@@ -151,11 +151,11 @@ def _distance(axes: Axes, run: Run) -> None:
     return None
 
 
-def _surprise(axes: Axes, run: Run) -> None:
-    _label(axes, "surprise: mean squared error of what was imagined (colours in 0 to 1)")
-    if not len(run.surprise):
+def _errors(axes: Axes, run: Run) -> None:
+    _label(axes, "imagination error: mean square, colours in 0 to 1")
+    if not len(run.errors):
         return _none(axes)
-    t, imagined, copied = run.surprise.T
+    t, imagined, copied = run.errors.T
     axes.plot(t, copied, color="0.72", linewidth=0.8, label="had nothing moved")
     axes.plot(t, imagined, color="#8a4fbf", linewidth=1.0, label="imagined")
     axes.set_ylim(bottom=0.0)

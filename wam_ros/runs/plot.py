@@ -19,8 +19,8 @@ from wam_ros.runs.run import Run
 
 @dataclass(frozen=True)
 class Plot:
-    """Draw a recorded run: decisions, time scale, distances, surprise, latency, seams, and each
-    joint with its limits and the steps that were accepted and cut.
+    """Draw a recorded run: decisions, time scale, distances, imagination, latency, seams, and
+    each joint with its limits and the steps that were accepted and cut.
     """
 
     run: tyro.conf.Positional[Path]
@@ -63,7 +63,7 @@ def main(args: Plot) -> None:
 
 def require_curves(run: Run) -> None:
     """Raise `WamError` for a run of which only results are known."""
-    if not run.reports and not len(run.joints) and not len(run.surprise):
+    if not run.reports and not len(run.joints) and not len(run.errors):
         raise WamError(f"'{run.source}' has nothing to draw: {'; '.join(run.notes)}")
 
 

@@ -73,7 +73,7 @@ class _Reader:
         self._joints_ns = 0
         self._first_ns: list[int] = []
         self._rows: dict[str, list[tuple[Any, ...]]] = {
-            name: [] for name in ("joints", "surprise", "inference", "seams")
+            name: [] for name in ("joints", "errors", "inference", "seams")
         }
         self._readers: dict[str, Callable[[Recorded], None]] = {
             "observation": lambda r: self._on_observation(convert.observation_from_msg(r.message)),
@@ -105,7 +105,7 @@ class _Reader:
             self._run.joint_names = observation.joints.joint_names
         if found := self._imagination.on_observation(observation):
             row = observation.stamp_ns, found[0].mse, found[0].copy_mse
-            self._rows["surprise"].append(row)
+            self._rows["errors"].append(row)
 
     def _on_chunk(self, chunk: ActionChunk) -> None:
         run = self._run
@@ -191,7 +191,7 @@ class _Reader:
         for missing, what in (
             (not run.reports, "what safety decided (safety_report)"),
             (not len(run.joints), "the measured joints (joint_states)"),
-            (not len(run.surprise), "what was imagined (imagined_future), or an instant of it"),
+            (not len(run.errors), "what was imagined (imagined_future), or an instant of it"),
         ):
             if missing:
                 run.notes.append(f"the recording does not hold {what}")

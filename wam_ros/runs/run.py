@@ -76,7 +76,7 @@ class Run:
     joints: np.ndarray = field(default_factory=lambda: np.zeros((0, 1)))  # (N, 1 + A): s, rad or m
     # (N, 3): s, mean squared error of what was imagined for the instant, and of the frame that it
     # was imagined from; colours in [0, 1]
-    surprise: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    errors: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
     # (N, 2): s, s from observation to chunk as the model measured it
     inference: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     # (N, 3): s, then where a new motion began: rad or m between the chunk and what was under way,
@@ -173,14 +173,14 @@ class Episodes:
 
 
 def worst_moments(run: Run, most: int = MOST_STRIPS) -> list[tuple[int, str]]:
-    """Instants worth a look, in their order, each with why: what stopped the arm, then where it was
-    most surprised and where it came nearest to anything.
+    """Instants worth a look, in their order, each with why: what stopped the arm, then where what
+    was imagined was furthest from what came and where it came nearest to anything.
     """
     severe = sorted((s for s in run.stops if not s.wanted), key=lambda s: -s.state)
     stops = [(s.at_ns, f"stopped: {s.sentence or s.state.name.lower()}") for s in severe]
-    told = run.surprise[np.isfinite(run.surprise[:, 1])]
-    surprises = [
-        (at_ns, f"surprise {error:.4f}")
+    told = run.errors[np.isfinite(run.errors[:, 1])]
+    wrong = [
+        (at_ns, f"imagination error {error:.4f}")
         for t, error, _ in told[np.argsort(-told[:, 1])]
         if _in_episode(run, at_ns := run.began_ns + round(t * NS))
     ]
@@ -192,7 +192,7 @@ def worst_moments(run: Run, most: int = MOST_STRIPS) -> list[tuple[int, str]]:
         (r.stamp_ns, f"{' to '.join(r.nearest_pair)} {1e3 * r.nearest_distance:.0f} mm")
         for r in near[:1]
     ]
-    found = [*_apart(stops, most // 2), *_apart(surprises, most // 3), *distances]
+    found = [*_apart(stops, most // 2), *_apart(wrong, most // 3), *distances]
     return sorted(found)
 
 

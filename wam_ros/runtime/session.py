@@ -64,7 +64,7 @@ class InferenceSession:
         self.appraisal: Appraisal | None = None  # the newest
         self._pixels = LastingErrors()
         self._latents = LastingErrors()
-        # of the newest observations: (V, R, C) lasting error of what had been imagined, in pixels
+        # of the newest observations: (2, V, R, C) errors of what had been imagined, in pixels
         self._errors: dict[int, np.ndarray] = {}
         self.underruns = 0
         self._observed_ns: int | None = None
@@ -233,11 +233,9 @@ class InferenceSession:
 
     def _remember(self, observation: Observation, expected: Surprise) -> None:
         """Keep how far off the frames imagined for an observation were."""
-        if self.calm is None or self.calm.pixel.shape[0] != len(observation.frames):
+        if self.calm is None or expected.imagined.shape != observation.frames.shape:
             return
-        if expected.imagined.shape != observation.frames.shape:
-            return
-        errors = pixel_errors(expected.imagined, observation.frames, *self.calm.pixel.shape[1:])
+        errors = pixel_errors(expected.imagined, observation.frames, *self.calm.grid)
         lasting = self._pixels.take(observation.stamp_ns, errors)
         if lasting is not None:
             self._errors[observation.stamp_ns] = lasting

@@ -159,6 +159,14 @@ class Mishap:
         return True
 
 
+def set_scene(world: World, q: np.ndarray, blocks: np.ndarray, yaws: np.ndarray) -> None:
+    """Let the robot stand at q (A,) and the blocks of the task at (3, 3) m, turned by (3,) rad."""
+    for name, at, yaw in zip(COLOURS, blocks, yaws, strict=True):
+        turned = (np.cos(yaw / 2), 0, 0, np.sin(yaw / 2))
+        world.data.joint(f"{name}_block").qpos[:] = [*at, *turned]
+    world.put(q)
+
+
 MISHAPS: dict[str, Callable[[Mishap], bool]] = {
     # what a task fails of
     "block removed": lambda m: m._put_away(AWAY),

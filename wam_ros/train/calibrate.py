@@ -1,5 +1,5 @@
-"""`wam calibrate`: what errors calm runs of a checkpoint show, and a head that tells whether a task
-is done or can be done no more. It writes one file beside the weights.
+"""`wam calibrate model`: what errors calm runs of a checkpoint show, and a head that tells whether
+a task is done or can be done no more. It writes one file beside the weights.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from wam_ros.core.appraisal import Calm
+from wam_ros.core.appraisal import Calm, LastingErrors
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder
@@ -23,15 +23,25 @@ from wam_ros.models.dreamzero.small.appraisal import (
     OutcomeHead,
     appraisal_path,
     save_appraiser,
+    token_of,
 )
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
-from wam_ros.sim.tasks.pick_block import COLOURS, HALF, X_RANGE, Y_RANGE
+from wam_ros.sim.tasks.pick_block import COLOURS, HALF, TEMPLATES, X_RANGE, Y_RANGE
 from wam_ros.sim.world import World
-from wam_ros.train.rollouts import CALM, kind_of, load_rollout, roll_out, save_rollout
+from wam_ros.train.rollouts import (
+    CALM,
+    kind_of,
+    load_rollout,
+    roll_out,
+    save_rollout,
+    still_lives,
+)
 
 FOLDS = 5
 SLACK = 1.1  # on the most that any calm run showed which the scale did not know
+FLOOR = 3.0  # of the average of a view: a cell in which nothing happens is no microscope
+STEP_NS = 100_000_000
 # m above the table: so high counts, and between the two neither is learned
 DONE = (0.08, 0.11)
 WRONG = (0.02, 0.06)
@@ -53,6 +63,7 @@ class Calibrate:
     seed: int = 700_000  # of the first episode; the next ones count up
     # denoising steps of the episodes, in turn: what is learned holds for each of them
     steps: tuple[int, ...] = (1, 2, 3)
+    stills: int = 5000  # moments of them with blocks taken away, to learn what gone looks like
     minutes: float = 3.0  # of learning
     only_run: bool = False  # run the missing episodes and learn nothing yet
     threads: int = 1  # CPU threads
@@ -65,6 +76,7 @@ def main(args: Calibrate) -> None:
         WamError: an argument, checkpoint or file is wrong.
     """
     require_within("--episodes", args.episodes, FOLDS)
+    require_within("--stills", args.stills, 1)
     require_within("--threads", args.threads, 1)
     if not args.steps or min(args.steps) < 1:
         raise WamError(f"--steps must be whole numbers from 1, found {args.steps}")
@@ -80,7 +92,8 @@ def main(args: Calibrate) -> None:
     episodes = [load_rollout(path_of(args, i)) for i in range(args.episodes)]
     calm = learn_calm(episodes)
     policy = policies[0]
-    head = learn_head(policy, episodes, args.minutes)
+    stills = _stills(args, policy, robot, episodes)
+    head = learn_head(policy, episodes, stills, args.minutes)
     weights = Path(args.checkpoint) if args.checkpoint else policy.weights
     out = args.out or appraisal_path(weights)
     facts = {"episodes": args.episodes, "seed": args.seed, "steps": list(args.steps)}
@@ -113,6 +126,26 @@ def _run_missing(args: Calibrate, policies: list[DreamZeroPolicy], robot: Embodi
     world.close()
 
 
+def _stills(
+    args: Calibrate,
+    policy: DreamZeroPolicy,
+    robot: Embodiment,
+    episodes: list[dict[str, np.ndarray]],
+) -> dict[str, np.ndarray]:
+    """Moments of the episodes that are learned from, with blocks taken away."""
+    path = args.rollouts / f"stills-{args.seed}-{args.stills}.npz"
+    if not path.is_file():
+        world = World(robot)
+        save_rollout(path, still_lives(policy, world, _part(episodes, False), args.stills))
+        world.close()
+    return load_rollout(path)
+
+
+def _part(episodes: list[dict[str, np.ndarray]], held: bool) -> list[dict[str, np.ndarray]]:
+    """The episodes that are learned from, or those that only test: every fifth of each kind."""
+    return [e for i, e in enumerate(episodes) if (i // 2 % FOLDS == 0) == held]
+
+
 def learn_calm(episodes: list[dict[str, np.ndarray]]) -> Calm:
     """What every cell shows in calm episodes that succeeded, times so much that no episode leaves
     what the others show.
@@ -127,31 +160,37 @@ def learn_calm(episodes: list[dict[str, np.ndarray]]) -> Calm:
 
 
 def _scale(errors: list[np.ndarray]) -> np.ndarray:
-    """(V, R, C) of (K, V, R, C) per episode; NaN: nothing was imagined.
+    """(2, V, R, C) of (K, V, R, C) per episode; NaN: nothing was imagined.
 
     What a cell shows on the average of all episodes, and its view: so much is alike from some
     episodes to others, the most that a single cell ever showed is not.
     """
     most = np.stack([_most_lasting(e) for e in errors])
-    worst = np.ones((most.shape[1], 1, 1))
+    worst = np.ones((*most.shape[1:3], 1, 1))
     for k in range(FOLDS):
         unknown = np.arange(len(most)) % FOLDS == k
         times = most[unknown] / _usual(most[~unknown])
-        worst = np.maximum(worst, times.max((0, 2, 3))[:, None, None])
+        worst = np.maximum(worst, times.max((0, 3, 4))[..., None, None])
     return _usual(most) * worst * SLACK
 
 
 def _most_lasting(errors: np.ndarray) -> np.ndarray:
-    """(V, R, C) the most that two steps in a row of (K, V, R, C) show."""
-    known = np.isfinite(errors).all((1, 2, 3))
-    pairs = np.minimum(errors[1:], errors[:-1])[known[1:] & known[:-1]]
-    return pairs.max(0, initial=0.0)
+    """(2, V, R, C) the most of (K, V, R, C), a step 0.1 s after the other, at a glance and in a
+    look.
+    """
+    lasting = LastingErrors()
+    most = np.zeros((2, *errors.shape[1:]))
+    for k, row in enumerate(errors):
+        known = bool(np.isfinite(row).all())
+        if known and (found := lasting.take(k * STEP_NS, row)) is not None:
+            most = np.fmax(most, found)
+    return most
 
 
 def _usual(most: np.ndarray) -> np.ndarray:
-    """(V, R, C) of the most that each of N episodes shows, (N, V, R, C)."""
+    """(2, V, R, C) of the most that each of N episodes shows, (N, 2, V, R, C)."""
     mean = most.mean(0)
-    return mean + mean.mean((1, 2), keepdims=True)
+    return mean + FLOOR * mean.mean((2, 3), keepdims=True)
 
 
 def labels(blocks: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray]:
@@ -199,36 +238,37 @@ def samples(
 
 
 def learn_head(
-    policy: DreamZeroPolicy, episodes: list[dict[str, np.ndarray]], minutes: float
+    policy: DreamZeroPolicy,
+    episodes: list[dict[str, np.ndarray]],
+    stills: dict[str, np.ndarray],
+    minutes: float,
 ) -> OutcomeHead:
     """Learn done and failed for `minutes`; every fifth episode only tests it."""
     torch.manual_seed(0)
     head = OutcomeHead(policy.config)
-    train, test = (
-        _tensors(policy, [e for i, e in enumerate(episodes) if (i // 2 % FOLDS == 0) == held])
-        for held in (False, True)
-    )
+    train = _tensors(policy, _part(episodes, False), stills)
+    test = _tensors(policy, _part(episodes, True))
     optimiser = torch.optim.AdamW(head.parameters(), 2e-3, weight_decay=1e-3)
     positive = (train[3] * train[4]).sum(0)
-    weight = ((train[4].sum(0) - positive) / positive.clamp_min(1)).clamp(1, 10)
+    weight = ((train[4].sum(0) - positive) / positive.clamp_min(1)).clamp(1, 3)
     loss_of = nn.BCEWithLogitsLoss(reduction="none", pos_weight=weight)
     generator = torch.Generator().manual_seed(0)
-    steps = max(1, round(600 * minutes))
+    steps = max(1, round(900 * minutes))
     with Progress() as progress:
         for step in progress.track(range(steps), description="done and failed"):
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * 0.5 * (1 + np.cos(np.pi * step / steps)) + 1e-5
             rows = torch.randint(len(train[0]), (BATCH,), generator=generator)
-            latents, states, words, found, clear = (x[rows] for x in train)
+            latents, states, words, found, clear, token = (x[rows] for x in train)
             noise = LATENT_NOISE * torch.randn(latents.shape, generator=generator)
-            error = loss_of(head(latents + noise, states, words), found) * clear
+            error = loss_of(head(latents + noise, states, words, token), found) * clear
             loss = error.sum() / clear.sum().clamp_min(1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             optimiser.step()
     head.eval().requires_grad_(False)
-    latents, states, words, found, clear = test
-    said = (head(latents, states, words) > 0).float()
+    latents, states, words, found, clear, token = test
+    said = (head(latents, states, words, token) > 0).float()
     for k, name in enumerate(("done", "failed")):
         wrong = (said[:, k] != found[:, k]) * clear[:, k]
         yes = found[:, k] * clear[:, k]
@@ -240,18 +280,32 @@ def learn_head(
     return head
 
 
-def _tensors(policy: DreamZeroPolicy, episodes: list[dict[str, np.ndarray]]) -> list[Tensor]:
-    """Latents, normalised joints, words, labels and their clarity of all samples."""
-    parts = []
+def _tensors(
+    policy: DreamZeroPolicy,
+    episodes: list[dict[str, np.ndarray]],
+    stills: dict[str, np.ndarray] | None = None,
+) -> list[Tensor]:
+    """Latents, normalised joints, words, labels, their clarity and tokens of all samples."""
+    parts: list[list[np.ndarray]] = []
     texts: list[str] = []
+    if stills is not None:
+        latents = stills["latent"].astype(np.float32)
+        for k, colour in enumerate(COLOURS):
+            said = labels(stills["blocks"], k)
+            parts.append([latents, stills["state"], *said])
+            texts += [TEMPLATES[i % len(TEMPLATES)].format(colour) for i in range(len(latents))]
     for episode in episodes:
         named = list(COLOURS)[int(episode["named"])]
         own = str(episode["instruction"])
         arrays, words = samples(episode, [own.replace(named, c) for c in COLOURS])
         parts.append(arrays)
         texts += words
-    latents, states, found, clear = (
+    all_latents, states, found, clear = (
         torch.from_numpy(np.concatenate(x).astype(np.float32)) for x in zip(*parts, strict=True)
     )
-    tokens = policy.networks.model.text_encoder.tokenize(texts)
-    return [latents, policy.networks.normaliser.state(states), tokens, found, clear]
+    model = policy.networks.model
+    word_ids = model.text_encoder.tokenize(texts)
+    with torch.inference_mode():
+        pairs = zip(all_latents.split(BATCH), word_ids.split(BATCH), strict=True)
+        token = torch.cat([token_of(model, *pair) for pair in pairs]).clone()
+    return [all_latents, policy.networks.normaliser.state(states), word_ids, found, clear, token]

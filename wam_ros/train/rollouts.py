@@ -1,5 +1,5 @@
 """Episodes of a model in the simulator, with what it imagined and what was true, a file each: what
-`wam calibrate` learns from.
+`wam calibrate model` learns from.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from wam_ros.core.appraisal import pixel_errors
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import whole_file
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
-from wam_ros.sim.mishaps import FAILURES, Mishap
+from wam_ros.sim.mishaps import AWAY, FAILURES, Mishap, set_scene
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
 from wam_ros.train.closed_loop import ClosedLoop, Delay
+from wam_ros.train.record import observe
 
 STEPS = 64  # control steps of an episode at most
 AFTER = 8  # of them after success
 GRID = (8, 8)  # cells of a view
 CALM = "calm"
+GONE = 0.35  # share of the blocks of a still life that are taken away
 EARLIEST_S = 0.4  # of a mishap
 LATEST_S = 2.4
 
@@ -93,6 +95,26 @@ def roll_out(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dic
         "instruction": np.array(world.instruction),
         "success": np.array(world.task.success),
     }
+
+
+def still_lives(
+    policy: DreamZeroPolicy, world: World, episodes: list[dict[str, np.ndarray]], count: int
+) -> dict[str, np.ndarray]:
+    """`count` moments of episodes with blocks taken away at random: what it looks like that one is
+    gone is seen in too few episodes. Arrays as those of an episode, in no order.
+    """
+    rng = np.random.default_rng(count)
+    rows: dict[str, list[np.ndarray]] = {"latent": [], "state": [], "blocks": []}
+    for _ in range(count):
+        episode = episodes[int(rng.integers(len(episodes)))]
+        k = int(rng.integers(len(episode["state"])))
+        blocks = episode["blocks"][k].copy()
+        blocks[rng.random(len(COLOURS)) < GONE] = (*AWAY, -1.0)
+        set_scene(world, episode["state"][k], blocks, rng.uniform(-0.25, 0.25, len(blocks)))
+        rows["latent"].append(policy.latent_of(observe(world, world.embodiment)))
+        rows["state"].append(episode["state"][k])
+        rows["blocks"].append(blocks)
+    return {name: np.stack(values) for name, values in rows.items()}
 
 
 def save_rollout(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -159,8 +159,9 @@ def run_disturbance(policy: DreamZeroPolicy, world: World, seed: int, kind: str)
         mishap.end()
     begun_s = mishap.begun_s if mishap is not None and mishap.begun else None
     first_s = math.inf if begun_s is None else begun_s
-    before = [v for ns, v in seen.items() if ns / NS < first_s]
-    after = [(ns / NS - first_s, v) for ns, v in sorted(seen.items()) if ns / NS >= first_s]
+    # it begins with a step, and the world counts its steps in floats
+    before = [v for ns, v in seen.items() if ns / NS < first_s - 1e-3]
+    after = [(ns / NS - first_s, v) for ns, v in sorted(seen.items()) if ns / NS >= first_s - 1e-3]
     alarms = [s for s, v in after if v[0] > ALARM]
     return {
         "seed": seed,

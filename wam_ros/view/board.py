@@ -27,6 +27,7 @@ WIDTH = 720  # px
 MOST_HEIGHT = 620  # px
 SPAN_S = 60.0  # of the curve of surprise
 LATE_S = 1.0  # a picture that is older is no picture of now
+_SURPRISED = (80, 200, 255)  # the edge of a cell; no colour of the heat
 LEAST_SURPRISE = 1.0  # top of the curve at least: what is smaller than this is calm
 
 _NOW_S = 0.05  # what is this close to the picture of now is for now
@@ -128,10 +129,32 @@ def _compared(model: ViewModel) -> tuple[Place, Place]:
         return nothing
     when = "now" if ago_s < _NOW_S else f"{ago_s:.1f} s ago"
     errors = tuple(mse(a, b) for a, b in zip(came.frames, surprise.imagined, strict=True))
+    heat = heat_of(came.frames, surprise.imagined)
+    told = model.appraisal
+    if told is not None and abs(told.stamp_ns - came.stamp_ns) <= LATE_S * NS:
+        heat = with_surprises(heat, told.heat)
     return (
         Place(f"imagined for {when}", surprise.imagined),
-        Place("difference", heat_of(came.frames, surprise.imagined), errors=errors),
+        Place("difference", heat, errors=errors),
     )
+
+
+def with_surprises(pictures: np.ndarray, heat: np.ndarray) -> np.ndarray:
+    """Pictures (V, H, W, 3) uint8 with an edge around each cell of (V, R, C) that shows more than
+    calm runs ever did.
+    """
+    if len(heat) != len(pictures) or not heat.size:
+        return pictures
+    marked = pictures.copy()
+    height = pictures.shape[1] // heat.shape[1]
+    width = pictures.shape[2] // heat.shape[2]
+    for view, row, column in np.argwhere(heat > 1.0):
+        y = row * height
+        x = column * width
+        cell = marked[view, y : y + height, x : x + width]
+        cell[0] = cell[-1] = _SURPRISED
+        cell[:, 0] = cell[:, -1] = _SURPRISED
+    return marked
 
 
 def heat_of(seen: np.ndarray, imagined: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.appraisal import Appraisal
 from wam_ros.core.lockstep import Pace
 from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.task import TaskState
@@ -72,6 +73,7 @@ class ViewModel:
     # the newest observation for which something had been imagined, and what
     compared: tuple[Observation, Surprise] | None = None
     # (ROS time, ns, and figure) when each was told, the newest last
+    appraisal: Appraisal | None = None  # the newest
     surprises: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_SURPRISES))
     _monitor: ImaginationMonitor = field(init=False)
 
@@ -84,7 +86,7 @@ class ViewModel:
         if last is not None and observation.stamp_ns < last.stamp_ns:  # the clock was set back
             self._monitor.clear()
             self.surprises.clear()
-            self.compared = None
+            self.compared = self.appraisal = None
         self.observation = observation
         found = self._monitor.observe(observation.stamp_ns, observation.frames)
         self.expected = found[0] if found else None

@@ -52,7 +52,7 @@ class ColourPolicy:
     """Knows three colours; imagines what it sees, brightened by ten."""
 
     name, checkpoint_hash = "colours", "ab" * 8
-    calm = Calm(np.full((2, 8, 8), UNIT), np.full((2, 8, 8), 1.0))
+    calm = Calm(np.full((2, 2, 8, 8), UNIT), np.full((2, 2, 8, 8), 1.0))
 
     def __init__(self):
         self.instruction, self.failure, self.resets = "", None, 0

@@ -22,14 +22,14 @@ class TaskParams:
         unit="s",
         low=0.0,
         high=60.0,
-        doc="The model says without a break that it is done, and will be: the task has succeeded",
+        doc="The model says on the average that it is done, and will be: the task has succeeded",
     )
     failed_s: float = param(
         _JUDGE.failed_s,
         unit="s",
         low=0.0,
         high=60.0,
-        doc="It says without a break that it cannot be done any more: the task has failed",
+        doc="It says on the average that it cannot be done any more: the task has failed",
     )
     stuck_s: float = param(
         _JUDGE.stuck_s,

@@ -15,6 +15,7 @@ from visualization_msgs.msg import MarkerArray
 from wam_ros.core.errors import WamError
 from wam_ros.msg import (
     ActionChunk,
+    Appraisal,
     ImaginedFuture,
     Observation,
     Pace,
@@ -32,6 +33,11 @@ from wam_ros.view.model import ViewModel
 SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
     "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
     "imagined_future": (ImaginedFuture, convert.imagined_from_msg, ViewModel.on_imagined),
+    "appraisal": (
+        Appraisal,
+        convert.appraisal_from_msg,
+        lambda m, v: setattr(m, "appraisal", v),
+    ),
     "observation": (Observation, convert.observation_from_msg, ViewModel.on_observation),
     "safe_trajectory": (
         JointTrajectory,

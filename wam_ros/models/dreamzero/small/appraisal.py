@@ -1,5 +1,5 @@
 """What comes with a checkpoint beside its weights: a small head that tells whether the task is
-done or can be done no more, and the errors that calm runs show. `wam calibrate` learns both.
+done or can be done no more, and the errors that calm runs show. `wam calibrate model` learns both.
 
 The head reads the latents that the model sees or imagines, the joints and the instruction. Read on
 the last imagined frame it is the value of the plan; read on the newest observed one it is the state
@@ -22,18 +22,20 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_fetched
 from wam_ros.models.dreamzero.shared.weights import write_tensors
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
+from wam_ros.models.dreamzero.small.model import WorldActionModel
 
 FORMAT = "wam_ros/appraisal/1"
 SUFFIX = ".appraisal.safetensors"
 CHANNELS = 32
 HIDDEN = 96
+DROPOUT = 0.1  # of the token while learning
 
 
 class OutcomeHead(nn.Module):
-    """Latent frame, joints and instruction -> done and failed.
+    """Latent frame, joints, instruction and what the model found of it -> done and failed.
 
     Convolutions modulated by the text (FiLM: Perez et al., 2018), each view by itself, then the
-    mean and the largest of every channel.
+    mean and the largest of every channel; beside them the token of the model's own grounding stem.
     """
 
     def __init__(self, config: DreamZeroConfig) -> None:
@@ -43,12 +45,14 @@ class OutcomeHead(nn.Module):
         self.conv1 = nn.Conv2d(config.tokenizer.latent_channels, CHANNELS, 3, padding=1)
         self.conv2 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
         self.conv3 = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-        self.hidden = nn.Linear(2 * CHANNELS * config.views + config.state_dim, HIDDEN)
+        self.found = nn.Sequential(nn.LayerNorm(config.transformer.dim), nn.Dropout(DROPOUT))
+        width = 2 * CHANNELS * config.views + config.state_dim + config.transformer.dim
+        self.hidden = nn.Linear(width, HIDDEN)
         self.out = nn.Linear(HIDDEN, 2)
 
-    def forward(self, latents: Tensor, state: Tensor, words: Tensor) -> Tensor:
-        """(B, C, h, V * w) canvases, (B, S) normalised joints and (B, M) word indices -> (B, 2)
-        logits of done and failed.
+    def forward(self, latents: Tensor, state: Tensor, words: Tensor, token: Tensor) -> Tensor:
+        """(B, C, h, V * w) canvases, (B, S) normalised joints, (B, M) word indices and (B, D)
+        tokens of the grounding stem -> (B, 2) logits of done and failed.
         """
         n = len(latents)
         x = torch.cat(latents.chunk(self.views, -1))
@@ -59,12 +63,22 @@ class OutcomeHead(nn.Module):
         x = x + functional.silu(self.conv3(x))
         pooled = torch.cat([x.mean((-2, -1)), x.amax((-2, -1))], 1)
         per_view = pooled.unflatten(0, (self.views, n)).transpose(0, 1).flatten(1)
-        return self.out(functional.silu(self.hidden(torch.cat([per_view, state], 1))))
+        known = torch.cat([per_view, state, self.found(token)], 1)
+        return self.out(functional.silu(self.hidden(known)))
+
+
+def token_of(model: WorldActionModel, latents: Tensor, words: Tensor) -> Tensor:
+    """(B, D) what the grounding stem of a model finds in latents (B, C, h, V * w) of what (B, M)
+    word indices name.
+    """
+    text = model.text_encoder(words)
+    token, _ = model.grounding(latents[:, None].to(text.dtype), text)
+    return token[:, 0].float()
 
 
 @dataclass(frozen=True)
 class Appraiser:
-    """What `wam calibrate` learned for one checkpoint."""
+    """What `wam calibrate model` learned for one checkpoint."""
 
     head: OutcomeHead
     calm: Calm
@@ -106,7 +120,7 @@ def load_appraiser(path: Path, config: DreamZeroConfig, digest: str) -> Appraise
         raise WamError(f"'{path}' is not a whole safetensors file: {error}") from error
     if metadata.get("format") != FORMAT:
         raise WamError(
-            f"'{path}' was not written by `wam calibrate` (format "
+            f"'{path}' was not written by `wam calibrate model` (format "
             f"'{metadata.get('format', 'none')}')"
         )
     if metadata.get("checkpoint") != digest:

@@ -25,6 +25,7 @@ from wam_ros.models.dreamzero.small.appraisal import (
     Appraiser,
     appraisal_path,
     load_appraiser,
+    token_of,
 )
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint
@@ -338,12 +339,19 @@ class DreamZeroPolicy:
         imagined, latent = self.compared
         end, joints = self.imagined_end
         states = self.networks.normaliser.state(torch.stack([state[0, 0], joints]))
-        logits = self._appraiser.head(
-            torch.stack([latent, end]).float(), states, self._words.expand(2, -1)
-        )
+        latents = torch.stack([latent, end])
+        words = self._words.expand(2, -1)
+        token = token_of(self.networks.model, latents, words)
+        logits = self._appraiser.head(latents.float(), states, words, token)
         (done, failed), (done_ahead, failed_ahead) = logits.sigmoid().tolist()
         errors = None if imagined is None else self.latent_errors(imagined, latent)
         return Outlook(done, failed, done_ahead, failed_ahead, errors)
+
+    @torch.inference_mode()
+    def latent_of(self, frames: np.ndarray) -> np.ndarray:
+        """(C, h, V * w) float16 latent of frames (V, H, W, 3) uint8."""
+        latent = self.networks.tokenizer.encode(torch.from_numpy(tile(frames))[None])[0]
+        return latent.float().numpy().astype(np.float16)
 
     def latent_errors(self, imagined: Tensor, latent: Tensor) -> np.ndarray:
         """(V, h, w) error of two latents (C, h, V * w), cell by cell."""
