@@ -32,7 +32,11 @@ def test_a_state_is_told_with_its_cause_and_the_way_out(panda, home, state, word
 def test_an_arm_that_may_not_stand_is_not_called_held(panda, home):
     rig = Rig(panda, home).held()
     rig.machine.brakes.settle(S.HOLD, Reason.WATCHDOG, "a cause")
-    assert state_in_words(rig.machine.brakes, False, rig.now, False).startswith("not held: a cause")
+    for why in ({"doubt": "it moves"}, {"released": "it moves"}):
+        words = state_in_words(rig.machine.brakes, False, rig.now, **why)
+        assert words == "not held: a cause; arm to move; it moves"
+    said = state_in_words(rig.machine.brakes, False, rig.now, released="a cause")
+    assert said == "not held: a cause; arm to move", "said once"
 
 
 def test_without_a_cause_there_is_no_colon(panda, home):

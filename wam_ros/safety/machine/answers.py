@@ -25,15 +25,27 @@ class Answer(NamedTuple):
     trajectory: SafeTrajectory | None = None
 
 
-def state_in_words(brakes: Brakes, dry_run: bool, now_ns: int, stands: bool = True) -> str:
-    """The state for a human, and why it is that.
+def state_in_words(
+    brakes: Brakes, dry_run: bool, now_ns: int, doubt: str = "", released: str = ""
+) -> str:
+    """The state for a human, why it is that, and what else there is to know.
 
     Args:
         brakes: whose state it is.
         dry_run: nothing is emitted.
         now_ns: the present.
-        stands: an arm that is to be held is known to stand.
+        doubt: why its joints are not to be trusted, or ''.
+        released: why nothing here holds an arm that is to be held, or ''.
     """
+    released = released if brakes.state == S.HOLD else ""
+    words = _state(brakes, dry_run, now_ns)
+    if brakes.state == S.HOLD and (doubt or released):
+        words = f"not {words}"
+    more = doubt or (released if released not in words else "")
+    return f"{words}; {more}" if more else words
+
+
+def _state(brakes: Brakes, dry_run: bool, now_ns: int) -> str:
     if brakes.state == S.SHADOW and not dry_run:
         return AWAITING_JOINTS
     if brakes.state in (S.SHADOW, S.DISABLED):
@@ -43,5 +55,4 @@ def state_in_words(brakes: Brakes, dry_run: bool, now_ns: int, stands: bool = Tr
         if left_s:
             return f"{describe_state(S.ARMED)}, {left_s:.2f} s of plan left"
         return f"{describe_state(S.ARMED)}, waiting for a chunk{because(brakes.cause)}"
-    words = describe_state(brakes.state, brakes.cause)
-    return words if stands or brakes.state != S.HOLD else f"not {words}"
+    return describe_state(brakes.state, brakes.cause)

@@ -194,12 +194,25 @@ class Inputs:
     def why_not_fit(self, now_ns: int) -> str:
         """Why nothing may begin now, or ''."""
         moving = self.moving()
+        return self._why_not_known(now_ns) or (f"{moving} moves" if moving else "")
+
+    def why_not_trusted(self, now_ns: int, settled: bool) -> str:
+        """Why the joints of an arm that is not armed are not to be trusted, or ''.
+
+        Args:
+            now_ns: the present.
+            settled: what was emitted is over, so an arm that still moves is moved by others.
+        """
+        moving = self.moving() if settled else ""
+        words = f"{moving} moves though nothing was emitted" if moving else ""
+        return self._why_not_known(now_ns) or words
+
+    def _why_not_known(self, now_ns: int) -> str:
         return (
             self.why_not_fresh(now_ns)
             or self.one_arm.why_not_one
             or self.sensed.why_not_known(now_ns)
             or self.sensed.why_not_still()
-            or (f"{moving} moves" if moving else "")
         )
 
     def why_not_startable(self) -> str:

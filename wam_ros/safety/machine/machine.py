@@ -343,33 +343,25 @@ class SafetyMachine:
         joints_ns = self.inputs.joints_ns
         return joints_ns is not None and joints_ns > self.brakes.playback.end_ns() + SETTLED_NS
 
-    def _why_not_ready(self, now_ns: int) -> str:
-        """Why the joints of an arm that is not armed are not to be trusted, or '': nobody should
-        have to look for it.
+    def _why_not_trusted(self, now_ns: int) -> str:
+        """Why the joints of an arm that nobody moves from here are not to be trusted, or '': nobody
+        should have to look for it.
         """
-        inputs = self.inputs
-        moving = inputs.moving() if self._settled else ""
-        return (
-            inputs.why_not_fresh(now_ns)
-            or inputs.one_arm.why_not_one
-            or inputs.sensed.why_not_known(now_ns)
-            or inputs.sensed.why_not_still()
-            or (f"{moving} moves though nothing was emitted" if moving else "")
-        )
+        if self.state in (S.SHADOW, S.HOLD):
+            return self.inputs.why_not_trusted(now_ns, self._settled)
+        return self.inputs.one_arm.why_not_one if self.state == S.FAULT else ""
 
     def heartbeat(self, now_ns: int) -> SafetyReport:
         """The report when nothing has happened."""
         seq = self.session.stream.seq if self.session.stream else 0
         stop = self.brakes.playback.rest_in_s(now_ns)
-        why = self._why_not_ready(now_ns) if self.state in (S.SHADOW, S.HOLD) else ""
-        released = self.standstill.released if self.state == S.HOLD else ""
-        words = state_in_words(self.brakes, self.dry_run, now_ns, not (why or released))
-        if why:
-            words = f"{words}; {why}"
-        elif released and released not in words:
-            words = f"{words}; {released}"
-        elif self.state == S.FAULT and self.inputs.one_arm.why_not_one:
-            words = f"{words}; {self.inputs.one_arm.why_not_one}"
+        words = state_in_words(
+            self.brakes,
+            self.dry_run,
+            now_ns,
+            doubt=self._why_not_trusted(now_ns),
+            released=self.standstill.released,
+        )
         reason = self.brakes.reason
         return SafetyReport(
             now_ns, seq, self.state, Decision.UNKNOWN, reason, stop_time_s=stop, sentence=words

@@ -79,7 +79,9 @@ def load(
     tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     appraiser = load_appraiser(appraisal_path(weights), config, networks.digest)
     steps = steps or config.denoising_steps
-    policy = DreamZeroPolicy(config, embodiment, networks, steps, memory, appraiser)
+    policy = DreamZeroPolicy(
+        config, embodiment, networks, steps=steps, memory=memory, appraiser=appraiser
+    )
     policy.weights = weights
     return policy
 
