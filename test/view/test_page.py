@@ -18,8 +18,10 @@ from wam_ros.core.listening import listen
 from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
+    BridgeState,
     ChunkingMode,
     Decision,
+    Forwarding,
     ImaginedFuture,
     JointState,
     Observation,
@@ -28,6 +30,7 @@ from wam_ros.core.types import (
     SafetyState,
     WamStatus,
 )
+from wam_ros.core.words import BRIDGE, STATES
 from wam_ros.view.access import Access
 from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
@@ -170,6 +173,20 @@ def open_page(browser, loop, **size):
     loop.tell()
     tab.until("document.getElementById('mode').textContent === 'armed'")
     return tab
+
+
+def test_states_are_called_what_reports_call_them(opened):
+    loop, tab = opened
+    for state in (SafetyState.ESTOP, SafetyState.HOLD, SafetyState.SHADOW):
+        loop.report(state)
+        loop.tell()
+        words = STATES[state].label
+        tab.until(f"document.getElementById('mode').textContent === '{words}'")
+    for state in (Forwarding.PAUSED, Forwarding.UNHEARD, Forwarding.FORWARDING):
+        loop.model.bridge = BridgeState(state, "words")
+        loop.tell()
+        words = BRIDGE[state].label
+        tab.until(f"document.getElementById('bridge').textContent === '{words}'")
 
 
 def test_the_page_shows_the_loop_without_a_complaint(opened):
