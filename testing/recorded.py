@@ -35,7 +35,7 @@ ARMED, CUT, PRESSED = (
 WORDS = "pick up the <red> block"  # markup in it must stay text
 GREY, IMAGINED = 100, 110  # of every pixel
 STRANGE = 25  # the observation that nobody had imagined
-SENTENCE = "the emergency stop was pressed"
+SENTENCE = "the <emergency> stop was pressed"  # so must this
 
 
 def frames(value):

@@ -1,25 +1,32 @@
 """The one reader of a run, on a recording of which everything is known."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from testing.bags import Bag
 from testing.recorded import (
     ARMED,
     BEGAN,
     GREY,
     IMAGINED,
+    PANDA,
     PRESSED,
     SENTENCE,
+    STEP,
     STEPS,
     STRANGE,
     WORDS,
+    chunk,
+    frames,
+    future,
     q_at,
     write_run,
 )
 from wam_ros.core.errors import WamError
-from wam_ros.core.types import Reason, SafetyState
+from wam_ros.core.types import JointState, Observation, Reason, SafetyState
 from wam_ros.runs.reading import read_run
 
 pytestmark = pytest.mark.ros
@@ -79,6 +86,31 @@ def test_latency_is_of_the_messages_and_of_the_model(run):
     assert run.latency == {}, "no command was recorded"
 
 
+def test_what_was_imagined_for_an_older_instruction_surprises_nobody(tmp_path):
+    from wam_ros.ros import convert
+
+    with Bag(tmp_path / "bag") as bag:
+
+        def seen(k):
+            joints = JointState(BEGAN + k * STEP, PANDA.joint_names, *[q_at(k)] * 3)
+            stamps = (joints.stamp_ns,) * 2
+            o = Observation(joints.stamp_ns, PANDA.view_names, frames(GREY), stamps, joints)
+            bag.write("observation", o.stamp_ns, convert.observation_to_msg(o))
+
+        seen(0)
+        for k, epoch in ((0, 0), (1, 1)):
+            if k:
+                seen(k)
+            made = replace(chunk(BEGAN + k * STEP, k), epoch=epoch)
+            bag.write("action_chunk", BEGAN + k * STEP, convert.chunk_to_msg(made))
+            imagined = convert.imagined_to_msg(future(BEGAN + k * STEP, k))
+            bag.write("imagined_future", BEGAN + k * STEP, imagined)
+        for k in (4, 5):
+            seen(k)
+    run = read_run(tmp_path / "bag")
+    np.testing.assert_allclose(run.surprise[:, 0], [0.5])
+
+
 def test_a_file_of_results_is_a_run_without_curves(tmp_path):
     episode = {
         **{"seed": 3, "instruction": WORDS, "outcome": "stopped", "duration_s": 2.5, "chunks": 9},
@@ -108,7 +140,6 @@ def test_a_file_that_is_no_result_is_refused_by_name(tmp_path, text):
 
 def test_of_several_loops_one_is_chosen(tmp_path):
     folder = tmp_path / "two"
-    from testing.bags import Bag
     from wam_ros.msg import WamStatus
 
     with Bag(folder) as bag:

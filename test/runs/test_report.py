@@ -1,6 +1,7 @@
 """`wam report`: one file that tells a run to who was not there."""
 
 import re
+from html import escape
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def page(recorded, tmp_path_factory):
 def test_it_tells_episodes_stops_decisions_and_versions(page):
     for words in (
         "1 episodes, 1 of 1 done, 25 chunks judged, stopped 1 times without being asked to.",
-        SENTENCE,
+        escape(SENTENCE),
         "tiny 0123456789ab",
         f"wam_ros {__version__}",
         "<td>truncated</td><td>1</td><td>4.0%</td>",
@@ -38,6 +39,7 @@ def test_it_tells_episodes_stops_decisions_and_versions(page):
 def test_what_was_recorded_never_becomes_markup(page):
     assert "pick up the &lt;red&gt; block" in page
     assert "<red>" not in page
+    assert "<emergency>" not in page
 
 
 def test_it_needs_nothing_else_and_runs_nothing(page):

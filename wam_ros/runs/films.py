@@ -83,7 +83,7 @@ class Film:
                 append_images=others,
                 duration=round(1000 / self._rate_hz),
                 loop=0,
-                **({"quality": 80, "method": 4} if self.file.suffix == ".webp" else {}),
+                **({"quality": 60, "method": 4} if self.file.suffix == ".webp" else {}),
             )
         return None
 

@@ -105,10 +105,17 @@ class Replay:
         self._newest: dict[str, Recorded] = {}  # of what is read only when it is shown
         self._objects: list[dict[str, Any]] = []
         self._now_ns = 0
+        self._t_s = 0.0
         self._joints: Recorded | None = None
 
-    def moments(self) -> Iterator[tuple[float, dict[str, Any], bytes]]:
-        """(s of the loop's clock since the first, figures, packed message) of every moment.
+    @property
+    def read_s(self) -> float:
+        """How far it was read, s of the loop's clock since its first moment."""
+        return self._t_s
+
+    def moments(self, start_s: float = 0.0) -> Iterator[tuple[float, dict[str, Any], bytes]]:
+        """(s of the loop's clock since the first, figures, packed message) of every moment from
+        `start_s` on; the first of these is number 0.
 
         Raises:
             WamError: the recording cannot be read, or has nothing to show.
@@ -127,8 +134,10 @@ class Replay:
                 first_ns -= last_ns - now_ns
             last_ns = now_ns
             t_s = (now_ns - first_ns) / NS
-            yield t_s, *self._moment(number, t_s)
-            number += 1
+            self._t_s = t_s
+            if t_s >= start_s:
+                yield t_s, *self._moment(number, t_s)
+                number += 1
 
     def _take(self, recorded: Recorded) -> None:
         model = self._model

@@ -87,17 +87,15 @@ def read_moments(replay: Replay, start_s: float, seconds: float) -> tuple[Record
     """
     kept = RecordedMoments()
     end_s = start_s + seconds
-    t_s = 0.0
     with Progress(transient=True) as progress:
         bar = progress.add_task("reading", total=None)
-        for t_s, figures, message in replay.moments():
+        for t_s, figures, message in replay.moments(start_s):
             progress.update(bar, description=f"reading {t_s:.0f} s")
             if t_s > end_s:
                 return kept, True
-            if t_s >= start_s:
-                kept.add(t_s, figures, message)
-    if not kept.moments(t_s):
-        raise WamError(f"--start {start_s:g}: the recording ends after {t_s:.1f} s")
+            kept.add(t_s, figures, message)
+    if not kept.moments(0.0):
+        raise WamError(f"--start {start_s:g}: the recording ends after {replay.read_s:.1f} s")
     return kept, False
 
 
