@@ -42,6 +42,10 @@ class ImaginationTracker:
     def clear_pending(self) -> None:
         """Forget unmatched frames: the scene has jumped, nothing imagined before is comparable."""
         self._observations.clear()
+        self.clear_imagined()
+
+    def clear_imagined(self) -> None:
+        """Forget what was imagined: another instruction is followed in the same scene."""
         self._monitor.clear()
         self._chunks.clear()
         self._waiting.clear()

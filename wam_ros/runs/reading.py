@@ -113,7 +113,7 @@ class _Reader:
         if last is not None and last.session_id != chunk.session_id:
             run.chunks.clear()
         if last is not None and last.epoch != chunk.epoch:
-            self._imagination.clear_pending()
+            self._imagination.clear_imagined()
         self._chunk = chunk
         run.chunks[chunk.seq] = chunk
         run.embodiment = chunk.embodiment or run.embodiment

@@ -48,7 +48,7 @@ def seen_and_imagined(source: Path, namespace: str | None = None) -> Iterator[Se
                 if recorded.topic == "action_chunk":
                     chunk = convert.chunk_from_msg(recorded.message)
                     if epoch not in (None, (chunk.session_id, chunk.epoch)):
-                        tracker.clear_pending()
+                        tracker.clear_imagined()
                     epoch = chunk.session_id, chunk.epoch
                     instruction = chunk.instruction
                     tracker.on_chunk(chunk.seq, chunk.observation_ns, chunk.anchor_ns)
