@@ -189,3 +189,22 @@ def test_slow_arms_that_sag_lag_and_stop_on_the_way_have_no_mistake(seed):
         lagged[held] = lagged[np.argmax(held)]
         measured[name], commanded[name] = Series(t, lagged), Series(t, way)
     assert wrong(e, Take(10.0, measured, commanded)) == set()
+
+
+def test_a_joint_without_end_that_wraps_has_no_mistake(tmp_path):
+    e = load_embodiment("so101")
+    text = e.urdf_path.read_text()
+    old = '<joint name="wrist_roll" type="revolute">'
+    assert text.count(old) == 1
+    (tmp_path / "wraps.urdf").write_text(text.replace(old, old.replace("revolute", "continuous")))
+    e = dataclasses.replace(e, urdf=str(tmp_path / "wraps.urdf"))
+    t = np.arange(0, 8, 0.02)
+    way = {n: q + 0.3 * np.sin(t) for n, q in zip(e.joint_names, e.home, strict=True)}
+    way["wrist_roll"] = 2.0 + 0.4 * t  # counts on
+    seen = way | {"wrist_roll": (way["wrist_roll"] + np.pi) % (2 * np.pi) - np.pi}
+    measured, commanded = ({n: Series(t, v) for n, v in q.items()} for q in (seen, way))
+    assert wrong(e, Take(8.0, measured, commanded)) == set()
+    assert wrong(e, Take(8.0, commanded, measured)) == set()
+    seen["wrist_roll"] = (-way["wrist_roll"] + np.pi) % (2 * np.pi) - np.pi
+    measured["wrist_roll"] = Series(t, seen["wrist_roll"])
+    assert wrong(e, Take(8.0, measured, commanded)) == {("wrist_roll", SIGN)}

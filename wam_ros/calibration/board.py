@@ -27,7 +27,7 @@ class Board:
 
     kind: str = "charuco"  # charuco, or apriltag: a grid of tags
     columns: int = 8  # squares, or tags
-    rows: int = 6
+    rows: int = 6  # likewise
     square: float = 0.03  # m, edge of a square, or from one tag to the next; measure it
     marker: float = 0.022  # m, edge of a marker or tag
     dictionary: str = ""  # of markers, as OpenCV calls it; empty: DICT_5X5_250 or APRILTAG_36h11
@@ -109,7 +109,8 @@ class Finder:
 class CalibrateBoard:
     """Draw a board as PNG, to be printed and glued to something flat. Measure its squares then."""
 
-    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PNG")]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="PNG")]  # to write
+    # what is drawn
     board: Board = field(default_factory=Board)
 
 

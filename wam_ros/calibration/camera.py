@@ -41,6 +41,7 @@ class CalibrateCamera:
     # recording of `ros2 bag record` with its image topic and joint_states: a picture is taken
     # wherever the arm stands; or `live`: the same from the topics
     pictures: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER|BAG|live")]
+    # what is looked at
     board: Board = field(default_factory=Board)
     parent: str = ""  # link that the camera is fixed to; empty: that of its mount
     # link that holds the board of a camera that stands; empty: the first tool frame

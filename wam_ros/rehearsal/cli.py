@@ -16,12 +16,13 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from wam_ros.core.angles import TURN
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import require_writable
 from wam_ros.rehearsal.findings import RIGHT, SIGN, UNCLEAR, WRONG, ZERO, Finding
 from wam_ros.rehearsal.motion import GRID_S, Told, find_lag_s, judge_limits, judge_motion
-from wam_ros.rehearsal.take import Take, load_take
+from wam_ros.rehearsal.take import Series, Take, load_take
 from wam_ros.robot.joints import load_joints
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Rehearse:
     predicted joints and pictures do not mean the same, sign, order, unit, zero, gripper direction
     or camera are named. Nothing moves.
 
-    Exit code 0: nothing is wrong, 1: something is, 2: it cannot be told.
+    Exit code 0: nothing is wrong, 1: something is, 2: an argument or file is.
     """
 
     # a name in config/embodiments or the path of a YAML file
@@ -101,18 +102,28 @@ class Rehearsal:
         self.told = joints_of(embodiment)
         self.t = np.arange(0.0, recording.length_s, GRID_S)
         names = embodiment.joint_names
-        self.measured = np.column_stack([recording.measured[n].at(self.t) for n in names])
+        measured = {n: self._unwound(n, recording.measured[n]) for n in names}
+        self.measured = np.column_stack([measured[n].at(self.t) for n in names])
         self.commanded = np.full(self.measured.shape, np.nan)
         for k, name in enumerate(names):
             if name in recording.commanded:
-                series = recording.commanded[name]
-                self.commanded[:, k] = series.at(self.t)
+                asked = self._unwound(name, recording.commanded[name]).at(self.t)
+                if self.told.endless[k]:  # whole turns apart is the same
+                    turns = np.round(np.median(self.measured[:, k] - asked) / TURN)
+                    asked = asked + TURN * turns
+                self.commanded[:, k] = asked
         said = ~np.isnan(self.commanded).any(axis=0)
         self.lag_s = (
             find_lag_s(self.commanded[:, said], self.measured[:, said]) if said.any() else 0
         )
         self.curves = {"commanded": (self.t + self.lag_s, self.commanded)} if said.any() else {}
         self.curves["measured"] = (self.t, self.measured)
+
+    def _unwound(self, name: str, series: Series) -> Series:
+        """Values of a joint that turns without end, without the leaps of a whole turn."""
+        if not self.told.endless[self.told.names.index(name)]:
+            return series
+        return replace(series, values=np.unwrap(series.values))
 
     def judge(self) -> list[Finding]:
         """What is found about joints and cameras."""
@@ -236,6 +247,7 @@ def joints_of(embodiment: Embodiment) -> Told:
         lower=np.where(endless, -np.inf, joints.limits.lower),
         upper=np.where(endless, np.inf, joints.limits.upper),
         gripper=np.array([n in embodiment.gripper_joints for n in names]),
+        endless=endless,
     )
 
 

@@ -48,6 +48,7 @@ class Told:
     lower: np.ndarray  # (A,) rad or m, -inf for none
     upper: np.ndarray
     gripper: np.ndarray  # (A,) bool
+    endless: np.ndarray  # (A,) bool: turns without end
     reference: str = "its command"  # what they are compared with, in words
 
 

@@ -1,5 +1,6 @@
 """What view_node draws for RViz, over DDS."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -16,10 +17,11 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from testing.markers import why_not_drawable
 from wam_ros.core import types
-from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.embodiment import Calibration, load_embodiment
 from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
+from wam_ros.ros.view_node.frames import FramePublisher
 from wam_ros.ros.view_node.ghosts import part_markers, put
 from wam_ros.view.board import MOST_HEIGHT, WIDTH
 from wam_ros.view.description import pose_of
@@ -235,6 +237,18 @@ def test_imagined_frames_hang_before_their_cameras_when_these_are_calibrated(are
     heard.clear()
     arena.spin(1.0)
     assert not heard, "what was imagined from a picture of long ago is no future"
+
+
+def test_a_camera_whose_lens_is_told_in_the_file_needs_no_camera_info(arena):
+    lens = Calibration((128, 128), (100.0, 100.0), (64.0, 64.0))
+    front, wrist = PANDA.cameras
+    told = dataclasses.replace(PANDA, cameras=(dataclasses.replace(front, calibration=lens), wrist))
+    publisher = FramePublisher(arena.observer, told, "")
+    assert [marker.ns for marker in publisher._shapes["front"]] == [
+        "imagined front",
+        "camera front",
+    ]
+    assert set(publisher._shapes) == {"front"}
 
 
 def test_without_a_port_there_is_no_page(node):
