@@ -5,10 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.policies import served  # noqa: E402
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
+from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
 from wam_ros.models.dreamzero.released.views import crop_box  # noqa: E402
+from wam_ros.wire.contract import load_contract, positions_of, request_of  # noqa: E402
 
 from .test_released import released  # noqa: E402, F401
 
@@ -78,3 +81,40 @@ def test_a_chunk_is_24_targets_at_15_hz_and_eight_frames_of_every_camera(policy,
     seen = (slice(None), slice(top, top + h), slice(left, left + w))
     for view in range(3):
         assert (output.frames[:, view][seen] != observation.frames[view][seen[1:]]).any()
+
+
+def test_behind_wam_serve_it_answers_ours_bit_for_bit_and_roboarena_s_clients(
+    policy, robot, monkeypatch
+):
+    words = "pick up the cup"
+    seen = observe(robot)
+    taken = []  # frames that each chunk continues
+    chunk = policy.rollout.chunk
+
+    def counted(frames, *more):
+        taken.append(frames.shape[1])
+        return chunk(frames, *more)
+
+    def run(asked):
+        asked.reset(words)
+        requests = [Request(step, predict=step % 24 == 0) for step in range(0, 25, 3)]
+        answers = [asked.predict(seen, request) for request in requests]
+        return [output for output in answers if output is not None]
+
+    monkeypatch.setattr(policy.rollout, "chunk", counted)
+    here = run(policy)
+    contract = load_contract("roboarena", robot)
+    with served(policy, [contract], robot=robot, idle_s=0.0) as (_, port):
+        there = run(load_policy(f"ws://127.0.0.1:{port}", "", robot))
+        for got, expected in zip(there, here, strict=True):
+            assert got.positions.tobytes() == expected.positions.tobytes()
+            assert got.frames.tobytes() == expected.frames.tobytes()
+        theirs = load_policy(f"roboarena@ws://127.0.0.1:{port}", "", robot)
+        theirs.reset(words)
+        np.testing.assert_allclose(theirs.predict(seen).positions, here[0].positions, atol=1e-6)
+        # the four frames of its client are not the nine of a block: the window begins anew
+        message = request_of(contract, seen, words, theirs._session)
+        message |= {key: np.stack([message[key]] * 4) for key in contract.images}
+        rows = positions_of(contract, theirs._link.ask(message, 60.0), seen, robot)
+        np.testing.assert_allclose(rows, here[0].positions, atol=1e-6)
+    assert taken == [1, 9, 1, 9, 1, 1]
