@@ -88,7 +88,7 @@ def main(args: CalibrateCamera) -> None:
         kept = {n: c for n, c in found.items() if n not in lens.left_out}
         eye = calibrate_hand_eye(kept, poses, lens)
         lens = eye.lens
-    _tell(args, shots, blind, lens, eye, parent)
+    _tell(args, shots, blind, lens=lens, eye=eye, parent=parent)
     if path is not None and goal is not None:
         edit(path, goal, lambda data: _put(data, args.camera, lens, eye, parent))
         what = "calibration and mount are" if eye else "calibration is"

@@ -58,7 +58,9 @@ def calibrate_hand_eye(found: dict[str, Corners], poses: dict[str, pin.SE3], len
     while True:
         _require_different([poses[n] for n in kept], left_out)
         camera, board = _closed([poses[n] for n in kept], [seen[n] for n in kept])
-        camera, board, fitted, inverse = _refine(camera, board, kept, found, poses, lens)
+        camera, board, fitted, inverse = _refine(
+            camera, board, names=kept, found=found, poses=poses, lens=lens
+        )
         errors = {
             n: float(
                 np.sqrt(np.square(_residual(camera, board, found[n], poses[n], fitted)).mean() * 2)
@@ -84,7 +86,15 @@ def calibrate_hand_eye(found: dict[str, Corners], poses: dict[str, pin.SE3], len
             f"the camera is only known to {1e3 * std_m:.0f} mm and {np.rad2deg(std_rad):.1f} "
             "degrees: the poses are too alike; turn the hand farther, about several axes"
         )
-    return HandEye(camera, board, fitted, std_m, std_rad, errors, left_out)
+    return HandEye(
+        camera=camera,
+        board=board,
+        lens=fitted,
+        std_m=std_m,
+        std_rad=std_rad,
+        errors=errors,
+        left_out=left_out,
+    )
 
 
 def _require_different(poses: list[pin.SE3], left_out: dict[str, str]) -> None:

@@ -30,6 +30,8 @@ LEAST_RAD = 0.4  # of one without limits
 FIT = 0.04  # of what the rows span, that they may lie beside a line
 UNLIKE = 0.08  # that a factor may be away from a unit's
 
+HEADINGS = ("joint", "driver's unit", "direction", "zero", "rows", "beside by at most")
+
 
 @dataclass(frozen=True)
 class CalibrateJoints:
@@ -67,7 +69,7 @@ def main(args: CalibrateJoints) -> None:
     require_writable("--out", goal)
     e = load_embodiment(args.embodiment)
     found = find_readings(e, read_rows(args.readings, e), args.readings)
-    table = Table("joint", "driver's unit", "direction", "zero", "rows", "beside by at most")
+    table = Table(*HEADINGS)
     joints = load_joints(e)
     for name, one in found.items():
         unit = "m" if joints.urdf.joints[name].sliding else "rad"
