@@ -97,7 +97,10 @@ def main(args: Train) -> None:
         stretches, latents, config, networks.normaliser, networks.model.text_encoder
     )
     if earlier is None:
-        train_grounding(networks.model, data, args.grounding_minutes, generator, log)
+        if data.goal_known.any():
+            train_grounding(networks.model, data, args.grounding_minutes, generator, log)
+        else:
+            print(f"'{args.data}' does not say where the gripper closes: no grounding is trained")
         save(networks.model, 0)
     best = train_wam(
         model=networks.model,
