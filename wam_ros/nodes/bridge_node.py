@@ -72,7 +72,7 @@ class BridgeNode(WamNode):
         self._reports = self._believed.watch(
             self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
         )
-        # looked at every tick: they need not wake the process
+        # looked at when they are wanted: they need not wake the process
         self._joints = Latest(self, JointState, "joint_states")
         self.create_subscription(ActionChunk, "action_chunk", self._diagnostics.on_chunk, qos.CHUNK)
         self._home = HomeSequence(
@@ -141,6 +141,8 @@ class BridgeNode(WamNode):
             self._progress.tell()
 
     def _admit(self, data: bytes) -> None:
+        # the safety node made it of joints that have come here, too, perhaps since the last tick
+        self._hear_joints()
         now_ns = self._now_ns()
         try:
             proposed = convert.trajectory_from_wire(data)
@@ -181,7 +183,9 @@ class BridgeNode(WamNode):
         except WamError as error:
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
 
-    def _on_joints(self, msg: JointState) -> None:
+    def _hear_joints(self) -> None:
+        if (msg := self._joints.take()) is None:
+            return
         try:
             self._bridge.on_joints(convert.joint_state_from_msg(msg, self._gate.limits.joint_names))
         except WamError as error:
@@ -219,8 +223,7 @@ class BridgeNode(WamNode):
         """One look at clocks, controllers and the safety node, and one command where one is
         streamed.
         """
-        if (joints := self._joints.take()) is not None:
-            self._on_joints(joints)
+        self._hear_joints()
         now_ns = self._now_ns()
         steady_ns = time.monotonic_ns()
         before = self._bridge.why_not_open

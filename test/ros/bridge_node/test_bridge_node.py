@@ -1,6 +1,7 @@
 """bridge_node over DDS: what it lets through, and what happens when the safety node dies."""
 
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -47,11 +48,11 @@ class Rig:
         arena.until(lambda: all(p.get_subscription_count() == 1 for p in publishers))
         arena.until(lambda: arena.observer.count_publishers(TOPIC) == 1)
 
-    def live(self, names=PANDA.joint_names):
-        """A sign of life of the safety node and of the arm at home."""
+    def live(self, names=PANDA.joint_names, q=HOME):
+        """A sign of life of the safety node and of the arm at q."""
         pick = [PANDA.joint_names.index(n) for n in names]
         zeros = np.zeros(len(names))
-        measured = types.JointState(self.arena.now_ns(), tuple(names), HOME[pick], zeros, zeros)
+        measured = types.JointState(self.arena.now_ns(), tuple(names), q[pick], zeros, zeros)
         self._joints.publish(convert.joint_state_to_msg(measured))
         report = SafetyReport(self.arena.now_ns(), 0, SafetyState.ARMED, Decision.PASS)
         self._reports.publish(convert.report_to_msg(report, admission=self.admission))
@@ -166,6 +167,17 @@ def test_what_comes_when_a_tick_is_due_is_looked_at_just_behind_it(
     assert callers == ({"_on_tick"} if behind else {"_on_trajectory"})
     if behind:  # before whatever else a tick has to do: it may be a stop
         assert {seen[k - 1][0] for k in admitted} <= {"_tick", "_admit"}
+
+
+def test_motion_begins_where_joints_say_the_arm_is_that_came_since_the_last_tick(rig):
+    gate = rig.node._gate
+    rig.arena.until(
+        lambda: gate.measured is not None and not gate.why_not_heard(time.monotonic_ns()), rig.live
+    )
+    elsewhere = HOME + STEP
+    rig.live(q=elsewhere)
+    rig.node._admit(convert.trajectory_to_wire(rig.move(q0=elsewhere)))
+    assert rig.node._passed == 1, rig.node._diagnostics.cause
 
 
 @pytest.mark.parametrize(("end_s", "passes"), [(0.3, True), (2.0, False)])
