@@ -52,12 +52,16 @@ def digest(file: Path, part: str) -> str:
 
 
 def plan(what: str) -> list[tuple[str, int]]:
-    """Kind and seed of every episode, kinds in turn."""
+    """Kind and seed of every episode, kinds in turn, calm ones in between."""
     kinds, each, calm = (
         (FAILURES, FAILING, CALM_TASKS) if what == "ends" else (DISTURBANCES, DISTURBED, 0)
     )
-    found = [(kind, SEED + 1000 + i) for i in range(each) for kind in kinds]
-    return found + [(CALM, SEED + i) for i in range(calm)]
+    wrong = [(kind, SEED + 1000 + i) for i in range(each) for kind in kinds]
+    right = [(CALM, SEED + i) for i in range(calm)]
+    found = []
+    for i, episode in enumerate(wrong):
+        found += [episode, *right[2 * i : 2 * i + 2]]
+    return found
 
 
 def main() -> None:
