@@ -33,7 +33,7 @@ JUDGING = frozenset(
     "max_time_scale sample_s"
     " lead_s blend_s seam_rad seam_m stop_fraction stop_jerk_s stop_spacing_s max_steps "
     "min_step_s max_step_s"
-    " max_chunk_s future_s stale_s".split()
+    " max_chunk_s future_s stale_s sensed_rad sensed_m".split()
 )
 COLOURS = {
     "pass": "green",
