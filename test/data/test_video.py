@@ -1,5 +1,6 @@
 """Video files: what was written comes back, at exactly the frame that was asked for."""
 
+import os
 from fractions import Fraction
 
 import numpy as np
@@ -34,6 +35,17 @@ def test_any_frame_is_found_in_any_order_as_if_all_were_decoded(codec, tmp_path)
     for k in (30, 3, 4, 17, 0, 29):
         assert np.array_equal(next(reader.frames(k / 15, 1, 1 / 15)), every[k])
     assert np.array_equal(list(reader.frames(7 / 15, 9, 1 / 15)), every[7:16])
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_no_thread_goes_before_the_rest_of_the_machine_while_a_video_is_written(codec, tmp_path):
+    video = VideoWriter(tmp_path / "v.mp4", 48, 64, 15.0, codec)
+    for frame in FRAMES:
+        video.add(frame)
+        threads = [int(t) for t in os.listdir("/proc/self/task")]
+        assert {os.sched_getscheduler(t) for t in threads} == {os.SCHED_OTHER}
+    video.close()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_lossless_frames_are_equal_bit_for_bit(tmp_path):

@@ -29,6 +29,7 @@ CODECS: dict[str, tuple[str, str, dict[str, str]]] = {
 }
 NEAR = 0.25  # of a period: a frame so near to a time is the one that was asked for
 MOST_PX = 8192
+REAL_TIME = (os.SCHED_FIFO, os.SCHED_RR)
 
 
 class VideoWriter:
@@ -71,6 +72,8 @@ class VideoWriter:
             self._stream.height = height
             self._stream.width = width
             self._stream.codec_context.time_base = 1 / rate
+            with _ordinary_threads():
+                self._stream.codec_context.open(strict=False)
 
         self._do(begin)
 
@@ -131,6 +134,31 @@ class VideoWriter:
             self._let_go()
             self._file.__exit__(*why)
             raise
+
+
+@contextlib.contextmanager
+def _ordinary_threads() -> Iterator[None]:
+    """Real-time priority that a thread of this process is given within is taken from it at the end.
+
+    SVT-AV1 gives the highest there is to its threads and to the one that begins it, where it may,
+    as root: nothing else on the machine would run beside it, nor beside what is started later.
+    """
+    before = _real_time_threads()
+    try:
+        yield
+    finally:
+        for thread in _real_time_threads() - before:
+            with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+
+
+def _real_time_threads() -> set[int]:
+    found = set()
+    for folder in Path("/proc/self/task").glob("*"):
+        with contextlib.suppress(ProcessLookupError):
+            if os.sched_getscheduler(int(folder.name)) & ~os.SCHED_RESET_ON_FORK in REAL_TIME:
+                found.add(int(folder.name))
+    return found
 
 
 class VideoReader:
