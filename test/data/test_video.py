@@ -1,5 +1,6 @@
 """Video files: what was written comes back, at exactly the frame that was asked for."""
 
+import contextlib
 import os
 from fractions import Fraction
 
@@ -37,13 +38,20 @@ def test_any_frame_is_found_in_any_order_as_if_all_were_decoded(codec, tmp_path)
     assert np.array_equal(list(reader.frames(7 / 15, 9, 1 / 15)), every[7:16])
 
 
+def schedulers():
+    found = set()
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(ProcessLookupError):
+            found.add(os.sched_getscheduler(int(thread)))
+    return found
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_no_thread_goes_before_the_rest_of_the_machine_while_a_video_is_written(codec, tmp_path):
     video = VideoWriter(tmp_path / "v.mp4", 48, 64, 15.0, codec)
     for frame in FRAMES:
         video.add(frame)
-        threads = [int(t) for t in os.listdir("/proc/self/task")]
-        assert {os.sched_getscheduler(t) for t in threads} == {os.SCHED_OTHER}
+        assert not schedulers() & {os.SCHED_FIFO, os.SCHED_RR}
     video.close()
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
