@@ -108,7 +108,7 @@ def test_what_was_imagined_for_an_older_instruction_surprises_nobody(tmp_path):
         for k in (4, 5):
             seen(k)
     run = read_run(tmp_path / "bag")
-    np.testing.assert_allclose(run.surprise[:, 0], [0.5])
+    np.testing.assert_allclose(run.errors[:, 0], [0.5])
 
 
 def test_a_file_of_results_is_a_run_without_curves(tmp_path):
