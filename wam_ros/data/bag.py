@@ -21,10 +21,10 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
 from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.types import NS
 from wam_ros.data.episodes import BAG, Episode, Episodes, View
 from wam_ros.ros.recording import Recorded, Recording, expecting
 
-NS = 1_000_000_000
 IMAGES = {"sensor_msgs/msg/Image": "/image_raw", "sensor_msgs/msg/CompressedImage": "/compressed"}
 OBSERVATION = "observation"
 JOINTS = "joint_states"
