@@ -1,7 +1,9 @@
 """Video files: what was written comes back, at exactly the frame that was asked for."""
 
 import contextlib
+import ctypes
 import os
+import threading
 from fractions import Fraction
 
 import numpy as np
@@ -46,6 +48,15 @@ def schedulers():
     return found
 
 
+def remembered():
+    """What the C library believes of this thread, which it gives on to threads that it starts."""
+    policy = ctypes.c_int(-1)
+    thread = ctypes.c_ulong(threading.get_ident())
+    priority = ctypes.byref(ctypes.c_int())
+    ctypes.CDLL(None).pthread_getschedparam(thread, ctypes.byref(policy), priority)
+    return policy.value
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_no_thread_goes_before_the_rest_of_the_machine_while_a_video_is_written(codec, tmp_path):
     video = VideoWriter(tmp_path / "v.mp4", 48, 64, 15.0, codec)
@@ -54,6 +65,7 @@ def test_no_thread_goes_before_the_rest_of_the_machine_while_a_video_is_written(
         assert not schedulers() & {os.SCHED_FIFO, os.SCHED_RR}
     video.close()
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert remembered() == os.SCHED_OTHER
 
 
 def test_lossless_frames_are_equal_bit_for_bit(tmp_path):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -72,8 +73,7 @@ class VideoWriter:
             self._stream.height = height
             self._stream.width = width
             self._stream.codec_context.time_base = 1 / rate
-            with _ordinary_threads():
-                self._stream.codec_context.open(strict=False)
+            _open_apart(self._stream.codec_context)
 
         self._do(begin)
 
@@ -136,16 +136,19 @@ class VideoWriter:
             raise
 
 
-@contextlib.contextmanager
-def _ordinary_threads() -> Iterator[None]:
-    """Real-time priority that a thread of this process is given within is taken from it at the end.
+def _open_apart(codec: Any) -> None:
+    """Open an encoder in a thread that ends with it; no thread of this process keeps a real-time
+    priority that it was given by that.
 
-    SVT-AV1 gives the highest there is to its threads and to the one that begins it, where it may,
-    as root: nothing else on the machine would run beside it, nor beside what is started later.
+    SVT-AV1 gives the highest there is to its threads and to the one that opens it, where it may,
+    as root: nothing else on the machine would run beside them. The one that opens it passes it on
+    to threads that it starts later, also when the kernel was told otherwise meanwhile, for the C
+    library remembers it, too.
     """
     before = _real_time_threads()
     try:
-        yield
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(codec.open, strict=False).result()
     finally:
         for thread in _real_time_threads() - before:
             with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
