@@ -225,11 +225,19 @@ PROGRAM = textwrap.dedent(
             if self.params.realtime_priority and self.first:
                 self.first = False
                 self.say_scheduler()
+                if self.params.fail == "deaf":
+                    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGXCPU])
+                    while True:
+                        pass
                 while self.params.fail == "pause" and os.sched_getparam(0).sched_priority:
                     pass
                 threads = Path("/proc/self/task").iterdir()
-                dds = [t.name for t in threads if (t / "comm").read_text().startswith("dds.")]
-                print(*{os.sched_getparam(int(name)).sched_priority for name in dds}, flush=True)
+                names = {int(t.name): (t / "comm").read_text() for t in threads}
+                dds = {t: name for t, name in names.items() if name.startswith("dds.")}
+                sends = [t for t, name in dds.items() if name.startswith("dds.asyn")]
+                assert sends
+                for some in (set(dds) - set(sends), sends):
+                    print(*{os.sched_getparam(t).sched_priority for t in some}, flush=True)
                 self.begin.set()
                 self.went.wait()
                 threading.Thread(target=self.say_scheduler).start()
@@ -286,13 +294,14 @@ def test_a_node_gets_the_priority_it_asks_for_or_says_once_why_not(may):
     process = start(
         "-p", "realtime_priority:=7", preexec_fn=None if may else drop_the_right_to_a_priority
     )
-    said = [process.stdout.readline() for _ in range(5)]
+    said = [process.stdout.readline() for _ in range(6)]
     process.terminate()
     _, err = process.communicate(timeout=10)
     ordinary = f"{os.SCHED_OTHER} 0\n"
     its_own = f"{os.SCHED_FIFO} 7\n" if may else ordinary
-    # those of DDS go before; a thread of its own has the same, unless it is started later
-    assert said == ["active\n", its_own, "8\n" if may else "0\n", its_own, ordinary]
+    # those of DDS go before, but for the one that sends; a thread of its own has the same, unless
+    # it is started later
+    assert said == ["active\n", its_own, "8\n" if may else "0\n", "0\n", its_own, ordinary]
     assert err.count("no real-time priority") == (not may), err
     assert process.returncode == 0
 
@@ -301,13 +310,20 @@ def test_a_node_that_does_not_pause_loses_its_priority():
     if not may_have_a_priority():
         pytest.skip("this user may not have real-time priorities")
     process = start("-p", "realtime_priority:=7", "-p", "fail:=pause")
-    said = [process.stdout.readline() for _ in range(5)]
+    said = [process.stdout.readline() for _ in range(6)]
     process.terminate()
     _, err = process.communicate(timeout=10)
     ordinary = f"{os.SCHED_OTHER} 0\n"
-    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n", "0\n", ordinary, ordinary]
+    assert said == ["active\n", f"{os.SCHED_FIFO} 7\n", "0\n", "0\n", ordinary, ordinary]
     assert "no pause for 0.5 s: the real-time priority is given up" in err
     assert process.returncode == 0
+
+
+def test_a_node_that_does_not_even_hear_that_is_ended_by_the_system():
+    if not may_have_a_priority():
+        pytest.skip("this user may not have real-time priorities")
+    process = start("-p", "realtime_priority:=7", "-p", "fail:=deaf")
+    assert process.wait(timeout=60) == -signal.SIGKILL
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

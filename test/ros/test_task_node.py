@@ -24,7 +24,7 @@ from wam_ros.nodes.task_node import TaskNode
 from wam_ros.ros import qos
 from wam_ros.srv import GetActionChunk, SetInstruction, StartTask
 
-pytestmark = [pytest.mark.ros, pytest.mark.long]
+pytestmark = pytest.mark.ros
 PATIENCE_S = 90.0
 RED = "reach the red marker"
 BLUE = "reach the blue marker"

@@ -118,15 +118,18 @@ class Priority:
     """The real-time priority of the thread of the callbacks, held while the node is active, where
     it asks for one. What that thread waits for must not wait behind what is ordinary, which can
     take a tenth of a second for a processor. So the other threads of Python hold the same one, for
-    they hold the interpreter at times; they must pause often. Those of DDS, by which everything
-    comes, hold the next higher one.
+    they hold the interpreter at times; they must pause often. Those of DDS by which everything
+    comes hold the next higher one. The ones by which DDS sends in the background stay ordinary:
+    while another thread holds the writer they ask again without a pause, and that thread would
+    never come to its end behind them.
 
     Threads that are started later stay ordinary. A node of which one of these threads does not
     pause for `GREED_S` loses it, also where a flood of messages is why: nothing else would run any
-    more.
+    more. One that cannot even hear that is killed after `DEADLOCK_S`: its silence stops the arm.
     """
 
     GREED_S = 0.5
+    DEADLOCK_S = 3.0
 
     def __init__(self, node: WamNode) -> None:
         self._wanted = getattr(node.params, "realtime_priority", 0)
@@ -141,7 +144,11 @@ class Priority:
         try:
             signal.signal(signal.SIGXCPU, self._on_greed)
             _, most = resource.getrlimit(resource.RLIMIT_RTTIME)
-            resource.setrlimit(resource.RLIMIT_RTTIME, (round(self.GREED_S * 1e6), most))
+            deadlock = round(self.DEADLOCK_S * 1e6)
+            if most != resource.RLIM_INFINITY:
+                deadlock = min(deadlock, most)
+            greed = min(round(self.GREED_S * 1e6), deadlock)
+            resource.setrlimit(resource.RLIMIT_RTTIME, (greed, deadlock))
             wanted = self._wanted if active else 0
             threads = {t.native_id: wanted for t in threading.enumerate() if t.native_id}
             threads |= dict.fromkeys(_threads_of_dds(), wanted + 1 if active else 0)
@@ -170,11 +177,14 @@ def _schedule(thread: int, priority: int) -> None:
 
 
 def _threads_of_dds() -> list[int]:
-    """Those of this process that Fast DDS has started, by the names that it gives them."""
+    """Those of this process by which Fast DDS receives and keeps its time, by the names that it
+    gives them.
+    """
     found = []
     for folder in Path("/proc/self/task").glob("*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
-            if (folder / "comm").read_text().startswith("dds."):
+            name = (folder / "comm").read_text()
+            if name.startswith("dds.") and not name.startswith("dds.asyn"):
                 found.append(int(folder.name))
     return found
 
