@@ -125,7 +125,14 @@ def future(t, k):
     pictures = np.stack([frames(IMAGINED), frames(IMAGINED)])
     instants = (t + 4 * STEP, t + 8 * STEP)
     path = np.stack([q_at(k + s) for s in range(8)])
-    return ImaginedFuture(k, PANDA.view_names, pictures, instants, PANDA.joint_names, path)
+    return ImaginedFuture(
+        chunk_seq=k,
+        view_names=PANDA.view_names,
+        frames=pictures,
+        instants_ns=instants,
+        joint_names=PANDA.joint_names,
+        joint_path=path,
+    )
 
 
 def trajectory(t, k):

@@ -108,7 +108,12 @@ class SecondEngine:
         for q in self.model.random_q(60, seed=5):
             data.qpos[:] = spread @ q + offset
             mujoco.mj_kinematics(mj, data)
-            rows.append([mujoco.mj_geomDistance(mj, data, a, b, 10.0, None) for a, b in candidates])
+            rows.append(
+                [
+                    mujoco.mj_geomDistance(mj, data, a, b, distmax=10.0, fromto=None)
+                    for a, b in candidates
+                ]
+            )
         varies = np.ptp(np.array(rows), axis=0) > CONSTANT
         return [
             (mj.geom(a).name, mj.geom(b).name)
@@ -220,7 +225,7 @@ class SecondEngine:
                 if (a, b) in seen:
                     continue
                 seen.add((a, b))
-                d = mujoco.mj_geomDistance(mj, self.data, a, b, WATCHED, None)
+                d = mujoco.mj_geomDistance(mj, self.data, a, b, distmax=WATCHED, fromto=None)
             names = [mj.geom(g).name if self.is_world[g] else self.link[g] for g in (a, b)]
             out.append((float(d), float(max(self.wanted[a], self.wanted[b])), " to ".join(names)))
         return out

@@ -605,7 +605,7 @@ def test_with_a_certificate_the_page_is_tls_and_its_cookie_goes_no_other_way(cer
     port = free_port()
     access = Access("127.0.0.1", port, TOKEN, secure=True)
     server = PageServer(
-        access, listen(port), {}, History(), lambda: None, tls_context(*certificate)
+        access, listen(port), {}, History(), on_action=lambda: None, tls=tls_context(*certificate)
     )
     trusted = ssl.create_default_context(cafile=certificate[0])
 

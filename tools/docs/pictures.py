@@ -23,10 +23,7 @@ class Box:
     """A process or a state."""
 
     name: str
-    x: int  # px, upper left corner
-    y: int
-    width: int
-    height: int
+    place: tuple[int, int, int, int]  # px: x, y of the upper left corner, width, height
     kind: str
     lines: tuple[str, ...] = ()  # under its name
 
@@ -73,10 +70,11 @@ class Picture:
 
 def _box(box: Box) -> list[str]:
     fill, line = COLOURS[box.kind]
-    x = box.x + box.width // 2
-    first = box.y + box.height / 2 - 8 * len(box.lines) + SIZE / 3
+    left, top, width, height = box.place
+    x = left + width // 2
+    first = top + height / 2 - 8 * len(box.lines) + SIZE / 3
     return [
-        f'<rect x="{box.x}" y="{box.y}" width="{box.width}" height="{box.height}" rx="8" '
+        f'<rect x="{left}" y="{top}" width="{width}" height="{height}" rx="8" '
         f'fill="{fill}" stroke="{line}" stroke-width="1.5"/>',
         f'<text x="{x}" y="{first:g}" text-anchor="middle" font-weight="bold">{box.name}</text>',
         *(
@@ -109,19 +107,19 @@ LOOP = Picture(
     width=1000,
     height=470,
     boxes=(
-        Box("view_node", 20, 20, 960, 54, "page", ("the page: shows the loop, hears a person",)),
-        Box("camera_node", 20, 170, 150, 110, "cell", ("images and joints", "of one instant")),
+        Box("view_node", (20, 20, 960, 54), "page", ("the page: shows the loop, hears a person",)),
+        Box("camera_node", (20, 170, 150, 110), "cell", ("images and joints", "of one instant")),
         Box(
-            "inference_node", 270, 170, 170, 110, "model", ("the model, on a", "thread of its own")
+            "inference_node",
+            (270, 170, 170, 110),
+            "model",
+            ("the model, on a", "thread of its own"),
         ),
-        Box("safety_node", 550, 170, 160, 110, "motion", ("proves every motion", "and its stop")),
-        Box("bridge_node", 830, 170, 150, 110, "motion", ("last look, then", "the controller")),
+        Box("safety_node", (550, 170, 160, 110), "motion", ("proves every motion", "and its stop")),
+        Box("bridge_node", (830, 170, 150, 110), "motion", ("last look, then", "the controller")),
         Box(
             CELL,
-            20,
-            390,
-            960,
-            60,
+            (20, 390, 960, 60),
             "cell",
             ("cameras, arm, ros2_control, obstacles; or sim_node",),
         ),
@@ -156,7 +154,14 @@ LOOP = Picture(
             anchor="start",
             label=("images", "joint_states"),
         ),
-        Arrow(CELL, "safety_node", ((600, 390), (600, 282)), ("joint_states",), (592, 340), "end"),
+        Arrow(
+            CELL,
+            "safety_node",
+            points=((600, 390), (600, 282)),
+            names=("joint_states",),
+            text_at=(592, 340),
+            anchor="end",
+        ),
         Arrow(
             CELL,
             "safety_node",
@@ -165,7 +170,14 @@ LOOP = Picture(
             text_at=(668, 325),
             anchor="start",
         ),
-        Arrow(CELL, "bridge_node", ((870, 390), (870, 282)), ("joint_states",), (862, 340), "end"),
+        Arrow(
+            CELL,
+            "bridge_node",
+            points=((870, 390), (870, 282)),
+            names=("joint_states",),
+            text_at=(862, 340),
+            anchor="end",
+        ),
         Arrow(
             "bridge_node",
             CELL,
@@ -207,7 +219,14 @@ LOOP = Picture(
             text_at=(654, 124),
             anchor="start",
         ),
-        Arrow("view_node", "bridge_node", ((905, 74), (905, 168)), ("~/pause",), (897, 124), "end"),
+        Arrow(
+            "view_node",
+            "bridge_node",
+            points=((905, 74), (905, 168)),
+            names=("~/pause",),
+            text_at=(897, 124),
+            anchor="end",
+        ),
     ),
 )
 EVERY = "every state"
@@ -216,13 +235,13 @@ STATES = Picture(
     width=1060,
     height=350,
     boxes=(
-        Box("DISABLED", 20, 90, 120, 60, "cell", ("nothing is judged",)),
-        Box("SHADOW", 245, 90, 120, 60, "cell", ("nothing is sent",)),
-        Box("HOLD", 470, 90, 120, 60, "cell", ("stands still",)),
-        Box("ARMED", 695, 90, 120, 60, "motion", ("chunks move it",)),
-        Box("BRAKING", 920, 90, 120, 60, "motion", ("a stop plays",)),
-        Box("FAULT", 810, 270, 120, 60, "latched", ("until ~/reset",)),
-        Box("ESTOP", 245, 270, 120, 60, "latched", ("until ~/reset",)),
+        Box("DISABLED", (20, 90, 120, 60), "cell", ("nothing is judged",)),
+        Box("SHADOW", (245, 90, 120, 60), "cell", ("nothing is sent",)),
+        Box("HOLD", (470, 90, 120, 60), "cell", ("stands still",)),
+        Box("ARMED", (695, 90, 120, 60), "motion", ("chunks move it",)),
+        Box("BRAKING", (920, 90, 120, 60), "motion", ("a stop plays",)),
+        Box("FAULT", (810, 270, 120, 60), "latched", ("until ~/reset",)),
+        Box("ESTOP", (245, 270, 120, 60), "latched", ("until ~/reset",)),
     ),
     arrows=(
         Arrow("DISABLED", "SHADOW", ((140, 120), (243, 120)), ("activate",), (191, 112)),

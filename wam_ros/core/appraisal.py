@@ -134,7 +134,7 @@ def pixel_errors(imagined: np.ndarray, seen: np.ndarray, rows: int, columns: int
     if height % (2 * rows) or width % (2 * columns):
         raise WamError(f"frames of {height}x{width} px cannot be cut into {rows}x{columns} cells")
     small = [
-        f.astype(np.float32).reshape(views, height // 2, 2, width // 2, 2, 3).mean((2, 4)) / 255
+        f.astype(np.float32).reshape((views, height // 2, 2, width // 2, 2, 3)).mean((2, 4)) / 255
         for f in (imagined, seen)
     ]
     return cell_errors(small[0], small[1], rows, columns)

@@ -255,10 +255,10 @@ class WanVae(nn.Module):
 def fold(x: Tensor, patch: int) -> Tensor:
     """(B, C, T, H, W) -> (B, C p p, T, H / p, W / p), columns of a patch before its rows."""
     x = x.unflatten(4, (-1, patch)).unflatten(3, (-1, patch))
-    return x.permute(0, 1, 6, 4, 2, 3, 5).flatten(1, 3)
+    return x.permute((0, 1, 6, 4, 2, 3, 5)).flatten(1, 3)
 
 
 def unfold(x: Tensor, patch: int) -> Tensor:
     """Inverse of `fold`."""
-    x = x.unflatten(1, (-1, patch, patch)).permute(0, 1, 4, 5, 3, 6, 2)
+    x = x.unflatten(1, (-1, patch, patch)).permute((0, 1, 4, 5, 3, 6, 2))
     return x.flatten(5, 6).flatten(3, 4)

@@ -134,7 +134,7 @@ class Upsample(nn.Module):
             # not the first frame, which stays single and which the convolution never sees
             if self in memory:
                 x = self.time_conv(x, memory).unflatten(1, (2, -1))
-                x = x.permute(0, 2, 3, 1, 4, 5).flatten(2, 3)
+                x = x.permute((0, 2, 3, 1, 4, 5)).flatten(2, 3)
             memory[self] = x[:, :, :0]
         frames = functional.interpolate(frames_as_batch(x), scale_factor=2.0, mode="nearest-exact")
         return batch_as_frames(self.resample["1"](frames), x.shape[0])
@@ -161,7 +161,7 @@ class AverageDown(nn.Module):
             .unflatten(3, (-1, self.space))
             .unflatten(2, (-1, self.time))
         )
-        x = x.permute(0, 1, 3, 5, 7, 2, 4, 6).flatten(1, 4)
+        x = x.permute((0, 1, 3, 5, 7, 2, 4, 6)).flatten(1, 4)
         return x.unflatten(1, (self.c_out, -1)).mean(2)
 
 
@@ -183,7 +183,7 @@ class DuplicateUp(nn.Module):
         size = self.time * self.space**2
         x = x.repeat_interleave(self.c_out * size // x.shape[1], dim=1)
         x = x.unflatten(1, (self.c_out, self.time, self.space, self.space)).permute(
-            0, 1, 5, 2, 6, 3, 7, 4
+            (0, 1, 5, 2, 6, 3, 7, 4)
         )
         x = x.flatten(6, 7).flatten(4, 5).flatten(2, 3)
         return x[:, :, self.time - 1 :] if first else x

@@ -141,7 +141,7 @@ class DreamZeroPolicy:
         (h, w) = config.latent_size
         channels = config.tokenizer.latent_channels
         self._video_noise = torch.randn(
-            1, 1, chunk.imagined_frames, channels, h, w, generator=generator
+            (1, 1, chunk.imagined_frames, channels, h, w), generator=generator
         )
         self._action_noise = torch.randn(
             1, 1, chunk.action_horizon, config.action_dim, generator=generator
