@@ -99,8 +99,9 @@ class Hand:
         self.button = make(Bool, "estop", qos.STATUS)
         self.markers = make(MarkerArray, "obstacles", qos.STATUS)
         self.clouds = make(PointCloud2, "obstacle_points", qos.JOINT_STATES)
+        # every one of them counts, the first above all
         self.node.create_subscription(
-            JointTrajectory, "safe_trajectory", self._on_safe, qos.TRAJECTORY, raw=True
+            JointTrajectory, "safe_trajectory", self._on_safe, qos.STATUS, raw=True
         )
         self.node.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
         self.joints = Latest(self.node, JointStateMsg, "joint_states")
@@ -149,6 +150,7 @@ class Hand:
     def call(self, name: str, **fields: Any) -> bool:
         """Ask the safety node."""
         client = self.services[name]
+        self.until(client.service_is_ready, f"the service {name}")
         asked = client.call_async(client.srv_type.Request(**fields))
         self.until(asked.done, f"an answer of {name}")
         return bool(asked.result().success)

@@ -88,7 +88,10 @@ def test_a_chunk_offline_may_take_as_long_as_it_takes(rig, home):
     assert rig.filter.filter(chunk, at_rest(home), START).decision == Decision.PASS
 
 
-def test_a_stop_pressed_while_the_way_is_looked_at_for_an_obstacle_stays_pressed(rig, monkeypatch):
+@pytest.mark.parametrize("in_the_way", [True, False])
+def test_a_stop_pressed_while_the_way_is_looked_at_for_an_obstacle_stays_pressed(
+    rig, monkeypatch, in_the_way
+):
     looking_up(swinging(rig))
     conflict = rig.filter.conflict
     looking = []
@@ -108,8 +111,12 @@ def test_a_stop_pressed_while_the_way_is_looked_at_for_an_obstacle_stays_pressed
 
     monkeypatch.setattr(rig.filter, "conflict", noted)
     rig.filter.attention.hear = hear
-    tell(rig, box((0.3, 0.5, 0.6)))
+    sent = len(rig.emitted)
+    tell(rig, box((0.3, 0.5, 0.6) if in_the_way else (0.0, 0.0, 3.0)))
     assert rig.state == S.ESTOP
+    stops = rig.emitted[sent:]
+    assert in_the_way or len(stops) == 1, "of what was under way before, nothing is said any more"
+    assert "pressed" in rig.machine.brakes.cause
     rig.run(1.0)
     assert rig.state == S.ESTOP
     assert rig.at_rest

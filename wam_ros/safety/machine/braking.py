@@ -9,6 +9,7 @@ import numpy as np
 from wam_ros.core.admission import SHIPPED, Admission
 from wam_ros.core.angles import nearest_turn
 from wam_ros.core.types import NS, Decision, Reason, SafeTrajectory, SafetyState
+from wam_ros.safety.attention import InterruptedWorkError
 from wam_ros.safety.filter import SafetyFilter
 from wam_ros.safety.finding import Finding
 from wam_ros.safety.machine.playback import Playback
@@ -20,6 +21,7 @@ SEVERITY = {S.ARMED: 0, S.HOLD: 1, S.FAULT: 2, S.ESTOP: 3}  # of what a stop lea
 ALONG_S = 0.03  # between the instants at which a later stop is tried
 TRIES = 12
 SHORT_S = 0.09  # before what the bridge does not take yet the last of them is tried
+LOOKS = 3  # at what is under way, when stops are heard meanwhile
 AGAIN_S = 0.06  # from noticing that a stop was missed to the start of the next one
 
 StopAt = Callable[[int], SafeTrajectory | None]  # a stop that begins at an instant, if proven
@@ -321,16 +323,23 @@ class Brakes:
             return None
 
     def _conflict(self, now_ns: int) -> Finding | None:
-        """What is in the way of the motion under way; not being able to tell counts as
-        something.
+        """What is in the way of the motion under way; not being able to tell counts as something.
+
+        When a stop is heard meanwhile, another motion is under way, and that one is looked at.
         """
-        try:
-            return self.filter.conflict(self.playback.ahead(now_ns), self.floor)
-        except Exception as error:
-            return Finding(
-                Reason.ENV_COLLISION,
-                f"the motion cannot be checked: {type(error).__name__} {error!s:.80}",
-            )
+        error: Exception
+        for _ in range(LOOKS):
+            try:
+                return self.filter.conflict(self.playback.ahead(now_ns), self.floor)
+            except InterruptedWorkError as heard:
+                error = heard
+            except Exception as broken:
+                error = broken
+                break
+        return Finding(
+            Reason.ENV_COLLISION,
+            f"the motion cannot be checked: {type(error).__name__} {error!s:.80}",
+        )
 
 
 def rest_of(trajectory: SafeTrajectory, at_ns: int, now_ns: int) -> SafeTrajectory:
