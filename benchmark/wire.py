@@ -179,7 +179,7 @@ class Client:
 
     def __init__(self, port: int, path: str = "") -> None:
         url = f"ws://127.0.0.1:{port}{path}"
-        self.socket: ClientConnection = connect(url, compression=None, max_size=None)
+        self.socket: ClientConnection = connect(url, compression=None, max_size=None).__enter__()
 
     def ask(self, seed: int) -> Any:
         """One chunk."""

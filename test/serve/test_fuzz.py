@@ -108,7 +108,7 @@ def storm(port, seed, n, silent):
             with pytest.raises(InvalidStatus, match="401"):
                 connect(url, additional_headers=wrong, compression=None)
             sent += 1
-        peer = connect(url, additional_headers=right, compression=None, max_size=None)
+        peer = connect(url, additional_headers=right, compression=None, max_size=None).__enter__()
         try:
             if not path:
                 peer.recv(timeout=60)
@@ -153,8 +153,8 @@ def test_every_message_is_answered_or_ends_the_connection_with_a_reason(n, monke
         assert silent == []
         assert sum(grown[1:]) < 64 << 20
         right = {"Authorization": f"Api-Key {TOKEN}"}
-        peer = connect(f"ws://127.0.0.1:{port}", additional_headers=right, compression=None)
-        peer.recv(timeout=20)
-        peer.send(pack(REQUEST))
-        assert unpack(peer.recv(timeout=20))["actions"].shape == (8, 8)
-        peer.close()
+        url = f"ws://127.0.0.1:{port}"
+        with connect(url, additional_headers=right, compression=None) as peer:
+            peer.recv(timeout=20)
+            peer.send(pack(REQUEST))
+            assert unpack(peer.recv(timeout=20))["actions"].shape == (8, 8)

@@ -33,7 +33,7 @@ class Client:
         url = f"ws://127.0.0.1:{port}"
         self.socket = connect(
             url, additional_headers=headers, compression=None, max_size=None, **options
-        )
+        ).__enter__()
 
     def greeting(self):
         return unpack(self.socket.recv(timeout=20))
@@ -195,13 +195,12 @@ def test_one_that_sends_large_messages_is_read_at_a_rate_and_holds_nobody_up(mon
 
 def test_an_evaluator_speaks_first_on_a_path_of_its_own_and_is_told_errors_in_its_own_way():
     with served(RememberingPolicy()) as (_, port):
-        socket = connect(f"ws://127.0.0.1:{port}/vla-eval", compression=None)
-        socket.send(pack_said("hello", {}, 1))
-        assert b"remembering" in socket.recv(timeout=20)
-        socket.send(pack_said("episode_start", {}, 2))  # is not answered
-        socket.send(pack_said("observation", {}, 3))
-        said = unpack(socket.recv(timeout=20))
-        socket.close()
+        with connect(f"ws://127.0.0.1:{port}/vla-eval", compression=None) as socket:
+            socket.send(pack_said("hello", {}, 1))
+            assert b"remembering" in socket.recv(timeout=20)
+            socket.send(pack_said("episode_start", {}, 2))  # is not answered
+            socket.send(pack_said("observation", {}, 3))
+            said = unpack(socket.recv(timeout=20))
         assert (said["type"], said["seq"]) == ("error", 3)
         assert "'images' has no 'front" in said["payload"]["error"]
 

@@ -84,7 +84,8 @@ def load_policy(
 
     Args:
         model: name of a shipped model, a path ending in .yaml, or the address of a server:
-            ws://HOST:PORT, or CONTRACT@ws://HOST:PORT with a name of config/wires.
+            ws://HOST:PORT, or CONTRACT@ws://HOST:PORT with a name of config/wires; CONTRACT@http://
+            and CONTRACT@tcp:// ask servers as those of OpenVLA and of GR00T.
         checkpoint: weights file, or folder of a released model; empty takes the one shipped with
             the model.
         embodiment: the robot; must be the one that the model was trained for.

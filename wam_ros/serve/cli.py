@@ -111,7 +111,8 @@ def contracts_of(robot: Embodiment) -> list[WireContract]:
         name
         for name in config_names("wires")
         if (found := load_yaml(config_path("wires", name))).get("embodiment") == robot.name
-        and not found.get("tool")  # which this server's models do not speak of
+        # which this server's models do not speak of
+        and not {"tool", "action_parts"} & {*found}
     ]
     return [load_contract(name, robot) for name in names]
 

@@ -25,10 +25,9 @@ from wam_ros.wire.contract import (
     joints_of,
     native,
 )
-from wam_ros.wire.exchange import answer_keys, describe_abilities, read_asked
+from wam_ros.wire.exchange import RESET_DONE, answer_keys, describe_abilities, read_asked
 from wam_ros.wire.packing import WireError
 
-RESET_DONE = "reset successful"  # as RoboArena's server says it
 MOST_FRAMES = 16  # of one view in one request
 MOST_NAME = 128  # characters of a session's name
 

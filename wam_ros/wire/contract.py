@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,10 @@ class WireContract:
     embodiment: str
     images: dict[str, str]  # key: view of the embodiment
     state: dict[str, tuple[str, ...]]  # key: joints, in the order of its values
-    action_joints: tuple[str, ...]  # columns of the answer
+    action_joints: tuple[str, ...] = ()  # columns of the answer
+    # key of the answer: its joints, where several arrays together are the actions; action_joints
+    # and `actions` are left out then
+    action_parts: dict[str, tuple[str, ...]] = field(default_factory=dict)
     actions: str = "actions"  # key of the answer; '' the answer is the array itself
     prompt: str = "prompt"
     session: str = ""  # key of the session's name; '': the connection is the session
@@ -81,6 +84,11 @@ def load_contract(name: str, robot: Embodiment) -> WireContract:
     path = config_path("wires", name)
     contract = from_mapping(WireContract, load_yaml(path), str(path))
     problems = Problems(path)
+    if contract.action_parts:
+        if contract.action_joints:
+            problems.add("action_parts name the joints of the answer: leave action_joints out")
+        columns = [joint for joints in contract.action_parts.values() for joint in joints]
+        contract = replace(contract, action_joints=tuple(columns))
     if contract.embodiment != robot.name:
         problems.add(f"it is for the robot '{contract.embodiment}', not for '{robot.name}'")
         problems.require_none()
@@ -135,6 +143,8 @@ def _tool_problems(contract: WireContract, robot: Embodiment) -> list[str]:
             problems.append(f"{key}: {UnknownNameError(key, given, choices)}")
     if arm := [j for j in contract.action_joints if j not in robot.gripper_joints]:
         problems.append(f"action_joints: '{arm[0]}' is of the arm, which follows the tool")
+    if contract.action_parts:
+        problems.append("action_parts: a pose of the tool comes in one array")
     if contract.relative or contract.incremental:
         problems.append("relative, incremental: grippers are told as they are, beside a tool")
     return problems
@@ -206,14 +216,25 @@ def poses_of(contract: WireContract, answer: Any) -> tuple[np.ndarray, np.ndarra
 
 def _rows_of(contract: WireContract, answer: Any, names: tuple[str, ...]) -> np.ndarray:
     """(T, K) finite numbers of an answer; raises `WireError`."""
-    array = answer
-    if contract.actions:
-        if not isinstance(answer, Mapping) or contract.actions not in answer:
-            found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "no map"
-            raise WireError(f"the answer has no '{contract.actions}'; it has {found[:200]}")
-        array = answer[contract.actions]
+    if contract.action_parts:
+        parts = [_rows(_value(answer, k), v) for k, v in contract.action_parts.items()]
+        if len(sizes := {len(rows) for rows in parts}) > 1:
+            raise WireError(f"the actions have parts of {sorted(sizes)} steps")
+        return np.concatenate(parts, axis=1)
+    array = _value(answer, contract.actions) if contract.actions else answer
     if contract.tool and isinstance(array, np.ndarray) and array.ndim == 1:
         array = array[None]  # one step
+    return _rows(array, names)
+
+
+def _value(answer: Any, key: str) -> Any:
+    if not isinstance(answer, Mapping) or key not in answer:
+        found = ", ".join(map(str, answer)) if isinstance(answer, Mapping) else "no map"
+        raise WireError(f"the answer has no '{key}'; it has {found[:200]}")
+    return answer[key]
+
+
+def _rows(array: Any, names: tuple[str, ...]) -> np.ndarray:
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
         raise WireError("the actions are no array of numbers")
     if array.ndim != 2 or not len(array) or array.shape[1] != len(names):

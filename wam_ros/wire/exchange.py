@@ -19,6 +19,7 @@ from wam_ros.core.yamlfile import from_mapping
 from wam_ros.wire.packing import WireError
 
 SUBPROTOCOL = "wam.policy.1"  # RFC 6455: asked for by our own clients, who are told everything
+RESET_DONE = "reset successful"  # as RoboArena's server says it
 MOST_STEPS = 1 << 40  # control steps; a count beyond it is none
 
 

@@ -38,6 +38,7 @@ def contract(tmp_path):
     return str(file)
 
 
+@pytest.mark.filterwarnings("error::DeprecationWarning")
 def test_a_server_of_ours_answers_as_the_model_itself_would_bit_for_bit():
     local = RememberingPolicy()
     local.reset("go")

@@ -96,7 +96,7 @@ def test_what_is_no_chunk_is_told_with_the_address(answer, words):
 def test_nobody_there_and_no_contract_are_said_at_once():
     with pytest.raises(WamError, match="cannot be reached"):
         load_policy("openvla_oft@http://127.0.0.1:1/act", "", PANDA)
-    with pytest.raises(WamError, match="says nothing of itself: CONTRACT@http"):
+    with pytest.raises(WamError, match="does not say which robot it is for: CONTRACT@http"):
         load_policy("http://127.0.0.1:1/act", "", PANDA)
 
 

@@ -1,5 +1,6 @@
 """The name of a model that is a server: `ws://HOST:PORT`, or `CONTRACT@ws://HOST:PORT`;
-`CONTRACT@http://HOST:PORT/act` is one that is asked by HTTP.
+`CONTRACT@http://HOST:PORT/act` is one that is asked by HTTP, `CONTRACT@tcp://HOST:PORT` one that
+speaks ZeroMQ as GR00T's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from wam_ros.core.listening import is_loopback
 
 SOCKETS = ("ws://", "wss://")
 REST = ("http://", "https://")
+ZMQ = ("tcp://",)
 TOKEN_VARIABLE = "WAM_POLICY_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]{1,512}")
 
@@ -42,7 +44,7 @@ class Address:
 
 def is_address(model: str) -> bool:
     """Whether the name of a model is a server's address."""
-    return _parts(model)[1].startswith(SOCKETS + REST)
+    return _parts(model)[1].startswith(SOCKETS + REST + ZMQ)
 
 
 def read_address(model: str) -> Address:
@@ -59,10 +61,12 @@ def read_address(model: str) -> Address:
         raise WamError(f"'{model}' is no address: {error}") from error
     if parts.query or parts.fragment or parts.username or port == 0:  # and nothing secret is told
         raise WamError(f"an address is ws://HOST:PORT; a token is in {TOKEN_VARIABLE}")
-    if not url.startswith(SOCKETS + REST) or not parts.hostname:
+    if not url.startswith(SOCKETS + REST + ZMQ) or not parts.hostname:
         raise WamError(f"'{model}' is no address like ws://HOST:PORT or CONTRACT@ws://HOST:PORT")
-    if url.startswith(REST) and not contract:
-        raise WamError(f"a server that is asked by HTTP says nothing of itself: CONTRACT@{url}")
+    if url.startswith(REST + ZMQ) and not contract:
+        raise WamError(f"such a server does not say which robot it is for: CONTRACT@{url}")
+    if url.startswith(ZMQ) and (not port or parts.path):
+        raise WamError(f"an address of ZeroMQ is tcp://HOST:PORT, found '{url}'")
     return Address(url, contract)
 
 
@@ -80,7 +84,7 @@ def read_token() -> str:
 
 def _parts(model: str) -> tuple[str, str]:
     """Contract and address."""
-    if model.startswith(SOCKETS + REST):
+    if model.startswith(SOCKETS + REST + ZMQ):
         return "", model
     contract, at, url = model.partition("@")
     return (contract, url) if at else ("", "")

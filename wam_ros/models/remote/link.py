@@ -36,8 +36,11 @@ class Link:
         token: that it is shown; '' none.
     """
 
+    tells_reset = False
+
     def __init__(self, address: Address, token: str) -> None:
         self._socket: ClientConnection | None = None
+        self._held = contextlib.ExitStack()  # the library's connections are contexts
         self._address = address
         self._headers = {"Authorization": f"Api-Key {token}"} if token else {}
 
@@ -58,7 +61,7 @@ class Link:
         """
         self.close()
         try:
-            self._socket = connect(
+            connection = connect(
                 self._address.url,
                 additional_headers=self._headers,
                 subprotocols=[Subprotocol(SUBPROTOCOL)],
@@ -70,6 +73,7 @@ class Link:
                 max_size=MOST_BYTES,
                 proxy=None,
             )
+            self._socket = self._held.enter_context(connection)
         except InvalidStatus as error:
             raise WamError(self._words(_of_status(error))) from error
         except (OSError, InvalidHandshake, TimeoutError, ValueError) as error:
@@ -111,11 +115,9 @@ class Link:
 
     def close(self) -> None:
         """End the connection, if there is one."""
-        socket = self._socket
         self._socket = None
-        if socket is not None:
-            with contextlib.suppress(OSError, ConnectionClosed):
-                socket.close()
+        with contextlib.suppress(OSError, ConnectionClosed):
+            self._held.close()
 
     def __del__(self) -> None:
         # the library's thread keeps a connection open that nobody holds any more

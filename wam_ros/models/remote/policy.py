@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import Observation
-from wam_ros.models.remote.address import REST, read_address, read_token
+from wam_ros.models.remote.address import REST, ZMQ, Address, read_address, read_token
 from wam_ros.models.remote.link import ConnectionGoneError, Link
 from wam_ros.models.remote.rest import RestLink
 from wam_ros.models.remote.tool import ToolPath
@@ -35,13 +35,12 @@ from wam_ros.wire.contract import (
     request_of,
     require_robot,
 )
-from wam_ros.wire.exchange import read_abilities, read_output, request_keys
+from wam_ros.wire.exchange import RESET_DONE, read_abilities, read_output, request_keys
 from wam_ros.wire.packing import WireError
 
 LOAD_S = 1800.0  # a server that says that it is loading is waited for, when it is first asked
 FIRST_S = 600.0  # for the first answer of a server, which may compile its model
 ANSWER_S = 5.0  # for one that has answered before; the arm has come to rest long since
-RESET_DONE = "reset successful"  # as RoboArena's server says it
 
 _LOG = logging.getLogger(__name__)
 PLAIN = Request()
@@ -56,14 +55,44 @@ def load(
     """
     address = read_address(name)
     contract = load_contract(address.contract, embodiment) if address.contract else None
-    link: Link | RestLink = (RestLink if address.url.startswith(REST) else Link)(
-        address, read_token()
-    )
-    policy = RemotePolicy(address.url, link, embodiment, contract)
+    policy = RemotePolicy(address.url, link_to(address, contract), embodiment, contract)
     policy.meet(LOAD_S)
     if address.risk:
         policy.runs_on = f"{policy.runs_on}; {address.risk}"
     return policy
+
+
+class PolicyLink(Protocol):
+    """To a server, whatever it speaks. Of one thread at a time."""
+
+    tells_reset: bool  # whether the server is told of a new instruction, whatever its contract says
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody is there, as far as is known."""
+
+    def connect(self, patience_s: float, on_wait: Callable[[str], None]) -> Any:
+        """Reach the server; what it says of itself, {} where it says nothing."""
+
+    def ask(self, message: Mapping[str, Any], timeout_s: float) -> Any:
+        """The answer to a message; a text is an error, or `RESET_DONE`."""
+
+    def close(self) -> None:
+        """End the connection, if there is one."""
+
+
+def link_to(address: Address, contract: WireContract | None) -> PolicyLink:
+    """What speaks as the server of an address does; raises `WamError`."""
+    token = read_token()
+    if address.url.startswith(REST):
+        return RestLink(address, token)
+    if address.url.startswith(ZMQ):
+        # pyzmq is not everybody's
+        from wam_ros.models.remote.groot import GrootLink
+
+        assert contract is not None
+        return GrootLink(address, token, contract)
+    return Link(address, token)
 
 
 class RemotePolicy:
@@ -78,7 +107,7 @@ class RemotePolicy:
     """
 
     def __init__(
-        self, url: str, link: Link | RestLink, embodiment: Embodiment, contract: WireContract | None
+        self, url: str, link: PolicyLink, embodiment: Embodiment, contract: WireContract | None
     ) -> None:
         self._url = url
         self._link = link
@@ -115,7 +144,7 @@ class RemotePolicy:
         self._session = uuid.uuid4().hex  # a server that knows no reset begins anew with it
         if not self._link.open:
             self.meet(0.0)
-        if self._describes_itself or self._contract.endpoint:
+        if self._describes_itself or self._contract.endpoint or self._link.tells_reset:
             try:
                 self._tell_reset(instruction)
             except ConnectionGoneError:  # it was dropped while nothing was asked

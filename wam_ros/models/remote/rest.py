@@ -30,6 +30,8 @@ class RestLink:
         token: that it is shown; '' none.
     """
 
+    tells_reset = False
+
     def __init__(self, address: Address, token: str) -> None:
         self._parts = urlsplit(address.url)
         self._token = token
