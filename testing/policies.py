@@ -54,6 +54,7 @@ class RememberingPolicy:
         self.failure: Exception | None = None
         self.seen: list[tuple[int | None, bool]] = []
         self.digest = 0
+        self.passes: list[int] = []  # robots of each pass of several
 
     def another(self) -> RememberingPolicy:
         """One with a memory of its own behind the same gate."""
@@ -61,6 +62,19 @@ class RememberingPolicy:
         other.gate = self.gate
         other.failure = self.failure
         return other
+
+    def together(
+        self, asked: list[tuple[RememberingPolicy, Observation, Request]]
+    ) -> list[PolicyOutput | Exception | None]:
+        """Each as alone."""
+        self.passes.append(len(asked))
+        found: list[PolicyOutput | Exception | None] = []
+        for policy, seen, request in asked:
+            try:
+                found.append(policy.predict(seen, request))
+            except Exception as error:
+                found.append(error)
+        return found
 
     def reset(self, instruction: str) -> None:
         """Knows only some words."""
@@ -110,6 +124,7 @@ def served(
     idle_s: float = 60.0,
     robot: Embodiment = PANDA,
     load: Callable[[], None] = lambda: None,
+    most_together: int = 1,
     listening: socket.socket | None = None,
 ) -> Iterator[tuple[PolicyServer, int]]:
     """A server of `policy`, and its port."""
@@ -126,6 +141,7 @@ def served(
             most_sessions=most_sessions,
             idle_s=idle_s,
             clock=time.monotonic,
+            most_together=most_together,
         )
 
     server = PolicyServer(Access("127.0.0.1", token), listening, service)

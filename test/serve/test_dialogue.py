@@ -34,7 +34,9 @@ class Evaluator:
         self.number += 1
         query = self.dialogue.read(pack_said(kind, payload or {}, self.number))
         self.asked += query is not None
-        answer = None if query is None else self.service.answer(query, 0.0)
+        answer = None if query is None else self.service.answer([(query, 0.0)])[0]
+        if isinstance(answer, Exception):
+            raise answer
         reply = self.dialogue.reply(answer)
         return msgpack.unpackb(reply) if reply else None
 

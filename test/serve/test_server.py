@@ -4,6 +4,7 @@ import contextlib
 import json
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 
@@ -89,8 +90,9 @@ def test_metadata_first_then_the_model_s_own_chunk_bit_for_bit_with_its_time():
         assert (c.look(5, imagined=True)["imagined_frames"][0] == observation(5).frames).all()
 
 
-def test_eight_robots_at_once_are_each_answered_as_if_alone():
-    with served(RememberingPolicy()) as (_, port):
+@pytest.mark.parametrize("most_together", [1, 8])
+def test_eight_robots_at_once_are_each_answered_as_if_alone(most_together):
+    with served(RememberingPolicy(), most_together=most_together) as (_, port):
         wrong = []
 
         def run(n):
@@ -105,6 +107,23 @@ def test_eight_robots_at_once_are_each_answered_as_if_alone():
         for t in threads:
             t.join(60)
         assert wrong == []
+
+
+def test_those_that_wait_while_the_model_is_busy_are_answered_in_one_pass():
+    policy = RememberingPolicy()
+    with served(policy, most_together=8) as (server, port), contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(client(port)) for _ in range(5)]
+        policy.gate.clear()
+        for k, c in enumerate(clients):
+            c.socket.send(pack(request_of(CONTRACT, observation(k), "go", "")))
+            until = time.monotonic() + 20
+            while server._waiting <= k:  # the first one holds the model up
+                assert time.monotonic() < until
+        policy.gate.set()
+        for k, c in enumerate(clients):
+            answer = unpack(c.socket.recv(timeout=20))
+            assert (answer["actions"] == alone([k])[0].positions).all()
+        assert policy.passes == [4]
 
 
 def test_roboarena_s_clients_get_an_array_and_reset_by_words():

@@ -43,7 +43,10 @@ class Desk:
         return self.service.read(seen | request_keys(Request(**request), DEADLINE_S), "one")
 
     def ask(self, arrived_s, **request):
-        return self.service.answer(self.query(**request), arrived_s)
+        (answer,) = self.service.answer([(self.query(**request), arrived_s)])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
 
 def test_an_answer_that_waited_longer_than_was_expected_is_not_computed_any_more():

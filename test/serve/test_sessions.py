@@ -1,12 +1,15 @@
 """Several robots on one model: each has its own memory, and room is given by rules."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from testing.policies import RememberingPolicy, observation
+from testing.policies import PANDA, RememberingPolicy, observation
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Request
-from wam_ros.serve.sessions import Sessions
+from wam_ros.serve.sessions import Asked, Sessions
+from wam_ros.serve.together import MOST, sizes, why_not_together
 
 
 class Clock:
@@ -22,7 +25,15 @@ def sessions(policy=None, most=3, idle_s=60.0):
 
 
 def look(s, name, k, owner=None, words="go", **request):
-    return s.answer(name, owner or name, words, [observation(k)], Request(**request))
+    return ask(s, name, [observation(k)], Request(**request), owner=owner or name, words=words)
+
+
+def ask(s, name, seen, request, offsets=None, owner="a", words="go"):
+    """The only answer to the only question; an error is raised."""
+    (answer,) = s.answer([Asked(name, owner, words, seen, request, offsets)])
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def alone(frames, words="go"):
@@ -43,6 +54,64 @@ def test_robots_that_ask_in_turns_are_answered_as_if_each_were_alone():
             assert (mine == single.positions).all()
 
 
+def test_robots_that_ask_at_once_are_answered_in_few_passes_and_as_if_each_were_alone():
+    policy = RememberingPolicy()
+    s = Sessions(policy, 16, 60.0, Clock(), most_together=4)
+    names = [f"robot {k}" for k in range(7)]
+    for turn in range(2):
+        seen = [[observation(10 * turn + k)] for k in range(7)]
+        asked = [Asked(n, n, "go", o, Request()) for n, o in zip(names, seen, strict=True)]
+        answers = s.answer(asked)
+    assert policy.passes == [4, 2] * 2  # and one alone
+    for k, answer in enumerate(answers):
+        assert (answer.positions == alone([k, 10 + k])[1].positions).all()
+
+
+def test_one_that_fails_in_a_pass_of_several_is_told_so_and_the_others_are_answered():
+    s = Sessions(RememberingPolicy(), 16, 60.0, Clock(), most_together=4)
+    said = [Asked("a", "a", w, [observation(1)], Request()) for w in ("go",)]
+    said += [Asked("b", "b", "fly", [observation(1)], Request())]
+    said += [Asked("a", "a", "go", [observation(2)], Request())]
+    said += [Asked("c", "c", "go", [observation(3)], Request())]
+    a, b, again, c = s.answer(said)
+    assert "never learned 'fly'" in str(b)
+    assert "a was asked twice at once" in str(again)
+    assert (a.positions == alone([1])[0].positions).all()
+    assert (c.positions == alone([3])[0].positions).all()
+    broken = s._sessions["c"].policy
+    broken.failure = ZeroDivisionError("oh")
+    a, c = s.answer([Asked(n, n, "go", [observation(4)], Request()) for n in ("a", "c")])
+    assert "ZeroDivisionError: oh" in str(c)
+    assert (a.positions == alone([1, 4])[1].positions).all()
+
+
+@pytest.mark.parametrize("waiting", range(1, 20))
+def test_passes_are_of_the_sizes_that_are_compared_with_one_alone(waiting):
+    found = sizes(waiting, MOST)
+    assert sum(found) == waiting
+    assert set(found) <= {1, 2, 4, 8}
+
+
+@pytest.mark.parametrize("what", ["positions", "frames"])
+def test_robots_are_answered_together_only_where_none_gets_other_bits(what):
+    policy = RememberingPolicy()
+    assert why_not_together(policy, "go", PANDA) == ""
+
+    def others(asked):
+        found = RememberingPolicy.together(policy, asked)
+        if len(asked) == 4:
+            other = {
+                "positions": np.nextafter(found[3].positions, 9.0),
+                "frames": found[3].frames ^ 1,
+            }
+            found[3] = replace(found[3], **{what: other[what]})
+        return found
+
+    policy.together = others
+    said = why_not_together(policy, "go", PANDA)
+    assert said == "on this machine 4 at once get other bits than each alone"
+
+
 def test_a_new_instruction_begins_with_an_empty_memory():
     s, _ = sessions()
     look(s, "a", 1)
@@ -55,11 +124,11 @@ def test_frames_before_the_newest_are_remembered_at_the_stride_of_the_model():
     policy.another = None
     s = Sessions(policy, 1, 60.0, Clock())
     many = [observation(k) for k in range(3)]
-    s.answer("a", "a", "go", many, Request())
+    ask(s, "a", many, Request())
     assert policy.seen == [(0, False), (4, False), (8, True)]
-    s.answer("a", "a", "go", many[:2], Request())
+    ask(s, "a", many[:2], Request())
     assert policy.seen[3:] == [(12, False), (16, True)]
-    s.answer("a", "a", "go", many[:2], Request(step=30))
+    ask(s, "a", many[:2], Request(step=30))
     assert policy.seen[5:] == [(26, False), (30, True)]
 
 
@@ -69,10 +138,10 @@ def test_frames_at_the_offsets_of_a_contract_are_remembered_there():
     s = Sessions(policy, 1, 60.0, Clock())
     many = [observation(k) for k in range(4)]
     offsets = (-23, -16, -8, 0)
-    s.answer("a", "a", "go", many[:1], Request())
-    s.answer("a", "a", "go", many, Request(), offsets)
+    ask(s, "a", many[:1], Request())
+    ask(s, "a", many, Request(), offsets)
     assert policy.seen[1:] == [(1, False), (8, False), (16, False), (24, True)]
-    s.answer("a", "a", "go", many, Request(), offsets)
+    ask(s, "a", many, Request(), offsets)
     assert policy.seen[5:] == [(25, False), (32, False), (40, False), (48, True)]
 
 

@@ -9,6 +9,7 @@ from testing.policies import PANDA, observation, served
 from wam_ros.core.policy import Request
 from wam_ros.models import load_policy
 from wam_ros.models.remote.policy import RemotePolicy
+from wam_ros.serve.together import why_not_together
 
 RED = "pick up the red block"
 BLUE = "take the blue cube"
@@ -48,3 +49,31 @@ def test_two_robots_on_the_shipped_model_get_what_each_would_get_from_its_own_bi
                     assert got.positions.tobytes() == wanted.positions.tobytes()
                     assert got.frames.tobytes() == wanted.frames.tobytes()
                     assert got.guided == wanted.guided
+
+
+def test_robots_in_one_pass_get_the_bits_that_each_gets_alone():
+    """In whatever precision this machine computes; where its bits differ, numbers must be close."""
+    first = load_policy("tiny", "", PANDA)
+    exact = why_not_together(first, RED, PANDA) == ""
+    words = (RED, BLUE, RED, BLUE)
+    # memories of other lengths; without a plan, drawn towards one, and continuing one
+    kinds = [{}, {"plan": 6, "committed": 2}, {"plan": 4}, {"plan": 2, "committed": 2}]
+    robots = []
+    for several in (False, True):
+        asked = []
+        for k, kind in enumerate(kinds):
+            robot = first.another()
+            robot.reset(words[k])
+            for past in range(k):
+                robot.predict(observation(10 * k + past), Request(4 * past, predict=False))
+            seen = observation(10 * k + 9)
+            plan = np.tile(seen.joints.positions, (kind["plan"], 1)) if kind else None
+            prefix = kind.get("plan") == 2 and first.abilities.prefix
+            request = Request(4 * k, plan=plan, committed=kind.get("committed", 0), prefix=prefix)
+            asked.append((robot, seen, request))
+        robots.append(first.together(asked) if several else [r.predict(o, q) for r, o, q in asked])
+    for alone, together in zip(*robots, strict=True):
+        assert together.positions == pytest.approx(alone.positions, abs=5e-3)
+        if exact:
+            assert alone.positions.tobytes() == together.positions.tobytes()
+            assert alone.frames.tobytes() == together.frames.tobytes()

@@ -80,7 +80,9 @@ class Policy(Protocol):
     has said what to do, `runs_on: str`, one line on the machine and the precision that it computes
     in there, `calm: Calm`, what errors calm runs of it show, without which no surprise is known,
     and `another() -> Policy`, the same weights with a memory of its own: one thread serves several
-    robots with them.
+    robots with them. One that has `another` may have `together(asked)`, too: a list of (policy,
+    observation, request), each policy once, is answered in fewer passes, each by what its own
+    `predict` would answer, or by the exception that it would raise.
     """
 
     name: str

@@ -22,6 +22,7 @@ from wam_ros.runtime.prediction import example_observation, warm_up
 from wam_ros.serve.access import Access, read_token
 from wam_ros.serve.server import BUFFER, PolicyServer
 from wam_ros.serve.service import PolicyService
+from wam_ros.serve.together import MOST, why_not_together
 from wam_ros.wire.contract import WireContract, load_contract
 
 WARMUPS = 2
@@ -125,9 +126,13 @@ def load_service(
     policy = load_policy(args.model, args.checkpoint, robot, threads=args.threads, steps=args.steps)
     if said := runs_on(policy):
         print(said, flush=True)
+    alone = "the model has no example to try"
     if example := getattr(policy, "example_instruction", ""):
         say(f"warming '{args.model}' up")
         warm_up(policy, example, example_observation(robot), WARMUPS)
+        say("comparing robots that are answered together with each alone")
+        alone = why_not_together(policy, example, robot) if args.sessions > 1 else "one session"
+        print(f"robots are answered {f'one by one: {alone}' if alone else 'together'}", flush=True)
     return PolicyService(
         policy=policy,
         robot=robot,
@@ -135,6 +140,7 @@ def load_service(
         most_sessions=args.sessions,
         idle_s=args.idle,
         clock=time.monotonic,
+        most_together=1 if alone else MOST,
     )
 
 

@@ -12,6 +12,7 @@ import json
 import socket
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -22,7 +23,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.runtime.prediction import describe
 from wam_ros.serve.access import Access
 from wam_ros.serve.dialogue import Dialogue, begin
-from wam_ros.serve.service import PolicyService
+from wam_ros.serve.service import PolicyService, Query
 from wam_ros.web.server import WebServer
 from wam_ros.wire.exchange import SUBPROTOCOL
 from wam_ros.wire.packing import MOST_BYTES
@@ -65,6 +66,8 @@ class PolicyServer:
         self._began_s = time.monotonic()
         self._progress = "loading"
         self._waiting = 0  # messages that wait for the model, or are with it
+        # queries in the order of arrival, when each came, and where its answer goes
+        self._queue: deque[tuple[Query, float, Future[Any]]] = deque()
         self._count = 0
         self._sockets: dict[int, asyncio.Transport] = {}
         self.trouble = ""  # newest error of the server itself
@@ -107,6 +110,25 @@ class PolicyServer:
 
     def _say(self, words: str) -> None:
         self._progress = words
+
+    def _answer_queue(self, service: PolicyService) -> None:
+        """Answer those that wait, as many as are answered at once; there may be none any more."""
+        waiting: list[tuple[Query, float, Future[Any]]] = []
+        while self._queue and len(waiting) < service.sessions.most_together:
+            waiting.append(self._queue.popleft())
+        # one that is gone while it waited, and with it its answer
+        waiting = [one for one in waiting if one[2].set_running_or_notify_cancel()]
+        if not waiting:
+            return
+        try:
+            answers = service.answer([(query, arrived_s) for query, arrived_s, _ in waiting])
+        except Exception as error:
+            answers = [error] * len(waiting)
+        for (_, _, answer), found in zip(waiting, answers, strict=True):
+            if isinstance(found, Exception):
+                answer.set_exception(found)
+            else:
+                answer.set_result(found)
 
     # of the server's thread
 
@@ -226,9 +248,12 @@ class PolicyServer:
             return None
         if why := service.why_not_in_time(query, self._waiting):
             raise WamError(why)
+        answer: Future[Any] = Future()
         self._waiting += 1
+        self._queue.append((query, arrived_s, answer))
         try:
-            return await loop.run_in_executor(self._model, service.answer, query, arrived_s)
+            self._model.submit(self._answer_queue, service)
+            return await asyncio.wrap_future(answer)
         finally:
             self._waiting -= 1
 

@@ -14,9 +14,9 @@ import numpy as np
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
-from wam_ros.core.policy import Policy, abilities_of, runs_on
+from wam_ros.core.policy import Policy, PolicyOutput, abilities_of, runs_on
 from wam_ros.core.types import JointState, Observation
-from wam_ros.serve.sessions import Sessions
+from wam_ros.serve.sessions import Asked, Sessions
 from wam_ros.wire.contract import (
     WireContract,
     actions_of,
@@ -25,7 +25,7 @@ from wam_ros.wire.contract import (
     joints_of,
     native,
 )
-from wam_ros.wire.exchange import RESET_DONE, answer_keys, describe_abilities, read_asked
+from wam_ros.wire.exchange import RESET_DONE, Wanted, answer_keys, describe_abilities, read_asked
 from wam_ros.wire.packing import WireError
 
 MOST_FRAMES = 16  # of one view in one request
@@ -56,6 +56,7 @@ class PolicyService:
         most_sessions: at a time.
         idle_s: after which a session gives way.
         clock: seconds that only go forward.
+        most_together: robots that are answered at once, a power of two; 1: each by itself.
     """
 
     def __init__(
@@ -66,13 +67,14 @@ class PolicyService:
         most_sessions: int,
         idle_s: float,
         clock: Callable[[], float],
+        most_together: int = 1,
     ) -> None:
         self._policy = policy
         self.robot = robot
         self.native = native(robot)
         self._contracts = [self.native, *contracts]
         self._clock = clock
-        self.sessions = Sessions(policy, most_sessions, idle_s, clock)
+        self.sessions = Sessions(policy, most_sessions, idle_s, clock, most_together)
         self._lock = threading.Lock()  # guards the latencies
         self._took = LatencyWindow(100, 0, span_s=60.0)
 
@@ -173,52 +175,72 @@ class PolicyService:
             f"{asked.deadline_s:.2f} s that it is of use"
         )
 
-    def answer(self, query: Query, arrived_s: float) -> Any:
-        """What is sent back: a map, an array where the contract says so, or text.
+    def answer(self, waiting: Sequence[tuple[Query, float]]) -> list[Any]:
+        """What is sent back for each: a map, an array where the contract says so, text, or an
+        error, which a `WamError` tells in words.
 
         Args:
-            query: of `read`.
-            arrived_s: when it came, by the clock.
-
-        Raises:
-            WamError: in words for whoever asked.
+            waiting: queries of `read`, each of another session, and when they came, by the clock.
         """
-        if query.reset:
-            self.sessions.reset(query.session, query.connection, query.prompt)
-            return RESET_DONE
-        robot = self.robot
-        contract = query.contract
-        asked = read_asked(query.message, len(robot.joint_names))
-        seen = self._observations(contract, query.message, asked.request.step)
+        answers: list[Any] = [None] * len(waiting)
+        asked: list[tuple[int, Asked, Wanted]] = []
         began_s = self._clock()
-        if asked.request.predict and (
-            why := self._why_not_any_more(asked.deadline_s, began_s - arrived_s)
-        ):
-            raise WamError(why)
-        output = self.sessions.answer(
+        for k, (query, arrived_s) in enumerate(waiting):
+            try:
+                if query.reset:
+                    self.sessions.reset(query.session, query.connection, query.prompt)
+                    answers[k] = RESET_DONE
+                    continue
+                wanted = read_asked(query.message, len(self.robot.joint_names))
+                if wanted.request.predict and (
+                    why := self._why_not_any_more(
+                        wanted.deadline_s, began_s - arrived_s, len(waiting)
+                    )
+                ):
+                    raise WamError(why)
+                asked.append((k, self._asked(query, wanted), wanted))
+            except Exception as error:  # of one, which is not that of the others
+                answers[k] = error
+        outputs = self.sessions.answer([one for _, one, _ in asked])
+        took_s = self._clock() - began_s
+        chunks = sum(isinstance(output, PolicyOutput) for output in outputs)
+        for (k, one, wanted), output in zip(asked, outputs, strict=True):
+            if isinstance(output, WamError):
+                answers[k] = output
+                continue
+            query, arrived_s = waiting[k]
+            timing = {"infer_ms": 1e3 * took_s, "queue_ms": 1e3 * (began_s - arrived_s)}
+            if output is None:
+                answers[k] = {"remembered": True, "server_timing": timing}
+                continue
+            with self._lock:
+                self._took.add(took_s / chunks, self._clock())
+            actions = actions_of(query.contract, output.positions, one.seen[-1])
+            if not query.contract.actions:
+                answers[k] = actions.astype(np.float32)
+                continue
+            answers[k] = {
+                query.contract.actions: actions,
+                "server_timing": timing,
+                **answer_keys(output, wanted.imagined),
+            }
+        return answers
+
+    def _asked(self, query: Query, wanted: Wanted) -> Asked:
+        """What the sessions are asked; raises `WamError`."""
+        contract = query.contract
+        seen = self._observations(contract, query.message, wanted.request.step)
+        fits = len(contract.frame_offsets) == len(seen)
+        return Asked(
             name=query.session,
             owner=query.connection,
             instruction=query.prompt,
             seen=seen,
-            request=asked.request,
-            offsets=contract.frame_offsets if len(contract.frame_offsets) == len(seen) else None,
+            request=wanted.request,
+            offsets=contract.frame_offsets if fits else None,
         )
-        took_s = self._clock() - began_s
-        timing = {"infer_ms": 1e3 * took_s, "queue_ms": 1e3 * (began_s - arrived_s)}
-        if output is None:
-            return {"remembered": True, "server_timing": timing}
-        with self._lock:
-            self._took.add(took_s, self._clock())
-        actions = actions_of(contract, output.positions, seen[-1])
-        if not contract.actions:
-            return actions.astype(np.float32)
-        return {
-            contract.actions: actions,
-            "server_timing": timing,
-            **answer_keys(output, asked.imagined),
-        }
 
-    def _why_not_any_more(self, deadline_s: float | None, waited_s: float) -> str:
+    def _why_not_any_more(self, deadline_s: float | None, waited_s: float, together: int) -> str:
         """Why an answer is not computed any more; '' where it is.
 
         What waited behind others waited longer than was expected when one of them took longer. One
@@ -226,7 +248,11 @@ class PolicyService:
         """
         with self._lock:
             takes_s = self._took.percentile(50)
-        if deadline_s is None or waited_s < takes_s / 2 or waited_s + takes_s <= deadline_s:
+        if (
+            deadline_s is None
+            or waited_s < takes_s / 2
+            or waited_s + together * takes_s <= deadline_s
+        ):
             return ""
         return (
             f"busy: the answer waited {waited_s:.2f} s and would come after the {deadline_s:.2f} s "

@@ -6,14 +6,15 @@ The thread of the model calls `answer` and `reset`; `release` and `status` are o
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Policy, PolicyOutput, Request, abilities_of
 from wam_ros.core.types import Observation
-from wam_ros.runtime.prediction import describe, predict, require_instruction
+from wam_ros.runtime.prediction import check_output, describe, predict, require_instruction
+from wam_ros.serve.together import sizes
 
 MOST_CHARACTERS = 200  # of an instruction, as the inference node reads
 
@@ -30,6 +31,19 @@ class Session:
     answers: int = 0
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One question of one robot."""
+
+    name: str  # of the session
+    owner: str  # connection that asks
+    instruction: str
+    seen: list[Observation]  # the oldest first
+    request: Request  # what is wanted of the newest
+    # control steps of each from the newest on; None: the model's stride
+    offsets: tuple[int, ...] | None = None
+
+
 class Sessions:
     """The memories of one model.
 
@@ -38,11 +52,18 @@ class Sessions:
         most: sessions at a time.
         idle_s: one that asked nothing for so long gives way to a new one.
         clock: seconds that only go forward.
+        most_together: robots that are answered at once, a power of two; 1: each by itself.
     """
 
     def __init__(
-        self, policy: Policy, most: int, idle_s: float, clock: Callable[[], float]
+        self,
+        policy: Policy,
+        most: int,
+        idle_s: float,
+        clock: Callable[[], float],
+        most_together: int = 1,
     ) -> None:
+        self.most_together = most_together
         self._policy = policy
         self._another = getattr(policy, "another", None)
         self._most = most if self._another is not None else 1
@@ -52,46 +73,46 @@ class Sessions:
         self._sessions: dict[str, Session] = {}
         self._evicted: list[str] = []
 
-    def answer(
-        self,
-        name: str,
-        owner: str,
-        instruction: str,
-        seen: list[Observation],
-        request: Request,
-        offsets: tuple[int, ...] | None = None,
-    ) -> PolicyOutput | None:
-        """Predict from the newest of `seen`, after remembering those before it.
+    def answer(self, asked: Sequence[Asked]) -> list[PolicyOutput | WamError | None]:
+        """Predict from the newest frame of each, after remembering those before it.
 
         A new instruction begins with an empty memory. Frames without a count of steps follow each
         other, and those of the call before, at the model's own stride.
 
         Args:
-            name: of the session.
-            owner: connection that asks.
-            instruction: what to do.
-            seen: the oldest first.
-            request: what is wanted of the newest.
-            offsets: control steps of each from the newest on; None: the model's stride.
+            asked: each of another session.
 
-        Raises:
-            WamError: another connection asks for this session, no room for one more, an instruction
-                that the model does not take, or a prediction that failed; the session is then
-                forgotten.
+        Returns:
+            For each its prediction, None where only a frame was remembered, or an error: another
+            connection asks for this session, no room for one more, an instruction that the model
+            does not take, or a prediction that failed; the session is then forgotten.
         """
-        words = require_instruction(instruction, MOST_CHARACTERS)
-        session = self._session(name, owner)
-        try:
-            if words != session.instruction:
-                session.policy.reset(words)
-                session.instruction = words
-                session.step = None
-            return self._predict(session, seen, request, offsets)
-        except Exception as error:
-            self._forget(name)  # its memory may hold half of what it should
-            if isinstance(error, WamError):
-                raise
-            raise WamError(f"the model failed: {describe(error)}") from error
+        answers: list[PolicyOutput | WamError | None] = [None] * len(asked)
+        ready: list[tuple[int, Session, Request]] = []
+        for k, one in enumerate(asked):
+            try:
+                session = self._session(one.name, one.owner)
+                if any(session is other for _, other, _ in ready):
+                    raise WamError(f"{one.name} was asked twice at once")
+            except WamError as error:
+                answers[k] = error
+                continue
+            try:
+                ready.append((k, session, self._caught_up(session, one)))
+            except Exception as error:
+                answers[k] = self._failed(one.name, error)
+        for size in sizes(len(ready), self.most_together):
+            part = ready[:size]
+            del ready[:size]
+            outputs = self._predict([(s, asked[k].seen[-1], r) for k, s, r in part])
+            for (k, session, request), output in zip(part, outputs, strict=True):
+                if isinstance(output, Exception):
+                    answers[k] = self._failed(asked[k].name, output)
+                    continue
+                session.step = request.step
+                session.answers += request.predict
+                answers[k] = output
+        return answers
 
     def reset(self, name: str, owner: str, instruction: str) -> None:
         """Empty a session's memory, and take an instruction if there is one.
@@ -166,15 +187,17 @@ class Sessions:
         del self._sessions[oldest]
         self._evicted = [*self._evicted[-15:], oldest]
 
-    def _predict(
-        self,
-        session: Session,
-        seen: list[Observation],
-        request: Request,
-        offsets: tuple[int, ...] | None,
-    ) -> PolicyOutput | None:
+    def _caught_up(self, session: Session, asked: Asked) -> Request:
+        """Remember what was seen before the newest frame; what is wanted of that."""
+        words = require_instruction(asked.instruction, MOST_CHARACTERS)
+        if words != session.instruction:
+            session.policy.reset(words)
+            session.instruction = words
+            session.step = None
         stride = abilities_of(session.policy).frame_stride
-        step = request.step
+        offsets = asked.offsets
+        seen = asked.seen
+        step = asked.request.step
         if stride:
             after = stride if offsets is None else 1  # the first frame follows the newest of before
             if offsets is None:
@@ -185,7 +208,32 @@ class Sessions:
                 if step + offset >= 0:
                     note = Request(step + offset, predict=False)
                     predict(session.policy, observation, note)
-        output = predict(session.policy, seen[-1], replace(request, step=step))
-        session.step = step
-        session.answers += request.predict
-        return output
+        return replace(asked.request, step=step)
+
+    def _predict(
+        self, asked: list[tuple[Session, Observation, Request]]
+    ) -> list[PolicyOutput | Exception | None]:
+        """One at a time, or all in fewer passes."""
+        if len(asked) == 1:
+            ((session, observation, request),) = asked
+            try:
+                return [predict(session.policy, observation, request)]
+            except Exception as error:
+                return [error]
+        outputs = self._policy.together([(s.policy, o, r) for s, o, r in asked])  # type: ignore[attr-defined]
+        for k, (_, observation, _) in enumerate(asked):
+            try:
+                if isinstance(outputs[k], PolicyOutput):
+                    check_output(outputs[k], observation)
+            except WamError as error:
+                outputs[k] = error
+        return list(outputs)
+
+    def _failed(self, name: str, error: Exception) -> WamError:
+        """What is told; the memory may hold half of what it should and is forgotten."""
+        self._forget(name)
+        if isinstance(error, WamError):
+            return error
+        found = WamError(f"the model failed: {describe(error)}")
+        found.__cause__ = error
+        return found

@@ -24,7 +24,7 @@ MOST_STEPS = 1 << 40  # control steps; a count beyond it is none
 
 
 @dataclass(frozen=True)
-class Asked:
+class Wanted:
     """What a client wants beside its observation."""
 
     request: Request
@@ -48,7 +48,7 @@ def request_keys(request: Request, deadline_s: float) -> dict[str, Any]:
     return keys
 
 
-def read_asked(message: Mapping[str, Any], joints: int) -> Asked:
+def read_asked(message: Mapping[str, Any], joints: int) -> Wanted:
     """The other way round; a key that is not there has its default.
 
     Raises:
@@ -73,7 +73,7 @@ def read_asked(message: Mapping[str, Any], joints: int) -> Asked:
         committed=committed or 0,
         prefix=_flag(message, "prefix", False),
     )
-    return Asked(
+    return Wanted(
         request,
         None if deadline is None else float(deadline),
         _flag(message, "imagined", False),

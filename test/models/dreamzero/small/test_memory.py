@@ -19,7 +19,7 @@ def predict(model, memory, step, latents, inputs):
     cond = model.condition(state, clean, memory.context)
     video, action = inputs["video"][:1, :1], inputs["action"][:1, :1]
     return model.denoise(
-        video, action, 500.0, 500.0, cond, clean, rope, memory.context, cache
+        video, action, 500.0, 500.0, cond, clean, rope, memory.context, [cache]
     ).action
 
 

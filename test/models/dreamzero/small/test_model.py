@@ -30,7 +30,7 @@ def run_cached(model, inputs, row, instruction, steps, committed=0):
                 clean,
                 model.rope(torch.tensor([k]), "noisy"),
                 context,
-                cache,
+                [cache],
                 committed,
             )
         )

@@ -10,6 +10,7 @@ once under that mask, inference one block against a cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from torch.nn import functional
 
 from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.shared.block import Attention
-from wam_ros.models.dreamzero.shared.layers import attend, unpatch
+from wam_ros.models.dreamzero.shared.layers import Source, attend, unpatch
 from wam_ros.models.dreamzero.shared.rope import Rope, as_rope, cells, rope_angles
 from wam_ros.models.dreamzero.shared.transformer import LayerContext, Transformer, Velocity
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
@@ -32,6 +33,27 @@ class Context:
 
     text: Tensor  # (B, M, text_dim) words, zero where padded
     layers: tuple[LayerContext, ...]
+
+    @classmethod
+    def joined(cls, of: Sequence[Context]) -> Context:
+        """Those of several sequences, in their order."""
+        if len(of) == 1:
+            return of[0]
+        layers = zip(*(context.layers for context in of), strict=True)
+        return cls(torch.cat([c.text for c in of]), tuple(_joined(layer) for layer in layers))
+
+
+def _joined(of: tuple[LayerContext, ...]) -> LayerContext:
+    """One layer's sources of several sequences; the words of this family have no weights."""
+
+    def batch(parts: list[Tensor]) -> Tensor:
+        # heads stay before tokens in memory, as of one alone
+        return torch.cat([x.transpose(-3, -2) for x in parts]).transpose(-3, -2)
+
+    return tuple(
+        Source(batch([s.k for s in sources]), batch([s.v for s in sources]))
+        for sources in zip(*of, strict=True)
+    )
 
 
 class WorldActionModel(Transformer):
@@ -255,14 +277,16 @@ class WorldActionModel(Transformer):
         anchor: Tensor,
         rope: Rope,
         context: Context,
-        cache: KvCache,
+        caches: Sequence[KvCache],
         committed: int = 0,
     ) -> Velocity:
-        """One evaluation of the block at `rope` (shapes as in `forward` with B = K = 1), seeing the
+        """One evaluation of the block at `rope` (shapes as in `forward` with K = 1), seeing the
         memory.
 
-        Timesteps are in 0..1000 here, as solvers give them. The first `committed` actions are clean
-        and only continued; their velocity means nothing.
+        The sequences are those of one cache after another, each of which may remember as many
+        frames as it will. What a sequence sees is computed for each cache by itself: it is then the
+        same as for one alone. Timesteps are in 0..1000 here, as solvers give them. The first
+        `committed` actions are clean and only continued; their velocity means nothing.
         """
         chunk = self.config.chunk
         n_video = chunk.imagined_frames * self.n_clean
@@ -278,7 +302,12 @@ class WorldActionModel(Transformer):
         x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t_steps), cond], 2)
 
         def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            return attend(q, *cache.with_own(layer, k, v))
+            parts = (tensor.chunk(len(caches)) for tensor in (q, k, v))
+            seen = [
+                attend(own_q, *cache.with_own(layer, own_k, own_v))
+                for cache, own_q, own_k, own_v in zip(caches, *parts, strict=True)
+            ]
+            return seen[0] if len(seen) == 1 else torch.cat(seen)
 
         x = self.run(
             x, e, sizes=tuple(sizes), rope=rope, context=context.layers, attention=attention

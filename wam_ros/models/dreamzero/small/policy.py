@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -95,6 +96,27 @@ def require_within_limits(n: Normaliser, robot: Embodiment, where: str) -> None:
     ):
         low_high = torch.stack(ends).double().numpy()
         require_reachable(f"{where}: statistics: {kind}", robot, low_high, relative)
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A prediction of one robot whose memory is up to date, before it is denoised."""
+
+    observation: Observation
+    request: Request
+    step: int
+    plan: np.ndarray
+    ahead: int
+    seen_state: Tensor  # (1, 1, A) as observed, also where it begins ahead
+    latent: Tensor  # (1, 1, C, h, w)
+    state: Tensor  # (1, 1, A)
+    cond: Tensor  # (1, 1, 2, D)
+    context: Context
+    cache: KvCache
+    rope: Rope
+    given: Tensor  # (1, 1, d, A) normalised, the first actions, committed and clean
+    target: tuple[Tensor, Tensor] | None  # what the actions are drawn towards, and how much
+    timing: dict[str, float]  # of what is done, s
 
 
 class DreamZeroPolicy:
@@ -192,6 +214,47 @@ class DreamZeroPolicy:
             WamError: no instruction was set, the observation has other views or joints than the
                 model, or the request asks for what the model was not trained for.
         """
+        begun = self._begin(observation, request)
+        if begun is None:
+            return None
+        began = time.perf_counter()
+        video, action = self._denoise([begun], request.candidates)
+        return self._finished(begun, video, action, time.perf_counter() - began)
+
+    @torch.inference_mode()
+    def together(
+        self, asked: Sequence[tuple[DreamZeroPolicy, Observation, Request]]
+    ) -> list[PolicyOutput | Exception | None]:
+        """See `core.policy.Policy`. Those whose denoising has one form are denoised in one
+        batch.
+        """
+        answers: list[PolicyOutput | Exception | None] = [None] * len(asked)
+        batches: dict[object, list[tuple[int, _Begun]]] = {}
+        for k, (policy, observation, request) in enumerate(asked):
+            try:
+                begun = policy._begin(observation, request)
+            except Exception as error:
+                answers[k] = error
+                continue
+            if begun is not None:
+                form = (begun.given.shape[2], k if request.candidates > 1 else -1)
+                batches.setdefault(form, []).append((k, begun))
+        for batch in batches.values():
+            began = time.perf_counter()
+            candidates = batch[0][1].request.candidates
+            video, action = self._denoise([begun for _, begun in batch], candidates)
+            denoise_s = time.perf_counter() - began
+            parts = zip(batch, video.split(candidates), action.split(candidates), strict=True)
+            for (k, begun), own_video, own_action in parts:
+                policy = asked[k][0]
+                try:
+                    answers[k] = policy._finished(begun, own_video, own_action, denoise_s)
+                except Exception as error:
+                    answers[k] = error
+        return answers
+
+    def _begin(self, observation: Observation, request: Request) -> _Begun | None:
+        """Refresh the memory; what is to be denoised from it, None where nothing is."""
         if self._context is None:
             raise WamError("no instruction was set")
         if request.prefix and not self.abilities.prefix:
@@ -212,22 +275,19 @@ class DreamZeroPolicy:
         if not request.predict:
             return None
         remembered = time.perf_counter()
-        chunk, decode = self._predict(observation, request, step, (latent, state, cache, rope))
-        timing = {"encode": encoded - began, "prefill": remembered - encoded, **chunk.timing_s}
-        chunk = dataclasses.replace(chunk, timing_s=timing)
-        if request.apart and not chunk.others:
-            return dataclasses.replace(chunk, decode=partial(decode, chunk))
-        return decode(chunk)
+        timing = {"encode": encoded - began, "prefill": remembered - encoded}
+        return self._begun(observation, request, step, (latent, state, cache, rope), timing)
 
-    def _predict(
+    def _begun(
         self,
         observation: Observation,
         request: Request,
         step: int,
         seen: tuple[Tensor, Tensor, KvCache, Rope],
-    ) -> tuple[PolicyOutput, Callable[[PolicyOutput], PolicyOutput]]:
-        """A chunk without its frames from what is remembered at a control step, and what gives it
-        and its other candidates their frames; `seen`: latent, state, memory, rotation.
+        timing: dict[str, float],
+    ) -> _Begun:
+        """What is denoised from what is remembered at a control step; `seen`: latent, state,
+        memory, rotation.
         """
         latent, state, cache, rope = seen
         plan = np.zeros((0, self.config.action_dim)) if request.plan is None else request.plan
@@ -238,45 +298,63 @@ class DreamZeroPolicy:
         )
         if ahead:
             latent, state, cache, rope = self._look_ahead(step, step + ahead, plan[ahead - 1])
-        began = time.perf_counter()
         given = self._normalised(plan, state)
         n = min(request.committed, len(plan))
+        target = None
         if request.prefix and not ahead and n <= self.config.chunk.committed_steps:
             given = given[:, :, :n]
-            solver = self.solver
         else:
-            solver = self.solver if ahead else self._towards(given, request.committed)
+            target = None if ahead else self._target(given, request.committed)
             given = given[:, :, :0]
-        video, action = self._denoise(
-            latent,
-            state,
+        assert self._context is not None
+        normalised = self.networks.normaliser.state(state).to(self.networks.model.dtype)
+        return _Begun(
+            observation=observation,
+            request=request,
+            step=step,
+            plan=plan,
+            ahead=ahead,
+            seen_state=seen[1],
+            latent=latent,
+            state=state,
+            cond=self.networks.model.condition(normalised, latent, self._context),
+            context=self._context,
             cache=cache,
             rope=rope,
-            of_action=solver,
-            n=request.candidates,
             given=given,
+            target=target,
+            timing=timing,
         )
-        positions = self.networks.normaliser.to_joints(action, state)
-        denoised = time.perf_counter()
-        video = video.to(latent.dtype)
-        self._keep(step + ahead, video, positions)
-        outlook = self._look(seen[1])
-        chunks = [
+
+    def _finished(
+        self, begun: _Begun, video: Tensor, action: Tensor, denoise_s: float
+    ) -> PolicyOutput:
+        """A chunk and its other candidates, from future latents (n, 1, F, C, h, w) and normalised
+        actions (n, 1, T, A).
+        """
+        request = begun.request
+        positions = self.networks.normaliser.to_joints(action, begun.state)
+        video = video.to(begun.latent.dtype)
+        self._keep(begun.step + begun.ahead, video, positions)
+        outlook = self._look(begun.seen_state)
+        first, *others = (
             self._output(
                 positions=own.double().numpy(),
-                observation=observation,
-                plan=plan,
+                observation=begun.observation,
+                plan=begun.plan,
                 request=request,
-                ahead=ahead,
+                ahead=begun.ahead,
                 outlook=outlook,
             )
             for own in positions[:, 0]
-        ]
-        chunk = dataclasses.replace(
-            chunks[0], timing_s={"denoise": denoised - began}, others=tuple(chunks[1:])
         )
-        shown = observation if not ahead and self._looks_at_reality() else None
-        return chunk, partial(self._with_frames, video=video[:, 0], latent=latent[0], shown=shown)
+        timing = {**begun.timing, "denoise": denoise_s}
+        chunk = dataclasses.replace(first, timing_s=timing, others=tuple(others))
+        shown = begun.observation if not begun.ahead and self._looks_at_reality() else None
+        decode = partial(self._with_frames, video=video[:, 0], latent=begun.latent[0], shown=shown)
+        if request.apart and not chunk.others:
+            return dataclasses.replace(chunk, decode=partial(decode, chunk))
+        return decode(chunk)
 
     @torch.inference_mode()
     def _with_frames(
@@ -397,14 +475,27 @@ class DreamZeroPolicy:
             torch.from_numpy(plan.astype(np.float32))[None, None], state
         )
 
-    def _towards(self, plan: Tensor, committed: int) -> Solver:
-        """The solver of the actions, drawn towards a plan (1, 1, n, A) where there is one."""
+    def _target(self, plan: Tensor, committed: int) -> tuple[Tensor, Tensor] | None:
+        """(1, 1, T, A) what the actions are drawn towards, and how much, (1, 1, T, 1), where there
+        is a plan (1, 1, n, A).
+        """
         horizon = self.config.chunk.action_horizon
         known = plan.shape[2]
         if not known:
-            return self.solver
+            return None
         target = torch.cat([plan, plan[:, :, -1:].expand(-1, -1, horizon - known, -1)], 2)
-        return Guided(self.solver, target, soft_mask(min(committed, known), known, horizon))
+        return target, soft_mask(min(committed, known), known, horizon)[None, None]
+
+    def _solver(self, targets: Sequence[tuple[Tensor, Tensor] | None]) -> Solver:
+        """The solver of the actions of several sequences, drawn towards the targets that there
+        are.
+        """
+        if not (known := [target for target in targets if target is not None]):
+            return self.solver
+        nothing = tuple(torch.zeros_like(x) for x in known[0])
+        pairs = [nothing if target is None else target for target in targets]
+        target, mask = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        return Guided(self.solver, target, mask)
 
     def _see(self, observation: Observation) -> tuple[Tensor, Tensor]:
         """Latent (1, 1, C, h, w) and state (1, 1, A) rad, m; an unrefreshed memory sees its own
@@ -418,35 +509,30 @@ class DreamZeroPolicy:
         state = torch.from_numpy(np.asarray(observation.joints.positions, np.float32))[None, None]
         return latent, state
 
-    def _denoise(
-        self,
-        latent: Tensor,
-        state: Tensor,
-        cache: KvCache,
-        rope: Rope,
-        of_action: Solver,
-        n: int,
-        given: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Future latents (n, 1, F, C, h, w) and normalised actions (n, 1, T, A), the n candidates
-        in one batch.
+    def _denoise(self, begun: Sequence[_Begun], n: int) -> tuple[Tensor, Tensor]:
+        """Future latents (B, 1, F, C, h, w) and normalised actions (B, 1, T, A), all in one batch:
+        `n` candidates of the only one, or one of each.
 
-        `given` (1, 1, d, A) are the first actions, clean, where they are committed; they come back
-        as they are.
+        The actions `given` are clean, where they are committed; they come back as they are. All
+        have as many.
         """
         model = self.networks.model
-        context = self._context
-        assert context is not None
         dtype = model.dtype
-        cond = model.condition(self.networks.normaliser.state(state).to(dtype), latent, context)
-        d = given.shape[2]
+        d = begun[0].given.shape[2]
         video, action = (
-            torch.cat([x, more[: n - 1]])
+            torch.cat([x.expand(len(begun), *x.shape[1:]), more[: n - 1]])
             for x, more in zip(self._noise, self._more_noise, strict=True)
         )
-        action = torch.cat([given.expand(n, -1, -1, -1), action[:, :, d:]], 2)
+        given, cond, latent = (
+            torch.cat(parts)
+            for parts in zip(*((b.given, b.cond, b.latent) for b in begun), strict=True)
+        )
+        action = torch.cat([given.expand(len(action), -1, -1, -1), action[:, :, d:]], 2)
+        caches = [b.cache for b in begun]
+        context = Context.joined([b.context for b in begun])
+        cos, sin = (torch.stack(parts) for parts in zip(*(b.rope for b in begun), strict=True))
         if n > 1:
-            cache = cache.repeated(n)
+            caches = [begun[0].cache.repeated(n)]
             cond, latent = (x.expand(n, *x.shape[1:]) for x in (cond, latent))
 
         def velocity(
@@ -459,14 +545,15 @@ class DreamZeroPolicy:
                 t_action=t_action,
                 cond=cond,
                 anchor=latent,
-                rope=rope,
+                rope=(cos, sin),
                 context=context,
-                cache=cache,
+                caches=caches,
                 committed=d,
             )
             still = torch.zeros_like(v.action[:, :, :d])
             return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
 
+        of_action = self._solver([b.target for b in begun])
         return integrate(velocity, video, action, self.solver, of_action)
 
     def _decode(self, video: Tensor, latent: Tensor, shown: Observation | None) -> np.ndarray:
