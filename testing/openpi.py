@@ -48,11 +48,14 @@ class OpenpiServer:
 
 @contextlib.contextmanager
 def openpi_server(
-    act: Callable[[dict[str, Any]], Any], metadata: Any = None, port: int = 0
+    act: Callable[[dict[str, Any]], Any],
+    metadata: Any = None,
+    port: int = 0,
+    host: str = "127.0.0.1",
 ) -> Iterator[tuple[OpenpiServer, int]]:
     """A server, and its port."""
     ours = OpenpiServer(act, {} if metadata is None else metadata)
-    with serve(ours.handle, "127.0.0.1", port, compression=None, max_size=None) as server:
+    with serve(ours.handle, host, port, compression=None, max_size=None) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield ours, server.socket.getsockname()[1]

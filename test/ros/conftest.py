@@ -8,7 +8,9 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
 
 DEADLINE_S = 30.0
@@ -52,12 +54,12 @@ class Arena:
         self.executor.add_node(node)
         return node
 
-    def spawn(self, name, file=None, **parameters):
+    def spawn(self, name, file=None, before=(), environment=None, **parameters):
         """Start a node in a process of its own, with its shipped parameter file; `file` runs
-        instead of its module.
+        instead of its module, `before` stands before the command, `environment` is added.
         """
         program = [str(file)] if file else ["-m", f"wam_ros.nodes.{name}"]
-        argv = [sys.executable, *program, "--ros-args", "--params-file"]
+        argv = [*before, sys.executable, *program, "--ros-args", "--params-file"]
         argv.append(str(share_dir() / "config" / f"{name.removesuffix('_node')}.yaml"))
         for key, value in parameters.items():
             argv += ["-p", f"{key}:={str(value).lower() if isinstance(value, bool) else value}"]
@@ -69,6 +71,7 @@ class Arena:
             **os.environ,
             "ROS_DOMAIN_ID": str(DOMAIN),
             "PYTHONPATH": os.pathsep.join(sys.path),
+            **(environment or {}),
         }
         self.processes[name] = subprocess.Popen(
             argv, stdout=log, stderr=subprocess.STDOUT, env=environment
@@ -151,6 +154,17 @@ def shared_arena(tmp_path_factory):
     a = Arena(tmp_path_factory.mktemp("arena"))
     yield a
     a.close()
+
+
+@pytest.fixture
+def contract(tmp_path):
+    """Path of a contract of a foreign policy: all joints of the Panda in one key, one camera."""
+    file = tmp_path / "arm.yaml"
+    joints = list(load_embodiment("panda").joint_names)
+    data = {"name": "arm", "embodiment": "panda", "images": {"image": "front"}}
+    data |= {"state": {"state": joints}, "action_joints": joints}
+    file.write_text(yaml.safe_dump(data))
+    return file
 
 
 class Arm:

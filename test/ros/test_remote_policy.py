@@ -7,7 +7,6 @@ import time
 
 import numpy as np
 import pytest
-import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
@@ -48,23 +47,17 @@ class RemoteLoop(Loop):
 
     def until_told(self, words):
         """The inference node says in its status what is wrong."""
-        self.arena.until(lambda: self._statuses and words in self._statuses[-1].error)
+        try:
+            self.arena.until(lambda: self._statuses and words in self._statuses[-1].error)
+        except AssertionError as error:
+            told = list(dict.fromkeys(status.error for status in self._statuses[-200:]))
+            raise AssertionError(f"not told {words!r}, but {told}") from error
 
     def until_rest(self):
         """The arm stands; `at_rest` alone is also the turn of a swing."""
         self.arena.until(self.arm.at_rest)
         self.arena.spin(0.3)
         assert self.arm.at_rest()
-
-
-@pytest.fixture
-def contract(tmp_path):
-    file = tmp_path / "arm.yaml"
-    joints = list(PANDA.joint_names)
-    data = {"name": "arm", "embodiment": "panda", "images": {"image": "front"}}
-    data |= {"state": {"state": joints}, "action_joints": joints}
-    file.write_text(yaml.safe_dump(data))
-    return file
 
 
 def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_and_in_words(
