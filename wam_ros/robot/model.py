@@ -184,19 +184,19 @@ class SafetyModel(Dynamics):
         pairs = [*self._self_pairs, *self._held_pairs(own)]
         n = len(own)
         clearance = [0.0] * len(pairs)
+        moving = [(i, link_of(b)) for i, b in enumerate(own) if self._moves(b.parentJoint)]
         for k, (name, obstacle) in enumerate(obstacles.items()):
+            self.between()
             self.require_links(name, obstacle.ignore)
-            near = [
-                i
-                for i, b in enumerate(own)
-                if self._moves(b.parentJoint) and link_of(b) not in obstacle.ignore
-            ]
+            near = [i for i, link in moving if link not in obstacle.ignore]
             pairs += [(i, n + k) for i in near]
             clearance += [obstacle.clearance] * len(near)
         bodies = [*own, *around]
         distances = Distances(self.pin, bodies, pairs, n, self.between)
         described = self._describe(bodies, pairs, np.array(clearance), n)
+        self.between()
         last = self._still_known(bodies, pairs)
+        self.between()
         # all at once: who is heard in between must find the one world or the other
         if held != self.held:
             self.carry(held)
@@ -216,8 +216,9 @@ class SafetyModel(Dynamics):
         if self._last is None:
             return None
         there, distance = self._last
+        before = [id(body) for body in self.bodies]
         was = {
-            (id(self.bodies[a]), id(self.bodies[b])): d
+            (before[a], before[b]): d
             for a, b, d in zip(
                 self.pairs.first.tolist(),
                 self.pairs.second.tolist(),
@@ -225,7 +226,8 @@ class SafetyModel(Dynamics):
                 strict=True,
             )
         }
-        found = [was.get((id(bodies[a]), id(bodies[b])), -np.inf) for a, b in pairs]
+        after = [id(body) for body in bodies]
+        found = [was.get((after[a], after[b]), -np.inf) for a, b in pairs]
         return there, np.array(found)
 
     @property
@@ -371,9 +373,12 @@ class SafetyModel(Dynamics):
         for row, (a, b) in enumerate(pairs):
             self.between()
             reach[row] = self._pair_reach(bodies, a, b if b < own else None)
-        first, second = (np.array([p[k] for p in pairs], dtype=int) for k in (0, 1))
-        names = tuple((link_of(bodies[a]), link_of(bodies[b])) for a, b in pairs)
-        keys = tuple((str(bodies[a].name), str(bodies[b].name)) for a, b in pairs)
+        first, second = np.array(pairs, dtype=int).reshape(-1, 2).T
+        links = [link_of(body) for body in bodies]
+        called = [str(body.name) for body in bodies]
+        names = tuple((links[a], links[b]) for a, b in pairs)
+        keys = tuple((called[a], called[b]) for a, b in pairs)
+        self.between()
         return Pairs(
             first=first,
             second=second,

@@ -112,7 +112,12 @@ def _change(marker: Marker) -> Change:
     return Change(name, obstacle, marker.header.frame_id, stamp_ns, lifetime_ns / 1e9)
 
 
-def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Change:
+def change_from_cloud(
+    msg: PointCloud2,
+    voxel_m: float,
+    lifetime_s: float,
+    between: Callable[[], None] = lambda: None,
+) -> Change:
     """The points of a cloud as one obstacle of voxels; those that are not finite or out of reach
     are left out.
 
@@ -124,13 +129,16 @@ def change_from_cloud(msg: PointCloud2, voxel_m: float, lifetime_s: float) -> Ch
         msg: with float32 or float64 fields x, y, z; the robot itself must not be in it.
         voxel_m: edge of a voxel.
         lifetime_s: the next cloud must come within this.
+        between: called between two parts of the work.
     """
     try:
         points = _points(msg)
+        between()
         _require_sight(points)
     except WamError as error:
         return Change(CLOUD, None, refusal=str(error), source=CLOUD)
     points = points[(np.abs(points) < FAR).all(axis=1)]  # NaN is not
+    between()
     if len(points) == 0:  # an empty room is also something that must be told again
         points = np.full((1, 3), FAR)
     cloud = Cloud("points", (voxel_m,), (0.0, 0.0, 0.0), points=_voxels(points, voxel_m))
@@ -259,8 +267,9 @@ class ObstacleTopics:
         self._tell(changes_from_bytes(data, kind))
 
     def _on_cloud(self, msg: PointCloud2) -> None:
-        self._machine.filter.attention.look_up()
-        self._tell([change_from_cloud(msg, self._voxel_m, self._lifetime_s)])
+        look_up = self._machine.filter.attention.look_up
+        look_up()
+        self._tell([change_from_cloud(msg, self._voxel_m, self._lifetime_s, between=look_up)])
 
     def _on_hold(
         self, request: HoldObject.Request, response: HoldObject.Response
