@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from wam_ros.core.surprise import Surprise
+from wam_ros.core.comparison import Comparison
 from wam_ros.core.types import JointState, Observation
 from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 
@@ -19,9 +19,9 @@ def observation(value, stamp_ns=0):
     return Observation(stamp_ns, VIEWS, frames(value), (0, 0), JOINTS)
 
 
-def surprises(*imagined):
+def comparisons(*imagined):
     return [
-        Surprise(0, (i + 1) * 400_000_000, frames(v), frames(0), 0.0, 0.0)
+        Comparison(0, (i + 1) * 400_000_000, frames(v), frames(0), 0.0, 0.0)
         for i, v in enumerate(imagined)
     ]
 
@@ -34,7 +34,7 @@ def test_a_video_has_one_frame_per_observation_from_the_first_imagined_one(tmp_p
     for k in range(12):
         video.add(
             observation(200),
-            surprises(40, 90) if k != 5 else [],
+            comparisons(40, 90) if k != 5 else [],
             HORIZONS,
             "pick up the red block",
             "armed",
@@ -64,12 +64,12 @@ def test_nothing_seen_is_no_file(tmp_path):
 
 def test_the_strip_shows_observed_above_imagined_from_first_to_last(tmp_path):
     strip = StripRecorder(str(tmp_path / "a.png"), moments=3)
-    strip.add(observation(10), surprises(20), HORIZONS)  # only one horizon yet: left out
+    strip.add(observation(10), comparisons(20), HORIZONS)  # only one horizon yet: left out
     for k in range(5):
-        strip.add(observation(50 + k, k * 10**8), surprises(100 + k, 150 + k), HORIZONS)
+        strip.add(observation(50 + k, k * 10**8), comparisons(100 + k, 150 + k), HORIZONS)
     strip.write()
     assert not strip.why_not
-    strip.add(observation(0), surprises(0, 0), HORIZONS)
+    strip.add(observation(0), comparisons(0, 0), HORIZONS)
     strip.write()  # of the next episode: not of the first
     picture = np.asarray(Image.open(tmp_path / "a.png"))
     columns = picture[60:, 150:]  # right of the labels
@@ -88,7 +88,7 @@ def test_a_video_that_does_not_fit_is_said_once_and_the_one_before_stays(small_d
     for _ in range(400):
         noise = np.roll(noise, 1, axis=2)
         seen = Observation(0, VIEWS, noise, (0, 0), JOINTS)
-        video.add(seen, surprises(40, 90), HORIZONS, "pick", "armed")
+        video.add(seen, comparisons(40, 90), HORIZONS, "pick", "armed")
     video.close()
     assert video.failed
     assert video.why_not.startswith(f"{file} cannot be written: the encoder ended with ")
@@ -99,7 +99,7 @@ def test_a_video_that_does_not_fit_is_said_once_and_the_one_before_stays(small_d
 
 def test_a_strip_that_cannot_be_written_does_not_end_the_run(tmp_path, capfd):
     strip = StripRecorder(str(tmp_path / "gone" / "a.png"))
-    strip.add(observation(1), surprises(2, 3), HORIZONS)
+    strip.add(observation(1), comparisons(2, 3), HORIZONS)
     strip.write()
     assert strip.failed
     assert "a.png cannot be written: No such file or directory" in capfd.readouterr().err

@@ -81,9 +81,9 @@ def test_a_model_that_takes_no_plan_is_refused():
 def test_along_a_recording_each_frame_meets_what_was_imagined_for_it():
     observations = [make_observation(PANDA, k * NS // 10, frames(GREY), q_at(k)) for k in range(10)]
     found = list(imagine_along(Brighter(), observations, "go", NS // 10))
-    assert [len(s.surprises) for s in found] == [0] * 4 + [1] * 4 + [2] * 2
-    assert [s.horizon_s for s in found[9].surprises] == [0.4, 0.8]
-    assert [s.imagined.max() for s in found[9].surprises] == [GREY + 1, GREY + 2]
+    assert [len(s.comparisons) for s in found] == [0] * 4 + [1] * 4 + [2] * 2
+    assert [s.horizon_s for s in found[9].comparisons] == [0.4, 0.8]
+    assert [s.imagined.max() for s in found[9].comparisons] == [GREY + 1, GREY + 2]
 
 
 def tiles(board):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from wam_ros.core.comparison import Comparison, ImaginationMonitor
 from wam_ros.core.images import mse, psnr_db
-from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import NS, ImaginedFuture, Observation
 
 # observations remembered: the copy-last baseline needs the frame the model predicted from
@@ -75,7 +75,7 @@ class ImaginationTracker:
         ):
             self._monitor.expect(anchor_ns, source.frames, future.instants_ns, future.frames)
 
-    def on_observation(self, observation: Observation) -> list[Surprise]:
+    def on_observation(self, observation: Observation) -> list[Comparison]:
         """Hold an observation against what was imagined for its instant; nearest horizon first, one
         per horizon.
         """
@@ -85,16 +85,16 @@ class ImaginationTracker:
         nearest = [
             s for k, s in enumerate(found) if k == 0 or s.horizon_ns != found[k - 1].horizon_ns
         ]
-        for surprise in nearest:
-            self._count(observation, surprise)
+        for comparison in nearest:
+            self._count(observation, comparison)
         return nearest
 
-    def _count(self, observation: Observation, surprise: Surprise) -> None:
+    def _count(self, observation: Observation, comparison: Comparison) -> None:
         for v, view in enumerate(observation.view_names):
-            error = self._errors.setdefault((view, surprise.horizon_s), _Error())
+            error = self._errors.setdefault((view, comparison.horizon_s), _Error())
             error.n += 1
-            error.imagined += mse(surprise.imagined[v], observation.frames[v])
-            error.copied += mse(surprise.seen[v], observation.frames[v])
+            error.imagined += mse(comparison.imagined[v], observation.frames[v])
+            error.copied += mse(comparison.seen[v], observation.frames[v])
 
     def summary(self) -> dict[str, dict[str, dict[str, float]]]:
         """Per view and horizon: n, PSNR [dB] of the mean error of imagined and of copied frames,

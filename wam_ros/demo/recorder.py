@@ -15,9 +15,9 @@ from typing import IO
 
 import numpy as np
 
+from wam_ros.core.comparison import Comparison
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import whole_file
-from wam_ros.core.surprise import Surprise
 from wam_ros.core.types import NS, Observation
 from wam_ros.view.pictures import Column, compose_board, compose_strip, pick_evenly
 
@@ -66,7 +66,7 @@ class VideoRecorder(Recorder):
     def add(
         self,
         observation: Observation,
-        surprises: Sequence[Surprise],
+        comparisons: Sequence[Comparison],
         horizons_s: Sequence[float],
         title: str,
         footer: str,
@@ -80,7 +80,7 @@ class VideoRecorder(Recorder):
         self._horizons_s = self._horizons_s or tuple(horizons_s)[-_HORIZONS:]
         if not self._horizons_s:
             return
-        found = {s.horizon_s: s.imagined for s in surprises}
+        found = {s.horizon_s: s.imagined for s in comparisons}
         columns = [Column("camera, now", observation.frames)]
         columns += [Column(f"imagined {h:.1f} s before", found.get(h)) for h in self._horizons_s]
         board = compose_board(columns, observation.view_names, 256, title or " ", footer or " ")
@@ -155,14 +155,18 @@ class StripRecorder(Recorder):
         super().__init__(file)
         self._n = moments
         self._closed = False
-        self._seen: list[tuple[Observation, list[Surprise]]] = []
+        self._seen: list[tuple[Observation, list[Comparison]]] = []
 
     def add(
-        self, observation: Observation, surprises: Sequence[Surprise], horizons_s: Sequence[float]
+        self,
+        observation: Observation,
+        comparisons: Sequence[Comparison],
+        horizons_s: Sequence[float],
     ) -> None:
         """Remember an observation that had been imagined at every one of `horizons_s`."""
-        if not self._closed and horizons_s and {s.horizon_s for s in surprises} >= set(horizons_s):
-            self._seen.append((observation, [s for s in surprises if s.horizon_s in horizons_s]))
+        wanted = set(horizons_s)
+        if not self._closed and wanted and {c.horizon_s for c in comparisons} >= wanted:
+            self._seen.append((observation, [c for c in comparisons if c.horizon_s in wanted]))
 
     def write(self) -> None:
         """Write the strip of what was seen so far, the first time that it is asked for."""
@@ -176,9 +180,9 @@ class StripRecorder(Recorder):
         first = seen[0][0]
         moments = []
         for i in pick_evenly(len(seen), self._n):
-            observation, surprises = seen[i]
+            observation, comparisons = seen[i]
             rows = [("observed", observation.frames)]
-            rows += [(f"imagined\n{s.horizon_s:.1f} s before", s.imagined) for s in surprises]
+            rows += [(f"imagined\n{s.horizon_s:.1f} s before", s.imagined) for s in comparisons]
             moments.append((f"{(observation.stamp_ns - first.stamp_ns) / NS:.1f} s", rows))
         picture = Image.fromarray(compose_strip(moments, first.view_names))
         with self._writing():

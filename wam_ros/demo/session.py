@@ -109,15 +109,15 @@ class Session:
             self._feed.observation(observation, published_ns)
         if self.episode is None:
             return
-        surprises = self.imagination.on_observation(observation)
+        comparisons = self.imagination.on_observation(observation)
         horizons_s = self.imagination.horizons_s
         if self.video is not None:
             footer = f"{describe_safety(self.report)}   |   {describe_decision(self.report)}"
             self.video.add(
-                observation, surprises, horizons_s, self.redirected or self.instruction, footer
+                observation, comparisons, horizons_s, self.redirected or self.instruction, footer
             )
         if self.strip is not None:
-            self.strip.add(observation, surprises, horizons_s)
+            self.strip.add(observation, comparisons, horizons_s)
 
     def _on_chunk(self, chunk: ActionChunk, published_ns: int) -> None:
         if self.episode is None:

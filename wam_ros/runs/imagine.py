@@ -222,26 +222,26 @@ def compared(
     rate_hz = 0.0
     for seen in moments:
         observation = seen.observation
-        surprise = min(
-            seen.surprises,
+        comparison = min(
+            seen.comparisons,
             key=lambda s: -s.horizon_s if ahead_s is None else abs(s.horizon_s - ahead_s),
             default=None,
         )
-        if surprise is None and began_ns is None:
+        if comparison is None and began_ns is None:
             last_ns = observation.stamp_ns
             continue
         if began_ns is None:
             began_ns = observation.stamp_ns
             gap_s = (observation.stamp_ns - last_ns) / NS if last_ns else 0.1
             rate_hz = round(1.0 / min(1.0, max(0.02, gap_s)))
-        imagined = None if surprise is None else surprise.imagined
-        label = "imagined" if surprise is None else f"imagined {surprise.horizon_s:.1f} s before"
+        imagined = None if comparison is None else comparison.imagined
+        before = "" if comparison is None else f" {comparison.horizon_s:.1f} s before"
         columns = [
             Column("observed", observation.frames),
-            Column(label, imagined),
+            Column(f"imagined{before}", imagined),
             difference_of(observation.frames, imagined),
         ]
-        error = "" if surprise is None else f"PSNR {psnr_db(surprise.mse):.1f} dB"
+        error = "" if comparison is None else f"PSNR {psnr_db(comparison.mse):.1f} dB"
         time = f"{(observation.stamp_ns - began_ns) / NS:.1f} s"
         footer = f"{time}   |   {name}   |   {error or 'nothing was imagined for this instant'}"
         title = seen.instruction or " "

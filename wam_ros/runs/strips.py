@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wam_ros.core.comparison import Comparison
 from wam_ros.core.imagination import ImaginationTracker
-from wam_ros.core.surprise import Surprise
 from wam_ros.core.types import NS, Observation
 from wam_ros.ros import convert
 from wam_ros.ros.recording import Recording, expecting
@@ -28,7 +28,7 @@ class Seen:
     """What the cameras saw at an instant, and what had been imagined for it."""
 
     observation: Observation
-    surprises: list[Surprise]  # nearest horizon first
+    comparisons: list[Comparison]  # nearest horizon first
     instruction: str  # that was followed
 
 
@@ -81,7 +81,7 @@ def _strip(at_ns: int, moments: Sequence[Seen]) -> np.ndarray:
     for k in pick_evenly(len(moments), TILES):
         observation = moments[k].observation
         black = np.zeros_like(observation.frames)
-        imagined = next((s.imagined for s in moments[k].surprises), black)
+        imagined = next((s.imagined for s in moments[k].comparisons), black)
         label = f"{(observation.stamp_ns - at_ns) / NS:+.1f} s"
         told.append((label, [("observed", observation.frames), ("imagined", imagined)]))
     return compose_strip(told, moments[0].observation.view_names, TILE)

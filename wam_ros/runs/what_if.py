@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from wam_ros.core.comparison import ImaginationMonitor
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Policy, PolicyOutput, Request, abilities_of
-from wam_ros.core.surprise import ImaginationMonitor
 from wam_ros.core.types import NS, JointState, Observation
 from wam_ros.runs.strips import Seen
 

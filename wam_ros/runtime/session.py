@@ -17,9 +17,9 @@ from wam_ros.core.appraisal import (
     appraise,
     pixel_errors,
 )
+from wam_ros.core.comparison import Comparison, ImaginationMonitor
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.policy import Request
-from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, Observation, WamStatus
 from wam_ros.runtime.results import EngineResult, EngineStatus
 from wam_ros.runtime.scheduler import InferenceScheduler
@@ -60,7 +60,7 @@ class InferenceSession:
         self.session_id = session_id
         self.scheduler = scheduler
         self.calm = calm
-        self.compared: Surprise | None = None  # the newest frame whose instant has passed
+        self.compared: Comparison | None = None  # the newest frame whose instant has passed
         self.appraisal: Appraisal | None = None  # the newest
         self._pixels = LastingErrors()
         self._latents = LastingErrors()
@@ -231,7 +231,7 @@ class InferenceSession:
             surprise=math.nan if self.appraisal is None else self.appraisal.surprise,
         )
 
-    def _remember(self, observation: Observation, expected: Surprise) -> None:
+    def _remember(self, observation: Observation, expected: Comparison) -> None:
         """Keep how far off the frames imagined for an observation were."""
         if self.calm is None or expected.imagined.shape != observation.frames.shape:
             return

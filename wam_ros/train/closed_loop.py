@@ -94,8 +94,13 @@ class ClosedLoop:
         self._rng = np.random.default_rng(seed)
         self._hold = world.q
         self.frames = np.zeros(0, np.uint8)  # (V, H, W, 3) of the newest look
-        self._mishap = mishap
+        self.mishap = mishap
         self._waiting: list[tuple[int, EngineResult]] = []  # due in ns
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether its mishap has begun."""
+        return self.mishap is not None and self.mishap.begun
 
     @property
     def moving(self) -> bool:
@@ -104,8 +109,8 @@ class ClosedLoop:
 
     def step(self) -> list[ActionChunk]:
         """One control step: look, take what arrives, move; returns the chunks taken."""
-        if self._mishap is not None:
-            self._mishap.look()
+        if self.mishap is not None:
+            self.mishap.look()
         seen = self._see()
         self.frames = seen.frames
         request = self.session.observe(seen)
@@ -122,8 +127,8 @@ class ClosedLoop:
 
     def _see(self) -> Observation:
         frames = observe(self.world, self.world.embodiment)
-        if self._mishap is not None:
-            frames = self._mishap.seen(frames)
+        if self.mishap is not None:
+            frames = self.mishap.seen(frames)
         return make_observation(
             self.world.embodiment, self.now_ns, frames, self.world.joint_state()
         )
@@ -155,7 +160,7 @@ class ClosedLoop:
             self.now_ns = min(self.now_ns + physics_ns, end_ns)
             state = self.timeline.sample(self.now_ns) or KinematicState.at_rest(self._hold)
             told = state.q, state.dq
-            self.world.servo(*(self._mishap.target(*told) if self._mishap is not None else told))
+            self.world.servo(*(self.mishap.target(*told) if self.mishap is not None else told))
             self.world.step(SERVO_STEPS)
 
 

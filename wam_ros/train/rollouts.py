@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import numpy as np
 from wam_ros.core.appraisal import pixel_errors
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import whole_file
+from wam_ros.core.policy import Policy
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
 from wam_ros.sim.mishaps import AWAY, FAILURES, Mishap, set_scene
 from wam_ros.sim.tasks.pick_block import COLOURS
@@ -39,24 +42,54 @@ def make_mishap(kind: str, world: World, seed: int) -> Mishap | None:
     return None if kind == CALM else Mishap(kind, world, at_s, rng)
 
 
-def roll_out(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dict[str, np.ndarray]:
-    """One episode of K control steps as arrays; where nothing was imagined, errors are NaN."""
+@contextlib.contextmanager
+def episode_of(
+    policy: Policy, world: World, seed: int, kind: str, every: int = 1
+) -> Iterator[ClosedLoop]:
+    """A loop at the beginning of the episode of a seed, in which something of a kind goes wrong or
+    nothing; at the end the world is put right.
+
+    Args:
+        every: control steps between two predictions.
+    """
     policy.reset(world.reset(seed))
     mishap = make_mishap(kind, world, seed)
-    loop = ClosedLoop(
-        policy=policy,
-        world=world,
-        chunking="auto",
-        every=1,
-        delay=Delay(1),
-        seed=seed,
-        mishap=mishap,
-    )
+    try:
+        yield ClosedLoop(
+            policy=policy,
+            world=world,
+            chunking="auto",
+            every=every,
+            delay=Delay(1),
+            seed=seed,
+            mishap=mishap,
+        )
+    finally:
+        if mishap is not None:
+            mishap.end()
+
+
+def roll_out(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dict[str, np.ndarray]:
+    """One episode of K control steps as arrays; where nothing was imagined, errors are NaN."""
+    with episode_of(policy, world, seed, kind) as loop:
+        rows = _rows(policy, world, loop)
+    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return arrays | {
+        "seed": np.array(seed),
+        "kind": np.array(kind),
+        "named": np.array(list(COLOURS).index(world.task.colour)),  # type: ignore[attr-defined]
+        "instruction": np.array(world.instruction),
+        "success": np.array(world.task.success),
+    }
+
+
+def _rows(policy: DreamZeroPolicy, world: World, loop: ClosedLoop) -> list[dict[str, np.ndarray]]:
+    """What was seen, imagined and true at each control step of an episode."""
     rows: list[dict[str, np.ndarray]] = []
     left = AFTER
     while len(rows) < STEPS and left:
-        if mishap is not None:
-            mishap.look()
+        if loop.mishap is not None:
+            loop.mishap.look()
         state = world.q
         blocks = np.stack([world.task.block_position(world, c) for c in COLOURS])  # type: ignore[attr-defined]
         at_ns = loop.now_ns
@@ -80,21 +113,12 @@ def roll_out(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dic
                 "latent_errors": nothing
                 if imagined is None
                 else policy.latent_errors(imagined, seen),
-                "begun": np.array(mishap is not None and mishap.begun),
+                "begun": np.array(loop.disturbed),
                 "tool": world.tool_position,
             }
         )
         left -= world.task.success
-    if mishap is not None:
-        mishap.end()
-    arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return arrays | {
-        "seed": np.array(seed),
-        "kind": np.array(kind),
-        "named": np.array(list(COLOURS).index(world.task.colour)),  # type: ignore[attr-defined]
-        "instruction": np.array(world.instruction),
-        "success": np.array(world.task.success),
-    }
+    return rows
 
 
 def still_lives(

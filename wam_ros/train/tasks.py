@@ -14,8 +14,8 @@ from wam_ros.core.task import JudgeParams, OutcomeJudge, TaskEnd
 from wam_ros.core.types import NS
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
 from wam_ros.sim.world import World
-from wam_ros.train.closed_loop import ClosedLoop, Delay
-from wam_ros.train.rollouts import make_mishap
+from wam_ros.train.closed_loop import ClosedLoop
+from wam_ros.train.rollouts import episode_of
 
 LIMIT_S = 9.0  # of an episode
 AFTER_S = 1.0  # of standing after the end
@@ -81,17 +81,12 @@ def run_task(policy: DreamZeroPolicy, world: World, seed: int, kind: str, every:
     """One task until it is told to have ended, then a moment more; what was told and what is
     true.
     """
-    policy.reset(world.reset(seed))
-    mishap = make_mishap(kind, world, seed)
-    loop = ClosedLoop(
-        policy=policy,
-        world=world,
-        chunking="auto",
-        every=every,
-        delay=Delay(1),
-        seed=seed,
-        mishap=mishap,
-    )
+    with episode_of(policy, world, seed, kind, every) as loop:
+        return _follow(loop, kind)
+
+
+def _follow(loop: ClosedLoop, kind: str) -> dict:
+    world = loop.world
     params = JudgeParams()
     judge = OutcomeJudge(params, _sliding(world))
     watch = TruthWatch(world, params.stuck_s)
@@ -103,7 +98,7 @@ def run_task(policy: DreamZeroPolicy, world: World, seed: int, kind: str, every:
             end = TaskEnd.TIMEOUT
             break
         loop.step()
-        gone = mishap is not None and mishap.begun and kind.startswith("block")
+        gone = loop.disturbed and kind.startswith("block")
         watch.look(loop.now_ns / NS, gone)
         told = loop.session.appraisal
         if told is not None and told.stamp_ns > looked_ns:
@@ -114,14 +109,12 @@ def run_task(policy: DreamZeroPolicy, world: World, seed: int, kind: str, every:
     q = world.q
     loop.hold(AFTER_S)
     moved = float(np.abs(world.q - q).max())
-    if mishap is not None:
-        mishap.end()
     truth = watch.truth
     return {
-        "seed": seed,
+        "seed": world.seed,
         "kind": kind,
         "instruction": world.instruction,
-        "begun_s": mishap.begun_s if mishap is not None and mishap.begun else None,
+        "begun_s": _begun_s(loop),
         "end": end.name.lower(),
         "at_s": round(at_s, 2),
         "words": words,
@@ -131,19 +124,19 @@ def run_task(policy: DreamZeroPolicy, world: World, seed: int, kind: str, every:
     }
 
 
+def _begun_s(loop: ClosedLoop) -> float | None:
+    """When the mishap began; None: it did not."""
+    return round(loop.mishap.begun_s, 2) if loop.mishap and loop.disturbed else None
+
+
 def run_disturbance(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dict:
     """One episode, disturbed or calm: the surprise of every observation."""
-    policy.reset(world.reset(seed))
-    mishap = make_mishap(kind, world, seed)
-    loop = ClosedLoop(
-        policy=policy,
-        world=world,
-        chunking="auto",
-        every=1,
-        delay=Delay(1),
-        seed=seed,
-        mishap=mishap,
-    )
+    with episode_of(policy, world, seed, kind) as loop:
+        return _surprises(loop, kind)
+
+
+def _surprises(loop: ClosedLoop, kind: str) -> dict:
+    world = loop.world
     seen: dict[int, tuple[float, ...]] = {}
     left = 5
     while loop.now_ns < LIMIT_S * NS and left:
@@ -153,20 +146,19 @@ def run_disturbance(policy: DreamZeroPolicy, world: World, seed: int, kind: str)
             parts = (told.surprise, max(told.pixel, default=0.0), max(told.latent, default=0.0))
             seen[told.stamp_ns] = parts
         left -= world.task.success
-        if mishap is not None and mishap.begun and loop.now_ns / NS > mishap.begun_s + 1.0:
+        begun_s = _begun_s(loop)
+        if begun_s is not None and loop.now_ns / NS > begun_s + 1.0:
             break
-    if mishap is not None:
-        mishap.end()
-    begun_s = mishap.begun_s if mishap is not None and mishap.begun else None
+    begun_s = _begun_s(loop)
     first_s = math.inf if begun_s is None else begun_s
     # it begins with a step, and the world counts its steps in floats
     before = [v for ns, v in seen.items() if ns / NS < first_s - 1e-3]
     after = [(ns / NS - first_s, v) for ns, v in sorted(seen.items()) if ns / NS >= first_s - 1e-3]
     alarms = [s for s, v in after if v[0] > ALARM]
     return {
-        "seed": seed,
+        "seed": world.seed,
         "kind": kind,
-        "begun_s": None if begun_s is None else round(begun_s, 2),
+        "begun_s": begun_s,
         "success": bool(world.task.success),
         "observations_before": len(before),
         "false_alarms": sum(v[0] > ALARM for v in before),

@@ -123,18 +123,18 @@ def _compared(model: ViewModel) -> tuple[Place, Place]:
     nothing = Place("imagined for now"), Place("difference", empty="nothing to compare")
     if seen is None or model.compared is None:
         return nothing
-    came, surprise = model.compared
+    came, comparison = model.compared
     ago_s = (seen.stamp_ns - came.stamp_ns) / NS
     if ago_s > LATE_S:
         return nothing
     when = "now" if ago_s < _NOW_S else f"{ago_s:.1f} s ago"
-    errors = tuple(mse(a, b) for a, b in zip(came.frames, surprise.imagined, strict=True))
-    heat = heat_of(came.frames, surprise.imagined)
+    errors = tuple(mse(a, b) for a, b in zip(came.frames, comparison.imagined, strict=True))
+    heat = heat_of(came.frames, comparison.imagined)
     told = model.appraisal
     if told is not None and abs(told.stamp_ns - came.stamp_ns) <= LATE_S * NS:
         heat = with_surprises(heat, told.heat)
     return (
-        Place(f"imagined for {when}", surprise.imagined),
+        Place(f"imagined for {when}", comparison.imagined),
         Place("difference", heat, errors=errors),
     )
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from wam_ros.core.appraisal import Appraisal
+from wam_ros.core.comparison import Comparison, ImaginationMonitor
 from wam_ros.core.lockstep import Pace
-from wam_ros.core.surprise import ImaginationMonitor, Surprise
 from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
@@ -69,9 +69,9 @@ class ViewModel:
     surroundings: list[dict[str, Any]] = field(default_factory=list)
     chunk_rate_hz: float = 0.0
     answer: str = ""
-    expected: Surprise | None = None  # what had been imagined for the newest observation
+    expected: Comparison | None = None  # what had been imagined for the newest observation
     # the newest observation for which something had been imagined, and what
-    compared: tuple[Observation, Surprise] | None = None
+    compared: tuple[Observation, Comparison] | None = None
     # (ROS time, ns, and figure) when each was told, the newest last
     appraisal: Appraisal | None = None  # the newest
     surprises: deque[tuple[int, float]] = field(default_factory=lambda: deque(maxlen=_SURPRISES))

@@ -28,7 +28,7 @@ class Expectation:
 
 
 @dataclass(frozen=True)
-class Surprise(Expectation):
+class Comparison(Expectation):
     """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all
     views.
     """
@@ -61,7 +61,7 @@ class ImaginationMonitor:
         for instant, frames in zip(instants_ns, imagined, strict=True):
             self._pending.append(Expectation(instant, instant - made_ns, frames, seen))
 
-    def observe(self, stamp_ns: int, frames: np.ndarray) -> list[Surprise]:
+    def observe(self, stamp_ns: int, frames: np.ndarray) -> list[Comparison]:
         """Compare `frames` (V, H, W, 3) with what was imagined for `stamp_ns`; the latest made
         comes first.
 
@@ -73,7 +73,7 @@ class ImaginationMonitor:
         self._pending = deque(later, maxlen=self._pending.maxlen)
         due.sort(key=lambda e: e.instant_ns - e.horizon_ns, reverse=True)
         return [
-            Surprise(**vars(e), mse=mse(e.imagined, frames), copy_mse=mse(e.seen, frames))
+            Comparison(**vars(e), mse=mse(e.imagined, frames), copy_mse=mse(e.seen, frames))
             for e in due
         ]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from wam_ros.core.surprise import ImaginationMonitor
+from wam_ros.core.comparison import ImaginationMonitor
 
 STEP = 100_000_000
 
@@ -21,10 +21,10 @@ def test_nothing_is_compared_before_its_instant():
 def test_the_error_is_that_against_the_frame_of_the_instant_and_counted_once():
     monitor = ImaginationMonitor(STEP // 2)
     monitor.expect(0, frames(0), [4 * STEP, 8 * STEP], np.stack([frames(102), frames(0)]))
-    (surprise,) = monitor.observe(4 * STEP + STEP // 4, frames(153))
-    assert surprise.mse == pytest.approx(0.04)
-    assert surprise.copy_mse == pytest.approx(0.36)
-    assert (surprise.instant_ns, surprise.horizon_ns) == (4 * STEP, 4 * STEP)
+    (found,) = monitor.observe(4 * STEP + STEP // 4, frames(153))
+    assert found.mse == pytest.approx(0.04)
+    assert found.copy_mse == pytest.approx(0.36)
+    assert (found.instant_ns, found.horizon_ns) == (4 * STEP, 4 * STEP)
     assert monitor.observe(4 * STEP + STEP // 3, frames(51)) == []
     (late,) = monitor.observe(8 * STEP, frames(0))
     assert late.horizon_ns == 8 * STEP
