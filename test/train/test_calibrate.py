@@ -19,9 +19,9 @@ from wam_ros.models.dreamzero.small.appraisal import (
 )
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.sim.mishaps import FAILURES
-from wam_ros.sim.tasks.pick_block import HALF
-from wam_ros.train.calibrate import Calibrate, labels, learn_calm, main
-from wam_ros.train.rollouts import CALM, kind_of
+from wam_ros.sim.tasks.pick_block import HALF, MIN_GAP, X_RANGE
+from wam_ros.train.calibrate import Calibrate, labels, learn_calm, main, samples
+from wam_ros.train.rollouts import CALM, kind_of, scattered
 from wam_ros.train.tasks import Truth
 
 CONFIG = load_model_config("tiny")
@@ -53,6 +53,41 @@ def test_done_is_the_named_block_lifted_failed_that_it_is_gone_or_another_one_li
 ):
     said, known = labels(at, colour)
     assert (tuple(known[0]), tuple((said * known)[0])) == (clear, found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "imagined"),
+    [(CALM, {*range(12)}), ("hand held back", {0, 1}), ("block removed", {0, 1, 10, 11})],
+)
+def test_what_is_imagined_is_held_against_what_came_unless_somebody_interfered_in_between(
+    kind, imagined
+):
+    rows = np.arange(20)
+    given = {
+        "kind": np.array(kind),
+        "begun": (rows >= 10) & (kind != CALM),
+        "latent": np.full((20, 1), -1.0),
+        "end_latent": rows[:, None],
+        "state": np.zeros((20, 8)),
+        "end_state": np.zeros((20, 8)),
+        "blocks": np.repeat(blocks(), 20, axis=0),
+    }
+    (latents, *_), words = samples(given, ["red", "blue"])
+    assert words == ["red"] * (20 + len(imagined)) + ["blue"] * (20 + len(imagined))
+    assert set(latents.ravel()) == {-1.0, *imagined}
+
+
+def test_blocks_of_still_lives_lie_anywhere_but_in_the_hand_and_on_each_other():
+    rng = np.random.default_rng(0)
+    held = blocks(green=0.05)[0]
+    for _ in range(20):
+        found = scattered(held, held[1], rng)
+        assert np.array_equal(found[1], held[1]), "the hand has it"
+        gaps = np.linalg.norm(found[:, None, :2] - found[:, :2], axis=2)[np.triu_indices(3, 1)]
+        assert gaps.min() >= MIN_GAP
+        assert not np.array_equal(found[0], held[0])
+        assert X_RANGE[0] <= found[0, 0] <= X_RANGE[1]
+        assert found[0, 2] == HALF
 
 
 def test_half_of_the_episodes_are_calm_and_the_others_go_wrong_in_every_way():

@@ -15,6 +15,7 @@ from wam_ros.core.types import ChunkingMode, Conditioning, MotionTable
 from wam_ros.sim.world import World
 from wam_ros.train import closed_loop
 from wam_ros.train.closed_loop import ClosedLoop, Delay
+from wam_ros.train.rollouts import CALM, episode_of
 
 PANDA = load_embodiment("panda")
 
@@ -118,3 +119,20 @@ def test_late_and_jittery_answers_come_in_order(world, blind):
 def test_a_mode_the_model_cannot_do_is_refused(world):
     with pytest.raises(WamError, match="choices: auto"):
         run(world, 1, chunking="prefix")
+
+
+def test_an_episode_begins_with_its_mishap_and_leaves_the_world_as_it_was(world, blind):
+    before = world.model.cam_quat.copy()
+
+    def fail_in_the_middle():
+        with episode_of(Wave(), world, 3, "camera turned", every=4) as loop:
+            while not loop.disturbed:
+                loop.step()
+            assert not np.array_equal(world.model.cam_quat, before)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_in_the_middle()
+    assert np.array_equal(world.model.cam_quat, before)
+    with episode_of(Wave(), world, 4, CALM) as loop:
+        assert (loop.mishap, loop.disturbed, world.seed) == (None, False, 4)

@@ -224,15 +224,18 @@ def samples(
     count = len(latents)
     parts: list[tuple[np.ndarray, ...]] = []
     words: list[str] = []
-    # what is imagined is held against what came, as long as nobody interfered
+    # what is imagined is held against what came, as long as nobody interfered in between
     ahead = max(0, count - AHEAD)
-    calm = ~episode["begun"][AHEAD:] if ahead else np.zeros(0, bool)
-    end_latents = episode["end_latent"][:ahead].astype(np.float32)[calm]
-    end_states = episode["end_state"][:ahead][calm]
+    begun = episode["begun"]
+    known = ~begun[AHEAD:] if ahead else np.zeros(0, bool)
+    if str(episode["kind"]).startswith("block"):
+        known |= begun[:ahead]  # what was gone before stays so; an arm that is held obeys nobody
+    end_latents = episode["end_latent"][:ahead].astype(np.float32)[known]
+    end_states = episode["end_state"][:ahead][known]
     for colour, text in enumerate(instructions):
         found, clear = labels(episode["blocks"], colour)
         parts.append((latents, episode["state"], found, clear))
-        parts.append((end_latents, end_states, found[AHEAD:][calm], clear[AHEAD:][calm]))
+        parts.append((end_latents, end_states, found[AHEAD:][known], clear[AHEAD:][known]))
         words += [text] * (count + len(end_latents))
     return [np.concatenate(x) for x in zip(*parts, strict=True)], words
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from wam_ros.core.appraisal import pixel_errors
 from wam_ros.core.errors import WamError
@@ -16,7 +17,7 @@ from wam_ros.core.files import whole_file
 from wam_ros.core.policy import Policy
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
 from wam_ros.sim.mishaps import AWAY, FAILURES, Mishap, set_scene
-from wam_ros.sim.tasks.pick_block import COLOURS
+from wam_ros.sim.tasks.pick_block import COLOURS, HALF, MIN_GAP, X_RANGE, Y_RANGE
 from wam_ros.sim.world import World
 from wam_ros.train.closed_loop import ClosedLoop, Delay
 from wam_ros.train.record import observe
@@ -25,6 +26,7 @@ STEPS = 64  # control steps of an episode at most
 AFTER = 8  # of them after success
 GRID = (8, 8)  # cells of a view
 CALM = "calm"
+SCATTERS = 200  # tries of finding places for blocks
 GONE = 0.35  # share of the blocks of a still life that are taken away
 EARLIEST_S = 0.4  # of a mishap
 LATEST_S = 2.4
@@ -104,8 +106,9 @@ def _rows(policy: DreamZeroPolicy, world: World, loop: ClosedLoop) -> list[dict[
             {
                 "state": state,
                 "blocks": blocks,
-                "latent": seen.float().numpy().astype(np.float16),
-                "end_latent": policy.imagined_end[0].float().numpy().astype(np.float16),
+                "latent": latent_array(seen, seen),
+                "expected": latent_array(imagined, seen),
+                "end_latent": latent_array(policy.imagined_end[0], seen),
                 "end_state": policy.imagined_end[1].float().numpy(),
                 "pixel_errors": pixel_errors(compared.imagined, loop.frames, *GRID)
                 if due and compared is not None
@@ -121,18 +124,42 @@ def _rows(policy: DreamZeroPolicy, world: World, loop: ClosedLoop) -> list[dict[
     return rows
 
 
+def latent_array(latent: Tensor | None, like: Tensor) -> np.ndarray:
+    """(C, h, V * w) float16; NaN, of the shape of another one, where there is none."""
+    if latent is None:
+        return np.full(like.shape, np.nan, np.float16)
+    return latent.float().numpy().astype(np.float16)
+
+
+def scattered(blocks: np.ndarray, tool: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Block centres (3, 3) m, of which those that lie apart from the hand at (3,) m were put
+    somewhere else on the table, as far as there is room.
+    """
+    free = (blocks[:, 2] < HALF + 0.01) & (np.linalg.norm(blocks - tool, axis=1) > MIN_GAP)
+    low, high = zip(X_RANGE, Y_RANGE, strict=True)
+    for _ in range(SCATTERS):
+        moved = blocks.copy()
+        moved[free] = [(*xy, HALF) for xy in rng.uniform(low, high, (int(free.sum()), 2))]
+        others = np.concatenate([moved[:, :2], tool[None, :2]])
+        gaps = np.linalg.norm(moved[:, None, :2] - others, axis=2) + np.eye(3, 4)
+        if (gaps[free] >= MIN_GAP).all():
+            return moved
+    return blocks.copy()
+
+
 def still_lives(
     policy: DreamZeroPolicy, world: World, episodes: list[dict[str, np.ndarray]], count: int
 ) -> dict[str, np.ndarray]:
-    """`count` moments of episodes with blocks taken away at random: what it looks like that one is
-    gone is seen in too few episodes. Arrays as those of an episode, in no order.
+    """`count` moments of episodes with blocks that lie elsewhere or were taken away, at random:
+    what it looks like that one is gone is seen in too few episodes. Arrays as those of an episode,
+    in no order.
     """
     rng = np.random.default_rng(count)
     rows: dict[str, list[np.ndarray]] = {"latent": [], "state": [], "blocks": []}
     for _ in range(count):
         episode = episodes[int(rng.integers(len(episodes)))]
         k = int(rng.integers(len(episode["state"])))
-        blocks = episode["blocks"][k].copy()
+        blocks = scattered(episode["blocks"][k], episode["tool"][k], rng)
         blocks[rng.random(len(COLOURS)) < GONE] = (*AWAY, -1.0)
         set_scene(world, episode["state"][k], blocks, rng.uniform(-0.25, 0.25, len(blocks)))
         rows["latent"].append(policy.latent_of(observe(world, world.embodiment)))
