@@ -19,9 +19,9 @@ def by_name(**given):
     return {c.name: parameters(c) for c in commands(DemoArgs(**given))}
 
 
-def test_every_process_of_the_loop_is_started_and_the_page_only_when_watched():
+def test_every_process_of_the_loop_is_started_and_tasks_and_the_page_only_for_a_person():
     assert list(by_name(headless=True)) == LOOP
-    assert list(by_name(port=9000)) == [*LOOP, "view_node"]
+    assert list(by_name(port=9000)) == [*LOOP, "task_node", "view_node"]
     assert by_name(port=9000)["view_node"]["port"] == "9000"
 
 
@@ -52,7 +52,7 @@ def test_everyone_but_the_clock_lives_by_it_and_the_world_waits_for_the_loop():
     plan = by_name(rate=2.0)
     assert plan["sim_node"]["rate"] == "2.0"
     assert plan["sim_node"]["use_sim_time"] == "false"
-    assert {plan[n]["use_sim_time"] for n in (*LOOP[1:], "view_node")} == {"true"}
+    assert {plan[n]["use_sim_time"] for n in (*LOOP[1:], "task_node", "view_node")} == {"true"}
     assert {plan[n]["lockstep"] for n in LOOP} == {"true"}
     # what bridge and safety node take each other to admit is the same
     assert plan["safety_node"]["heartbeat_s"] == plan["bridge_node"]["heartbeat_s"]

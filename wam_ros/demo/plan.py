@@ -29,7 +29,8 @@ def commands(args: DemoArgs) -> list[Command]:
         # the simulated arm has one controller, whatever the embodiment says of groups of joints
         "bridge_node": {"controller": load_embodiment(args.embodiment).controller},
     }
-    if not args.headless:
+    if not args.headless:  # a person is there to give tasks, and to look
+        nodes["task_node"] = {}
         nodes["view_node"] = {"port": args.port}
     time = simulated_time(load_embodiment(args.embodiment), args.real_time)
     return [node_command(name, common | own | time[name]) for name, own in nodes.items()]
