@@ -36,6 +36,7 @@ from wam_ros.demo.plan import environment, node_command
 from wam_ros.demo.supervisor import Command, Supervisor
 
 READY_S = 60.0
+PRIORITY = 60  # of the hand on the button, and of the threads by which DDS sends for it
 STEPS, STEP_S = 512, 0.02  # of a chunk: as many as are taken
 
 
@@ -55,13 +56,19 @@ SCENES = {
 }
 
 
+def _schedule(thread: int, priority: int) -> None:
+    """Let a thread of this process, 0 for this one, hold a real-time priority; ordinary with 0."""
+    policy = os.SCHED_FIFO if priority else os.SCHED_OTHER
+    with suppress(OSError):  # no right to it
+        os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
+
+
 @contextmanager
 def before_everything() -> Iterator[None]:
     """At a real-time priority higher than those of the nodes, where that is allowed."""
-    with suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(60))
+    _schedule(0, PRIORITY)
     yield
-    os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+    _schedule(0, 0)
 
 
 class Hand:
@@ -120,6 +127,9 @@ class Hand:
         self._rng = np.random.default_rng(0)
         self._seq = 0
         self._session = os.urandom(16)
+        for folder in Path("/proc/self/task").glob("*"):
+            if (folder / "comm").read_text().startswith("dds."):
+                _schedule(int(folder.name), PRIORITY)
 
     def now_ns(self) -> int:
         """ROS time."""

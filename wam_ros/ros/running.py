@@ -119,9 +119,9 @@ class Priority:
     it asks for one. What that thread waits for must not wait behind what is ordinary, which can
     take a tenth of a second for a processor. So the other threads of Python hold the same one, for
     they hold the interpreter at times; they must pause often. Those of DDS by which everything
-    comes hold the next higher one. The ones by which DDS sends in the background stay ordinary:
-    while another thread holds the writer they ask again without a pause, and that thread would
-    never come to its end behind them.
+    comes hold the next higher one. The ones by which DDS sends in the background hold the next
+    lower one: what they hold meanwhile all who send wait for, and while another thread holds it
+    they ask again without a pause, behind which that thread would never come to its end.
 
     Threads that are started later stay ordinary. A node of which one of these threads does not
     pause for `GREED_S` loses it, also where a flood of messages is why: nothing else would run any
@@ -151,7 +151,10 @@ class Priority:
             resource.setrlimit(resource.RLIMIT_RTTIME, (greed, deadlock))
             wanted = self._wanted if active else 0
             threads = {t.native_id: wanted for t in threading.enumerate() if t.native_id}
-            threads |= dict.fromkeys(_threads_of_dds(), wanted + 1 if active else 0)
+            if active:
+                threads |= {t: wanted + step for t, step in _threads_of_dds().items()}
+            else:
+                threads |= dict.fromkeys(_threads_of_dds(), 0)
             for thread, priority in threads.items():
                 with contextlib.suppress(ProcessLookupError):  # it has ended meanwhile
                     _schedule(thread, priority)
@@ -176,16 +179,16 @@ def _schedule(thread: int, priority: int) -> None:
     os.sched_setscheduler(thread, policy | os.SCHED_RESET_ON_FORK, os.sched_param(priority))
 
 
-def _threads_of_dds() -> list[int]:
-    """Those of this process by which Fast DDS receives and keeps its time, by the names that it
-    gives them.
+def _threads_of_dds() -> dict[int, int]:
+    """Those of this process that Fast DDS has started, by the names that it gives them, and whether
+    they go before the callbacks, +1, or behind them, -1.
     """
-    found = []
+    found = {}
     for folder in Path("/proc/self/task").glob("*"):
         with contextlib.suppress(OSError):  # it has ended meanwhile
             name = (folder / "comm").read_text()
-            if name.startswith("dds.") and not name.startswith("dds.asyn"):
-                found.append(int(folder.name))
+            if name.startswith("dds."):
+                found[int(folder.name)] = -1 if name.startswith("dds.asyn") else 1
     return found
 
 
