@@ -16,11 +16,13 @@ wanted() {
     # msgpack is what tools/lerobot_server.py adds
     lerobot) echo "lerobot==0.4.4 torch==2.7.1 torchvision==0.22.1 msgpack" ;;
     lerobot-v21) echo "lerobot==0.3.3 torch==2.7.1 torchvision==0.22.1" ;;
+    # what tools/ray_serve.py routes to is this project's own: torch as in pyproject.toml, and what the model imports
+    ray) echo "ray[serve]==2.60.0 torch==2.13.0 safetensors msgpack pillow pyyaml tyro rich" ;;
     *) echo "foreign: there is no '$1'; choices: openpi, vla-eval, lerobot, lerobot-v21" >&2; return 1 ;;
   esac
 }
 
-for name in ${*:-openpi vla-eval lerobot lerobot-v21}; do
+for name in ${*:-openpi vla-eval lerobot lerobot-v21 ray}; do
   packages=$(wanted "$name")
   home=$FOREIGN/$name
   if [ -f "$home/wanted" ] && [ "$(cat "$home/wanted")" = "$packages" ]; then
