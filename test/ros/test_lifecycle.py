@@ -299,8 +299,8 @@ def test_a_node_gets_the_priority_it_asks_for_or_says_once_why_not(may):
     _, err = process.communicate(timeout=10)
     ordinary = f"{os.SCHED_OTHER} 0\n"
     its_own = f"{os.SCHED_FIFO} 7\n" if may else ordinary
-    # those of DDS go before, and the one that sends behind; a thread of its own has the same, unless
-    # it is started later
+    # those of DDS go before, and the one that sends behind; a thread of its own has the same,
+    # unless it is started later
     of_dds = ["8\n", "6\n"] if may else ["0\n", "0\n"]
     assert said == ["active\n", its_own, *of_dds, its_own, ordinary]
     assert err.count("no real-time priority") == (not may), err
