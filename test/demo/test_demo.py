@@ -168,7 +168,7 @@ def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("robot", ["so101", "ur5e", "bimanual"])
+@pytest.mark.parametrize("robot", ["so101", "ur5e", "bimanual", "bimanual_yam", "agibot_g1"])
 def test_a_robot_without_a_model_reaches_its_markers_by_the_script(start, tmp_path, robot):
     words = ("--embodiment", robot, "--episodes", "2", "--json", "run.json")
     demo = start(*words, "--rate", "0.5", "--time-limit", "8")

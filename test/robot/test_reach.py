@@ -13,7 +13,7 @@ from .chain import HOME, JOINTS, LIMIT, TOOL, chain
 LONG = {"tool": TOOL.replace("<child", '<origin xyz="0 0 0.3"/><child')}
 
 
-@pytest.mark.parametrize("name", ["panda", "so101", "bimanual"])
+@pytest.mark.parametrize("name", ["panda", "so101", "bimanual", "bimanual_yam", "agibot_g1"])
 def test_tools_are_at_their_places_and_the_ways_between_them_free(name, robots):
     model = robots(name)
     home = np.array(model.embodiment.home)

@@ -91,7 +91,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.mark.parametrize("name", ["odd", "ur5e", "so101", "bimanual"])
+@pytest.mark.parametrize("name", ["odd", "ur5e", "so101", "bimanual", "agibot_g1"])
 def test_tools_stand_where_pinocchio_has_them(name, tmp_path):
     e = robot(tmp_path) if name == "odd" else load_embodiment(name)
     world = World(e, "reach", render=False)

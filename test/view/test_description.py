@@ -57,7 +57,7 @@ def test_a_crane_reaches_where_geometry_says(tmp_path):
         np.testing.assert_allclose(place(found, tip, q)[1], wanted, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["panda", "so101", "ur5e", "bimanual"])
+@pytest.mark.parametrize("name", ["panda", "so101", "ur5e", "bimanual", "agibot_g1"])
 def test_every_link_is_where_pinocchio_says(name):
     pin = pytest.importorskip("pinocchio")
     robot = load_embodiment(name)

@@ -57,13 +57,14 @@ class BoundRobot:
         self._require_reachable()
 
     def _require_reachable(self) -> None:
-        relative = np.concatenate([[g.relative] * g.size for g in self.contract.action])
+        n = len(self._order)
+        relative = np.concatenate([[g.relative] * g.size for g in self.contract.action])[:n]
         absolute = np.zeros_like(relative)
         for kind, columns, differences in (
             ("state", self.scaling.state, absolute),
             ("action", self.scaling.action, relative),
         ):
-            low, high = (x.reshape(-1, relative.size) for x in (columns.low, columns.high))
+            low, high = (x.reshape(-1, x.shape[-1])[:, :n] for x in (columns.low, columns.high))
             ends = np.stack([low.min(0), high.max(0)]) * self._span
             ends = np.sort(ends + np.where(differences, 0, self._low), 0)
             require_reachable(
@@ -125,6 +126,5 @@ class BoundRobot:
         """Normalised (T, >= A) and the columns they began from -> absolute (T, A) rad or m, in the
         robot's order.
         """
-        return self._in_robot_order(
-            self.scaling.to_joints(action, columns) * self._span + self._low
-        )
+        joints = self.scaling.to_joints(action, columns)[..., : len(self._order)]
+        return self._in_robot_order(joints * self._span + self._low)

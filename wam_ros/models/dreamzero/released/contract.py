@@ -29,7 +29,9 @@ class JointGroup:
 class Binding:
     """How an embodiment's joints and cameras fill a contract."""
 
-    joints: tuple[str, ...]  # one per column
+    # one per column of the state; actions begin with the same groups, and those after them (what a
+    # base with wheels should do) nobody carries out
+    joints: tuple[str, ...]
     # view of the contract -> camera of the embodiment; what is left out stays black
     views: dict[str, str]
     low: dict[str, float] = field(default_factory=dict)  # joint -> rad or m at a column's 0
@@ -111,12 +113,11 @@ def load_contract(name: str) -> Contract:
 
 
 def _require_bound(c: Contract, binding: Binding, where: str) -> None:
-    if [g.name for g in c.state] != [g.name for g in c.action] or len(
-        binding.joints
-    ) != c.action_dim:
+    begun = [(g.name, g.size) for g in c.action[: len(c.state)]]
+    if [(g.name, g.size) for g in c.state] != begun or len(binding.joints) != c.state_dim:
         raise WamError(
-            f"{where}: {len(binding.joints)} joints for {c.action_dim} columns, or other states "
-            "than actions"
+            f"{where}: {len(binding.joints)} joints for {c.state_dim} columns, or actions that "
+            "begin with other groups than the state"
         )
     if unknown := set(binding.views) - set(c.views):
         raise WamError(
