@@ -38,7 +38,9 @@ class Rig:
     def __init__(self, streams):
         tolerance = np.array([0.1] * 7 + [np.inf])
         player = Player(LIMITS) if streams else None
-        self.bridge = Bridge(Gate(LIMITS), Lag(PANDA.joint_names, tolerance, 0.1), player)
+        self.bridge = Bridge(
+            Gate(LIMITS), Lag(PANDA.joint_names, tolerance, 0.1, LIMITS.sliding), player
+        )
         self.k, self.commanded, self.missing = 0, None, ""
         self.follow = lambda q: q
         self.told = []
@@ -279,7 +281,7 @@ def test_a_stream_rests_when_the_joint_states_stop_after_one_of_the_future():
     rig = Rig(True)
     rig.offer(move(rig.now, duration=3.0))
     rig.tick(60)
-    rig.bridge.lag = Lag(PANDA.joint_names, np.full(8, np.inf), 0.1)
+    rig.bridge.lag = Lag(PANDA.joint_names, np.full(8, np.inf), 0.1, LIMITS.sliding)
     rig.bridge.on_joints(stamped(rig, 3600 * NS))
     rig.tick(150, live=False)
     moving = [s for s in rig.told if s is not None]
@@ -424,7 +426,9 @@ def joints_at(q, at_ns=NOW):
 @pytest.mark.parametrize("streams", [False, True])
 def test_it_begins_and_is_followed_though_the_driver_is_whole_turns_away(streams):
     player = Player(ENDLESS) if streams else None
-    bridge = Bridge(Gate(ENDLESS), Lag(PANDA.joint_names, np.full(8, 0.1), 0.1), player)
+    bridge = Bridge(
+        Gate(ENDLESS), Lag(PANDA.joint_names, np.full(8, 0.1), 0.1, ENDLESS.sliding), player
+    )
     told = None
     for k in range(120):
         now = NOW + k * 10_000_000

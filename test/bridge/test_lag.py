@@ -9,11 +9,12 @@ JOINTS = ("shoulder", "elbow", "finger")
 TOLERANCE = np.array([0.1, 0.2, np.inf])
 PATIENCE_S = 0.2
 STILL = np.zeros(3)
+SLIDING = np.array([False, True, True])
 
 
 def watch(*errors, period_s: float = 0.1) -> Lag:
     """A lag that has seen joints so far behind (3,) [rad] one after another."""
-    lag = Lag(JOINTS, TOLERANCE, PATIENCE_S)
+    lag = Lag(JOINTS, TOLERANCE, PATIENCE_S, SLIDING)
     for k, error in enumerate(errors):
         lag.on_measured(round(k * period_s * NS), STILL, np.asarray(error, dtype=float), STILL)
     return lag
@@ -32,6 +33,14 @@ def test_an_arm_that_stays_behind_is_named_by_joint_and_size_after_the_patience(
 
 def test_the_joint_farthest_beyond_its_own_tolerance_is_named():
     assert "'shoulder' is 0.250 off" in watch(*[(0.25, 0.4, 0.0)] * 4).why_not_following
+
+
+def test_a_turning_joint_that_is_whole_turns_away_is_told_so_and_a_sliding_one_not():
+    assert watch(*[(2 * np.pi + 0.04, 0.0, 0.0)] * 4).why_not_following == (
+        "the arm does not follow: joint 'shoulder' is 6.323 off (2 pi apart: one of the two counts "
+        "turns that the other does not)"
+    )
+    assert watch(*[(0.0, 4 * np.pi, 0.0)] * 4).why_not_following.endswith("'elbow' is 12.566 off")
 
 
 def test_fingers_that_close_on_something_are_not_watched_and_hide_no_arm_that_stays_behind():
@@ -61,7 +70,7 @@ def test_a_clock_that_was_set_back_neither_forgives_nor_condemns_at_once():
 
 
 def test_times_far_apart_do_not_add_up_to_a_lag():
-    lag = Lag(("a",), np.array([0.1]), 0.2)
+    lag = Lag(("a",), np.array([0.1]), 0.2, np.array([False]))
     for k in range(100):
         off = 0.5 if k % 10 == 0 else 0.0
         lag.on_measured(k * NS // 10, np.array([0.0]), np.array([off]), np.array([0.0]))

@@ -176,6 +176,10 @@ def test_limits_in_degrees_are_refused_by_joint(tmp_path):
 def test_a_home_beyond_the_limits_is_refused_by_joint(tmp_path):
     with pytest.raises(WamError, match="home of joint 'j1' is 30 rad, beyond its limits"):
         load_safety_model(chain(tmp_path, home=(30.0, 0.5, 0.5)))
+    with pytest.raises(
+        WamError, match=r"limits -2.5 to 2.5 \(2 pi apart from -0.283, which is ins"
+    ):
+        load_safety_model(chain(tmp_path, home=(6.0, 0.5, 0.5)))
 
 
 WEAK = {"j2": joint("j2", "l1", "l2", more=LIMIT.replace('effort="80"', 'effort="1"'))}

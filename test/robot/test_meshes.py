@@ -153,3 +153,35 @@ def test_a_mesh_that_cannot_be_read_is_refused_by_link_and_file(tmp_path):
         robot = chain(tmp_path, {"l3": link("l3", mesh(name))})
         with pytest.raises(WamError, match=rf"link 'l3': mesh .*{name} cannot be read"):
             load_safety_model(robot)
+
+
+UNREADABLE = {
+    "empty.stl": (b"", "the file is empty"),
+    "cut.stl": (bytes(80) + b"\x64\0\0\0" + bytes(150), "it is damaged or has no surface"),
+    "points.obj": (b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\n", "it is damaged or has no surface"),
+    "cut.dae": (b"<?xml version='1.0'?><COLLADA", "it is damaged or has no surface"),
+    "pointer.stl": (
+        b"version https://git-lfs.github.com/spec/v1\noid",
+        "pointer of Git LFS, not the",
+    ),
+    "page.obj": (b"<!DOCTYPE html><html>404", "it is a web page: the download failed"),
+    "solid.step": (b"ISO-10303-21;", "export it as STL, OBJ or COLLADA"),
+    "sheet.obj": (
+        b"v 0 0 0\nv 1 0 0\nv 0 1 0\nv 1 1 0\nf 1 2 3\nf 2 4 3\n",
+        "it is flat, its points",
+    ),
+}
+
+
+def test_every_mesh_that_cannot_be_taken_is_told_in_a_line_with_its_link_file_and_reason(tmp_path):
+    bodies = ""
+    for name, (data, _) in UNREADABLE.items():
+        (tmp_path / name).write_bytes(data)
+        bodies += mesh(name)
+    with pytest.raises(WamError) as caught:
+        load_safety_model(chain(tmp_path, {"l3": link("l3", bodies)}))
+    head, *listed = str(caught.value).split("\n")
+    assert head.endswith(f"{len(UNREADABLE)} problems:")
+    for name, (_, why) in UNREADABLE.items():
+        (line,) = [words for words in listed if name in words]
+        assert line.startswith("  - link 'l3': ") and why in line

@@ -118,6 +118,26 @@ def test_a_broken_description_is_refused_in_one_line(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_what_is_wrong_beside_a_tree_that_is_none_is_told_with_it(tmp_path):
+    parts = {
+        "l3": link("l3", mesh("gone.stl")),
+        "j2": joint("j2", "l1", "l2", more=LIMIT.replace("-2.5", "2.5")),
+    }
+    more = joint("back", "l3", "l1") + link("loose")
+    with pytest.raises(WamError) as caught:
+        load_safety_model(chain(tmp_path, parts, more))
+    head, *listed = str(caught.value).split("\n")
+    assert head.endswith("robot.urdf: 5 problems:")
+    for words in (
+        "link 'l1' hangs from more than one joint, the second is 'back'",
+        "links base, loose hang from no joint",
+        "link 'l3': gone.stl cannot be read",
+        "joint 'j2': lower limit 2.5 is not below upper limit 2.5",
+        "home of joint 'j2' is 0.5 rad, beyond its limits",
+    ):
+        assert any(line.startswith(f"  - {words}") for line in listed), words
+
+
 def test_all_that_is_wrong_is_told_at_once(tmp_path):
     parts = {
         "l1": link("l1", ROD, INERTIAL.replace('mass value="1"', 'mass value="-1"')),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wam_ros.core.angles import turns_in_words
 from wam_ros.core.trace import ServoLag
 from wam_ros.core.types import NS
 
@@ -19,13 +20,19 @@ class Lag:
         tolerance: (A,) rad or m from the path commanded within the patience; infinite: not watched
             (fingers close on things).
         patience_s: how long a joint may be farther than that.
+        sliding: (A,) bool, joints whose unit is the metre.
     """
 
     def __init__(
-        self, joint_names: Sequence[str], tolerance: np.ndarray, patience_s: float
+        self,
+        joint_names: Sequence[str],
+        tolerance: np.ndarray,
+        patience_s: float,
+        sliding: np.ndarray,
     ) -> None:
         self._names = tuple(joint_names)
         self._tolerance = tolerance
+        self._sliding = sliding
         self._patience_ns = round(patience_s * NS)
         self.servo = ServoLag()
         self.clear()
@@ -49,8 +56,10 @@ class Lag:
             return
         since_ns = self._off_since_ns
         self._off_since_ns = stamp_ns if since_ns is None or since_ns > stamp_ns else since_ns
+        allowed = float(self._tolerance[joint])
+        turns = "" if self._sliding[joint] else turns_in_words(float(off[joint]), allowed)
         self._words = (
-            f"the arm does not follow: joint '{self._names[joint]}' is {off[joint]:.3f} off"
+            f"the arm does not follow: joint '{self._names[joint]}' is {off[joint]:.3f} off{turns}"
         )
         self._newest_ns = stamp_ns
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 TURN = 2 * np.pi  # rad
+MOST_TURNS = 2  # that a driver counts where there are limits; more are another unit
 
 
 def nearest_turn(q: np.ndarray, reference: np.ndarray, endless: np.ndarray) -> np.ndarray:
@@ -38,3 +39,13 @@ def turns_in_words(off: float, allowed: float) -> str:
     if turns == 0 or abs(off - turns * TURN) > allowed:
         return ""
     return f" ({2 * turns} pi apart: one of the two counts turns that the other does not)"
+
+
+def whole_turns_inside(q: float, lower: float, upper: float) -> str:
+    """What explains that an angle of q rad is outside of a range [rad]: whole turns; else empty."""
+    outside = min(abs(q - lower), abs(q - upper))
+    turns = int(np.ceil(outside / TURN)) if np.isfinite(outside) else 0
+    there = q - turns * TURN if q > upper else q + turns * TURN
+    if not 0 < turns <= MOST_TURNS or not lower <= there <= upper:
+        return ""
+    return f" ({2 * turns} pi apart from {there:.3f}, which is inside: one of the two counts turns)"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wam_ros.core.angles import whole_turns_inside
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import Problems, UnknownNameError
 from wam_ros.robot.urdf import Urdf, UrdfJoint, read_urdf
@@ -66,7 +67,7 @@ def load_joints(embodiment: Embodiment) -> Joints:
 
 def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joints:
     """The joints of a description; of no use once something wrong went into `problems`."""
-    source, parked, sensed = _roles(embodiment, urdf.joints, problems)
+    source, parked, sensed = _roles(embodiment, urdf, problems)
     warnings: list[str] = []
     known = tuple(n for n in embodiment.joint_names if n in urdf.joints)
     chosen = [urdf.joints[n] for n in known]
@@ -87,9 +88,10 @@ def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joint
         low = limits.lower[k]
         high = limits.upper[k]
         if home < low - ROUNDING or home > high + ROUNDING:
+            turns = "" if joint.sliding else whole_turns_inside(home, low, high)
             problems.add(
                 f"home of joint '{joint.name}' is {home:g} {joint.unit}, beyond its limits "
-                f"{low:g} to {high:g}"
+                f"{low:g} to {high:g}{turns}"
             )
     return Joints(
         urdf=urdf,
@@ -103,13 +105,14 @@ def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joint
 
 
 def _roles(
-    embodiment: Embodiment, joints: dict[str, UrdfJoint], problems: Problems
+    embodiment: Embodiment, urdf: Urdf, problems: Problems
 ) -> tuple[
     dict[str, tuple[str, float, float]], dict[str, float], dict[str, tuple[str, float, float]]
 ]:
     """What gives the position of each joint that moves, where others stand, and what gives the
     position of those that are sensed.
     """
+    joints = urdf.joints
     commanded = embodiment.joint_names
     for name in commanded:
         if name not in joints:
@@ -146,7 +149,8 @@ def _roles(
         elif leader in joints and not joints[leader].mimic:
             idle.append(leader)
     idle = list(dict.fromkeys(idle))
-    if idle:
+    # what breaks the tree is a mistake already, and no joint to speak for
+    if idle and urdf.tree:
         rests = ", ".join(f"{n}: {rest_of(joints[n]):g}" for n in idle)
         who = "joint {} moves but is" if len(idle) == 1 else "joints {} move but are"
         listed = ", ".join(f"'{n}'" for n in idle)

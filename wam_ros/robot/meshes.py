@@ -71,15 +71,31 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
             vertices, triangles = _read_other(path)
     except WamError:
         raise
-    except Exception as error:  # the libraries have many words for a file that is damaged
-        raise WamError(
-            f"mesh {path} cannot be read: {' '.join(str(error).split())[:120]}"
-        ) from None
+    except Exception:  # the libraries have many words for a file that is damaged, none of them ours
+        raise WamError(f"mesh {path} cannot be read: {_why_not_read(path)}") from None
     if len(triangles) == 0:
-        raise WamError(f"mesh {path} cannot be read: it has no triangle")
+        raise WamError(f"mesh {path} cannot be read: {_why_not_read(path)}")
     if not np.isfinite(vertices).all():
         raise WamError(f"mesh {path}: a corner of it is not finite; export it again")
     return vertices, triangles
+
+
+def _why_not_read(path: Path) -> str:
+    """What a file is in which no surface was found, as far as its beginning tells."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+    except OSError as error:
+        return error.strerror or str(error)
+    if not head:
+        return "the file is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file: `git lfs pull` where it comes from"
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "it is a web page: the download failed"
+    if path.suffix.lower() in (".stl", ".obj", ".dae"):
+        return "no triangle is found in it: it is damaged or has no surface; export it again"
+    return "no triangle is found in it; export it as STL, OBJ or COLLADA"
 
 
 def _read_stl(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -146,7 +162,7 @@ def require_volume(points: np.ndarray, where: str) -> None:
         _, axes = np.linalg.eigh(centred.T @ centred)
         if np.ptp(centred @ axes, axis=0).min() > FLAT * np.abs(points).max():
             return
-    raise WamError(f"{where}: its points have no volume; give it a thickness")
+    raise WamError(f"{where}: it is flat, its points have no volume; give it a thickness")
 
 
 def require_size(points: np.ndarray, where: str) -> None:

@@ -57,7 +57,8 @@ class SafetyModel(Dynamics):
         problems = Problems(embodiment.urdf_path)
         urdf = read_urdf(embodiment.urdf_path, problems)
         joints = read_joints(embodiment, urdf, problems)
-        judge_inertias(urdf, joints.parked, problems)
+        if urdf.tree:
+            judge_inertias(urdf, joints.parked, problems)
         bodies = read_bodies(embodiment, urdf, problems)
         problems.require_none()
         super().__init__(embodiment, joints)

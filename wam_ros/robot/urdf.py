@@ -72,11 +72,14 @@ class UrdfJoint:
 
 @dataclass(frozen=True)
 class Urdf:
-    """A description that is well-formed; whether it fits an embodiment is asked elsewhere."""
+    """A description, of use where no problem was noted; whether it fits an embodiment is asked
+    elsewhere.
+    """
 
     path: Path
     root: ET.Element  # <robot>, as every parser reads it alike
     joints: dict[str, UrdfJoint]  # the movable ones
+    tree: bool  # whether links and joints are one; what walks them needs that
 
     def links(self) -> dict[str, ET.Element]:
         """The links by name."""
@@ -88,10 +91,10 @@ class Urdf:
 
 
 def read_urdf(path: Path, problems: Problems) -> Urdf:
-    """Read a description; what is wrong with its parts goes into `problems`.
+    """Read a description; what is wrong with it goes into `problems`.
 
     Raises:
-        WamError: no XML, no robot, or links and joints that are no tree.
+        WamError: no XML, or no robot.
     """
     try:
         root = ET.parse(path).getroot()
@@ -101,11 +104,11 @@ def read_urdf(path: Path, problems: Problems) -> Urdf:
         raise WamError(f"{path}: expected a <robot>, found <{root.tag}>")
     _judge_numbers(root, problems)
     _judge_bodies(root, problems)
-    _require_tree(root, problems)
+    tree = _judge_tree(root, problems)
     _write_alike(root)
     elements = [e for e in root.findall("joint") if e.get("type") in MOVING]
     joints = [_joint(e, problems) for e in elements]
-    return Urdf(path, root, {j.name: j for j in joints})
+    return Urdf(path, root, {j.name: j for j in joints}, tree)
 
 
 def ends(joint: ET.Element) -> tuple[str, str]:
@@ -117,9 +120,9 @@ def ends(joint: ET.Element) -> tuple[str, str]:
     )
 
 
-def _require_tree(root: ET.Element, problems: Problems) -> None:
-    """Every joint and link has a name of its own, every joint two links that exist, and every link
-    one way to the root.
+def _judge_tree(root: ET.Element, problems: Problems) -> bool:
+    """Whether every joint and link has a name of its own, every joint two links that exist, and
+    every link one way to the root.
     """
     known = len(problems.found)
     for tag in ("link", "joint"):
@@ -155,8 +158,7 @@ def _require_tree(root: ET.Element, problems: Problems) -> None:
         problems.add(f"links {', '.join(roots)} hang from no joint; only one may, the base")
     if not links:
         problems.add("has no link")
-    if len(problems.found) > known:
-        problems.require_none()
+    return len(problems.found) == known
 
 
 def _judge_numbers(root: ET.Element, problems: Problems) -> None:
@@ -205,7 +207,7 @@ def _judge_bodies(root: ET.Element, problems: Problems) -> None:
                     f"{', '.join(KINDS)}"
                 )
             for key in KINDS.get(body.tag, ()):
-                if body.get(key) is None:
+                if not body.get(key):
                     problems.add(f'{where}: its <{body.tag}> has no {key}; add {key}="..."')
 
 

@@ -61,7 +61,8 @@ def load_dynamics(embodiment: Embodiment) -> Dynamics:
     problems = Problems(embodiment.urdf_path)
     urdf = read_urdf(embodiment.urdf_path, problems)
     joints = read_joints(embodiment, urdf, problems)
-    judge_inertias(urdf, joints.parked, problems)
+    if urdf.tree:
+        judge_inertias(urdf, joints.parked, problems)
     problems.require_none()
     model = Dynamics(embodiment, joints)
     base = model.pin.frames[model.frame(embodiment.base_frame)]

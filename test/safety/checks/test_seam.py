@@ -24,6 +24,17 @@ def test_a_jump_is_refused_with_joint_and_size(panda, home, good):
     assert verdict.first.unit == "rad"
 
 
+def test_a_chunk_that_counts_a_turn_more_is_told_so(robots):
+    model = robots("ur5e")
+    start = np.array(model.embodiment.home) - 3.0 * np.eye(6)[5]
+    path = np.tile(start + 2 * np.pi * np.eye(6)[5], (8, 1))
+    chunk = make_chunk(model.joint_names, path, age=0)
+    verdict = SafetyFilter(model).filter(chunk, at_rest(start), START)
+    assert verdict.reasons == Reason.DISCONTINUITY
+    assert "wrist_3_joint would jump 6.283 rad to step 0" in verdict.sentence
+    assert "(2 pi apart: one of the two counts turns that the other does not)" in verdict.sentence
+
+
 def jumping(home: np.ndarray, jump: np.ndarray, names, age_ms: float):
     """A chunk that stands `jump` (8,) beside home; each step is due 100 ms after the last."""
     return make_chunk(names, np.tile(home + jump, (8, 1)), age=round(age_ms * 1e6))

@@ -127,7 +127,7 @@ class Odd(Loop):
     def restart(self):
         model = self.rig.filter.model
         gate = Gate(load_gate_limits(model.embodiment, 0.02, 0.005))
-        self.bridge = Bridge(gate, Lag(model.joint_names, np.full(8, np.inf), 0.3))
+        self.bridge = Bridge(gate, Lag(model.joint_names, np.full(8, np.inf), 0.3, model.sliding))
 
     def deafen(self):
         self.deaf = True

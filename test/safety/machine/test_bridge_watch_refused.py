@@ -39,7 +39,9 @@ class Loop:
             panda.model.joint_names,
             load_gate_limits(panda.model.embodiment, 0.02, 0.005),
         )
-        self.bridge = Bridge(Gate(limits, admission), Lag(names, np.full(8, np.inf), 0.3))
+        self.bridge = Bridge(
+            Gate(limits, admission), Lag(names, np.full(8, np.inf), 0.3, limits.sliding)
+        )
         self.echo = CommandEcho(
             np.where(panda.model.sliding, 0.005, 0.02), admission.deadline_s + 0.1, admission
         )

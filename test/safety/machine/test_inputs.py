@@ -90,7 +90,7 @@ def test_arming_is_refused_while_the_robot_moves(rig):
 def test_arming_is_refused_outside_the_limits_or_in_collision(rig):
     rig.held()
     for q, word in (
-        (rig.home + np.eye(8)[3] * 2.3, "outside its limits"),
+        (rig.home + np.eye(8)[3] * 2.3, "outside its limits; move it back"),
         (rig.home + np.eye(8)[1] * 1.5, "overlaps"),
     ):
         rig.now += 300 * MS
@@ -98,6 +98,13 @@ def test_arming_is_refused_outside_the_limits_or_in_collision(rig):
         answer = rig.machine.arm(True, rig.now)
         assert not answer.ok
         assert word in answer.message
+
+
+def test_a_driver_that_counts_a_turn_beyond_the_limits_is_told_so(rig):
+    rig.held()
+    rig.machine.inputs.q = rig.home - np.eye(8)[0] * 2 * np.pi
+    words = rig.machine.inputs.why_not_startable()
+    assert "panda_joint1 is at -6.283 rad, outside its limits (2 pi apart from 0.000" in words
 
 
 def test_arming_needs_fresh_joints(rig):

@@ -36,6 +36,15 @@ def test_a_second_publisher_that_begins_in_motion_is_a_fault_and_the_arm_stops(r
     assert "contradict" in rig.machine.reset(rig.now).message
 
 
+def test_a_driver_that_wraps_a_joint_with_limits_is_told_by_its_turns(rig):
+    rig.held()
+    for k in range(8):
+        rig.now += 10 * MS
+        rig.joints(rig.home + np.eye(8)[6] * 2 * np.pi * (k % 2))
+    words = rig.machine.tick(rig.now).report.sentence
+    assert "panda_joint7 leaps by 6.283 rad in 0.010 s (2 pi apart: one of the two counts" in words
+
+
 def test_contradicting_joint_states_are_told_with_their_publishers_and_nothing_is_armed(rig):
     rig.held()
     interleave(rig, 0.5, np.zeros(8))

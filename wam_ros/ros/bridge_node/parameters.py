@@ -64,5 +64,5 @@ def make_bridge(robot: Embodiment, p: BridgeParams, admission: Admission, stream
     tolerance = np.where(limits.sliding, p.follow_m, p.follow_rad)
     tolerance[np.isin(robot.joint_names, robot.gripper_joints)] = np.inf  # fingers close on things
     player = Player(limits, admission) if streams else None
-    lag = Lag(robot.joint_names, tolerance, p.follow_s)
+    lag = Lag(robot.joint_names, tolerance, p.follow_s, limits.sliding)
     return Bridge(Gate(limits, admission), lag, player)

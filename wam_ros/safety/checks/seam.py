@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wam_ros.core.angles import turns_in_words
 from wam_ros.core.types import Reason
 from wam_ros.safety.checks.base import SeamCheck
 from wam_ros.safety.finding import Finding
@@ -23,9 +24,11 @@ def refuse(seam: Seam) -> Finding | None:
         return None
     name = joints.names[joint]
     unit = joints.units[joint]
+    turning = not joints.sliding[joint]
+    turns = turns_in_words(float(jump[joint]), float(allowed[joint])) if turning else ""
     words = (
         f"{name} would jump {jump[joint]:.3f} {unit} to step {step}, allowed "
-        f"{allowed[joint]:.3f} {unit}"
+        f"{allowed[joint]:.3f} {unit}{turns}"
     )
     return Finding(
         Reason.DISCONTINUITY,

@@ -9,7 +9,7 @@ from collections import deque
 
 import numpy as np
 
-from wam_ros.core.angles import nearest_turn
+from wam_ros.core.angles import nearest_turn, whole_turns_inside
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, JointState, Reason
 from wam_ros.robot.model import SafetyModel
@@ -224,10 +224,10 @@ class Inputs:
         off = (q < limits.lower - self.slack) | (q > limits.upper + self.slack)
         if off.any():
             k = int(off.argmax())
-            return (
-                f"{model.joint_names[k]} is at {q[k]:.3f} {model.units[k]}, outside its "
-                "limits; move it back"
-            )
+            where = f"{model.joint_names[k]} is at {q[k]:.3f} {model.units[k]}, outside its limits"
+            inside = (limits.lower[k] - self.slack[k], limits.upper[k] + self.slack[k])
+            turns = "" if model.sliding[k] else whole_turns_inside(float(q[k]), *inside)
+            return f"{where}{turns or '; move it back'}"
         distances = model.distances(np.clip(q, limits.lower, limits.upper))
         if len(distances) and distances.min() <= 0:
             a, b = model.pairs.names[int(distances.argmin())]

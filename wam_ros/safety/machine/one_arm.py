@@ -8,6 +8,7 @@ from collections import deque
 
 import numpy as np
 
+from wam_ros.core.angles import turns_in_words
 from wam_ros.core.types import NS
 from wam_ros.robot.model import SafetyModel
 
@@ -24,8 +25,10 @@ class OneArm:
     def __init__(self, model: SafetyModel) -> None:
         self.model = model
         self.publishers = ""  # who publishes them, in words, where that is known
+        self.named = False  # whether all of them are, as far as can be told
         self._leaps: deque[str] = deque(maxlen=NEWEST)  # of each joint state, in words
-        self._number: int | None = None  # that its publisher gave the newest joint state
+        # that its publisher gave the newest joint state, by topic
+        self._numbers: dict[str, int] = {}
         self._mixed_ns: deque[int] = deque(maxlen=LEAPS)  # when one was not after that before
         self._mixed_at_ns = 0  # the newest look
 
@@ -47,11 +50,14 @@ class OneArm:
         if off[joint] > reach[joint]:
             name = self.model.joint_names[joint]
             unit = self.model.units[joint]
-            words = f"{name} leaps by {off[joint]:.3f} {unit} in {passed_s:.3f} s"
+            turning = not self.model.sliding[joint]
+            turns = turns_in_words(float(off[joint]), float(reach[joint])) if turning else ""
+            words = f"{name} leaps by {off[joint]:.3f} {unit} in {passed_s:.3f} s{turns}"
         self._leaps.append(words)
 
-    def count(self, number: int | None, now_ns: int) -> None:
-        """Take the number that its publisher gave a joint state; None where that is not told.
+    def count(self, number: int | None, now_ns: int, topic: str = "") -> None:
+        """Take the number that its publisher gave a joint state on a topic; None where that is not
+        told.
 
         Each counts its own: those of several, mixed, do not rise. A driver that was started anew
         begins anew once.
@@ -59,9 +65,9 @@ class OneArm:
         self._mixed_at_ns = now_ns
         if number is None:
             return
-        if self._number is not None and number <= self._number:
+        if number <= self._numbers.get(topic, number - 1):
             self._mixed_ns.append(now_ns)
-        self._number = number
+        self._numbers[topic] = number
 
     @property
     def leapt(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.core.angles import nearest_turn
+from wam_ros.core.angles import nearest_turn, turns_in_words
 from wam_ros.core.types import NS
 from wam_ros.robot.model import SafetyModel
 from wam_ros.safety.machine.inputs import Inputs
@@ -56,8 +56,11 @@ class Standstill:
         if self._off < self._samples:
             return ""
         unit = self._model.units[joint]
+        allowed = float(self._allowed[joint])
+        turning = not self._model.sliding[joint]
+        turns = turns_in_words(float(off[joint]), allowed) if turning else ""
         return (
             f"{self._model.joint_names[joint]} moved by {off[joint]:.3f} {unit}, allowed "
-            f"{self._allowed[joint]:.3f} {unit}, while the arm was held: something else moves it; "
+            f"{allowed:.3f} {unit}{turns}, while the arm was held: something else moves it; "
             "`bridge_node/pause` with true lets others move it"
         )
