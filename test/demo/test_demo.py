@@ -134,7 +134,13 @@ def wait_for_motion(demo, domain_id):
 
 @pytest.mark.parametrize(
     "killed",
-    ["camera_node", "inference_node", "safety_node", "bridge_node", ""],
+    [
+        pytest.param("camera_node", marks=pytest.mark.long),
+        pytest.param("inference_node", marks=pytest.mark.long),
+        "safety_node",
+        "bridge_node",
+        "",
+    ],
     ids=lambda name: name or "Ctrl-C",
 )
 def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp_path, killed):

@@ -270,6 +270,8 @@ def test_a_process_that_dies_leaves_the_arm_at_rest_and_is_replaced(loop, name):
     loop.until_moving()
 
 
+# DDS takes 20 s to forget the publisher that was there before
+@pytest.mark.long
 def test_a_simulator_that_dies_fell_silent_and_its_successor_moves_from_where_it_stands(
     loop,
 ):
