@@ -2,7 +2,8 @@
 
 `python -m benchmark.safety_properties --chunks 1000000 --jobs 8` writes what ran and what was
 violated as JSON. It can be interrupted: the same command goes on where it was, as long as the
-filter and the robots are the same. What is looked at is in `testing/properties.py`.
+filter and the shipped robots are the same. `--robots` also takes YAML files of robots of others, as
+`benchmark/robots.py --keep` leaves them. What is looked at is in `testing/properties.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 from rich.progress import Progress
 
 from benchmark.digest import digest
-from testing.properties import ROBOTS, Robot, Tally, attack
+from testing.properties import ROBOTS, Robot, Tally, attack, robot_name
 from wam_ros.core.files import write_json
 
 UNIT = 25  # chains that a job takes at a time
@@ -63,7 +64,7 @@ def main() -> None:
     )
     parser.add_argument("--chunks", type=int, default=1_000_000, help="of all robots together")
     parser.add_argument(
-        "--robots", nargs="+", default=list(ROBOTS), choices=ROBOTS, help="default all of them"
+        "--robots", nargs="+", default=list(ROBOTS), help="names, or YAML files of others' robots"
     )
     parser.add_argument("--seed", type=int, default=0, help="of the first chain")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
@@ -81,17 +82,19 @@ def main() -> None:
     )
     args = parser.parse_args()
     code = digest()
-    tallies = {name: Tally() for name in args.robots} | _read(args.json, code, args.seed)
+    known = _read(args.json, code, args.seed)
+    tallies = {name: known.get(robot_name(name), Tally()) for name in args.robots}
 
     def save() -> None:
-        robots = {name: dataclasses.asdict(t) for name, t in tallies.items()}
+        found = {robot_name(name): t for name, t in tallies.items()}
+        robots = {name: dataclasses.asdict(t) for name, t in (known | found).items()}
         write_json(args.json, {"digest": code, "seed": args.seed, "robots": robots})
 
     run(args, tallies, save)
     for name, t in tallies.items():
         print(
-            f"{name}: {t.chunks} chunks in {t.seconds:.0f} s, {len(t.violations)} violations, "
-            f"{t.decisions}"
+            f"{robot_name(name)}: {t.chunks} chunks in {t.seconds:.0f} s, "
+            f"{len(t.violations)} violations, {t.decisions}"
         )
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -31,6 +32,11 @@ START = 10**18  # ns
 HOPS = 4  # chunks of one chain; each begins somewhere on the trajectory of the one before
 RARE = 10  # every so many chains the properties that need the filter again are looked at
 REFUSING = ("position", "workspace", "singularity", "self_collision", "environment")
+
+
+def robot_name(robot: str) -> str:
+    """What a robot is called that is given by its name or as a file."""
+    return Path(robot).stem
 
 
 @dataclass
@@ -73,7 +79,7 @@ class Robot:
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.name = robot_name(name)
         self.model: SafetyModel = load_safety_model(load_embodiment(name))
         self.engine = SecondEngine(self.model)
         home = np.array(self.model.embodiment.home)
@@ -91,7 +97,8 @@ class Robot:
             planes=(0.3, 0.1, 1.0, float(low[2])),
             tcp_speed=0.3,
             singularity=0.02,
-            torque_fraction=min(0.9, 1.5 * float(hold.max())),
+            # effort limits of others may be placeholders, far above what any pose needs
+            torque_fraction=float(np.clip(1.5 * hold.max(), 0.05, 0.9)),
         )
         self.filters = (SafetyFilter(self.model), SafetyFilter(self.model, narrow))
 

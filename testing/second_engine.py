@@ -14,6 +14,7 @@ from wam_ros.core.types import NS, SafeTrajectory
 from wam_ros.robot.model import SafetyModel
 from wam_ros.robot.obstacles import load_world
 from wam_ros.safety.params import SafetyParams
+from wam_ros.sim.arm import arm_spec, load_dynamics
 
 WATCHED = 0.06  # m; pairs nearer than this are measured
 ACCURACY = 1e-5  # m, of its distances
@@ -36,9 +37,7 @@ class SecondEngine:
 
     def __init__(self, model: SafetyModel) -> None:
         self.model = model
-        spec = mujoco.MjSpec.from_file(str(model.embodiment.urdf_path))
-        spec.compiler.fusestatic = False
-        spec.compiler.discardvisual = True
+        spec = _read(model)
         self.obstacles = load_world(model.embodiment.world).obstacles
         for name, o in self.obstacles.items():
             size = (
@@ -76,7 +75,9 @@ class SecondEngine:
                 for g, w in zip(range(self.mj.ngeom), world, strict=True)
             ]
         )
-        self.is_world, self.is_box = np.array(world), self.mj.geom_type == mujoco.mjtGeom.mjGEOM_BOX
+        self.is_world = np.array(world)
+        self.is_box = self.mj.geom_type == mujoco.mjtGeom.mjGEOM_BOX
+        self.is_mesh = self.mj.geom_type == mujoco.mjtGeom.mjGEOM_MESH
         # m per rad or m per m
         self.reach = np.array([_reach(self.mj, j) for j in range(self.mj.njnt)])
 
@@ -220,8 +221,8 @@ class SecondEngine:
             contact.dist[: self.data.ncon], contact.geom[: self.data.ncon], strict=True
         ):
             a, b = int(pair[0]), int(pair[1])
-            # its contacts of boxes that do not touch are no distances
-            if self.is_box[a] and self.is_box[b]:
+            # its contacts of boxes and meshes that do not touch are no distances
+            if (self.is_box[a] and self.is_box[b]) or self.is_mesh[a] or self.is_mesh[b]:
                 if (a, b) in seen:
                     continue
                 seen.add((a, b))
@@ -243,6 +244,27 @@ def between(t: SafeTrajectory, u: float) -> np.ndarray:
         + h * (-4 * u3 + 7 * u4 - 3 * u5) * t.dq[1:]
         + h * h / 2 * (u3 - 2 * u4 + u5) * t.ddq[1:]
     )
+
+
+def _read(model: SafetyModel) -> mujoco.MjSpec:
+    """The robot as MuJoCo reads it from its description; where that has meshes, of which MuJoCo
+    knows neither COLLADA nor packages, as the simulated arm has it, without what drives that.
+    """
+    if model.joints.urdf.root.find(".//mesh") is None:
+        spec = mujoco.MjSpec.from_file(str(model.embodiment.urdf_path))
+        spec.compiler.fusestatic = False
+        spec.compiler.discardvisual = True
+        return spec
+    spec = arm_spec(load_dynamics(model.embodiment))
+    drawn = [g for g in spec.geoms if not (g.contype or g.conaffinity)]
+    for element in (*drawn, *spec.equalities, *spec.actuators):
+        spec.delete(element)
+    for body in spec.bodies:
+        body.gravcomp = 0.0
+    for joint in spec.joints:
+        joint.armature = 0.0
+        joint.actfrclimited = mujoco.mjtLimited.mjLIMITED_FALSE
+    return spec
 
 
 def _followers(mj: mujoco.MjModel, model: SafetyModel) -> tuple[np.ndarray, np.ndarray]:

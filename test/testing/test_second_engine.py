@@ -4,6 +4,10 @@ motion.
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
+import re
+
 import numpy as np
 import pytest
 
@@ -20,9 +24,29 @@ from wam_ros.safety.params import SafetyParams
 APART = 1e-4  # m
 
 
-@pytest.fixture(scope="module", params=ROBOTS)
-def both(request):
-    model = load_safety_model(load_embodiment(request.param))
+def of_meshes(folder):
+    """An SO-101 of which some boxes are mesh files, as descriptions of others have them."""
+    so101 = load_embodiment("so101")
+    text = so101.urdf_path.read_text()
+    for k, size in enumerate(sorted(set(re.findall('<box size="([^"]*)"/>', text)))[:3]):
+        half = np.array([float(s) for s in size.split()]) / 2
+        corners = half * np.array(list(itertools.product((-1, 1), repeat=3)))
+        sides = "124 143 568 587 126 165 348 387 137 175 248 286"
+        lines = ["v {} {} {}".format(*c) for c in corners]
+        lines += [f"f {' '.join(side)}" for side in sides.split()]
+        (folder / f"{k}.obj").write_text("\n".join(lines))
+        text = text.replace(f'<box size="{size}"/>', f'<mesh filename="{k}.obj"/>')
+    (folder / "so101.urdf").write_text(text)
+    return dataclasses.replace(so101, urdf=str(folder / "so101.urdf"))
+
+
+@pytest.fixture(scope="module", params=(*ROBOTS, "meshes"))
+def both(request, tmp_path_factory):
+    if request.param == "meshes":
+        robot = of_meshes(tmp_path_factory.mktemp("meshes"))
+    else:
+        robot = load_embodiment(request.param)
+    model = load_safety_model(robot)
     return model, SecondEngine(model)
 
 
