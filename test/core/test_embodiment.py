@@ -65,6 +65,10 @@ def test_what_lies_beside_the_file_of_a_robot_belongs_to_it(tmp_path, monkeypatc
         ({"joint_names": ["a"] * 8}, "(?m)joint_names must be non-empty and distinct$"),
         ({"driver": {"z": {"factor": 1, "zero": 0}}}, "driver tells of 'z', which is not in"),
         ({"driver": {"a": {"factor": 0, "zero": 0}}}, "driver of 'a': factor must not be 0"),
+        (
+            {"controllers": {"c": {"kind": "servo", "joints": ["a"], "joint_states": "left arm"}}},
+            "joint_states of controller 'c' is 'left arm', no name of a topic",
+        ),
         ({"cameras": [CAMERA | {"rotation": 45}]}, "rotation of camera 'c' is 45, not 0, 90"),
         ({"cameras": [CAMERA | {"crop": [0, 0, 9]}]}, "crop of camera 'c' must be left, top"),
         ({"cameras": [CAMERA | {"crop": [0, -1, 9, 9]}]}, "crop of camera 'c' must be left, top"),

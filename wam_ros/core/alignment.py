@@ -17,10 +17,9 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.drivers import JOINTS
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import NS, JointState, Observation
-
-JOINTS = "joint_states"
 
 
 @dataclass(frozen=True)

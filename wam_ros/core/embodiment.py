@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ LEAST_FOV = 1.0
 MOST_FOV = 170.0
 MOST_PX = 1920
 DISTORTIONS = (0, 4, 5, 8)  # how many numbers tell one
+TOPIC = re.compile(r"/?[A-Za-z]\w*(/[A-Za-z]\w*)*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Group:
 
     kind: str  # of controller
     joints: tuple[str, ...]
+    joint_states: str = ""  # topic on which their driver tells where they are; empty: joint_states
 
 
 @dataclass(frozen=True)
@@ -138,8 +141,7 @@ class Embodiment:
     packages: dict[str, str] = field(default_factory=dict)
     # of a xacro file
     xacro_arguments: dict[str, str] = field(default_factory=dict)
-    # by joint, where a driver speaks another unit, direction or zero than the URDF. What the loop
-    # hears and says is in the URDF's: it is for whoever stands between, and for recordings
+    # by joint, where a driver speaks another unit, direction or zero than the URDF
     driver: dict[str, Reading] = field(default_factory=dict)
 
     @property
@@ -280,6 +282,11 @@ def _judge_groups(e: Embodiment, problems: Problems) -> None:
     for name, group in e.controllers.items():
         if not group.joints:
             problems.add(f"controller '{name}' drives no joint")
+        if group.joint_states and not TOPIC.fullmatch(group.joint_states):
+            problems.add(
+                f"joint_states of controller '{name}' is '{group.joint_states[:60]}', no name of a "
+                "topic: letters, digits, _ and / only"
+            )
     for joint in dict.fromkeys(driven):
         if joint not in e.joint_names:
             problems.add(f"joint '{joint}' of controllers is not in joint_names")

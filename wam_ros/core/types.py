@@ -115,6 +115,12 @@ class JointState:
     velocities: np.ndarray  # (A,) rad/s or m/s
     efforts: np.ndarray  # (A,) Nm or N
 
+    def only(self, names: Sequence[str]) -> JointState:
+        """What it says of some of its joints, in their order."""
+        columns = [self.joint_names.index(n) for n in names]
+        arrays = (a[columns] for a in (self.positions, self.velocities, self.efforts))
+        return JointState(self.stamp_ns, tuple(names), *arrays)
+
     def beside(self, standing: Mapping[str, float]) -> JointState:
         """The same, followed by joints that stand at a place [rad or m]."""
         n = len(standing)
