@@ -20,9 +20,9 @@ pytestmark = pytest.mark.foreign
 PAGE = (ROOT / "docs" / "policies.md").read_text()
 
 
-def block(kind):
-    """The only block of a language."""
-    (found,) = re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
+def block(kind, begins=""):
+    """The only block of a language that begins so."""
+    (found,) = re.findall(rf"```{kind}\n({begins}.*?)```", PAGE, re.DOTALL)
     return found
 
 
@@ -44,7 +44,7 @@ def test_a_policy_of_your_own_answers_by_the_contract_of_the_page(tmp_path):
     server = tmp_path / "mine.py"
     server.write_text(block("python").replace("8000", str(port)))
     contract = tmp_path / "arm.yaml"
-    contract.write_text(block("yaml"))
+    contract.write_text(block("yaml", "# arm.yaml"))
     argv = [program("openpi"), str(server)]
     process = subprocess.Popen(argv, env={"PATH": os.environ["PATH"]})
     try:

@@ -7,12 +7,14 @@ import time
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("wam_ros.msg")
 pytest.importorskip("mujoco")
 
 from testing.openpi import openpi_server
+from testing.policies import RememberingPolicy, served
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, Decision
 from wam_ros.msg import WamStatus
@@ -36,14 +38,14 @@ def swing(message):
 class RemoteLoop(Loop):
     """The loop of the other tests with a model that is a server."""
 
-    def __init__(self, arena, model):
-        self._model = model
+    def __init__(self, arena, model, **parameters):
+        self._more = {"model": model, **parameters}
         self._statuses = arena.listen(WamStatus, "wam_status", qos.STATUS)
         super().__init__(arena)
 
     def start(self, name):
-        more = {"model": self._model} if name == "inference_node" else {}
-        self.arena.spawn(name, **OWN[name], **more)
+        more = self._more if name == "inference_node" else {}
+        self.arena.spawn(name, **{**OWN[name], **more})
 
     def until_told(self, words):
         """The inference node says in its status what is wrong."""
@@ -155,4 +157,28 @@ def test_a_server_that_is_late_freezes_or_is_killed_has_the_arm_at_rest_until_it
         loop.require_no_leap(since)
     finally:
         gate.set()
+        arena.close()
+
+
+@pytest.mark.long
+def test_with_no_future_that_is_good_enough_the_arm_comes_to_rest_and_that_is_told(
+    tmp_path, contract
+):
+    zigzag = 0.02 * (-1.0) ** np.arange(8)[:, None]
+    arena = Arena(tmp_path)
+    try:
+        with openpi_server(swing) as (server, port), served(RememberingPolicy()) as (_, predictor):
+            pair = tmp_path / "pair.yaml"
+            proposer = f"{contract}@ws://127.0.0.1:{port}"
+            told = {"family": "proposals", "name": "pair", "proposer": proposer}
+            pair.write_text(yaml.safe_dump(told | {"predictor": f"ws://127.0.0.1:{predictor}"}))
+            judging = {"value": "smoothness", "least_value": -1e-3, "instruction": "go"}
+            loop = RemoteLoop(arena, str(pair), **judging)
+            loop.until_moving()
+            server.act = lambda message: {"actions": swing(message)["actions"] + zigzag}
+            loop.until_rest()
+            loop.until_told("none of 1 imagined futures is good enough")
+            server.act = swing
+            loop.until_moving()
+    finally:
         arena.close()

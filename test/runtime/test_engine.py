@@ -330,3 +330,17 @@ def test_an_owner_that_fails_does_not_end_the_thread():
     assert engine.reset("red").result(WAIT_S).ok
     assert engine.reset("blue").result(WAIT_S).ok
     assert engine.close(WAIT_S)
+
+
+def test_a_future_that_is_not_good_enough_is_told_in_words_and_the_memory_goes_on():
+    values = [[0.7], [0.2], [0.9]]
+    rig = Rig(value=lambda candidates: np.array(values.pop(0)), least_value=0.5)
+    rig.reset()
+    assert rig.predict(100).output is not None
+    refused = rig.predict(200)
+    assert refused.output is None
+    assert "the best has 0.2, 0.5 is the least" in refused.error
+    assert rig.engine.status().error == refused.error
+    assert rig.predict(300).error == ""
+    assert rig.policy.log.count(("reset", "red")) == 1
+    assert rig.engine.close(WAIT_S)

@@ -1,14 +1,16 @@
 """What makes a candidate better: known answers, and the choice among candidates."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from wam_ros.core.appraisal import Outlook
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import PolicyOutput
 from wam_ros.core.types import Conditioning
-from wam_ros.runtime.prediction import best
+from wam_ros.runtime.prediction import best, why_not_good_enough
 from wam_ros.runtime.values import VALUES, load_goal, make_value
 
 
@@ -29,12 +31,32 @@ def test_the_goal_is_compared_with_the_farthest_imagined_frame():
     np.testing.assert_allclose(scores, [-0.04, 0, -0.04])
 
 
+def test_a_chunk_that_ends_done_is_better_than_one_that_ends_failed_and_unknown_is_no_value():
+    ends = [Outlook(done_ahead=0.1, failed_ahead=0.7), Outlook(done_ahead=0.9, failed_ahead=0.2)]
+    chunks = [replace(candidate(), outlook=o) for o in (*ends, Outlook())]
+    scores = make_value("outlook")(chunks)
+    np.testing.assert_allclose(scores, [-0.6, 0.7, np.nan])
+    chosen, value = best(replace(chunks[2], others=tuple(chunks[:2])), make_value("outlook"))
+    assert chosen.outlook == ends[1] and value == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("unknown", [math.nan, -math.inf])
+def test_a_future_of_unknown_or_too_low_value_is_not_good_enough(unknown):
+    several = candidate(others=(candidate(), candidate()))
+    why = why_not_good_enough
+    assert "none of 3 imagined futures is good enough" in why(several, unknown, 0.5)
+    assert "the best has 0.4, 0.5 is the least" in why(candidate(), 0.4, 0.5)
+    assert why(several, 0.5, 0.5) == ""
+    assert why(several, unknown, -math.inf) == ""
+    assert why(None, unknown, 0.5) == ""
+
+
 def test_an_odd_one_out_is_not_the_consensus():
     scores = make_value("consensus")([candidate(250), candidate(10), candidate(12)])
     assert scores.argmin() == 0
 
 
-@pytest.mark.parametrize("name", [n for n in VALUES if n != "goal_image"])
+@pytest.mark.parametrize("name", [n for n in VALUES if n not in ("goal_image", "outlook")])
 def test_equal_candidates_are_equally_good(name):
     assert np.ptp(make_value(name)([candidate()] * 3)) == 0
 

@@ -1,9 +1,12 @@
 """What our own ends say beyond a contract's keys."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from testing.policies import RememberingPolicy, observation
+from wam_ros.core.appraisal import Outlook
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, Request
 from wam_ros.core.types import Conditioning
@@ -71,6 +74,15 @@ def test_an_answer_comes_back_with_its_imagined_frames_bit_for_bit():
     assert back.timing_s == pytest.approx(out.timing_s)
 
 
+def test_what_a_model_makes_of_the_task_travels_and_what_it_does_not_say_stays_unknown():
+    policy = RememberingPolicy()
+    policy.reset("go")
+    out = replace(policy.predict(SEEN, Request(0)), outlook=Outlook(done=0.25, failed_ahead=1.0))
+    back = read_output(unpack(pack(answer_keys(out, False))), out.positions, NO_FRAMES).outlook
+    assert (back.done, back.failed_ahead) == (0.25, 1.0)
+    assert np.isnan([back.failed, back.done_ahead]).all()
+
+
 def test_who_imagines_nothing_shows_nothing():
     out = read_output({}, np.zeros((8, 8)), NO_FRAMES)
     assert out.frames.shape == NO_FRAMES.shape
@@ -87,6 +99,10 @@ def test_who_imagines_nothing_shows_nothing():
         {"imagined_frames": np.zeros((1, *SEEN.frames.shape), np.uint8), "imagined_ns": [0.5]},
         {"conditioning": "REAL"},
         {"guided": 1},
+        {"outlook": [0.5]},
+        {"outlook": {"done": 1.5}},
+        {"outlook": {"done": float("nan")}},
+        {"outlook": {"over": 0.5}},
     ],
 )
 def test_an_answer_out_of_range_is_refused(said):

@@ -17,6 +17,7 @@ from wam_ros.models.remote.address import is_address, read_address
 MODELS = {
     "dreamzero": "wam_ros.models.dreamzero.small.policy:load",
     "dreamzero-released": "wam_ros.models.dreamzero.released.policy:load",
+    "proposals": "wam_ros.models.proposals.policy:load",
     "reach": "wam_ros.models.reach.policy:load",
     "remote": "wam_ros.models.remote.policy:load",
 }

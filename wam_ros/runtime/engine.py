@@ -24,7 +24,13 @@ from wam_ros.core.types import Observation
 from wam_ros.runtime.continuity import Continuity, Follows
 from wam_ros.runtime.late_frames import LateFrames
 from wam_ros.runtime.observations import ObservationQueue
-from wam_ros.runtime.prediction import best, describe, predict, warm_up
+from wam_ros.runtime.prediction import (
+    best,
+    describe,
+    predict,
+    warm_up,
+    why_not_good_enough,
+)
 from wam_ros.runtime.results import EngineResult, EngineStatus, Outcome, Results
 from wam_ros.runtime.values import Value
 
@@ -46,6 +52,7 @@ class InferenceEngine:
             in; None for no warm-up.
         warmups: how often.
         value: chooses among candidates; None takes the first.
+        least_value: that the best one must have to be told at all.
         apart: whether a chunk is told before the frames that were imagined with it are there; they
             are then decoded while the next chunk is predicted.
         on_event: called on a thread of the engine after a result, its frames or the answer to a
@@ -61,11 +68,13 @@ class InferenceEngine:
         example: Observation | None = None,
         warmups: int = 2,
         value: Value | None = None,
+        least_value: float = -math.inf,
         apart: bool = True,
         on_event: Callable[[], None] = lambda: None,
     ) -> None:
         self._policy = policy
         self._value = value
+        self._least_value = least_value
         self._apart = apart and value is None  # a value may look at the frames
         self._on_event = on_event
         self._example = example
@@ -298,7 +307,10 @@ class InferenceEngine:
         try:
             if self._refresh_memory(observation.stamp_ns, request.step):
                 asked = replace(request, apart=self._apart)
-                output, value = best(predict(self._policy, observation, asked), self._value)
+                predicted = predict(self._policy, observation, asked)
+                output, value = best(predicted, self._value)
+                error = why_not_good_enough(predicted, value, self._least_value)
+                output = None if error else output
         except Exception as caught:  # whatever a model raises must not end the thread
             error = describe(caught)
             if error != self._error:

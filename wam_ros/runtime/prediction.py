@@ -58,6 +58,23 @@ def best(output: PolicyOutput | None, value: Value | None) -> tuple[PolicyOutput
     return candidates[k], float(scores[k])
 
 
+def why_not_good_enough(predicted: PolicyOutput | None, value: float, least: float) -> str:
+    """Why the best of what was predicted is not executed; '' where it is.
+
+    Args:
+        predicted: with its other candidates; None: nothing was, and nothing is refused.
+        value: of the best one; NaN is not good enough.
+        least: value that one must have.
+    """
+    if predicted is None or least == -math.inf or value >= least:
+        return ""
+    n = 1 + len(predicted.others)
+    return (
+        f"none of {n} imagined futures is good enough: the best has {value:.3g}, {least:.3g} is "
+        "the least"
+    )
+
+
 def warm_up(policy: Policy, instruction: str, example: Observation, times: int) -> None:
     """Predict from `example` `times` times; before and after, the memory is as
     `policy.reset(instruction)` leaves it.

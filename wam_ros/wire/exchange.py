@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.appraisal import Outlook
 from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import Conditioning
@@ -20,6 +21,7 @@ from wam_ros.wire.packing import WireError
 
 SUBPROTOCOL = "wam.policy.1"  # RFC 6455: asked for by our own clients, who are told everything
 RESET_DONE = "reset successful"  # as RoboArena's server says it
+OUTLOOK = ("done", "failed", "done_ahead", "failed_ahead")
 MOST_STEPS = 1 << 40  # control steps; a count beyond it is none
 
 
@@ -88,6 +90,11 @@ def answer_keys(output: PolicyOutput, with_frames: bool) -> dict[str, Any]:
         "committed": output.committed,
         "guided": output.guided,
         "policy_timing": {f"{name}_ms": 1e3 * s for name, s in output.timing_s.items()},
+        "outlook": {
+            name: chance
+            for name in OUTLOOK
+            if np.isfinite(chance := float(getattr(output.outlook, name)))
+        },
     }
     if with_frames:
         keys["imagined_frames"] = np.ascontiguousarray(output.frames)
@@ -131,7 +138,18 @@ def read_output(answer: Any, positions: np.ndarray, no_frames: np.ndarray) -> Po
         },
         committed=min(_whole(said, "committed", 0) or 0, len(positions)),
         guided=_flag(said, "guided", False),
+        outlook=_outlook(said.get("outlook", {})),
     )
+
+
+def _outlook(said: object) -> Outlook:
+    """What a model makes of the task; what it does not say stays unknown."""
+    if not isinstance(said, Mapping) or not {*said} <= {*OUTLOOK}:
+        raise WireError(f"'outlook' is a map with some of {', '.join(OUTLOOK)}")
+    for name, chance in said.items():
+        if type(chance) is not float or not 0.0 <= chance <= 1.0:
+            raise WireError(f"'outlook': '{name}' is a number from 0.0 to 1.0")
+    return Outlook(**said)
 
 
 def describe_abilities(abilities: Abilities) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from wam_ros.runtime.prediction import example_observation
 from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.runtime.values import VALUES, load_goal, make_value
+
+ANY_VALUE = -1e6  # the least that a candidate may have
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,13 @@ class InferenceParams:
         1, low=1, high=64, doc="Chunks predicted in one batch, of which the best is taken"
     )
     value: str = param("consensus", choices=tuple(VALUES), doc="What makes a candidate the best")
+    least_value: float = param(
+        ANY_VALUE,
+        low=ANY_VALUE,
+        high=1e6,
+        doc="The best candidate needs at least this value, else there is no chunk and the arm "
+        "comes to rest; the lowest number: any will do",
+    )
     goal_image: str = param(
         "", doc="Views of the wished-for end, .npy (V, H, W, 3) uint8, for value goal_image"
     )
@@ -148,13 +158,15 @@ def make_engine(
     apart: bool = True,
 ) -> InferenceEngine:
     """The thread that runs `policy`; raises `WamError` when the goal image cannot be read."""
+    judges = p.candidates > 1 or p.least_value > ANY_VALUE
     return InferenceEngine(
         policy,
         max_gap_ns=round(p.max_gap_s * NS),
         step_period_ns=round(robot.step_period_s * NS),
         example=example_observation(robot),
         warmups=p.warmups,
-        value=make_value(p.value, load_goal(p.goal_image)) if p.candidates > 1 else None,
+        value=make_value(p.value, load_goal(p.goal_image)) if judges else None,
+        least_value=p.least_value if p.least_value > ANY_VALUE else -math.inf,
         apart=apart,
         on_event=on_event,
     )

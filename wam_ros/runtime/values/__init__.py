@@ -18,6 +18,7 @@ Value = Callable[[Sequence[PolicyOutput]], np.ndarray]
 VALUES = {
     "consensus": "wam_ros.runtime.values.consensus",
     "goal_image": "wam_ros.runtime.values.goal_image",
+    "outlook": "wam_ros.runtime.values.outlook",
     "smoothness": "wam_ros.runtime.values.smoothness",
 }
 

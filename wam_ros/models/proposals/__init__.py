@@ -1,0 +1,1 @@
+"""Any policy proposes, a world model imagines each proposal."""
