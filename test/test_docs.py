@@ -41,6 +41,15 @@ def test_every_file_that_is_named_is_there(page):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_test_that_is_named_is_one(page):
+    named = set(re.findall(r"`(test_\w+)`", page.read_text()))
+    there = (
+        "".join(file.read_text() for file in (ROOT / "test").rglob("test_*.py")) if named else ""
+    )
+    assert [name for name in named if f"def {name}(" not in there] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_every_option_of_a_command_is_one(page, capsys):
     pytest.importorskip("torch")
     pytest.importorskip("mujoco")

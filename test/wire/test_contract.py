@@ -162,6 +162,12 @@ def test_a_request_that_lacks_something_is_refused_and_nothing_is_made_up(change
         ({"image_height": 32}, "go together"),
         ({"frame_offsets": [0, -8]}, "rise to 0"),
         ({"frame_offsets": [-8, -8, 0]}, "rise to 0"),
+        ({"plan": "rows"}, "plan and committed go together"),
+        (
+            {"plan": "rows", "committed": "n", "tool": "absolute", "action_joints": [FINGER]},
+            "plan: a plan is of joints",
+        ),
+        ({"action_parts": {"arm": ARM}}, "leave action_joints out"),
         ({"acton_joints": []}, "Did you mean 'action_joints'"),
     ],
 )

@@ -8,6 +8,7 @@ asks a foreign server, and the one that answers a foreign client.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -57,6 +58,10 @@ class WireContract:
     # it. Empty: there are joints only
     tool: str = ""
     rotation: str = "axis_angle"  # or rpy (about fixed axes, x first), quaternion (x y z w)
+    # of a server that continues a plan under way (real-time chunking): the keys of its rows, as its
+    # own actions are told, and of how many of them are executed before the answer is there
+    plan: str = ""
+    committed: str = ""
     constants: dict[str, str] = field(default_factory=dict)  # key: text that is always sent
     # rad or m where the wire says 0 and 1, of joints that are told by a share
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -126,6 +131,8 @@ def load_contract(name: str, robot: Embodiment) -> WireContract:
     rising = all(a < b for a, b in itertools.pairwise(offsets))
     if offsets and (offsets[-1] != 0 or not rising):
         problems.add("frame_offsets rise to 0, the newest frame")
+    if bool(contract.plan) != bool(contract.committed):
+        problems.add("plan and committed go together")
     if bool(contract.image_height) != bool(contract.image_width):
         problems.add("image_height and image_width go together")
     problems.require_none()
@@ -143,6 +150,8 @@ def _tool_problems(contract: WireContract, robot: Embodiment) -> list[str]:
             problems.append(f"{key}: {UnknownNameError(key, given, choices)}")
     if arm := [j for j in contract.action_joints if j not in robot.gripper_joints]:
         problems.append(f"action_joints: '{arm[0]}' is of the arm, which follows the tool")
+    if contract.plan:
+        problems.append("plan: a plan is of joints, which a tool's poses are not")
     if contract.action_parts:
         problems.append("action_parts: a pose of the tool comes in one array")
     if contract.relative or contract.incremental:
@@ -170,6 +179,62 @@ def request_of(
     if contract.endpoint:
         message["endpoint"] = "infer"
     return message
+
+
+def told_plan(
+    contract: WireContract, plan: np.ndarray, observation: Observation, robot: Embodiment
+) -> np.ndarray:
+    """(m, A) of a plan (n, A) under way at the steps of a server, on straight lines; none where it
+    ends before the first.
+    """
+    period_s = contract.step_period_s or robot.step_period_s
+    if period_s == robot.step_period_s:
+        return plan
+    steps = int(len(plan) * robot.step_period_s / period_s + 1e-9)
+    return _on_lines(observation, plan, robot.step_period_s, period_s * np.arange(1, steps + 1))
+
+
+def as_told(
+    contract: WireContract, told: np.ndarray, observation: Observation, robot: Embodiment
+) -> np.ndarray:
+    """(n, A) of what `told_plan` gave at the robot's own steps, as an answer that repeats it is."""
+    period_s = contract.step_period_s or robot.step_period_s
+    if period_s == robot.step_period_s:
+        return told
+    steps = int(len(told) * period_s / robot.step_period_s + 1e-9)
+    due_s = robot.step_period_s * np.arange(1, steps + 1)
+    return _on_lines(observation, told, period_s, due_s)
+
+
+def _on_lines(
+    observation: Observation, rows: np.ndarray, period_s: float, due_s: np.ndarray
+) -> np.ndarray:
+    path = np.vstack((np.asarray(observation.joints.positions, float), rows))
+    known_s = period_s * np.arange(len(path))
+    return np.stack([np.interp(due_s, known_s, column) for column in path.T], axis=1)
+
+
+def plan_keys(
+    contract: WireContract,
+    told: np.ndarray,
+    committed: int,
+    observation: Observation,
+    robot: Embodiment,
+) -> dict[str, Any]:
+    """What a server that continues plans is told of the one under way.
+
+    Args:
+        contract: of the server.
+        told: (m, A) of `told_plan`, not empty.
+        committed: steps of the robot that are executed before the answer is there.
+        observation: where the plan goes on from.
+        robot: whose steps they are.
+    """
+    ratio = robot.step_period_s / (contract.step_period_s or robot.step_period_s)
+    return {
+        contract.plan: actions_of(contract, told, observation),
+        contract.committed: min(len(told), math.ceil(committed * ratio - 1e-9)),
+    }
 
 
 def positions_of(

@@ -1,6 +1,7 @@
 """A policy that is asked over the wire: what is right arrives as it was, what is wrong in words."""
 
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,11 +10,12 @@ import yaml
 from testing.openpi import openpi_server, ramp
 from testing.policies import PANDA, RememberingPolicy, free_socket, observation, served
 from wam_ros.core.errors import WamError
-from wam_ros.core.policy import Request
+from wam_ros.core.policy import Abilities, Request
 from wam_ros.core.types import Conditioning
 from wam_ros.models import load_policy, read_description
 from wam_ros.models.remote import policy as remote_module
 from wam_ros.models.remote.address import read_address
+from wam_ros.wire.contract import as_told, load_contract, plan_keys, told_plan
 
 TOKEN = "secret-of-at-least-22-characters"
 
@@ -272,3 +274,73 @@ def test_what_only_the_server_can_be_told_is_refused(given):
     told = {"checkpoint": "", **given}
     with pytest.raises(WamError, match="is a server"):
         load_policy("ws://127.0.0.1:1", told.pop("checkpoint"), PANDA, **told)
+
+
+def continues(message):
+    """A server that continues plans: the committed rows as they are, the rest straight on."""
+    plan = message["plan"]
+    rows = message["state"] + 0.002 * np.arange(1, 9)[:, None]
+    n = message["committed"]
+    rows[:n] = plan[:n]
+    return {"actions": rows.astype(np.float32)}
+
+
+def continuing(contract, **more):
+    """The contract of such a server."""
+    file = Path(contract)
+    told = yaml.safe_load(file.read_text()) | {"plan": "plan", "committed": "committed"} | more
+    file.write_text(yaml.safe_dump(told))
+
+
+def test_a_foreign_server_that_continues_plans_is_told_the_one_under_way(contract):
+    continuing(contract)
+    seen = observation(2)
+    plan = seen.joints.positions + 0.004 * np.arange(1, 7)[:, None]
+    with openpi_server(continues) as (server, port):
+        remote = ask(port, contract)
+        assert remote.abilities == Abilities(guided=True)
+        remote.reset("go")
+        out = remote.predict(seen, Request(plan=plan, committed=3))
+        assert (server.asked[-1]["plan"] == plan).all()
+        assert server.asked[-1]["committed"] == 3
+        assert (out.committed, out.guided) == (3, True)
+        assert (out.positions[:3] == plan[:3]).all()
+        server.act = lambda m: ramp(m)  # it goes on from where it was observed
+        out = remote.predict(seen, Request(plan=plan, committed=3))
+        assert (out.committed, out.guided) == (0, False)
+        remote.predict(seen, Request())
+        assert "plan" not in server.asked[-1]
+
+
+def test_a_plan_is_told_in_the_steps_and_shares_of_the_server(contract):
+    continuing(
+        contract,
+        step_period_s=0.2,
+        ends={"panda_finger_joint1": [0.04, 0.0]},
+        relative=["panda_joint1"],
+    )
+    seen = observation(2)
+    q = seen.joints.positions
+    plan = q + 0.004 * np.arange(1, 7)[:, None]
+    made = load_contract(contract, PANDA)
+    rows = told_plan(made, plan, seen, PANDA)
+    told = plan_keys(made, rows, 3, seen, PANDA)
+    expected = q + 0.004 * np.array([2, 4, 6])[:, None]
+    assert told["plan"][:, 1:7] == pytest.approx(expected[:, 1:7])
+    assert told["plan"][:, 0] == pytest.approx(0.004 * np.array([2, 4, 6]))
+    assert told["plan"][:, 7] == pytest.approx(1 - expected[:, 7] / 0.04)
+    assert told["committed"] == 2  # the second step of the server ends after the third of the robot
+    assert as_told(made, rows, seen, PANDA) == pytest.approx(plan)
+    assert len(told_plan(made, plan[:1], seen, PANDA)) == 0
+
+
+def test_a_server_of_slower_steps_that_repeats_what_it_was_told_goes_on_as_planned(contract):
+    continuing(contract, step_period_s=0.2)
+    seen = observation(2)
+    bent = seen.joints.positions + 0.01 * np.arange(1, 9)[:, None] ** 2  # no straight line
+    with openpi_server(lambda m: {"actions": np.vstack((m["plan"], m["plan"][-1:]))}) as (_, port):
+        remote = ask(port, contract)
+        remote.reset("go")
+        out = remote.predict(seen, Request(plan=bent, committed=3))
+        assert (out.committed, out.guided) == (3, True)
+        assert (out.positions[:3] == bent[:3]).all()

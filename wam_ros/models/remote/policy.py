@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,13 +28,16 @@ from wam_ros.robot.dynamics import Dynamics
 from wam_ros.robot.joints import load_joints
 from wam_ros.wire.contract import (
     WireContract,
+    as_told,
     at_steps,
     load_contract,
     native,
+    plan_keys,
     poses_of,
     positions_of,
     request_of,
     require_robot,
+    told_plan,
 )
 from wam_ros.wire.exchange import RESET_DONE, read_abilities, read_output, request_keys
 from wam_ros.wire.packing import WireError
@@ -41,6 +45,8 @@ from wam_ros.wire.packing import WireError
 LOAD_S = 1800.0  # a server that says that it is loading is waited for, when it is first asked
 FIRST_S = 600.0  # for the first answer of a server, which may compile its model
 ANSWER_S = 5.0  # for one that has answered before; the arm has come to rest long since
+
+SAME = 2e-3  # rad or m that committed rows may differ after a server's own steps and precision
 
 _LOG = logging.getLogger(__name__)
 PLAIN = Request()
@@ -95,6 +101,26 @@ def link_to(address: Address, contract: WireContract | None) -> PolicyLink:
     return Link(address, token)
 
 
+def continued(
+    output: PolicyOutput, plan: np.ndarray, told: np.ndarray, committed: int
+) -> PolicyOutput:
+    """A chunk of a foreign server that was told a plan (n, A): what it made of it is seen in its
+    rows, whatever it says. One that does not begin as it was told replaces the plan.
+
+    Args:
+        output: with its answer.
+        plan: under way.
+        told: the same as its server was told it, at the robot's steps.
+        committed: rows that are executed anyway.
+    """
+    n = min(committed, len(plan), len(told), len(output.positions))
+    if n < committed or np.abs(output.positions[:n] - told[:n]).max(initial=0.0) > SAME:
+        return replace(output, committed=0, guided=False)
+    positions = output.positions.copy()
+    positions[:n] = plan[:n]
+    return replace(output, positions=positions, committed=n, guided=True)
+
+
 class RemotePolicy:
     """Implements `core.policy.Policy`. One thread at a time owns it.
 
@@ -124,7 +150,7 @@ class RemotePolicy:
         self.checkpoint_hash = ""
         self.runs_on = f"at {url}"
         self.example_instruction = ""
-        self.abilities = Abilities()
+        self.abilities = Abilities(guided=bool(self._contract.plan))
 
     def meet(self, patience_s: float) -> None:
         """Connect, and take what the server says of itself.
@@ -166,13 +192,22 @@ class RemotePolicy:
         if self._describes_itself:
             horizon_s = robot.action_horizon * robot.step_period_s
             message |= request_keys(request, horizon_s)
+        told = np.zeros((0, 0))
+        if self._contract.plan and request.plan is not None:
+            told = told_plan(self._contract, request.plan, observation, robot)
+        if len(told):
+            message |= plan_keys(self._contract, told, request.committed, observation, robot)
         answer = self._ask(message)
         if self._describes_itself and not request.predict:
             return None
         try:
             positions = self._positions(answer, observation)
             no_frames = np.zeros((0, *observation.frames.shape), np.uint8)
-            return read_output(answer, positions, no_frames)
+            output = read_output(answer, positions, no_frames)
+            if not len(told) or request.plan is None:
+                return output
+            told = as_told(self._contract, told, observation, robot)
+            return continued(output, request.plan, told, request.committed)
         except WireError as error:
             raise WamError(f"the policy server {self._url}: {error}") from error
 
