@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from launch.actions import (
-    ExecuteProcess,
     IncludeLaunchDescription,
     LogInfo,
     OpaqueFunction,
@@ -47,29 +46,16 @@ LAUNCH_FOLDER = Path(__file__).parent
 # on a busy machine it takes longer than launch's 5 s to let go of torch and of the simulation
 LET_GO_S = "15"
 
-RECORDED = [
-    "observation",
-    "action_chunk",
-    "imagined_future",
-    "wam_status",
-    "appraisal",
-    "task_state",
-    "safe_trajectory",
-    "safety_report",
-    "safety/markers",
-    "safety/surroundings",
-    "safety/ghost_path",
-    "commanded_state",
-    "bridge_state",
-    "joint_states",
-    "episode",
-    "sim/objects",
-    # What controllers are told by topic; a recorder waits for those that do not run.
-    "joint_trajectory_controller/joint_trajectory",
-    "forward_position_controller/commands",
-    "forward_velocity_controller/commands",
-    "servo_node/delta_joint_cmds",
-]
+
+def say_recorder_ended(event: ProcessExited, context: LaunchContext) -> LogInfo | None:
+    """The loop goes on without its recorder, but not without a word."""
+    if context.is_shutdown:
+        return None
+    return LogInfo(msg=f"{event.process_name} ended: nothing more is recorded")
+
+
+# what the loop goes on without; the end of any other node is the end of all
+ENDS = {"view_node": None, "recorder_node": say_recorder_ended}
 
 
 def wam_node(
@@ -103,14 +89,14 @@ def wam_node(
         output="screen",
         emulate_tty=True,
         sigterm_timeout=LET_GO_S,
-        on_exit=None if name == "view_node" else end_together,
+        on_exit=ENDS.get(name, end_together),
         **process(name, context),
     )
 
 
 def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """Camera, inference, safety and bridge; also the simulated arm when asked for, and the view
-    when somebody will look.
+    """Camera, inference, safety and bridge; also the simulated arm and the recorder when asked for,
+    and the view when somebody will look.
     """
     sim = values["sim"] == "true"
     dry_run = values["dry_run"] == "true" or (values["dry_run"] == "auto" and not sim)
@@ -135,8 +121,11 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
         "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},
         "bridge_node": output,
         "task_node": {},
+        "recorder_node": {"folder": str(Path(values["record"]).absolute())},
         "view_node": frames,
     }
+    if not values["record"]:
+        del own["recorder_node"]
     if not sim:
         del own["sim_node"]
     time = (
@@ -151,42 +140,6 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     return [
         wam_node(name, values, {**robot, **parameters, **time.get(name, {})}, context)
         for name, parameters in own.items()
-    ]
-
-
-def say_recorder_ended(event: ProcessExited, context: LaunchContext) -> LogInfo | None:
-    """The loop goes on without its recorder, but not without a word."""
-    if context.is_shutdown:
-        return None
-    return LogInfo(
-        msg=f"ros2 bag ended with exit code {event.returncode}: nothing more is recorded"
-    )
-
-
-def recorder(values: dict[str, str], context: LaunchContext) -> list[LaunchDescriptionEntity]:
-    """`ros2 bag record` of the loop's topics into `record`."""
-    if not values["record"]:
-        return []
-    prefix = f"/{values['namespace'].strip('/')}/" if values["namespace"] else "/"
-    topics = [prefix + topic for topic in RECORDED]
-    return [
-        ExecuteProcess(
-            cmd=[
-                "ros2",
-                "bag",
-                "record",
-                "--storage",
-                "mcap",
-                "--output",
-                values["record"],
-                "--topics",
-                *topics,
-            ],
-            name="record",
-            output="screen",
-            on_exit=say_recorder_ended,
-            **process("ros2", context),
-        )
     ]
 
 
@@ -222,7 +175,6 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         )
     entities.append(include("robot.launch.py", values, ROBOT))
     entities += loop_nodes(values, context)
-    entities += recorder(values, context)
     if not values["instruction"]:
         entities.append(
             LogInfo(

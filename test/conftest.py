@@ -94,6 +94,33 @@ def small_disk(request, tmp_path):
 
 
 @pytest.fixture
+def full_disk(tmp_path):
+    """A folder of 4 MB, and a switch that fills it to the last byte and empties it again."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    ballast = folder / "ballast"
+
+    def fill(full):
+        if not full:
+            ballast.unlink()
+            return
+        with ballast.open("wb", buffering=0) as file:
+            for size in (65536, 1):  # to the last byte
+                while True:
+                    try:
+                        file.write(bytes(size))
+                    except OSError:
+                        break
+
+    yield folder, fill
+    # who writes into it may end only after this
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
 def root():
     """Folder of the checkout."""
     return ROOT

@@ -51,7 +51,7 @@ ARROWS = {
     "runtime.values": {"core"},
     "sim": {"core", "robot", "sim.tasks"},
     "sim.tasks": {"core", "robot", "sim"},
-    "data": {"core", "robot.urdf", "ros.recording"},
+    "data": {"core", "robot.urdf", "ros.recording", "ros.takes"},
     # what servers that speak HTTP share
     "web": {"core"},
     "view": {"core", "web"},
@@ -75,12 +75,13 @@ ARROWS = {
     "ros.camera_node": {"core", "ros"},
     "ros.sim_node": {"core", "sim", "ros"},
     "ros.task_node": {"core", "ros"},
+    "ros.recorder_node": {"core", "ros"},
     "ros.view_node": {"core", "robot.obstacles", "view", "ros"},
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
         *("core", "robot.joints", "embodiments", "models", "sim", "ros", "ros.controllers"),
         *("ros.bridge_node", "ros.camera_node", "ros.inference_node", "ros.safety_node"),
-        *("ros.sim_node", "ros.task_node", "ros.view_node", "safety"),
+        *("ros.recorder_node", "ros.sim_node", "ros.task_node", "ros.view_node", "safety"),
     },
     "nodes": {"core.threads"},
     "nodes.camera_node": {"core", "ros", "ros.camera_node"},
@@ -88,6 +89,7 @@ ARROWS = {
     "nodes.bridge_node": {"core", "bridge", "ros", "ros.bridge_node", "ros.controllers"},
     "nodes.inference_node": {"core", "runtime", "ros", "ros.inference_node"},
     "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
+    "nodes.recorder_node": {"core", "ros", "ros.recorder_node"},
     "nodes.task_node": {"core", "robot.joints", "ros", "ros.task_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
@@ -125,6 +127,7 @@ OWNERS = {
     "aiohttp": {"web", "view", "serve"},
     "matplotlib": {"runs", "data"},
     "rosbags": {"ros", "data"},
+    "mcap": {"ros"},
     "msgpack": {"wire"},
     "websockets": {"models"},
     "trimesh": {"robot", "view"},
@@ -144,7 +147,10 @@ OWNERS = {
 }
 FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 # Processes that must stay small: their nodes may not bring the model's library with them.
-LEAN_NODES = {"camera_node", "safety_node", "bridge_node", "sim_node", "task_node", "view_node"}
+LEAN_NODES = {
+    *("camera_node", "safety_node", "bridge_node", "sim_node", "task_node", "view_node"),
+    "recorder_node",
+}
 
 
 def name_of(path):
@@ -533,8 +539,9 @@ def test_what_belongs_to_the_filter_is_known_by_name():
     assert of_the_filter(seen) == ["wam_ros.safety.motion.path", "coal.coal_pywrap"]
 
 
-# logs, and a folder that is gone when the command ends
+# logs, what grows and is whole chunk by chunk, and a folder that is gone when the command ends
 NOT_WHOLE = {
+    "wam_ros/ros/takes.py",
     "wam_ros/demo/supervisor.py",
     "wam_ros/train/train.py",
     "wam_ros/embodiments/draft.py",

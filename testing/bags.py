@@ -4,19 +4,8 @@ import array
 
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from wam_ros.core.resources import share_dir
-
-
-def make_store():
-    """The types of ROS 2 and of this package."""
-    store = get_typestore(Stores.ROS2_JAZZY)
-    types = {}
-    for path in sorted((share_dir() / "msg").glob("*.msg")):
-        types |= get_types_from_msg(path.read_text(), f"wam_ros/msg/{path.stem}")
-    store.register(types)
-    return store
+from wam_ros.ros.recorder_node.definitions import ours
 
 
 def name_of(kind):
@@ -33,7 +22,7 @@ class Bag:
     """
 
     def __init__(self, folder, namespace="/"):
-        self._store, self._prefix, self._connections = make_store(), namespace, {}
+        self._store, self._prefix, self._connections = ours(), namespace, {}
         self._writer = Writer(folder, version=9, storage_plugin=StoragePlugin.MCAP)
 
     def __enter__(self):

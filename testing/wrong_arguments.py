@@ -58,14 +58,8 @@ WRONG = {
     "dry_run": [Wrong("yes", CHOICES)],
     "imagination": [Wrong("wild", CHOICES)],
     "record": [
-        Wrong("/tmp/wam_no_such_bag", "install ros-.ROS_DISTRO-ros2bag"),
-        Wrong("/tmp", "name a new folder", {}, ("ros2bag", "rosbag2_storage_mcap")),
-        Wrong(
-            "/proc/self/bag",
-            "'/proc/self' is no folder that can be written to",
-            {},
-            ("ros2bag", "rosbag2_storage_mcap"),
-        ),
+        Wrong("/dev/null", "'/dev/null' is no folder that can be written to"),
+        Wrong("/proc/self/takes", "'/proc/self' is no folder that can be written to"),
     ],
     "view": [Wrong("1", CHOICES)],
     "namespace": [

@@ -12,7 +12,8 @@ DISTROS = ("jazzy", "kilted")
 RUNTIME = (
     *("numpy>=1.26", "PyYAML>=6", "transforms3d>=0.4.1", "pin>=3.4", "ruckig>=0.14"),
     *("psutil>=5.9", "rich>=13.7", "tyro>=0.9", "vhacdx>=0.0.8"),
-    *("rosbags-image[opencv-headless]>=0.9", "ruamel.yaml>=0.18"),
+    # rosbags reads recordings; mcap writes them, chunk by chunk, so that each is whole by itself
+    *("rosbags-image[opencv-headless]>=0.9", "ruamel.yaml>=0.18", "mcap>=1.6"),
 )
 ROS_RUNTIME = (
     *("rclpy[fastrtps]", "common-interfaces", "lifecycle-msgs", "action-msgs"),

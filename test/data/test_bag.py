@@ -14,6 +14,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from testing.recordings import SMALL, VIEWS, episode, pictures, write
 from wam_ros import cli
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.resources import share_dir
 from wam_ros.data.folder import open_episodes
@@ -181,6 +182,61 @@ def test_a_robot_s_own_topics_are_aligned_to_the_slowest_camera(tmp_path):
     np.testing.assert_array_equal(
         list(found.pictures(0, "arm.wrist", 0, 6)), FRAMES[[0, 2, 4, 6, 8, 10], 1]
     )
+
+
+def test_what_a_person_said_counts_and_is_held_against_when_rows_were_recorded(tmp_path):
+    """Stamps are those of a simulated world, times of recording those of a wall clock."""
+    late = 1_700_000_000 * NS
+    messages = []
+    for k in range(12):
+        ns = NS + k * 100 * MS
+        messages += [("/observation", late + ns, observation(k, ns))]
+        messages += [("/episode", late + ns - 1, simulated(ns - 1, 40 + k // 6, True))]
+    for at, data in ((300, True), (520, False), (590, False)):
+        messages += [("/success", late + NS + at * MS, made("std_msgs/msg/Bool", data=data))]
+    for at, data in ((50, "pour"), (950, "wipe")):
+        messages += [("/instruction", late + NS + at * MS, made("std_msgs/msg/String", data=data))]
+    for at, data in ((250, True), (430, False)):
+        messages += [("/intervention", late + NS + at * MS, made("std_msgs/msg/Bool", data=data))]
+    folder = recorded(tmp_path / "bag", sorted(messages, key=lambda m: m[1]))
+    first, second = open_episodes(folder)
+    assert (first.success, second.success) == (False, True)
+    assert first.instructions == ("pour",) * 6
+    assert second.instructions == ("pour",) * 4 + ("wipe",) * 2
+    assert first.intervention.tolist() == [False, False, False, True, True, False]
+
+
+def test_rows_of_a_robot_that_is_known_are_its_observations(tmp_path):
+    """A camera twice as large as the model sees, and faster; joints beside the frames' times."""
+    robot = load_embodiment("panda")
+    names = robot.joint_names
+    frames = np.random.default_rng(1).integers(0, 256, (40, 128, 128, 3), dtype=np.uint8)
+    messages = []
+    for k in range(40):
+        ns = NS + k * 33 * MS
+        messages += [("/front/image_raw", ns + 5 * MS, image(ns, frames[k]))]
+        messages += [("/wrist/image_raw", ns + 6 * MS, image(ns, frames[k]))]
+    for k in range(150):
+        ns = NS - 17 * MS + k * 10 * MS
+        at = [ns / NS] * len(names)
+        messages += [("/joint_states", ns, joints(ns, at[:2], ("other", "group")))]
+        messages += [("/joint_states", ns + 1, joints(ns, at, names[::-1]))]
+    folder = recorded(tmp_path / "bag", sorted(messages, key=lambda m: m[1]))
+    found = open_episodes(folder, robot="panda")
+    assert (found.view_names, found.joint_names, found.robot) == (robot.view_names, names, "panda")
+    (only,) = found[:]
+    assert len(only) >= 12 and set(np.diff(only.stamps_ns)) <= {99 * MS, 100 * MS, 132 * MS}
+    np.testing.assert_allclose(only.states[:, 0], only.stamps_ns / NS, atol=1e-9)
+    shown = np.searchsorted(NS + np.arange(40) * 33 * MS, only.stamps_ns, side="right") - 1
+    small = frames.reshape(40, 64, 2, 64, 2, 3).astype(float).mean((2, 4))
+    for view in found.view_names:
+        got = np.stack(list(found.pictures(0, view)))
+        assert got.shape == (len(only), 64, 64, 3)
+        assert np.abs(got - small[shown]).max() <= 0.5
+    blind = [m for m in messages if "wrist" not in m[0]]
+    recorded(tmp_path / "blind", sorted(blind, key=lambda m: m[1]))
+    with pytest.raises(WamError, match="lacks 'wrist/image_raw' of robot 'panda'; it has front"):
+        open_episodes(tmp_path / "blind", robot="panda")
 
 
 @pytest.mark.parametrize("stamps", [True, False])

@@ -40,7 +40,7 @@ from wam_ros.ros.launching.rviz import shipped_config
 DISCOVERY_VARIABLES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
 NODES = [
     *("camera_node", "inference_node", "safety_node", "bridge_node"),
-    *("task_node", "sim_node", "view_node"),
+    *("task_node", "sim_node", "recorder_node", "view_node"),
 ]
 EXTERNAL = {
     "robot_state_publisher": ["robot_state_publisher"],
@@ -347,31 +347,16 @@ def ended(name, code):
 
 
 def test_recording_and_the_view_are_asked_for(prefix):
-    assert not [
-        e for e in Bringup().entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)
-    ]
-    for package in ("ros2bag", "rosbag2_storage_mcap"):
-        install(prefix, package)
-    folder = str(prefix / "bag")
+    assert not {"recorder_node", "view_node"} & {*Bringup(launch_rviz="false").nodes()}
+    folder = str(prefix / "takes")
     b = Bringup(record=folder, view="true", namespace="left")
-    assert "view_node" in b.nodes()
-    (bag,) = [e for e in b.entities if isinstance(e, ExecuteProcess) and not isinstance(e, Node)]
-    words = ["".join(part.perform(b.context) for part in word) for word in bag.cmd]
-    assert "/left/action_chunk" in words
-    for command in (
-        "joint_trajectory_controller/joint_trajectory",
-        "forward_velocity_controller/commands",
-    ):
-        assert f"/left/{command}" in words
-    assert words[words.index("--output") + 1] == folder
-    assert words[words.index("--topics") + 1].startswith("/left/"), (
-        "by position they are deprecated"
-    )
-    on_exit = bag._ExecuteLocal__on_exit
-    b.entities = [on_exit(ended("record-1", 2), b.context)]
-    assert "exit code 2: nothing more is recorded" in b.said()
+    assert {"recorder_node", "view_node"} <= {*b.nodes()}
+    assert b.parameters("recorder_node")["folder"] == folder
+    on_exit = b.nodes()["recorder_node"]._ExecuteLocal__on_exit
+    b.entities = [on_exit(ended("recorder_node-1", 2), b.context)]
+    assert "recorder_node-1 ended: nothing more is recorded" in b.said()
     b.context._set_is_shutdown(True)
-    assert on_exit(ended("record-1", 0), b.context) is None
+    assert on_exit(ended("recorder_node-1", 0), b.context) is None
 
 
 def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix):

@@ -15,6 +15,7 @@ from testing.chromium import Chromium, find_chromium
 from testing.peers import free_port
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.listening import listen
+from wam_ros.core.takes import RecorderState
 from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
@@ -452,6 +453,35 @@ def test_arming_takes_a_click_and_a_held_button(opened):
     loop.until_pressed(Action("arm"))
     tab.mouse("mouseReleased", "#stop", 0.5, 3.0)
     tab.until("document.getElementById('question').hidden")
+
+
+def test_takes_are_begun_saved_and_marked_at_once_and_thrown_away_in_two_steps(opened):
+    loop, tab = opened
+    assert tab.evaluate("document.getElementById('takes').hidden"), "nobody records"
+    loop.model.recorder = RecorderState("", "no take", alarm=False)
+    loop.tell()
+    tab.until("!document.getElementById('takes').hidden")
+    tab.press("s", "KeyS")  # there is nothing to save
+    tab.press("t", "KeyT")
+    loop.until_pressed(Action("take"))
+    loop.pressed.clear()
+    loop.model.recorder = RecorderState("take_000007", "take_000007, 1 s, 2 MB", alarm=True)
+    loop.tell()
+    tab.until("document.getElementById('recorded').textContent === '● take_000007'")
+    assert tab.evaluate("document.getElementById('recorded').className") == "pill bad"
+    tab.click("#good")
+    loop.until_pressed(Action("good"))
+    tab.press("s", "KeyS")
+    loop.until_pressed(Action("good"), Action("save"))
+    tab.press("d", "KeyD")
+    tab.until("document.getElementById('question').textContent.includes('thrown away')")
+    tab.mouse("mousePressed", "#hold")
+    loop.until_pressed(Action("good"), Action("save"), Action("discard"))
+    tab.mouse("mouseReleased", "#stop", 0.5, 3.0)
+    tab.click("#instruction")
+    tab.press("s", "KeyS")  # a letter of a sentence
+    assert tab.evaluate("document.getElementById('instruction').value") == "s"
+    assert loop.moving()[3:] == []
 
 
 def test_what_calms_is_pressed_once(opened):

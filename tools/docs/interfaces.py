@@ -11,6 +11,7 @@ import importlib
 import os
 import random
 import socket
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -28,7 +29,8 @@ from wam_ros.ros.lifecycle import NodeParams, WamNode
 from wam_ros.ros.simulated import simulated_time
 
 # in the order of the loop
-NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "view")
+NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "recorder", "view")
+TAKES = tempfile.TemporaryDirectory(prefix="wam_takes_")  # gone with this process
 NAMESPACE = "/somewhere"  # tells names that follow a namespace from those that do not
 # element and attribute of a policy of SROS2: what rclpy tells of a node
 SAYS = {
@@ -109,6 +111,8 @@ def start(name: str, context: Context) -> WamNode:
     given = dict(simulated_time(load_embodiment("panda"), real_time=False)[f"{name}_node"])
     if name == "view":
         given["port"] = free_port()
+    if name == "recorder":
+        given["folder"] = TAKES.name
     overrides = [Parameter(key, value=value) for key, value in given.items()]
     node = cls(context=context, namespace=NAMESPACE, parameter_overrides=overrides)
     if name == "inference":

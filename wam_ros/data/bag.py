@@ -1,10 +1,11 @@
 """Recordings (rosbag2, MCAP or SQLite) as `Episodes`, and episodes as recordings.
 
 Two kinds are read. One of a running loop has `observation`: a row is what the model saw, bit for
-bit. Any other one has cameras (`NAME/image_raw`, compressed or not) and `joint_states`: a row is at
-a frame of the slowest camera, with the newest frame of the others not newer than it, and the joints
-interpolated. The action of a row is what was commanded one period later (`commanded_state`); where
-nothing was commanded then there is none.
+bit. Any other one has cameras (`NAME/image_raw`, compressed or not) and `joint_states`. Of a robot
+that is known, a row is what its camera node would have made of them, by the same class. Of another
+one a row is at a frame of the slowest camera, with the newest frame of the others not newer than
+it, and the joints interpolated. The action of a row is what was commanded one period later
+(`commanded_state`); where nothing was commanded then there is none.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,13 @@ from rosbags.image import compressed_image_to_cvimage, message_to_cvimage
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
+from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.resources import config_names
 from wam_ros.core.types import NS
-from wam_ros.data.episodes import BAG, Episode, Episodes, View
-from wam_ros.ros.recording import Recorded, Recording, expecting
+from wam_ros.data.aligned import AlignedRows
+from wam_ros.data.episodes import Episode, Episodes, View
+from wam_ros.ros.recording import METADATA, Recorded, Recording, expecting
 
 IMAGES = {"sensor_msgs/msg/Image": "/image_raw", "sensor_msgs/msg/CompressedImage": "/compressed"}
 OBSERVATION = "observation"
@@ -64,6 +69,7 @@ class _Take:
     path: Path
     episode: Episode
     frames: dict[str, tuple[str, np.ndarray]]  # topic, and by row when its frame was recorded [ns]
+    shaped: dict[str, Callable[[np.ndarray], np.ndarray]]  # of views not shown as they came
 
 
 class BagEpisodes(Episodes):
@@ -74,20 +80,23 @@ class BagEpisodes(Episodes):
     Args:
         paths: folders of recordings, all of one robot.
         where: how errors name them.
+        robot: name of it, where the recordings do not tell it; of an embodiment: rows are its
+            observations.
 
     Raises:
         WamError: one cannot be read, has neither kind of rows, or another robot, rate or cameras
             than the first one.
     """
 
-    def __init__(self, paths: Sequence[Path], where: str) -> None:
+    def __init__(self, paths: Sequence[Path], where: str, robot: str = "") -> None:
         self.where = where
-        self.robot = ""
+        self.robot = robot
+        known = load_embodiment(robot) if robot in config_names("embodiments") else None
         self._takes: list[_Take] = []
         periods = []
         kinds: list[tuple[Any, ...]] = []
         for path in paths:
-            reader = _Reader(path)
+            reader = _Reader(path, known)
             takes = reader.takes()
             if not takes:
                 continue
@@ -132,7 +141,7 @@ class BagEpisodes(Episodes):
                 if message.recorded_ns != wanted[k]:
                     continue
                 with expecting(message):
-                    frame = _frame(message, view)
+                    frame = take.shaped.get(view, _as_it_is)(_frame(message, view))
                 while k < len(wanted) and wanted[k] == message.recorded_ns:
                     yield frame  # the same once more where a camera is slower than the rows
                     k = k + 1
@@ -144,9 +153,10 @@ class BagEpisodes(Episodes):
 class _Reader:
     """Indexes one recording."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, known: Embodiment | None) -> None:
         self.path = path
         self.robot = ""
+        self._known = known
         self.joints: tuple[str, ...] = ()
         self.views: tuple[View, ...] = ()
         self.period_s = 0.0
@@ -163,6 +173,10 @@ class _Reader:
             }
             self._loop = OBSERVATION in own
             cameras = {t for t, kind in own.items() if t.endswith(IMAGES.get(kind, "\0"))}
+            self._aligned = None
+            if self._known is not None and not self._loop:
+                self._aligned = AlignedRows(self._known, set(own), self.path)
+                cameras = set(self._aligned.topics.values())
             wanted = {COMMANDED, INSTRUCTION, EPISODE, CHUNK, SUCCESS, INTERVENTION}
             wanted |= {OBSERVATION} if self._loop else {JOINTS, *cameras}
             needed = {OBSERVATION} if self._loop else {JOINTS}
@@ -172,6 +186,8 @@ class _Reader:
         if not self._loop and not self._sizes:
             raise WamError(f"recording '{self.path}' has no camera: no topic ends in /image_raw")
         rows = self._rows()
+        if self._aligned is not None:
+            self._observed = {o.stamp_ns: o for o in self._aligned.observations}
         if len(rows) < 2:
             return []
         self.period_s = float(np.median(np.diff(rows))) / NS
@@ -194,6 +210,8 @@ class _Reader:
             # of another group of joints, perhaps: those of the first message count
             if self._names.setdefault(topic, tuple(msg.name)) == tuple(msg.name):
                 track.add(_ns(msg.header.stamp), at, np.array(msg.position))
+            if topic == JOINTS and self._aligned is not None:
+                self._aligned.add_joints(_ns(msg.header.stamp), msg)
         elif topic == CHUNK:
             self.robot = msg.embodiment
             track.add(_ns(msg.observation_stamp), at, msg.instruction)
@@ -204,11 +222,20 @@ class _Reader:
         else:
             self._sizes.setdefault(topic, _frame(message, topic).shape[:2])
             track.add(_ns(msg.header.stamp), at)
+            if self._aligned is not None:
+                self._aligned.add_frame(topic, _ns(msg.header.stamp))
 
     def _rows(self) -> np.ndarray:
         """(R,) stamps [ns] of the rows."""
         if self._loop:
             return np.array(self._tracks[OBSERVATION].stamps, np.int64)
+        if self._aligned is not None:
+            robot = self._aligned.robot
+            self.joints = robot.joint_names
+            self.views = tuple(
+                View(name, robot.image_height, robot.image_width) for name in robot.view_names
+            )
+            return np.array([o.stamp_ns for o in self._aligned.observations], np.int64)
         self.joints = self._names.get(JOINTS, ())
         cameras = {t: self._tracks[t] for t in sorted(self._sizes)}
         self.views = tuple(View(_view(t), *self._sizes[t]) for t in cameras)
@@ -241,25 +268,40 @@ class _Reader:
         for v, view in enumerate(self.views):
             topic = OBSERVATION if self._loop else self._topic_of(view.name)
             track = self._tracks[topic]
-            index = track.before(rows)
+            index = track.before(self._shown(rows, v))
             frames[view.name] = topic, np.array(track.recorded, np.int64)[index]
             late = rows - np.array(track.stamps, np.int64)[index]
             seen[:, v] = late <= 1.5 * self.period_s * NS
-        acts = self._last(INTERVENTION, rows, False)
+        heard = self._heard(rows)
+        acts = self._last(INTERVENTION, heard, False)
         episode = Episode(
             stamps_s=(rows - rows[0]) / NS,
-            instructions=self._instructions(rows),
+            instructions=self._instructions(rows, heard),
             states=states,
             actions=actions,
             labelled=labelled,
             intervention=np.array(acts, bool),
-            success=self._success(rows),
+            success=self._success(rows, heard),
             stamps_ns=rows,
             seen=seen,
         )
-        return _Take(self.path, episode, frames)
+        return _Take(self.path, episode, frames, self._shaped())
+
+    def _shaped(self) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+        found = self._aligned
+        if found is None:
+            return {}
+        return {c.name: partial(found.shaped, camera=c) for c in found.robot.cameras}
+
+    def _shown(self, rows: np.ndarray, view: int) -> np.ndarray:
+        """(R,) stamps that the frames of a view, by number, are not newer than."""
+        if self._aligned is None:
+            return rows
+        return np.array([self._observed[s].frame_stamps_ns[view] for s in rows.tolist()], np.int64)
 
     def _states(self, rows: np.ndarray) -> np.ndarray:
+        if self._aligned is not None:
+            return np.stack([self._observed[s].joints.positions for s in rows.tolist()])
         track = self._tracks[OBSERVATION if self._loop else JOINTS]
         values = np.stack(track.values)
         if self._loop:
@@ -278,32 +320,59 @@ class _Reader:
         near = np.minimum(np.abs(stamps[after] - due), np.abs(stamps[after - 1] - due))
         return _between(track.stamps, values, due), near <= NEAR * self.period_s * NS
 
-    def _instructions(self, rows: np.ndarray) -> tuple[str, ...]:
-        for topic, of in ((INSTRUCTION, str), (CHUNK, str), (EPISODE, lambda v: v[1])):
+    def _heard(self, rows: np.ndarray) -> np.ndarray:
+        """(R,) when each row was recorded [ns]: what has no stamp is held against that. A loop that
+        waits for its world has another clock than whoever records it.
+        """
+        streams = [OBSERVATION] if self._loop else list(self._sizes)
+        tracks = [self._tracks[topic] for topic in streams]
+        found = [np.array(t.recorded, np.int64)[t.before(rows)] for t in tracks]
+        return np.max(found, 0)
+
+    def _instructions(self, rows: np.ndarray, heard: np.ndarray) -> tuple[str, ...]:
+        for topic, at, of in (
+            (INSTRUCTION, heard, str),
+            (CHUNK, rows, str),
+            (EPISODE, rows, lambda v: v[1]),
+        ):
             track = self._tracks.get(topic)
             if track is not None and track.values:
                 # what was not yet said at the first rows is what was said next
-                index = np.maximum(track.before(rows), 0)
+                index = np.maximum(track.before(at), 0)
                 return tuple(of(track.values[i]) for i in index)
         return ("",) * len(rows)
 
-    def _success(self, rows: np.ndarray) -> bool | None:
+    def _success(self, rows: np.ndarray, heard: np.ndarray) -> bool | None:
+        """What a person said last counts, otherwise what the simulator did."""
+        told = self._tracks.get(SUCCESS)
+        if told is not None:
+            # said of these rows: while they were recorded, or soon after the last one
+            after = told.before(self._until(rows, heard))[0]
+            if after >= 0 and told.stamps[after] >= heard[0]:
+                return bool(told.values[after])
         if EPISODE in self._tracks:
             track = self._tracks[EPISODE]
             # of the rows' own episode: a later one may have begun before the next row
-            told = track.values[max(0, int(track.before(rows[-1:])[0]))]
-            return bool(told[2])
-        found = self._last(SUCCESS, rows[-1:] + NS, None)[0]
-        return None if found is None else bool(found)
+            newest = track.values[max(0, int(track.before(rows[-1:])[0]))]
+            return bool(newest[2])
+        return None
 
-    def _last(self, topic: str, rows: np.ndarray, otherwise: Any) -> list[Any]:
-        """The newest value of a topic at each row."""
+    def _until(self, rows: np.ndarray, heard: np.ndarray) -> np.ndarray:
+        """(1,) when what follows these rows begins to be recorded [ns]."""
+        all_rows = self._rows()
+        later = all_rows[all_rows > rows[-1]]
+        return self._heard(later[:1]) - 1 if len(later) else np.array([np.iinfo(np.int64).max])
+
+    def _last(self, topic: str, at: np.ndarray, otherwise: Any) -> list[Any]:
+        """The newest value of a topic without stamps at each of these times of recording."""
         track = self._tracks.get(topic)
         if track is None:
-            return [otherwise] * len(rows)
-        return [track.values[i] if i >= 0 else otherwise for i in track.before(rows)]
+            return [otherwise] * len(at)
+        return [track.values[i] if i >= 0 else otherwise for i in track.before(at)]
 
     def _topic_of(self, view: str) -> str:
+        if self._aligned is not None:
+            return self._aligned.topics[view]
         return next(t for t in self._sizes if _view(t) == view)
 
 
@@ -336,6 +405,10 @@ def _frame(message: Recorded, view: str) -> np.ndarray:
     return np.ascontiguousarray(image[:, :, ::-1])
 
 
+def _as_it_is(image: np.ndarray) -> np.ndarray:
+    return image
+
+
 def _view(topic: str) -> str:
     """Name of a camera by its topic."""
     return topic.removesuffix("/compressed").removesuffix("/image_raw").replace("/", ".")
@@ -362,7 +435,7 @@ def write_bags(episodes: Episodes, out: Path, watched: Callable[[int], None]) ->
     came = 0
     for i in range(len(episodes)):
         folder = out / f"episode_{i:06d}"
-        if not (folder / BAG).is_file():
+        if not (folder / METADATA).is_file():
             if folder.exists():
                 shutil.rmtree(folder)  # one that was interrupted has no metadata
             try:

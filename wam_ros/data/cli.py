@@ -40,7 +40,8 @@ class Import:
     data: Folder  # recording (rosbag2), folder of recordings, or LeRobot data set
     out: Path  # folder of the new one
     codec: str = "h264"  # of its videos: lossless, h264 or av1
-    robot: str = ""  # name of the embodiment, where the data do not tell it
+    # name of the embodiment, where the data do not tell it: of its cameras become observations
+    robot: str = ""
     contract: str = ""  # name in config/contracts: its columns, cameras and rate, of DROID's say
     cut_idle: bool = False  # rests of a second and more go; what is between them, an episode each
 
@@ -84,6 +85,13 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Mend:
+    """Make recordings of takes whose recorder was interrupted: of all that was closed."""
+
+    folder: Folder  # of takes, into which nobody records any more
+
+
+@dataclass(frozen=True)
 class DataArgs:
     """Recorded episodes: bring them in, look at them, judge them, hand them on."""
 
@@ -92,7 +100,8 @@ class DataArgs:
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Stats, tyro.conf.subcommand("stats")]
-        | Annotated[Check, tyro.conf.subcommand("check")],
+        | Annotated[Check, tyro.conf.subcommand("check")]
+        | Annotated[Mend, tyro.conf.subcommand("mend")],
         tyro.conf.arg(name=""),
     ]
 
@@ -107,7 +116,7 @@ def main(args: DataArgs) -> int:
     run = args.run
     if isinstance(run, Import):
         require_known("codec", run.codec, CODECS)
-        source = open_episodes(run.data, run.contract)
+        source = open_episodes(run.data, run.contract, run.robot)
         source.robot = run.robot or source.robot
         return convert(source, run.out, run.codec, "v3.0", run.cut_idle)
     if isinstance(run, Export):
@@ -119,6 +128,8 @@ def main(args: DataArgs) -> int:
         return convert(source, run.out, run.codec, run.format, False)
     if isinstance(run, Show):
         return show(run)
+    if isinstance(run, Mend):
+        return mend_takes(run)
     return stats(run) if isinstance(run, Stats) else check(run)
 
 
@@ -148,6 +159,16 @@ def export_bags(source: Episodes, out: Path) -> int:
         bar = progress.add_task("episodes", total=len(source))
         came = write_bags(source, out, lambda _: progress.update(bar, advance=1))
     print(f"{len(source)} recordings in {out}, {came} of them new")
+    return 0
+
+
+def mend_takes(args: Mend) -> int:
+    """Mend them, and say what was kept of each."""
+    from wam_ros.ros.takes import holding, mend
+
+    with holding(args.folder):
+        said = mend(args.folder)
+    print("\n".join(said) or f"nothing in '{args.folder}' was interrupted")
     return 0
 
 

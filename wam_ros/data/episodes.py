@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 
-BAG = "metadata.yaml"  # that the folder of a recording has
 GAP = 1.5  # periods between two rows from which on they do not follow each other
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from wam_ros.core.errors import WamError
-from wam_ros.data.episodes import BAG, Episodes
+from wam_ros.data.episodes import Episodes
 from wam_ros.data.lerobot.info import INFO
+from wam_ros.ros.recording import METADATA, require_finished, takes_in
 
 
-def open_episodes(folder: Path, contract: str = "") -> Episodes:
+def open_episodes(folder: Path, contract: str = "", robot: str = "") -> Episodes:
     """The data set in a folder: LeRobot's, a recording, or several recordings by their names.
 
     Args:
         folder: where it lies.
         contract: name in config/contracts of the columns and cameras to see a LeRobot data set
             through; '' sees its own.
+        robot: name of it, where a recording does not tell it; of an embodiment: its rows are what
+            the model would have seen.
 
     Raises:
         WamError: there is none, or it is damaged.
@@ -28,14 +31,15 @@ def open_episodes(folder: Path, contract: str = "") -> Episodes:
         from wam_ros.data.lerobot.reader import LeRobotEpisodes
 
         return LeRobotEpisodes(folder)
-    bags = [path.parent for path in sorted(folder.glob("*/" + BAG))]
-    if (folder / BAG).is_file() or folder.suffix == ".mcap":
+    bags = takes_in(folder)
+    if (folder / METADATA).is_file() or folder.suffix == ".mcap":
         bags = [folder]
     if not bags:
+        require_finished(folder)
         raise WamError(
-            f"no data set in '{folder}': it has neither {INFO} nor {BAG} of a recording; make one "
-            f"with `wam record-sim --out {folder}`"
+            f"no data set in '{folder}': it has neither {INFO} nor {METADATA} of a recording; make "
+            f"one with `wam record-sim --out {folder}`"
         )
     from wam_ros.data.bag import BagEpisodes
 
-    return BagEpisodes(bags, str(folder))
+    return BagEpisodes(bags, str(folder), robot)

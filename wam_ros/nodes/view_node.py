@@ -28,7 +28,7 @@ from wam_ros.srv import SetInstruction, StartTask
 from wam_ros.view.access import Access, make_token
 from wam_ros.view.history import History
 from wam_ros.view.model import ViewModel
-from wam_ros.view.protocol import Perform
+from wam_ros.view.protocol import TAKES, Perform
 from wam_ros.view.scene import make_scene
 from wam_ros.view.server import Action, PageServer
 from wam_ros.view.wire import Encoder, pack, to_json
@@ -71,6 +71,12 @@ class ViewNode(WamNode):
             "instruct": self.create_client(SetInstruction, "inference_node/set_instruction"),
             "task": self.create_client(StartTask, "task_node/start"),
             "cancel": self.create_client(Trigger, "task_node/cancel"),
+            **{
+                name: self.create_client(
+                    SetBool if service == "mark" else Trigger, f"recorder_node/{service}"
+                )
+                for name, service in TAKES.items()
+            },
         }
         self._server: PageServer | None = None
         if p.port:
@@ -212,8 +218,8 @@ class ViewNode(WamNode):
             first, *then = Perform(action.text).instructions
             fields["task"] = {"instruction": first, "then": then}
         fields |= {
-            name: {"data": name in ("arm", "pause")}
-            for name in ("arm", "disarm", "pause", "resume")
+            name: {"data": name in ("arm", "pause", "good")}
+            for name in ("arm", "disarm", "pause", "resume", "good", "bad")
         }
         future = client.call_async(client.srv_type.Request(**fields.get(name, {})))
         self._asked[name] = future, now_s

@@ -47,6 +47,7 @@ from wam_ros.ros.fields import (
 )
 from wam_ros.ros.images import image_from_wire, image_to_numpy, numpy_to_image
 from wam_ros.ros.paces import pace_from_msg, pace_to_msg, progress_from_msg, progress_to_msg
+from wam_ros.ros.recorder_states import recorder_state_from_msg, recorder_state_to_msg
 from wam_ros.ros.stages import stages_from_msgs, stages_to_msgs
 from wam_ros.ros.tasks import (
     appraisal_from_msg,
@@ -87,6 +88,8 @@ __all__ = [
     "pace_to_msg",
     "progress_from_msg",
     "progress_to_msg",
+    "recorder_state_from_msg",
+    "recorder_state_to_msg",
     "report_from_msg",
     "report_to_msg",
     "sender_from_wire",

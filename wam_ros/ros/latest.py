@@ -10,13 +10,15 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.service import Service
 
 
-class _NeverExecuted(CallbackGroup):
+class NeverExecuted(CallbackGroup):
     """Keeps a subscription out of the executor's wait set: messages do not wake the process."""
 
     def can_execute(self, entity: Any) -> bool:
+        """Never."""
         return False
 
     def beginning_execution(self, entity: Any) -> bool:
+        """Never."""
         return False
 
 
@@ -51,7 +53,7 @@ class Latest:
         self._kind = kind
         self._raw = raw
         self._subscription = node.create_subscription(
-            kind, topic, lambda _message: None, profile, callback_group=_NeverExecuted(), raw=raw
+            kind, topic, lambda _message: None, profile, callback_group=NeverExecuted(), raw=raw
         )
 
     def close(self) -> None:

@@ -1,5 +1,5 @@
-"""A recorded loop: a rosbag2 folder, as `ros2 launch ... record:=FOLDER` and `ros2 bag record`
-write it, read message by message.
+"""A recorded loop: a rosbag2 folder, as `recorder_node` and `ros2 bag record` write it, read
+message by message.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from rosbags.rosbag2 import ReaderError
 
 from wam_ros.core.errors import WamError, require_known
 
+METADATA = "metadata.yaml"  # that the folder of a recording has
+PART = ".part"  # ends the name of a take that is not whole yet
 # what only a loop has, by which its namespace is found
 _OWN = ("observation", "action_chunk", "wam_status", "safety_report", "safe_trajectory")
 
@@ -43,17 +45,18 @@ class Recording:
     """An open recording of one loop, to be used in a `with`.
 
     Args:
-        path: folder of the bag.
+        path: folder of the bag, or a folder of takes with one in it.
         namespace: of the loop in it; None takes the only one.
 
     Raises:
-        WamError: there is no recording, it cannot be read, or it has several loops, which are
-            listed.
+        WamError: there is no recording, it cannot be read, or there are several, or several loops
+            in it, which are listed.
     """
 
     def __init__(self, path: Path, namespace: str | None = None) -> None:
         if not path.exists():
             raise WamError(f"recording '{path}' does not exist")
+        path = _only_one(path)
         self.path = path
         self._opened = contextlib.ExitStack()
         with self._reading():
@@ -128,6 +131,35 @@ class Recording:
             raise WamError(
                 f"recording '{self.path}' cannot be read: {' '.join(str(error).split())}"
             ) from error
+
+
+def _only_one(path: Path) -> Path:
+    """The recording in a folder of takes; what is none is left as it is."""
+    if path.is_file() or (path / METADATA).is_file():
+        return path
+    takes = takes_in(path)
+    if len(takes) > 1:
+        raise WamError(
+            f"'{path}' has {len(takes)} recordings: name one, '{takes[0]}' to '{takes[-1]}'"
+        )
+    if not takes:
+        require_finished(path)
+    return takes[0] if takes else path
+
+
+def require_finished(folder: Path) -> None:
+    """Raise `WamError` for a folder of takes that grow or were interrupted."""
+    if [*folder.glob(f"*{PART}")]:
+        raise WamError(
+            f"what is recorded in '{folder}' is not finished; when nobody records into it any "
+            f"more, `wam data mend {folder}` makes recordings of what was interrupted"
+        )
+
+
+def takes_in(folder: Path) -> list[Path]:
+    """The recordings in a folder, by their names."""
+    found = [path.parent for path in sorted(folder.glob(f"*/{METADATA}"))]
+    return [path for path in found if path.suffix != PART]
 
 
 @contextlib.contextmanager

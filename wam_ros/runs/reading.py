@@ -28,7 +28,7 @@ from wam_ros.core.types import (
 from wam_ros.core.yamlfile import load_yaml
 from wam_ros.ros import convert
 from wam_ros.ros.fields import time_to_ns
-from wam_ros.ros.recording import Recorded, Recording, expecting
+from wam_ros.ros.recording import METADATA, Recorded, Recording, expecting
 from wam_ros.runs.run import Episode, Episodes, Run, Stop
 from wam_ros.tools.latency import Feed, feed_recorded
 
@@ -54,7 +54,7 @@ def read_run(source: Path, namespace: str | None = None) -> Run:
             with expecting(recorded):
                 reader.take(recorded)
         run = reader.finish()
-    run.facts |= _metadata(source)
+        run.facts |= _metadata(recording.path)
     return run
 
 
@@ -212,7 +212,7 @@ def _tell(facts: dict[str, str], name: str, words: str) -> None:
 
 def _metadata(folder: Path) -> dict[str, str]:
     """What the recorder wrote beside the messages; what is not there is left out."""
-    path = folder / "metadata.yaml"
+    path = folder / METADATA
     if not path.is_file():
         return {}
     told = load_yaml(path).get("rosbag2_bagfile_information")

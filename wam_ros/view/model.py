@@ -11,6 +11,7 @@ import numpy as np
 from wam_ros.core.appraisal import Appraisal
 from wam_ros.core.comparison import Comparison, ImaginationMonitor
 from wam_ros.core.lockstep import Pace
+from wam_ros.core.takes import RecorderState
 from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
@@ -61,6 +62,7 @@ class ViewModel:
     status: WamStatus | None = None
     pace: Pace | None = None  # of a simulated world in lock-step
     task: TaskState | None = None  # of the moment, or the newest
+    recorder: RecorderState | None = None  # None where nobody records
     chunk: ActionChunk | None = None
     trajectory: SafeTrajectory | None = None
     joints: np.ndarray | None = None  # (A,) rad or m, measured
@@ -245,7 +247,13 @@ class ViewModel:
             "paths": self.paths if plan is not None else [],
             "surroundings": self.surroundings,
             "vocabulary": self._vocabulary(),
+            "recorder": self._recorder(),
         }
+
+    def _recorder(self) -> dict[str, Any] | None:
+        """Which take grows, and whether something is wrong with it; None without a recorder."""
+        state = self.recorder
+        return None if state is None else {"take": state.take, "alarm": state.alarm}
 
     def _vocabulary(self) -> list[tuple[str, bool]]:
         """Words that the model knows, each with whether an instruction names exactly one such;
@@ -269,6 +277,8 @@ class ViewModel:
         ]
         if self.task is not None:
             lines.append(("task", describe_task(self.task)))
+        if self.recorder is not None:
+            lines.append(("recorder", self.recorder.words))
         if self.pace is not None:
             lines.append(("simulated time", self.pace.words))
         return [*lines, ("answer", self.answer)] if self.answer else lines

@@ -8,9 +8,10 @@ One message is one JSON object in one text frame:
     {"type": "instruct", "text": "pick up the red block"}
     {"type": "task", "text": "pick up the red block; put it on the blue one"}
 
-What stops or calms the arm happens when it is pressed. What may let it move is asked for first; the
-server answers with a nonce, which the page sends back when the person holds the button down. An
-instruction, or a task of several, moves nothing that is not armed.
+What stops or calms the arm happens when it is pressed, and what begins, keeps or marks a take. What
+may let the arm move, or throws a take away, is asked for first; the server answers with a nonce,
+which the page sends back when the person holds the button down. An instruction, or a task of
+several, moves nothing that is not armed.
 """
 
 from __future__ import annotations
@@ -24,10 +25,13 @@ from wam_ros.core.errors import WamError
 
 MOST_BYTES = 1024  # of one message
 MOST_CHARACTERS = 200  # of an instruction, as the inference node
-PRESSED = ("estop", "pause", "disarm", "cancel")  # at once: they stop or calm
+# of the recorder, each with its service; `good` and `bad` are marks of the take
+TAKES = {"take": "start", "save": "save", "discard": "discard", "good": "mark", "bad": "mark"}
+# at once: they stop or calm, or move and lose nothing
+PRESSED = ("estop", "pause", "disarm", "cancel", "take", "save", "good", "bad")
 THEN = ";"  # between the instructions of a task
-# in two steps: they may let the arm move
-HELD = ("arm", "reset", "home", "resume", "forget")
+# in two steps: they may let the arm move, or cannot be taken back
+HELD = ("arm", "reset", "home", "resume", "forget", "discard")
 
 
 class MessageError(WamError):

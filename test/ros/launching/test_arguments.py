@@ -72,8 +72,7 @@ def test_a_launch_file_that_is_included_judges_its_own_when_it_is_launched_alone
 
 
 def test_the_defaults_and_what_the_pages_show_are_taken(prefix, tmp_path):
-    for package in ("ros2bag", "rosbag2_storage_mcap", "rviz2"):
-        install(prefix, package)
+    install(prefix, "rviz2")
     mine = tmp_path / "mine.yaml"
     mine.write_text(
         "/**/safety_node: {ros__parameters: {tcp_speed: 0.1}}\n"

@@ -30,9 +30,11 @@ from testing.wire import unpack
 from wam_ros.core import types
 from wam_ros.core.admission import SHIPPED
 from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.takes import RecorderState
 from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes import view_node
 from wam_ros.ros import convert, qos
+from wam_ros.ros.view_node import listener
 from wam_ros.ros.view_node.listener import COSTLY
 from wam_ros.srv import SetInstruction, StartTask
 from wam_ros.view.server import Action
@@ -201,6 +203,9 @@ def test_a_dry_run_draws_the_chunk_that_nothing_executes(shown):
         ("forget", Trigger, "safety_node/forget_sources", None),
         ("task", StartTask, "task_node/start", "lift the blue cube"),
         ("cancel", Trigger, "task_node/cancel", None),
+        ("save", Trigger, "recorder_node/save", None),
+        ("good", SetBool, "recorder_node/mark", True),
+        ("bad", SetBool, "recorder_node/mark", False),
     ],
 )
 def test_every_button_calls_its_service_and_the_answer_is_shown(
@@ -229,6 +234,19 @@ def test_every_button_calls_its_service_and_the_answer_is_shown(
     arena.until(lambda: requests, each=press)
     assert requests == [asked]
     arena.until(lambda: page.lines.get("answer") == f"{button}: heard you")
+
+
+def test_what_the_recorder_does_is_shown_and_when_it_is_silent_that(shown, monkeypatch):
+    arena, page = shown
+    state = RecorderState("take_000003", "take_000003, 7 s, 12 MB", False)
+    message = convert.recorder_state_to_msg(state, "recorder_node", False, {})
+    assert page.moment.get("recorder") is None
+    say(arena, DiagnosticStatus, "recorder_state", message, qos.LATCHED)
+    arena.until(lambda: page.moment.get("recorder") == {"take": "take_000003", "alarm": False})
+    assert page.lines["recorder"] == "take_000003, 7 s, 12 MB"
+    monkeypatch.setattr(listener, "_RECORDER_S", 0.0)
+    arena.until(lambda: page.moment["recorder"] == {"take": "", "alarm": True})
+    assert page.lines["recorder"] == "the recorder is silent"
 
 
 def test_a_button_pressed_a_hundred_times_asks_once_until_it_is_answered(shown):

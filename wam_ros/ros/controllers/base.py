@@ -21,7 +21,7 @@ MANAGER = "controller_manager"
 # begin the names of nodes that move nothing
 ONLOOKERS = (
     *("rosbag2_recorder", "_ros2cli", "foxglove_bridge", "rosbridge", "rqt", "rviz"),
-    *("plotjuggler", "wam_"),
+    *("plotjuggler", "wam_", "recorder_node"),
 )
 MOST = 3  # nodes that are named
 STATUS = "_action/status"  # topic of every action, below its name

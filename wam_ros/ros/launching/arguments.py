@@ -98,7 +98,10 @@ ARGUMENTS = {
         "Which imagined frames are decoded and published.",
         ("off", "keyframes", "full"),
     ),
-    "record": Argument("", "Folder for an MCAP bag of every topic of the loop; empty: none."),
+    "record": Argument(
+        "",
+        "Folder for takes, each a recording (MCAP) of the loop; one begins at once; empty: none.",
+    ),
     "view": Argument("false", "Serve the view for a web browser.", BOOL),
     "namespace": Argument("", "Namespace of every node and topic."),
     "tf_prefix": Argument(
@@ -416,14 +419,9 @@ def _require_mock(values: Values, robot: Embodiment) -> None:
 
 
 def _require_recorder(value: str) -> None:
-    if not all(has_package(name) for name in ("ros2bag", "rosbag2_storage_mcap")):
-        raise WamError(
-            "needs ros2 bag: install ros-$ROS_DISTRO-ros2bag and "
-            "ros-$ROS_DISTRO-rosbag2-storage-mcap"
-        )
-    folder = Path(value)
-    if folder.exists():
-        raise WamError("this is there already, and ros2 bag replaces nothing: name a new folder")
-    above = next(p for p in folder.absolute().parents if p.exists())
+    folder = Path(value).absolute()
+    if (folder / "metadata.yaml").exists():
+        raise WamError("this is a recording itself: name a folder for takes")
+    above = next(p for p in (folder, *folder.parents) if p.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         raise WamError(f"'{above}' is no folder that can be written to")

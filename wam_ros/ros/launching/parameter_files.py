@@ -24,6 +24,7 @@ from wam_ros.ros.inference_node.parameters import InferenceParams
 from wam_ros.ros.lifecycle import NodeParams
 from wam_ros.ros.params import check_value, param
 from wam_ros.ros.progress import LockstepParams
+from wam_ros.ros.recorder_node.parameters import RecorderParams
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.ros.sim_node.parameters import SimParams
 from wam_ros.ros.task_node.parameters import TaskParams
@@ -38,6 +39,7 @@ KNOWN: dict[str, tuple[type, ...]] = {
     "camera_node": (CameraParams, LockstepParams),
     "sim_node": (SimParams,),
     "task_node": (TaskParams,),
+    "recorder_node": (RecorderParams,),
     "view_node": (ViewParams,),
 }
 QOS_OVERRIDES = "qos_overrides"

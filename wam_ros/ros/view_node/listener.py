@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.takes import RecorderState
 from wam_ros.msg import (
     ActionChunk,
     Appraisal,
@@ -28,6 +30,8 @@ from wam_ros.ros.latest import Latest
 from wam_ros.ros.view_node.solids import lines_from_markers, solids_from_markers
 from wam_ros.view.model import ViewModel
 
+RECORDER = "recorder_state"
+_RECORDER_S = 3.0  # a recorder that is silent for longer is gone
 # topic: message, its reader, where it goes; the chunk comes before the frames that were imagined
 # with it, and the observation last of those that it is held against
 SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
@@ -52,6 +56,11 @@ SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], No
     ),
     "task_state": (TaskState, convert.task_state_from_msg, lambda m, v: setattr(m, "task", v)),
     "wam_status": (WamStatus, convert.status_from_msg, ViewModel.on_status),
+    RECORDER: (
+        DiagnosticStatus,
+        convert.recorder_state_from_msg,
+        lambda m, v: setattr(m, "recorder", v),
+    ),
     # of a simulated world in lock-step
     "pace": (Pace, convert.pace_from_msg, lambda m, v: setattr(m, "pace", v)),
 }
@@ -71,6 +80,7 @@ class LoopListener:
         self.objects: list[dict[str, Any]] = []  # of the simulated task, as the page reads them
         self._node = node
         self._model = model
+        self._recorder_s = 0.0  # when the recorder was heard
         self._costly: dict[str, Latest] = {}
         self._joints = Latest(node, JointState, "joint_states")
         self._markers = Latest(node, MarkerArray, "sim/objects")
@@ -107,6 +117,11 @@ class LoopListener:
             if (message := self._newest[topic].take()) is not None:
                 with self._complaining(topic):
                     show(self._model, from_msg(message))
+                if topic == RECORDER:
+                    self._recorder_s = time.monotonic()
+        silent = time.monotonic() - self._recorder_s > _RECORDER_S
+        if self._model.recorder is not None and silent:
+            self._model.recorder = RecorderState("", "the recorder is silent", alarm=True)
 
     @contextlib.contextmanager
     def _complaining(self, topic: str) -> Iterator[None]:

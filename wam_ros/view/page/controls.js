@@ -6,13 +6,20 @@ const BUTTONS = [
   ["cancel", "end the task"],
   ["forget", "forget obstacles in doubt"],
 ];
-const AT_ONCE = ["pause", "disarm", "cancel"];
+// Of the recorder, with the key that presses each wherever nobody is typing.
+const TAKES = [
+  ["take", "record a take", "KeyT"], ["save", "save it", "KeyS"], ["discard", "discard it", "KeyD"],
+  ["good", "success", "KeyG"], ["bad", "failure", "KeyB"],
+];
+const CALMS = ["pause", "disarm", "cancel"];
+const AT_ONCE = ["take", "save", "good", "bad"];
 const MEANING = {
   arm: "Arm: the model moves the arm from now on.",
   reset: "Reset: forget the stop or the fault. Look why it stopped first.",
   home: "Home: the arm moves home, slowly and judged like any motion.",
   resume: "Resume: the bridge forwards motion again.",
   forget: "Forget: obstacles in doubt count as gone. Look that they are.",
+  discard: "Discard: the take that is recorded is thrown away.",
 };
 const HOLD_MS = 800;
 
@@ -22,15 +29,46 @@ export class Controls {
     this.answer = document.getElementById("answer");
     this.question = document.getElementById("question");
     this.buttons = document.getElementById("buttons");
-    for (const [action, words] of BUTTONS) {
-      const button = this.buttons.appendChild(document.createElement("button"));
-      button.type = "button";
-      button.id = action;
-      button.textContent = words;
-      button.addEventListener("click", () => (AT_ONCE.includes(action) ? link.press(action) : this.ask(action)));
+    this.takes = document.getElementById("takes");
+    for (const [action, words] of BUTTONS) this.button(this.buttons, action, words);
+    for (const [action, words, key] of TAKES) {
+      this.button(this.takes, action, words).title = `key ${key.slice(3)}`;
     }
+    this.keys();
     this.form();
     this.stops();
+  }
+
+  button(row, action, words) {
+    const button = row.appendChild(document.createElement("button"));
+    button.type = "button";
+    button.id = action;
+    button.textContent = words;
+    button.addEventListener("click", () => this.do(action));
+    return button;
+  }
+
+  do(action) {
+    if (CALMS.includes(action)) this.link.press(action);
+    else if (!AT_ONCE.includes(action)) this.ask(action);
+    else if (!this.link.send({ type: "press", action })) this.say("not connected");
+  }
+
+  keys() {
+    addEventListener("keydown", (event) => {
+      const typing = event.target.type === "text" || event.ctrlKey || event.altKey || event.metaKey;
+      if (typing || event.repeat || this.takes.hidden) return;
+      const found = TAKES.find(([action, , key]) => key === event.code && !document.getElementById(action).disabled);
+      if (found) this.do(found[0]);
+    });
+  }
+
+  // What the recorder does decides which of its buttons there are.
+  records(recorder) {
+    this.takes.hidden = !recorder;
+    for (const [action] of TAKES) {
+      document.getElementById(action).disabled = (action === "take") === Boolean(recorder?.take);
+    }
   }
 
   // The button, and the space bar wherever nobody is typing.

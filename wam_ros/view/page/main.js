@@ -105,6 +105,12 @@ function draw(moment) {
   const bridge = labels?.bridge[moment.bridge] ?? "";
   pill(at("bridge"), bridge, bridge ? "warn" : "quiet");
   at("task").textContent = moment.instruction;
+  if (controls) {
+    const recorder = moment.recorder;
+    at("recorded").hidden = !recorder?.take && !recorder?.alarm;
+    pill(at("recorded"), recorder?.take ? `● ${recorder.take}` : "not recording", recorder?.alarm ? "bad" : "good");
+    controls.records(recorder);
+  }
   const answer = ([name]) => name === "answer";
   controls?.told(moment.lines.find(answer)?.[1] ?? "");
   at("lines").replaceChildren(...moment.lines.filter((line) => !answer(line)).flatMap(([name, sentence]) => [
