@@ -9,6 +9,7 @@ from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from wam_ros.core.drivers import shown_on
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.resources import share_dir
 from wam_ros.ros.launching.arguments import MOCK, ROBOT, controller_of, has_package, require_robot
@@ -88,7 +89,8 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     sim = values["sim"] == "true"
     if not (mock or sim) and values["robot_state_publisher"] == "false":
         return []
-    text = describe(load_embodiment(values["embodiment"]), values["robot_ip"], mock)
+    robot = load_embodiment(values["embodiment"])
+    text = describe(robot, values["robot_ip"], mock)
     description = ParameterValue(text, value_type=str)
     entities: list[LaunchDescriptionEntity] = []
     if has_package("robot_state_publisher"):
@@ -102,6 +104,7 @@ def launch_setup(context: LaunchContext) -> list[LaunchDescriptionEntity]:
                 executable="robot_state_publisher",
                 namespace=values["namespace"],
                 parameters=[{"robot_description": description, **prefix}],
+                remappings=[("joint_states", shown_on(robot))],
                 output="screen",
                 exec_name="robot_state_publisher",
                 **process("robot_state_publisher", context),

@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from wam_ros.core.drivers import numbers_of, topics_of
 from wam_ros.core.embodiment import Camera, Embodiment
 from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.core.types import NS
@@ -19,7 +20,6 @@ from wam_ros.ros.recording import Recording, expecting
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 JOINTS = "joints.csv"
-STATES = "joint_states"
 LIVE = "live"
 STILL_S = 0.25  # before and after a picture, that the arm stands
 STILL = 0.01  # rad or m that it may move meanwhile
@@ -108,19 +108,25 @@ class Stands:
     def __init__(self, embodiment: Embodiment, compressed: bool) -> None:
         self.shots: list[Shot] = []
         self._names = embodiment.joint_names
+        self._numbers = numbers_of(embodiment, embodiment.joint_names)
+        self._topics = topics_of(embodiment)
+        self._newest: dict[str, float] = {}  # of the driver
         self._compressed = compressed
         self._rows: deque[tuple[float, np.ndarray]] = deque()
         self._waiting: deque[tuple[float, bytes]] = deque(maxlen=WAITING)
         self._first_s: float | None = None
 
     def on_joints(self, names: Sequence[str], positions: Sequence[float], stamp_s: float) -> None:
-        """Joints at a time; those that lack one of the robot's are of somebody else."""
-        by_name = dict(zip(names, positions, strict=False))
-        if not set(self._names) <= set(by_name):
+        """What a driver says of joints at a time; those of other names are of somebody else."""
+        told = dict(zip(names, positions, strict=False))
+        whole = {n for on in self._topics.values() if set(on) <= set(told) for n in on}
+        self._newest |= {n: told[n] for n in whole}
+        if not whole or len(self._newest) < len(self._names):
             return
         if self._first_s is None:
             self._first_s = stamp_s
-        self._rows.append((stamp_s, np.array([by_name[n] for n in self._names])))
+        said = np.array([self._newest[n] for n in self._names])
+        self._rows.append((stamp_s, self._numbers.heard_positions(said)))
         while self._rows[0][0] < stamp_s - KEPT_S:
             self._rows.popleft()
         while self._waiting and self._waiting[0][0] + STILL_S < stamp_s:
@@ -137,7 +143,8 @@ class Stands:
             WamError: no joints were told.
         """
         if self._first_s is None:
-            raise WamError(f"no message of {STATES} has {', '.join(self._names)}")
+            lacking = [n for n in self._names if n not in self._newest]
+            raise WamError(f"no message of {', '.join(self._topics)} has {', '.join(lacking)}")
         while self._waiting:
             self._take(*self._waiting.popleft())
         return self.shots
@@ -160,11 +167,12 @@ def _of_bag(path: Path, embodiment: Embodiment, camera: Camera) -> list[Shot]:
     topic = camera.image_topic.lstrip("/") + ("/compressed" if camera.compressed else "")
     stands = Stands(embodiment, camera.compressed)
     with Recording(path) as recording:
-        for recorded in recording.messages({STATES, topic}, {topic}):
+        states = {t.lstrip("/") for t in topics_of(embodiment)}
+        for recorded in recording.messages({*states, topic}, {topic}):
             with expecting(recorded):
                 message = recorded.message
                 stamp_s = _stamp_s(message.header.stamp) or recorded.recorded_ns / NS
-                if recorded.topic == STATES:
+                if recorded.topic in states:
                     stands.on_joints(message.name, message.position, stamp_s)
             if recorded.topic == topic:
                 stands.on_picture(recorded.data, stamp_s)
@@ -181,7 +189,8 @@ def listen(embodiment: Embodiment, camera: Camera, seconds: float) -> list[Shot]
     from wam_ros.ros.shutter import watch
 
     stands = Stands(embodiment, camera.compressed)
-    for state, data in watch(camera.image_topic, camera.compressed, seconds):
+    topics = list(topics_of(embodiment))
+    for state, data in watch(camera.image_topic, camera.compressed, seconds, topics):
         if state is None:
             stands.on_picture(data, read_header(data)[0] / NS)
         else:

@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -26,7 +25,7 @@ from wam_ros.ros.bridge_node.outputs import Outputs
 from wam_ros.ros.bridge_node.parameters import BridgeParams, make_bridge
 from wam_ros.ros.controllers.base import ControllerParams
 from wam_ros.ros.fields import HEADER, read_header
-from wam_ros.ros.latest import Latest
+from wam_ros.ros.joint_topics import LatestJoints
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.progress import LockstepParams, ProgressTeller
 from wam_ros.ros.running import run_node
@@ -57,9 +56,7 @@ class BridgeNode(WamNode):
         )
         self._bridge = make_bridge(robot, p, self.params_of(Admission), self._outputs.streams)
         self._gate = self._bridge.gate
-        self._diagnostics = BridgeDiagnostics(
-            self, p.embodiment, robot.joint_names, self._rate_hz, self._figures
-        )
+        self._diagnostics = BridgeDiagnostics(self, robot, self._rate_hz, self._figures)
         self._heard: bool | None = None
         self._ticks = self._passed = self._refused = 0
         self._poll_ticks = max(1, round(self._rate_hz * POLL_S))
@@ -73,7 +70,7 @@ class BridgeNode(WamNode):
             self.create_subscription(SafetyReport, "safety_report", self._on_report, qos.STATUS)
         )
         # looked at when they are wanted: they need not wake the process
-        self._joints = Latest(self, JointState, "joint_states")
+        self._joints = LatestJoints(self, robot)
         self.create_subscription(ActionChunk, "action_chunk", self._diagnostics.on_chunk, qos.CHUNK)
         self._home = HomeSequence(
             self, robot, self._gate.limits, p.home_speed, lambda: self._gate.measured
@@ -184,12 +181,13 @@ class BridgeNode(WamNode):
             self.get_logger().error(str(error), throttle_duration_sec=2.0)
 
     def _hear_joints(self) -> None:
-        if (msg := self._joints.take()) is None:
-            return
         try:
-            self._bridge.on_joints(convert.joint_state_from_msg(msg, self._gate.limits.joint_names))
+            if (state := self._joints.take()) is None:
+                return
         except WamError as error:
-            self.get_logger().error(str(error), throttle_duration_sec=2.0)
+            return self.get_logger().error(str(error), throttle_duration_sec=2.0)
+        self._bridge.on_joints(state)
+        self._diagnostics.publish_measured(state)
         self._diagnostics.trace.lag_s = self._bridge.lag.servo.lag_s
 
     def _on_tick(self) -> None:

@@ -12,7 +12,8 @@ from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import CompressedImage, Image
 from sensor_msgs.msg import JointState as JointStateMsg
 
-from wam_ros.core.alignment import JOINTS, ObservationAligner
+from wam_ros.core.alignment import ObservationAligner
+from wam_ros.core.drivers import JOINTS, WholeStates
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import resize, shape
@@ -60,7 +61,8 @@ class CameraNode(WamNode):
             )
             for c in robot.cameras
         }
-        self._topics[JOINTS] = self.resolve_topic_name(JOINTS)
+        self._whole = WholeStates(robot)
+        self._topics[JOINTS] = ", ".join(map(self.resolve_topic_name, self._whole.topics))
         self._publisher = self.create_lifecycle_publisher(
             ObservationMsg, "observation", qos.OBSERVATION
         )
@@ -98,11 +100,12 @@ class CameraNode(WamNode):
             self._inputs.append(
                 self.create_subscription(kind, self._topics[view], on_image, qos.IMAGE, raw=True)
             )
-        self._inputs.append(
-            self.create_subscription(
-                JointStateMsg, self._topics[JOINTS], self._on_joints, qos.JOINT_STATES
-            )
-        )
+        for topic, told in self._whole.topics.items():
+            if told:
+                on_joints = functools.partial(self._on_joints, topic)
+                self._inputs.append(
+                    self.create_subscription(JointStateMsg, topic, on_joints, qos.JOINT_STATES)
+                )
         steady = Clock(clock_type=ClockType.STEADY_TIME)  # /clock may be what is missing
         self._timer = self.create_timer(
             1.0 / self._robot.frame_rate_hz, self._on_timer, clock=steady
@@ -134,9 +137,13 @@ class CameraNode(WamNode):
         self._watches[view].saw(image.shape[:2], rgb, self._positions)
         return rgb
 
-    def _on_joints(self, msg: JointStateMsg) -> None:
+    def _on_joints(self, topic: str, msg: JointStateMsg) -> None:
         try:
-            joints = convert.joint_state_from_msg(msg, self._robot.joint_names)
+            part = convert.joint_state_from_msg(msg, self._whole.topics[topic])
+            joints = self._whole.take(topic, part)
+            if joints is None:
+                self._joint_trouble = f"nothing new on {', '.join(self._whole.awaited)}"
+                return
             self._aligner.add_joints(joints)
             self._positions = joints.positions
             self._joint_trouble = ""

@@ -4,6 +4,7 @@ process, no torch.
 
 from __future__ import annotations
 
+import functools
 import gc
 import time
 from collections.abc import Mapping
@@ -17,6 +18,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros import msg as wam_msg
 from wam_ros.core.admission import Admission
+from wam_ros.core.drivers import WholeStates
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS, Decision, Reason, SafeTrajectory, SafetyReport, SafetyState
 from wam_ros.ros import convert, qos
@@ -82,9 +84,13 @@ class SafetyNode(WamNode):
             lifetime_s=p.cloud_lifetime_s,
         )
         self.create_subscription(wam_msg.ActionChunk, "action_chunk", self._on_chunk, qos.CHUNK)
-        self._joints = self.create_subscription(
-            JointState, "joint_states", self._on_joints, qos.JOINT_STATES
-        )
+        self._whole = WholeStates(model.embodiment)
+        self._joints = [
+            self.create_subscription(
+                JointState, topic, functools.partial(self._on_joints, topic), qos.EVERY_JOINT_STATE
+            )
+            for topic in self._whole.topics
+        ]
         self._bridge = BridgeListener(self, model.joint_names, echo, self._bridge_watch, self._emit)
         # Only its stamp counts: it need not wake the process, least of all while a chunk is being
         # made of it.
@@ -142,10 +148,13 @@ class SafetyNode(WamNode):
         """Hear the inputs that wait: a process that was held up itself must not call the robot
         silent.
         """
-        with self._joints.handle:
-            taken = self._joints.handle.take_message(JointState, False)
-        if taken is not None:
-            self._on_joints(*taken)
+        for topic, heard in zip(self._whole.topics, self._joints, strict=True):
+            with heard.handle:
+                waiting = [heard.handle.take_message(JointState, False)]
+                while waiting[-1] is not None and len(waiting) < qos.EVERY_JOINT_STATE.depth:
+                    waiting.append(heard.handle.take_message(JointState, False))
+            for taken in filter(None, waiting):
+                self._on_joints(topic, *taken)
         if len(seen := self._seen.take() or b"") >= HEADER:
             self._machine.on_observation(read_header(seen)[0], self._now_ns())
 
@@ -164,6 +173,9 @@ class SafetyNode(WamNode):
 
     def _on_tick(self) -> None:
         self._catch_up()
+        one_arm = self._machine.inputs.one_arm
+        if one_arm.why_not_one and not one_arm.named:
+            one_arm.publishers, one_arm.named = name_publishers(self, self._joints)
         emission = self._machine.tick(self._now_ns())
         now_ns = self._now_ns()
         self._move(emission.trajectory)
@@ -203,28 +215,30 @@ class SafetyNode(WamNode):
             )
         )
 
-    def _on_joints(self, msg: JointState, info: Mapping[str, Any]) -> None:
+    def _on_joints(self, topic: str, msg: JointState, info: Mapping[str, Any]) -> None:
         if not self.active:
             return
-        model = self._machine.model
         said = set(msg.name)
-        if sensed := tuple(n for n in model.sensed_names if n in said):
+        told = self._whole.topics[topic]
+        if sensed := tuple(n for n in self._machine.model.sensed_names if n in said):
             self._on_sensed(msg, sensed)
-            if said.isdisjoint(model.joint_names):
-                return
-        try:
-            state = convert.joint_state_from_msg(msg, model.joint_names)
-        except WamError as error:
-            words = self._machine.inputs.refuse(str(error))
-            self.get_logger().error(words, throttle_duration_sec=2.0)
+        if not told or (sensed and said.isdisjoint(told)):
             return
         inputs = self._machine.inputs
-        inputs.one_arm.count(number_of(info), self._now_ns())
-        emission = self._machine.on_joints(state, self._now_ns())
-        if inputs.one_arm.why_not_one and not inputs.one_arm.publishers:
-            inputs.one_arm.publishers = name_publishers(self, self._joints.topic_name)
-        if emission is not None:
-            self._emit(emission)
+        try:
+            part = convert.joint_state_from_msg(msg, told)
+        except WamError as error:
+            words = inputs.refuse(str(error))
+            self.get_logger().error(words, throttle_duration_sec=2.0)
+            return
+        inputs.one_arm.count(number_of(info), self._now_ns(), topic)
+        state = self._whole.take(topic, part)
+        if state is None:
+            inputs.refusal = f"nothing new on {', '.join(self._whole.awaited)}"
+        else:
+            emission = self._machine.on_joints(state, self._now_ns())
+            if emission is not None:
+                self._emit(emission)
 
     def _on_sensed(self, msg: JointState, names: tuple[str, ...]) -> None:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from visualization_msgs.msg import Marker, MarkerArray
 
+from wam_ros.core.drivers import JOINTS, numbers_of, topics_of
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
@@ -52,7 +54,10 @@ class SimNode(WamNode):
         names = self._world.joint_names
         q0 = self._world.q
         self._controller = make_sim_controller(p.controller, names, q0)
-        self._joints_pub = self.create_publisher(JointState, "joint_states", qos.JOINTS)
+        self._joints_pubs = {
+            topic: (self.create_publisher(JointState, topic, qos.JOINTS), told)
+            for topic, told in topics_of(self.embodiment).items()
+        }
         self._episode_pub = self.create_publisher(EpisodeState, "episode", qos.STATUS)
         self._objects_pub = self.create_publisher(MarkerArray, "sim/objects", qos.STATUS)
         self._cameras = [
@@ -67,7 +72,12 @@ class SimNode(WamNode):
             for camera in self.embodiment.cameras
         ]
         self._server = ControllerServer(
-            self, p.controller, self._controller, self._reached_ns, defer=self._when_reached
+            node=self,
+            kind=p.controller,
+            controller=self._controller,
+            now_ns=self._reached_ns,
+            defer=self._when_reached,
+            numbers=functools.partial(numbers_of, self.embodiment),
         )
         self.create_service(ResetEpisode, "~/reset_episode", self._on_reset)
         self._image_s = 1 / p.camera_hz
@@ -173,8 +183,12 @@ class SimNode(WamNode):
         return response
 
     def _publish_joints(self, now_ns: int) -> None:
-        state = self._world.joint_state(now_ns).beside(self.embodiment.sensed)
-        self._joints_pub.publish(convert.joint_state_to_msg(state))
+        """As the drivers of the robot would: on their topics, in their numbers."""
+        state = self._world.joint_state(now_ns)
+        for topic, (publisher, told) in self._joints_pubs.items():
+            part = numbers_of(self.embodiment, told).said(state.only(told))
+            sensed = self.embodiment.sensed if topic == JOINTS else {}
+            publisher.publish(convert.joint_state_to_msg(part.beside(sensed)))
 
     def _publish_clock(self, now_ns: int) -> None:
         self._clock_pub.publish(Clock(clock=convert.ns_to_time(now_ns)))

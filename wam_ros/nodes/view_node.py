@@ -12,6 +12,7 @@ from typing import Any
 from rclpy.clock import Clock, ClockType
 from std_srvs.srv import SetBool, Trigger
 
+from wam_ros.core.drivers import shown_on
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.listening import is_loopback, listen, tls_context
 from wam_ros.core.types import NS
@@ -54,7 +55,7 @@ class ViewNode(WamNode):
         self._model = ViewModel(robot.joint_names, round(NS / robot.frame_rate_hz))
         self._history = History()
         self._encoder = Encoder()
-        self.listener = LoopListener(self, self._model)
+        self.listener = LoopListener(self, self._model, shown_on(robot))
         self._board = BoardPublisher(self, robot.view_names)
         self._ghosts = GhostPublisher(self, robot, p.tf_prefix)
         self.frames = FramePublisher(self, robot, p.tf_prefix)

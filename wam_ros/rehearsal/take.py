@@ -4,13 +4,14 @@ from a bag.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wam_ros.core.drivers import topics_of
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_within
 from wam_ros.core.images import resize, shape
@@ -19,7 +20,6 @@ from wam_ros.data.folder import open_episodes
 from wam_ros.data.lerobot.info import INFO
 from wam_ros.ros.recording import Recording, expecting
 
-JOINTS = "joint_states"
 COMMANDED = "commanded_state"
 SAFE = "safe_trajectory"  # what a controller is sent is made of it
 TRAJECTORY = "trajectory_msgs/msg/JointTrajectory"
@@ -125,15 +125,16 @@ def _small(pictures: np.ndarray) -> np.ndarray:
 def _of_bag(path: Path, embodiment: Embodiment, seconds: float, command: str) -> Take:
     with Recording(path) as recording:
         kinds = {t.removeprefix(recording.namespace): k for t, k in recording.topics.items()}
-        prefix = _prefix_of(path, kinds)
-        joints = prefix + JOINTS
+        spoken = [topic.lstrip("/") for topic in topics_of(embodiment)]
+        prefix = _prefix_of(path, kinds, spoken)
+        joints = {prefix + topic for topic in spoken}
         told = command.lstrip("/") or _command_of(path, kinds)
         if told and kinds.get(told) not in (TRAJECTORY, STATE):
             raise WamError(f"recording '{path}' has no trajectories or joint states on '{told}'")
         measured: dict[str, list[tuple[float, float]]] = {}
         commanded: dict[str, list[tuple[float, float]]] = {}
-        for recorded in recording.messages({joints, told} - {""}, {joints}):
-            into = measured if recorded.topic == joints else commanded
+        for recorded in recording.messages({*joints, told} - {""}, joints):
+            into = measured if recorded.topic in joints else commanded
             with expecting(recorded):
                 if kinds[recorded.topic] == TRAJECTORY:
                     _add_trajectory(into, recorded.message, recorded.recorded_ns)
@@ -141,11 +142,13 @@ def _of_bag(path: Path, embodiment: Embodiment, seconds: float, command: str) ->
                     _add_state(into, recorded.message, recorded.recorded_ns)
         series = {name: rows for name, rows in measured.items() if rows}
         if not series:
-            raise WamError(f"recording '{path}': {JOINTS} says nothing")
+            raise WamError(f"recording '{path}': {', '.join(spoken)} says nothing")
         zero = min(rows[0][0] for rows in series.values())
         said = {name: _series(rows, zero) for name, rows in series.items()}
         told_to = {name: _series(rows, zero) for name, rows in commanded.items() if rows}
-        states, asked = (_as_urdf(values, embodiment) for values in (said, told_to))
+        states = _as_urdf(said, embodiment)
+        # the bridge itself tells what it commands in rad and m
+        asked = told_to if _is(told, COMMANDED) else _as_urdf(told_to, embodiment)
         _require_joints(path, states, embodiment)
         start = _liveliest({n: states[n] for n in embodiment.joint_names}, seconds)
         span = (zero + start, zero + start + seconds)
@@ -165,9 +168,12 @@ def _as_urdf(series: dict[str, Series], embodiment: Embodiment) -> dict[str, Ser
     return found
 
 
-def _prefix_of(path: Path, kinds: dict[str, str]) -> str:
-    """The namespace of a robot that is recorded without a loop, with a slash behind it."""
-    found = {t[: -len(JOINTS)] for t in kinds if _is(t, JOINTS)}
+def _prefix_of(path: Path, kinds: dict[str, str], spoken: Sequence[str]) -> str:
+    """The namespace of a robot that is recorded without a loop, with a slash behind it; `spoken`
+    are the topics of its joints.
+    """
+    named = {t: max((s for s in spoken if _is(t, s)), key=len, default="") for t in kinds}
+    found = {t[: -len(s)] for t, s in named.items() if s}
     if len(found) > 1:
         listed = ", ".join(sorted(f"/{p}" for p in found))
         raise WamError(f"recording '{path}' has several robots: {listed}")

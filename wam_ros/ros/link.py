@@ -20,6 +20,7 @@ from sensor_msgs.msg import JointState as JointStateMsg
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
+from wam_ros.core.drivers import JOINTS, MEASURED
 from wam_ros.core.errors import WamError
 from wam_ros.msg import (
     ActionChunk,
@@ -108,7 +109,7 @@ class Link:
             self._subscribe(topic, handler)
         services = {**SERVICES, **(WAITING if waiting else {})}
         self._services = {n: self.node.create_client(kind, n) for n, kind in services.items()}
-        self._latest_joints = Latest(self.node, JointStateMsg, "joint_states")
+        self._latest_joints = {t: Latest(self.node, JointStateMsg, t) for t in (JOINTS, MEASURED)}
         self._joints: JointStateMsg | None = None
 
     def _subscribe(self, topic: str, handler: Handler) -> None:
@@ -122,8 +123,13 @@ class Link:
         self.node.create_subscription(kind, topic, on_message, profile, raw=from_msg is read_header)
 
     def joints(self) -> JointStateMsg | None:
-        """The newest joint state; None before the first."""
-        self._joints = self._latest_joints.take() or self._joints
+        """The newest joint state, in rad and m; None before the first."""
+        if (measured := self._latest_joints[MEASURED].take()) is not None:
+            # what drivers with topics or numbers of their own say besides is something else
+            self._latest_joints.pop(JOINTS, None)
+            self._joints = measured
+        elif (heard := self._latest_joints.get(JOINTS)) is not None:
+            self._joints = heard.take() or self._joints
         return self._joints
 
     def joint_speed(self) -> float | None:

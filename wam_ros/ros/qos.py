@@ -40,6 +40,8 @@ COMMANDS = _profile(1000)
 JOINTS = _profile(1)  # joint states that we publish: heard by reliable and by best-effort listeners
 # joint states that we hear: takes whatever a driver offers
 JOINT_STATES = _profile(1, reliable=False)
+# the same for who must notice several that speak: of the newest alone one could drown the others
+EVERY_JOINT_STATE = _profile(10, reliable=False)
 LATCHED = _profile(1, latched=True)  # e-stop and mode: a late listener must know them
 STATUS = _profile(10)
 SCENE = _profile(100)  # changes that build on each other: none may be missed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -18,7 +18,7 @@ from wam_ros.ros.environment import ensure
 
 
 def watch(
-    image_topic: str, compressed: bool, seconds: float
+    image_topic: str, compressed: bool, seconds: float, joint_topics: Sequence[str]
 ) -> Iterator[tuple[JointState | None, bytes]]:
     """A joint state, or None and a picture as it travelled, as they come, for so many seconds.
 
@@ -26,6 +26,7 @@ def watch(
         image_topic: of the camera, without `/compressed`.
         compressed: whether its pictures come compressed.
         seconds: to listen; Ctrl-C ends it sooner.
+        joint_topics: of joint states.
 
     Raises:
         WamError: ROS does not start, or was ended.
@@ -49,9 +50,10 @@ def watch(
         qos.IMAGE,
         raw=True,
     )
-    node.create_subscription(
-        JointState, "joint_states", lambda msg: heard.append((msg, b"")), qos.JOINT_STATES
-    )
+    for joints in joint_topics:
+        node.create_subscription(
+            JointState, joints, lambda msg: heard.append((msg, b"")), qos.JOINT_STATES
+        )
     end = time.monotonic() + seconds
     try:
         while (left := end - time.monotonic()) > 0:

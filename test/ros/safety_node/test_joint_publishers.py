@@ -26,20 +26,24 @@ pytestmark = pytest.mark.ros
 
 
 class Other:
-    """A second publisher of joint states, which says zeros when called, or what `arm` shows."""
+    """A second publisher of joint states, which says zeros when called, or what `arm` shows; about
+    each 30 ms, or at each call.
+    """
 
-    def __init__(self, arena, arm=None):
+    def __init__(self, arena, arm=None, dense=False):
         self._arena = arena
         self._arm = arm
         self._node = Node("second_driver", context=arena.context, enable_rosout=False)
         arena.nodes.append(self._node)
         self._last_ns = 0
+        self._dense = dense
         self._pub = self._node.create_publisher(JointState, "joint_states", qos.JOINTS)
 
     def __call__(self):
-        """About each 30 ms."""
-        if self._arena.now_ns() - self._last_ns < 30_000_000:
-            return
+        if self._dense or self._arena.now_ns() - self._last_ns > 30_000_000:
+            self._say()
+
+    def _say(self):
         self._last_ns = self._arena.now_ns()
         zeros = np.zeros(8)
         q = zeros if self._arm is None else self._arm.state.positions
@@ -59,6 +63,17 @@ def test_a_second_publisher_of_joint_states_is_a_fault_of_an_armed_arm_and_both_
 
     arena.until(lambda: any(r.state == SafetyState.FAULT for r in told()), other)
     arena.until(lambda: "published by /second_driver, /sim_node" in told()[-1].sentence, other)
+
+
+@pytest.mark.parametrize("agrees", [False, True])
+def test_a_second_publisher_that_drowns_the_first_is_a_fault_and_both_are_named(arena, arm, agrees):
+    """Of its many messages few of the driver's own are heard."""
+    cell = Cell(arena, arm, joint_timeout_s=3.0)
+    cell.arm_it()
+    other = Other(arena, arm if agrees else None, dense=True)
+    arena.until(lambda: cell.state == SafetyState.FAULT, other)
+    named = "published by /second_driver, /sim_node"
+    arena.until(lambda: named in cell.reports[-1].sentence, other)
 
 
 def test_before_arming_two_publishers_that_contradict_each_other_are_named_and_it_is_refused(

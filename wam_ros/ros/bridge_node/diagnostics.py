@@ -15,6 +15,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState as JointStateMsg
 
 from wam_ros.bridge.bridge import Bridge
+from wam_ros.core.drivers import MEASURED, shown_on
+from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.trace import Trace
 from wam_ros.core.types import NS, BridgeState, JointState, KinematicState
 from wam_ros.msg import ActionChunk, StageLatency
@@ -62,8 +64,7 @@ class BridgeDiagnostics:
 
     Args:
         node: that publishes.
-        hardware: name of the robot.
-        joint_names: of what is commanded.
+        robot: that is commanded.
         rate_hz: ticks per second.
         figures: the node's own numbers, asked when they are published.
     """
@@ -71,16 +72,15 @@ class BridgeDiagnostics:
     def __init__(
         self,
         node: Node,
-        hardware: str,
-        joint_names: Sequence[str],
+        robot: Embodiment,
         rate_hz: float,
         figures: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._node = node
-        self._hardware = hardware
+        self._hardware = robot.name
         self._figures = figures
-        self._joint_names = tuple(joint_names)
-        self._unknown = np.full(len(joint_names), np.nan)
+        self._joint_names = robot.joint_names
+        self._unknown = np.full(len(robot.joint_names), np.nan)
         self._every = max(1, round(rate_hz / COMMANDED_HZ))
         self._ticks = 0
         self.periods = Periods(rate_hz)
@@ -89,6 +89,11 @@ class BridgeDiagnostics:
         self._said_ns: dict[str, int] = {}
         self._publisher = node.create_publisher(DiagnosticArray, "/diagnostics", qos.STATUS)
         self._commanded_pub = node.create_publisher(JointStateMsg, "commanded_state", qos.JOINTS)
+        self._measured_pub = (
+            node.create_publisher(JointStateMsg, MEASURED, qos.JOINTS)
+            if shown_on(robot) == MEASURED
+            else None
+        )
         self._state_pub = node.create_publisher(DiagnosticStatus, "bridge_state", qos.LATCHED)
         self._stages_pub = node.create_publisher(StageLatency, "stage_latency", qos.STATUS)
         # as it was told
@@ -106,6 +111,11 @@ class BridgeDiagnostics:
         if self._ticks % self._every == 0:
             state = JointState(now_ns, self._joint_names, commanded.q, commanded.dq, self._unknown)
             self._commanded_pub.publish(convert.joint_state_to_msg(state))
+
+    def publish_measured(self, state: JointState) -> None:
+        """Publish what the drivers told of all joints, where they do not tell it so themselves."""
+        if self._measured_pub is not None:
+            self._measured_pub.publish(convert.joint_state_to_msg(state))
 
     def publish_state(self, bridge: Bridge) -> None:
         """Publish the state of the bridge, where it is another one or was not told for a while;

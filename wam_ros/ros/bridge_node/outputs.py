@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from rclpy.node import Node
 
+from wam_ros.core.drivers import numbers_of
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import KinematicState, SafeTrajectory
@@ -73,6 +74,7 @@ class Outputs:
         )
         for output in self._all:
             output.velocity = np.array([limits[name] for name in output.joint_names])
+            output.numbers = numbers_of(embodiment, output.joint_names)
         self.arm: Output = self._all[0]
         for output in self._all:
             if output.STREAMS and rate_hz < MIN_STREAM_HZ:

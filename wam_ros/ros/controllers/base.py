@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from rclpy.node import Node
 
+from wam_ros.core.drivers import PLAIN, Numbers
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import KinematicState, SafeTrajectory
 from wam_ros.ros.params import param
@@ -123,6 +124,7 @@ class Output:
         self.options = options
         # (J,) rad/s or m/s, limits that no feedback may exceed
         self.velocity = np.full(len(columns), np.inf)
+        self.numbers = Numbers([PLAIN] * len(self.joint_names))  # in which it is told
         # why nothing can be sent at all, as far as the controller's parameters say
         self.blocked = ""
         self._failure = ""
@@ -197,9 +199,9 @@ class Output:
         self._failure = f"{self.name}: {words}"
 
     def part(self, trajectory: SafeTrajectory) -> SafeTrajectory:
-        """Only this controller's joints of a trajectory."""
+        """Only this controller's joints of a trajectory, in the numbers of their driver."""
         return SafeTrajectory(
-            *trajectory.columns(self.columns).arrays,
+            *self.numbers.motion(trajectory.columns(self.columns)).arrays,
             start_ns=trajectory.start_ns,
             joint_names=self.joint_names,
             t=trajectory.t,

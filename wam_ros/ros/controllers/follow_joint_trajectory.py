@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rclpy.action import ActionClient
 
 from wam_ros.core.types import NS, SafeTrajectory
@@ -62,11 +63,13 @@ class FollowJointTrajectoryOutput(Output):
         )
 
     def _tolerances(self, position: float) -> list[Any]:
-        return (
-            [self._tolerance(name=n, position=position) for n in self.joint_names]
-            if position
-            else []
-        )
+        if not position:
+            return []
+        each = np.abs(self.numbers.rates(np.full(len(self.joint_names), position)))
+        return [
+            self._tolerance(name=n, position=float(p))
+            for n, p in zip(self.joint_names, each, strict=True)
+        ]
 
     def _on_answer(self, number: int, future: Any) -> None:
         handle = future.result()

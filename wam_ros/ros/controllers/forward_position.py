@@ -48,7 +48,7 @@ class ForwardPositionOutput(Output):
 
     def values(self, commanded: KinematicState, measured: np.ndarray | None) -> np.ndarray:
         """(J,) what is sent, in our order."""
-        return commanded.q[self.columns]
+        return self.numbers.positions(commanded.q[self.columns])
 
     def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Publish one command."""

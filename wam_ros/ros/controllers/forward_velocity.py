@@ -45,7 +45,7 @@ class ForwardVelocityOutput(ForwardPositionOutput):
 
     def values(self, commanded: KinematicState, measured: np.ndarray | None) -> np.ndarray:
         """(J,) velocities; without a measurement only those of the path."""
-        return pulled(self, commanded, measured)
+        return self.numbers.rates(pulled(self, commanded, measured))
 
     def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Publish one command."""

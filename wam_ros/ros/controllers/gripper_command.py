@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rclpy.action import ActionClient
 
 from wam_ros.core.errors import WamError
@@ -62,7 +63,8 @@ class GripperCommandOutput(Output):
         self._sent = target
         self._newest += 1
         number = self._newest
-        future = self._client.send_goal_async(self.goal(target * self.options.gripper_scale))
+        told = float(self.numbers.positions(np.array([target]))[0])
+        future = self._client.send_goal_async(self.goal(told * self.options.gripper_scale))
         future.add_done_callback(lambda answer: self._on_answer(number, answer.result()))
 
     def _on_answer(self, number: int, handle: Any) -> None:

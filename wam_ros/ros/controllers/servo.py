@@ -72,7 +72,7 @@ class ServoOutput(Output):
 
     def stream(self, now_ns: int, commanded: KinematicState, measured: np.ndarray | None) -> None:
         """Publish one command."""
-        self._publish(now_ns, pulled(self, commanded, measured))
+        self._publish(now_ns, self.numbers.rates(pulled(self, commanded, measured)))
 
     def _publish(self, now_ns: int, velocities: np.ndarray) -> None:
         msg = self._jog(joint_names=list(self.joint_names), velocities=doubles(velocities))

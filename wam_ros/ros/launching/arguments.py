@@ -19,6 +19,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
 
+from wam_ros.core.drivers import JOINTS, shown_on
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_known
 from wam_ros.core.resources import DESCRIPTIONS
@@ -405,6 +406,11 @@ def _require_mock(values: Values, robot: Embodiment) -> None:
         raise WamError(
             f"'{robot.name}' has {len(robot.controllers)} controllers, mock hardware one: add "
             f"controller:={kind}"
+        )
+    if shown_on(robot) != JOINTS:
+        raise WamError(
+            f"the drivers of '{robot.name}' have topics or numbers of their own (`driver`, "
+            f"`joint_states`), mock hardware tells rad and m on {JOINTS}: leave them out"
         )
     if kind not in MOCK:
         raise WamError(f"controller '{kind}' has no mock hardware; choices: {', '.join(MOCK)}")

@@ -19,6 +19,7 @@ from std_msgs.msg import Bool, Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import MarkerArray
 
+from wam_ros.core.drivers import shown_on, topics_of
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.msg import (
@@ -68,7 +69,7 @@ _DEPTH = 50  # messages of a topic that wait between two polls
 
 def kinds_of(robot: Embodiment, images: bool) -> dict[str, type]:
     """Topics to record of a robot, with their types."""
-    found = dict(LOOP)
+    found = LOOP | dict.fromkeys((*topics_of(robot), shown_on(robot)), JointState)
     if images:
         for camera in robot.cameras:
             compressed = camera.compressed

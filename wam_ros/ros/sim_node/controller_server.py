@@ -5,7 +5,7 @@ name.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rclpy.parameter import Parameter
 from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory
 
+from wam_ros.core.drivers import PLAIN, Numbers
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import NS
 from wam_ros.ros import convert, qos
@@ -49,6 +50,7 @@ class ControllerServer:
         defer: calls what it is given when the controller's clock has come to the instant [ns,
             system clock] at which the message was sent: a simulation that is behind acts on nothing
             too early or too late.
+        numbers: in which the joints that it is given are told.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class ControllerServer:
         now_ns: Callable[[], int | None],
         name: str = "",
         defer: Callable[[Callable[[], None], int], None] = lambda action, _sent_ns: action(),
+        numbers: Callable[[Sequence[str]], Numbers] = lambda names: Numbers([PLAIN] * len(names)),
     ) -> None:
         self._node = node
         self._controller = controller
         self._now_ns = now_ns
         self._defer = defer
+        self._numbers = numbers
         self.name = name or f"{kind}_controller"
         self.heard_ns = 0  # stamp of the newest trajectory that came
         self.parameters: dict[str, Any] = {"joints": list(controller.joint_names)}
@@ -114,6 +118,10 @@ class ControllerServer:
             return
         try:
             start_ns, names, t, q, dq, ddq = read_trajectory(msg)
+            if q.shape[1] == len(names):  # else the controller says so
+                numbers = self._numbers(names)
+                q = numbers.heard_positions(q)
+                dq, ddq = (r if r is None else numbers.heard_rates(r) for r in (dq, ddq))
             error = self._controller.set_trajectory(
                 start_ns=start_ns, joint_names=names, t=t, q=q, dq=dq, ddq=ddq, now_ns=now_ns
             )
@@ -124,7 +132,13 @@ class ControllerServer:
     def _on_command(self, msg: Float64MultiArray) -> None:
         now_ns = self._now_ns()
         if now_ns is not None and isinstance(self._controller, ForwardController):
-            self._say(self._controller.command(np.array(msg.data), now_ns))
+            values = np.array(msg.data)
+            if len(values) == len(self._controller.joint_names):  # else the controller says so
+                numbers = self._numbers(self._controller.joint_names)
+                positions = self._controller.interface == "position"
+                heard = numbers.heard_positions if positions else numbers.heard_rates
+                values = heard(values)
+            self._say(self._controller.command(values, now_ns))
 
     def _say(self, error: str) -> None:
         if error:

@@ -13,6 +13,7 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
 from wam_ros.core.appraisal import Appraisal
+from wam_ros.core.drivers import shown_on
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.task import MOVES, Heard
@@ -70,7 +71,7 @@ class Loop:
         listen(WamStatus, "wam_status", self._on_status, qos.STATUS)
         listen(SafetyReportMsg, "safety_report", self._on_report, qos.STATUS)
         listen(DiagnosticStatus, "bridge_state", self._on_bridge, qos.STATUS)
-        self._joints = Latest(node, JointState, "joint_states")
+        self._joints = Latest(node, JointState, shown_on(robot))
         self.set_instruction = node.create_client(SetInstruction, "inference_node/set_instruction")
         self.stand_by = node.create_client(Trigger, "inference_node/stand_by")
         self.hand_over = node.create_client(HandOver, "safety_node/hand_over")

@@ -74,15 +74,16 @@ class LoopListener:
     Args:
         node: that listens.
         model: that is told.
+        joints_topic: where all joints are told in rad and m.
     """
 
-    def __init__(self, node: Node, model: ViewModel) -> None:
+    def __init__(self, node: Node, model: ViewModel, joints_topic: str) -> None:
         self.objects: list[dict[str, Any]] = []  # of the simulated task, as the page reads them
         self._node = node
         self._model = model
         self._recorder_s = 0.0  # when the recorder was heard
         self._costly: dict[str, Latest] = {}
-        self._joints = Latest(node, JointState, "joint_states")
+        self._joints = Latest(node, JointState, joints_topic)
         self._markers = Latest(node, MarkerArray, "sim/objects")
         self._newest = {
             topic: Latest(node, kind, topic, reliable=True) for topic, (kind, _, _) in SHOWN.items()
