@@ -47,6 +47,10 @@ class RemoteLoop(Loop):
         more = self._more if name == "inference_node" else {}
         self.arena.spawn(name, **{**OWN[name], **more})
 
+    def mode(self):
+        """How the newest chunk follows the one before."""
+        return self._statuses[-1].mode if self._statuses else None
+
     def until_told(self, words):
         """The inference node says in its status what is wrong."""
         try:
@@ -180,5 +184,32 @@ def test_with_no_future_that_is_good_enough_the_arm_comes_to_rest_and_that_is_to
             loop.until_told("none of 1 imagined futures is good enough")
             server.act = swing
             loop.until_moving()
+    finally:
+        arena.close()
+
+
+@pytest.mark.long
+def test_a_foreign_server_that_continues_plans_is_joined_without_a_seam(tmp_path, contract):
+    told = yaml.safe_load(contract.read_text()) | {"plan": "plan", "committed": "committed"}
+    contract.write_text(yaml.safe_dump(told))
+
+    def continues(message):
+        rows = swing(message)["actions"]
+        n = message.get("committed", 0)
+        rows[:n] = message["plan"][:n] if n else rows[:0]
+        return {"actions": rows}
+
+    arena = Arena(tmp_path)
+    try:
+        with openpi_server(continues) as (server, port):
+            loop = RemoteLoop(arena, f"{contract}@ws://127.0.0.1:{port}")
+            loop.until_moving()
+            since = arena.now_ns()
+            arena.until(lambda: loop.mode() == WamStatus.CHUNKING_MODE_GUIDED)
+            arena.spin(3.0)
+            assert loop.mode() == WamStatus.CHUNKING_MODE_GUIDED
+            loop.require_no_leap(since)
+            server.act = swing  # it was told, and goes its own way
+            arena.until(lambda: loop.mode() == WamStatus.CHUNKING_MODE_REPLACE)
     finally:
         arena.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -74,6 +75,8 @@ def main(args: Serve) -> int:
     if not (name := args.embodiment or trained):
         raise WamError(f"model '{args.model}' does not say for which robot: add --embodiment")
     robot = load_embodiment(name)
+    if int(os.environ.get("RANK", "0")):
+        return follow(args, robot)
     contracts = contracts_of(robot)
     access = Access(args.host, read_token(args.token_file))
     tls = tls_context(args.tls_certificate, args.tls_key)
@@ -103,6 +106,19 @@ def main(args: Serve) -> int:
         ended.wait()
     finally:
         server.close()
+    return 0
+
+
+def follow(args: Serve, robot: Embodiment) -> int:
+    """The second process of `torchrun`: it computes for the first, which serves.
+
+    Raises:
+        WamError: the model is not computed by two.
+    """
+    policy = load_policy(args.model, args.checkpoint, robot, threads=args.threads, steps=args.steps)
+    if not hasattr(policy, "follow"):
+        raise WamError(f"'{args.model}' is not computed on two GPUs: start it without torchrun")
+    policy.follow()
     return 0
 
 

@@ -22,6 +22,7 @@ from wam_ros.models.dreamzero.released.dit_config import load_dit_config
 from wam_ros.models.dreamzero.released.inference import load_inference, require_sampling
 from wam_ros.models.dreamzero.released.prompts import FILES, PromptTokenizer, clean, paragraph
 from wam_ros.models.dreamzero.released.quantiles import read_scaling
+from wam_ros.models.dreamzero.released.ranks import Ranks, rank_of_environment
 from wam_ros.models.dreamzero.released.rollout import Rollout
 from wam_ros.models.dreamzero.released.towers import Towers
 from wam_ros.models.dreamzero.released.vae import VaeConfig
@@ -68,14 +69,24 @@ def load(
         find_vocabulary(weights), checkpoint.config.dit.transformer.text_len
     )
     clean("")  # its library is asked for now, not in the loop
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rank = rank_of_environment()
+    device = torch.device("cpu")
+    if torch.cuda.is_available():
+        device = torch.device("cuda") if rank is None else torch.device("cuda", rank)
     network = checkpoint.load(device, inference.dtype(device.type))
     network.model.use(inference.speedups)
     inference.accelerate(network.model)
     inference.rehearse(network.model)
     towers = Towers(network, tokenizer)
     negative = str(load_yaml(share_dir() / "config" / "negative_prompt.yaml")["negative_prompt"])
-    rollout = Rollout(network.model, towers, negative, inference.sampling, inference.history)
+    rollout = Rollout(
+        model=network.model,
+        encoders=towers,
+        negative=negative,
+        sampling=inference.sampling,
+        history=inference.history,
+        ranks=None if rank is None else Ranks(rank, device),
+    )
     return ReleasedPolicy(
         name=name,
         digest=checkpoint.digest,
@@ -194,6 +205,12 @@ class ReleasedPolicy:
         self.example_instruction = "pick up the cup"
         self.runs_on = runs_on
         self._paragraph = ""
+
+    def follow(self) -> None:
+        """The second of two processes that `torchrun` started: compute the other branch of guidance
+        for the first one, until that ends.
+        """
+        self.rollout.follow()
 
     def reset(self, instruction: str) -> None:
         """Forget everything and take a new instruction; see `core.policy.Policy.reset`."""

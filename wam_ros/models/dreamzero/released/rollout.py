@@ -17,6 +17,7 @@ from torch import Tensor
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.models.dreamzero.released.causal_dit import Cache, CausalDiT, Context, NoisyBlock
 from wam_ros.models.dreamzero.released.history import History
+from wam_ros.models.dreamzero.released.ranks import Ranks
 from wam_ros.models.dreamzero.shared.rope import Rope
 from wam_ros.models.dreamzero.shared.transformer import Velocity
 from wam_ros.models.reuse import FixedSteps, Reuse, WhileTurning
@@ -97,8 +98,12 @@ class Rollout:
         negative: str,
         sampling: Sampling,
         history: str = "reference",
+        ranks: Ranks | None = None,
     ) -> None:
         c = model.config
+        self.ranks = ranks
+        if ranks is not None and sampling.guidance == 1.0:
+            raise WamError("without guidance there is one branch, and nothing for a second GPU")
         self.model = model
         self.encoders = encoders
         self.negative = negative
@@ -123,6 +128,14 @@ class Rollout:
         self._prompts: dict[str, Tensor] = {}
         self._branches: list[tuple[Context, Cache]] = []
 
+    def follow(self) -> None:
+        """The second of two processes: answer what the first one is asked, until it ends."""
+        assert self.ranks is not None
+        device = self.model.head.modulation.device
+        while (asked := self.ranks.told()) is not None:
+            frames, state, instruction = asked
+            self.chunk(frames, state.to(device), instruction)
+
     @torch.inference_mode()
     def chunk(self, frames: Tensor, state: Tensor, instruction: str) -> Chunk:
         """Predict the next block.
@@ -132,6 +145,8 @@ class Rollout:
             state: (1, states, S) normalised joint state.
             instruction: what to do; another one than before starts a new window.
         """
+        if self.ranks is not None and not self.ranks.rank:
+            self.ranks.tell(frames, state, instruction)
         clock = [self._now()]
         turn = self.history.turn(frames.shape[1], instruction)
         n = self.model.config.frames_per_block
@@ -139,6 +154,8 @@ class Rollout:
             self._prompt(p)
             for p in ((instruction, self.negative) if self.guided else (instruction,))
         ]
+        if self.ranks is not None:
+            prompts = prompts[self.ranks.rank : self.ranks.rank + 1]
         if turn.reset:
             self._begin(self.encoders.anchor(frames, turn.anchor or 0), prompts)
             observed = self.first
@@ -184,6 +201,8 @@ class Rollout:
                     NoisyBlock(noisy, actions, state, y, block.start), t, rope, context, cache
                 )
             )
+        if self.ranks is not None:
+            return self.ranks.gather(found[0])
         return Velocity(
             torch.cat([v.video for v in found]).float(),
             torch.cat([v.action for v in found]).float(),
