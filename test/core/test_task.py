@@ -48,6 +48,18 @@ def test_failed_takes_longer_to_be_believed_and_a_doubt_in_between_does_not_undo
     assert TaskEnd.FAILED not in judged([LOST, GOING] * 9)
 
 
+def test_a_word_that_is_taken_back_is_not_believed():
+    assert judged([LOST] * 6 + [GOING, LOST]) == [0] * 7 + [TaskEnd.FAILED]
+    assert judged([GOING, DONE, DONE, GOING, DONE])[3:] == [0, 0]
+
+
+def test_failed_is_what_is_seen_whatever_is_imagined_to_come_of_it():
+    hoped = Outlook(done=0.0, failed=0.9, done_ahead=0.4, failed_ahead=0.0)
+    assert judged([hoped] * 7) == [0] * 6 + [TaskEnd.FAILED]
+    feared = Outlook(done=0.0, failed=0.0, done_ahead=0.0, failed_ahead=0.9)
+    assert not any(judged([feared] * 9))
+
+
 def test_an_arm_that_stays_within_a_small_range_for_three_seconds_is_stuck():
     shaking = [Q + 0.01 * (k % 2) * np.array([1, 1, 0.1]) for k in range(31)]
     assert judged([GOING] * 31, shaking) == [0] * 30 + [TaskEnd.STUCK]

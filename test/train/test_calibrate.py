@@ -57,11 +57,9 @@ def test_done_is_the_named_block_lifted_failed_that_it_is_gone_or_another_one_li
 
 @pytest.mark.parametrize(
     ("kind", "imagined"),
-    [(CALM, {*range(12)}), ("hand held back", {0, 1}), ("block removed", {0, 1, 10, 11})],
+    [(CALM, {*range(12)}), ("hand held back", {0, 1}), ("block removed", {0, 1})],
 )
-def test_what_is_imagined_is_held_against_what_came_unless_somebody_interfered_in_between(
-    kind, imagined
-):
+def test_what_is_imagined_is_held_against_what_came_until_somebody_interferes(kind, imagined):
     rows = np.arange(20)
     given = {
         "kind": np.array(kind),

@@ -1,7 +1,9 @@
 """When a task has ended, and why: the first reason wins.
 
-Done and failed are the model's own word, of what it sees and of what it imagines to come of it: one
-of the two alone may be a moment's error. Stuck is seen in the joints. The clock is an argument.
+Done and failed are the model's own word. Done it has to see and to imagine to last: one of the two
+alone may be a moment's error. Failed it has to see for longer: it never learned what comes of a
+block that is gone, and imagines one where it expects it. Stuck is seen in the joints. The clock is
+an argument.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from wam_ros.core.appraisal import Appraisal, Outlook
 from wam_ros.core.types import NS, BridgeState, Forwarding, SafetyReport, SafetyState
 from wam_ros.core.words import describe_state
 
-BELIEVED = 0.6  # probability from which a word counts, on the average of its time
+BELIEVED = 0.6  # probability from which a word counts, now and on the average of its time
 MOVES = (SafetyState.ARMED, SafetyState.BRAKING)
 
 
@@ -68,21 +70,22 @@ class OutcomeJudge:
         UNKNOWN while nothing is.
         """
         p = self._params
-        words = {
-            TaskEnd.SUCCEEDED: (outlook.done, outlook.done_ahead, p.done_s),
-            TaskEnd.FAILED: (outlook.failed, outlook.failed_ahead, p.failed_s),
-        }
-        for end, (now, ahead, span_s) in words.items():
-            if math.isnan(now) or math.isnan(ahead):
+        done = float(np.minimum(outlook.done, outlook.done_ahead))  # NaN where either is
+        for end, word, span_s in (
+            (TaskEnd.SUCCEEDED, done, p.done_s),
+            (TaskEnd.FAILED, outlook.failed, p.failed_s),
+        ):
+            if math.isnan(word):
                 continue  # nothing was said this time: what was said before stands
             self._says = True
             said = self._said.setdefault(end, deque())
-            said.append((stamp_ns, min(now, ahead)))
+            said.append((stamp_ns, word))
             begins_ns = stamp_ns - round(span_s * NS)
             while len(said) > 1 and said[1][0] <= begins_ns:
                 said.popleft()
-            if said[0][0] <= begins_ns and np.mean([p for _, p in said]) > BELIEVED:
-                return end, _why(end, now, ahead)
+            believed = min(word, float(np.mean([p for _, p in said]))) > BELIEVED
+            if believed and said[0][0] <= begins_ns:
+                return end, _why(end, outlook)
         return self._look_at_joints(stamp_ns, q)
 
     def _look_at_joints(self, stamp_ns: int, q: np.ndarray) -> tuple[TaskEnd, str]:
@@ -101,9 +104,13 @@ class OutcomeJudge:
         return TaskEnd.STUCK, f"the arm has not moved for {self._params.stuck_s:g} s{unsaid}"
 
 
-def _why(end: TaskEnd, now: float, ahead: float) -> str:
-    what = "it is done" if end == TaskEnd.SUCCEEDED else "it cannot be done any more"
-    return f"the model sees that {what} ({now:.0%}, and {ahead:.0%} of what it imagines to come)"
+def _why(end: TaskEnd, outlook: Outlook) -> str:
+    if end == TaskEnd.FAILED:
+        return f"the model sees that it cannot be done any more ({outlook.failed:.0%})"
+    return (
+        f"the model sees that it is done ({outlook.done:.0%}, and {outlook.done_ahead:.0%} of what "
+        "it imagines to come)"
+    )
 
 
 @dataclass(frozen=True)

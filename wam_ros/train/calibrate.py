@@ -224,12 +224,10 @@ def samples(
     count = len(latents)
     parts: list[tuple[np.ndarray, ...]] = []
     words: list[str] = []
-    # what is imagined is held against what came, as long as nobody interfered in between
+    # What is imagined is held against what came, as long as nobody interfered: afterwards the model
+    # still imagines a block that is gone, and a picture of it must not be learned as of none.
     ahead = max(0, count - AHEAD)
-    begun = episode["begun"]
-    known = ~begun[AHEAD:] if ahead else np.zeros(0, bool)
-    if str(episode["kind"]).startswith("block"):
-        known |= begun[:ahead]  # what was gone before stays so; an arm that is held obeys nobody
+    known = ~episode["begun"][AHEAD:] if ahead else np.zeros(0, bool)
     end_latents = episode["end_latent"][:ahead].astype(np.float32)[known]
     end_states = episode["end_state"][:ahead][known]
     for colour, text in enumerate(instructions):
