@@ -9,7 +9,7 @@ export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
 unexport PYTHONPATH AMENT_PREFIX_PATH CMAKE_PREFIX_PATH LD_LIBRARY_PATH _ROS_WHEELS_BOOTSTRAP_COMPLETE
 
-.PHONY: demo test test-avx2 foreign test-foreign try-wheel lint format docs lock setup setup-demo clean
+.PHONY: demo test test-avx2 libero foreign test-foreign try-wheel lint format docs lock setup setup-demo clean
 
 demo: setup-demo  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1000"
 	@exec $(BIN)/wam demo $(ARGS)
@@ -20,10 +20,13 @@ test: lint  ## everything that finishes in minutes; ARGS="-k chunk", ARGS="-m lo
 test-avx2: setup  ## models and training as a processor without AVX-512 computes them
 	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest test/models test/train $(ARGS)
 
-foreign:  ## other people's programs, as they are, in an environment of their own
+libero: setup  ## LIBERO and its robot in .venv-foreign/libero, over $(VENV): its bin/wam knows tasks such as libero_object/0
+	@tools/foreign.sh libero
+
+foreign: setup  ## other people's programs, as they are, in an environment of their own
 	@tools/foreign.sh
 
-test-foreign: setup foreign  ## they talk to ours
+test-foreign: foreign  ## they talk to ours
 	@$(BIN)/python -m pytest -m foreign test/foreign $(ARGS)
 
 try-wheel:  ## make a wheel in dist/ and run its demo in a fresh environment; PYTHON=python3.13

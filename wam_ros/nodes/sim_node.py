@@ -26,7 +26,8 @@ from wam_ros.ros.sim_node.parameters import SimParams
 from wam_ros.ros.sim_node.waiting import WaitingWorld, make_ticks
 from wam_ros.sim.robots import task_for
 from wam_ros.sim.stepper import Stepper
-from wam_ros.sim.world import SimObject, World
+from wam_ros.sim.world import SimObject
+from wam_ros.sim.worlds import make_world
 from wam_ros.srv import ResetEpisode
 
 OBJECTS_S = 1.0  # a drawn object is good for so long
@@ -49,7 +50,8 @@ class SimNode(WamNode):
             raise WamError(f"rate is {p.rate:g}: a world that keeps real time has rate 1")
         self.embodiment = load_embodiment(p.embodiment)
         task = task_for(self.embodiment, p.task)
-        self._world = World(self.embodiment, task, (p.camera_height, p.camera_width), p.step_s)
+        size = (p.camera_height, p.camera_width)
+        self._world = make_world(self.embodiment, task, size, p.step_s)
         self._world.reset(p.seed)
         names = self._world.joint_names
         q0 = self._world.q

@@ -389,23 +389,33 @@ def add_plain(
 
 
 def coarser(vertices: np.ndarray, sides: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """The same surface with at most about `most` triangles, for a small picture.
-
-    Rossignac and Borrel, "Multi-resolution 3D approximations for rendering complex scenes" (1993):
-    corners of one cell of a grid become one, and triangles that lose their area go.
-    """
+    """The same surface with at most about `most` triangles, for a small picture."""
     cells = 128
     while len(sides) > most and cells >= 8:
         edge = max(float(np.ptp(vertices, axis=0).max()) / cells, 1e-12)
-        cell = np.floor((vertices - vertices.min(axis=0)) / edge).astype(int)
-        _, first, merged = np.unique(cell, axis=0, return_index=True, return_inverse=True)
-        new = merged.reshape(-1)[sides]
-        kept = (new != np.roll(new, 1, axis=1)).all(axis=1)
-        _, once = np.unique(np.sort(new[kept], axis=1), axis=0, return_index=True)
-        if len(once) <= most or cells == 8:
-            return vertices[first], new[kept][once]
+        new, kept = merge_corners(vertices, sides, edge)
+        if len(kept) <= most or cells == 8:
+            return vertices, new[sides[kept]]
         cells //= 2
     return vertices, sides
+
+
+def merge_corners(
+    vertices: np.ndarray, sides: np.ndarray, edge: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which corner each becomes, (N,), and which sides are left, when those in one cell of a grid
+    become one.
+
+    Rossignac and Borrel, "Multi-resolution 3D approximations for rendering complex scenes" (1993);
+    sides that lose their area go.
+    """
+    cell = np.floor((vertices - vertices.min(axis=0)) / edge).astype(int)
+    _, first, merged = np.unique(cell, axis=0, return_index=True, return_inverse=True)
+    new = first[merged.reshape(-1)]
+    found = new[sides]
+    wide = np.flatnonzero((found != np.roll(found, 1, axis=1)).all(axis=1))
+    _, once = np.unique(np.sort(found[wide], axis=1), axis=0, return_index=True)
+    return new, wide[once]
 
 
 def _origin(element: ET.Element) -> tuple[list[float], np.ndarray]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wam_ros.sim.world import World
+from wam_ros.sim.worlds import SimulatedRobot
 
 SERVO_STEPS = 5  # physics steps between two servo targets: 10 ms at the default time step
 
@@ -14,9 +14,9 @@ class StepDriver:
     Hermite).
     """
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: SimulatedRobot) -> None:
         self.world = world
-        self.n = round(world.embodiment.step_period_s / (SERVO_STEPS * world.model.opt.timestep))
+        self.n = round(world.embodiment.step_period_s / (SERVO_STEPS * world.timestep_s))
         self.restart()
 
     def restart(self) -> None:

@@ -29,6 +29,8 @@ LIFT_HEIGHT = 0.24  # m
 class Expert:
     """Closed-loop state machine: approach in a cone, close, lift, and try again after a slip."""
 
+    done = False  # it goes on holding what it lifted
+
     def __init__(self, world: World) -> None:
         if not isinstance(world.task, PickBlock):
             raise WamError("the scripted expert knows only the task 'pick_block'")

@@ -19,9 +19,10 @@ def solve_ik(
     position: np.ndarray,
     iterations: int = 8,
     data: mujoco.MjData | None = None,
+    yaw: float = 0.0,
 ) -> np.ndarray:
-    """Joints (A,) that bring the tool to `position` (3,) m pointing down with zero yaw, starting
-    from `q`.
+    """Joints (A,) that bring the tool to `position` (3,) m pointing down and turned by `yaw` rad
+    about the vertical, starting from `q`.
 
     Buss, "Introduction to inverse kinematics with Jacobian transpose, pseudoinverse and damped
     least squares methods" (2004); the null space pulls towards the embodiment's home posture. The
@@ -34,7 +35,7 @@ def solve_ik(
     arm = np.array([n not in embodiment.gripper_joints for n in embodiment.joint_names])
     tool = model.body(embodiment.tool_frame).id
     home = np.array(embodiment.home)
-    down = np.array([0.0, 1.0, 0.0, 0.0])
+    down = qmult([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)], [0.0, 1.0, 0.0, 0.0])
     q = q.copy()
     jacobian = np.zeros((6, model.nv))
     for _ in range(iterations):

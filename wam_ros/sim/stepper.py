@@ -10,7 +10,7 @@ from collections.abc import Callable
 from wam_ros.core.types import NS
 from wam_ros.sim.forward_controller import ForwardController
 from wam_ros.sim.trajectory_controller import TrajectoryController
-from wam_ros.sim.world import World
+from wam_ros.sim.worlds import SimulatedRobot
 
 LOST_NS = 2 * NS  # beyond this lag (a suspended machine) time is skipped instead of caught up
 
@@ -25,12 +25,15 @@ class Stepper:
     """
 
     def __init__(
-        self, world: World, controller: TrajectoryController | ForwardController, start_ns: int
+        self,
+        world: SimulatedRobot,
+        controller: TrajectoryController | ForwardController,
+        start_ns: int,
     ) -> None:
         self.world = world
         self.controller = controller
         self.now_ns = start_ns  # the instant the physics has reached
-        self._step_ns = round(world.model.opt.timestep * NS)
+        self._step_ns = round(world.timestep_s * NS)
         self._due: list[tuple[int, Callable[[int], None], list[int]]] = []
         self._later: deque[tuple[int, Callable[[], None]]] = deque()
 

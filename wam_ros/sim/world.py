@@ -78,6 +78,7 @@ class World:
         self.task = make_task(task)
         self.task.get_ready(self.robot)
         self.camera_size = camera_size
+        self.timestep_s = timestep_s
         spec = build_spec(self.robot, self.task, camera_size, timestep_s)
         self.model = compile_spec(spec, embodiment)
         self.data = mujoco.MjData(self.model)

@@ -17,9 +17,13 @@ class SimParams:
         "panda", doc="robot: a name in config/embodiments or the path of a YAML file"
     )
     task: str = param(
-        AUTO, doc="what there is to do; auto: pick_block for the panda's hand, else reach"
+        AUTO,
+        doc="what there is to do; auto: pick_block for the panda's hand, else reach. "
+        "libero_object/0 and its like are LIBERO's",
     )
-    seed: int = param(0, low=0, doc="episode placed at start")
+    seed: int = param(
+        0, low=0, doc="episode placed at start; from 900000 on LIBERO's official initial states"
+    )
     lockstep: bool = param(
         False, doc="publish /clock, and wait for the nodes of the loop; else keep real time"
     )

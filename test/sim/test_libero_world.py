@@ -1,0 +1,155 @@
+"""What holds of LIBERO's world; test/foreign/test_libero.py runs it where LIBERO is installed."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+
+pytest.importorskip("libero")
+
+from wam_ros.core.embodiment import load_embodiment
+from wam_ros.core.errors import WamError
+from wam_ros.core.images import mse, psnr_db
+from wam_ros.data.folder import open_episodes
+from wam_ros.sim.drive import StepDriver
+from wam_ros.sim.libero.suites import OFFICIAL, SUITES
+from wam_ros.sim.worlds import make_expert, make_world
+
+pytestmark = pytest.mark.foreign
+PANDA = load_embodiment("libero_panda")
+TASK = "libero_object/0"
+
+
+@pytest.fixture(scope="module")
+def world():
+    world = make_world(PANDA, TASK)
+    yield world
+    world.close()
+
+
+def play(world, expert, most=220):
+    driver = StepDriver(world)
+    for _ in range(most):
+        driver.to(expert.act())
+        if expert.done:
+            break
+    return world.episode()
+
+
+def test_the_names_of_suites_are_libero_s_own_with_as_many_tasks():
+    from libero.libero import benchmark
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        counts = {name: benchmark.get_benchmark(name)().get_num_tasks() for name in SUITES}
+    assert counts == SUITES
+
+
+def test_our_description_of_the_arm_and_libero_s_mean_the_same_by_joints(world):
+    """The tool of the URDF and that of LIBERO's model are at one place, wherever the arm is."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        q = np.array(PANDA.home) + 0.4 * rng.normal(size=8)
+        world.put(q)
+        told, _ = world.robot.tool_motion(q[None], np.zeros((1, 8)))
+        assert np.abs(world.tool_position - told[0]).max() < 1e-3
+
+
+def test_an_official_scene_is_the_same_each_time_and_the_next_one_another(world):
+    def scene(seed):
+        world.reset(seed)
+        return np.concatenate([world.q, *(world.pose_of(n)[0] for n in world.movable)])
+
+    np.testing.assert_array_equal(scene(OFFICIAL + 3), scene(OFFICIAL + 3))
+    np.testing.assert_array_equal(scene(7), scene(7))
+    assert np.abs(scene(OFFICIAL + 3) - scene(OFFICIAL + 4)).max() > 1e-3
+    assert np.abs(scene(7) - scene(8)).max() > 1e-3
+
+
+def test_objects_lie_where_the_official_state_has_them(world):
+    """But for what they fall and slide while they come to rest."""
+    for k in (0, 49):
+        world.reset(OFFICIAL + k)
+        joint = world.model.joint(f"{world.movable[0]}_joint0")
+        wanted = world._official[k][1 + joint.qposadr[0] : 4 + joint.qposadr[0]]
+        assert np.linalg.norm(world.data.qpos[joint.qposadr[0] :][:3] - wanted) < 0.03
+
+
+def test_the_instruction_is_that_of_the_bddl_file(world):
+    """LIBERO-PRO's task names repeat the sentence of the suite that they change."""
+    changed = make_world(PANDA, "libero_object_lan/0", render=False)
+    assert world.instruction == "pick the alphabet soup and place it in the basket"
+    assert changed.instruction == "grab alphabet soup and put it into basket"
+    changed.close()
+
+
+def test_a_picture_is_libero_s_own_the_right_way_up(world):
+    world.reset(OFFICIAL)
+    from libero.libero.envs.env_wrapper import OffScreenRenderEnv
+
+    theirs = OffScreenRenderEnv(bddl_file_name=world._env.env.bddl_file_name)
+    theirs.seed(0)
+    theirs.reset()
+    seen = theirs.regenerate_obs_from_state(world._env.get_sim_state())
+    for view, name in (("agentview", "agentview_image"), ("wrist", "robot0_eye_in_hand_image")):
+        assert psnr_db(mse(world.render(view), seen[name][::-1])) > 40
+    theirs.close()
+
+
+def test_coarser_meshes_look_the_same_at_128_px(world):
+    coarse = make_world(PANDA, TASK, coarse=True)
+    for seed in (OFFICIAL, 5):
+        world.reset(seed)
+        coarse.reset(seed)
+        np.testing.assert_array_equal(coarse.q, world.q)
+        for view in PANDA.view_names:
+            assert psnr_db(mse(world.render(view), coarse.render(view))) > 30
+    coarse.close()
+
+
+def test_an_idle_arm_stands_and_nothing_is_counted(world):
+    world.reset(1)
+    q = world.q
+    world.step(500)
+    assert np.abs(world.q - q).max() < 2e-3
+    assert world.episode().violations == {}
+    assert not world.episode().success
+
+
+def test_the_expert_s_joint_targets_succeed_by_libero_s_own_check(world):
+    for seed in (OFFICIAL, OFFICIAL + 1, 0):
+        world.reset(seed)
+        ended = play(world, make_expert(world))
+        assert ended.success
+        assert not ended.wrong
+
+
+def test_a_task_for_which_there_is_no_expert_is_named():
+    world = make_world(PANDA, "libero_goal/0", render=False)
+    with pytest.raises(WamError, match="expert cannot do 'libero_goal/0'"):
+        make_expert(world)
+    world.close()
+
+
+def test_a_recording_that_was_interrupted_goes_on_and_is_what_it_would_have_been(tmp_path):
+    from wam_ros import cli
+
+    def record(folder, episodes):
+        words = ["record-sim", "--embodiment", "libero_panda", "--task", "libero_object"]
+        words += ["--out", str(tmp_path / folder), "--episodes", str(episodes), "--workers", "1"]
+        return cli.main([*words, "--steps", "3"])
+
+    assert record("whole", 13) == 0
+    assert record("parts", 11) == 0
+    assert record("parts", 13) == 0
+    whole, parts = (open_episodes(tmp_path / name) for name in ("whole", "parts"))
+    assert len(whole) == len(parts) == 13
+    for i in range(13):
+        np.testing.assert_array_equal(whole[i].states, parts[i].states)
+        np.testing.assert_array_equal(whole[i].actions, parts[i].actions)
+        for view in PANDA.view_names:
+            for a, b in zip(whole.pictures(i, view), parts.pictures(i, view), strict=True):
+                np.testing.assert_array_equal(a, b)
+    # tasks take turns by ten episodes
+    assert len({whole[i].instructions[0] for i in (0, 9)}) == 1
+    assert whole[9].instructions[0] != whole[10].instructions[0]
