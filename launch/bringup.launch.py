@@ -121,9 +121,11 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
         "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},
         "bridge_node": output,
         "task_node": {},
+        "teleop_node": {"topic": values["teleop"], "instruction": values["instruction"]},
         "recorder_node": {"folder": str(Path(values["record"]).absolute())},
         "view_node": frames,
     }
+    del own["inference_node" if values["teleop"] else "teleop_node"]
     if not values["record"]:
         del own["recorder_node"]
     if not sim:

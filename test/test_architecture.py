@@ -78,12 +78,14 @@ ARROWS = {
     "ros.sim_node": {"core", "sim", "ros"},
     "ros.task_node": {"core", "ros"},
     "ros.recorder_node": {"core", "ros"},
+    "ros.teleop_node": {"core", "ros"},
     "ros.view_node": {"core", "robot.obstacles", "view", "ros"},
     # what a launch is told is judged by whoever it is for
     "ros.launching": {
         *("core", "robot.joints", "embodiments", "models", "sim", "ros", "ros.controllers"),
         *("ros.bridge_node", "ros.camera_node", "ros.inference_node", "ros.safety_node"),
-        *("ros.recorder_node", "ros.sim_node", "ros.task_node", "ros.view_node", "safety"),
+        *("ros.recorder_node", "ros.sim_node", "ros.task_node", "ros.teleop_node"),
+        *("ros.view_node", "safety"),
     },
     "nodes": {"core.threads"},
     "nodes.camera_node": {"core", "ros", "ros.camera_node"},
@@ -92,6 +94,7 @@ ARROWS = {
     "nodes.inference_node": {"core", "runtime", "ros", "ros.inference_node"},
     "nodes.sim_node": {"core", "sim", "ros", "ros.sim_node"},
     "nodes.recorder_node": {"core", "ros", "ros.recorder_node"},
+    "nodes.teleop_node": {"core", "robot.joints", "ros", "ros.teleop_node"},
     "nodes.task_node": {"core", "robot.joints", "ros", "ros.task_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros"},
@@ -153,7 +156,7 @@ FORBIDDEN = {"pickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 # Processes that must stay small: their nodes may not bring the model's library with them.
 LEAN_NODES = {
     *("camera_node", "safety_node", "bridge_node", "sim_node", "task_node", "view_node"),
-    "recorder_node",
+    *("recorder_node", "teleop_node"),
 }
 
 

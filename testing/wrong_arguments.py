@@ -57,6 +57,10 @@ WRONG = {
     "sim": [Wrong("maybe", CHOICES), Wrong("", CHOICES)],
     "dry_run": [Wrong("yes", CHOICES)],
     "imagination": [Wrong("wild", CHOICES)],
+    "teleop": [
+        Wrong("no topic", "letters, digits, _ and / only"),
+        Wrong("leader/joint_states", "leave model out", {"model": "tiny"}),
+    ],
     "record": [
         Wrong("/dev/null", "'/dev/null' is no folder that can be written to"),
         Wrong("/proc/self/takes", "'/proc/self' is no folder that can be written to"),

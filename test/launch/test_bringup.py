@@ -40,7 +40,7 @@ from wam_ros.ros.launching.rviz import shipped_config
 DISCOVERY_VARIABLES = ("ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY")
 NODES = [
     *("camera_node", "inference_node", "safety_node", "bridge_node"),
-    *("task_node", "sim_node", "recorder_node", "view_node"),
+    *("task_node", "sim_node", "teleop_node", "recorder_node", "view_node"),
 ]
 EXTERNAL = {
     "robot_state_publisher": ["robot_state_publisher"],
@@ -357,6 +357,14 @@ def test_recording_and_the_view_are_asked_for(prefix):
     assert "recorder_node-1 ended: nothing more is recorded" in b.said()
     b.context._set_is_shutdown(True)
     assert on_exit(ended("recorder_node-1", 0), b.context) is None
+
+
+def test_a_person_takes_the_place_of_the_model(prefix):
+    assert "teleop_node" not in Bringup().nodes()
+    b = Bringup(teleop="leader/joint_states", instruction="wave")
+    assert "inference_node" not in b.nodes()
+    told = b.parameters("teleop_node")
+    assert (told["topic"], told["instruction"]) == ("leader/joint_states", "wave")
 
 
 def test_every_node_of_the_loop_but_the_view_ends_the_launch_when_it_ends(prefix):

@@ -43,6 +43,7 @@ def test_who_may_move_the_arm_is_one_and_what_it_is_told_comes_from_one():
     assert who("topics", "publish", "safe_trajectory") == {"safety_node"}
     assert who("topics", "publish", "safety_report") == {"safety_node"}
     assert who("topics", "publish", "joint_states") == {"sim_node"}
-    assert who("topics", "publish", "action_chunk") == {"inference_node", "bridge_node"}
+    speak = {"inference_node", "bridge_node", "teleop_node"}
+    assert who("topics", "publish", "action_chunk") == speak
     assert who("services", "request", "safety_node/arm") == {"bridge_node", "view_node"}
     assert who("services", "request", "safety_node/reset") == {"view_node"}

@@ -29,7 +29,7 @@ from wam_ros.ros.lifecycle import NodeParams, WamNode
 from wam_ros.ros.simulated import simulated_time
 
 # in the order of the loop
-NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "recorder", "view")
+NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "teleop", "recorder", "view")
 TAKES = tempfile.TemporaryDirectory(prefix="wam_takes_")  # gone with this process
 NAMESPACE = "/somewhere"  # tells names that follow a namespace from those that do not
 # element and attribute of a policy of SROS2: what rclpy tells of a node

@@ -14,7 +14,7 @@ JOINT_TIMEOUT_S = 2.0
 # busy machine's and loses nothing.
 HEARTBEAT_S = 2.0
 # the world does not wait for them
-LISTENERS = ("task_node", "recorder_node", "view_node")
+LISTENERS = ("task_node", "teleop_node", "recorder_node", "view_node")
 
 
 def simulated_time(robot: Embodiment, real_time: bool) -> dict[str, dict[str, Any]]:

@@ -20,7 +20,7 @@ from rclpy.exceptions import InvalidNamespaceException
 from rclpy.validate_namespace import validate_namespace
 
 from wam_ros.core.drivers import JOINTS, shown_on
-from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.embodiment import TOPIC, Embodiment, load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError, require_known
 from wam_ros.core.resources import DESCRIPTIONS
 from wam_ros.models import SCRIPT, model_for, read_description, require_instruction
@@ -98,6 +98,11 @@ ARGUMENTS = {
         "full",
         "Which imagined frames are decoded and published.",
         ("off", "keyframes", "full"),
+    ),
+    "teleop": Argument(
+        "",
+        "Topic of a person's joint commands, which take the model's place; empty: the model. "
+        "config/teleop.yaml says of which type they are.",
     ),
     "record": Argument(
         "",
@@ -207,8 +212,10 @@ def require_bringup(values: Values) -> None:
     model = model_of(values, robot) or ("" if in_file else InferenceParams().model)
     _judge({"model": model}, "model", lambda: _require_model(model, robot))
     _judge(values, "checkpoint", lambda: _require_there(values["checkpoint"]))
-    _judge(values, "instruction", lambda: _require_instruction(values["instruction"], model))
+    followed = "" if values["teleop"] else model  # a person understands anything
+    _judge(values, "instruction", lambda: _require_instruction(values["instruction"], followed))
     _judge(values, "params_file", lambda: _require_understood(told, model))
+    _judge(values, "teleop", lambda: _require_teleop(values))
     _judge(values, "record", lambda: _require_recorder(values["record"]))
 
 
@@ -422,6 +429,14 @@ def _require_mock(values: Values, robot: Embodiment) -> None:
                 "needs ros2_control: install ros-$ROS_DISTRO-ros2-control and "
                 f"ros-$ROS_DISTRO-ros2-controllers ({package} is missing)"
             )
+
+
+def _require_teleop(values: Values) -> None:
+    if not TOPIC.fullmatch(values["teleop"]):
+        raise WamError("a topic has letters, digits, _ and / only")
+    for name in ("model", "checkpoint"):
+        if values[name]:
+            raise WamError(f"a person takes the model's place: leave {name} out")
 
 
 def _require_recorder(value: str) -> None:

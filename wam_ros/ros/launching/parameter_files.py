@@ -28,6 +28,7 @@ from wam_ros.ros.recorder_node.parameters import RecorderParams
 from wam_ros.ros.safety_node.parameters import SafetyNodeParams
 from wam_ros.ros.sim_node.parameters import SimParams
 from wam_ros.ros.task_node.parameters import TaskParams
+from wam_ros.ros.teleop_node.parameters import TeleopParams
 from wam_ros.ros.view_node.parameters import ViewParams
 from wam_ros.safety.params import SafetyParams
 
@@ -39,6 +40,7 @@ KNOWN: dict[str, tuple[type, ...]] = {
     "camera_node": (CameraParams, LockstepParams),
     "sim_node": (SimParams,),
     "task_node": (TaskParams,),
+    "teleop_node": (TeleopParams,),
     "recorder_node": (RecorderParams,),
     "view_node": (ViewParams,),
 }
