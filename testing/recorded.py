@@ -1,5 +1,7 @@
 """A small recorded run, of which everything is known."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from testing.bags import Bag
@@ -49,8 +51,10 @@ def q_at(k):
     return np.array(PANDA.home) + 0.01 * k
 
 
-def write_run(folder, namespace="/"):
-    """Write it; one chunk for each observation while the arm is armed."""
+def write_run(folder, namespace="/", degrees=False):
+    """Write it; one chunk for each observation while the arm is armed. With `degrees` the driver
+    says those, and the bridge tells rad.
+    """
     from sensor_msgs.msg import JointState as JointStateMsg
 
     from wam_ros.core.admission import Admission
@@ -68,7 +72,10 @@ def write_run(folder, namespace="/"):
             joints = JointState(t, PANDA.joint_names, q_at(k), np.zeros(N), np.zeros(N))
             stamps = (t - 3_000_000,) * len(PANDA.view_names)
             observation = Observation(t, PANDA.view_names, seen, stamps, joints)
-            write("joint_states", convert.joint_state_to_msg(joints), 1)
+            said = replace(joints, positions=np.degrees(joints.positions)) if degrees else joints
+            write("joint_states", convert.joint_state_to_msg(said), 1)
+            if degrees:
+                write("measured_state", convert.joint_state_to_msg(joints), 2)
             write("observation", convert.observation_to_msg(observation), 10)
             if k % 5 == 0:
                 write("wam_status", convert.status_to_msg(status(t, k)), 12)

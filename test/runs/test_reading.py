@@ -45,6 +45,12 @@ def test_the_run_says_what_ran_and_how_long(run):
     assert run.notes == []
 
 
+def test_joints_of_a_driver_that_says_degrees_are_those_that_the_bridge_tells(run, tmp_path):
+    other = read_run(write_run(tmp_path / "bag", degrees=True))
+    assert len(other.joints) == len(run.joints)
+    np.testing.assert_array_equal(other.joints, run.joints)
+
+
 def test_its_episode_ends_with_what_stopped_it(run):
     (episode,) = run.episodes
     assert run.seconds(episode.began_ns) == pytest.approx(ARMED / 10)

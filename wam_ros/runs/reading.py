@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.drivers import JOINTS, MEASURED
 from wam_ros.core.errors import WamError
 from wam_ros.core.imagination import ImaginationTracker
 from wam_ros.core.task import TaskEnd, TaskState
@@ -82,7 +83,8 @@ class _Reader:
             "wam_status": lambda r: self._on_status(convert.status_from_msg(r.message)),
             "safety_report": lambda r: self._on_report(convert.report_from_msg(r.message)),
             "safe_trajectory": lambda r: self._on_motion(convert.trajectory_from_wire(r.data)),
-            "joint_states": lambda r: self._on_joints(r.message),
+            JOINTS: lambda r: self._on_joints(r.message),
+            MEASURED: lambda r: self._on_measured(r.message),
             "episode": lambda r: self._on_scene(r.message),
             "task_state": lambda r: self._on_task(convert.task_state_from_msg(r.message)),
         }
@@ -140,6 +142,13 @@ class _Reader:
     def _on_task(self, state: TaskState) -> None:
         if not state.running and state.reason != TaskEnd.UNKNOWN:
             self._episodes.on_task(f"{state.reason.name.lower()}: {state.sentence}")
+
+    def _on_measured(self, message: Any) -> None:
+        """Of a robot whose drivers have numbers of their own: those are no rad."""
+        if JOINTS in self._readers:
+            del self._readers[JOINTS]
+            self._rows["joints"].clear()
+        self._on_joints(message)
 
     def _on_joints(self, message: Any) -> None:
         stamp_ns = time_to_ns(message.header.stamp)

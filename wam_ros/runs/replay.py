@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from wam_ros.core.drivers import JOINTS, MEASURED, shown_on
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
@@ -21,7 +22,7 @@ from wam_ros.view.wire import Encoder, pack
 
 HZ = 10.0  # moments a second
 _MARKERS = (*COSTLY, "sim/objects")
-_TOPICS = {*SHOWN, *_MARKERS, "joint_states"}
+_TOPICS = {*SHOWN, *_MARKERS, JOINTS, MEASURED}
 _NEEDED = ("observation", "safety_report")
 _SET_BACK_NS = 2 * NS  # so much earlier is a clock that was set back
 
@@ -107,6 +108,7 @@ class Replay:
         self._now_ns = 0
         self._t_s = 0.0
         self._joints: Recorded | None = None
+        self._joints_topic = shown_on(robot)
 
     @property
     def read_s(self) -> float:
@@ -143,8 +145,10 @@ class Replay:
         model = self._model
         if recorded.topic in _MARKERS:
             self._newest[recorded.topic] = recorded
-        elif recorded.topic == "joint_states":
+        elif recorded.topic == self._joints_topic:
             self._joints = recorded
+        elif recorded.topic in (JOINTS, MEASURED):
+            return
         elif recorded.topic == "safe_trajectory":
             model.trajectory = convert.trajectory_from_wire(recorded.data)
         else:
