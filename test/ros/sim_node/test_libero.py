@@ -49,7 +49,7 @@ def test_joint_targets_by_topic_solve_the_task_by_libero_s_own_check(arena, demo
     images = [arena.listen(Image, c.image_topic, qos.IMAGE) for c in PANDA.cameras]
     publisher = arena.observer.create_publisher(JointTrajectory, TOPIC, qos.TRAJECTORY)
     parameters = {"embodiment": "libero_panda", "task": TASK, "seed": OFFICIAL, "camera_hz": 10.0}
-    arena.add(SimNode, lockstep=True, rate=20.0, **parameters)
+    arena.add(SimNode, lockstep=True, rate=4.0, **parameters)
     arena.until(lambda: all(images) and episodes and publisher.get_subscription_count() == 1)
     assert arena.call(ResetEpisode, "sim_node/reset_episode", seed=OFFICIAL).ok
     t = PANDA.step_period_s * np.arange(len(q))

@@ -152,6 +152,12 @@ def test_it_stands_at_a_frame_and_a_new_scene_settles_for_the_same_time_each_tim
     assert (stamps[1] - stamps[0]) % (100 * MS) == 0, "images come on one grid"
 
 
+def test_a_world_that_is_too_slow_for_its_rate_still_hears_who_calls(arena):
+    arena.add(SimNode, lockstep=True, rate=20.0, camera_hz=100.0)
+    arena.spin(0.5)
+    assert arena.call(ResetEpisode, "sim_node/reset_episode", seed=1).ok
+
+
 def test_strangers_hold_nothing_up(arena):
     world = World(arena)
     before = world.now_ns

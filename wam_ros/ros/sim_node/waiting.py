@@ -21,6 +21,8 @@ LOST_NS = 3 * NS  # after it what is not heard was lost
 LONG_NS = NS  # who is awaited for so long is named
 DEBT_NS = NS // 10  # of lateness that is caught up: the rate is that asked for on the average
 WINDOW_NS = 2 * NS  # over which the speed is told
+# after it others are heard, however far the world is behind the rate that is asked for
+HELD_NS = NS // 20
 SETTLE_NS = NS // 2  # between placing a scene and standing still
 SHORTER = 2  # times shorter than the longest a tick may be to fit between images
 
@@ -111,7 +113,8 @@ class WaitingWorld:
         steady_ns = time.monotonic_ns()
         for name in self._lockstep.drop_silent(steady_ns):
             self._node.get_logger().warning(f"{name} is silent: the world does not wait for it")
-        while self._may_go(steady_ns):
+        until_ns = steady_ns + HELD_NS
+        while steady_ns < until_ns and self._may_go(steady_ns):
             self._due_ns = max(self._due_ns, steady_ns - DEBT_NS) + round(
                 self._tick_ns / self._rate
             )
