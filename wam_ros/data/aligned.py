@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from wam_ros.core.alignment import ObservationAligner
+from wam_ros.core.drivers import WholeStates
 from wam_ros.core.embodiment import Camera, Embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import resize, shape
@@ -57,6 +58,8 @@ class AlignedRows:
             patience_ns=round(PATIENCE_S * NS),
             decode=lambda _frame: _UNSEEN,
         )
+        self._whole = WholeStates(robot)
+        self.joint_topics = self._whole.topics
         self._now_ns = 0
         self.observations: list[Observation] = []
 
@@ -65,19 +68,21 @@ class AlignedRows:
         self._aligner.add_frame(self._views[topic], stamp_ns, None)
         self._poll(stamp_ns)
 
-    def add_joints(self, stamp_ns: int, msg: Any) -> None:
-        """Joints were told (sensor_msgs/JointState); those of others are left out."""
+    def add_joints(self, topic: str, stamp_ns: int, msg: Any) -> None:
+        """A driver told joints (sensor_msgs/JointState); those of others are left out."""
+        wanted = self.joint_topics[topic]
         names = list(msg.name)
-        if not set(self.robot.joint_names) <= set(names):
+        if not wanted or not set(wanted) <= set(names):
             return
-        columns = [names.index(name) for name in self.robot.joint_names]
+        columns = [names.index(name) for name in wanted]
         unknown = np.full(len(names), np.nan)
         values = [
             (np.array(told, float) if len(told) == len(names) else unknown)[columns]
             for told in (msg.position, msg.velocity, msg.effort)
         ]
-        if np.isfinite(values[0]).all():
-            self._aligner.add_joints(JointState(stamp_ns, self.robot.joint_names, *values))
+        whole = self._whole.take(topic, JointState(stamp_ns, wanted, *values))
+        if whole is not None and np.isfinite(whole.positions).all():
+            self._aligner.add_joints(whole)
         self._poll(stamp_ns)
 
     def _poll(self, stamp_ns: int) -> None:

@@ -178,8 +178,9 @@ class _Reader:
                 self._aligned = AlignedRows(self._known, set(own), self.path)
                 cameras = set(self._aligned.topics.values())
             wanted = {COMMANDED, INSTRUCTION, EPISODE, CHUNK, SUCCESS, INTERVENTION}
-            wanted |= {OBSERVATION} if self._loop else {JOINTS, *cameras}
-            needed = {OBSERVATION} if self._loop else {JOINTS}
+            joints = {JOINTS} if self._aligned is None else set(self._aligned.joint_topics)
+            wanted |= {OBSERVATION} if self._loop else {*joints, *cameras}
+            needed = {OBSERVATION} if self._loop else joints
             for message in recording.messages(wanted, needed):
                 with expecting(message):
                     self._take(message)
@@ -195,6 +196,10 @@ class _Reader:
 
     def _take(self, message: Recorded) -> None:
         topic = message.topic
+        if self._aligned is not None and topic in self._aligned.joint_topics:
+            stamp = message.message.header.stamp
+            self._aligned.add_joints(topic, _ns(stamp), message.message)
+            return
         track = self._tracks.setdefault(topic, _Track())
         at = message.recorded_ns
         msg = message.message
@@ -210,8 +215,6 @@ class _Reader:
             # of another group of joints, perhaps: those of the first message count
             if self._names.setdefault(topic, tuple(msg.name)) == tuple(msg.name):
                 track.add(_ns(msg.header.stamp), at, np.array(msg.position))
-            if topic == JOINTS and self._aligned is not None:
-                self._aligned.add_joints(_ns(msg.header.stamp), msg)
         elif topic == CHUNK:
             self.robot = msg.embodiment
             track.add(_ns(msg.observation_stamp), at, msg.instruction)
