@@ -17,7 +17,7 @@ from testing.openpi import openpi_server
 from testing.policies import RememberingPolicy, served
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import NS, Decision
-from wam_ros.msg import WamStatus
+from wam_ros.msg import ActionChunk, WamStatus
 from wam_ros.ros import qos
 
 from .conftest import Arena
@@ -41,6 +41,7 @@ class RemoteLoop(Loop):
     def __init__(self, arena, model, **parameters):
         self._more = {"model": model, **parameters}
         self._statuses = arena.listen(WamStatus, "wam_status", qos.STATUS)
+        self._chunks = arena.listen(ActionChunk, "action_chunk", qos.CHUNK)
         super().__init__(arena)
 
     def start(self, name):
@@ -49,7 +50,7 @@ class RemoteLoop(Loop):
 
     def mode(self):
         """How the newest chunk follows the one before."""
-        return self._statuses[-1].mode if self._statuses else None
+        return self._chunks[-1].chunking_mode if self._chunks else None
 
     def until_told(self, words):
         """The inference node says in its status what is wrong."""
@@ -205,11 +206,11 @@ def test_a_foreign_server_that_continues_plans_is_joined_without_a_seam(tmp_path
             loop = RemoteLoop(arena, f"{contract}@ws://127.0.0.1:{port}")
             loop.until_moving()
             since = arena.now_ns()
-            arena.until(lambda: loop.mode() == WamStatus.CHUNKING_MODE_GUIDED)
+            arena.until(lambda: loop.mode() == ActionChunk.CHUNKING_MODE_GUIDED)
             arena.spin(3.0)
-            assert loop.mode() == WamStatus.CHUNKING_MODE_GUIDED
+            assert loop.mode() == ActionChunk.CHUNKING_MODE_GUIDED
             loop.require_no_leap(since)
             server.act = swing  # it was told, and goes its own way
-            arena.until(lambda: loop.mode() == WamStatus.CHUNKING_MODE_REPLACE)
+            arena.until(lambda: loop.mode() == ActionChunk.CHUNKING_MODE_REPLACE)
     finally:
         arena.close()
