@@ -44,6 +44,20 @@ def test_efforts_computed_at_once_are_those_computed_one_by_one(monkeypatch, tmp
             assert np.array_equal(model.torque(q, dq, ddq), alone)
 
 
+def test_friction_costs_effort_and_helps_no_joint_to_hold_back_its_weight(tmp_path):
+    rubbing = LIMIT + '<dynamics damping="0" friction="2"/>'
+    model = load_safety_model(pendulum(tmp_path, joint=rubbing))
+    q, one = np.zeros((1, 1)), np.ones((1, 1))
+    weight = model.torque(q, 0 * q, 0 * q)[0, 0]
+    # turning about y lowers a mass on +x
+    assert weight < -2.0
+    assert model.torque(q, -one, 0 * q)[0, 0] == pytest.approx(weight - 2.0)
+    assert model.torque(q, one, 0 * q)[0, 0] == pytest.approx(weight)
+    # and it is all that is needed where there is no weight
+    hanging = np.full((1, 1), np.pi / 2)
+    assert model.torque(hanging, one, 0 * q)[0, 0] == pytest.approx(2.0)
+
+
 def test_damping_of_the_joint_costs_effort(tmp_path):
     model = load_safety_model(
         pendulum(tmp_path, joint=LIMIT + '<dynamics damping="3" friction="0"/>')

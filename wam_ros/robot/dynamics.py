@@ -80,17 +80,19 @@ class Dynamics:
         return v @ self._spread.T
 
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-        """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping and friction of
-        the joints, less what springs carry.
+        """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping of the joints,
+        less what springs carry, and friction where it adds to that. A joint that holds back its
+        weight is not helped by it: there may be less of it than is told.
         """
         fq = self.full_q(q)
         fv = self.full_v(dq)
         tau = self._efforts.of(fq, fv, self.full_v(ddq))
-        tau = (tau + self.damping * fv + self.friction * np.sign(fv)) @ self._spread
+        tau = (tau + self.damping * fv) @ self._spread
         if self.sprung.any():
             weight = self._unloaded.of(fq, 0 * fv, 0 * fv) @ self._spread
             tau[:, self.sprung] -= weight[:, self.sprung]
-        return tau
+        rubbed = tau + (self.friction * np.sign(fv)) @ self._spread
+        return np.where(np.abs(rubbed) > np.abs(tau), rubbed, tau)
 
     def inertia(self, q: np.ndarray) -> np.ndarray:
         """(N, A, A) absolute entries of the mass matrix at q (N, A); kg m^2, kg m or kg."""
