@@ -61,6 +61,7 @@ ARROWS = {
         "models",
         "models.dreamzero.shared",
         "models.dreamzero.small",
+        "models.dreamzero.released",
         "runtime",
         "data",
         "sim",

@@ -77,7 +77,7 @@ COMMANDS = {
     ),
     "train": Command(
         "train a model on recorded episodes",
-        "wam_ros.train.train:Train",
+        "wam_ros.train.arguments:Train",
         "wam_ros.train.train:main",
         "train",
     ),

@@ -15,9 +15,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.data.episodes import Episode, View
 from wam_ros.data.lerobot.writer import LeRobotWriter
 from wam_ros.models.dreamzero.small.config import load_model_config
-from wam_ros.train import train
+from wam_ros.train import small
+from wam_ros.train.arguments import Train
 from wam_ros.train.record import describe
-from wam_ros.train.train import Train, main
+from wam_ros.train.train import main
 
 ROBOT = load_embodiment("panda")
 CONFIG = load_model_config("tiny")
@@ -63,7 +64,7 @@ def in_degrees(a):
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     """Train on episodes that were changed; whatever gets past the checks is a failure."""
-    monkeypatch.setattr(train, "train_tokenizer", lambda *a: pytest.fail("training began"))
+    monkeypatch.setattr(small, "train_tokenizer", lambda *a: pytest.fail("training began"))
 
     def run(*changes, head=(), **more):
         folder = tmp_path / "set"
@@ -111,8 +112,7 @@ def views(**sizes):
         ),
         (put("actions", (1, 4, 0), 40.0), "actions of episode 1, step 4: 'panda_joint1' lies out"),
         (replaced("labelled", lambda x: x & False), "no step is labelled"),
-        (cut(9), "the longest episode has 9 steps, 5 blocks need 25"),
-        (cut(24), "the longest episode has 24 steps, 5 blocks need 25: record longer ones, or"),
+        (cut(8), "the longest episode has 8 steps, a window needs 9: record longer ones"),
         (
             put("instructions", (1, slice(None)), "把红色的方块拿起来"),
             "instruction of episode 1: the model never learned '把红色的方块拿起来'",
@@ -162,9 +162,9 @@ def test_episodes_of_unequal_length_are_taken_as_they_are(trained):
         trained(lambda a: None, cut(12), cut(26))
 
 
-def test_fewer_blocks_take_shorter_episodes(trained):
+def test_episodes_of_one_window_are_taken(trained):
     with pytest.raises(pytest.fail.Exception, match="training began"):
-        trained(cut(13), blocks=2)
+        trained(cut(9))
 
 
 def test_good_demonstrations_reach_the_training(trained):
@@ -175,6 +175,6 @@ def test_good_demonstrations_reach_the_training(trained):
 def test_what_the_robot_of_the_demonstrations_can_reach_counts(trained, monkeypatch):
     """The check asks the URDF, not numbers of its own."""
     far = dataclasses.replace(ROBOT, urdf="ur5e.urdf")
-    monkeypatch.setattr(train, "load_embodiment", lambda name: far)
+    monkeypatch.setattr(small, "load_embodiment", lambda name: far)
     with pytest.raises(WamError, match="joint of ur5e.urdf"):
         trained(lambda a: None)

@@ -13,6 +13,7 @@ from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.data.folder import open_episodes  # noqa: E402
 from wam_ros.data.lerobot.writer import LeRobotWriter  # noqa: E402
 from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E402
+from wam_ros.models.dreamzero.small.load import Networks  # noqa: E402
 from wam_ros.models.dreamzero.small.model import WorldActionModel  # noqa: E402
 from wam_ros.models.dreamzero.small.normalise import Normaliser  # noqa: E402
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer  # noqa: E402
@@ -20,8 +21,9 @@ from wam_ros.sim.world import World  # noqa: E402
 from wam_ros.train.check import load_stretches  # noqa: E402
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all, next_closing  # noqa: E402
 from wam_ros.train.record import RecordSim, describe, pictures_of, record_episode  # noqa: E402
+from wam_ros.train.small import SmallFamily  # noqa: E402
 from wam_ros.train.tokenizer import tokenizer_loss  # noqa: E402
-from wam_ros.train.wam import MixedPrecision, losses  # noqa: E402
+from wam_ros.train.trainer import Recipe, Trainer  # noqa: E402
 
 EMBODIMENT = load_embodiment("panda")
 CONFIG = load_model_config("tiny")
@@ -49,12 +51,12 @@ def folder(recorded, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stretches(folder):
-    return load_stretches(open_episodes(folder), EMBODIMENT, CONFIG, blocks=5)
+    return load_stretches(open_episodes(folder), EMBODIMENT, CONFIG)
 
 
 @pytest.fixture(scope="module")
 def frames(folder, stretches):
-    return canvases(open_episodes(folder), stretches, EMBODIMENT.view_names, folder)
+    return canvases([(open_episodes(folder), stretches)], EMBODIMENT.view_names, folder)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_frames_come_from_the_disk_as_they_were_seen(recorded, frames, stretches
 
 def test_frames_that_do_not_fit_are_said_before_they_are_written(folder, stretches, small_disk):
     with pytest.raises(WamError, match=r"has no room for 0\.0036 GB of frames: "):
-        canvases(open_episodes(folder), stretches, EMBODIMENT.view_names, small_disk)
+        canvases([(open_episodes(folder), stretches)], EMBODIMENT.view_names, small_disk)
 
 
 def test_hindsight_goal_is_where_the_gripper_next_begins_to_close():
@@ -181,21 +183,15 @@ def test_tokenizer_learns(frames):
 
 def test_model_learns_every_loss_and_the_mean_follows(demonstrations):
     data, model = demonstrations
-    trainer, generator = MixedPrecision(model), torch.Generator().manual_seed(0)
-    fixed = data.window(torch.tensor([0, 1]), torch.tensor([0, 5]), blocks=3)
-    history = []
-    for _ in range(25):
-        parts = losses(trainer.working, fixed, generator)
-        trainer.step(sum(parts.values()), 1.0)
-        history.append({k: float(v.detach()) for k, v in parts.items()})
+    family = SmallFamily(Networks(model, None, data.normaliser), CONFIG, data, blocks=3)
+    family.drawn = torch.tensor([0, 9])  # the same again and again
+    trainer = Trainer(family, Recipe(steps=500, batch=2))
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    history = [trainer.step() for _ in range(25)]
     for name in ("video", "action", "goal"):
         first, last = (np.mean([h[name] for h in part]) for part in (history[:4], history[-4:]))
         assert last < 0.9 * first, name
-    untouched = [
-        n for n, p in trainer.working.named_parameters() if p.grad is None or not p.grad.any()
-    ]
-    assert untouched == []
+    now = dict(model.named_parameters())
+    assert [n for n, x in before.items() if torch.equal(x, now[n])] == []
     mean = trainer.averaged()
-    assert any(
-        not torch.equal(a, b) for a, b in zip(mean.parameters(), model.parameters(), strict=True)
-    )
+    assert any(not torch.equal(mean[n], now[n]) for n in now)

@@ -7,6 +7,8 @@ model that moves the arm wrongly.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
@@ -20,9 +22,7 @@ from wam_ros.train.dataset import Stretch, rows_needed, stretches_of
 RATE = 0.01  # share by which a rate may be off: stamps are rounded
 
 
-def load_stretches(
-    episodes: Episodes, robot: Embodiment, config: DreamZeroConfig, blocks: int
-) -> list[Stretch]:
+def load_stretches(episodes: Episodes, robot: Embodiment, config: DreamZeroConfig) -> list[Stretch]:
     """The numbers of all episodes, every one of them checked; no picture is looked at.
 
     Raises:
@@ -34,16 +34,30 @@ def load_stretches(
     limits = reach(robot)
     for i, episode in enumerate(episodes):
         _require_numbers(i, episode, robot, limits, episodes.where)
-        stretches += stretches_of(i, episode, robot.step_period_s)
-    require_learnable(stretches, config, blocks, episodes.where)
+        stretches += stretches_of(i, episode, robot.step_period_s, len(robot.joint_names))
+    require_learnable(stretches, config, episodes.where)
+    return stretches
+
+
+def load_videos(episodes: Episodes, robot: Embodiment, config: DreamZeroConfig) -> list[Stretch]:
+    """Pictures and sentences of all episodes; whatever joints they have are not looked at.
+
+    Raises:
+        WamError: they have other cameras or another rate, or a sentence is one that the model
+            cannot read.
+    """
+    require_views(episodes, robot)
+    stretches = []
+    for i, episode in enumerate(episodes):
+        video = dataclasses.replace(episode, states=None, actions=None, extra={})
+        stretches += stretches_of(i, video, robot.step_period_s, len(robot.joint_names))
+    require_readable(stretches, config, episodes.where)
     return stretches
 
 
 def require_robot(episodes: Episodes, robot: Embodiment) -> None:
     """Raise `WamError` for a data set of another robot or at another rate."""
     where = episodes.where
-    if not len(episodes):
-        raise WamError(f"'{where}' holds no episode")
     joints = list(robot.joint_names)
     for what, found in (
         ("joints", list(episodes.joint_names)),
@@ -53,6 +67,14 @@ def require_robot(episodes: Episodes, robot: Embodiment) -> None:
             raise WamError(
                 f"'{where}' was recorded with {what} {found}, not those of {robot.name}: {joints}"
             )
+    require_views(episodes, robot)
+
+
+def require_views(episodes: Episodes, robot: Embodiment) -> None:
+    """Raise `WamError` for a data set without episodes, with other cameras or at another rate."""
+    where = episodes.where
+    if not len(episodes):
+        raise WamError(f"'{where}' holds no episode")
     views = {v.name: (v.height, v.width) for v in episodes.views}
     size = robot.image_height, robot.image_width
     for name in robot.view_names:
@@ -101,21 +123,24 @@ def _require_numbers(
             raise WamError(f"'{where}': {name} of episode {index}, step {k} is not finite")
 
 
-def require_learnable(
-    stretches: list[Stretch], config: DreamZeroConfig, blocks: int, where: str
-) -> None:
+def require_learnable(stretches: list[Stretch], config: DreamZeroConfig, where: str) -> None:
     """Raise `WamError` where nothing is long enough for a window or has an action, or for words
     that the model cannot read.
     """
     if not any(s.labelled.any() for s in stretches):
         raise WamError(f"'{where}': no step is labelled, so there is no action to learn")
-    needed = rows_needed(config.chunk, blocks)
+    needed = rows_needed(config.chunk, 1)
     longest = max(map(len, stretches))
     if longest < needed:
         raise WamError(
-            f"'{where}': the longest episode has {longest} steps, {blocks} blocks need {needed}: "
-            "record longer ones, or give fewer --blocks"
+            f"'{where}': the longest episode has {longest} steps, a window needs {needed}: record "
+            "longer ones"
         )
+    require_readable(stretches, config, where)
+
+
+def require_readable(stretches: list[Stretch], config: DreamZeroConfig, where: str) -> None:
+    """Raise `WamError` for words that the model cannot read."""
     for s in stretches:
         try:
             words_of(s.instruction, config.text, config.transformer.text_len)

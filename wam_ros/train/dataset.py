@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from rich.progress import track
-from torch import Tensor
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile
 from wam_ros.data.episodes import Episode, Episodes
+from wam_ros.models.dreamzero.shared.weights import write_tensors
 from wam_ros.models.dreamzero.small.config import ChunkConfig, DreamZeroConfig
 from wam_ros.models.dreamzero.small.normalise import GOAL_CENTRE, GOAL_SCALE, Normaliser
 from wam_ros.models.dreamzero.small.text import TextEncoder
@@ -28,7 +33,10 @@ CLOSING = "gripper_closing"  # the gripper is told to close or stay closed
 
 @dataclass(frozen=True)
 class Batch:
-    """K blocks of B sequences; shapes as in `WorldActionModel.forward`."""
+    """K blocks of B sequences; shapes as in `WorldActionModel.forward`.
+
+    Sequences may have fewer blocks: those beyond are copies of the last one and `known` nowhere.
+    """
 
     clean: Tensor  # (B, K, C, h, w)
     video: Tensor  # (B, K, F, C, h, w)
@@ -38,6 +46,7 @@ class Batch:
     goal: Tensor  # (B, K, 3) normalised tool position at the next closing of the gripper
     goal_mask: Tensor  # (B, K)
     words: Tensor  # (B, M)
+    known: Tensor  # (B, K) 1 where the block is in the data
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class Stretch:
     episode: int
     rows: slice
     instruction: str
-    states: np.ndarray  # (T, A) rad or m
+    states: np.ndarray  # (T, A) rad or m; NaN in a video that has none
     actions: np.ndarray  # (T, A) rad or m
     labelled: np.ndarray  # (T,) bool
     goal: np.ndarray  # (T, 3) m: tool position where the gripper next begins to close
@@ -56,13 +65,27 @@ class Stretch:
     def __len__(self) -> int:
         return len(self.states)
 
+    @property
+    def has_states(self) -> bool:
+        """Whether it is more than a video."""
+        return bool(np.isfinite(self.states).all())
 
-def stretches_of(index: int, episode: Episode, period_s: float) -> list[Stretch]:
-    """What windows can be cut from: they reach across no cut and no change of the sentence."""
-    assert episode.states is not None
+
+def stretches_of(index: int, episode: Episode, period_s: float, joints: int) -> list[Stretch]:
+    """What windows can be cut from: they reach across no cut and no change of the sentence.
+
+    Args:
+        index: of the episode in its data set.
+        episode: its rows; one without states or actions is a video.
+        period_s: between two rows.
+        joints: how wide states are, where there are none.
+    """
     length = len(episode)
-    actions = episode.actions if episode.actions is not None else episode.states
+    states = episode.states if episode.states is not None else np.full((length, joints), np.nan)
+    actions = episode.actions if episode.actions is not None else states
     labelled = episode.labelled if episode.labelled is not None else np.ones(length, bool)
+    if episode.states is None or episode.actions is None:
+        labelled = np.zeros(length, bool)
     # of data that do not say where the tool is there is no goal to learn
     known = TOOL in episode.extra and CLOSING in episode.extra
     tool = episode.extra[TOOL] if known else np.zeros((length, 3))
@@ -75,7 +98,7 @@ def stretches_of(index: int, episode: Episode, period_s: float) -> list[Stretch]
                 episode=index,
                 rows=rows,
                 instruction=episode.instructions[rows.start],
-                states=episode.states[rows],
+                states=states[rows],
                 actions=actions[rows],
                 labelled=labelled[rows],
                 goal=goal[0],
@@ -86,17 +109,18 @@ def stretches_of(index: int, episode: Episode, period_s: float) -> list[Stretch]
 
 
 def canvases(
-    episodes: Episodes, stretches: list[Stretch], views: tuple[str, ...], folder: Path
+    sets: list[tuple[Episodes, list[Stretch]]], views: tuple[str, ...], folder: Path
 ) -> np.ndarray:
-    """(R, H, V * W, 3) uint8: views side by side, of all rows of all stretches, end to end.
+    """(R, H, V * W, 3) uint8: views side by side, of all rows of all stretches of some data sets,
+    end to end.
 
     They lie in a file without a name in `folder`: a data set may be larger than memory.
 
     Raises:
         WamError: the disk has no room for them, or a video is damaged.
     """
-    size = episodes.views[0]
-    shape = (sum(map(len, stretches)), size.height, len(views) * size.width, 3)
+    size = sets[0][0].views[0]
+    shape = (sum(len(s) for _, some in sets for s in some), size.height, len(views) * size.width, 3)
     try:
         file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         # room that is not there must be an error here: written through a map it ends the process
@@ -107,10 +131,11 @@ def canvases(
         ) from error
     frames = np.memmap(file, np.uint8, "r+", shape=shape)
     k = 0
-    for s in track(stretches, "frames"):
-        for views_of_row in episodes.stacked(s.episode, views, s.rows.start, s.rows.stop):
-            frames[k] = tile(views_of_row)
-            k = k + 1
+    for episodes, stretches in sets:
+        for s in track(stretches, "frames"):
+            for views_of_row in episodes.stacked(s.episode, views, s.rows.start, s.rows.stop):
+                frames[k] = tile(views_of_row)
+                k = k + 1
     return frames
 
 
@@ -123,6 +148,60 @@ def encode_all(tokenizer: FrameTokenizer, frames: np.ndarray, chunk: int = 256) 
             for i in range(0, len(frames), chunk)
         ]
     return torch.cat(parts)
+
+
+def digest_of(stretches: list[Stretch]) -> str:
+    """16 hex digits that tell the data from others by their numbers and sentences."""
+    total = hashlib.sha256()
+    for s in stretches:
+        total.update(f"{s.episode} {s.rows.start} {s.rows.stop} {s.instruction}\n".encode())
+        for numbers in (s.states, s.actions, s.labelled):
+            total.update(np.ascontiguousarray(numbers).tobytes())
+    return total.hexdigest()[:16]
+
+
+def about(episodes: Episodes, stretches: list[Stretch]) -> dict[str, Any]:
+    """What a card says of the data."""
+    rows = sum(map(len, stretches))
+    learned = sum(int(s.labelled.sum()) for s in stretches)
+    return {
+        "data": Path(episodes.where).name,
+        "robot": episodes.robot,
+        "episodes": len(episodes),
+        "minutes": round(rows / episodes.rate_hz / 60, 2),
+        "steps with an action": f"{learned} of {rows}",
+        "steps a second": episodes.rate_hz,
+        "cameras": list(episodes.view_names),
+        "sentences": sorted({s.instruction for s in stretches})[:20],
+    }
+
+
+def cached_latents(
+    path: Path, tokenizer: FrameTokenizer, digest: str, frames: Callable[[], np.ndarray]
+) -> Tensor:
+    """Latents (R, C, h, w) bfloat16 of all frames, from the file at `path` where that is of these
+    data and this tokenizer, else made and written there.
+    """
+    total = hashlib.sha256(digest.encode())
+    for x in tokenizer.state_dict().values():
+        total.update(x.detach().float().contiguous().numpy().tobytes())
+    key = total.hexdigest()[:16]
+    try:
+        with safe_open(path, "pt") as file:
+            if (file.metadata() or {}).get("key") == key:
+                return file.get_tensor("latents")
+    except (OSError, SafetensorError):
+        pass  # none yet, or one that was not finished
+    latents = encode_all(tokenizer, frames())
+    write_tensors(path, {"latents": latents}, {"key": key})
+    return latents
+
+
+def round_to_half(module: nn.Module) -> None:
+    """Give weights the values that they have in a checkpoint."""
+    with torch.no_grad():
+        for x in module.state_dict().values():
+            x.copy_(x.half())
 
 
 def autocast() -> torch.autocast:
@@ -188,35 +267,68 @@ class Demonstrations:
         self.states, self.actions = self.states.float(), self.actions.float()
         self.goal = (goal - torch.tensor(GOAL_CENTRE)) / torch.tensor(GOAL_SCALE)
         self.words = text.tokenize([s.instruction for s in stretches])
+        # the first one is never held out, and videos, which nothing is measured by, count to it
+        self.episodes = torch.tensor([s.episode if s.has_states else 0 for s in stretches])
         self.lengths = torch.tensor([len(s) for s in stretches])
         self.begins = self.lengths.cumsum(0) - self.lengths
         self.normaliser = normaliser
 
+    def starts(self, blocks: int) -> tuple[Tensor, Tensor]:
+        """How many windows of at least `blocks` blocks begin in each stretch, (S,), and the number
+        of the first one of the next stretch, (S,).
+        """
+        counts = (self.lengths - rows_needed(self.config.chunk, blocks) + 1).clamp_min(0)
+        return counts, counts.cumsum(0)
+
+    def episode_of_windows(self) -> Tensor:
+        """(N,) the episode of each window, in the order of their numbers; 0 of a video."""
+        return self.episodes.repeat_interleave(self.starts(1)[0])
+
     def sample(self, batch: int, blocks: int, generator: torch.Generator) -> Batch:
-        """`batch` windows of `blocks` blocks, each of all that there are as likely."""
-        starts = (self.lengths - rows_needed(self.config.chunk, blocks) + 1).clamp_min(0)
-        ends = starts.cumsum(0)
+        """`batch` windows of `blocks` blocks, each of all that there are as likely.
+
+        Raises:
+            WamError: no stretch is so long.
+        """
+        counts, ends = self.starts(blocks)
         if not ends[-1]:
             raise WamError(f"stretches of {int(self.lengths.max())} rows hold no {blocks} blocks")
         drawn = torch.randint(int(ends[-1]), (batch,), generator=generator)
         stretch = torch.searchsorted(ends, drawn, right=True)
-        return self.window(stretch, drawn - (ends - starts)[stretch], blocks)
+        return self.window(stretch, drawn - (ends - counts)[stretch], blocks)
+
+    def numbered(self, windows: Tensor, blocks: int) -> Batch:
+        """Windows by their numbers (B,), of `blocks` blocks or as many as fit before their stretch
+        ends.
+        """
+        counts, ends = self.starts(1)
+        stretch = torch.searchsorted(ends, windows, right=True)
+        return self.window(stretch, windows - (ends - counts)[stretch], blocks)
 
     def window(self, stretch: Tensor, start: Tensor, blocks: int) -> Batch:
-        """Blocks whose anchors are `start + k * frame_stride` of the given stretches, both (B,)."""
+        """Blocks whose anchors are `start + k * frame_stride` of the given stretches, both (B,), as
+        far as they fit.
+        """
         chunk = self.config.chunk
         stride = chunk.frame_stride
-        anchors = (self.begins[stretch] + start)[:, None] + stride * torch.arange(blocks)
+        room = self.lengths[stretch] - start - rows_needed(chunk, 1)
+        there = (1 + room.div(stride, rounding_mode="floor")).clamp_max(blocks)  # (B,)
+        order = torch.arange(blocks)
+        known = order < there[:, None]
+        place = torch.minimum(order.expand(len(start), -1), there[:, None] - 1)
+        anchors = (self.begins[stretch] + start)[:, None] + stride * place
         future = anchors[..., None] + stride * (1 + torch.arange(chunk.imagined_frames))
         steps = anchors[..., None] + torch.arange(chunk.action_horizon)
         state = self.states[anchors]
+        labelled = self.labelled[steps] & known[..., None]
         return Batch(
             clean=self.latents[anchors],
             video=self.latents[future],
-            action=self.normaliser.actions(self.actions[steps], state),
-            action_mask=self.labelled[steps].float().cumprod(-1),
-            state=self.normaliser.state(state),
+            action=self.normaliser.actions(self.actions[steps], state).nan_to_num(0.0),
+            action_mask=labelled.float().cumprod(-1),
+            state=self.normaliser.state(state).nan_to_num(0.0),
             goal=self.goal[anchors],
-            goal_mask=self.goal_known[anchors].float(),
+            goal_mask=(self.goal_known[anchors] & known).float(),
             words=self.words[stretch],
+            known=known.float(),
         )

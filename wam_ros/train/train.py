@@ -1,141 +1,242 @@
-"""`wam train`: demonstrations to weights, in three stages."""
+"""`wam train`: recorded episodes to weights, one loop for every family of models."""
 
 from __future__ import annotations
 
+import importlib
 import json
+import math
+import signal
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from torch.utils.tensorboard import SummaryWriter
 
-from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import WamError, require_within
-from wam_ros.core.files import make_folder
-from wam_ros.data.folder import open_episodes
-from wam_ros.models.dreamzero.small.config import load_model_config
-from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint, save_checkpoint
-from wam_ros.models.dreamzero.small.model import WorldActionModel
-from wam_ros.models.dreamzero.small.normalise import Normaliser
-from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
+from wam_ros.core.errors import WamError, require_known, require_within
+from wam_ros.core.files import write_whole
+from wam_ros.models import read_description
+from wam_ros.models.dreamzero.shared.objective import TIMESTEPS
 from wam_ros.models.processor import processor
-from wam_ros.train.check import load_stretches
-from wam_ros.train.dataset import Demonstrations, canvases, encode_all
-from wam_ros.train.tokenizer import train_tokenizer
-from wam_ros.train.wam import train_grounding, train_wam
+from wam_ros.train.arguments import Train
+from wam_ros.train.card import card
+from wam_ros.train.family import Family
+from wam_ros.train.team import Team, joined
+from wam_ros.train.trainer import STATE, Recipe, Trainer, read_state
 
-
-@dataclass(frozen=True)
-class Train:
-    """Train a model from recorded demonstrations, on a time budget."""
-
-    data: Path  # LeRobot data set, of `wam record-sim` say
-    out: Path  # folder for checkpoints and the log
-    model: str = "tiny"  # sizes: name in config/models, or a path ending in .yaml
-    tokenizer_minutes: float = 8.0  # for the frame tokenizer
-    grounding_minutes: float = 2.0  # for what finds the named block in a frame
-    minutes: float = 60.0  # for the model itself
-    batch: int = 16  # sequences per training step
-    blocks: int = 5  # memory blocks per training sequence
-    threads: int = 2  # CPU threads
-    seed: int = 0  # of initial weights and of the order of the data
-    tokenizer_from: Path | None = None  # take tokenizer and grounding of an earlier checkpoint
-    resume: Path | None = None  # continue from all weights of an earlier checkpoint
+FAMILIES = {
+    "dreamzero": "wam_ros.train.small:prepare",
+    "dreamzero-released": "wam_ros.train.released:prepare",
+}
+PRECISIONS = ("float32", "bfloat16")
+EVERY = 20  # steps between two rows of the log
 
 
 def main(args: Train) -> None:
-    """Run the stages; `out/<model>.safetensors` is the result, `out/log.jsonl` the curve.
+    """Train; `out` then holds weights, their card, `log.jsonl` and what TensorBoard shows.
 
     Raises:
-        WamError: an argument is wrong, the demonstrations are missing or of another robot, or `out`
-            cannot be written.
+        WamError: an argument is wrong, the demonstrations are missing or of another robot, `out`
+            cannot be written or holds another run, or the loss is not finite any more.
+        KeyboardInterrupt: it was told to stop; the state is written.
     """
-    _check(args)
-    torch.manual_seed(args.seed)
+    family_name = _check(args)
     torch.set_num_threads(args.threads)
-    config = load_model_config(args.model)
-    embodiment = load_embodiment(config.embodiment)
-    episodes = open_episodes(args.data)
-    stretches = load_stretches(episodes, embodiment, config, args.blocks)
-    make_folder("--out", args.out)
-    relative = np.array([float(j not in embodiment.gripper_joints) for j in embodiment.joint_names])
-    normaliser = Normaliser.fit(
-        [(s.states, s.actions, s.labelled) for s in stretches],
-        relative,
-        config.chunk.action_horizon,
-    )
-    tokenizer = FrameTokenizer(config.tokenizer)
-    tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    networks = Networks(WorldActionModel(config), tokenizer, normaliser)
-    print(processor())
-    log = _Log(args.out / "log.jsonl")
-    facts = {"arguments": {k: v for k, v in asdict(args).items() if not isinstance(v, Path)}}
-
-    def save(model: WorldActionModel, step: int, name: str = "") -> None:
-        result = Networks(model, networks.tokenizer, normaliser)
-        path = args.out / f"{name or f'{config.name}_{step:06d}'}.safetensors"
-        save_checkpoint(path, result, config, facts | {"steps": step, "episodes": len(episodes)})
-
-    generator = torch.Generator().manual_seed(args.seed)
-    frames = canvases(episodes, stretches, embodiment.view_names, args.out)
-    earlier = args.resume or args.tokenizer_from
-    if earlier is None:
-        train_tokenizer(networks.tokenizer, frames, args.tokenizer_minutes, args.seed, log)
-    else:
-        old = load_checkpoint(earlier, config)
-        networks.tokenizer = old.tokenizer
-        networks.normaliser = old.normaliser
-        networks.model.grounding.load_state_dict(old.model.grounding.state_dict())
-        networks.model.text_encoder.load_state_dict(old.model.text_encoder.state_dict())
-        if args.resume is not None:
-            networks.model.load_state_dict(old.model.state_dict())
-    networks.tokenizer.eval().requires_grad_(False)
-    networks.tokenizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    latents = encode_all(networks.tokenizer, frames)
-    data = Demonstrations(
-        stretches, latents, config, networks.normaliser, networks.model.text_encoder
-    )
-    if earlier is None:
-        if data.goal_known.any():
-            train_grounding(networks.model, data, args.grounding_minutes, generator, log)
-        else:
-            print(f"'{args.data}' does not say where the gripper closes: no grounding is trained")
-        save(networks.model, 0)
-    best = train_wam(
-        model=networks.model,
-        data=data,
-        minutes=args.minutes,
-        batch=args.batch,
-        blocks=args.blocks,
-        generator=generator,
-        log=log,
-        checkpoint=save,
-    )
-    save(best, log.last_step, config.name)
+    module, _, function = FAMILIES[family_name].partition(":")
+    prepare = getattr(importlib.import_module(module), function)
+    with joined() as team, Log(args.out if team.leads else None) as log:
+        family: Family = prepare(args, team, log)
+        if team.leads:
+            print(processor())
+        trainer = make_trainer(args, family, team)
+        log.begin(trainer.steps)
+        run(trainer, args, log)
 
 
-def _check(args: Train) -> None:
+def _check(args: Train) -> str:
+    """Judge what can be judged before anything is read; the family's name."""
     for name in ("batch", "blocks", "threads"):
         require_within(f"--{name}", getattr(args, name), 1)
-    for name in ("tokenizer_minutes", "grounding_minutes", "minutes"):
+    for name in ("piece", "steps", "low_rank"):
         require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
+    for name in ("minutes", "save_minutes", "tokenizer_minutes", "grounding_minutes"):
+        require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
+    require_within("--held-out", args.held_out, 0, 0.5)
+    require_within("--ema", args.ema, 0, 0.999999)
+    if args.timesteps:
+        require_known("timesteps", args.timesteps, TIMESTEPS)
+    if args.precision:
+        require_known("precision", args.precision, PRECISIONS)
+    if args.low_rank and args.start is None:
+        raise WamError("--low-rank are updates of trained weights: name them by --start")
+    if args.resume:
+        read_state(args.out)
+    elif (args.out / STATE).exists():
+        raise WamError(f"--out {args.out} holds a run: go on by --resume, or give a new folder")
+    family = str(read_description(args.model)["family"])
+    return require_known("family that can be trained", family, FAMILIES)
 
 
-class _Log:
-    """One JSON object a line, with wall time."""
+def make_trainer(args: Train, family: Family, team: Team) -> Trainer:
+    """At the first step, or where the run in `out` was stopped."""
+    narrow = team.device.type != "cpu" or processor().training == torch.bfloat16
+    recipe = Recipe(
+        steps=1,
+        batch=args.batch,
+        piece=args.piece,
+        ema=args.ema,
+        seed=args.seed,
+        precision=args.precision or ("bfloat16" if narrow else "float32"),
+    )
+    facts = _facts(args, family)
+    steps = args.steps
+    if args.resume and not steps:
+        steps = int(read_state(args.out)["recipe"]["steps"])
+    trainer = Trainer(family, recipe, team)
+    if not steps:
+        steps = max(1, round(60 * args.minutes / trainer.pace()))
+    trainer.of(steps)
+    if args.resume:
+        trainer.load_state(args.out, facts)
+    return trainer
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("a")
+
+def _facts(args: Train, family: Family) -> dict[str, Any]:
+    """What beside the recipe a run that goes on must have in common with the one that began."""
+    mine = {n: getattr(args, n) for n in ("model", "blocks", "timesteps", "low_rank", "held_out")}
+    return mine | {k: v for k, v in family.facts.items() if k != "about"}
+
+
+def run(trainer: Trainer, args: Train, log: Log) -> None:
+    """Step until the end; states and weights are written now and then, and at a signal to stop."""
+    family = trainer.family
+    facts = _facts(args, family)
+    out = args.out / family.name
+    saved = time.monotonic()
+    values: dict[str, float] = {}
+    if not trainer.steps:
+        log(stage="model", step=0, **trainer.measured())
+    with _progress(trainer) as progress, asked_to_stop() as stop:
+        bar = progress.add_task("", total=trainer.recipe.steps, completed=trainer.steps)
+        while trainer.steps < trainer.recipe.steps:
+            values = trainer.step()
+            progress.update(bar, advance=1, description=" ".join(_said(values)))
+            if trainer.steps % EVERY == 0:
+                log(stage="model", step=trainer.steps, **values)
+            ended = bool(trainer.team.told(float(stop())))
+            due = bool(trainer.team.told(float(time.monotonic() - saved > 60 * args.save_minutes)))
+            if ended or due:
+                trainer.save_state(args.out, facts)
+                if ended:
+                    raise KeyboardInterrupt
+                publish(trainer, out, log, values)
+                saved = time.monotonic()
+    trainer.save_state(args.out, facts)
+    publish(trainer, out, log, values)
+
+
+def publish(trainer: Trainer, out: Path, log: Log, values: Mapping[str, float]) -> None:
+    """Write weights and their card, and measure what counts beside the loss."""
+    measured = trainer.measured()
+    weights = trainer.averaged()
+    if not trainer.team.leads:
+        return
+    measured |= trainer.family.measure(weights)
+    log(stage="model", step=trainer.steps, **measured)
+    said = {
+        "steps": trainer.steps,
+        "recipe": asdict(trainer.recipe),
+        "losses": dict(values),
+        "measured": measured,
+        **trainer.family.facts,
+    }
+    trainer.family.save(out, weights, said)
+    write_whole(out.with_name(f"{out.name}.md"), card(trainer.family.name, said))
+
+
+def _said(values: Mapping[str, float]) -> Iterator[str]:
+    return (f"{n} {v:.3f}" for n, v in values.items() if n not in ("rate", "gradient"))
+
+
+def _progress(trainer: Trainer) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        disable=not trainer.team.leads,
+    )
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C was pressed or SIGTERM came; a second one ends at once."""
+    asked: list[int] = []
+
+    def note(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for s, handler in before.items():
+            signal.signal(s, handler)
+
+
+class Log:
+    """One JSON object a line, with wall time, and the same for TensorBoard.
+
+    Args:
+        out: folder; None writes nothing.
+    """
+
+    def __init__(self, out: Path | None) -> None:
+        self._out = out
         self._began = time.monotonic()
-        self.last_step = 0
+        self._board: SummaryWriter | None = None
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._board is not None:
+            self._board.close()
+
+    def begin(self, step: int) -> None:
+        """Curves of steps after `step` are drawn anew."""
+        if self._out is not None:
+            self._board = SummaryWriter(str(self._out / "tensorboard"), purge_step=step)
 
     def __call__(self, **values: float | str) -> None:
-        self.last_step = int(values["step"])
+        """One row: `stage`, `step` and numbers."""
+        if self._out is None:
+            return
         row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
         text = json.dumps({"seconds": round(time.monotonic() - self._began, 1)} | row)
         try:
-            self._file.write(text + "\n")
-            self._file.flush()
+            with (self._out / "log.jsonl").open("a") as file:
+                file.write(text + "\n")
         except OSError as error:
-            raise WamError(f"{self._file.name} cannot be written: {error.strerror}") from error
+            raise WamError(
+                f"{self._out / 'log.jsonl'} cannot be written: {error.strerror}"
+            ) from error
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, float) and math.isfinite(value):
+                    self._board.add_scalar(name, value, int(values["step"]))

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from testing.released import TINY, same, tiny_network  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
     PREFIX,
@@ -21,8 +22,6 @@ from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
 )
 from wam_ros.models.dreamzero.released.fill import fill  # noqa: E402
 from wam_ros.models.dreamzero.released.weight_files import open_weights  # noqa: E402
-
-from .released import TINY, same, tiny_network  # noqa: E402
 
 CPU = torch.device("cpu")
 NAME = f"{PREFIX}model.blocks.1.ffn.0.weight"

@@ -7,6 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from testing.released import make_vocabulary  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.yamlfile import load_yaml  # noqa: E402
@@ -21,8 +22,6 @@ from wam_ros.models.dreamzero.released.quantiles import (  # noqa: E402
     JointScaling,
     relative_chunks,
 )
-
-from .released import make_vocabulary  # noqa: E402
 
 
 @pytest.fixture

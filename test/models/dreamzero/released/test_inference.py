@@ -8,6 +8,7 @@ import yaml
 
 torch = pytest.importorskip("torch")
 
+from testing.released import TINY  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.resources import config_names, config_path  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
@@ -19,7 +20,6 @@ from wam_ros.models.dreamzero.shared.float8 import Float8Linear, require_float8 
 from wam_ros.models.dreamzero.shared.packed import PackedLinear  # noqa: E402
 from wam_ros.models.processor import processor  # noqa: E402
 
-from .released import TINY  # noqa: E402
 from .test_released import droid, observe, released, run  # noqa: E402, F401
 
 

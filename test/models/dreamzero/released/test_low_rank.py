@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 import yaml  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
+from testing.released import TINY, same, tiny_network  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
     PREFIX,
@@ -19,8 +20,6 @@ from wam_ros.models.dreamzero.released.checkpoint import (  # noqa: E402
     open_checkpoint,
     save_checkpoint,
 )
-
-from .released import TINY, same, tiny_network  # noqa: E402
 
 CPU = torch.device("cpu")
 NAME = f"{PREFIX}model.blocks.1.ffn.0.weight"

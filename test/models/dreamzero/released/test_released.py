@@ -14,6 +14,7 @@ pytest.importorskip("ftfy")
 
 import yaml  # noqa: E402
 
+from testing.released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
 from wam_ros.core.embodiment import load_embodiment  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import Request  # noqa: E402
@@ -29,7 +30,6 @@ from wam_ros.models.dreamzero.released.policy import ReleasedPolicy  # noqa: E40
 from wam_ros.models.dreamzero.released.rollout import Rollout  # noqa: E402
 from wam_ros.models.dreamzero.released.towers import Towers  # noqa: E402
 
-from .released import TINY, make_vocabulary, statistics, tiny_network  # noqa: E402
 from .test_low_rank import base_model, low_rank, write_lora  # noqa: E402
 
 PERIOD = 1 / 15

@@ -5,13 +5,14 @@ statistics.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import write_json, write_whole
@@ -48,6 +49,7 @@ from wam_ros.models.dreamzero.released.weight_files import (
     find_weights,
     read_json,
 )
+from wam_ros.models.dreamzero.shared.low_rank import LowRankSize, factors
 from wam_ros.models.dreamzero.shared.weights import write_tensors
 
 # section of config.json with the towers' sizes, when they are not the published ones
@@ -92,6 +94,7 @@ class Checkpoint:
     metadata: dict[str, Any] | None  # statistics by embodiment; None where the release has none
     trained: Trained
     adapted: str | None  # what low-rank updates were trained on; see `Trained.base`
+    base_digest: str = ""  # of its weights; empty where nothing says so
 
     @property
     def digest(self) -> str:
@@ -113,9 +116,19 @@ class Checkpoint:
             network = ReleasedModel(self.config)
         sources: list[tuple[WeightFile, Rename]] = [(file, released_name) for file in self.files]
         if self.low_rank is not None and (self.folder / BASE).is_dir():
+            self._require_base()
             sources += base_of(self.folder / BASE, self.adapted, self.low_rank.where)
         fill(network, sources, device, dtype, low_rank=self.low_rank)
         return network.eval()
+
+    def _require_base(self) -> None:
+        """Of updates that say which weights they were trained on, by their hash."""
+        found = digest(find_weights(base_folder(self.folder / BASE)))
+        if self.base_digest not in ("", found):
+            raise WamError(
+                f"'{self.folder / BASE}' holds other weights ({found}) than those that the updates "
+                f"in '{self.folder}' were trained on ({self.base_digest})"
+            )
 
 
 def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
@@ -179,6 +192,7 @@ def open_checkpoint(folder: Path, described: CausalDiTConfig) -> Checkpoint:
         metadata=metadata,
         trained=trained,
         adapted=adapted,
+        base_digest=str(_mapping(sizes.get(BASE, {}), f"{path}: {SIZES}.{BASE}").get("digest", "")),
     )
 
 
@@ -203,16 +217,78 @@ def save_checkpoint(
     *,
     metadata: dict[str, Any] | None = None,
     conf: dict[str, Any] | None = None,
+    changed: Mapping[str, Tensor] | None = None,
     shard_bytes: int = 5_000_000_000,
 ) -> None:
     """Write the released layout, weights as they are, no shard larger than `shard_bytes` unless one
     tensor is.
 
+    Args:
+        folder: where it goes.
+        network: whose weights.
+        config: its sizes.
+        metadata: statistics by embodiment.
+        conf: what training says of itself.
+        changed: weights to write in place of the network's own of these names, in their precision.
+        shard_bytes: of a file.
+
     Raises:
         WamError: a file cannot be written, by name.
     """
+    own = network.state_dict()
+    for name, t in (changed or {}).items():
+        own[name] = t.to(own[name].dtype)
+    tensors = {f"{PREFIX}{name}": t for name, t in own.items()}
+    _write_shards(folder, tensors, shard_bytes)
+    write_json(folder / "config.json", describe(config))
+    _write_training(folder, metadata, conf)
+
+
+@dataclass(frozen=True)
+class Base:
+    """What low-rank updates are added to."""
+
+    folder: Path
+    name: str  # that it bears; '' for a base Wan model
+    digest: str
+
+
+def save_updates(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    config: ReleasedConfig,
+    size: LowRankSize,
+    base: Base,
+    metadata: dict[str, Any],
+    conf: dict[str, Any],
+) -> None:
+    """Write low-rank updates and action parts of the transformer in the released layout, with the
+    name and hash of the model that they change, and a link to it.
+
+    Raises:
+        WamError: a file cannot be written, by name.
+    """
+    stem = f"{PREFIX}model.base_model.model."
+    tensors = {f"{stem}{n}": t for n, t in factors(weights).items()}
+    _write_shards(folder, tensors, sum(t.nbytes for t in tensors.values()))
+    about = describe(config)
+    about["action_head_cfg"]["config"] |= {
+        "train_architecture": "lora",
+        "lora_rank": size.rank,
+        "lora_alpha": size.alpha,
+    }
+    about[SIZES] = about.get(SIZES, {}) | {BASE: {"name": base.name, "digest": base.digest}}
+    write_json(folder / "config.json", about)
+    _write_training(folder, metadata, conf | {"pretrained_model_path": base.name or None})
+    link = folder / BASE / (base.name or base.folder.name)
+    link.parent.mkdir(exist_ok=True)
+    if not link.exists():
+        link.unlink(missing_ok=True)
+        link.symlink_to(base.folder.resolve())
+
+
+def _write_shards(folder: Path, tensors: Mapping[str, Tensor], shard_bytes: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"{PREFIX}{name}": t for name, t in network.state_dict().items()}
     shards: list[list[str]] = [[]]
     used = 0
     for name, t in tensors.items():
@@ -232,7 +308,11 @@ def save_checkpoint(
         places |= dict.fromkeys(names, file)
     total = sum(t.nbytes for t in tensors.values())
     write_json(folder / f"model{INDEX}", {"metadata": {"total_size": total}, "weight_map": places})
-    write_json(folder / "config.json", describe(config))
+
+
+def _write_training(
+    folder: Path, metadata: dict[str, Any] | None, conf: dict[str, Any] | None
+) -> None:
     if metadata is not None or conf is not None:
         (folder / "experiment_cfg").mkdir(exist_ok=True)
     if metadata is not None:

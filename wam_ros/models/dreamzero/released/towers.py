@@ -52,6 +52,10 @@ class Towers:
         self.vae.decode_next(latents[:, :, :1], self._seen)
         return Anchor(self.image(frame[:, :, 0]), latents)
 
+    def video(self, frames: Tensor) -> Tensor:
+        """Latents (1, C, 1 + n, H, W) of a whole video of 1 + 4 n frames, from a fresh memory."""
+        return self.vae.encode(self._pixels(frames))
+
     def observed(self, frames: Tensor) -> Tensor:
         """Latents (1, C, 1 + block, H, W) of the frames since the last chunk: 4, 8 or 9 (see
         `views.frame_index`).

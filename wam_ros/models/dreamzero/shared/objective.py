@@ -15,6 +15,10 @@ from wam_ros.models.dreamzero.shared.transformer import Velocity
 from wam_ros.models.sampling import noised, shifted
 
 LEVELS = 1000
+# How the noise of video and actions is drawn: one level for both, evenly or where there is much of
+# it, or much of it for the video and any for each action (DreamZero-Flash)
+TIMESTEPS = ("coupled", "high-noise", "decoupled")
+EMPHASIS = {"high-noise": 3.0, "decoupled": 7.0}  # a of Beta(a, 1)
 
 
 class FlowSchedule:
@@ -65,19 +69,51 @@ def of_actions(index: Tensor, frames_per_block: int, actions_per_block: int) -> 
     return index[:, 1::frames_per_block].repeat_interleave(actions_per_block, 1)
 
 
+def draw_beta(a: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Samples of Beta(a, 1)."""
+    return torch.rand(shape, generator=generator) ** (1 / a)
+
+
+def draw_indices(
+    timesteps: str, blocks: int, per_block: tuple[int, int], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Of the schedule, for one window.
+
+    Args:
+        timesteps: one of `TIMESTEPS`.
+        blocks: K of the window, after its first frame.
+        per_block: frames and actions of a block.
+        generator: of the noise.
+
+    Returns:
+        (F,) of frames, F = 1 + K * frames, and (K * T,) of actions.
+    """
+    frames, actions = per_block
+    shape = (1, 1 + blocks * frames)
+    if timesteps == "coupled":
+        raw = torch.randint(LEVELS, shape, generator=generator)
+    else:
+        raw = emphasised(draw_beta(EMPHASIS[timesteps], shape, generator))
+    video = tied(raw, frames)
+    action = of_actions(video, frames, actions)
+    if timesteps == "decoupled":
+        action = torch.randint(LEVELS, action.shape, generator=generator)
+    return video[0], action[0]
+
+
 @dataclass(frozen=True)
 class Losses:
-    """Scalars, and what they are means of before weighting."""
+    """Of each sample, and what they are means of before weighting."""
 
-    video: Tensor
-    action: Tensor
+    video: Tensor  # (B,)
+    action: Tensor  # (B,)
     video_error: Tensor  # (B, F)
     action_error: Tensor  # (B, K * T)
 
     @property
     def total(self) -> Tensor:
-        """Their sum."""
-        return self.video + self.action
+        """The mean of their sums."""
+        return (self.video + self.action).mean()
 
 
 def losses(
@@ -86,8 +122,9 @@ def losses(
     weights: tuple[Tensor, Tensor],
     action_mask: Tensor,
     has_action: Tensor,
+    known: tuple[Tensor, Tensor] | None = None,
 ) -> Losses:
-    """Weighted squared errors.
+    """Weighted squared errors, each sample's by itself.
 
     Args:
         found: predicted velocities (B, C, F, H, W) and (B, K * T, A).
@@ -96,6 +133,8 @@ def losses(
         action_mask: (B, K * T, A), 1 where a dimension is real; the mean is over all A, as in the
             reference.
         has_action: (B,), 0 for video without actions.
+        known: 1 for the frames (B, F) and actions (B, K * T) of blocks that are in the data; others
+            fill up the batch and do not count. None where all are.
     """
     video = (found.video.float() - wanted.video.float()).square().mean((1, 3, 4))
     error = (
@@ -104,4 +143,18 @@ def losses(
         * has_action[:, None, None]
     )
     action = error.mean(-1)
-    return Losses((video * weights[0]).mean(), (action * weights[1]).mean(), video, action)
+    there = known or (torch.ones_like(video), torch.ones_like(action))
+    of_video, of_action = (
+        (error * weight * mask).sum(1) / mask.sum(1)
+        for error, weight, mask in zip((video, action), weights, there, strict=True)
+    )
+    return Losses(of_video, of_action, video, action)
+
+
+def known_of(blocks: Tensor, per_block: tuple[int, int], most: int) -> tuple[Tensor, Tensor]:
+    """Masks for `losses` of samples with (B,) of `most` blocks; frames and actions of a block are
+    `per_block`.
+    """
+    there = (torch.arange(most, device=blocks.device) < blocks[:, None]).float()
+    frames, actions = (there.repeat_interleave(n, 1) for n in per_block)
+    return torch.cat([torch.ones_like(there[:, :1]), frames], 1), actions

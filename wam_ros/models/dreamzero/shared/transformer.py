@@ -9,9 +9,11 @@ parameters is here.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from wam_ros.models.cache import GrowingCache, KvCache
 from wam_ros.models.dreamzero.shared.actions import ActionEncoder, Perceptron
@@ -64,6 +66,8 @@ class Transformer(nn.Module):
     ) -> None:
         super().__init__()
         self.sizes = t
+        # in training: blocks are computed again on the way back instead of being remembered
+        self.checkpointing = False
         self.patch_embedding = PatchEmbedding(in_channels, t.dim)
         self.text_embedding = nn.Sequential(
             nn.Linear(t.text_dim, t.dim), nn.GELU("tanh"), nn.Linear(t.dim, t.dim)
@@ -115,7 +119,11 @@ class Transformer(nn.Module):
     ) -> Tensor:
         """As many blocks as `context` has layers; the other arguments as in `Block.forward`."""
         for block, seen in zip(self.blocks, context, strict=False):
-            x = block(x, e, sizes=sizes, rope=rope, context=seen, attention=attention)
+            one = partial(block, sizes=sizes, rope=rope, context=seen, attention=attention)
+            if self.checkpointing and torch.is_grad_enabled():
+                x = checkpoint(one, x, e, use_reentrant=False)
+            else:
+                x = one(x, e)
         return x
 
     def fill(

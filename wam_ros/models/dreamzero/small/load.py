@@ -6,15 +6,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import nn
+from torch import Tensor, nn
 
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_fetched
+from wam_ros.core.resources import share_dir
+from wam_ros.models.dreamzero.shared.low_rank import LowRankSize, factors, merged
 from wam_ros.models.dreamzero.shared.weights import write_tensors
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.model import WorldActionModel
@@ -22,6 +25,7 @@ from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 
 FORMAT = "wam_ros/2"
+UPDATES = "wam_ros/2 updates"  # of another checkpoint, which is named in it
 OLD_FORMAT = "wam_ros/1"  # same numbers under other names
 
 
@@ -56,6 +60,36 @@ def save_checkpoint(path: Path, networks: Networks, config: DreamZeroConfig, fac
     write_tensors(path, tensors, metadata)
 
 
+def save_updates(
+    path: Path,
+    weights: Mapping[str, Tensor],
+    size: LowRankSize,
+    base: Path,
+    normaliser: Normaliser,
+    facts: dict,
+) -> None:
+    """Write low-rank updates and action parts in fp32, with the name and hash of what they change.
+
+    Raises:
+        WamError: the file cannot be written; what stood there stays.
+    """
+    about = {"file": base.name, "sha256": sha256(base), "rank": size.rank, "alpha": size.alpha}
+    metadata = {
+        "format": UPDATES,
+        "base": json.dumps(about),
+        "statistics": json.dumps(normaliser.to_lists()),
+        "facts": json.dumps(facts),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tensors = {n: x.detach().float().contiguous() for n, x in factors(weights).items()}
+    write_tensors(path, tensors, metadata)
+
+
+def sha256(path: Path) -> str:
+    """Of a whole file."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def _modules(networks: Networks) -> list[tuple[str, nn.Module]]:
     return [("model", networks.model), ("tokenizer", networks.tokenizer)]
 
@@ -66,16 +100,10 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
     Raises:
         WamError: missing, truncated or foreign file; a missing, extra or misshapen tensor, by name.
     """
-    if not path.is_file():
-        raise WamError(f"checkpoint '{path}' does not exist")
-    require_fetched(path)
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WamError(f"checkpoint '{path}' is not a whole safetensors file: {error}") from error
-    if metadata.get("format") == OLD_FORMAT:
+    metadata, tensors = _read(path)
+    if metadata.get("format") == UPDATES:
+        tensors = _updated(path, tensors, metadata, config)
+    elif metadata.get("format") == OLD_FORMAT:
         try:
             tensors = renamed(tensors)
         except (RuntimeError, IndexError) as error:
@@ -96,7 +124,7 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
         WorldActionModel(config),
         FrameTokenizer(config.tokenizer),
         normaliser,
-        hashlib.sha256(path.read_bytes()).hexdigest()[:16],
+        sha256(path)[:16],
     )
     expected = {f"{p}.{n}": v for p, m in _modules(networks) for n, v in m.state_dict().items()}
     _require_same_keys(path, expected, tensors)
@@ -109,6 +137,50 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
         module.load_state_dict(part)
         module.eval().requires_grad_(False)
     return networks
+
+
+def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """What a file says of itself, and its tensors."""
+    if not path.is_file():
+        raise WamError(f"checkpoint '{path}' does not exist")
+    require_fetched(path)
+    try:
+        with safe_open(path, "pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return file.metadata() or {}, tensors
+    except (SafetensorError, OSError) as error:
+        raise WamError(f"checkpoint '{path}' is not a whole safetensors file: {error}") from error
+
+
+def _updated(
+    path: Path, updates: dict[str, Tensor], metadata: dict[str, str], config: DreamZeroConfig
+) -> dict[str, Tensor]:
+    """The tensors of the base with low-rank updates added."""
+    try:
+        about = json.loads(metadata["base"])
+        size = LowRankSize(int(about["rank"]), float(about["alpha"]))
+        named = Path(str(about["file"])).name
+        wanted = str(about["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise WamError(f"updates '{path}' do not say what they change: {error}") from error
+    places = [path.parent / named, share_dir() / config.weights]
+    there = [p for p in places if p.is_file()]
+    base = next((p for p in there if sha256(p) == wanted), None)
+    if base is None:
+        found = ", ".join(f"'{p}' ({sha256(p)[:16]})" for p in there) or "nothing"
+        raise WamError(
+            f"updates '{path}' were trained on '{named}' ({wanted[:16]}) and mean nothing on other "
+            f"weights; found {found}: put it beside them"
+        )
+    said, tensors = _read(base)
+    if said.get("format") != FORMAT:
+        raise WamError(f"'{base}' below updates '{path}' is no whole checkpoint of format {FORMAT}")
+    model = {n.removeprefix("model."): x for n, x in tensors.items() if n.startswith("model.")}
+    try:
+        changed = merged(model, updates, size)
+    except (KeyError, RuntimeError) as error:
+        raise WamError(f"updates '{path}' do not fit '{base}': {error}") from error
+    return tensors | {f"model.{n}": x for n, x in changed.items()}
 
 
 def renamed(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -1,0 +1,269 @@
+"""The loop that all families share: batches, resuming, updates of low rank."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import load_file  # noqa: E402
+
+from wam_ros.core.errors import WamError  # noqa: E402
+from wam_ros.models.dreamzero.shared.low_rank import LowRankSize, add_low_rank  # noqa: E402
+from wam_ros.models.dreamzero.small.load import (  # noqa: E402
+    load_checkpoint,
+    save_checkpoint,
+)
+from wam_ros.train.trainer import STATE, Recipe, Trainer  # noqa: E402
+
+from .little import CONFIG, family, networks  # noqa: E402
+
+RECIPE = Recipe(steps=6, batch=4, seed=3)
+FACTS = {"data": "d"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+def equal(a, b):
+    assert a.keys() == b.keys()
+    assert [n for n in a if not torch.equal(a[n], b[n])] == []
+
+
+def everything(trainer):
+    return {n: x.clone() for n, x in trainer._tensors()}
+
+
+def walked(trainer, steps):
+    return [trainer.step() for _ in range(steps)]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_run_that_goes_on_is_the_uninterrupted_one_bit_for_bit(tmp_path, precision):
+    recipe = dataclasses.replace(RECIPE, precision=precision)
+    whole = Trainer(family(), recipe)
+    losses = walked(whole, 5)
+    first = Trainer(family(), recipe)
+    walked(first, 2)
+    first.save_state(tmp_path, FACTS)
+    # other weights and another place in the data, until the state is read
+    second = Trainer(family(networks_=networks(seed=9)), recipe)
+    walked(second, 1)
+    second.load_state(tmp_path, FACTS)
+    assert walked(second, 3) == losses[2:]
+    equal(everything(second), everything(whole))
+    equal(second.averaged(), whole.averaged())
+    for a, b in zip(second.family.model.parameters(), whole.family.model.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_an_older_state_is_gone_when_the_newer_one_is_whole(tmp_path):
+    trainer = Trainer(family(), RECIPE)
+    for _ in range(2):
+        walked(trainer, 1)
+        trainer.save_state(tmp_path, FACTS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["state-0000002-0.safetensors", STATE]
+
+
+@pytest.mark.parametrize(
+    ("recipe", "facts", "words"),
+    [
+        ({"batch": 2}, FACTS, "batch was 4 and is 2"),
+        ({"steps": 7}, FACTS, "steps was 6 and is 7"),
+        ({}, {"data": "other"}, "data was 'd' and is 'other'"),
+        ({"precision": "bfloat16"}, FACTS, "precision was 'float32' and is 'bfloat16'"),
+    ],
+)
+def test_a_state_of_another_run_is_refused_by_what_differs(tmp_path, recipe, facts, words):
+    Trainer(family(), RECIPE).save_state(tmp_path, FACTS)
+    other = Trainer(family(), dataclasses.replace(RECIPE, **recipe))
+    with pytest.raises(WamError, match=words):
+        other.load_state(tmp_path, facts)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda d: (d / STATE).unlink(), "nothing can go on there"),
+        (lambda d: (d / STATE).write_text("{"), "state.json' is damaged"),
+        (lambda d: (d / STATE).write_text('{"step": 0}'), "lacks facts, processes, recipe"),
+        (
+            lambda d: (d / "state-0000000-0.safetensors").write_bytes(b"x"),
+            "0.safetensors' is damaged",
+        ),
+        (lambda d: (d / "state-0000000-0.safetensors").unlink(), "0.safetensors' is damaged"),
+    ],
+)
+def test_a_damaged_state_is_refused_by_name(tmp_path, spoil, words):
+    Trainer(family(), RECIPE).save_state(tmp_path, FACTS)
+    spoil(tmp_path)
+    with pytest.raises(WamError, match=words):
+        Trainer(family(), RECIPE).load_state(tmp_path, FACTS)
+
+
+def test_a_state_of_another_number_of_processes_is_refused(tmp_path):
+    Trainer(family(), RECIPE).save_state(tmp_path, FACTS)
+    said = json.loads((tmp_path / STATE).read_text()) | {"processes": 2}
+    (tmp_path / STATE).write_text(json.dumps(said))
+    with pytest.raises(WamError, match="is of 2 processes, this is 1"):
+        Trainer(family(), RECIPE).load_state(tmp_path, FACTS)
+
+
+def gradients(trainer, batches):
+    trainer._backward(batches)
+    return {n: p.grad.clone() for n, p in trainer._trained.items() if p.grad is not None}
+
+
+def test_a_batch_of_mixed_lengths_and_videos_is_its_samples_one_by_one():
+    """Windows of four blocks, of two, of one, and of a video: their errors, and so their
+    gradients.
+    """
+    it = family()
+    counts = it.data.starts(1)[0].tolist()
+    numbers = torch.tensor([0, counts[0], counts[0] + 4, sum(counts[:2])])
+    seeds = torch.arange(4)
+    batch = it.batch(numbers, seeds)
+    assert batch["known"].sum(1).tolist() == [4, 2, 1, 3]
+    assert batch["action_mask"].flatten(1).any(1).tolist() == [True, True, True, False]
+    together = it.errors(batch)
+    alone = [it.errors(it.batch(numbers[i : i + 1], seeds[i : i + 1])) for i in range(4)]
+    for name, values in together.items():
+        torch.testing.assert_close(values, torch.cat([a[name] for a in alone]), rtol=1e-5, atol=0)
+    assert together["action"][3] == 0 and together["video"][3] > 0
+    trainer = Trainer(it, RECIPE)
+    pieces = [it.batch(numbers[i : i + 1], seeds[i : i + 1]) for i in range(4)]
+    whole, split = gradients(trainer, [batch]), gradients(trainer, pieces)
+    for name, value in whole.items():
+        torch.testing.assert_close(value, split[name], rtol=1e-4, atol=1e-6)
+
+
+def test_what_fills_up_a_batch_is_never_seen():
+    it = family()
+    number = torch.tensor([int(it.data.starts(1)[0][0])])  # two blocks of four
+    batch = it.batch(number, torch.tensor([0]))
+    before = it.errors(batch)
+    for name in ("clean", "video", "action", "state"):
+        batch[name][:, 2:] += 100.0
+    after = it.errors(batch)
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-6, atol=0)
+
+
+def test_blocks_computed_twice_give_the_same_gradients():
+    it = family()
+    trainer = Trainer(it, RECIPE)
+    batch = it.batch(torch.tensor([0, 1]), torch.tensor([0, 1]))
+    once = gradients(trainer, [batch])
+    it.model.checkpointing = True
+    equal(gradients(trainer, [batch]), once)
+
+
+def test_a_gradient_that_is_not_finite_changes_nothing():
+    it = family()
+    trainer = Trainer(it, RECIPE)
+    before = everything(trainer)
+    it.data.latents[:] = float("inf")
+    with pytest.raises(WamError, match="the gradient of step 1 is not finite"):
+        trainer.step()
+    after = everything(trainer)
+    equal(*({n: x for n, x in t.items() if n != "generator"} for t in (before, after)))
+
+
+@pytest.fixture
+def updated(tmp_path):
+    """A family that trains updates of `base.safetensors`, after two steps."""
+    base = tmp_path / "base.safetensors"
+    save_checkpoint(base, networks(), CONFIG, {})
+    found = load_checkpoint(base, CONFIG)
+    size = LowRankSize(2, 4)
+    add_low_rank(found.model, size, torch.Generator().manual_seed(0))
+    it = family(networks_=found, low_rank=size, base=base)
+    trainer = Trainer(it, RECIPE)
+    walked(trainer, 2)
+    return trainer, base
+
+
+def test_updates_of_low_rank_leave_the_base_as_it_is_and_merge_to_what_they_apply(
+    updated, tmp_path
+):
+    trainer, base = updated
+    it = trainer.family
+    weights = {n: p.detach() for n, p in trainer.masters.items()}
+    assert all(".lora_" in n or n.startswith(("state_enc", "action_")) for n in weights)
+    before = load_checkpoint(base, CONFIG).model.state_dict()
+    held = {n.replace(".base_layer.", "."): x for n, x in it.model.state_dict().items()}
+    unchanged = [n for n in before if n not in weights]
+    assert all(torch.equal(before[n], held[n]) for n in unchanged)
+    it.save(tmp_path / "updates", weights, {})
+    merged = load_checkpoint(tmp_path / "updates.safetensors", CONFIG).model
+    batch = it.batch(torch.tensor([0, 1, 20]), torch.tensor([0, 1, 2]))
+    with torch.no_grad():
+        applied = it.errors(batch)
+        it.model = merged
+        found = it.errors(batch)
+    for name, value in applied.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=0)
+    assert not torch.equal(merged.blocks[0].ffn[0].weight, before["blocks.0.ffn.0.weight"])
+
+
+def test_updates_on_another_base_than_they_were_trained_on_are_refused(updated, tmp_path):
+    trainer, base = updated
+    trainer.family.save(tmp_path / "updates", trainer.averaged(), {})
+    save_checkpoint(base, networks(seed=5), CONFIG, {})
+    with pytest.raises(WamError, match=r"were trained on 'base.safetensors' .* mean nothing on"):
+        load_checkpoint(tmp_path / "updates.safetensors", CONFIG)
+    base.unlink()
+    with pytest.raises(WamError, match="found .*: put it beside them"):
+        load_checkpoint(tmp_path / "updates.safetensors", CONFIG)
+
+
+@pytest.mark.parametrize("timesteps", ["mixed", "coupled", "high-noise", "decoupled"])
+def test_levels_are_coupled_emphasised_or_apart_as_they_are_called(timesteps):
+    from wam_ros.train.small import levels
+
+    generator = torch.Generator().manual_seed(0)
+    video, action = levels(timesteps, 4000, 8, generator)
+    same = (action == video[:, None]).all(1).float().mean()
+    mean = {"mixed": 0.66, "coupled": 0.66, "high-noise": 3 / 4, "decoupled": 7 / 8}[timesteps]
+    assert abs(float(video.mean()) - mean) < 0.03
+    shared = {"mixed": 0.5, "coupled": 1.0, "high-noise": 1.0, "decoupled": 0.0}[timesteps]
+    assert abs(float(same) - shared) < 0.05
+    if timesteps == "decoupled":
+        assert abs(float(action.mean()) - 0.5) < 0.02
+        assert action.std(1).mean() > 0.2, "each action has its own"
+
+
+def test_two_processes_learn_what_one_learns_from_the_same_global_batch(tmp_path):
+    """Sharded by FSDP2 over gloo, each with half of the batch, a sample at a time; also where the
+    run went on from a state in between.
+    """
+    found = {}
+    script = Path(__file__).parent / "two_ranks.py"
+    for n in (1, 2):
+        out = tmp_path / str(n) / "out.safetensors"
+        out.parent.mkdir()
+        launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={n}"]
+        done = subprocess.run(
+            [sys.executable, *launcher, str(script), str(out)],
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[n] = load_file(out)
+    assert found[1].keys() == found[2].keys()
+    for name, value in found[1].items():
+        if name.startswith("gradient."):
+            torch.testing.assert_close(found[2][name], value, rtol=1e-5, atol=1e-5)
+        elif name == "losses":
+            torch.testing.assert_close(found[2][name], value, rtol=1e-4, atol=1e-5)
+        else:
+            # where a gradient is nearly zero, Adam makes a whole step of its rounding
+            away = (found[2][name] - value).abs()
+            assert away.mean() < 1e-5 and (away > 1e-5).float().mean() < 0.01, name
