@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -23,40 +22,16 @@ from wam_ros.models.dreamzero.released.causal_dit import CausalDiT
 from wam_ros.models.dreamzero.released.dit_config import load_dit_config
 from wam_ros.models.dreamzero.shared.low_rank import LowRankSize, add_low_rank
 from wam_ros.models.dreamzero.small.config import load_model_config
-from wam_ros.models.dreamzero.small.load import Networks
-from wam_ros.models.dreamzero.small.model import WorldActionModel
-from wam_ros.models.dreamzero.small.normalise import Normaliser
-from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 from wam_ros.models.processor import processor
-from wam_ros.train.dataset import Demonstrations, Stretch
+from wam_ros.train.budget import random_small
 from wam_ros.train.family import Family
 from wam_ros.train.released import ReleasedFamily
-from wam_ros.train.small import SmallFamily
 from wam_ros.train.trainer import Recipe, Trainer
 
 
 def small() -> Family:
     """The shipped sizes, windows of five blocks."""
-    config = load_model_config("tiny")
-    rng = np.random.default_rng(0)
-    states = rng.normal(0, 0.3, (200, config.action_dim))
-    stretch = Stretch(
-        episode=0,
-        rows=slice(0, 200),
-        instruction="pick up the red block",
-        states=states,
-        actions=states,
-        labelled=np.ones(200, bool),
-        goal=np.zeros((200, 3), np.float32),
-        goal_known=np.ones(200, bool),
-    )
-    numbers = [(states, states, stretch.labelled)]
-    normaliser = Normaliser.fit(numbers, np.ones(config.action_dim), config.chunk.action_horizon)
-    networks = Networks(WorldActionModel(config), FrameTokenizer(config.tokenizer), normaliser)
-    latents = torch.randn(200, config.tokenizer.latent_channels, *config.latent_size).bfloat16()
-    text = networks.model.text_encoder
-    data = Demonstrations([stretch], latents, config, normaliser, text)
-    return SmallFamily(networks, config, data, blocks=5)
+    return random_small(load_model_config("tiny"))
 
 
 def large(rank: int = 0) -> Family:

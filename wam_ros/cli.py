@@ -81,6 +81,12 @@ COMMANDS = {
         "wam_ros.train.train:main",
         "train",
     ),
+    "adapt": Command(
+        "a model that exists, to another robot or task, from a few recordings",
+        "wam_ros.train.adapt:Adapt",
+        "wam_ros.train.adapt:main",
+        "train",
+    ),
     "eval": Command(
         "measure a model in the simulator, without ROS",
         "wam_ros.train.evaluate:Eval",

@@ -264,6 +264,6 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(tmp_path
         elif name == "losses":
             torch.testing.assert_close(found[2][name], value, rtol=1e-4, atol=1e-5)
         else:
-            # where a gradient is nearly zero, Adam makes a whole step of its rounding
-            away = (found[2][name] - value).abs()
-            assert away.mean() < 1e-5 and (away > 1e-5).float().mean() < 0.01, name
+            # Adam makes a whole step of the rounding of a gradient that is nearly zero, and Muon
+            # computes in bfloat16
+            assert (found[2][name] - value).abs().mean() < 1e-4, name

@@ -192,7 +192,7 @@ def cached_latents(
                 return file.get_tensor("latents")
     except (OSError, SafetensorError):
         pass  # none yet, or one that was not finished
-    latents = encode_all(tokenizer, frames())
+    latents = encode_all(tokenizer, frames()).contiguous()
     write_tensors(path, {"latents": latents}, {"key": key})
     return latents
 

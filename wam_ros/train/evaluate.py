@@ -23,6 +23,8 @@ from wam_ros.data.episodes import Episodes
 from wam_ros.data.folder import open_episodes
 from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.small.config import load_model_config
+from wam_ros.sim.robots import AUTO as ANY_TASK
+from wam_ros.sim.robots import task_for
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
 from wam_ros.train.check import require_robot
@@ -114,7 +116,7 @@ def imagination(
 
 def closed_loop(policy: Policy, embodiment: Embodiment, args: Eval) -> dict:
     """Run episodes; a chunk is there `delay` steps after the observation it was predicted from."""
-    world = World(embodiment)
+    world = World(embodiment, task_for(embodiment, ANY_TASK))
     rows = []
     with Progress() as progress:
         bar = progress.add_task("episodes", total=args.episodes)

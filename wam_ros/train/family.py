@@ -24,11 +24,17 @@ class Family(Protocol):
     """One model, its data and its losses."""
 
     name: str
-    model: nn.Module  # what of it wants gradients is trained
     drawn: Tensor  # numbers of the windows that are learned from
     held_out: Tensor  # of those that are only measured, if any
     weights: Mapping[str, float]  # of the parts of the loss
-    facts: Mapping[str, Any]  # what must be the same where a run goes on
+
+    @property
+    def model(self) -> nn.Module:
+        """What of it wants gradients is trained."""
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What must be the same where a run goes on, and `about`, for the card."""
 
     def batch(self, windows: Tensor, seeds: Tensor) -> Rows:
         """Samples (B,) of the data with their noise; each one is a function of its two numbers."""
