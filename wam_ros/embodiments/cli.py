@@ -172,7 +172,11 @@ def check(args: Check) -> int:
 
 def list_shipped() -> None:
     """Print the shipped robots."""
-    table = Table(*COLUMNS)
+    table = Table(*COLUMNS, padding=(0, 0, 0, 1))
+    for column in table.columns:
+        column.overflow = "fold"
+    # a name that a person copies is in one piece
+    table.columns[-1].no_wrap = True
     for name in config_names("embodiments"):
         try:
             e = load_embodiment(name)
