@@ -36,6 +36,7 @@ OURS = {
     "dry_run",
     "imagination",
     "record",
+    "teleop",
     "view",
     "controller",
     "robot_state_publisher",

@@ -239,6 +239,7 @@ def test_levels_are_coupled_emphasised_or_apart_as_they_are_called(timesteps):
         assert action.std(1).mean() > 0.2, "each action has its own"
 
 
+@pytest.mark.long
 def test_two_processes_learn_what_one_learns_from_the_same_global_batch(tmp_path):
     """Sharded by FSDP2 over gloo, each with half of the batch, a sample at a time; also where the
     run went on from a state in between.

@@ -70,7 +70,10 @@ def joined() -> Iterator[Team]:
         yield Team(device=device)
         return
     dist.init_process_group("nccl" if cuda else "gloo")
+    team = Team(dist.get_rank(), size, device)
     try:
-        yield Team(dist.get_rank(), size, device)
+        yield team
+        # who left first would take connections along that others still use
+        team.wait()
     finally:
         dist.destroy_process_group()
