@@ -28,6 +28,7 @@ def command(request):
     return run
 
 
+@pytest.mark.long
 def test_the_chunks_that_were_judged_are_not_judged_again(command, tmp_path):
     pytest.importorskip("mujoco")
     out = tmp_path / "out.json"

@@ -138,7 +138,7 @@ def wait_for_motion(demo, domain_id):
         pytest.param("camera_node", marks=pytest.mark.long),
         pytest.param("inference_node", marks=pytest.mark.long),
         "safety_node",
-        "bridge_node",
+        pytest.param("bridge_node", marks=pytest.mark.long),
         "",
     ],
     ids=lambda name: name or "Ctrl-C",

@@ -181,6 +181,7 @@ def test_tokenizer_learns(frames):
     assert errors[-1] < 0.5 * errors[0]
 
 
+@pytest.mark.long
 def test_model_learns_every_loss_and_the_mean_follows(demonstrations):
     data, model = demonstrations
     family = SmallFamily(Networks(model, None, data.normaliser), CONFIG, data, blocks=3)
