@@ -330,15 +330,16 @@ def main() -> None:
         parser.error(str(problem))
     folder = Path(tempfile.mkdtemp(prefix="wam_stop_"))
     scenes = [args.only] if args.only else list(SCENES)
-    results = {name: run(args.tries, name, folder) for name in scenes}
     table = Table(
         "around the arm",
         "tries",
         "stop sent p50 / p99 / most [ms]",
         "it begins p50 / p99 / most [ms]",
     )
-    rows = {}
-    for name, found in results.items():
+    setting = {"tries": args.tries, "cpus": os.cpu_count(), "load": os.getloadavg()}
+    rows: dict[str, dict[str, list[float]]] = {}
+    for name in scenes:
+        found = run(args.tries, name, folder)
         rows[name] = {
             what.replace("_s", "_ms"): np.percentile(np.array(seconds) * 1e3, [50, 99, 100])
             .round(2)
@@ -347,10 +348,9 @@ def main() -> None:
         }
         words = (" / ".join(f"{x:.1f}" for x in row) for row in rows[name].values())
         table.add_row(name, str(len(found["sent_s"])), *words)
+        if args.json:  # what was measured stays, whatever becomes of the next one
+            write_json(args.json, {"setting": setting, "runs": rows})
     Console().print(table)
-    if args.json:
-        setting = {"tries": args.tries, "cpus": os.cpu_count(), "load": os.getloadavg()}
-        write_json(args.json, {"setting": setting, "runs": rows})
 
 
 if __name__ == "__main__":
