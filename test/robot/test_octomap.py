@@ -7,7 +7,7 @@ import pytest
 
 from wam_ros.core.errors import WamError
 from wam_ros.robot import octomap
-from wam_ros.robot.octomap import AT_ONCE, DEPTH, MOST_NODES, OCCUPIED, occupied_voxels
+from wam_ros.robot.octomap import DEPTH, MOST_NODES, OCCUPIED, occupied_voxels
 
 
 def node(value: float, *children: tuple[int, bytes]) -> bytes:
@@ -93,15 +93,6 @@ def test_random_trees_are_read_as_recursion_reads_them(seed):
     assert sorted(map(tuple, found)) == by_recursion(tree, 0.05)
 
 
-def test_whoever_shares_the_interpreter_is_let_in_every_few_nodes():
-    rooms = []
-    wide = node(1.0, *((i, node(1.0, *((j, node(-0.4)) for j in range(8)))) for i in range(8)))
-    for _ in range(2):
-        wide = node(1.0, *((i, wide) for i in range(8)))
-    occupied_voxels(chain([0] * (DEPTH - 4), wide), 0.05, lambda: rooms.append(0))
-    assert len(rooms) == (len(wide) // 5 + DEPTH - 4) // AT_ONCE > 1
-
-
 def test_free_cells_count_when_a_map_is_too_large(monkeypatch):
     with pytest.raises(WamError, match=f"{MOST_NODES + 1} nodes, free ones too"):
         occupied_voxels(node(-0.4) * (MOST_NODES + 1), 0.05)
@@ -122,6 +113,9 @@ def test_an_empty_map_has_no_voxels():
         (node(1.0)[:-1], 0.1, "middle of a node"),
         (chain([0] * DEPTH, node(1.0)) + b"rest", 0.1, "are its tree"),
         (node(1.0), 0.1, "more than"),
+        (chain([0] * DEPTH + [1], node(1.0)), 0.1, "more than 16 levels"),
+        (chain([0] * DEPTH, node(1.0) + node(1.0)), 0.1, "are its tree"),
+        (node(1.0, (0, node(-0.4)), (7, b"")), 0.1, "middle of a node"),
         (node(1.0), float("nan"), "resolution"),
         (node(1.0), 0.0, "resolution"),
     ],
