@@ -25,6 +25,7 @@ def simulated_time(robot: Embodiment, real_time: bool) -> dict[str, dict[str, An
     nodes: dict[str, dict[str, Any]] = {name: {} for name in ("sim_node", *RING, *LISTENERS)}
     if real_time:
         nodes["safety_node"] = {"joint_timeout_s": JOINT_TIMEOUT_S}
+        nodes["sim_node"] = {"camera_hz": robot.frame_rate_hz}
         return nodes
     nodes["sim_node"] = {
         "lockstep": True,
