@@ -1,8 +1,8 @@
 """Octomaps read beside the thread that hears the stop.
 
 A map of 100,000 nodes takes some 30 ms to read. A thread of its own does that, in numpy, which
-leaves the interpreter to the node's thread; the newest map wins. It is there from the beginning: the
-node's thread would wait for the start of an ordinary one on a busy machine, and of this one it
+leaves the interpreter to the node's thread; the newest map wins. It is there from the beginning:
+the node's thread would wait for the start of an ordinary one on a busy machine, and of this one it
 shares the priority.
 """
 
