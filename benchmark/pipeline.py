@@ -32,7 +32,7 @@ from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.resources import share_dir
 from wam_ros.core.trace import Trace, chunk_number, percentiles_ms
 from wam_ros.core.types import NS, ActionChunk, JointState, Observation, SafetyReport
-from wam_ros.demo.args import free_domain_id
+from wam_ros.demo.domain import hold_domain
 from wam_ros.demo.plan import environment, node_command
 from wam_ros.demo.supervisor import Command, Supervisor
 from wam_ros.tools.latency import Feed, print_summary
@@ -262,7 +262,7 @@ def embodiment_file(folder: Path, rate_hz: float) -> Path:
 def measure(name: str, seconds: float, chunk_hz: float, console: Console) -> dict[str, Any]:
     """One run; prints where the time went and returns figures, stages and processor time."""
     folder = Path(tempfile.mkdtemp(prefix=f"wam-pipeline-{name}-"))
-    domain_id = free_domain_id()
+    domain_id = hold_domain()
     env = environment(domain_id, folder)
     os.environ.update(env)
     robot = str(embodiment_file(folder, CAMERA_HZ)) if name == "vga" else "panda"

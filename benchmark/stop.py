@@ -31,7 +31,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.types import NS, ActionChunk, SafetyState
-from wam_ros.demo.args import free_domain_id
+from wam_ros.demo.domain import hold_domain
 from wam_ros.demo.plan import environment, node_command
 from wam_ros.demo.supervisor import Command, Supervisor
 
@@ -283,7 +283,7 @@ def run(tries: int, name: str, folder: Path) -> dict[str, list[float]]:
     and until it begins.
     """
     scene = SCENES[name]
-    domain_id = free_domain_id()
+    domain_id = hold_domain()
     nodes: dict[str, dict[str, Any]] = {
         "sim_node": {"camera_hz": 0.5},
         "bridge_node": {},

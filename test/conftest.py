@@ -1,10 +1,7 @@
 """What must be set before any test module is imported, and which tests need ROS."""
 
-import contextlib
-import fcntl
 import importlib.util
 import os
-import random
 import resource
 import subprocess
 import tempfile
@@ -12,34 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from wam_ros.demo.domain import hold_domain
+
 ROOT = Path(__file__).resolve().parents[1]
 HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 # MuJoCo chooses its GL when it is first imported, by whichever test
 os.environ.setdefault("MUJOCO_GL", "egl")
-# One domain per session: sessions beside each other and robots on the network must not meet.
-# 102 to 231 have ports that Linux gives away
-DOMAINS = range(1, 100)
-HELD = []  # locks of this session's domains, for as long as it lives
-
-
-def hold_domain():
-    """A domain that no other session on this machine has, nor the second one that goes with it:
-    they would hear each other, and stop each other's arms.
-    """
-    for domain in random.SystemRandom().sample(DOMAINS, len(DOMAINS)):
-        with contextlib.ExitStack() as locks:
-            try:
-                for one in (domain, 1 + (domain + 49) % 99):
-                    lock = Path(tempfile.gettempdir()) / f"wam_ros_test_domain_{one}"
-                    fcntl.flock(locks.enter_context(lock.open("a")), fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            HELD.append(locks.pop_all())
-            return domain
-    raise pytest.UsageError("every ROS domain of this machine is in use by tests")
-
-
+# One domain per session: sessions and demos beside each other, and robots on the network, must not
+# meet.
 os.environ["ROS_DOMAIN_ID"] = str(hold_domain())
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_LOG_DIR", tempfile.mkdtemp(prefix="wam_ros_log_"))

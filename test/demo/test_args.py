@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from wam_ros.core.errors import WamError
-from wam_ros.demo.args import INTERACTIVE, DemoArgs, check_args, free_domain_id, make_log_folder
+from wam_ros.demo.args import INTERACTIVE, DemoArgs, check_args, make_log_folder
 
 HEADLESS = {"headless": True}
 
@@ -74,13 +74,6 @@ def test_episodes_are_endless_only_with_somebody_watching():
     assert DemoArgs().n_episodes == INTERACTIVE
     assert DemoArgs(headless=True).n_episodes == 5
     assert DemoArgs(episodes=3).n_episodes == 3
-
-
-def test_a_domain_in_use_is_not_taken():
-    first = free_domain_id(40)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.bind(("", 7400 + 250 * first + 10))
-        assert free_domain_id(first - 1) != first
 
 
 def test_log_folder_is_made(tmp_path):

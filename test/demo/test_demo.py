@@ -17,7 +17,7 @@ pytest.importorskip("mujoco")
 psutil = pytest.importorskip("psutil")
 
 from wam_ros.core.resources import share_dir  # noqa: E402
-from wam_ros.demo.args import free_domain_id  # noqa: E402
+from wam_ros.demo.domain import hold_domain  # noqa: E402
 from wam_ros.ros.link import Link  # noqa: E402
 
 pytestmark = pytest.mark.ros
@@ -150,7 +150,7 @@ def test_ended_in_motion_the_arm_comes_to_rest_and_no_process_is_left(start, tmp
             1,
             rf"^wam demo: {killed} was killed by SIGKILL; last lines of .*{killed}\.log:\n",
         )
-    domain_id = free_domain_id()
+    domain_id = hold_domain()
     demo = start("--episodes", "9", "--json", "run.json", "--domain-id", str(domain_id))
     wait_for_motion(demo, domain_id)
     processes = psutil.Process(demo.pid).children()

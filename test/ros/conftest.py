@@ -12,10 +12,10 @@ import yaml
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
+from wam_ros.demo.domain import hold_domain
 
 DEADLINE_S = 30.0
-# another than the session's, of whose range it is
-DOMAIN = 1 + (int(os.environ["ROS_DOMAIN_ID"]) + 49) % 99
+DOMAIN = hold_domain()  # another than the session's
 
 
 class Arena:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,17 +141,3 @@ def make_log_folder(logs: str) -> Path:
     if not logs:
         return Path(tempfile.mkdtemp(prefix="wam-demo-"))
     return make_folder("--logs", logs)
-
-
-def free_domain_id(start: int | None = None) -> int:
-    """A ROS domain between 1 and 101 whose first participant port is unused on this machine."""
-    first = os.getpid() if start is None else start
-    for k in range(101):
-        domain = 1 + (first + k) % 101
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            try:
-                s.bind(("", 7400 + 250 * domain + 10))
-                return domain
-            except OSError:
-                continue
-    raise WamError("no free ROS domain on this machine; choose one with --domain-id")

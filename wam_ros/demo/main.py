@@ -17,7 +17,8 @@ from rich.markup import escape
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import NS
-from wam_ros.demo.args import DemoArgs, check_args, free_domain_id, make_log_folder
+from wam_ros.demo.args import DemoArgs, check_args, make_log_folder
+from wam_ros.demo.domain import hold_domain
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.plan import commands, environment, model_of
 from wam_ros.demo.results import RunResults, print_results
@@ -61,7 +62,7 @@ def main(args: DemoArgs) -> int:
     )
     console = Console(width=None if sys.stdout.isatty() else 140)
     folder = make_log_folder(args.logs)
-    domain_id = free_domain_id() if args.domain_id is None else args.domain_id
+    domain_id = hold_domain() if args.domain_id is None else args.domain_id
     # also when a shell started us in the background, deaf to Ctrl-C
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
