@@ -13,8 +13,9 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.expert import Expert
+from wam_ros.sim.grasping import PANDA
 from wam_ros.sim.ik import solve_ik
-from wam_ros.sim.tasks.pick_block import COLOURS, MIN_GAP
+from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
 
 EMBODIMENT = load_embodiment("panda")
@@ -57,7 +58,7 @@ def test_blocks_start_apart_and_the_arm_starts_at_rest_with_the_tool_down(world)
         world.reset(seed)
         blocks = [world.task.block_position(world, c)[:2] for c in COLOURS]
         gaps = [np.linalg.norm(a - b) for i, a in enumerate(blocks) for b in blocks[:i]]
-        assert min(gaps) >= MIN_GAP - 1e-9
+        assert min(gaps) >= PANDA.gap - 1e-9
         down = world.data.xmat[world._tools[0]].reshape(3, 3)[:, 2]
         assert down[2] < -0.999
         assert not world.data.qvel.any()

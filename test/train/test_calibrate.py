@@ -18,8 +18,8 @@ from wam_ros.models.dreamzero.small.appraisal import (
     save_appraiser,
 )
 from wam_ros.models.dreamzero.small.config import load_model_config
+from wam_ros.sim.grasping import PANDA
 from wam_ros.sim.mishaps import FAILURES
-from wam_ros.sim.tasks.pick_block import HALF, MIN_GAP, X_RANGE
 from wam_ros.train.calibrate import Calibrate, labels, learn_calm, main, samples
 from wam_ros.train.rollouts import CALM, kind_of, scattered
 from wam_ros.train.tasks import Truth
@@ -30,7 +30,7 @@ INF = float("inf")
 
 def blocks(**heights):
     """(1, 3, 3) centres of red, green and blue on the table, some of them lifted."""
-    rows = np.array([[0.45, -0.1, HALF], [0.5, 0.0, HALF], [0.55, 0.1, HALF]])
+    rows = np.array([[0.45, -0.1, PANDA.half], [0.5, 0.0, PANDA.half], [0.55, 0.1, PANDA.half]])
     for name, height in heights.items():
         rows[("red", "green", "blue").index(name), 2] += height
     return rows[None]
@@ -82,10 +82,10 @@ def test_blocks_of_still_lives_lie_anywhere_but_in_the_hand_and_on_each_other():
         found = scattered(held, held[1], rng)
         assert np.array_equal(found[1], held[1]), "the hand has it"
         gaps = np.linalg.norm(found[:, None, :2] - found[:, :2], axis=2)[np.triu_indices(3, 1)]
-        assert gaps.min() >= MIN_GAP
+        assert gaps.min() >= PANDA.gap
         assert not np.array_equal(found[0], held[0])
-        assert X_RANGE[0] <= found[0, 0] <= X_RANGE[1]
-        assert found[0, 2] == HALF
+        assert PANDA.x[0] <= found[0, 0] <= PANDA.x[1]
+        assert found[0, 2] == PANDA.half
 
 
 def test_half_of_the_episodes_are_calm_and_the_others_go_wrong_in_every_way():

@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import numpy as np
 
+from wam_ros.robot.dynamics import Dynamics
+from wam_ros.sim.arm import WEAK_NM
 from wam_ros.sim.worlds import SimulatedRobot
 
 SERVO_STEPS = 5  # physics steps between two servo targets: 10 ms at the default time step
+
+
+def servo_steps(robot: Dynamics) -> int:
+    """Physics steps between two servo targets for a robot.
+
+    Where joints are weak, each leap of a target would take all that they have.
+    """
+    limits = robot.limits.effort
+    turning = [
+        effort
+        for name, effort in zip(robot.joint_names, limits, strict=True)
+        if not robot.joints.urdf.joints[name].sliding
+    ]
+    return 1 if min(turning, default=WEAK_NM) < WEAK_NM else SERVO_STEPS
 
 
 class StepDriver:
@@ -16,7 +32,8 @@ class StepDriver:
 
     def __init__(self, world: SimulatedRobot) -> None:
         self.world = world
-        self.n = round(world.embodiment.step_period_s / (SERVO_STEPS * world.timestep_s))
+        self._steps = servo_steps(world.robot)
+        self.n = round(world.embodiment.step_period_s / (self._steps * world.timestep_s))
         self.restart()
 
     def restart(self) -> None:
@@ -41,6 +58,6 @@ class StepDriver:
             )
             knots = np.stack([self.q, h * self.dq, target, h * velocity])
             self.world.servo(basis @ knots, slope @ knots)
-            self.world.step(SERVO_STEPS)
+            self.world.step(self._steps)
         self.q = target.copy()
         self.dq = velocity

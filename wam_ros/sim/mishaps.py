@@ -13,7 +13,8 @@ import mujoco
 import numpy as np
 
 from wam_ros.core.errors import WamError, require_known
-from wam_ros.sim.tasks.pick_block import COLOURS, HALF, LIFTED, PickBlock
+from wam_ros.sim.grasping import PANDA
+from wam_ros.sim.tasks.pick_block import COLOURS, PickBlock
 from wam_ros.sim.world import World
 
 AWAY = (-3.0, 3.0)  # m, where nobody sees it
@@ -46,8 +47,9 @@ class Mishap:
 
     def __post_init__(self) -> None:
         require_known("mishap", self.kind, MISHAPS)
-        if not isinstance(self.world.task, PickBlock):
-            raise WamError("mishaps are known of the task 'pick_block' only")
+        task = self.world.task
+        if not isinstance(task, PickBlock) or task.how is not PANDA:
+            raise WamError("mishaps are known of the panda's task 'pick_block' only")
 
     @property
     def task(self) -> PickBlock:
@@ -99,10 +101,10 @@ class Mishap:
         self._held = self.world.q
         return True
 
-    def _put_away(self, xy: tuple[float, float], height: float = HALF) -> bool:
+    def _put_away(self, xy: tuple[float, float], height: float = PANDA.half) -> bool:
         """Take the named block away, unless the hand has it."""
         at = self.task.block_position(self.world, self.task.colour)
-        if at[2] > HALF + 0.01:
+        if at[2] > PANDA.half + 0.01:
             return False
         self.task._put(self.world, self.task.colour, np.array(xy), 0.0)
         self.world.data.joint(f"{self.task.colour}_block").qpos[2] = height
@@ -114,18 +116,18 @@ class Mishap:
         free = []
         for name in COLOURS:
             at = self.task.block_position(self.world, name)
-            if at[2] < HALF + 0.01 and np.linalg.norm(at - tool) > 0.08:
+            if at[2] < PANDA.half + 0.01 and np.linalg.norm(at - tool) > 0.08:
                 free.append(name)
         if not free:
             return False
         name = free[int(self.rng.integers(len(free)))]
         others = [self.task.block_position(self.world, n)[:2] for n in COLOURS if n != name]
-        if tool[2] < LIFTED:
+        if tool[2] < PANDA.lifted:
             others.append(tool[:2])
         here = self.task.block_position(self.world, name)[:2]
         for _ in range(10_000):
             xy = self.task._free_spot(self.rng, others)
-            if 0.06 <= np.linalg.norm(xy - here) <= 0.2:
+            if xy is not None and 0.06 <= np.linalg.norm(xy - here) <= 0.2:
                 self.task._put(self.world, name, xy, self.rng.uniform(-0.25, 0.25))
                 return True
         return False

@@ -8,7 +8,8 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import UnknownNameError, WamError
 
 AUTO = "auto"
-HAND = "panda_hand"  # the link of the hand that the task `pick_block` knows how to use
+# the link of the hand for which a model that picks up blocks is shipped; LIBERO's arm has it, too
+HAND = "panda_hand"
 
 
 def links_of(embodiment: Embodiment) -> list[str]:
@@ -21,7 +22,9 @@ def links_of(embodiment: Embodiment) -> list[str]:
 
 
 def task_for(embodiment: Embodiment, task: str) -> str:
-    """The task to simulate; `auto` is the one for the robot's hand, or `reach`, for any robot."""
+    """The task to simulate; `auto` is one that what is shipped can do: a model with the panda's
+    hand, a script that reaches with any other robot.
+    """
     if task != AUTO:
         return task
     return "pick_block" if HAND in links_of(embodiment) else "reach"

@@ -10,6 +10,7 @@ import numpy as np
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import JointState
+from wam_ros.robot.dynamics import Dynamics
 from wam_ros.sim.expert import Expert
 from wam_ros.sim.libero.suites import SUITES, is_libero, read_task
 from wam_ros.sim.tasks import TASKS
@@ -23,6 +24,7 @@ class Demonstrator(Protocol):
 
     closing: bool  # the gripper is told to close or to stay closed
     done: bool  # the episode may end
+    burst_step: float  # m per control step, of the random motions that a recording mixes in
 
     def act(self, disturbance: np.ndarray | None = None, pinch: bool = False) -> np.ndarray:
         """Joint targets (A,) for the next control step.
@@ -36,6 +38,7 @@ class SimulatedRobot(Protocol):
     """One simulated robot, its surroundings and its task. Not thread-safe."""
 
     embodiment: Embodiment
+    robot: Dynamics
     joint_names: tuple[str, ...]
     instruction: str
     timestep_s: float  # between two steps of the physics

@@ -27,7 +27,9 @@ from wam_ros.models.dreamzero.small.appraisal import (
 )
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
-from wam_ros.sim.tasks.pick_block import COLOURS, HALF, TEMPLATES, X_RANGE, Y_RANGE
+from wam_ros.sim.grasping import PANDA, grasping_of
+from wam_ros.sim.robots import links_of
+from wam_ros.sim.tasks.pick_block import COLOURS, TEMPLATES
 from wam_ros.sim.world import World
 from wam_ros.train.rollouts import (
     CALM,
@@ -85,6 +87,11 @@ def main(args: Calibrate) -> None:
     make_folder("--rollouts", args.rollouts)
     config = load_model_config(args.model)
     robot = load_embodiment(config.embodiment)
+    if grasping_of(robot.name, links_of(robot)) is not PANDA:
+        raise WamError(
+            f"--model {args.model} is for '{robot.name}': done and failed are known of the panda's "
+            "blocks only"
+        )
     policies = [_load(args, robot, n) for n in args.steps]
     _run_missing(args, policies, robot)
     if args.only_run:
@@ -197,11 +204,11 @@ def labels(blocks: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray]:
     """Done and failed (K, 2), and which of them are clear (K, 2), of block centres (K, 3, 3) m when
     a colour is named.
     """
-    height = blocks[..., 2] - HALF
+    height = blocks[..., 2] - PANDA.half
     other = np.delete(height, colour, axis=1).max(1)
     at = blocks[:, colour]
-    gone = (at[:, 0] < X_RANGE[0] - FAR) | (at[:, 0] > X_RANGE[1] + FAR)
-    gone |= (np.abs(at[:, 1]) > Y_RANGE[1] + FAR) | (at[:, 2] < 0)
+    gone = (at[:, 0] < PANDA.x[0] - FAR) | (at[:, 0] > PANDA.x[1] + FAR)
+    gone |= (np.abs(at[:, 1]) > PANDA.y[1] + FAR) | (at[:, 2] < 0)
     own = np.where(gone, 0.0, height[:, colour])
     found = np.stack([own > DONE[1], gone | (other > WRONG[1])], 1)
     clear = np.stack(

@@ -21,7 +21,7 @@ from wam_ros.runtime.prediction import predict
 from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
-from wam_ros.sim.drive import SERVO_STEPS
+from wam_ros.sim.drive import servo_steps
 from wam_ros.sim.mishaps import Mishap
 from wam_ros.sim.world import World
 from wam_ros.train.record import observe
@@ -91,6 +91,7 @@ class ClosedLoop:
             calm=calm_of(policy),
         )
         self.step_ns = round(robot.step_period_s * NS)
+        self._servo_steps = servo_steps(world.robot)
         self._rng = np.random.default_rng(seed)
         self._hold = world.q
         self.frames = np.zeros(0, np.uint8)  # (V, H, W, 3) of the newest look
@@ -154,14 +155,14 @@ class ClosedLoop:
         self._waiting.append((ready_ns, EngineResult(seen, "", 1, output, request=request)))
 
     def _move(self) -> None:
-        physics_ns = round(self.world.model.opt.timestep * NS) * SERVO_STEPS
+        physics_ns = round(self.world.model.opt.timestep * NS) * self._servo_steps
         end_ns = self.now_ns + self.step_ns
         while self.now_ns < end_ns:
             self.now_ns = min(self.now_ns + physics_ns, end_ns)
             state = self.timeline.sample(self.now_ns) or KinematicState.at_rest(self._hold)
             told = state.q, state.dq
             self.world.servo(*(self.mishap.target(*told) if self.mishap is not None else told))
-            self.world.step(SERVO_STEPS)
+            self.world.step(self._servo_steps)
 
 
 def make_observation(

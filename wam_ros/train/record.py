@@ -19,7 +19,6 @@ from wam_ros.data.episodes import Episode, View
 from wam_ros.data.lerobot.info import INFO, Feature
 from wam_ros.data.lerobot.writer import Description, LeRobotWriter
 from wam_ros.sim.drive import StepDriver
-from wam_ros.sim.expert import MAX_STEP
 from wam_ros.sim.libero.suites import is_libero, tasks_in
 from wam_ros.sim.worlds import SimulatedRobot, make_expert, make_world
 from wam_ros.train.dataset import CLOSING, TOOL
@@ -162,7 +161,7 @@ def record_episode(world: SimulatedRobot, seed: int, args: RecordSim) -> tuple[E
     instruction = world.reset(seed, nudge=bool(rng.random() < args.nudge) and not libero)
     expert = make_expert(world)
     driver = StepDriver(world)
-    bursts = _bursts(rng, args.burst, args.pinch)
+    bursts = _bursts(rng, args.burst, args.pinch, expert.burst_step)
     rows: dict[str, list] = {
         n: [] for n in ("frames", "states", "actions", "labelled", "tool", "closing")
     }
@@ -201,10 +200,10 @@ def record_episode(world: SimulatedRobot, seed: int, args: RecordSim) -> tuple[E
 
 
 def _bursts(
-    rng: np.random.Generator, probability: float, pinch: float
+    rng: np.random.Generator, probability: float, pinch: float, most: float
 ) -> Iterator[tuple[np.ndarray | None, bool]]:
     """Endless sequence of (None, False), the expert acts, and of runs of one random tool
-    displacement [m].
+    displacement of `most` m a step at most.
 
     In a share `pinch` of the runs the tool stands and the gripper closes.
     """
@@ -213,7 +212,7 @@ def _bursts(
             yield None, False
             continue
         direction = rng.normal(size=3) * [1, 1, 0.7]
-        displacement = direction / np.linalg.norm(direction) * rng.uniform(0.3, 1.0) * MAX_STEP
+        displacement = direction / np.linalg.norm(direction) * rng.uniform(0.3, 1.0) * most
         closes = bool(pinch) and bool(rng.random() < pinch)
         for _ in range(rng.integers(2, 6)):
             yield (np.zeros(3), True) if closes else (displacement, False)

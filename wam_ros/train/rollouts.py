@@ -16,8 +16,9 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.files import whole_file
 from wam_ros.core.policy import Policy
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy
+from wam_ros.sim.grasping import PANDA
 from wam_ros.sim.mishaps import AWAY, FAILURES, Mishap, set_scene
-from wam_ros.sim.tasks.pick_block import COLOURS, HALF, MIN_GAP, X_RANGE, Y_RANGE
+from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
 from wam_ros.train.closed_loop import ClosedLoop, Delay
 from wam_ros.train.record import observe
@@ -135,14 +136,14 @@ def scattered(blocks: np.ndarray, tool: np.ndarray, rng: np.random.Generator) ->
     """Block centres (3, 3) m, of which those that lie apart from the hand at (3,) m were put
     somewhere else on the table, as far as there is room.
     """
-    free = (blocks[:, 2] < HALF + 0.01) & (np.linalg.norm(blocks - tool, axis=1) > MIN_GAP)
-    low, high = zip(X_RANGE, Y_RANGE, strict=True)
+    free = (blocks[:, 2] < PANDA.half + 0.01) & (np.linalg.norm(blocks - tool, axis=1) > PANDA.gap)
+    low, high = zip(PANDA.x, PANDA.y, strict=True)
     for _ in range(SCATTERS):
         moved = blocks.copy()
-        moved[free] = [(*xy, HALF) for xy in rng.uniform(low, high, (int(free.sum()), 2))]
+        moved[free] = [(*xy, PANDA.half) for xy in rng.uniform(low, high, (int(free.sum()), 2))]
         others = np.concatenate([moved[:, :2], tool[None, :2]])
         gaps = np.linalg.norm(moved[:, None, :2] - others, axis=2) + np.eye(3, 4)
-        if (gaps[free] >= MIN_GAP).all():
+        if (gaps[free] >= PANDA.gap).all():
             return moved
     return blocks.copy()
 

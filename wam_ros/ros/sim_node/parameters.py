@@ -18,8 +18,8 @@ class SimParams:
     )
     task: str = param(
         AUTO,
-        doc="what there is to do; auto: pick_block for the panda's hand, else reach. "
-        "libero_object/0 and its like are LIBERO's",
+        doc="what there is to do; auto: pick_block for the panda's hand, else reach, also for "
+        "SO-101, which pick_block knows. libero_object/0 and its like are LIBERO's",
     )
     seed: int = param(
         0, low=0, doc="episode placed at start; from 900000 on LIBERO's official initial states"

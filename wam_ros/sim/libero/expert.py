@@ -16,6 +16,7 @@ from wam_ros.sim.libero.world import OPEN, LiberoWorld
 from wam_ros.sim.world import compile_spec
 
 MAX_STEP = 0.030  # m per control step
+BURST_STEP = 0.022  # m per control step, of random motions
 MAX_STEP_CHANGE = 0.010  # m per control step, per control step
 FINAL_STEP = 0.010  # m per control step close to the goal: arrive, do not creep
 MAX_TURN = 0.12  # rad per control step
@@ -63,6 +64,8 @@ class LiberoExpert:
     Raises:
         WamError: the task is none of taking one thing and putting it in another.
     """
+
+    burst_step = BURST_STEP
 
     def __init__(self, world: LiberoWorld) -> None:
         self.world = world
