@@ -124,20 +124,26 @@ def too_near(
 
 
 def _torque(model: SafetyModel, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-    """(N, A) by M(q) ddq + C dq + g + damping: by the mass matrix instead of the recursion the
-    filter uses.
+    """(N, A) by M(q) ddq + C dq + g: by the mass matrix instead of the recursion the filter uses;
+    with damping and friction, or with none of both, whichever asks for more.
     """
     full, v, a = model.full_q(q), model.full_v(dq), model.full_v(ddq)
-    data, tau = model.pin.createData(), model.damping * v
+    data, tau = model.pin.createData(), np.empty_like(v)
     for k in range(len(q)):
         upper = np.triu(pin.crba(model.pin, data, full[k]))
-        tau[k] += (
+        tau[k] = (
             upper @ a[k]
             + a[k] @ upper
             - upper.diagonal() * a[k]
             + pin.nonLinearEffects(model.pin, data, full[k], v[k])
         )
-    return tau @ model._spread
+    against = model.pin.damping * v + model.pin.upperDryFrictionLimit * np.sign(v)
+    return _worse(tau @ model._spread, against @ model._spread)
+
+
+def _worse(free: np.ndarray, against: np.ndarray) -> np.ndarray:
+    """Efforts without or with what holds a joint back, whichever are larger."""
+    return np.where(np.abs(free + against) > np.abs(free), free + against, free)
 
 
 def require_sound(safety: SafetyFilter, verdict: Verdict, start: KinematicState) -> None:

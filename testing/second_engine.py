@@ -123,17 +123,21 @@ class SecondEngine:
         ]
 
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-        """(N, A) efforts [Nm or N] of a motion (N, A)."""
+        """(N, A) efforts [Nm or N] of a motion (N, A), with the damping and friction that are told
+        or with none of both, whichever are larger.
+        """
         mj, data, spread, flags = self.mj, self.data, self.spread, self.mj.opt.disableflags
         every_q, every_v, every_a = q @ spread.T + self.offset, dq @ spread.T, ddq @ spread.T
-        tau = np.empty_like(every_v)
+        tau, against = np.empty_like(every_v), mj.dof_frictionloss * np.sign(every_v)
         mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         for k in range(len(q)):
             data.qpos[:], data.qvel[:], data.qacc[:] = every_q[k], every_v[k], every_a[k]
             mujoco.mj_inverse(mj, data)
-            tau[k] = data.qfrc_inverse
+            tau[k] = data.qfrc_inverse + data.qfrc_damper
+            against[k] -= data.qfrc_damper
         mj.opt.disableflags = flags
-        return tau @ spread
+        tau, with_it = tau @ spread, (tau + against) @ spread
+        return np.where(np.abs(with_it) > np.abs(tau), with_it, tau)
 
     def distances(self, q: np.ndarray) -> list[tuple[float, float, str]]:
         """(distance m, clearance m or 0 for a pair of links, words) of every pair within WATCHED at

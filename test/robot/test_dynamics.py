@@ -58,12 +58,18 @@ def test_friction_costs_effort_and_helps_no_joint_to_hold_back_its_weight(tmp_pa
     assert model.torque(hanging, one, 0 * q)[0, 0] == pytest.approx(2.0)
 
 
-def test_damping_of_the_joint_costs_effort(tmp_path):
-    model = load_safety_model(
-        pendulum(tmp_path, joint=LIMIT + '<dynamics damping="3" friction="0"/>')
-    )
-    q, v = np.zeros((1, 1)), np.full((1, 1), 0.5)
-    assert (model.torque(q, v, 0 * q) - model.torque(q, 0 * q, 0 * q))[0, 0] == pytest.approx(1.5)
+def test_damping_costs_effort_and_helps_no_joint_to_slow_or_to_hold_back_its_weight(tmp_path):
+    damped = LIMIT + '<dynamics damping="3" friction="0"/>'
+    model = load_safety_model(pendulum(tmp_path, joint=damped))
+    q, half = np.zeros((1, 1)), np.full((1, 1), 0.5)
+    weight = model.torque(q, 0 * q, 0 * q)[0, 0]
+    assert model.torque(q, -half, 0 * q)[0, 0] == pytest.approx(weight - 1.5)
+    assert model.torque(q, half, 0 * q)[0, 0] == pytest.approx(weight)
+    hanging = np.full((1, 1), np.pi / 2)
+    slowing = -40 * half
+    free = -20 * (0.01 + 2.0 * 0.5**2)
+    assert model.torque(hanging, half, slowing)[0, 0] == pytest.approx(free)
+    assert model.torque(hanging, half, -slowing)[0, 0] == pytest.approx(1.5 - free)
 
 
 def test_payload_adds_its_weight(tmp_path):

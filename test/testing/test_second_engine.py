@@ -25,9 +25,12 @@ APART = 1e-4  # m
 
 
 def of_meshes(folder):
-    """An SO-101 of which some boxes are mesh files, as descriptions of others have them."""
+    """An SO-101 of which some boxes are mesh files and all joints rub, as descriptions of others
+    have them.
+    """
     so101 = load_embodiment("so101")
-    text = so101.urdf_path.read_text()
+    rubbing = '<dynamics damping="0.2" friction="0.1"/><limit'
+    text = so101.urdf_path.read_text().replace("<limit", rubbing)
     for k, size in enumerate(sorted(set(re.findall('<box size="([^"]*)"/>', text)))[:3]):
         half = np.array([float(s) for s in size.split()]) / 2
         corners = half * np.array(list(itertools.product((-1, 1), repeat=3)))

@@ -53,8 +53,9 @@ class Dynamics:
         self._unloaded = _Efforts(self.pin)  # whose own weight springs carry
         self.carry({})
         self.data = self.pin.createData()
-        self.damping = np.array(self.pin.damping)
-        self.friction = np.array(self.pin.upperDryFrictionLimit)
+        # (A,) Nm s/rad or N s/m, and Nm or N: of all joints that one moves
+        self.damping = self.pin.damping @ self._spread**2
+        self.friction = self.pin.upperDryFrictionLimit @ np.abs(self._spread)
         # (K, A) m per rad or m per m
         self.tool_reach = np.array([self._reach(tool) for tool in self.tools])
 
@@ -80,19 +81,30 @@ class Dynamics:
         return v @ self._spread.T
 
     def torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
-        """Efforts (N, A) [Nm or N] that the motion needs: inverse dynamics, damping of the joints,
-        less what springs carry, and friction where it adds to that. A joint that holds back its
-        weight is not helped by it: there may be less of it than is told.
+        """Efforts (N, A) [Nm or N] that the motion needs, whatever there is of the damping and the
+        friction that are told: `free_torque`, `resisted`.
+        """
+        return self.resisted(self.free_torque(q, dq, ddq), dq)
+
+    def free_torque(self, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> np.ndarray:
+        """Efforts (N, A) [Nm or N] of joints that turn freely: inverse dynamics, less what springs
+        carry.
         """
         fq = self.full_q(q)
         fv = self.full_v(dq)
-        tau = self._efforts.of(fq, fv, self.full_v(ddq))
-        tau = (tau + self.damping * fv) @ self._spread
+        tau = self._efforts.of(fq, fv, self.full_v(ddq)) @ self._spread
         if self.sprung.any():
             weight = self._unloaded.of(fq, 0 * fv, 0 * fv) @ self._spread
             tau[:, self.sprung] -= weight[:, self.sprung]
-        rubbed = tau + (self.friction * np.sign(fv)) @ self._spread
-        return np.where(np.abs(rubbed) > np.abs(tau), rubbed, tau)
+        return tau
+
+    def resisted(self, tau: np.ndarray, dq: np.ndarray) -> np.ndarray:
+        """Efforts (N, A) `tau` of joints that turn freely, with damping and friction where these
+        add to them. A joint that slows, or holds back its weight, is not helped by them: there may
+        be less than is told, of a warm gear, or where the value only calms a simulation.
+        """
+        held_back = tau + self.damping * dq + self.friction * np.sign(dq)
+        return np.where(np.abs(held_back) > np.abs(tau), held_back, tau)
 
     def inertia(self, q: np.ndarray) -> np.ndarray:
         """(N, A, A) absolute entries of the mass matrix at q (N, A); kg m^2, kg m or kg."""

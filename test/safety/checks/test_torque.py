@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from testing.proof import fine
-from testing.tools import START, at_rest, make_chunk, pendulum
+from testing.tools import LIMIT, START, at_rest, make_chunk, pendulum
 from wam_ros.core.embodiment import Load, load_embodiment
 from wam_ros.core.interpolation import evaluate, segment_coefficients
 from wam_ros.core.types import Decision, Reason, SafeTrajectory
@@ -64,13 +64,28 @@ def test_an_effort_between_samples_counts(tmp_path):
     assert (np.abs(model.torque(q, zero, zero)) < 10).all()
     measure = torque.CHECK.look(Motion(q, zero, zero, dt=0.01), bounds)
     assert measure.bad[1]
-    inside = [model.torque(*(x[None] for x in rows)) for rows in zip(*_between(q), strict=True)]
+    inside = model.torque(*_between(q, zero, zero))
     assert measure.measured[1] >= np.abs(inside).max() > bounds.efforts.limits[0]
     assert measure.measured[1] < 1.5 * np.abs(inside).max(), "and not much more than it is"
 
 
-def _between(q: np.ndarray) -> list[np.ndarray]:
+def test_friction_counts_until_the_joint_stands(tmp_path):
+    """The nearer a joint that lifts its weight comes to rest, the less its slowing helps; at rest
+    there is no friction any more.
+    """
+    rubbing = LIMIT + '<dynamics damping="1" friction="10"/>'
+    model = load_safety_model(pendulum(tmp_path, joint=rubbing))
+    bounds = make_bounds(model, SafetyParams(), at_rest(np.zeros(1)))
+    left = np.array([[0.01], [0.0]])  # s until it stands
+    q, dq, ddq = (100 * left**3, -300 * left**2, 600 * left)
+    measure = torque.CHECK.look(Motion(q, dq, ddq, dt=0.01), bounds)
+    tau = np.abs(model.torque(*_between(q, dq, ddq)))
+    assert tau[1:-1].max() > 1.1 * tau[[0, -1]].max()
+    assert tau.max() <= measure.measured[1] < 1.05 * tau.max()
+
+
+def _between(q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) -> tuple[np.ndarray, ...]:
     t = SafeTrajectory(
-        start_ns=0, joint_names=("hinge",), t=np.array([0.0, 0.01]), q=q, dq=0 * q, ddq=0 * q
+        start_ns=0, joint_names=("hinge",), t=np.array([0.0, 0.01]), q=q, dq=dq, ddq=ddq
     )
-    return list(fine(t)[:3])
+    return fine(t)[:3]

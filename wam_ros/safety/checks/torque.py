@@ -15,8 +15,14 @@ from wam_ros.safety.motion.motion import Motion
 
 def measure(motion: Motion, efforts: EffortBounds) -> Measure:
     """Measure the worst joint of every interval."""
-    tau = np.abs(efforts.torque(motion.q, motion.dq, motion.ddq))
-    tau[1:] = np.where(motion.inside[:, None], np.maximum(tau[1:], tau[:-1]), tau[1:])
+    free = efforts.free_torque(motion.q, motion.dq, motion.ddq)
+    tau = np.abs(efforts.resisted(free, motion.dq))
+    # In an interval friction begins or ends at once, where a joint comes to rest or turns round:
+    # the most is at one of the four pairs of an effort and a velocity of its ends.
+    ends = ((free[1:], motion.dq[:-1]), (free[:-1], motion.dq[1:]))
+    across = [np.abs(efforts.resisted(*pair)) for pair in ends]
+    most = np.maximum.reduce([tau[1:], tau[:-1], *across])
+    tau[1:] = np.where(motion.inside[:, None], most, tau[1:])
     off = _uneven(motion)
     near = ~(tau[1:] + off @ efforts.most_inertia <= efforts.limits).all(axis=1)
     rows = np.flatnonzero(near & motion.inside)

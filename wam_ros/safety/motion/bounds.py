@@ -110,7 +110,8 @@ class EffortBounds:
     names: tuple[str, ...]
     units: tuple[str, ...]  # "Nm" or "N"
     limits: np.ndarray  # (A,)
-    torque: Callable[..., np.ndarray]  # `Dynamics.torque`
+    free_torque: Callable[..., np.ndarray]  # `Dynamics.free_torque`
+    resisted: Callable[[np.ndarray, np.ndarray], np.ndarray]  # `Dynamics.resisted`
     inertia: Callable[[np.ndarray], np.ndarray]  # `Dynamics.inertia`
     most_inertia: np.ndarray  # (A, A) what no absolute entry of the mass matrix passes
 
@@ -226,7 +227,8 @@ def make_bounds(
             names=model.joint_names,
             units=tuple("N" if s else "Nm" for s in model.sliding),
             limits=model.limits.effort * params.torque_fraction,
-            torque=model.torque,
+            free_torque=model.free_torque,
+            resisted=model.resisted,
             inertia=model.inertia,
             most_inertia=model.most_inertia,
         ),
