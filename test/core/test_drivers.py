@@ -125,6 +125,24 @@ def test_whatever_their_rates_all_joints_are_of_one_instant(left_ms, right_ms, p
         np.testing.assert_allclose(s.velocities, rate)
 
 
+@settings(max_examples=50, deadline=None)
+@given(st.data())
+def test_in_whatever_order_parts_of_equal_stamps_come_every_instant_is_whole_once(data):
+    """A node that is busy finds two of one driver before the first of the other one."""
+    whole = WholeStates(APART)
+    at = dict.fromkeys(whole.topics, 0)
+    found = []
+    while min(at.values()) < 20:
+        open_to = [t for t, k in at.items() if k < 20 and k - min(at.values()) < 3]
+        topic = data.draw(st.sampled_from(open_to))
+        at[topic] += 1
+        names = whole.topics[topic]
+        state_now = whole.take(topic, state(at[topic] * 10 * MS, names, at[topic]))
+        found += [] if state_now is None else [state_now]
+    assert [s.stamp_ns for s in found] == [k * 10 * MS for k in range(1, 21)]
+    assert all((s.positions == s.stamp_ns / (10 * MS)).all() for s in found)
+
+
 def test_an_angle_that_was_wrapped_between_two_messages_is_one_of_both():
     whole = WholeStates(APART)
     whole.take("left/joint_states", state(0, LEFT, 3.1))
@@ -140,3 +158,17 @@ def test_after_a_clock_that_was_set_back_no_part_of_before_is_used():
         whole.take("left/joint_states", state(ns, LEFT, q))
         found = whole.take("right/joint_states", state(ns + MS, RIGHT, q))
     assert (found.stamp_ns, found.positions.tolist()) == (10 * MS, [0.1] * 14)
+    whole = WholeStates(APART)
+    assert whole.take("right/joint_states", state(100 * MS, RIGHT, 9.0)) is None
+    assert whole.take("left/joint_states", state(100 * MS, LEFT, 9.0)) is not None
+    assert whole.take("right/joint_states", state(110 * MS, RIGHT, 9.0)) is None
+    assert whole.take("left/joint_states", state(10 * MS, LEFT, 0.1)) is None
+    found = whole.take("right/joint_states", state(11 * MS, RIGHT, 0.1))
+    assert (found.stamp_ns, found.positions.tolist()) == (10 * MS, [0.1] * 14)
+
+
+def test_a_driver_that_stamps_everything_alike_is_heard():
+    whole = WholeStates(APART)
+    for _ in range(3):
+        assert whole.take("left/joint_states", state(0, LEFT, 0.1)) is None
+        assert whole.take("right/joint_states", state(0, RIGHT, 0.2)).stamp_ns == 0

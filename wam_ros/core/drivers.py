@@ -18,6 +18,7 @@ JOINTS = "joint_states"
 MEASURED = "measured_state"
 PLAIN = Reading(1.0, 0.0)
 MOST_PARTS = 64  # of one topic, that are kept while another one is slow
+NEVER_NS = -1  # before every stamp
 
 
 class Numbers:
@@ -104,9 +105,9 @@ class WholeStates:
     """Joint states of the whole robot in rad and m, of what comes on the topics of its drivers. Not
     thread-safe.
 
-    Of several topics there is a whole one each time that every one of them has told something new:
-    a driver that falls silent is not repeated. It is of the instant of its oldest part, to which
-    the others are interpolated.
+    Of several topics there is a whole one each time that every one of them has told something that
+    is in none yet, in whatever order it comes: a driver that falls silent is not repeated. It is of
+    the instant of its oldest part, to which the others are interpolated.
 
     Args:
         embodiment: whose joints they are.
@@ -120,12 +121,13 @@ class WholeStates:
             t: [self._names.index(n) for n in names] for t, names in self.topics.items() if names
         }
         self._past: dict[str, list[JointState]] = {t: [] for t in self._columns}
-        self._new: set[str] = set()  # topics that told something since the last whole state
+        # ns: stamp of the newest part of each that is in a whole state
+        self._used = dict.fromkeys(self._columns, NEVER_NS)
 
     @property
     def awaited(self) -> list[str]:
-        """Topics that have told nothing since the last whole state."""
-        return [t for t in self._columns if t not in self._new]
+        """Topics of which everything is in a whole state already."""
+        return [t for t, used in self._used.items() if self._newest(t) <= used]
 
     def take(self, topic: str, state: JointState) -> JointState | None:
         """Take what a driver said of the joints of `topic`; the whole, once every part is new."""
@@ -133,20 +135,29 @@ class WholeStates:
         if len(self._columns) == 1:
             return part
         past = self._past[topic]
-        # of another order of time are those of before the clock was set back
+        if part.stamp_ns < self._newest(topic):
+            # the clock was set back: what is after it is of another order of time
+            later = [t for t in self._past if self._newest(t) > part.stamp_ns]
+            self._used |= {t: self._newest(t) for t in later}
+        if part.stamp_ns <= self._newest(topic):
+            self._used[topic] = NEVER_NS
         past[:] = [s for s in past[-MOST_PARTS:] if s.stamp_ns < part.stamp_ns] + [part]
-        self._new.add(topic)
         if self.awaited:
             return None
-        self._new.clear()
-        at_ns = min(told[-1].stamp_ns for told in self._past.values())
+        at_ns = min(map(self._newest, self._past))
         whole = np.full((3, len(self._names)), np.nan)
         for name, columns in self._columns.items():
             told = self._past[name]
             whole[:, columns] = _at(told, at_ns)
+            self._used[name] = next(s.stamp_ns for s in told if s.stamp_ns >= at_ns)
             while len(told) > 1 and told[1].stamp_ns <= at_ns:
                 told.pop(0)
         return JointState(at_ns, self._names, *whole)
+
+    def _newest(self, topic: str) -> int:
+        """Stamp [ns] of the newest part of a topic."""
+        past = self._past[topic]
+        return past[-1].stamp_ns if past else NEVER_NS
 
 
 def _at(told: Sequence[JointState], at_ns: int) -> np.ndarray:
