@@ -16,7 +16,7 @@ from testing.recordings import SMALL, VIEWS, episode, pictures, write
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.core.resources import share_dir
+from wam_ros.core.resources import config_path, share_dir
 from wam_ros.data.folder import open_episodes
 
 NS = 10**9
@@ -222,7 +222,7 @@ def test_rows_of_a_robot_that_is_known_are_its_observations(tmp_path):
         messages += [("/joint_states", ns, joints(ns, at[:2], ("other", "group")))]
         messages += [("/joint_states", ns + 1, joints(ns, at, names[::-1]))]
     folder = recorded(tmp_path / "bag", sorted(messages, key=lambda m: m[1]))
-    found = open_episodes(folder, robot="panda")
+    found = open_episodes(folder, robot=str(config_path("embodiments", "panda")))
     assert (found.view_names, found.joint_names, found.robot) == (robot.view_names, names, "panda")
     (only,) = found[:]
     assert len(only) >= 12 and set(np.diff(only.stamps_ns)) <= {99 * MS, 100 * MS, 132 * MS}

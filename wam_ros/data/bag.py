@@ -22,12 +22,12 @@ from rosbags.image import compressed_image_to_cvimage, message_to_cvimage
 from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from rosbags.typesys import Stores, get_typestore
 
-from wam_ros.core.embodiment import Embodiment, load_embodiment
+from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
-from wam_ros.core.resources import config_names
 from wam_ros.core.types import NS
 from wam_ros.data.aligned import AlignedRows
 from wam_ros.data.episodes import Episode, Episodes, View
+from wam_ros.data.units import robot_named
 from wam_ros.ros.recording import METADATA, Recorded, Recording, expecting
 
 IMAGES = {"sensor_msgs/msg/Image": "/image_raw", "sensor_msgs/msg/CompressedImage": "/compressed"}
@@ -80,8 +80,8 @@ class BagEpisodes(Episodes):
     Args:
         paths: folders of recordings, all of one robot.
         where: how errors name them.
-        robot: name of it, where the recordings do not tell it; of an embodiment: rows are its
-            observations.
+        robot: name of it, where the recordings do not tell it; of an embodiment, by its name or
+            YAML file: rows are its observations.
 
     Raises:
         WamError: one cannot be read, has neither kind of rows, or another robot, rate or cameras
@@ -90,8 +90,8 @@ class BagEpisodes(Episodes):
 
     def __init__(self, paths: Sequence[Path], where: str, robot: str = "") -> None:
         self.where = where
-        self.robot = robot
-        known = load_embodiment(robot) if robot in config_names("embodiments") else None
+        known = robot_named(robot)
+        self.robot = known.name if known is not None else robot
         self._takes: list[_Take] = []
         periods = []
         kinds: list[tuple[Any, ...]] = []

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -15,18 +16,16 @@ from rich.console import Console
 from rich.progress import Progress, track
 from rich.table import Table
 
-from wam_ros.core.embodiment import load_embodiment
-from wam_ros.core.errors import Problems, WamError, require_known, require_within
+from wam_ros.core.errors import WamError, require_known, require_within
 from wam_ros.core.files import make_folder, require_writable, write_json
-from wam_ros.core.resources import config_names
 from wam_ros.data.convert import copy, describe
 from wam_ros.data.episodes import Episode, Episodes
 from wam_ros.data.folder import open_episodes
 from wam_ros.data.lerobot.writer import WRITTEN, LeRobotWriter
 from wam_ros.data.numbers import columns_of
-from wam_ros.data.review import WRONG, Finding, review
+from wam_ros.data.review import WRONG, Finding, judge_units, review
+from wam_ros.data.units import Units, known_in_rad
 from wam_ros.data.video import CODECS
-from wam_ros.robot.urdf import read_urdf
 
 Folder = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DATA")]
 LINT = "lerobot-lint"
@@ -40,7 +39,8 @@ class Import:
     data: Folder  # recording (rosbag2), folder of recordings, or LeRobot data set
     out: Path  # folder of the new one
     codec: str = "h264"  # of its videos: lossless, h264 or av1
-    # name of the embodiment, where the data do not tell it: of its cameras become observations
+    # name or YAML of the embodiment, where the data do not tell it: what its cameras and drivers
+    # said becomes what a model would have seen, in rad and m
     robot: str = ""
     contract: str = ""  # name in config/contracts: its columns, cameras and rate, of DROID's say
     cut_idle: bool = False  # rests of a second and more go; what is between them, an episode each
@@ -64,6 +64,7 @@ class Show:
     out: Path = Path("data.png")  # picture to write
     episodes: tuple[int, ...] = ()  # numbers to show; six spread over the data set
     film: int = -1  # number of an episode to write as a video beside the picture, .mp4
+    robot: str = ""  # name or YAML of the embodiment, where the data do not tell it
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class Stats:
     data: Folder  # LeRobot data set
     horizon: int = 24  # steps of a chunk; 0 for no relative ones
     json: Path | None = None  # write the numbers here
+    robot: str = ""  # name or YAML of the embodiment, where the data do not tell it
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Check:
     data: Folder  # LeRobot data set
     no_pictures: bool = False  # leave the frames out, which take most of the time
     json: Path | None = None  # write the findings here
+    robot: str = ""  # name or YAML of the embodiment, where the data do not tell it
 
 
 @dataclass(frozen=True)
@@ -116,21 +119,30 @@ def main(args: DataArgs) -> int:
     run = args.run
     if isinstance(run, Import):
         require_known("codec", run.codec, CODECS)
-        source = open_episodes(run.data, run.contract, run.robot)
-        source.robot = run.robot or source.robot
+        source = opened(run.data, run.robot, run.contract)[0]
         return convert(source, run.out, run.codec, "v3.0", run.cut_idle)
     if isinstance(run, Export):
         require_known("format", run.format, (*WRITTEN, MCAP))
         require_known("codec", run.codec, CODECS)
-        source = open_episodes(run.data)
-        if run.format == MCAP:
-            return export_bags(source, run.out)
-        return convert(source, run.out, run.codec, run.format, False)
+        if run.format == MCAP:  # which are in rad and m
+            return export_bags(opened(run.data, "")[0], run.out)
+        return convert(open_episodes(run.data), run.out, run.codec, run.format, False)
     if isinstance(run, Show):
         return show(run)
     if isinstance(run, Mend):
         return mend_takes(run)
     return stats(run) if isinstance(run, Stats) else check(run)
+
+
+def opened(data: Path, robot: str, contract: str = "") -> tuple[Episodes, Units]:
+    """A data set with its joints in rad and m where its robot is known, and what they were: that is
+    said.
+    """
+    source, units = known_in_rad(open_episodes(data, contract, robot), robot)
+    if not units.limits:
+        source.robot = robot or source.robot
+    print("\n".join([f"numbers: {units.words}", *units.wrong]))
+    return source, units
 
 
 def convert(source: Episodes, out: Path, codec: str, version: str, cut_idle: bool) -> int:
@@ -177,14 +189,14 @@ def show(args: Show) -> int:
     from wam_ros.data.sheet import draw, film, save
 
     require_writable("--out", args.out)
-    episodes = open_episodes(args.data)
+    episodes, units = opened(args.data, args.robot)
     count = len(episodes)
     if not count:
         raise WamError(f"'{episodes.where}' holds no episode")
     for number in (*args.episodes, *([args.film] if args.film >= 0 else [])):
         require_within("an episode", number, 0, count - 1)
     spread = sorted({round(k * (count - 1) / 5) for k in range(6)})
-    save(draw(episodes, list(args.episodes) or spread, limits_of(episodes)), args.out)
+    save(draw(episodes, list(args.episodes) or spread, units.limits), args.out)
     print(args.out)
     if args.film >= 0:
         if not episodes.views:
@@ -195,20 +207,11 @@ def show(args: Show) -> int:
     return 0
 
 
-def limits_of(episodes: Episodes) -> dict[str, tuple[float, float]]:
-    """Limits of the joints of a robot that is known by its name; nothing of another."""
-    if episodes.robot not in config_names("embodiments"):
-        return {}
-    path = load_embodiment(episodes.robot).urdf_path
-    joints = read_urdf(path, Problems(path)).joints
-    return {n: (j.lower, j.upper) for n, j in joints.items() if n in episodes.action_names}
-
-
 def stats(args: Stats) -> int:
     """Print the table, write the JSON."""
     require_within("--horizon", args.horizon, 0)
     require_writable("--json", args.json)
-    episodes = open_episodes(args.data)
+    episodes, units = opened(args.data, args.robot)
 
     def watched(found: Iterable[Episode]) -> Iterator[Episode]:
         yield from track(found, "episodes", total=len(episodes))
@@ -225,7 +228,8 @@ def stats(args: Stats) -> int:
         print(f"\n{group}, {own[0].count} values each")
         Console().print(table)
     if args.json is not None:
-        facts = {"episodes": len(episodes), "rate_hz": episodes.rate_hz, "horizon": args.horizon}
+        facts: dict[str, object] = {"numbers": units.words, "wrong": units.wrong}
+        facts |= {"episodes": len(episodes), "rate_hz": episodes.rate_hz, "horizon": args.horizon}
         write_json(args.json, facts | {"columns": [dataclasses.asdict(c) for c in columns]})
     return 0
 
@@ -233,13 +237,12 @@ def stats(args: Stats) -> int:
 def check(args: Check) -> int:
     """Print what is found; 1 when something is wrong."""
     require_writable("--json", args.json)
-    episodes = open_episodes(args.data)
+    episodes, units = opened(args.data, args.robot)
     found: list[Finding] = []
     with Progress() as progress:
         bar = progress.add_task("episodes", total=len(episodes))
-        for finding in review(
-            episodes, not args.no_pictures, lambda _: progress.update(bar, advance=1)
-        ):
+        looked = review(episodes, not args.no_pictures, lambda _: progress.update(bar, advance=1))
+        for finding in chain(judge_units(units), looked):
             found.append(finding)
             colour = "red" if finding.grade == WRONG else "yellow"
             progress.console.print(

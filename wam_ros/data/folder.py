@@ -17,8 +17,8 @@ def open_episodes(folder: Path, contract: str = "", robot: str = "") -> Episodes
         folder: where it lies.
         contract: name in config/contracts of the columns and cameras to see a LeRobot data set
             through; '' sees its own.
-        robot: name of it, where a recording does not tell it; of an embodiment: its rows are what
-            the model would have seen.
+        robot: name of it, where a recording does not tell it; of an embodiment, by its name or YAML
+            file: its rows are what the model would have seen.
 
     Raises:
         WamError: there is none, or it is damaged.

@@ -9,6 +9,7 @@ import numpy as np
 
 from wam_ros.core.errors import WamError
 from wam_ros.data.episodes import GAP, Episode, Episodes
+from wam_ros.data.units import Units
 
 WRONG = "wrong"
 DOUBTFUL = "doubtful"
@@ -62,6 +63,15 @@ def review(
             for view in episodes.view_names:
                 yield from _pictures(i, episode, episodes, view)
         watched(i)
+
+
+def judge_units(units: Units) -> Iterator[Finding]:
+    """Numbers that a model would take for rad and m."""
+    if units.drivers:
+        words = f"its numbers are {units.words}: `wam data import --robot` writes them so"
+        yield Finding(WRONG, -1, words)
+    for words in units.wrong:
+        yield Finding(WRONG, -1, words)
 
 
 def _rows(index: int, episode: Episode, episodes: Episodes) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from wam_ros.core.images import resize, shape
 from wam_ros.core.types import NS
 from wam_ros.data.folder import open_episodes
 from wam_ros.data.lerobot.info import INFO
+from wam_ros.data.units import in_rad
 from wam_ros.ros.recording import Recording, expecting
 
 COMMANDED = "commanded_state"
@@ -82,7 +83,7 @@ def load_take(
 
 
 def _of_episode(path: Path, embodiment: Embodiment, seconds: float, number: int) -> Take:
-    episodes = open_episodes(path)
+    episodes = in_rad(open_episodes(path), embodiment)[0]
     try:
         require_within("--episode", number, 0, len(episodes) - 1)
         episode = episodes[number]
