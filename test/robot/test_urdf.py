@@ -103,6 +103,38 @@ BROKEN = {
         ["links l2, l3: package 'gone' is not found"],
     ),
     "no file": ({"l3": link("l3", mesh("gone.stl"))}, ["link 'l3': gone.stl cannot be read"]),
+    "a collision body of nothing": (
+        {"l3": link("l3", "<collision><geometry/></collision>")},
+        ["link 'l3': a <collision> has 0 shapes"],
+    ),
+    "two shapes for one": (
+        {"l3": link("l3", ROD.replace("</geometry>", '<sphere radius="1"/></geometry>'))},
+        ["link 'l3': a <collision> has 2 shapes"],
+    ),
+    "two places": (
+        {"j2": JOINTS["j2"].replace("<axis", '<origin xyz="0 0 3"/><axis')},
+        ["joint 'j2': a <joint> has 2 <origin>; leave one"],
+    ),
+    "two turns for one": (
+        {"j2": JOINTS["j2"].replace("<origin", '<origin rpy="1 0 0" quat_xyzw="0 0 0 1"')},
+        ["joint 'j2': an <origin> has quat_xyzw and rpy; leave one"],
+    ),
+    "a number that only Python reads": (
+        {"l3": link("l3", ROD.replace('length="0.2"', 'length="0_2"'))},
+        ["link 'l3': length=\"0_2\" in <cylinder> must be 1 finite number"],
+    ),
+    "a drawing of nothing": (
+        {"l3": link("l3", "<visual><geometry/></visual>")},
+        ["link 'l3': what is drawn of it, nothing, is no one body that is known, or name"],
+    ),
+    "a drawing of no known kind": (
+        {"l3": link("l3", '<visual><geometry><ellipsoid radii="1 1 1"/></geometry></visual>')},
+        ["link 'l3': what is drawn of it, <ellipsoid>, is no one body that is known, or name"],
+    ),
+    "a mesh without a file": (
+        {"l3": link("l3", "<collision><geometry><mesh/></geometry></collision>")},
+        ["link 'l3': its <mesh> has no filename"],
+    ),
     "a bad box": (
         {"l3": link("l3", "<collision><geometry><box/></geometry></collision>")},
         ["link 'l3': its <box> has no size"],

@@ -153,17 +153,21 @@ def _link_bodies(
     name = link.get("name", "")
     found = []
     for element in link.findall(kind):
-        shape = element.find("geometry/*")
-        if shape is None:
-            continue
+        shapes = element.findall("geometry/*")
+        instead = ", or name the link under `unguarded`" if kind == "visual" else ""
         try:
+            (shape,) = shapes
             geometry, mesh, scale = _geometry(shape, embodiment, urdf.path.parent)
         except WamError as error:
-            instead = ", or name the link under `unguarded`" if kind == "visual" else ""
             wrong.setdefault(f"{error}{instead}", []).append(name)
             continue
         except (ValueError, TypeError):
-            continue  # a number that was told already, or a kind that nobody knows
+            # what is wrong with a collision body was told
+            if instead:
+                tags = ", ".join(f"<{s.tag}>" for s in shapes) or "nothing"
+                words = f"what is drawn of it, {tags}, is no one body that is known{instead}"
+                wrong.setdefault(words, []).append(name)
+            continue
         found.append(
             Body(
                 link=name,
@@ -183,6 +187,8 @@ def _geometry(
     """A shape, the mesh file that it is the hull of, and the scale of that."""
     one = np.ones(3)
     if shape.tag == "mesh":
+        if not shape.get("filename"):
+            raise ValueError
         path = find_file(shape.get("filename", ""), folder, embodiment.packages)
         scale = np.array(numbers(shape.get("scale", "1 1 1")))
         corners = mesh_hull(path) * scale

@@ -37,6 +37,14 @@ KINDS = {
     "mesh": ("filename",),
 }
 LOSSES = ("damping", "friction")  # a negative one would hide effort
+# of which an element has one at most; of two each parser takes another one
+ONCE = {
+    "link": ("inertial",),
+    "joint": ("origin", "parent", "child", "axis", "limit", "mimic", "dynamics"),
+    "inertial": ("origin", "mass", "inertia"),
+    "collision": ("origin", "geometry"),
+    "visual": ("origin", "geometry"),
+}
 SIZES = ("size", "radius", "length")
 POSITIVE = ("velocity", "effort", "acceleration", "deceleration", "jerk")
 
@@ -102,6 +110,7 @@ def read_urdf(path: Path, problems: Problems) -> Urdf:
         raise WamError(f"{path}: {error}") from error
     if root.tag != "robot":
         raise WamError(f"{path}: expected a <robot>, found <{root.tag}>")
+    _judge_counts(root, problems)
     _judge_numbers(root, problems)
     _judge_bodies(root, problems)
     tree = _judge_tree(root, problems)
@@ -161,6 +170,18 @@ def _judge_tree(root: ET.Element, problems: Problems) -> bool:
     return len(problems.found) == known
 
 
+def _judge_counts(root: ET.Element, problems: Problems) -> None:
+    """What can be there once is not there twice, and a turn is told in one way."""
+    for owner in (*root.findall("link"), *root.findall("joint")):
+        where = f"{owner.tag} '{owner.get('name')}'"
+        for element in owner.iter():
+            for tag in ONCE.get(element.tag, ()):
+                if (found := len(element.findall(tag))) > 1:
+                    problems.add(f"{where}: a <{element.tag}> has {found} <{tag}>; leave one")
+            if element.tag == "origin" and element.get("quat_xyzw") and element.get("rpy"):
+                problems.add(f"{where}: an <origin> has quat_xyzw and rpy; leave one")
+
+
 def _judge_numbers(root: ET.Element, problems: Problems) -> None:
     """Every place, axis and size is as many finite numbers as it takes; sizes and the axes of
     joints that move are not zero.
@@ -192,14 +213,28 @@ def _judge_numbers(root: ET.Element, problems: Problems) -> None:
 def numbers(text: str) -> list[float]:
     """The numbers of an attribute; none where one of its words is no number."""
     try:
-        return [float(word) for word in text.split()]
+        return [_float(word) for word in text.split()]
     except ValueError:
         return []
+
+
+def _float(word: str) -> float:
+    """One number, as parsers of C++ read it: they end at an underscore and know ASCII only.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if "_" in word or not word.isascii():
+        raise ValueError
+    return float(word)
 
 
 def _judge_bodies(root: ET.Element, problems: Problems) -> None:
     for link in root.findall("link"):
         where = f"link '{link.get('name')}'"
+        for element in link.findall("collision"):
+            if (found := len(element.findall("geometry/*"))) != 1:
+                problems.add(f"{where}: a <collision> has {found} shapes; give each its own")
         for body in link.findall("collision/geometry/*"):
             if body.tag not in KINDS:
                 problems.add(
@@ -224,7 +259,7 @@ def _write_alike(root: ET.Element) -> None:
                 joint.remove(axis)
     for origin in root.iter("origin"):
         quaternion = numbers(origin.attrib.pop("quat_xyzw", ""))
-        if len(quaternion) == 4:
+        if len(quaternion) == 4 and any(quaternion):  # what is none was told
             origin.set("rpy", " ".join(f"{angle:.17g}" for angle in _rpy(quaternion)))
 
 
@@ -286,7 +321,7 @@ def _number(
     if element is None or text is None:
         return default
     try:
-        value = float(text)
+        value = _float(text.strip())
     except ValueError:
         problems.add(f'{where}: {key}="{text[:40]}" in <{element.tag}> is not a number')
         return default
