@@ -57,6 +57,13 @@ def test_what_is_wrong_with_a_xacro_file_is_one_line(tmp_path, text, words, capf
     assert capfd.readouterr().err == ""
 
 
+def test_an_argument_that_the_file_does_not_ask_for_is_refused_by_name(tmp_path):
+    (tmp_path / "arm.xacro").write_text(XACRO)
+    words = r"unknown argument of .*arm.xacro 'sides'. Did you mean 'side'\? Choices: side"
+    with pytest.raises(WamError, match=words):
+        expand(tmp_path / "arm.xacro", {"sides": "right"}, {})
+
+
 def test_without_xacro_it_is_said_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "xacro", None)
     with pytest.raises(WamError, match="pip install xacro"):

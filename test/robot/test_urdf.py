@@ -131,6 +131,10 @@ BROKEN = {
         {"l3": link("l3", '<visual><geometry><ellipsoid radii="1 1 1"/></geometry></visual>')},
         ["link 'l3': what is drawn of it, <ellipsoid>, is no one body that is known, or name"],
     ),
+    "a body in millimetres": (
+        {"l3": link("l3", ROD.replace('length="0.2"', 'length="200"'))},
+        ["link 'l3': a <cylinder> of 200 m is larger than a robot"],
+    ),
     "a mesh without a file": (
         {"l3": link("l3", "<collision><geometry><mesh/></geometry></collision>")},
         ["link 'l3': its <mesh> has no filename"],

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.core.files import cache_folder, write_whole
 from wam_ros.core.packages import SCHEMES, find_file
 
@@ -27,21 +27,26 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
         packages: folders of packages by name.
 
     Raises:
-        WamError: xacro is not installed, or what it says about the file, in one line.
+        WamError: xacro is not installed, or what it says about the file, in one line; the file
+            asks for no such argument.
     """
     try:
         xacro = importlib.import_module("xacro")
     except ImportError as error:
         raise WamError(f"{path} needs the Python package 'xacro': `pip install xacro`") from error
     said = io.StringIO()
+    told = _Asked(arguments)
     try:
         # it prints what it dislikes, and leaves the program where the XML is damaged
         with contextlib.redirect_stderr(said):
-            document = xacro.process_file(str(path), mappings=dict(arguments))
+            document = xacro.process_file(str(path), mappings=told)
         root = ET.fromstring(document.toxml())
     except (Exception, SystemExit) as error:
         words = " ".join(f"{said.getvalue()} {error}".split())
         raise WamError(f"{path}: xacro: {words[:300] or type(error).__name__}") from error
+    for name in arguments:  # xacro itself takes what nobody asks for, a slip of the pen, in silence
+        if name not in told.asked:
+            raise UnknownNameError(f"argument of {path}", name, told.asked)
     for element in root.iter():
         name = element.get("filename", "")
         if element.tag != "mesh" or not name:
@@ -58,3 +63,19 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
     out = folder / f"{path.stem.removesuffix('.urdf')}-{hashlib.sha256(text).hexdigest()[:16]}.urdf"
     write_whole(out, text)
     return out
+
+
+class _Asked(dict[str, str]):
+    """Arguments of a xacro file, which remember by what names they were asked for."""
+
+    def __init__(self, arguments: Mapping[str, str]) -> None:
+        super().__init__(arguments)
+        self.asked: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        self.asked.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        self.asked.add(name)
+        return super().__getitem__(name)

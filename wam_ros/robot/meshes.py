@@ -166,7 +166,9 @@ def require_volume(points: np.ndarray, where: str) -> None:
 
 
 def require_size(points: np.ndarray, where: str) -> None:
-    """Raise `WamError` when points (N, 3) m span more or less than any body of a robot."""
+    """Raise `WamError` when points (N, 3) m of a mesh span more or less than any body of a
+    robot.
+    """
     size = float(np.ptp(points, axis=0).max())
     if not SMALLEST <= size <= LARGEST:
         raise WamError(

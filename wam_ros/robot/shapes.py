@@ -13,7 +13,7 @@ import pinocchio as pin
 from wam_ros.core.embodiment import Embodiment, Load
 from wam_ros.core.errors import Problems, UnknownNameError, WamError, require_known
 from wam_ros.core.packages import find_file
-from wam_ros.robot.meshes import hull_of, mesh_hull, mesh_pieces, require_size
+from wam_ros.robot.meshes import LARGEST, hull_of, mesh_hull, mesh_pieces, require_size
 from wam_ros.robot.obstacles import Cloud, Obstacle, read_points, require_obstacle
 from wam_ros.robot.urdf import Urdf, numbers
 
@@ -203,7 +203,14 @@ def _geometry(
     }
     if shape.tag not in make:
         raise ValueError
-    return make[shape.tag](), None, one
+    geometry = make[shape.tag]()
+    # one that reaches to all others always meets them: then these pairs would not be watched
+    if (largest := max(map(max, filter(None, sizes.values())))) > LARGEST:
+        raise WamError(
+            f"a <{shape.tag}> of {largest:g} m is larger than a robot: sizes are in m, and a floor "
+            "belongs into the world"
+        )
+    return geometry, None, one
 
 
 def _pose(element: ET.Element) -> pin.SE3:
