@@ -73,8 +73,10 @@ class SafetyModel(Dynamics):
             for name, load in embodiment.loads.items()
             if load.shape
         ]
+        # links without collision bodies, a sentence each
+        self.unseen = _unseen(embodiment, bodies)
         # what a person should know about how this robot is watched, a sentence each
-        self.warnings = [*joints.warnings, *_unseen(embodiment, bodies)]
+        self.warnings = [*joints.warnings, *self.unseen]
         grippers = embodiment.gripper_joints
         self._fingers = {
             self.joint(n) for n, source in self._source.items() if source[0] in grippers

@@ -4,6 +4,8 @@ waits.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -11,8 +13,12 @@ from hypothesis import strategies as st
 
 from testing.hostile import random_path
 from testing.proof import offences
-from testing.rig import LEAD_NS, MS, TURN, Rig
-from wam_ros.core.types import Decision, Reason, SafetyState
+from testing.rig import LEAD_NS, MS, TURN, Rig, untimed
+from testing.tools import BODY, JOINT, START, pendulum
+from wam_ros.core.types import Decision, JointState, Reason, SafetyState
+from wam_ros.robot.model import load_safety_model
+from wam_ros.safety.machine.machine import SafetyMachine
+from wam_ros.safety.params import SafetyParams
 
 S = SafetyState
 
@@ -31,6 +37,29 @@ def test_enabling_waits_for_the_joints_then_holds(rig):
     assert not rig.machine.arm(True, rig.now).ok
     rig.joints()
     assert rig.machine.tick(rig.now).report.state == S.HOLD
+
+
+@pytest.mark.parametrize(
+    ("unguarded", "words"),
+    [
+        ((), "armed; no collision body, watched by the hull of what is drawn: arm"),
+        (("arm",), "armed; unguarded, watched by nothing: arm"),
+    ],
+)
+def test_who_arms_is_told_of_links_without_a_collision_body(tmp_path, unguarded, words):
+    body = BODY.format(name="arm", x=0.5).replace("collision>", "visual>")
+    still = BODY.format(name="still", x=-0.5) + JOINT.format(
+        name="fixed", kind="fixed", parent="base", child="still", more=""
+    )
+    robot = dataclasses.replace(pendulum(tmp_path, body=body + still), unguarded=unguarded)
+    machine = SafetyMachine(untimed(load_safety_model(robot), SafetyParams()))
+    machine.enable(START)
+    zero = np.zeros(1)
+    for ms in range(0, 100, 10):
+        now = START + ms * MS
+        machine.on_joints(JointState(now, robot.joint_names, zero, zero, zero), now)
+        machine.tick(now)
+    assert machine.arm(True, now) == (True, words, None)
 
 
 def test_a_dry_run_judges_and_emits_nothing(panda, home):

@@ -136,7 +136,7 @@ class SafetyMachine:
         limits = self.model.limits
         self.brakes.seed(self.inputs.q, self.inputs.slack, limits.lower, limits.upper)
         self.brakes.settle(S.ARMED)
-        return Answer(True, "armed")
+        return Answer(True, "; ".join(("armed", *self.model.unseen)))
 
     def _arm_anew(self, now_ns: int) -> Answer:
         """Armed already: whoever speaks next moves the arm, be it a policy that was restarted. Not
