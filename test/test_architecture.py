@@ -98,7 +98,7 @@ ARROWS = {
     "nodes.teleop_node": {"core", "robot.joints", "ros", "ros.teleop_node"},
     "nodes.task_node": {"core", "robot.joints", "ros", "ros.task_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
-    "tools": {"core", "models", "runtime", "ros"},
+    "tools": {"core", "models", "runtime", "ros", "embodiments"},
     "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
     # a run that is over
     "runs": {"core", "robot.joints", "models", "data", "view", "tools", "ros", "ros.view_node"},

@@ -37,8 +37,13 @@ COMMANDS = {
         "wam_ros.safety.offline.cli:Safety",
         "wam_ros.safety.offline.cli:main",
     ),
+    "embodiment new": Command(
+        "a robot's YAML from its URDF, or from what a robot that runs says",
+        "wam_ros.embodiments.cli:New",
+        "wam_ros.tools.new_embodiment:main",
+    ),
     "embodiment": Command(
-        "a robot's YAML from its URDF; what is right about it and what not",
+        "what is right about a robot's YAML and what not; which are shipped",
         "wam_ros.embodiments.cli:EmbodimentArgs",
         "wam_ros.embodiments.cli:main",
     ),

@@ -35,7 +35,10 @@ class New:
     the joints of everything else parked.
     """
 
-    urdf: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="URDF|XACRO")]  # of the robot
+    # of the robot; or the topic on which one that runs says it
+    urdf: Annotated[
+        Path, tyro.conf.Positional, tyro.conf.arg(metavar="URDF|XACRO|/robot_description")
+    ]
     out: Path | None = None  # the file to write; NAME.yaml in this folder
     name: str = ""  # what to call it; the name of the description
     arm: tuple[str, ...] = ()  # how the arms are called that are commanded: left; all if not told
@@ -62,6 +65,7 @@ class New:
     camera: dict[str, str] = field(
         default_factory=dict
     )  # topics of the images, in the model's order
+    live: bool = False  # take for cameras what publishes images now, as with /robot_description
 
 
 @dataclass(frozen=True)
@@ -83,13 +87,12 @@ class List:
 
 @dataclass(frozen=True)
 class EmbodimentArgs:
-    """Make and check the description of a robot. `wam embodiment rehearse --help`: whether a
-    recording means the same by its numbers and pictures.
+    """Check the description of a robot. `wam embodiment new --help` makes one; `wam embodiment
+    rehearse --help`: whether a recording means the same by its numbers and pictures.
     """
 
     run: Annotated[
-        Annotated[New, tyro.conf.subcommand("new")]
-        | Annotated[Check, tyro.conf.subcommand("check")]
+        Annotated[Check, tyro.conf.subcommand("check")]
         | Annotated[List, tyro.conf.subcommand("list")],
         tyro.conf.arg(name=""),
     ]
@@ -97,8 +100,6 @@ class EmbodimentArgs:
 
 def main(args: EmbodimentArgs) -> int:
     """Run the subcommand; 1 when something is wrong with the robot."""
-    if isinstance(args.run, New):
-        return write_new(args.run)
     if isinstance(args.run, Check):
         return check(args.run)
     list_shipped()
