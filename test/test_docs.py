@@ -19,7 +19,6 @@ COMMANDS = (
     *cli.COMMANDS,
     "safety filter",
     "safety pairs",
-    "embodiment new",
     "embodiment check",
     "embodiment list",
     *(f"data {name}" for name in ("import", "export", "show", "stats", "check")),
