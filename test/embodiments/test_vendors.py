@@ -42,7 +42,9 @@ def write_stand_in(folder, name):
     text += joint("to_tool", links[-1], data["tool_frame"], kind="fixed", more="")
     path = folder / data["urdf"].removeprefix("package://")
     path.parent.mkdir(parents=True)
-    path.write_text(f'<robot name="{name}">{text}</robot>')
+    asked = "".join(f'<xacro:arg name="{a}" default=""/>' for a in data.get("xacro_arguments", {}))
+    space = 'xmlns:xacro="http://www.ros.org/wiki/xacro"' if asked else ""
+    path.write_text(f'<robot name="{name}" {space}>{asked}{text}</robot>')
 
 
 def test_without_the_package_it_says_which_and_where_to_put_it(name, monkeypatch):

@@ -205,7 +205,7 @@ def _geometry(
         raise ValueError
     geometry = make[shape.tag]()
     # one that reaches to all others always meets them: then these pairs would not be watched
-    if (largest := max(map(max, filter(None, sizes.values())))) > LARGEST:
+    if LARGEST < (largest := max(map(max, filter(None, sizes.values())))) < np.inf:
         raise WamError(
             f"a <{shape.tag}> of {largest:g} m is larger than a robot: sizes are in m, and a floor "
             "belongs into the world"
