@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import importlib
 import io
+import logging
 import tempfile
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
@@ -14,6 +15,8 @@ from pathlib import Path
 from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.core.files import cache_folder, write_whole
 from wam_ros.core.packages import SCHEMES, find_file
+
+_LOG = logging.getLogger(__name__)
 
 
 def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]) -> Path:
@@ -27,8 +30,7 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
         packages: folders of packages by name.
 
     Raises:
-        WamError: xacro is not installed, or what it says about the file, in one line; the file
-            asks for no such argument.
+        WamError: xacro is not installed, or what it says about the file, in one line.
     """
     try:
         xacro = importlib.import_module("xacro")
@@ -44,9 +46,10 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
     except (Exception, SystemExit) as error:
         words = " ".join(f"{said.getvalue()} {error}".split())
         raise WamError(f"{path}: xacro: {words[:300] or type(error).__name__}") from error
-    for name in arguments:  # xacro itself takes what nobody asks for, a slip of the pen, in silence
-        if name not in told.asked:
-            raise UnknownNameError(f"argument of {path}", name, told.asked)
+    for name in arguments.keys() - told.asked:
+        # a slip of the pen, or another version of the file: xacro itself says nothing
+        slip = UnknownNameError(f"argument of {path}", name, told.asked)
+        _LOG.warning("%s", slip)
     for element in root.iter():
         name = element.get("filename", "")
         if element.tag != "mesh" or not name:
