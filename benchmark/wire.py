@@ -40,7 +40,8 @@ from wam_ros.core.types import Conditioning, Observation
 from wam_ros.models import load_policy
 from wam_ros.wire.contract import native, request_of
 from wam_ros.wire.packing import MOST_BYTES, pack, unpack
-from wam_ros.wire.vla_eval import MOST_OPEN, pack_said
+from wam_ros.wire.pictures import MOST_OPEN
+from wam_ros.wire.vla_eval import pack_said
 
 ROBOT = load_embodiment("droid")  # three views of 180 x 320
 SEEN = observation(1, robot=ROBOT)

@@ -10,7 +10,8 @@ from PIL import Image
 
 from testing.policies import PANDA, observation
 from wam_ros.wire.packing import WireError
-from wam_ros.wire.vla_eval import MOST_OPEN, describe, native_keys, pack_said, read_said
+from wam_ros.wire.pictures import MOST_OPEN
+from wam_ros.wire.vla_eval import describe, native_keys, pack_said, read_said
 
 PICTURE = observation().frames[0]
 

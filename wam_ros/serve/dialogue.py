@@ -1,4 +1,5 @@
-"""How one connection speaks: openpi's wire, or that of `vla-eval`. Of one thread at a time.
+"""How one connection speaks: openpi's wire, that of `vla-eval`, or Genie Sim's. Of one thread at a
+time.
 
 A dialogue turns bytes into a `Query` for the model and its answer into bytes. What needs no model
 it answers itself.
@@ -6,15 +7,18 @@ it answers itself.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from wam_ros.serve.service import PolicyService, Query
-from wam_ros.wire import vla_eval
+from wam_ros.wire import genie_sim, vla_eval
 from wam_ros.wire.packing import pack, unpack
 
-VLA_EVAL = "/vla-eval"  # the path of its clients: they speak first, and openpi's server does
+# paths of clients that speak first, where openpi's server does
+VLA_EVAL = "/vla-eval"
+GENIE_SIM = "/genie-sim"
 
 
 class Dialogue(Protocol):
@@ -52,6 +56,8 @@ def begin(path: str, ours: bool, service: PolicyService, connection: str) -> Dia
     """
     if path == VLA_EVAL:
         return VlaEvalDialogue(service, connection)
+    if path == GENIE_SIM:
+        return GenieSimDialogue(service, connection)
     return OpenpiDialogue(service, connection, ours)
 
 
@@ -142,3 +148,41 @@ class VlaEvalDialogue:
         self._step = 0
         self._rows = self._rows[:0]
         self._words = ""
+
+
+class GenieSimDialogue:
+    """Genie Sim's benchmark asks for a chunk and executes all of it. It says of which episode a
+    question is, and nothing between two: the model sees no frame of what was executed meanwhile.
+    """
+
+    greeting = b""
+    slow = True
+
+    def __init__(self, service: PolicyService, connection: str) -> None:
+        self._service = service
+        self._connection = connection
+        self._asked: genie_sim.Asked | None = None  # that was read last
+        self._episode = -1  # of the newest answer
+        self._step = 0  # that it has executed by its next question
+
+    def read(self, data: bytes) -> Query | None:
+        """An observation; the first of an episode begins with an empty memory."""
+        self._asked = asked = genie_sim.read_asked(data, self._service.robot)
+        begins = asked.episode != self._episode
+        if begins:
+            self._step = 0
+        query = self._service.read(asked.keys | {"step": self._step}, self._connection)
+        return replace(query, begins=begins)
+
+    def reply(self, answer: Any) -> bytes | str:
+        """The whole chunk."""
+        assert self._asked is not None
+        actions = answer["actions"]
+        self._episode = self._asked.episode
+        self._step += len(actions)
+        return genie_sim.pack_answer(self._asked.robot_type, actions)
+
+    def refuse(self, words: str) -> bytes | str:
+        """Text, which its client raises; what was remembered is begun anew."""
+        self._episode = -1
+        return f"wam serve: {words}"

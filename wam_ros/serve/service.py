@@ -42,6 +42,7 @@ class Query:
     prompt: str
     reset: bool
     message: Mapping[str, Any]
+    begins: bool = False  # whether an episode begins, before which there is nothing to remember
 
 
 class PolicyService:
@@ -238,6 +239,7 @@ class PolicyService:
             seen=seen,
             request=wanted.request,
             offsets=contract.frame_offsets if fits else None,
+            begins=query.begins,
         )
 
     def _why_not_any_more(self, deadline_s: float | None, waited_s: float, together: int) -> str:

@@ -42,6 +42,7 @@ class Asked:
     request: Request  # what is wanted of the newest
     # control steps of each from the newest on; None: the model's stride
     offsets: tuple[int, ...] | None = None
+    begins: bool = False  # whether nothing of before is remembered
 
 
 class Sessions:
@@ -190,7 +191,7 @@ class Sessions:
     def _caught_up(self, session: Session, asked: Asked) -> Request:
         """Remember what was seen before the newest frame; what is wanted of that."""
         words = require_instruction(asked.instruction, MOST_CHARACTERS)
-        if words != session.instruction:
+        if asked.begins or words != session.instruction:
             session.policy.reset(words)
             session.instruction = words
             session.step = None

@@ -2,30 +2,26 @@
 
 As `vla_eval.protocol` 0.8.0 packs them: an array is a map with the text keys `__ndarray__`, `data`,
 `dtype` and `shape`, a picture one with `__image__`, `format`, `data` and `shape`, PNG unless its
-user chose otherwise. Read with the bounds of `wam_ros.wire.packing`; a picture says in its head how
-large it is, and is refused before it is opened where that does not fit.
+user chose otherwise. Read with the bounds of `wam_ros.wire.packing` and `wam_ros.wire.pictures`.
 """
 
 from __future__ import annotations
 
-import io
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.wire.contract import native
 from wam_ros.wire.packing import WireError, array_of, pack, unpack
+from wam_ros.wire.pictures import CODED, Pictures
 
 PROTOCOL = 1
-MOST_OPEN = 6 << 20  # bytes of all pictures of a message when they are open: six of 640 x 480
 ASKED = ("hello", "observation", "episode_start", "episode_end")
 _IMAGE = {"__image__", "format", "data", "shape"}
-_CODED = {"png": "PNG", "jpeg": "JPEG"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,7 @@ def read_said(data: bytes) -> Said:
     Raises:
         WireError: it is none of its messages.
     """
-    found = unpack(data, _Pictures().read_map)
+    found = unpack(data, _reader(Pictures()))
     if not isinstance(found, dict):
         raise WireError("a message is a map with type, payload and seq")
     kind = found.get("type")
@@ -112,42 +108,26 @@ def describe(robot: Embodiment, server: str) -> dict[str, Any]:
     }
 
 
-class _Pictures:
-    """Reads the arrays and pictures of one message. A few bytes of PNG can claim gigabytes: what
-    all of them take when they are open is bounded.
-    """
+def _reader(pictures: Pictures) -> Callable[[dict[Any, Any]], Any]:
+    """What a map stands for: itself, an array, or a picture."""
 
-    def __init__(self) -> None:
-        self._bytes = 0
-
-    def read_map(self, found: dict[Any, Any]) -> Any:
-        """A map as it was read, or the array or picture that it stands for."""
+    def read(found: dict[Any, Any]) -> Any:
         if "__ndarray__" in found:
             if set(found) != {"__ndarray__", "data", "dtype", "shape"}:
                 raise WireError("an array has exactly the keys __ndarray__, data, dtype and shape")
             return array_of(found["dtype"], found["shape"], found["data"])
-        return self._picture(found) if "__image__" in found else found
+        return _picture(pictures, found) if "__image__" in found else found
 
-    def _picture(self, found: dict[Any, Any]) -> np.ndarray:
-        kind = str(found.get("format"))
-        if kind == "raw" and set(found) == _IMAGE | {"dtype"}:
-            return array_of(found["dtype"], found["shape"], found["data"])
-        data = found.get("data")
-        if kind not in _CODED or set(found) != _IMAGE or not isinstance(data, bytes):
-            raise WireError("a picture has a format (raw, png or jpeg), its data and its shape")
-        try:
-            with Image.open(io.BytesIO(data), formats=[_CODED[kind]]) as image:
-                self._bytes += 3 * image.width * image.height
-                if self._bytes > MOST_OPEN:
-                    raise WireError(f"pictures of more than {MOST_OPEN} bytes when they are open")
-                if image.mode != "RGB":
-                    raise WireError(f"a picture of mode {image.mode[:8]}, expected RGB")
-                return np.asarray(image)
-        except WireError:
-            raise
-        except Exception as error:  # a decoder's errors are of every kind
-            words = " ".join(str(error).split())[:80]
-            raise WireError(f"a picture that cannot be read: {words}") from error
+    return read
+
+
+def _picture(pictures: Pictures, found: dict[Any, Any]) -> np.ndarray:
+    kind = str(found.get("format"))
+    if kind == "raw" and set(found) == _IMAGE | {"dtype"}:
+        return array_of(found["dtype"], found["shape"], found["data"])
+    if kind not in CODED or set(found) != _IMAGE:
+        raise WireError("a picture has a format (raw, png or jpeg), its data and its shape")
+    return pictures.opened(kind, found["data"])
 
 
 def _plain(value: Any) -> Any:
