@@ -136,7 +136,7 @@ def test_every_message_is_answered_or_ends_the_connection_with_a_reason(n, monke
     monkeypatch.setattr(server_module, "REFUSED_S", 0.0)
     me = psutil.Process()
     silent = []
-    with served(RememberingPolicy(), token=TOKEN) as (server, port):
+    with served(RememberingPolicy(), token=TOKEN, most_together=8) as (server, port):
         grown = []
         for part in range(5):  # in the first one libraries and buffers take what they keep
             before = me.memory_info().rss
