@@ -45,7 +45,13 @@ class RememberingPolicy:
     name = "remembering"
     checkpoint_hash = "ab" * 8
     example_instruction = "go"
-    abilities = Abilities(frame_stride=4, guided=True, prefix=True, vocabulary=("go", "stop"))
+    abilities = Abilities(
+        frame_stride=4,
+        guided=True,
+        action_conditioned=True,
+        prefix=True,
+        vocabulary=("go", "stop"),
+    )
 
     def __init__(self, robot: Embodiment = PANDA) -> None:
         self.robot = robot

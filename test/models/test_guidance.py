@@ -8,8 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from wam_ros.models.guidance import Guided, guidance_weight, soft_mask  # noqa: E402
-from wam_ros.models.sampling import Euler, integrate, schedule  # noqa: E402
+from wam_ros.models.guidance import Guided, Known, guidance_weight, soft_mask  # noqa: E402
+from wam_ros.models.sampling import Euler, integrate, noised, schedule  # noqa: E402
 
 
 @pytest.mark.parametrize("steps", [1, 2, 4, 16])
@@ -51,3 +51,18 @@ def test_without_a_mask_nothing_changes():
     torch.testing.assert_close(
         run(torch.zeros(8, 1), torch.full((1, 8, 2), 5.0)), torch.zeros(1, 8, 2)
     )
+
+
+def test_known_rows_are_on_their_path_at_every_level_and_the_others_as_without_them():
+    data, noise = torch.randn(2, 1, 2, 3, generator=torch.Generator().manual_seed(1))
+    noise = torch.cat([noise, torch.ones(1, 2, 3)], 1)
+    levels = schedule(4, 5.0)
+    solver = Known(Euler(levels), data, noise)
+    x = y = noise
+    for i, level in enumerate(levels[1:]):
+        v = torch.full_like(x, 0.1 * i)
+        x = solver.step(i, x, v)
+        y = Euler(levels).step(i, y, v)
+        torch.testing.assert_close(x[:, :2], noised(data, noise[:, :2], torch.tensor(level)))
+        assert torch.equal(x[:, 2:], y[:, 2:])
+    assert torch.equal(x[:, :2], data)

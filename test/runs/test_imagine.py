@@ -32,7 +32,7 @@ class Brighter:
 
     name = "brighter"
     checkpoint_hash = ""
-    abilities = Abilities(guided=True, frame_stride=4)
+    abilities = Abilities(action_conditioned=True, frame_stride=4)
 
     def __init__(self):
         self.seen = []

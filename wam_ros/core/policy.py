@@ -20,6 +20,8 @@ class Abilities:
 
     prefix: bool = False  # trained to continue committed steps, which it is given clean
     guided: bool = False  # can be drawn towards a running plan while it denoises
+    # imagines what follows from a plan that is committed whole: actions in, frames out
+    action_conditioned: bool = False
     # steps after a chunk's anchor whose imagined frame it can begin the next chunk from
     ahead: tuple[int, ...] = ()
     candidates: int = 1  # most chunks it can predict in one batch

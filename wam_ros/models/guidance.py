@@ -47,6 +47,32 @@ class Guided:
         return self.inner.step(i, x, v - weight * self._mask * (self._target - data))
 
 
+class Known:
+    """A solver of which some rows are known: they are what they are at each noise level, whatever
+    the network says of them, so that the rest is denoised beside them (inpainting by replacement:
+    Lugmayr et al., 2022, RePaint, without its resampling).
+
+    Args:
+        inner: advances the sample; its `levels` are the noise levels.
+        data: (..., n, A) of the first n rows.
+        noise: (..., T, A) that the sample begins from.
+    """
+
+    def __init__(self, inner: Solver, data: Tensor, noise: Tensor) -> None:
+        self.inner = inner
+        self.times = inner.times
+        self.levels = inner.levels
+        self._data = data
+        self._noise = noise[..., : data.shape[-2], :]
+
+    def step(self, i: int, x: Tensor, v: Tensor) -> Tensor:
+        """See `Solver.step`."""
+        then = self.levels[i + 1]
+        found = self.inner.step(i, x, v)
+        known = (1 - then) * self._data + then * self._noise
+        return torch.cat([known, found[..., self._data.shape[-2] :, :]], -2)
+
+
 def guidance_weight(level: float, length: float, beta: float) -> float:
     """Weight of the correction at a noise level, for a step of this length (eq. 2 of the paper,
     time reversed).

@@ -70,12 +70,12 @@ def imagine_on(
     """What the model imagines from one instant on: (stamp [ns], frames (V, H, W, 3)), the first as
     observed. What it imagined is fed back as if it had been seen, with the joints that it wanted.
 
-    Actions that are given are held by guidance while it denoises, as a running plan is in the loop.
+    Actions that are given are held while it denoises, as a plan that is committed whole.
 
     Raises:
         WamError: the model cannot read the instruction, imagines no frames, or takes no actions.
     """
-    if variant.actions is not None and not abilities_of(policy).guided:
+    if variant.actions is not None and not abilities_of(policy).action_conditioned:
         raise WamError(f"'{policy.name}' cannot be told its actions: leave out --actions")
     policy.reset(variant.instruction)
     found = [(start.stamp_ns, start.frames)]

@@ -1,10 +1,10 @@
 """A policy whose chunks are imagined by another model: (world, instruction, proposed actions) ->
 future.
 
-The proposer may be any policy, the predictor any that can be drawn towards a plan: each proposal is
-given to it as if all of it were committed, and what it then imagines is what follows. Both may be
-servers elsewhere. A value chooses among the futures (`runtime.values`), and none of them need be
-good enough (`least_value`).
+The proposer may be any policy, the predictor any that imagines what follows from actions
+(`Abilities.action_conditioned`): each proposal is given to it as if all of it were committed. Both
+may be servers elsewhere. A value chooses among the futures (`runtime.values`), and none of them
+need be good enough (`least_value`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class ProposalsPolicy:
 
     def __init__(self, name: str, proposer: Policy, predictor: Policy) -> None:
         mine, its = abilities_of(proposer), abilities_of(predictor)
-        if not its.guided:
+        if not its.action_conditioned:
             raise WamError(f"'{predictor.name}' cannot be told which actions to imagine")
         if mine.frame_stride not in (0, its.frame_stride):
             raise WamError(

@@ -1,5 +1,7 @@
 """A released DROID checkpoint drives the shipped DROID robot: name, folder, nothing else."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from wam_ros.core.policy import Request  # noqa: E402
 from wam_ros.core.types import NS, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
 from wam_ros.models.dreamzero.released.views import crop_box  # noqa: E402
+from wam_ros.models.proposals.policy import ProposalsPolicy  # noqa: E402
 from wam_ros.wire.contract import load_contract, positions_of, request_of  # noqa: E402
 
 from .test_released import released  # noqa: E402, F401
@@ -81,6 +84,61 @@ def test_a_chunk_is_24_targets_at_15_hz_and_eight_frames_of_every_camera(policy,
     seen = (slice(None), slice(top, top + h), slice(left, left + w))
     for view in range(3):
         assert (output.frames[:, view][seen] != observation.frames[view][seen[1:]]).any()
+
+
+def test_told_its_actions_it_imagines_what_follows_from_them_and_each_time_from_the_same_frame(
+    policy, robot
+):
+    policy.reset("pick up the red cup")
+    observation = observe(robot)
+    still = np.tile(observation.joints.positions, (24, 1))
+    ahead = still + np.linspace(0, 0.3, 24)[:, None] * np.array([1.0] * 7 + [0.0])
+
+    def imagined(plan):
+        output = policy.predict(observation, Request(0, plan=plan, committed=len(plan)))
+        np.testing.assert_allclose(output.positions[: len(plan)], plan[:24], atol=1e-5)
+        return output.frames
+
+    first = imagined(still)
+    assert (first != imagined(ahead)).any()
+    assert (first == imagined(still)).all()
+    assert (first != imagined(still[:8])).any()  # the other rows are its own
+    assert (imagined(np.vstack([still, ahead])) == first).all()  # what is longer than a block
+    policy.predict(observation, Request(0))
+    for step in range(3, 24, 3):
+        policy.predict(observation, Request(step, predict=False))
+    # the first at the end of a block that it could go on from
+    at = [policy.predict(observation, Request(24, plan=still, committed=24)) for _ in range(2)]
+    assert (at[0].frames == at[1].frames).all()
+    beyond = np.tile(observation.joints.positions, (24, 1))
+    beyond[:, 0] += 5.0  # at the end of the statistics, as in training
+    at_the_end = policy.predict(observation, Request(0, plan=beyond, committed=24)).positions
+    np.testing.assert_allclose(at_the_end[:, 0], observation.joints.positions[0] + 1.0, atol=1e-5)
+
+
+def test_it_predicts_what_follows_from_proposals_of_another_policy(policy, robot):
+    class Proposer:
+        name = "proposer"
+        checkpoint_hash = ""
+        turn = 0
+
+        def reset(self, instruction):
+            pass
+
+        def predict(self, seen):
+            self.turn += 1
+            rows = np.tile(seen.joints.positions, (24, 1))
+            rows[:, 0] += 0.1 * self.turn * np.linspace(0, 1, 24)
+            return dataclasses.replace(plain, positions=rows)
+
+    policy.reset("pick up the red cup")
+    plain = policy.predict(observe(robot), Request(0))
+    pair = ProposalsPolicy("pair", Proposer(), policy)
+    pair.reset("pick up the red cup")
+    output = pair.predict(observe(robot), Request(0, candidates=3))
+    futures = [output, *output.others]
+    assert [round(f.positions[-1, 0] - robot.home[0], 3) for f in futures] == [0.1, 0.2, 0.3]
+    assert len({f.frames.tobytes() for f in futures}) == 3
 
 
 def test_behind_wam_serve_it_answers_ours_bit_for_bit_and_roboarena_s_clients(

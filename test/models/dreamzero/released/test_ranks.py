@@ -27,7 +27,7 @@ from wam_ros.models.dreamzero.released.speedups import SpeedUps  # noqa: E402
 
 from .test_causal_dit import make_model  # noqa: E402
 from .test_released import released  # noqa: E402, F401
-from .test_rollout import FEW, Towers, play  # noqa: E402
+from .test_rollout import FEW, Towers, planned, play  # noqa: E402
 
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 ROOT = Path(__file__).resolve().parents[4]
@@ -58,7 +58,7 @@ def test_two_processes_predict_what_one_does_and_the_time_they_take_is_told(
     torch.set_num_threads(1)
     try:
         began = time.perf_counter()
-        chunks = play(one, 5)
+        chunks = [*play(one, 5), planned(one)]
         took = time.perf_counter() - began
     finally:
         torch.set_num_threads(threads)

@@ -55,6 +55,13 @@ def play(rollout, calls, instruction="pick"):
     ]
 
 
+def planned(rollout, rows=2, value=0.3):
+    """A chunk that begins with actions that it is told."""
+    state = torch.zeros(1, 1, CONFIG.state_dim)
+    plan = torch.full((1, rows, CONFIG.action_dim), value)
+    return rollout.chunk(torch.arange(1)[None], state, "pick", plan)
+
+
 def turns(rule, frames):
     history = History(rule, window_frames=9, frames_per_block=2)
     return [history.turn(n, "pick") for n in frames]
@@ -152,6 +159,15 @@ def test_chunks_depend_on_the_instruction_and_on_what_was_observed():
     seen.chunk(torch.arange(8)[None], state, "pick")
     differently = seen.chunk(torch.arange(80, 88)[None], state, "pick")
     assert (pick[1].action - differently.action).abs().max() > 1e-5
+
+
+def test_actions_that_it_is_told_are_kept_and_the_video_follows_from_them():
+    chunk, other = (planned(make_rollout(), value=value) for value in (0.3, -0.3))
+    assert (chunk.action[:, :2] == 0.3).all()
+    assert (chunk.action[:, 2:] != 0.3).any()
+    assert (chunk.video - other.video).abs().max() > 1e-4
+    whole = planned(make_rollout(), rows=CONFIG.actions_per_block)
+    assert (whole.action == 0.3).all()
 
 
 def test_turning_velocities_skip_the_network():

@@ -13,7 +13,7 @@ from wam_ros.models.dreamzero.released.speedups import SpeedUps
 
 sys.path[0] = str(Path(__file__).parents[1])  # the folder that the tests beside this one are in
 from released.test_causal_dit import make_model  # noqa: E402
-from released.test_rollout import FEW, Towers, play  # noqa: E402
+from released.test_rollout import FEW, Towers, planned, play  # noqa: E402
 
 torch.set_num_threads(1)
 ranks = Ranks(rank_of_environment(), torch.device("cpu"))
@@ -22,7 +22,7 @@ if ranks.rank:
     rollout.follow()
 else:
     began = time.perf_counter()
-    chunks = play(rollout, 5)
+    chunks = [*play(rollout, 5), planned(rollout)]
     found = {"took": torch.tensor(time.perf_counter() - began)}
     ranks.end()
     for k, chunk in enumerate(chunks):

@@ -122,6 +122,17 @@ class BoundRobot:
         out[..., : columns.size] = self.scaling.state.normalise(columns)
         return out
 
+    def action(self, positions: np.ndarray, columns: np.ndarray, width: int) -> np.ndarray:
+        """Inverse of `positions`: (T, A) rad or m and the columns they begin from -> (1, T, width)
+        normalised, as in training: what is beyond the statistics is at their end. Columns that are
+        of no joint are 0 in their own unit.
+        """
+        told = np.zeros((len(positions), self.contract.action_dim))
+        told[:, : len(self._order)] = (positions[:, self._order] - self._low) / self._span
+        out = np.zeros((1, len(positions), width), np.float32)
+        out[..., : told.shape[1]] = self.scaling.from_joints(told, columns)
+        return out
+
     def positions(self, action: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Normalised (T, >= A) and the columns they began from -> absolute (T, A) rad or m, in the
         robot's order.

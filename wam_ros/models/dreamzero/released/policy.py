@@ -201,7 +201,9 @@ class ReleasedPolicy:
         self.robot = robot
         self.towers = towers
         self.rollout = rollout
-        self.abilities = Abilities(frame_stride=robot.contract.frame_stride)
+        self.abilities = Abilities(
+            frame_stride=robot.contract.frame_stride, action_conditioned=True
+        )
         self.example_instruction = "pick up the cup"
         self.runs_on = runs_on
         self._paragraph = ""
@@ -234,13 +236,19 @@ class ReleasedPolicy:
         self._frames[step] = self.robot.canvas(observation)
         if not request.predict:
             return None
-        frames = self._since_anchor(step)
-        columns = self.robot.columns(observation)
         dit = self.rollout.model.config
+        columns = self.robot.columns(observation)
+        plan = None
+        if request.plan is not None and 0 < len(request.plan) <= request.committed:
+            # several are imagined from one frame, and each from the same
+            self._anchor = None
+            rows = request.plan[: dit.actions_per_block]
+            plan = torch.from_numpy(self.robot.action(rows, columns, dit.action_dim))
+        frames = self._since_anchor(step)
         device = self.towers.vae.conv1.weight.device
         state = torch.from_numpy(self.robot.state(columns, dit.state_dim)).to(device)
         ready = time.perf_counter()
-        chunk = self.rollout.chunk(torch.from_numpy(frames)[None], state, self._paragraph)
+        chunk = self.rollout.chunk(torch.from_numpy(frames)[None], state, self._paragraph, plan)
         denoised = time.perf_counter()
         action = chunk.action[0].double().cpu().numpy()
         pictures = self.towers.imagined(chunk.video[:, :, -dit.frames_per_block :]).cpu().numpy()

@@ -22,7 +22,8 @@ IDLE = timedelta(days=365)  # for a question
 LATE = timedelta(seconds=60)  # for the other's velocity: it is then taken for gone
 _DTYPES = (torch.uint8, torch.int64, torch.float32)
 _AXES = 6
-_HEAD = 4 + 2 * _AXES
+_PARTS = 3  # frames, state, plan
+_HEAD = 2 + _PARTS + _PARTS * _AXES
 
 
 def rank_of_environment() -> int | None:
@@ -57,10 +58,14 @@ class Ranks:
         parts = (self._both(mine.video.float()), self._both(mine.action.float()))
         return Velocity(*parts)
 
-    def tell(self, frames: Tensor, state: Tensor, instruction: str) -> None:
+    def tell(
+        self, frames: Tensor, state: Tensor, instruction: str, plan: Tensor | None = None
+    ) -> None:
         """Rank 0: what both predict from."""
         text = torch.tensor(list(instruction.encode()), dtype=torch.uint8)
-        parts = (frames.cpu().contiguous(), state.float().cpu().contiguous())
+        # one number stands for no plan
+        told = (frames, state.float(), torch.zeros(1) if plan is None else plan.float())
+        parts = [part.cpu().contiguous() for part in told]
         head = [1, len(text), *(_DTYPES.index(x.dtype) for x in parts)]
         for x in parts:
             head += [*x.shape, *[0] * (_AXES - x.dim())]
@@ -71,7 +76,7 @@ class Ranks:
         """Rank 0: nothing more is asked."""
         dist.broadcast(torch.zeros(_HEAD, dtype=torch.int64), 0)
 
-    def told(self) -> tuple[Tensor, Tensor, str] | None:
+    def told(self) -> tuple[Tensor, Tensor, str, Tensor | None] | None:
         """Rank 1: what `tell` told; None after `end`, and when rank 0 is gone."""
         try:
             head = self._heard(torch.zeros(_HEAD, dtype=torch.int64)).tolist()
@@ -79,13 +84,15 @@ class Ranks:
             return None
         if not head[0]:
             return None
-        shapes = (head[4 : 4 + _AXES], head[4 + _AXES :])
-        frames, state = (
+        first = 2 + _PARTS
+        shapes = [head[first + k * _AXES :][:_AXES] for k in range(_PARTS)]
+        frames, state, plan = (
             self._heard(torch.zeros([n for n in shape if n], dtype=_DTYPES[kind]))
-            for shape, kind in zip(shapes, head[2:4], strict=True)
+            for shape, kind in zip(shapes, head[2:first], strict=True)
         )
         text = self._heard(torch.zeros(head[1], dtype=torch.uint8))
-        return frames, state, bytes(text.tolist()).decode()
+        words = bytes(text.tolist()).decode()
+        return frames, state, words, None if plan.dim() == 1 else plan
 
     def _heard(self, room: Tensor) -> Tensor:
         dist.broadcast(room, 0)

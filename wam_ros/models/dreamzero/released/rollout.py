@@ -20,6 +20,7 @@ from wam_ros.models.dreamzero.released.history import History
 from wam_ros.models.dreamzero.released.ranks import Ranks
 from wam_ros.models.dreamzero.shared.rope import Rope
 from wam_ros.models.dreamzero.shared.transformer import Velocity
+from wam_ros.models.guidance import Known
 from wam_ros.models.reuse import FixedSteps, Reuse, WhileTurning
 from wam_ros.models.sampling import Euler, Solver, UniPC, integrate, schedule, unipc_levels
 
@@ -133,20 +134,24 @@ class Rollout:
         assert self.ranks is not None
         device = self.model.head.modulation.device
         while (asked := self.ranks.told()) is not None:
-            frames, state, instruction = asked
-            self.chunk(frames, state.to(device), instruction)
+            frames, state, instruction, plan = asked
+            self.chunk(frames, state.to(device), instruction, plan)
 
     @torch.inference_mode()
-    def chunk(self, frames: Tensor, state: Tensor, instruction: str) -> Chunk:
+    def chunk(
+        self, frames: Tensor, state: Tensor, instruction: str, plan: Tensor | None = None
+    ) -> Chunk:
         """Predict the next block.
 
         Args:
             frames: (1, T, ...) what was seen since the last call.
             state: (1, states, S) normalised joint state.
             instruction: what to do; another one than before starts a new window.
+            plan: (1, n, A) normalised actions that the block begins with; what is imagined then
+                follows from them.
         """
         if self.ranks is not None and not self.ranks.rank:
-            self.ranks.tell(frames, state, instruction)
+            self.ranks.tell(frames, state, instruction, plan)
         clock = [self._now()]
         turn = self.history.turn(frames.shape[1], instruction)
         n = self.model.config.frames_per_block
@@ -176,7 +181,7 @@ class Rollout:
                 cache,
             )
         clock.append(self._now())
-        video, action = self._denoise(turn.start, state)
+        video, action = self._denoise(turn.start, state, plan)
         clock.append(self._now())
         if turn.reset:
             video = torch.cat([self.first.float(), video], 2)
@@ -208,7 +213,7 @@ class Rollout:
             torch.cat([v.action for v in found]).float(),
         )
 
-    def _denoise(self, start: int, state: Tensor) -> tuple[Tensor, Tensor]:
+    def _denoise(self, start: int, state: Tensor, plan: Tensor | None) -> tuple[Tensor, Tensor]:
         device = self.model.head.modulation.device
         # inference tensors from the start
         video, action, state = (x.to(device).clone() for x in (*self.noise, state))
@@ -230,7 +235,10 @@ class Rollout:
             with_prompt, without = v.video.chunk(2)
             return without + self.sampling.guidance * (with_prompt - without), v.action[:1]
 
-        return integrate(velocity, video, action, *self.solvers, self.reuse)
+        of_video, of_action = self.solvers
+        if plan is not None:
+            of_action = Known(of_action, plan.to(action), action)
+        return integrate(velocity, video, action, of_video, of_action, self.reuse)
 
     def _begin(self, anchor: Anchor, prompts: list[Tensor]) -> None:
         """A new window: nothing remembered, the anchor known to every branch."""

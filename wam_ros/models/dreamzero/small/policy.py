@@ -153,7 +153,11 @@ class DreamZeroPolicy:
         if self._refresh:
             prefix = config.chunk.committed_steps > 0
             self.abilities = dataclasses.replace(
-                self.abilities, prefix=prefix, guided=True, ahead=ahead
+                self.abilities,
+                prefix=prefix,
+                guided=True,
+                action_conditioned=True,
+                ahead=ahead,
             )
         self.example_instruction = " ".join(
             config.text.choose_one[:1] or config.text.vocabulary[:1]
