@@ -5,7 +5,9 @@
 
 It needs nothing of wam_ros; copy it to where the policy is. A request has LeRobot's own keys
 (`observation.images.NAME` (H, W, 3) uint8, `observation.state`), `prompt`, and `session_id`: with a
-new one the policy begins anew. The answer is `actions` (T, A): the whole chunk, unnormalised.
+new one the policy begins anew. The answer is `actions` (T, A): the whole chunk, unnormalised; and
+with `--fps`, of a policy that decodes what it imagines, `imagined_frames` (F, V, H, W, 3) and
+`imagined_ns` after the observation.
 
     ros2 launch wam_ros bringup.launch.py model:=lerobot_panda@ws://HOST:8000
 """
@@ -29,12 +31,15 @@ from lerobot.policies.utils import populate_queues, prepare_observation_for_infe
 
 MOST_BYTES = 16 << 20
 DTYPES = {"|u1", "<f4", "<f8", "<i4", "<i8"}
+# they go on from every frame of the chunk that was executed. They are sent the newest one alone,
+# and would else answer as if nothing had been seen since the first
+STREAMING = {"lingbot_va"}
 
 
 class Served:
     """A policy, and whoever asks it now. It has one memory, and so one robot."""
 
-    def __init__(self, path: str, device: str) -> None:
+    def __init__(self, path: str, device: str, fps: float) -> None:
         # every type of policy registers itself where it is imported, which this does
         import lerobot.policies  # noqa: F401
 
@@ -48,6 +53,7 @@ class Served:
             config, pretrained_path=path, preprocessor_overrides=place
         )
         self.config = config
+        self.fps = fps
         self.session = ""
         self.lock = asyncio.Lock()
 
@@ -73,6 +79,8 @@ class Served:
         if message.get("session_id", "") != self.session:
             self.session = message.get("session_id", "")
             self.reset()
+        elif self.config.type in STREAMING:
+            self.reset()
         began = time.perf_counter()
         seen = {}
         for key, feature in self.config.input_features.items():
@@ -87,8 +95,27 @@ class Served:
         device = torch.device(self.config.device)
         batch = self.before(prepare_observation_for_inference(seen, device, str(prompt)))
         rows = self.after(self._chunk(batch)).squeeze(0).float().cpu().numpy()
+        imagined = self._imagined(list(message), len(rows))
         took = 1e3 * (time.perf_counter() - began)
-        return {"actions": rows, "server_timing": {"infer_ms": took}}
+        return {"actions": rows, "server_timing": {"infer_ms": took}, **imagined}
+
+    def _imagined(self, asked: list[str], steps: int) -> dict[str, Any]:
+        """What a policy imagined with its newest chunk, if it keeps that: LingBot-VA does, with
+        `save_predicted_video`. Views are in the order of the request's keys.
+        """
+        latents = getattr(self.policy, "last_predicted_latents", None)
+        if latents is None or not self.fps or self.config.camera_layout != "width_concat":
+            return {}
+        # (1 + F, H, V * W, 3); the first one is what was seen
+        frames = self.policy.decode_predicted_latents(latents).numpy()[1:]
+        views = list(self.config.obs_cam_keys)
+        each = np.split(frames, len(views), axis=2)
+        order = [views.index(key) for key in asked if key in views]
+        period_ns = 1e9 * steps / self.fps / len(frames)
+        return {
+            "imagined_frames": np.ascontiguousarray(np.stack([each[k] for k in order], axis=1)),
+            "imagined_ns": [round(period_ns * (k + 1)) for k in range(len(frames))],
+        }
 
     def _chunk(self, batch: dict[str, Any]) -> torch.Tensor:
         """(1, T, A) normalised. A policy that looks at several steps keeps them in queues, which
@@ -178,11 +205,13 @@ def main() -> None:
     parser.add_argument("--device", default="", help="cuda, cpu; default: that of its training")
     parser.add_argument("--host", default="127.0.0.1", help="others need POLICY_TOKEN to be set")
     parser.add_argument("--port", type=int, default=8000)
+    words = "actions per second: what a world model imagines is answered, too"
+    parser.add_argument("--fps", type=float, default=0.0, help=words)
     args = parser.parse_args()
     token = os.environ.get("POLICY_TOKEN", "")
     if args.host not in ("127.0.0.1", "::1", "localhost") and len(token) < 22:
         parser.error("--host lets other machines ask: set POLICY_TOKEN to 22 characters or more")
-    served = Served(args.policy, args.device)
+    served = Served(args.policy, args.device, args.fps)
     app = web.Application()
     app.router.add_get("/{path:.*}", door(served, token))
     print(f"ws://{args.host}:{args.port}: {served.metadata()}", flush=True)

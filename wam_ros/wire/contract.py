@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -179,6 +179,21 @@ def request_of(
     if contract.endpoint:
         message["endpoint"] = "infer"
     return message
+
+
+def view_order(contract: WireContract, view_names: Sequence[str]) -> list[int]:
+    """Where each view of a robot is among those of a contract, in whose order a server imagines.
+
+    Raises:
+        WireError: it does not have each of them once.
+    """
+    told = list(contract.images.values())
+    if sorted(told) != sorted(view_names):
+        raise WireError(
+            f"'imagined_frames' are of the views {', '.join(told)}; the robot has "
+            f"{', '.join(view_names)}"
+        )
+    return [told.index(view) for view in view_names]
 
 
 def told_plan(

@@ -91,6 +91,34 @@ def test_anybody_s_openpi_server_is_asked_by_a_contract(contract):
         assert server.asked[0]["prompt"] == "pick up the cup"
 
 
+def imagines(message, views=2):
+    frames = np.zeros((3, views, 64, 64, 3), np.uint8)
+    frames[:, 0] = 1  # of the contract's first view
+    ns = [10**8 * (k + 1) for k in range(3)]
+    return ramp(message) | {"imagined_frames": frames, "imagined_ns": ns}
+
+
+def test_what_a_foreign_server_imagines_is_of_its_contract_s_views_in_their_order(
+    tmp_path, contract
+):
+    told = yaml.safe_load(Path(contract).read_text())
+    told["images"] = {"hand": "wrist", "table": "front"}
+    both = tmp_path / "both.yaml"
+    both.write_text(yaml.safe_dump(told))
+    with openpi_server(imagines) as (_, port):
+        remote = ask(port, str(both))
+        remote.reset("go")
+        out = remote.predict(observation())
+        assert out.frames.shape == (3, 2, 64, 64, 3)
+        means = dict(zip(PANDA.view_names, out.frames.mean(axis=(0, 2, 3, 4)), strict=True))
+        assert means == {"front": 0, "wrist": 1}
+        assert out.frame_offsets_ns == (10**8, 2 * 10**8, 3 * 10**8)
+        remote = ask(port, contract)  # which has one of the two views
+        remote.reset("go")
+        with pytest.raises(WamError, match="are of the views front; the robot has front, wrist"):
+            remote.predict(observation())
+
+
 def test_a_server_that_says_nothing_of_itself_is_not_asked_without_a_contract():
     with (
         openpi_server(lambda m: ramp(m)) as (_, port),

@@ -38,6 +38,7 @@ from wam_ros.wire.contract import (
     request_of,
     require_robot,
     told_plan,
+    view_order,
 )
 from wam_ros.wire.exchange import RESET_DONE, read_abilities, read_output, request_keys
 from wam_ros.wire.packing import WireError
@@ -204,6 +205,9 @@ class RemotePolicy:
             positions = self._positions(answer, observation)
             no_frames = np.zeros((0, *observation.frames.shape), np.uint8)
             output = read_output(answer, positions, no_frames)
+            if not self._describes_itself and len(output.frames):
+                order = view_order(self._contract, observation.view_names)
+                output = replace(output, frames=output.frames[:, order])
             if not len(told) or request.plan is None:
                 return output
             told = as_told(self._contract, told, observation, robot)
