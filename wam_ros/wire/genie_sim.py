@@ -128,14 +128,13 @@ def _joints(found: object, robot_type: str) -> np.ndarray:
     """(20,) rad and m."""
     if not isinstance(found, Mapping):
         raise WireError("'states' is a map")
-    parts = []
+    parts: list[float] = []
     for key, size in STATES.items():
         part = found.get(key)
-        right = isinstance(part, list) and len(part) == size
-        if not right or not all(type(x) in (int, float) for x in part):
+        if not isinstance(part, list) or [type(x) in (int, float) for x in part] != [True] * size:
             raise WireError(f"'{key}' of 'states' is no list of {size} numbers")
         parts += part
-    joints = np.array(parts, dtype=float)
+    joints = np.array(parts, dtype=np.float64)
     if robot_type == "G1_omnipicker":
         joints[GRIPPERS] = LIMIT * (LIMIT - joints[GRIPPERS] / MOST_STATE)
     return joints
