@@ -4,6 +4,9 @@ ROS_DISTRO ?= jazzy
 VENV ?= $(if $(filter jazzy,$(ROS_DISTRO)),.venv,.venv-$(ROS_DISTRO))
 BIN = $(VENV)/bin
 SOURCES = $(wildcard wam_ros test testing launch benchmark tools setup.py)
+# Two workers, a file in one of them: what it shares is built once. Whatever starts nodes comes last and runs alone, see
+# test/conftest.py. ARGS="-n0 --pdb" is one process; with -s nothing is seen of workers.
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 export ROS_DISTRO VENV
 # A sourced ROS installation must not leak into the environment made here.
@@ -15,10 +18,10 @@ demo: setup-demo  ## watch the loop run; ARGS="--headless --episodes 50 --seed 1
 	@exec $(BIN)/wam demo $(ARGS)
 
 test: lint  ## everything that finishes in minutes; ARGS="-k chunk", ARGS="-m long"
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) $(ARGS)
 
 test-avx2: setup  ## models and training as a processor without AVX-512 computes them
-	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/python -m pytest test/models test/train $(ARGS)
+	@ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) test/models test/train $(ARGS)
 
 libero: setup  ## LIBERO and its robot in .venv-foreign/libero, over $(VENV): its bin/wam knows tasks such as libero_object/0
 	@tools/foreign.sh libero

@@ -1,8 +1,11 @@
 """What must be set before any test module is imported, and which tests need ROS."""
 
+import collections
+import fcntl
 import importlib.util
 import os
 import resource
+import statistics
 import subprocess
 import tempfile
 from pathlib import Path
@@ -16,6 +19,7 @@ HAS_ROS = importlib.util.find_spec("rclpy") is not None
 
 # MuJoCo chooses its GL when it is first imported, by whichever test
 os.environ.setdefault("MUJOCO_GL", "egl")
+MACHINE = os.open(__file__, os.O_RDONLY)  # what workers lock who share it
 # One domain per session: sessions and demos beside each other, and robots on the network, must not
 # meet.
 os.environ["ROS_DOMAIN_ID"] = str(hold_domain())
@@ -41,16 +45,48 @@ def pytest_configure(config):
         raise pytest.UsageError(f"--golden: no folder '{folder}'")
 
 
-def pytest_collection_modifyitems(items):
+# the last to see them: what -k and -m leave out is gone
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
     """Tests marked `ros` are skipped where there is no ROS.
 
     They run in real time over DDS, where a processor busy with something else proves nothing: then
-    they run again.
+    they run again. Workers of pytest-xdist take them last, and files of both kinds just before:
+    whoever waits for the machine does so when there is little else to do.
     """
     skipped = pytest.mark.skip(reason="rclpy is not installed")
+    kinds = collections.defaultdict(set)
     for item in items:
+        kinds[item.path].add(needs_machine(item))
         if item.get_closest_marker("ros"):
             item.add_marker(pytest.mark.flaky(reruns=2) if HAS_ROS else skipped)
+    if is_worker(config):
+        items.sort(key=lambda item: statistics.mean(kinds[item.path]))
+
+
+def needs_machine(item):
+    """Whether a test needs a machine on which no other runs."""
+    return any(item.get_closest_marker(name) for name in ("ros", "gpu"))
+
+
+def is_worker(config):
+    """Whether this process is one of those among which pytest-xdist shares the tests."""
+    return hasattr(config, "workerinput")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item, nextitem):
+    """A worker has the machine to itself for a test that needs that, and keeps it from one to the
+    next of a file: nodes live as long as the file's fixtures.
+    """
+    if not is_worker(item.config):
+        return (yield)
+    fcntl.flock(MACHINE, fcntl.LOCK_EX if needs_machine(item) else fcntl.LOCK_SH)
+    try:
+        return (yield)
+    finally:
+        if not needs_machine(item) or nextitem is None or nextitem.path != item.path:
+            fcntl.flock(MACHINE, fcntl.LOCK_UN)
 
 
 @pytest.fixture(params=["full disk", "limit of the system"])
