@@ -149,7 +149,10 @@ def arena(tmp_path):
 
 @pytest.fixture(scope="module")
 def shared_arena(tmp_path_factory):
-    """One for all tests of a file, where to start the nodes takes longer than the tests."""
+    """One for all tests of a file, where to start the nodes takes longer than the tests.
+
+    No test of that file may have an arena of its own: their nodes would meet.
+    """
     pytest.importorskip("rclpy")
     a = Arena(tmp_path_factory.mktemp("arena"))
     yield a
@@ -235,6 +238,10 @@ class Arm:
 @pytest.fixture
 def arm(arena):
     """The simulated Panda of the arena."""
-    from wam_ros.core.embodiment import load_embodiment
-
     return Arm(arena, load_embodiment("panda").joint_names)
+
+
+@pytest.fixture(scope="module")
+def shared_arm(shared_arena):
+    """The one of the arena that all tests of a file share."""
+    return Arm(shared_arena, load_embodiment("panda").joint_names)
