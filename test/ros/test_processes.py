@@ -56,6 +56,7 @@ class Loop:
 
     def __init__(self, arena):
         self.answer, self.pressed = "", 0  # newest one; reports when the emergency stop was pressed
+        self._read = []
         self.arena, self.arm = arena, Arm(arena, PANDA.joint_names)
         self._reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         self._diagnostics = arena.listen(DiagnosticArray, "/diagnostics", qos.STATUS)
@@ -67,7 +68,9 @@ class Loop:
 
     @property
     def reports(self):
-        return [convert.report_from_msg(m) for m in self._reports]
+        """All so far, each converted once: the conditions that are waited for ask at every spin."""
+        self._read += map(convert.report_from_msg, self._reports[len(self._read) :])
+        return self._read
 
     @property
     def state(self):
@@ -153,7 +156,8 @@ class Loop:
 
         def said():
             heard = [r.sentence for r in self.reports if r.stamp_ns > since_ns]
-            heard += [s.message for d in self._diagnostics for s in d.status]
+            told = [d for d in self._diagnostics if convert.time_to_ns(d.header.stamp) > since_ns]
+            heard += [s.message for d in told for s in d.status]
             return any(words in sentence for sentence in heard)
 
         try:

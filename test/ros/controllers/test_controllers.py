@@ -214,7 +214,7 @@ def test_a_controller_that_ignores_its_commands_closes_the_bridge_until_a_person
     arena, kind
 ):
     rig = Rig(arena, kind, follow_rad=0.12)
-    rig.until(lambda: len(rig.diagnostics) > 2, offer=False)  # its joints are known
+    rig.until(lambda: rig.node._gate.measured is not None, offer=False)
     rig.part.deaf = True
     rig.until(lambda: rig.said("does not follow"))
     rig.part.deaf = False
@@ -343,7 +343,12 @@ def test_a_controller_that_is_badly_set_is_warned_of(arena, words):
     points = {"points": "linear"} if "upsampling" in words else {}
     rig = Rig(arena, kind, controller=controller, **points)
     rig.robot.manage(**{"enforce_command_limits": True, **manager})
-    rig.until(lambda: rig.said(words, DiagnosticStatus.WARN), offer=False)
+    rig.until(lambda: any(words in told for told in rig.node._outputs.warnings), offer=False)
+
+
+def test_what_is_warned_of_is_on_diagnostics(arena):
+    rig = Rig(arena, "forward_velocity")
+    rig.until(lambda: rig.said("no timeout", DiagnosticStatus.WARN), offer=False)
 
 
 NEWER = {

@@ -62,9 +62,9 @@ def move(q0, start_ns=0, seconds=0.6, names=PANDA.joint_names):
 
 
 def test_joint_states_come_at_their_rate_with_rising_stamps(arena, arm, robot):
-    arena.spin(2.0)
+    first = arm.state.stamp_ns
+    arena.until(lambda: arm.state.stamp_ns > first + NS)
     _, stamps = arm.path()
-    assert stamps[-1] - stamps[0] > 1.0
     periods = np.diff(stamps) / 0.01
     assert np.median(np.round(periods)) == 1
     # a busy machine may lose some
@@ -96,7 +96,8 @@ def test_bad_trajectories_move_nothing(arena, arm, robot):
     np.testing.assert_allclose(arm.state.positions, q0, atol=1e-3)
 
 
-def test_images_calibration_and_episode_are_published(arena, arm, robot):
+def test_images_calibration_and_episode_are_published(arena):
+    arena.add(SimNode, camera_hz=5.0)
     heard = [arena.listen(Image, c.image_topic, qos.IMAGE) for c in PANDA.cameras]
     infos = [arena.listen(CameraInfo, c.info_topic, qos.IMAGE) for c in PANDA.cameras]
     episodes = arena.listen(EpisodeState, "episode", qos.STATUS)
