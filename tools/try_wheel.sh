@@ -36,6 +36,7 @@ install() {
     "$folder/venv/bin/pip" install --quiet "$@"
   fi
 }
+command -v uv >/dev/null || install --upgrade pip  # the one that comes with Python 3.10 does not find a way through ROS's wheels
 # torch first: from here it is the CPU build, the default index brings gigabytes of CUDA
 if [ -n "$TORCH_INDEX" ]; then
   install --index-url "$TORCH_INDEX" "$(sed -n 's/^torch = \["\(torch==[^"]*\)".*/\1/p' pyproject.toml)"
