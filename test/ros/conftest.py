@@ -19,7 +19,11 @@ DOMAIN = hold_domain()  # another than the session's
 
 
 class Arena:
-    """One process's nodes in one executor, processes beside it, and everything the topics said."""
+    """One process's nodes in one executor, processes beside it, and everything the topics said.
+
+    As a context it closes itself: for a fixture of a whole file, where to start the nodes takes
+    longer than the tests. No test of that file may have one more: their nodes would meet.
+    """
 
     def __init__(self, folder):
         import rclpy
@@ -34,6 +38,12 @@ class Arena:
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.observer)
         self.nodes, self.processes, self.heard = [], {}, {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *raised):
+        self.close()
 
     def add(self, cls, **parameters):
         """Start a node in this process; it must configure and activate."""
@@ -107,6 +117,17 @@ class Arena:
             each()
             self.executor.spin_once(timeout_sec=0.01)
 
+    def until_forwarding(self):
+        """Spin until the bridge says that it forwards: that all others found each other does not
+        mean that it has found the arm's controller.
+        """
+        from diagnostic_msgs.msg import DiagnosticStatus
+
+        from wam_ros.ros import qos
+
+        told = self.listen(DiagnosticStatus, "bridge_state", qos.LATCHED)
+        self.until(lambda: told and told[-1].level == DiagnosticStatus.OK)
+
     def spin(self, seconds, each=lambda: None):
         """Spin for a while: to see that something does not happen."""
         end = time.monotonic() + seconds
@@ -142,21 +163,8 @@ class Arena:
 def arena(tmp_path):
     """Nodes over real DDS; see `Arena`."""
     pytest.importorskip("rclpy")
-    a = Arena(tmp_path)
-    yield a
-    a.close()
-
-
-@pytest.fixture(scope="module")
-def shared_arena(tmp_path_factory):
-    """One for all tests of a file, where to start the nodes takes longer than the tests.
-
-    No test of that file may have an arena of its own: their nodes would meet.
-    """
-    pytest.importorskip("rclpy")
-    a = Arena(tmp_path_factory.mktemp("arena"))
-    yield a
-    a.close()
+    with Arena(tmp_path) as a:
+        yield a
 
 
 @pytest.fixture
@@ -239,9 +247,3 @@ class Arm:
 def arm(arena):
     """The simulated Panda of the arena."""
     return Arm(arena, load_embodiment("panda").joint_names)
-
-
-@pytest.fixture(scope="module")
-def shared_arm(shared_arena):
-    """The one of the arena that all tests of a file share."""
-    return Arm(shared_arena, load_embodiment("panda").joint_names)

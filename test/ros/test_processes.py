@@ -171,10 +171,8 @@ class Loop:
 
 @pytest.fixture(scope="module")
 def loop(tmp_path_factory):
-    pytest.importorskip("rclpy")
-    arena = Arena(tmp_path_factory.mktemp("loop"))
-    yield Loop(arena)
-    arena.close()
+    with Arena(tmp_path_factory.mktemp("loop")) as arena:
+        yield Loop(arena)
 
 
 CAUSES = {

@@ -24,6 +24,8 @@ from wam_ros.nodes.task_node import TaskNode
 from wam_ros.ros import qos
 from wam_ros.srv import GetActionChunk, SetInstruction, StartTask
 
+from .conftest import Arena
+
 pytestmark = pytest.mark.ros
 PATIENCE_S = 90.0
 RED = "reach the red marker"
@@ -39,7 +41,7 @@ class Loop:
         self.arena = arena
         lockstep = {"lockstep": True, "use_sim_time": True}
         beats = {**lockstep, "heartbeat_s": 2.0}
-        arena.spawn("sim_node", lockstep=True, camera_hz=10.0, task="reach")
+        arena.spawn("sim_node", lockstep=True, camera_hz=10.0, rate=2.0, task="reach")
         arena.spawn("camera_node", **lockstep)
         arena.spawn("safety_node", **beats)
         arena.spawn("bridge_node", **beats)
@@ -55,6 +57,7 @@ class Loop:
         heard = self.node._loop
         self.until(lambda: self.reports and self.joints and self.client.server_is_ready())
         self.until(lambda: heard.inferring and heard.report is not None)
+        arena.until_forwarding()
 
     def infer(self):
         self.arena.spawn("inference_node", lockstep=True, use_sim_time=True, model="reach")
@@ -118,8 +121,9 @@ class Loop:
 
 
 @pytest.fixture(scope="module")
-def loop(shared_arena):
-    return Loop(shared_arena)
+def loop(tmp_path_factory):
+    with Arena(tmp_path_factory.mktemp("loop")) as arena:
+        yield Loop(arena)
 
 
 def test_not_armed_is_refused_in_words_and_the_model_is_told_nothing(loop):

@@ -20,6 +20,7 @@ class Cell:
         arena.spawn("bridge_node", controller=controller, embodiment=embodiment, **PATIENT)
         arena.spawn("safety_node", joint_timeout_s=2.0, observation_timeout_s=60.0, **PATIENT)
         arena.until(lambda: self.arm.state is not None and self.state == SafetyState.HOLD)
+        arena.until_forwarding()
         self._sent_ns = self._begun = 0
 
     @property

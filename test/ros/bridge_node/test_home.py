@@ -9,6 +9,7 @@ pytest.importorskip("mujoco")
 
 from std_srvs.srv import SetBool, Trigger
 
+from test.ros.conftest import Arena, Arm
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision, SafetyState
 
@@ -19,9 +20,9 @@ HOME = np.array(load_embodiment("panda").home)
 
 
 @pytest.fixture(scope="module")
-def running(shared_arena, shared_arm):
-    """For all tests of this file: to start it takes longer than they do."""
-    return Cell(shared_arena, shared_arm)
+def running(tmp_path_factory):
+    with Arena(tmp_path_factory.mktemp("cell")) as arena:
+        yield Cell(arena, Arm(arena, load_embodiment("panda").joint_names))
 
 
 @pytest.fixture
