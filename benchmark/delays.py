@@ -28,7 +28,8 @@ from wam_ros.models import load_policy
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.sim.world import World
 from wam_ros.train.closed_loop import ENSEMBLE
-from wam_ros.train.evaluate import Eval, run_episode
+from wam_ros.train.evaluate import Eval
+from wam_ros.train.judging import run_episode
 
 MODES = (*CHUNKING, ENSEMBLE)
 SCENES = {"still": False, "nudged": True}

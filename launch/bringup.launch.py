@@ -109,13 +109,10 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     kind = controller_of(values) if sim else values["controller"]
     output = {"controller": kind} if kind else {}
     frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
+    # the script reaches for markers, whatever the hand could do
+    task = values["task"] or ("reach" if model.get("model") == SCRIPT else "")
     own: dict[str, dict[str, object]] = {
-        # the script reaches for markers, whatever the hand could do
-        "sim_node": {
-            **output,
-            **frames,
-            **({"task": "reach"} if model.get("model") == SCRIPT else {}),
-        },
+        "sim_node": {**output, **frames, **({"task": task} if task else {})},
         "camera_node": {},
         "inference_node": {**model, "imagination": values["imagination"]},
         "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},

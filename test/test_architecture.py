@@ -99,7 +99,7 @@ ARROWS = {
     "nodes.task_node": {"core", "robot.joints", "ros", "ros.task_node"},
     "nodes.view_node": {"core", "view", "ros", "ros.view_node"},
     "tools": {"core", "models", "runtime", "ros", "embodiments"},
-    "demo": {"core", "embodiments", "models", "view", "tools", "ros"},
+    "demo": {"core", "embodiments", "models", "sim", "view", "tools", "ros"},
     # a run that is over
     "runs": {"core", "robot.joints", "models", "data", "view", "tools", "ros", "ros.view_node"},
     "cli": {

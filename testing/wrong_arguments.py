@@ -55,6 +55,13 @@ WRONG = {
         Wrong("pick up the block", "must name exactly one of red, green, blue"),
     ],
     "sim": [Wrong("maybe", CHOICES), Wrong("", CHOICES)],
+    "task": [
+        Wrong("pick_blocks", "Did you mean 'pick_block'"),
+        Wrong("libero_object", "is a suite: one task of it is 'libero_object/0'"),
+        Wrong("libero_object/10", "libero_object has tasks 0 to 9"),
+        Wrong("libero_object/0", "is for embodiment 'libero_panda': 'panda' has view 'front'"),
+        Wrong("reach", "only a simulated world has tasks", REAL),
+    ],
     "dry_run": [Wrong("yes", CHOICES)],
     "imagination": [Wrong("wild", CHOICES)],
     "teleop": [

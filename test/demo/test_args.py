@@ -4,8 +4,10 @@ import pytest
 
 from wam_ros.core.errors import WamError
 from wam_ros.demo.args import INTERACTIVE, DemoArgs, check_args, make_log_folder
+from wam_ros.sim import names
 
 HEADLESS = {"headless": True}
+LIBERO = {"embodiment": "libero_panda"}
 
 
 def refused(message, **given):
@@ -39,6 +41,10 @@ def test_the_defaults_can_be_run():
         ({"model": "nonsense"}, "unknown model 'nonsense'"),
         ({"checkpoint": "/nowhere/x.safetensors"}, "/nowhere/x.safetensors"),
         ({"json": "/nowhere/x.json"}, "'/nowhere' does not exist"),
+        ({"task": "pick_blok"}, "Did you mean 'pick_block'"),
+        ({"task": "libero_object/3"}, "for embodiment 'libero_panda': 'panda' has view 'front'"),
+        ({"task": "libero_object", **LIBERO}, "is a suite: one task of it is"),
+        ({"task": "libero_object/3", "time_limit": 0.0}, "--time-limit"),
     ],
 )
 def test_what_cannot_work_is_refused_in_one_line(given, message):
@@ -81,3 +87,16 @@ def test_log_folder_is_made(tmp_path):
     made = make_log_folder("")
     assert made.is_dir()
     made.rmdir()
+
+
+def test_a_task_of_libero_takes_what_its_judges_allow_and_has_no_blocks(monkeypatch):
+    task = {"task": "libero_object_swap/3", **LIBERO}
+    assert DemoArgs(**task).limit_s == 14.0
+    assert DemoArgs(**task, time_limit=3.0).limit_s == 3.0
+    assert DemoArgs().limit_s == DemoArgs(task="reach").limit_s == 8.0
+    monkeypatch.setattr(names, "find_spec", lambda name: None)
+    refused("needs LIBERO .* run `make libero`", **task)
+    monkeypatch.setattr(names, "find_spec", lambda name: object())
+    check_args(DemoArgs(**HEADLESS, **task))
+    for more in ({"nudge": True}, {"swap": True}):
+        refused("has no blocks: leave out --nudge and --swap", **task, **more)

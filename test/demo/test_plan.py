@@ -45,6 +45,11 @@ def test_a_robot_without_a_model_of_its_own_is_moved_by_the_script():
     assert by_name(embodiment="so101")["inference_node"]["model"] == '"reach"'
     assert by_name(embodiment="droid")["sim_node"]["task"] == '"reach"'
     assert "task" not in by_name()["sim_node"]
+    # what is asked for is simulated, whoever moves the robot
+    assert by_name(task="reach")["sim_node"]["task"] == '"reach"'
+    libero = by_name(embodiment="libero_panda", task="libero_object/3")
+    assert libero["sim_node"]["task"] == '"libero_object/3"'
+    assert libero["inference_node"]["model"] == '"reach"'
     assert by_name(embodiment="so101", model="m.yaml")["inference_node"]["model"] == '"m.yaml"'
 
 

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from wam_ros.core.errors import WamError
 from wam_ros.demo.episodes import EpisodeResult
-from wam_ros.demo.results import RunResults, print_results, summarise, wilson_interval
+from wam_ros.demo.results import RunResults, print_results, summarise
 
 
 def result(seed, outcome, steps=20, decisions=None, stops=None, violations=None):
@@ -72,15 +72,6 @@ def test_summary_has_the_known_counts():
 def test_summary_of_no_episodes_divides_by_nothing():
     s = summarise((), 0.0)
     assert (s["success_rate"], s["success_rate_95"]) == (0.0, [0.0, 1.0])
-
-
-def test_interval_has_known_values_and_contains_the_rate():
-    assert wilson_interval(45, 50) == pytest.approx((0.7864, 0.9565), abs=1e-4)
-    assert wilson_interval(0, 50)[0] == 0.0
-    assert wilson_interval(50, 50)[1] == 1.0
-    for k in range(21):
-        low, high = wilson_interval(k, 20)
-        assert low <= k / 20 <= high
 
 
 def test_json_has_every_field_with_its_type(tmp_path):

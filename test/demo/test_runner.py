@@ -183,6 +183,14 @@ def test_an_instruction_without_a_colour_moves_nothing():
     assert ("arm", True) not in loop.calls
 
 
+def test_a_scene_of_libero_is_asked_for_no_colour():
+    loop = FakeLoop(vocabulary=("milk",))
+    words = "grab the red milk"
+    run(loop, episodes=1, instruction=words, task="libero_object/7", embodiment="libero_panda")
+    assert ("reset_episode", 1000, "", False) in loop.calls
+    assert ("instruct", words) in loop.calls
+
+
 def test_an_instruction_that_the_model_refuses_moves_nothing():
     loop = FakeLoop(vocabulary=("green",))
     with pytest.raises(WamError, match="the model knows"):

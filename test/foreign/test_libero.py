@@ -8,7 +8,11 @@ import pytest
 from testing.foreign import ROOT, program
 
 pytestmark = pytest.mark.foreign
-TESTS = ("test/sim/test_libero_world.py", "test/ros/sim_node/test_libero.py")
+TESTS = (
+    "test/sim/test_libero_world.py",
+    "test/train/test_libero_eval.py",
+    "test/ros/sim_node/test_libero.py",
+)
 
 
 def test_what_holds_of_libero_s_world_holds():

@@ -32,6 +32,7 @@ OURS = {
     "checkpoint",
     "instruction",
     "sim",
+    "task",
     "real_time",
     "dry_run",
     "imagination",

@@ -124,6 +124,23 @@ def test_the_expert_s_joint_targets_succeed_by_libero_s_own_check(world):
         assert not ended.wrong
 
 
+def test_how_an_episode_ended_is_told_by_what_became_of_the_object(world):
+    world.reset(OFFICIAL)
+    assert world.limit_s == 14.0
+    assert world.episode().outcome == "no grasp"
+    expert, driver = make_expert(world), StepDriver(world)
+    while not (world.episode().lifted and world.episode().held):
+        driver.to(expert.act())
+    assert world.episode().outcome == "timeout"
+    opened = expert.act()
+    opened[-1] = 0.04
+    for _ in range(8):
+        driver.to(opened)
+    assert world.episode().outcome == "dropped"
+    world.reset(OFFICIAL)
+    assert world.episode().outcome == "no grasp"
+
+
 def test_a_task_for_which_there_is_no_expert_is_named():
     world = make_world(PANDA, "libero_goal/0", render=False)
     with pytest.raises(WamError, match="expert cannot do 'libero_goal/0'"):

@@ -1,5 +1,6 @@
 """The simulated robot: limits, tasks and the expert that demonstrates them."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from wam_ros.sim.expert import Expert
 from wam_ros.sim.grasping import PANDA
 from wam_ros.sim.ik import solve_ik
 from wam_ros.sim.tasks.pick_block import COLOURS
-from wam_ros.sim.world import World
+from wam_ros.sim.world import EpisodeState, World
 
 EMBODIMENT = load_embodiment("panda")
 
@@ -77,6 +78,33 @@ def test_expert_lifts_the_named_block_with_and_without_a_nudge(world):
         assert run_expert(world, seed)
         assert not world.task.wrong
         assert run_expert(world, seed, nudge=True)
+
+
+def test_how_an_episode_ended_is_told_by_what_became_of_the_object(world):
+    def state(**more):
+        episode = EpisodeState(0, "", 0.0, success=False, wrong=False, nudged=False)
+        return dataclasses.replace(episode, **more).outcome
+
+    assert state() == "timeout"  # nothing is to be lifted
+    assert state(lifted=False) == state(lifted=False, held=True) == "no grasp"
+    assert state(lifted=True, held=True) == "timeout"
+    assert state(lifted=True) == "dropped"
+    assert state(lifted=True, wrong=True) == "wrong object"
+    assert state(lifted=True, wrong=True, success=True) == "success"
+
+    world.reset(900_000)
+    assert world.episode().outcome == "no grasp"
+    expert, driver = Expert(world), StepDriver(world)
+    while not world.episode().held:
+        driver.to(expert.act())
+    assert world.episode().outcome == "timeout"
+    opened = expert.act()
+    opened[world.joint_names.index("panda_finger_joint1")] = 0.04
+    for _ in range(8):
+        driver.to(opened)
+    assert world.episode().outcome == "dropped"
+    world.reset(900_000)
+    assert world.episode().outcome == "no grasp"
 
 
 def test_expert_obeys_a_changed_colour(world):

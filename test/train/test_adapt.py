@@ -20,7 +20,7 @@ from wam_ros.models import load_policy  # noqa: E402
 from wam_ros.models.dreamzero.released.dit_config import load_dit_config  # noqa: E402
 from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E402
 from wam_ros.models.dreamzero.small.load import load_checkpoint  # noqa: E402
-from wam_ros.train.adapt import Adapt, adapted, main, wilson  # noqa: E402
+from wam_ros.train.adapt import Adapt, adapted, main  # noqa: E402
 from wam_ros.train.budget import GPUS, Way, released_cost  # noqa: E402
 from wam_ros.train.closed_loop import make_observation  # noqa: E402
 from wam_ros.train.record import describe  # noqa: E402
@@ -127,8 +127,3 @@ def test_parameters_are_those_of_the_reference_and_all_weights_cost_more():
     assert whole.flop > 1.3 * updates.flop
     shared = released_cost(load_dit_config("dreamzero-14b"), Way(gpus=8))
     assert shared.total_gib < 0.5 * whole.total_gib
-
-
-def test_intervals_of_shares_are_wilsons():
-    np.testing.assert_allclose(wilson(0.5, 10), (0.2366, 0.7634), atol=1e-4)
-    np.testing.assert_allclose(wilson(1.0, 10), (0.7225, 1.0), atol=1e-4)

@@ -20,7 +20,7 @@ from wam_ros.models.dreamzero.small.load import (  # noqa: E402
 )
 from wam_ros.train.trainer import STATE, Recipe, Trainer  # noqa: E402
 
-from .little import CONFIG, family, networks  # noqa: E402
+from .little import CONFIG, family, networks, stretch  # noqa: E402
 
 RECIPE = Recipe(steps=6, batch=4, seed=3)
 FACTS = {"data": "d"}
@@ -261,3 +261,26 @@ def test_two_processes_learn_what_one_learns_from_the_same_global_batch(tmp_path
     assert found[1].keys() == found[2].keys()
     for name, value in found[1].items():  # gradients, losses and weights
         torch.testing.assert_close(found[2][name], value, rtol=0, atol=1e-5, msg=name)
+
+
+def test_a_model_that_chooses_among_no_words_is_measured_by_the_other_sentences():
+    """By how far another sentence of the data moves the end of a chunk; one sentence says
+    nothing.
+    """
+    plain = dataclasses.replace(CONFIG, text=dataclasses.replace(CONFIG.text, choose_one=()))
+
+    def swap(*sentences):
+        parts = [
+            dataclasses.replace(stretch(13, seed=k), instruction=s) for k, s in enumerate(sentences)
+        ]
+        found = family(parts)
+        found.config = plain
+        seen = found.data.words
+        other = found._another(seen)
+        return found.measure(found.model.state_dict()), seen.tolist(), other.tolist()
+
+    measured, seen, other = swap("pick up the red block", "grab the blue cube")
+    assert other == seen[::-1]
+    assert measured["swap"] > 0
+    measured, _, _ = swap("pick up the red block", "pick up the red block")
+    assert measured == {}

@@ -14,10 +14,13 @@ from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder, require_writable
 from wam_ros.core.listening import require_free_port
 from wam_ros.models import read_description
+from wam_ros.sim.names import has_colours, longest_s, require_installed, require_task
+from wam_ros.sim.robots import AUTO, task_for
 
 COLOURS = ("red", "green", "blue")  # of the blocks or markers of the simulated tasks
 MAX_INSTRUCTION = 200  # characters, as the inference node
 INTERACTIVE = -1
+LONGEST_S = 8.0  # of an episode, where LIBERO's judges say nothing
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,12 @@ class DemoArgs:
     """No browser page; runs the episodes and exits."""
     episodes: int | None = None
     """Episodes to run. Default: endless with the page, 5 with --headless."""
+    task: str = AUTO
+    """What there is to do: pick_block, reach, or one of LIBERO's such as libero_object/3 (`make
+    libero`); auto: the one for the robot's hand. The script `reach` does none of LIBERO's."""
     seed: int = 1000
-    """Seed of the first episode; the next ones count up."""
+    """Seed of the first episode; the next ones count up. From 900000 on LIBERO's official initial
+    states."""
     nudge: bool = False
     """Let the named block jump once while the arm moves."""
     swap: bool = False
@@ -50,8 +57,8 @@ class DemoArgs:
     """Write a video: what the cameras see beside what was imagined for the same instant."""
     strip: Annotated[str, tyro.conf.arg(metavar="FILE.png")] = ""
     """Write a picture strip of the first episode: observed frames above the imagined ones."""
-    time_limit: float = 8.0
-    """Longest episode, s of simulated time."""
+    time_limit: float | None = None
+    """Longest episode, s of simulated time. Default: 8, or what LIBERO's judges allow."""
     rate: float = 1.0
     """Highest speed of the simulation as a multiple of real time."""
     real_time: bool = False
@@ -75,6 +82,12 @@ class DemoArgs:
     """Folder for the processes' logs. Default: a new one in the temporary folder."""
 
     @property
+    def limit_s(self) -> float:
+        """Longest episode, s of simulated time."""
+        given = self.time_limit
+        return longest_s(self.task, LONGEST_S) if given is None else given
+
+    @property
     def n_episodes(self) -> int:
         """Episodes to run, or `INTERACTIVE` for as many as the person watches."""
         if self.episodes is not None:
@@ -93,12 +106,13 @@ def check_args(args: DemoArgs) -> None:
     require_within("--rate", args.rate, 0.05, 20)
     if args.real_time and args.rate != 1.0:
         raise WamError(f"--real-time has rate 1, found --rate {args.rate:g}: leave out one of them")
-    require_within("--time-limit", args.time_limit, 0.1, 600)
+    if args.time_limit is not None:
+        require_within("--time-limit", args.time_limit, 0.1, 600)
     require_within("--seed", args.seed, 0, 2**31 - 1)
     require_within("--domain-id", args.domain_id or 0, 0, 101)
     require_within("--steps", args.steps, 0, 1000)
     check_instruction(args)
-    load_embodiment(args.embodiment)
+    check_task(args)
     if args.model:
         read_description(args.model)
     if args.checkpoint and not Path(args.checkpoint).exists():
@@ -111,6 +125,16 @@ def check_args(args: DemoArgs) -> None:
             raise WamError(f"--{option} writes {suffix} files, found '{value}'")
     if not args.headless:
         require_free_port(args.port)
+
+
+def check_task(args: DemoArgs) -> None:
+    """Refuse a task that there is not, that is for another robot, or that is not installed."""
+    robot = load_embodiment(args.embodiment)
+    task = task_for(robot, args.task)
+    require_task(task, robot)
+    require_installed(task)
+    if not has_colours(task) and (args.nudge or args.swap):
+        raise WamError(f"task '{task}' has no blocks: leave out --nudge and --swap")
 
 
 def check_instruction(args: DemoArgs) -> None:

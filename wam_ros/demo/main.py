@@ -25,6 +25,7 @@ from wam_ros.demo.results import RunResults, print_results
 from wam_ros.demo.supervisor import Death, Supervisor
 from wam_ros.embodiments.stand_in import stand_in
 from wam_ros.models import SCRIPT, read_description
+from wam_ros.sim.names import has_colours
 from wam_ros.view.access import TOKEN_VARIABLE, make_token, page_address
 
 if TYPE_CHECKING:
@@ -72,9 +73,10 @@ def main(args: DemoArgs) -> int:
         env[TOKEN_VARIABLE] = make_token()
     os.environ.update(env)
     if scripted:
+        asked = "" if has_colours(args.task) else f"; it does nothing of '{args.task}'"
         console.print(
             f"no model is shipped for '{args.embodiment}': a script moves it between poses that it "
-            "reaches, and imagines nothing",
+            f"reaches, and imagines nothing{asked}",
             highlight=False,
         )
     supervisor = Supervisor(commands(args), folder, env)
@@ -125,7 +127,8 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
         if not args.headless:
             link = page_address("127.0.0.1", args.port, os.environ[TOKEN_VARIABLE])
             console.print(f"open {link}", soft_wrap=True, highlight=False)
-            for line in first_minute(session.status.vocabulary if session.status else ()):
+            words = session.status.vocabulary if session.status else ()
+            for line in first_minute(words, has_colours(args.task)):
                 console.print(line, soft_wrap=True, highlight=False)
         runner.run()
     except KeyboardInterrupt:
@@ -151,13 +154,15 @@ def _run(args: DemoArgs, supervisor: Supervisor, domain_id: int, console: Consol
     return code or int(not whole)
 
 
-def first_minute(vocabulary: Collection[str]) -> list[str]:
+def first_minute(vocabulary: Collection[str], colours: bool = True) -> list[str]:
     """What to do with the page, for whoever sees it for the first time.
 
     Args:
         vocabulary: words that the model knows; empty: any.
+        colours: whether there are blocks or markers to be named.
     """
     sentences = [s for s in SENTENCES if not vocabulary or set(s.split()) <= set(vocabulary)]
+    sentences = sentences if colours else []
     box = "  type in its box, also while the arm moves: "
     return [
         *([box + "  |  ".join(sentences)] if sentences else []),

@@ -15,14 +15,14 @@ from wam_ros.demo.supervisor import Command
 from wam_ros.models import SCRIPT, model_for
 from wam_ros.ros.environment import ros_environment
 from wam_ros.ros.simulated import simulated_time
+from wam_ros.sim.robots import AUTO
 
 
 def commands(args: DemoArgs) -> list[Command]:
     """The processes, as `python -m wam_ros.nodes.<name>` with ROS parameters."""
     common: dict[str, Any] = {"embodiment": args.embodiment}
     nodes: dict[str, dict[str, Any]] = {
-        # the script reaches for markers, whatever the hand could do
-        "sim_node": {"rate": args.rate} | ({"task": "reach"} if model_of(args) == SCRIPT else {}),
+        "sim_node": {"rate": args.rate} | _task(args),
         "camera_node": {},
         "inference_node": _model_parameters(args),
         "safety_node": {},
@@ -34,6 +34,13 @@ def commands(args: DemoArgs) -> list[Command]:
         nodes["view_node"] = {"port": args.port}
     time = simulated_time(load_embodiment(args.embodiment), args.real_time)
     return [node_command(name, common | own | time[name]) for name, own in nodes.items()]
+
+
+def _task(args: DemoArgs) -> dict[str, Any]:
+    if args.task != AUTO:
+        return {"task": args.task}
+    # the script reaches for markers, whatever the hand could do
+    return {"task": "reach"} if model_of(args) == SCRIPT else {}
 
 
 def _model_parameters(args: DemoArgs) -> dict[str, Any]:

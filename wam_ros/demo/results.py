@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from wam_ros.core.files import write_json
+from wam_ros.core.intervals import wilson_interval
 from wam_ros.core.lockstep import describe_speed
 from wam_ros.demo.episodes import EpisodeResult
 
@@ -76,16 +76,6 @@ def summarise(episodes: Sequence[EpisodeResult], chunk_rate_hz: float) -> dict[s
         "stops": _total(e.stops for e in episodes),
         "violations": _total(e.violations for e in episodes),
     }
-
-
-def wilson_interval(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % interval of a success rate; (0, 1) without trials."""
-    if n == 0:
-        return 0.0, 1.0
-    p = successes / n
-    centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def _mean(values: Iterable[int]) -> float:

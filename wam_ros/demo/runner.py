@@ -17,6 +17,7 @@ from wam_ros.core.types import Forwarding, SafetyState
 from wam_ros.demo.args import INTERACTIVE, DemoArgs
 from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
 from wam_ros.demo.errors import LoopError
+from wam_ros.sim.names import has_colours
 
 if TYPE_CHECKING:
     from wam_ros.demo.session import Session
@@ -100,7 +101,7 @@ class Runner:
         self._s.instruct(instruction)
         self._s.imagination.clear_pending()
         self._s.latency.clear_pending()
-        episode = Episode(seed, instruction, self._args.time_limit, self._step_period_s)
+        episode = Episode(seed, instruction, self._args.limit_s, self._step_period_s)
         self._arm()
         self._s.episode = episode
         if self._waits:
@@ -139,13 +140,16 @@ class Runner:
         return self._s.safety != SafetyState.ARMED and self._s.at_rest is True
 
     def _place(self, seed: int) -> str:
-        colour = colour_in(self._wanted) if self._interactive else ""
-        if self._wanted and not self._interactive:
-            colour = require_colour(self._wanted)
-        instruction = self._reset(seed, colour)
+        instruction = self._reset(seed, self._colour())
         if self._args.swap:
             instruction = self._reset(seed, other_colour(require_colour(instruction), seed))
         return self._wanted or instruction
+
+    def _colour(self) -> str:
+        """Of what the scene shall ask for; '' leaves it to the seed."""
+        if not self._wanted or not has_colours(self._args.task):
+            return ""
+        return colour_in(self._wanted) if self._interactive else require_colour(self._wanted)
 
     def _reset(self, seed: int, colour: str) -> str:
         answer = self._s.call(
@@ -217,7 +221,7 @@ class Runner:
                 )
 
     def _report(self, result: EpisodeResult) -> None:
-        outcome = {"success": "[green]done[/]", "wrong": "[red]lifted another block[/]"}
+        outcome = {"success": "[green]done[/]", "wrong": "[red]lifted another one[/]"}
         text = outcome.get(result.outcome, f"[yellow]{result.outcome}[/] {result.note}".rstrip())
         speed = f", {describe_speed(self._s.speed.speed, self._args.rate)}" if self._waits else ""
         self._console.print(

@@ -19,6 +19,8 @@ from wam_ros.sim.robots import require_simulated
 from wam_ros.sim.scene import build_spec, lower_floor
 from wam_ros.sim.tasks import make_task
 
+OUTCOMES = ("success", "wrong object", "no grasp", "dropped", "timeout")  # of episodes
+LIMIT_S = 6.4  # of an episode's motion, for who judges policies
 # of the limit, which its drive allows itself: the other finger pulls, too, through the mimic joint
 GRIPPER_SPEED = 0.9
 
@@ -35,6 +37,22 @@ class EpisodeState:
     nudged: bool
     # limit name -> number of simulated steps beyond it
     violations: dict[str, int] = field(default_factory=dict)
+    # whether what is asked for was ever off its place; None: nothing is to be lifted
+    lifted: bool | None = None
+    held: bool = False  # whether it is in the hand
+
+    @property
+    def outcome(self) -> str:
+        """What the episode counts as if it ends now, one of `OUTCOMES`."""
+        if self.success:
+            return "success"
+        if self.wrong:
+            return "wrong object"
+        if self.lifted is None:
+            return "timeout"
+        if not self.lifted:
+            return "no grasp"
+        return "timeout" if self.held else "dropped"
 
 
 @dataclass(frozen=True)
@@ -62,6 +80,8 @@ class World:
     Raises:
         WamError: no GL back end works, or the URDF cannot be read.
     """
+
+    limit_s = LIMIT_S
 
     def __init__(
         self,
@@ -287,6 +307,8 @@ class World:
             wrong=self.task.wrong,
             nudged=self.task.nudged,
             violations=dict(self._violations),
+            lifted=self.task.lifted,
+            held=self.task.held,
         )
 
     def close(self) -> None:

@@ -8,12 +8,12 @@ from typing import Any, Protocol
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import WamError, require_known
+from wam_ros.core.errors import WamError
 from wam_ros.core.types import JointState
 from wam_ros.robot.dynamics import Dynamics
 from wam_ros.sim.expert import Expert
-from wam_ros.sim.libero.suites import SUITES, is_libero, read_task
-from wam_ros.sim.tasks import TASKS
+from wam_ros.sim.libero.suites import is_libero
+from wam_ros.sim.names import require_task
 from wam_ros.sim.world import EpisodeState, SimObject, World
 
 STEP_S = 0.002
@@ -42,6 +42,7 @@ class SimulatedRobot(Protocol):
     joint_names: tuple[str, ...]
     instruction: str
     timestep_s: float  # between two steps of the physics
+    limit_s: float  # of an episode, for who judges policies
 
     @property
     def time_s(self) -> float:
@@ -110,12 +111,11 @@ def make_world(
     Raises:
         WamError: no such task, LIBERO is not installed, or the robot cannot be simulated in it.
     """
+    require_task(task, embodiment)
     if not is_libero(task):
-        require_known("task", task, (*TASKS, *(f"{suite}/0" for suite in SUITES)))
         return World(embodiment, task, camera_size, timestep_s, render)
     if timestep_s != STEP_S:
         raise WamError(f"LIBERO's physics has steps of {STEP_S:g} s, found step_s {timestep_s:g}")
-    read_task(task)
     module = importlib.import_module("wam_ros.sim.libero.world")
     world: SimulatedRobot = module.LiberoWorld(embodiment, task, camera_size, render, coarse)
     return world

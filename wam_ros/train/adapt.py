@@ -25,7 +25,7 @@ from wam_ros.core.files import make_folder, write_whole
 from wam_ros.core.resources import share_dir
 from wam_ros.data.episodes import Episodes
 from wam_ros.data.folder import open_episodes
-from wam_ros.models import load_policy, read_description
+from wam_ros.models import read_description
 from wam_ros.models.dreamzero.released.dit_config import load_dit_config
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_config
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint, save_checkpoint
@@ -173,7 +173,7 @@ def _adapt_small(args: Adapt) -> None:
             resume=args.resume,
         )
     )
-    _compare(args, described, robot, before=start, after=args.out / f"{name}.safetensors")
+    _compare(args, described, before=start, after=args.out / f"{name}.safetensors")
 
 
 def adapted(base: DreamZeroConfig, robot: Embodiment, sentences: Sequence[str]) -> DreamZeroConfig:
@@ -326,26 +326,20 @@ def _compare_losses(out: Path) -> None:
     write_whole(card, f"{card.read_text()}\n{text}")
 
 
-def _compare(args: Adapt, model: Path, robot: Embodiment, before: Path, after: Path) -> None:
+def _compare(args: Adapt, model: Path, before: Path, after: Path) -> None:
     """Print and note losses, and success in the simulator where that was asked for."""
     _compare_losses(args.out)
     if not args.episodes:
         return
-    found = {}
-    for when, weights in (("before", before), ("after", after)):
-        how = Eval(model=str(model), episodes=args.episodes, threads=args.threads)
-        policy = load_policy(str(model), str(weights), robot, threads=args.threads)
-        found[when] = closed_loop(policy, robot, how)["summary"]["success"]
+    how = Eval(
+        model=(str(model),),
+        checkpoint=(str(before), str(after)),
+        embodiment=args.embodiment,
+        episodes=args.episodes,
+        threads=args.threads,
+    )
     table = Table("in the simulator", "success", "95 %")
-    for when, share in found.items():
-        low, high = wilson(share, args.episodes)
-        table.add_row(when, f"{share:.0%}", f"{low:.0%} to {high:.0%}")
+    for when, found in zip(("before", "after"), closed_loop(how), strict=True):
+        low, high = found["success_95"]
+        table.add_row(when, f"{found['success']:.0%}", f"{low:.0%} to {high:.0%}")
     Console().print(table)
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share of n (Wilson, 1927)."""
-    z = 1.96
-    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
-    half = z / (1 + z * z / n) * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
-    return centre - half, centre + half

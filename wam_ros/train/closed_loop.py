@@ -23,7 +23,7 @@ from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.sim.drive import servo_steps
 from wam_ros.sim.mishaps import Mishap
-from wam_ros.sim.world import World
+from wam_ros.sim.worlds import SimulatedRobot
 from wam_ros.train.record import observe
 
 # every chunk replaces the one before, but steps are averaged over all chunks that know them
@@ -55,7 +55,7 @@ class ClosedLoop:
     def __init__(
         self,
         policy: Policy,
-        world: World,
+        world: SimulatedRobot,
         chunking: str,
         every: int,
         delay: Delay,
@@ -155,7 +155,7 @@ class ClosedLoop:
         self._waiting.append((ready_ns, EngineResult(seen, "", 1, output, request=request)))
 
     def _move(self) -> None:
-        physics_ns = round(self.world.model.opt.timestep * NS) * self._servo_steps
+        physics_ns = round(self.world.timestep_s * NS) * self._servo_steps
         end_ns = self.now_ns + self.step_ns
         while self.now_ns < end_ns:
             self.now_ns = min(self.now_ns + physics_ns, end_ns)

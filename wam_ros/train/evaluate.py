@@ -1,11 +1,14 @@
-"""`wam eval`: a checkpoint in the simulator without ROS, and its imagination on held-out
+"""`wam eval`: policies in the simulator without ROS, and what they imagine of held-out
 demonstrations.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -13,7 +16,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
-from wam_ros.core.errors import require_known, require_within
+from wam_ros.core.errors import WamError, require_known, require_within
 from wam_ros.core.files import require_writable, write_json
 from wam_ros.core.images import mse, psnr_db
 from wam_ros.core.latency import AUTO, CHUNKING
@@ -21,26 +24,37 @@ from wam_ros.core.policy import Policy
 from wam_ros.core.types import NS
 from wam_ros.data.episodes import Episodes
 from wam_ros.data.folder import open_episodes
-from wam_ros.models import load_policy
-from wam_ros.models.dreamzero.small.config import load_model_config
+from wam_ros.models import read_description
+from wam_ros.sim.libero.suites import is_libero, tasks_in
+from wam_ros.sim.names import has_colours, require_installed, require_task
 from wam_ros.sim.robots import AUTO as ANY_TASK
 from wam_ros.sim.robots import task_for
-from wam_ros.sim.tasks.pick_block import COLOURS
-from wam_ros.sim.world import World
 from wam_ros.train.check import require_robot
-from wam_ros.train.closed_loop import ENSEMBLE, ClosedLoop, Delay, make_observation
+from wam_ros.train.closed_loop import ENSEMBLE, make_observation
+from wam_ros.train.judging import EXPERT, SHARD, Job, Judge, Judged, run_jobs, summarise
+
+# they make no difference to what comes of an episode that is run
+BESIDE = ("model", "checkpoint", "task", "episodes", "seed", "workers", "heldout", "json")
 
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate a checkpoint: closed loop in the simulator (faster than real time, no ROS) and
-    imagination.
+    """Evaluate policies in the simulator (closed loop, faster than real time, no ROS), and what
+    they imagine.
     """
 
-    model: str = "tiny"  # name in config/models, or a path ending in .yaml
-    checkpoint: str = ""  # weights file; empty: the shipped one
-    episodes: int = 50  # in the simulator; 0 for none
-    seed: int = 900_000  # of the first episode; the next ones count up
+    # names in config/models, paths ending in .yaml, addresses of servers, or `expert`: the script
+    # that demonstrates the task
+    model: tuple[str, ...] = ("tiny",)
+    # weights files, one for each model, or several of one model; without: the shipped ones
+    checkpoint: tuple[str, ...] = ()
+    embodiment: str = ""  # robot; empty: the models', else LIBERO's with its tasks, else panda
+    # of each policy: pick_block, reach, libero_object/0 and its like, libero_object for all of its
+    # tasks; auto: the one for the robot's hand
+    task: tuple[str, ...] = (ANY_TASK,)
+    episodes: int = 50  # of each task; 0 for none
+    # of the first episode; the next ones count up. From 900000 on: LIBERO's official initial states
+    seed: int = 900_000
     nudge: bool = False  # let the named block jump once while the arm moves
     swap: bool = False  # name another block than the seed's own
     # what the memory is filled with: real frames, or imagined: the model never looks again
@@ -50,10 +64,15 @@ class Eval:
     jitter: int = 0  # up to so many control steps more
     chunking: str = "auto"  # auto, guided, prefix, replace, lookahead, synchronous or ensemble
     steps: int = 0  # denoising steps; 0 takes the model's own
-    max_steps: int = 64  # control steps in motion; standing and thinking do not count
+    # control steps in motion; standing and thinking do not count; 0: 64, and of LIBERO what its
+    # judges allow
+    max_steps: int = 0
     threads: int = 1  # CPU threads of the network
+    workers: int = 1  # processes; what comes out does not depend on it
     heldout: Path | None = None  # demonstrations never trained on, for the imagination table
-    json: Path | None = None  # write the results here
+    # write the results here, while they come; what it holds already of the same evaluation is not
+    # run again
+    json: Path | None = None
 
 
 def main(args: Eval) -> None:
@@ -62,30 +81,147 @@ def main(args: Eval) -> None:
     Raises:
         WamError: an argument, checkpoint or file is wrong; nothing has been run then.
     """
-    require_within("--episodes", args.episodes, 0)
-    for name in ("every", "max_steps", "threads"):
-        require_within(f"--{name.replace('_', '-')}", getattr(args, name), 1)
-    for name in ("delay", "jitter", "steps"):
-        require_within(f"--{name}", getattr(args, name), 0)
-    require_known("chunking", args.chunking, (AUTO, *CHUNKING, ENSEMBLE))
-    require_writable("--json", args.json)
-    embodiment = load_embodiment(load_model_config(args.model).embodiment)
-    policy = load_policy(
-        args.model,
-        args.checkpoint,
-        embodiment,
-        threads=args.threads,
-        steps=args.steps,
-        memory=args.memory,
-    )
-    result: dict = {}
-    if args.heldout is not None:
-        result["imagination"] = imagination(policy, embodiment, open_episodes(args.heldout))
-        _print_imagination(result["imagination"])
+    robot = _check(args)
+    embodiment = load_embodiment(robot)
+    policies = policies_of(args)
+    earlier = _earlier(args)
+    judge = Judge(args, robot)
+    imagined = {}
+    for judged in policies:
+        if judged.model == EXPERT:
+            continue
+        policy = judge.policy(judged)
+        _require_same_weights(args, judged, policy, earlier.get("episodes", []))
+        if args.heldout is not None:
+            table = imagination(policy, embodiment, open_episodes(args.heldout))
+            imagined[judged.label] = table
+            _print_imagination(judged.label, table)
+    if imagined:
+        earlier["imagination"] = earlier.get("imagination", {}) | imagined
+    result = {"settings": _settings(args)} | earlier
     if args.episodes:
-        result["closed_loop"] = closed_loop(policy, embodiment, args)
+        result = _judge_all(args, judge, result)
     if args.json is not None:
         write_json(args.json, result)
+
+
+def _check(args: Eval) -> str:
+    """Judge the arguments; the robot they are for."""
+    require_within("--episodes", args.episodes, 0)
+    for name in ("every", "threads", "workers"):
+        require_within(f"--{name}", getattr(args, name), 1)
+    for name in ("delay", "jitter", "steps", "max_steps"):
+        require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
+    require_known("chunking", args.chunking, (AUTO, *CHUNKING, ENSEMBLE))
+    require_writable("--json", args.json)
+    for name in ("model", "task"):
+        if not getattr(args, name):
+            raise WamError(f"--{name} names none")
+    robot = robot_of(args)
+    embodiment = load_embodiment(robot)
+    for task in tasks_of(args, embodiment):
+        require_task(task, embodiment)
+        require_installed(task)
+        if not has_colours(task) and (args.nudge or args.swap):
+            raise WamError(f"task '{task}' has no blocks: leave out --nudge and --swap")
+    return robot
+
+
+def robot_of(args: Eval) -> str:
+    """Name or file of the robot that an evaluation is for."""
+    models = [m for m in args.model if m != EXPERT]
+    named = [str(d["embodiment"]) for d in map(read_description, models) if d.get("embodiment")]
+    ours = "libero_panda" if any(map(is_libero, args.task)) else "panda"
+    return args.embodiment or next(iter(named), ours)
+
+
+def tasks_of(args: Eval, embodiment: Embodiment) -> list[str]:
+    """Every task that is asked for, each once."""
+    named = [tasks_in(t) if is_libero(t) else [task_for(embodiment, t)] for t in args.task]
+    return list(dict.fromkeys(task for tasks in named for task in tasks))
+
+
+def policies_of(args: Eval) -> list[Judged]:
+    """Every policy that is asked for, each once.
+
+    Raises:
+        WamError: there are more or fewer weights than models.
+    """
+    weights = args.checkpoint or ("",) * len(args.model)
+    models = args.model * len(weights) if len(args.model) == 1 else args.model
+    if len(models) != len(weights):
+        raise WamError(
+            f"--checkpoint names {len(weights)} files, --model {len(models)}: one for each, or "
+            "several of one model"
+        )
+    return list(dict.fromkeys(map(Judged, models, weights)))
+
+
+def _settings(args: Eval) -> dict[str, Any]:
+    return {name: value for name, value in asdict(args).items() if name not in BESIDE}
+
+
+def _earlier(args: Eval) -> dict[str, Any]:
+    """What `--json` holds of the same evaluation; raises `WamError` where it holds another one."""
+    if args.json is None or not args.json.is_file() or not args.json.stat().st_size:
+        return {}
+    try:
+        found = json.loads(args.json.read_text())
+        if found["settings"] == _settings(args) and isinstance(found.get("episodes", []), list):
+            return dict(found)
+    except (OSError, ValueError, TypeError, KeyError):
+        pass
+    raise WamError(f"--json {args.json} holds what was not run with these arguments: name another")
+
+
+def _require_same_weights(
+    args: Eval, judged: Judged, policy: Policy, rows: Sequence[dict[str, Any]]
+) -> None:
+    known = {row["checkpoint_hash"] for row in rows if row["policy"] == judged.label}
+    if known - {policy.checkpoint_hash}:
+        raise WamError(
+            f"--json {args.json} holds episodes of '{judged.label}' with other weights: name "
+            "another file"
+        )
+
+
+def _judge_all(args: Eval, judge: Judge, result: dict[str, Any]) -> dict[str, Any]:
+    """Run what is missing; the result with it."""
+    rows: list[dict[str, Any]] = list(result.get("episodes", []))
+    done = {(row["policy"], row["task"], row["seed"]) for row in rows}
+    jobs = _jobs(args, judge.embodiment, done)
+    with Progress() as progress:
+        bar = progress.add_task("episodes", total=sum(len(job.seeds) for job in jobs))
+        for found in run_jobs(judge, jobs):
+            rows += found
+            good = np.mean([row["success"] for row in rows])
+            progress.update(bar, advance=len(found), description=f"success {good:.0%}")
+            result = result | {"summary": summarise(rows), "episodes": rows}
+            if args.json is not None:
+                write_json(args.json, result)
+    _print_summary(summarise(rows))
+    return result
+
+
+def closed_loop(args: Eval) -> list[dict[str, Any]]:
+    """Run all episodes; what they say of each policy and task, as `judging.summarise` has it."""
+    found: list[dict[str, Any]] = _judge_all(args, Judge(args, _check(args)), {})["summary"]
+    return found
+
+
+def _jobs(args: Eval, embodiment: Embodiment, done: set[tuple[str, str, int]]) -> list[Job]:
+    """What is not done yet, by tasks: a world takes longer to open than a policy to load."""
+    jobs = []
+    for task in tasks_of(args, embodiment):
+        for judged in policies_of(args):
+            seeds = [
+                seed
+                for seed in range(args.seed, args.seed + args.episodes)
+                if (judged.label, task, seed) not in done
+            ]
+            parts = (tuple(seeds[i : i + SHARD]) for i in range(0, len(seeds), SHARD))
+            jobs += [Job(judged, task, part) for part in parts]
+    return jobs
 
 
 def imagination(
@@ -114,70 +250,26 @@ def imagination(
     return {key: round(psnr_db(float(np.mean(values))), 3) for key, values in errors.items()}
 
 
-def closed_loop(policy: Policy, embodiment: Embodiment, args: Eval) -> dict:
-    """Run episodes; a chunk is there `delay` steps after the observation it was predicted from."""
-    world = World(embodiment, task_for(embodiment, ANY_TASK))
-    rows = []
-    with Progress() as progress:
-        bar = progress.add_task("episodes", total=args.episodes)
-        for seed in range(args.seed, args.seed + args.episodes):
-            rows.append(run_episode(policy, world, seed, args))
-            good = np.mean([r["success"] for r in rows])
-            progress.update(bar, advance=1, description=f"success {good:.0%}")
-    world.close()
-    summary = {
-        "success": float(np.mean([r["success"] for r in rows])),
-        "wrong": float(np.mean([r["wrong"] for r in rows])),
-        "steps": float(np.mean([r["steps"] for r in rows])),
-    }
-    Console().print(summary)
-    return {"summary": summary, "episodes": rows}
+def _print_summary(summary: Sequence[dict[str, Any]]) -> None:
+    view = Table("policy", "task", "episodes", "success", "95 %", "otherwise", "limits exceeded")
+    for s in summary:
+        low, high = s["success_95"]
+        counts = [f"{name} {n}" for name, n in s["outcomes"].items() if name != "success"]
+        beyond = [f"{name} {n}" for name, n in s["violations"].items()]
+        view.add_row(
+            s["policy"],
+            s["task"],
+            str(s["episodes"]),
+            f"{s['success']:.1%}",
+            f"{low:.1%} to {high:.1%}",
+            ", ".join(counts) or "-",
+            ", ".join(beyond) or "-",
+        )
+    Console().print(view)
 
 
-def other_colour(instruction: str) -> str:
-    """The colour after the one that the instruction names."""
-    names = list(COLOURS)
-    return names[(next(i for i, n in enumerate(names) if n in instruction) + 1) % len(names)]
-
-
-def run_episode(policy: Policy, world: World, seed: int, args: Eval) -> dict:
-    """One episode; returns what happened."""
-    instruction = world.reset(seed, nudge=args.nudge)
-    if args.swap:
-        instruction = world.reset(seed, other_colour(instruction), args.nudge)
-    policy.reset(instruction)
-    loop = ClosedLoop(
-        policy=policy,
-        world=world,
-        chunking=args.chunking,
-        every=args.every,
-        delay=Delay(args.delay, args.jitter),
-        seed=seed,
-    )
-    moving = step = 0
-    modes: set[str] = set()
-    while moving < args.max_steps and step < args.max_steps * (2 + args.delay + args.jitter):
-        modes |= {chunk.chunking_mode.name.lower() for chunk in loop.step()}
-        moving = moving + loop.moving
-        step = step + 1
-        if world.task.success:
-            break
-    state = world.episode()
-    return {
-        "seed": seed,
-        "instruction": instruction,
-        "success": state.success,
-        "wrong": state.wrong,
-        "nudged": state.nudged,
-        "steps": step,
-        "modes": sorted(modes),
-        "timing": str(loop.scheduler.timing),
-        "violations": state.violations,
-    }
-
-
-def _print_imagination(table: dict[str, float]) -> None:
-    view = Table("frame", "imagined [dB]", "copy of the last [dB]", "gain [dB]")
+def _print_imagination(policy: str, table: dict[str, float]) -> None:
+    view = Table(f"frame of {policy}", "imagined [dB]", "copy of the last [dB]", "gain [dB]")
     for key in sorted({k.rsplit(" ", 1)[0] for k in table}):
         a = table[f"{key} imagined"]
         b = table[f"{key} copy"]

@@ -253,16 +253,12 @@ class SmallFamily:
         sentence names another thing: a model that does not listen has none (the loss does not
         tell).
         """
-        text = self.config.text
-        if len(text.choose_one) < 2:
-            return {}
-        networks = self._with(weights)
         window = self.drawn[torch.linspace(0, len(self.drawn) - 1, SWAPPED).long()]
         seen = self.data.numbered(window, 1)
-        numbers = [text.vocabulary.index(word) + 1 for word in text.choose_one]
-        other = seen.words.clone()
-        for number, following in zip(numbers, numbers[1:] + numbers[:1], strict=True):
-            other[seen.words == number] = following
+        other = self._another(seen.words)
+        if torch.equal(other, seen.words):
+            return {}
+        networks = self._with(weights)
         ends = [
             _imagined_end(networks.model, seen.clean.float(), seen.state, words)
             for words in (seen.words, other)
@@ -270,6 +266,21 @@ class SmallFamily:
         span = networks.normaliser.action_high - networks.normaliser.action_low
         moved = (ends[0] - ends[1]).abs() / 2 * span
         return {"swap": float(moved.amax(-1).mean())}
+
+    def _another(self, words: Tensor) -> Tensor:
+        """(B, M) sentences that name another thing than `words` (B, M): the next one to choose, or
+        where the model chooses among none, the next sentence of the data.
+        """
+        text = self.config.text
+        if text.choose_one:
+            numbers = [text.vocabulary.index(word) + 1 for word in text.choose_one]
+            other = words.clone()
+            for number, following in zip(numbers, numbers[1:] + numbers[:1], strict=True):
+                other[words == number] = following
+            return other
+        sentences = torch.unique(self.data.words, dim=0)
+        which = (words[:, None] == sentences).all(-1).int().argmax(1)
+        return sentences[(which + 1) % len(sentences)]
 
 
 def _imagined_end(model: WorldActionModel, clean: Tensor, state: Tensor, words: Tensor) -> Tensor:

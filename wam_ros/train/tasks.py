@@ -82,11 +82,10 @@ def run_task(policy: DreamZeroPolicy, world: World, seed: int, kind: str, every:
     true.
     """
     with episode_of(policy, world, seed, kind, every) as loop:
-        return _follow(loop, kind)
+        return _follow(loop, world, kind)
 
 
-def _follow(loop: ClosedLoop, kind: str) -> dict:
-    world = loop.world
+def _follow(loop: ClosedLoop, world: World, kind: str) -> dict:
     params = JudgeParams()
     judge = OutcomeJudge(params, _sliding(world))
     watch = TruthWatch(world, params.stuck_s)
@@ -132,11 +131,10 @@ def _begun_s(loop: ClosedLoop) -> float | None:
 def run_disturbance(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dict:
     """One episode, disturbed or calm: the surprise of every observation."""
     with episode_of(policy, world, seed, kind) as loop:
-        return _surprises(loop, kind)
+        return _surprises(loop, world, kind)
 
 
-def _surprises(loop: ClosedLoop, kind: str) -> dict:
-    world = loop.world
+def _surprises(loop: ClosedLoop, world: World, kind: str) -> dict:
     seen: dict[int, tuple[float, ...]] = {}
     left = 5
     while loop.now_ns < LIMIT_S * NS and left:

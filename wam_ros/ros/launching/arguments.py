@@ -35,7 +35,8 @@ from wam_ros.ros.launching.parameter_files import (
     require_parameters,
 )
 from wam_ros.ros.sim_node.controller_server import KINDS as SIMULATED
-from wam_ros.sim.robots import require_simulated
+from wam_ros.sim.names import require_task
+from wam_ros.sim.robots import require_simulated, task_for
 
 if TYPE_CHECKING:
     from wam_ros.embodiments.stand_in import StandIn
@@ -83,6 +84,11 @@ ARGUMENTS = {
     ),
     "sim": Argument(
         "true", "Start a simulated arm with cameras instead of waiting for a real one.", BOOL
+    ),
+    "task": Argument(
+        "",
+        "With sim:=true, what there is to do: pick_block, reach, or one of LIBERO's such as "
+        "libero_object/0; empty: config/sim.yaml's, or where a script moves the arm, reach.",
     ),
     "real_time": Argument(
         "false",
@@ -203,6 +209,7 @@ def require_bringup(values: Values) -> None:
     _require_choices(values)
     robot = load_embodiment(values["embodiment"])
     _judge(values, "sim", lambda: _require_sim(values, robot))
+    _judge(values, "task", lambda: _require_task(values, robot))
     if values["real_time"] == "true" and values["sim"] == "false":
         raise WamError("real_time:=true: only a simulated world need be told; leave it out")
     path = Path(values["params_file"])
@@ -373,6 +380,12 @@ def _require_sim(values: Values, robot: Embodiment) -> None:
         )
     if (kind := controller_of(values)) not in SIMULATED:
         raise UnknownNameError("controller of the simulated arm", kind, SIMULATED)
+
+
+def _require_task(values: Values, robot: Embodiment) -> None:
+    if values["sim"] == "false":
+        raise WamError("only a simulated world has tasks; leave it out")
+    require_task(task_for(robot, values["task"]), robot)
 
 
 def _require_model(model: str, robot: Embodiment) -> None:

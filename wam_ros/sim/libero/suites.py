@@ -17,6 +17,17 @@ SUITES = {
     "libero_90": 90,
     **{f"{suite}_{change}": 10 for suite in _FOUR for change in ("swap", "object", "lan", "task")},
 }
+# view of the embodiment -> camera of LIBERO
+CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
+# Of an episode, s: the control steps at 20 Hz that evaluations allow since OpenVLA's (Kim et al.,
+# 2024), a little more than the longest demonstration of the suite took.
+LIMITS_S = {
+    "libero_spatial": 11.0,
+    "libero_object": 14.0,
+    "libero_goal": 15.0,
+    "libero_10": 26.0,
+    "libero_90": 20.0,
+}
 # Scenes of seeds from here on are the official initial states, in their order; those before it are
 # drawn by LIBERO itself. Judges use the former, demonstrations the latter.
 OFFICIAL = 900_000
@@ -49,3 +60,17 @@ def read_task(name: str) -> tuple[str, int]:
         raise WamError(f"'{name}' is a suite: one task of it is '{tasks[0]}'")
     suite, _, number = tasks[0].partition("/")
     return suite, int(number)
+
+
+def limit_s(task: str) -> float:
+    """How long judges let an episode of a task last, s; one of LIBERO-PRO as the one it changed."""
+    suite, _ = read_task(task)
+    return LIMITS_S["_".join(suite.split("_")[:2])]
+
+
+def not_installed(task: str, module: str) -> WamError:
+    """The error of who is to simulate a task without the Python module `module`."""
+    return WamError(
+        f"task '{task}' needs LIBERO (no Python module '{module}'): run `make libero`, and this "
+        "with .venv-foreign/libero/bin/wam"
+    )

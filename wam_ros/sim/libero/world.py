@@ -14,17 +14,14 @@ import mujoco
 import numpy as np
 
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import UnknownNameError, WamError, require_known
+from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.types import NS, JointState
 from wam_ros.sim.arm import load_dynamics
 from wam_ros.sim.gl import BACKEND
 from wam_ros.sim.libero.coarse import coarse_meshes
-from wam_ros.sim.libero.suites import OFFICIAL, read_task
-from wam_ros.sim.robots import HAND, links_of
+from wam_ros.sim.libero.suites import CAMERAS, OFFICIAL, limit_s, not_installed, read_task
 from wam_ros.sim.world import EpisodeState, SimObject
 
-# view of the embodiment -> camera of LIBERO
-CAMERAS = {"agentview": "agentview", "wrist": "robot0_eye_in_hand"}
 # LIBERO's arm has motors. These gains let it follow joint targets as robosuite's own joint position
 # controller does with them; with that one's own (50, 14) it lags too far behind.
 STIFFNESS = 400.0  # 1/s^2
@@ -36,6 +33,7 @@ OPEN = 0.04  # m, the fingers meanwhile
 TOOL = np.array([0.0, 0.0, 0.1039])
 SHAPES = 0  # group of the geoms that touch; those of group 1 are seen
 WRONG_LIFTED = 0.05  # m: an object that the task is not about was taken
+TAKEN = 0.03  # m: one that it is about
 # m, which are a pixel of 128 from 0.6 m; the camera at the wrist sees the hand from near
 FAR_CELL = 0.004
 NEAR_CELL = 0.002
@@ -56,7 +54,7 @@ class LiberoWorld:
         coarse: draw coarser meshes, which look the same at 128 px and cost a fraction.
 
     Raises:
-        WamError: LIBERO is not installed, the robot is another one, or no GL back end works.
+        WamError: LIBERO is not installed, or no GL back end works.
     """
 
     def __init__(
@@ -68,20 +66,21 @@ class LiberoWorld:
         coarse: bool = False,
     ) -> None:
         suite, number = read_task(task)
-        _require_panda(embodiment, task)
         self.embodiment = embodiment
         self.joint_names = embodiment.joint_names
         self.robot = load_dynamics(embodiment)
         self.task = task
+        self.limit_s = limit_s(task)
         self.camera_size = camera_size
         self._env, self._official = _open(suite, number)
         self.instruction: str = self._env.language_instruction
         self.seed = -1
-        self._success = self._wrong = False
+        self._success = self._wrong = self._lifted = False
         self._steps = 0  # of physics since the last reset
         self._begun_s = 0.0
-        # objects that the task is not about, and how high they lay
+        # objects that the task is not about, those that it wants elsewhere, and how high all lay
         self._others = [n for n in self.movable if n not in self._env.obj_of_interest]
+        self._wanted = [s[1] for s in self.goal if len(s) == 3 and s[1] in self.movable]
         self._rest: dict[str, float] = {}
         self._violations: dict[str, int] = {}
         self._learn()
@@ -116,6 +115,9 @@ class LiberoWorld:
         gripper = model.body("gripper0_right_gripper").id
         self._robot_geoms = self._geoms_below(first)
         self._hand_geoms = self._geoms_below(gripper)
+        self._wanted_geoms = np.zeros(model.ngeom, bool)
+        for name in self._wanted:
+            self._wanted_geoms |= self._geoms_below(self._env.env.obj_body_id[name])
         self._still_geoms = model.body_weldid[model.geom_bodyid] == 0
         self._pull = np.zeros(model.nv)
         self._weighed = np.zeros(model.nv)
@@ -184,13 +186,14 @@ class LiberoWorld:
             np.random.set_state(before)
         self.seed = seed
         self._violations = {}
+        self._rest = {}
         self.servo(np.append(self.q[:-1], OPEN), np.zeros(len(self.joint_names)))
         self.step(SETTLE_STEPS)
         self._violations = {}
-        self._success = self._wrong = False
+        self._success = self._wrong = self._lifted = False
         self._steps = 0
         self._begun_s = float(self.data.time)
-        self._rest = {name: self.pose_of(name)[0][2] for name in self._others}
+        self._rest = {name: self.pose_of(name)[0][2] for name in self.movable}
         return self.instruction
 
     def _place(self, seed: int) -> None:
@@ -233,8 +236,12 @@ class LiberoWorld:
     def _judge(self) -> None:
         self._success |= bool(self._env.check_success())
         self._env._post_process()
-        heights = {name: self.pose_of(name)[0][2] for name in self._rest}
-        self._wrong |= any(z - self._rest[name] > WRONG_LIFTED for name, z in heights.items())
+        self._wrong |= any(self._risen(name) > WRONG_LIFTED for name in self._others)
+        self._lifted |= any(self._risen(name) > TAKEN for name in self._wanted)
+
+    def _risen(self, name: str) -> float:
+        """M that an object is above where it lay; -inf before it has come to rest."""
+        return float(self.pose_of(name)[0][2] - self._rest.get(name, np.inf))
 
     def _drive(self) -> None:
         """Torques that pull the joints to their targets: M (kp e + kd de) + what gravity and motion
@@ -363,7 +370,15 @@ class LiberoWorld:
             wrong=self._wrong,
             nudged=False,
             violations=dict(self._violations),
+            lifted=self._lifted if self._wanted else None,
+            held=self._held(),
         )
+
+    def _held(self) -> bool:
+        """Whether the hand touches what the task wants elsewhere."""
+        pairs = self.data.contact.geom[self.data.contact.dist < 0]
+        touches = self._hand_geoms[pairs].any(axis=1) & self._wanted_geoms[pairs].any(axis=1)
+        return bool(touches.any())
 
     def close(self) -> None:
         """Free the GL context and the scene, of which half a gigabyte is textures."""
@@ -374,17 +389,6 @@ class LiberoWorld:
         gc.collect()  # robosuite's objects hold each other
 
 
-def _require_panda(embodiment: Embodiment, task: str) -> None:
-    """Raise `WamError` unless a robot is LIBERO's arm with cameras that LIBERO has."""
-    for view in embodiment.view_names:
-        if view not in CAMERAS:
-            raise UnknownNameError(f"view of '{task}'", view, CAMERAS)
-    if HAND not in links_of(embodiment) or len(embodiment.joint_names) != 8:
-        raise WamError(
-            f"task '{task}' is for embodiment 'libero_panda': '{embodiment.name}' is another robot"
-        )
-
-
 def _open(suite: str, number: int) -> tuple[Any, np.ndarray]:
     """LIBERO's environment of a task without pictures, and its official initial states (N, S)."""
     with _quiet():
@@ -392,10 +396,7 @@ def _open(suite: str, number: int) -> tuple[Any, np.ndarray]:
             from libero.libero import benchmark, get_libero_path
             from libero.libero.envs.env_wrapper import ControlEnv
         except ModuleNotFoundError as error:
-            raise WamError(
-                f"task '{suite}/{number}' needs LIBERO (no Python module '{error.name}'): run "
-                "`make libero`, and this with .venv-foreign/libero/bin/wam"
-            ) from error
+            raise not_installed(f"{suite}/{number}", error.name or "libero") from error
         found = benchmark.get_benchmark(suite)(task_order_index=0)
         task = found.get_task(number)
         file = Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file

@@ -20,6 +20,8 @@ class Task(Protocol):
     success: bool
     wrong: bool
     nudged: bool
+    lifted: bool | None  # what is asked for was ever off its place; None: nothing is to be lifted
+    held: bool  # it is now
 
     def get_ready(self, robot: Dynamics) -> None:
         """Work out what depends on the robot; called once, before all others."""

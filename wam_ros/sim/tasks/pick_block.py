@@ -22,6 +22,7 @@ TEMPLATES = (
     "take the {} one",
     "please pick the {} cube",
 )
+TAKEN = 0.03  # m above where it lay: it was lifted
 NUDGE_TIME = (0.4, 1.6)  # s
 RAISED = 0.01  # m above where it lay: it is in the hand
 NEAR = 0.05  # m between tool and block: it is nearly there
@@ -34,11 +35,12 @@ class PickBlock:
     """
 
     how = PANDA  # it is done with the robot at hand
+    lifted: bool | None = False
 
     def __init__(self) -> None:
         self.instruction = ""
         self.colour = "red"
-        self.success = self.wrong = self.nudged = False
+        self.success = self.wrong = self.nudged = self.lifted = self.held = False
         self._nudge_at = np.inf
 
     def get_ready(self, robot: Dynamics) -> None:
@@ -73,7 +75,7 @@ class PickBlock:
         template = TEMPLATES[rng.integers(len(TEMPLATES))]
         self.colour = require_known("block colour", colour, names) if colour else own
         self.instruction = template.format(self.colour)
-        self.success = self.wrong = self.nudged = False
+        self.success = self.wrong = self.nudged = self.lifted = self.held = False
         placed: list[np.ndarray] = []
         for name in names:
             xy = self._free_spot(rng, placed)
@@ -120,6 +122,9 @@ class PickBlock:
             height = self.block_position(world, name)[2] - self.how.half
             self.success |= bool(name == self.colour and height > self.how.lifted)
             self.wrong |= bool(name != self.colour and height > self.how.wrong_lifted)
+            if name == self.colour:
+                self.held = bool(height > TAKEN)
+                self.lifted = self.lifted or self.held
 
     def _nudge(self, world, rng: np.random.Generator) -> None:
         here = self.block_position(world, self.colour)

@@ -22,6 +22,9 @@ class Reach:
     of the colour that is named.
     """
 
+    lifted: bool | None = None
+    held = False
+
     def __init__(self) -> None:
         self.instruction = ""
         self.colour = COLOURS[0]

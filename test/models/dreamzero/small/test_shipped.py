@@ -14,7 +14,9 @@ from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E40
 from wam_ros.models.dreamzero.small.load import load_checkpoint  # noqa: E402
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy  # noqa: E402
 from wam_ros.sim.world import World  # noqa: E402
-from wam_ros.train.evaluate import Eval, make_observation, run_episode  # noqa: E402
+from wam_ros.train.closed_loop import make_observation  # noqa: E402
+from wam_ros.train.evaluate import Eval  # noqa: E402
+from wam_ros.train.judging import run_episode  # noqa: E402
 from wam_ros.train.record import observe  # noqa: E402
 
 EMBODIMENT = load_embodiment("panda")

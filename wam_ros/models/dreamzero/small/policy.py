@@ -18,6 +18,7 @@ from wam_ros.core.embodiment import Embodiment, require_observed_by
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile, untile
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
+from wam_ros.core.resources import share_dir
 from wam_ros.core.types import NS, Conditioning, Observation
 from wam_ros.models.cache import KvCache
 from wam_ros.models.dreamzero.shared.packed import pack
@@ -70,6 +71,8 @@ def load(
             f"model '{config.name}' wants (height, width, views, joints, horizon) {wanted}, "
             f"{e.name} has {found}"
         )
+    if weights == share_dir():
+        raise WamError(f"model '{config.name}' is shipped without weights: name a checkpoint")
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
     require_within_limits(networks.normaliser, e, f"checkpoint '{weights}'")
