@@ -105,9 +105,9 @@ class WholeStates:
     """Joint states of the whole robot in rad and m, of what comes on the topics of its drivers. Not
     thread-safe.
 
-    Of several topics there is a whole one each time that every one of them has told something that
-    is in none yet, in whatever order it comes: a driver that falls silent is not repeated. It is of
-    the instant of its oldest part, to which the others are interpolated.
+    Of several topics there is a whole one for each instant up to which all of them have told, in
+    whatever order that comes and whatever is lost of it: a driver that falls silent is not
+    repeated. It is of the instant of its oldest part, to which the others are interpolated.
 
     Args:
         embodiment: whose joints they are.
@@ -121,13 +121,12 @@ class WholeStates:
             t: [self._names.index(n) for n in names] for t, names in self.topics.items() if names
         }
         self._past: dict[str, list[JointState]] = {t: [] for t in self._columns}
-        # ns: stamp of the newest part of each that is in a whole state
-        self._used = dict.fromkeys(self._columns, NEVER_NS)
+        self._at_ns = NEVER_NS  # instant of the newest whole state
 
     @property
     def awaited(self) -> list[str]:
-        """Topics of which everything is in a whole state already."""
-        return [t for t, used in self._used.items() if self._newest(t) <= used]
+        """Topics that have told nothing of what is after the newest whole state."""
+        return [t for t in self._columns if self._newest(t) <= self._at_ns]
 
     def take(self, topic: str, state: JointState) -> JointState | None:
         """Take what a driver said of the joints of `topic`; the whole, once every part is new."""
@@ -137,19 +136,18 @@ class WholeStates:
         past = self._past[topic]
         if part.stamp_ns < self._newest(topic):
             # the clock was set back: what is after it is of another order of time
-            later = [t for t in self._past if self._newest(t) > part.stamp_ns]
-            self._used |= {t: self._newest(t) for t in later}
-        if part.stamp_ns <= self._newest(topic):
-            self._used[topic] = NEVER_NS
+            for told in self._past.values():
+                told[:] = [s for s in told if s.stamp_ns <= part.stamp_ns]
+        if part.stamp_ns <= self._newest(topic) or part.stamp_ns <= self._at_ns:
+            self._at_ns = min(self._at_ns, part.stamp_ns - 1)  # told again, perhaps otherwise
         past[:] = [s for s in past[-MOST_PARTS:] if s.stamp_ns < part.stamp_ns] + [part]
         if self.awaited:
             return None
-        at_ns = min(map(self._newest, self._past))
+        at_ns = self._at_ns = min(map(self._newest, self._past))
         whole = np.full((3, len(self._names)), np.nan)
         for name, columns in self._columns.items():
             told = self._past[name]
             whole[:, columns] = _at(told, at_ns)
-            self._used[name] = next(s.stamp_ns for s in told if s.stamp_ns >= at_ns)
             while len(told) > 1 and told[1].stamp_ns <= at_ns:
                 told.pop(0)
         return JointState(at_ns, self._names, *whole)
