@@ -66,7 +66,8 @@ def pytest_collection_modifyitems(config, items):
 
 def needs_machine(item):
     """Whether a test needs a machine on which no other runs."""
-    return any(item.get_closest_marker(name) for name in ("ros", "gpu"))
+    marks = {mark.name for mark in item.iter_markers()}
+    return "gpu" in marks or ("ros" in marks and "untimed" not in marks)
 
 
 def is_worker(config):

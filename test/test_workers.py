@@ -1,6 +1,5 @@
 """How the workers of `make test` share the machine, seen in a small suite with our conftest."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("xdist")
+pytest.importorskip("rclpy")
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = """
@@ -18,6 +18,7 @@ SETTINGS = """
 addopts = --import-mode=importlib
 markers =
     ros:
+    untimed:
     gpu:
     flaky:
 """
@@ -53,6 +54,7 @@ def test_nothing_that_needs_the_machine_runs_meanwhile():
     with running("{name}"):
         assert not comes(lambda: [*WORDS.glob("runs alone*")], {seconds})
 """
+UNTIMED = "pytestmark = [pytest.mark.ros, pytest.mark.untimed]"
 ALONE = """
 @pytest.fixture(scope="module")
 def node():
@@ -68,7 +70,7 @@ def test_runs_alone(node, k):
 FILES = {
     "test_a_gpu.py": ALONE.format(name="gpu"),
     "test_b_ros.py": ALONE.format(name="ros"),
-    "test_c.py": BESIDE.format(name="c", other="d", seconds=0.3),
+    "test_c.py": UNTIMED + BESIDE.format(name="c", other="d", seconds=0.3),
     "test_d.py": BESIDE.format(name="d", other="c", seconds=0.0),
 }
 
@@ -91,6 +93,5 @@ def test_ordinary_files_run_beside_each_other_and_what_needs_the_machine_after_t
         text=True,
         check=False,
     )
-    passed = 8 if importlib.util.find_spec("rclpy") else 6
     assert done.returncode == 0, done.stdout
-    assert f"{passed} passed" in done.stdout
+    assert "8 passed" in done.stdout

@@ -24,7 +24,7 @@ from wam_ros.ros.fields import read_pressed
 
 from .conftest import DOMAIN
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 OFFERS = {
     "latched": (ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL),
     "reliable": (ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE),

@@ -27,7 +27,7 @@ from wam_ros.core.idle import Idle
 from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.ros import convert
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 property_test = settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

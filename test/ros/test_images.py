@@ -23,7 +23,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.ros import images
 from wam_ros.ros.convert import image_from_wire, image_to_numpy, numpy_to_image
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 RNG = np.random.default_rng(7)
 PIXELS = RNG.integers(0, 256, (6, 8, 3), dtype=np.uint8)
 ALPHA = np.dstack([PIXELS, RNG.integers(0, 256, (6, 8), dtype=np.uint8)])

@@ -18,7 +18,7 @@ from rclpy.parameter import Parameter  # noqa: E402
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.ros.params import check_value, declare, param, to_yaml  # noqa: E402
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @dataclass(frozen=True)

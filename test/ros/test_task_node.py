@@ -46,7 +46,7 @@ class Loop:
         arena.spawn("safety_node", **beats)
         arena.spawn("bridge_node", **beats)
         self.infer()
-        self.node = arena.add(TaskNode, use_sim_time=True, silence_s=6.0)
+        self.node = arena.add(TaskNode, use_sim_time=True, silence_s=4.0)
         self.client = ActionClient(arena.observer, ExecuteTask, "execute_task")
         self.reports = arena.listen(SafetyReport, "safety_report", qos.STATUS)
         self.states = arena.listen(TaskState, "task_state", qos.LATCHED)

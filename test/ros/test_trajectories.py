@@ -21,7 +21,7 @@ from wam_ros.ros.convert import (
 )
 from wam_ros.ros.trajectories import sender_from_wire
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 def trajectory(n_points=3, names=("a", "joint_2"), seq=7):

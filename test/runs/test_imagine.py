@@ -20,7 +20,7 @@ from wam_ros.runs.what_if import (
     read_actions,
 )
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 N = len(PANDA.joint_names)
 START = make_observation(PANDA, 5 * NS, frames(GREY), q_at(0))
 

@@ -13,7 +13,7 @@ from wam_ros.runs.plot import Plot, limits_of, main
 from wam_ros.runs.reading import read_run
 from wam_ros.runs.run import Run
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 SVG = "{http://www.w3.org/2000/svg}"
 
 

@@ -29,7 +29,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import JointState, Observation, Reason, SafetyState
 from wam_ros.runs.reading import read_run
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from wam_ros.runs.reading import read_run
 from wam_ros.runs.report import Report, main
 from wam_ros.runs.strips import TILE, film_strips
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.fixture(scope="module")

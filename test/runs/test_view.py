@@ -19,7 +19,7 @@ from wam_ros.runs.replay import RecordedMoments, Replay
 from wam_ros.runs.view import View, read_moments, recorded_page, serve
 from wam_ros.view.server import RECORDED
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.fixture(scope="module")

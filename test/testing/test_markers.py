@@ -9,7 +9,7 @@ from testing.markers import why_not_drawable
 from wam_ros.core import palette
 from wam_ros.ros.markers import text_marker
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 def cube(**fields):

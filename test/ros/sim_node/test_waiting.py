@@ -16,6 +16,7 @@ from wam_ros.core.types import NS
 from wam_ros.msg import EpisodeState, LoopProgress, Pace
 from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
+from wam_ros.ros.sim_node import waiting
 from wam_ros.ros.sim_node.waiting import SETTLE_NS, make_ticks
 from wam_ros.srv import ResetEpisode
 
@@ -75,7 +76,9 @@ def test_it_waits_until_the_images_were_heard_and_no_longer_for_who_leaves(arena
     world.goes_on()
 
 
-def test_it_goes_on_without_who_falls_silent_and_without_what_was_lost(arena):
+def test_it_goes_on_without_who_falls_silent_and_without_what_was_lost(arena, monkeypatch):
+    monkeypatch.setattr(waiting, "AGAIN_NS", 200 * MS)
+    monkeypatch.setattr(waiting, "LOST_NS", NS)
     world = World(arena)
     world.tell("camera_node", heard=world.sim._waiting.shown_ns)  # its last word
     arena.until(lambda: world.sim._waiting._awaited == ["camera_node"])
@@ -118,7 +121,7 @@ def test_a_node_that_joins_a_world_that_stands_is_told_the_time(arena):
 
 def test_what_is_due_holds_it_and_it_says_when_all_have_heard(arena):
     world = World(arena)
-    due_ns = world.now_ns + 2 * NS
+    due_ns = world.now_ns + NS
 
     def answer():
         world.tell("inference_node", heard=world.sim._waiting.shown_ns, until_ns=due_ns)

@@ -39,7 +39,7 @@ from wam_ros.ros.view_node.listener import COSTLY
 from wam_ros.srv import SetInstruction, StartTask
 from wam_ros.view.server import Action
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PANDA = load_embodiment("panda")
 N = len(PANDA.joint_names)
 FRAMES = np.full((2, 64, 64, 3), 77, np.uint8)
