@@ -47,6 +47,7 @@ ROBOT = load_embodiment("droid")  # three views of 180 x 320
 SEEN = observation(1, robot=ROBOT)
 PLAIN = Request()
 TAKES_S = 0.02  # the model of the shares
+GOAL_MS = 5.0  # that `wam serve` adds, 99 %
 ROBOTS = 8
 
 
@@ -324,9 +325,12 @@ def main() -> None:
     for name, seconds in took.items():
         p50, p99 = _ms(seconds)
         ratio = p50 / _ms(took["bare socket"])[0]
-        table.add_row(name, f"{p50:.2f} / {p99:.2f}", f"{ratio:.2f}")
+        missed = name == "wam serve" and p99 > GOAL_MS
+        style = "yellow" if missed else None
+        table.add_row(name, f"{p50:.2f} / {p99:.2f}", f"{ratio:.2f}", style=style)
         rows[name] = {"p50_ms": p50, "p99_ms": p99}
     console.print(table)
+    console.print(f"goal of 'wam serve': 99 % within {GOAL_MS:g} ms", highlight=False)
     with process(_serve, "waiting") as port:
         fair = shares(port, max(5, args.tries // 20))
         floods = {name: beside(port, name, max(20, args.tries // 5)) for name in ["", *FLOODS]}

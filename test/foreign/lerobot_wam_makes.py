@@ -12,7 +12,7 @@ from diffusers import AutoencoderKLWan
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.factory import get_policy_class, make_policy_config, make_pre_post_processors
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
+from transformers import PreTrainedTokenizerFast, T5TokenizerFast, UMT5Config, UMT5EncoderModel
 
 kind, folder, told = sys.argv[1:]
 folder = Path(folder)
@@ -53,12 +53,11 @@ def make_wan():
         patch_size=2,
         scale_factor_spatial=16,
     ).save_pretrained(parts / "vae")
-    tokenizer = letters(["<pad>", "</s>", "<unk>"])
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
-    ).save_pretrained(parts / "tokenizer")
+    pieces = ["<pad>", "</s>", "<unk>", "\N{LOWER ONE EIGHTH BLOCK}", *map(chr, range(33, 127))]
+    tokenizer = T5TokenizerFast(vocab=[(piece, -1.0) for piece in pieces], extra_ids=0)
+    tokenizer.save_pretrained(parts / "tokenizer")
     shape = {"d_model": 32, "d_kv": 16, "d_ff": 32, "num_layers": 1, "num_heads": 2}
-    config = UMT5Config(vocab_size=tokenizer.get_vocab_size(), **shape)
+    config = UMT5Config(vocab_size=len(tokenizer), **shape)
     UMT5EncoderModel(config).save_pretrained(parts / "text_encoder")
 
 
