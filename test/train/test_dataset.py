@@ -21,7 +21,7 @@ from wam_ros.sim.world import World  # noqa: E402
 from wam_ros.train.check import load_stretches  # noqa: E402
 from wam_ros.train.dataset import Demonstrations, canvases, encode_all, next_closing  # noqa: E402
 from wam_ros.train.record import RecordSim, describe, pictures_of, record_episode  # noqa: E402
-from wam_ros.train.small import SmallFamily  # noqa: E402
+from wam_ros.train.small import SmallFamily, half_acted  # noqa: E402
 from wam_ros.train.tokenizer import tokenizer_loss  # noqa: E402
 from wam_ros.train.trainer import Recipe, Trainer  # noqa: E402
 
@@ -143,6 +143,20 @@ def test_every_window_lies_in_one_stretch_and_each_is_drawn(stretches):
     assert (last < begins + 30).all()
     assert set((first - begins).long().tolist()) == set(range(6))  # 30 rows, 25 are needed
     assert set(begins.tolist()) == {0, 49, 98}  # the 19 others are too short
+
+
+def test_demonstrations_are_half_of_what_is_drawn_however_long_films_are():
+    drawn = torch.arange(20, 130)
+    film = drawn >= 30
+    found = half_acted(drawn, film)
+    assert int((found < 30).sum()) == int((found >= 30).sum()) == 100
+    assert found.unique().tolist() == drawn.tolist()
+    for none in (
+        torch.zeros(110, dtype=torch.bool),
+        torch.ones(110, dtype=torch.bool),
+        drawn >= 90,
+    ):
+        assert half_acted(drawn, none).sort()[0].tolist() == drawn.tolist()
 
 
 class Same:

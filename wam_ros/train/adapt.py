@@ -44,6 +44,7 @@ from wam_ros.train.budget import (
 from wam_ros.train.check import load_stretches, load_videos
 from wam_ros.train.dataset import Stretch, rows_needed
 from wam_ros.train.evaluate import Eval, closed_loop
+from wam_ros.train.small import turns
 from wam_ros.train.train import main as train
 
 HELD_OUT = 0.1
@@ -112,9 +113,8 @@ def _adapt_small(args: Adapt) -> None:
     config = adapted(base, robot, sentences)
     stretches = load_stretches(episodes, robot, config)
     config = dataclasses.replace(config, gripper_step=finger_step(stretches, robot, base))
-    learned = list(stretches)
-    if isinstance(videos, Episodes):
-        learned += load_videos(videos, robot, config)
+    films = load_videos(videos, robot, config) if isinstance(videos, Episodes) else []
+    learned = [*stretches, *films]
     minutes = sum(map(len, stretches)) * robot.step_period_s / 60
     alike = dataclasses.replace(config, name=base.name, gripper_step=base.gripper_step)
     same = dataclasses.replace(base, weights="") == alike
@@ -126,7 +126,12 @@ def _adapt_small(args: Adapt) -> None:
             f"--low-rank {rank}: '{base.name}' was made for other joints, cameras, times or words "
             f"than {robot.name} has here: all weights must be trained"
         )
-    windows = sum(max(0, len(s) - rows_needed(config.chunk, 1) + 1) for s in learned)
+    acted, filmed = (
+        sum(max(0, len(s) - rows_needed(config.chunk, 1) + 1) for s in some)
+        for some in (stretches, films)
+    )
+    times = turns(acted, filmed)
+    windows = times * acted + filmed
     pace = small_pace(config, args.batch, args.threads)
     wanted = min(MOST_STEPS, max(FEWEST_STEPS, round(ROUNDS * windows / args.batch)))
     steps = args.steps or max(1, min(wanted, round(60 * args.minutes / pace)))
@@ -136,8 +141,9 @@ def _adapt_small(args: Adapt) -> None:
             "recordings": f"{len(episodes)} episodes, {minutes:.1f} minutes with actions, "
             f"{rows * robot.step_period_s / 60 - minutes:.1f} without",
             "trained": f"updates of rank {rank}" if rank else "all weights",
-            "steps": f"{steps} of {args.batch} sequences, each window "
-            f"{steps * args.batch / windows:.0f} times; {wanted} would be {ROUNDS} times",
+            "steps": f"{steps} of {args.batch} sequences, each window with actions "
+            f"{times * steps * args.batch / windows:.0f} times; {wanted} would be "
+            f"{times * ROUNDS} times",
             "time": f"about {steps * pace / 60 + rows * ENCODE_S / 60:.1f} minutes here "
             f"({pace:.2f} s a step)",
             "memory": f"about {small_memory_gib(config, rows, args.batch):.1f} GiB",

@@ -269,6 +269,7 @@ class Demonstrations:
         self.words = text.tokenize([s.instruction for s in stretches])
         # the first one is never held out, and videos, which nothing is measured by, count to it
         self.episodes = torch.tensor([s.episode if s.has_states else 0 for s in stretches])
+        self.films = torch.tensor([not s.has_states for s in stretches])
         self.lengths = torch.tensor([len(s) for s in stretches])
         self.begins = self.lengths.cumsum(0) - self.lengths
         self.normaliser = normaliser
@@ -283,6 +284,10 @@ class Demonstrations:
     def episode_of_windows(self) -> Tensor:
         """(N,) the episode of each window, in the order of their numbers; 0 of a video."""
         return self.episodes.repeat_interleave(self.starts(1)[0])
+
+    def is_film(self) -> Tensor:
+        """(N,) whether each window is of a video without states, in the order of their numbers."""
+        return self.films.repeat_interleave(self.starts(1)[0])
 
     def sample(self, batch: int, blocks: int, generator: torch.Generator) -> Batch:
         """`batch` windows of `blocks` blocks, each of all that there are as likely.

@@ -91,6 +91,19 @@ def levels(
     return video, action[:, None].expand(-1, horizon)
 
 
+def turns(acted: int, films: int) -> int:
+    """How often windows with actions take part, so that they are about half of all at least:
+    however long films are, actions are learned from demonstrations alone.
+    """
+    return max(1, round(films / acted)) if acted else 1
+
+
+def half_acted(drawn: Tensor, film: Tensor) -> Tensor:
+    """Windows `drawn` (N,), those that are no `film` (N,) as often as `turns` says."""
+    acted = drawn[~film]
+    return torch.cat([drawn[film], acted.repeat(turns(len(acted), len(drawn) - len(acted)))])
+
+
 def committed(blocks: int, chunk: ChunkConfig, generator: torch.Generator) -> Tensor:
     """(K, T) True for the leading steps that are given clean: none, or 1 to
     `chunk.committed_steps`, per block.
@@ -139,7 +152,8 @@ class SmallFamily:
         self.low_rank = low_rank
         self.base = base
         self.facts = dict(facts or {})
-        self.drawn, self.held_out = split(data.episode_of_windows(), held_out)
+        drawn, self.held_out = split(data.episode_of_windows(), held_out)
+        self.drawn = half_acted(drawn, data.is_film()[drawn])
         # of data that do not say where the gripper closes there is no goal to learn
         self.weights: Mapping[str, float] = {"video": 1.0, "action": 3.0, "goal": 0.5}
 
