@@ -110,3 +110,26 @@ def test_ways_to_answer_faster_stand_beside_the_shipped_one(command, tmp_path):
     assert found["as shipped"]["ratio"] == 1.0
     # who does not look gets the same motion
     assert found[ways[1]]["off_max_mrad"] == 0.0 < found[ways[0]]["off_max_mrad"]
+
+
+@pytest.mark.long
+def test_adapting_to_another_arm_goes_on_where_it_was_stopped(command, tmp_path):
+    pytest.importorskip("torch")
+    pytest.importorskip("mujoco")
+    out = tmp_path / "adapt.json"
+    few = ("--demonstrations", 10, "--film-minutes", 0.1, "--minutes", 0.05, "--episodes", 1)
+    told = command("adapt", "--work", tmp_path / "work", "--json", out, *few, "--threads", 1)
+    found = json.loads(out.read_text())
+    ways = ["demonstrations", "demonstrations and films"]
+    assert list(found["stages"]) == ["expert", "shipped", "transferred", *ways]
+    assert found["stages"]["expert"]["success"] == 1.0
+    assert "was trained for 'panda'" in found["stages"]["shipped"]["why"]
+    assert all(name in told for name in found["stages"])
+    trained = {way: found["trained"][way] for way in ways}
+    # the second way is lost before it was judged: all that was made is there still
+    del found["stages"][ways[1]]
+    (tmp_path / "work" / "result.json").write_text(json.dumps(found))
+    command("adapt", "--work", tmp_path / "work", "--json", out, *few, "--threads", 1)
+    again = json.loads(out.read_text())
+    assert list(again["stages"]) == [*found["stages"], ways[1]]
+    assert again["trained"] == trained

@@ -1,6 +1,7 @@
 """Blocks for another hand than the panda's: SO-101 with five joints and one jaw that moves."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from wam_ros.sim.expert import Expert
 from wam_ros.sim.grasping import GRASPING, PANDA, SO101, grasping_of
 from wam_ros.sim.ik import solve_ik
 from wam_ros.sim.mishaps import Mishap
+from wam_ros.sim.names import require_task
 from wam_ros.sim.robots import links_of
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import World
@@ -52,8 +54,12 @@ def test_each_known_hand_has_room_for_its_blocks_and_between_its_fingers():
 
 def test_a_hand_that_nobody_described_is_refused_with_those_that_are_known(world):
     assert world.task.how is SO101
-    with pytest.raises(WamError, match=r"'ur5e' has none of these links; choose task 'reach'"):
-        World(load_embodiment("ur5e"), "pick_block", render=False)
+    for ask in (
+        lambda e: World(e, "pick_block", render=False),
+        partial(require_task, "pick_block"),
+    ):
+        with pytest.raises(WamError, match=r"'ur5e' has none of these links; choose task 'reach'"):
+            ask(load_embodiment("ur5e"))
     assert grasping_of("droid", links_of(load_embodiment("droid"))) is PANDA
 
 

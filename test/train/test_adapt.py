@@ -100,6 +100,7 @@ def test_a_chunk_that_does_not_split_into_frames_is_refused():
         ({"embodiment": "panda"}, "joints .*, not those of panda"),
         ({"model": "reach"}, "unknown family that can be adapted 'reach'"),
         ({"batch": 0}, "--batch must be at least 1"),
+        ({"episodes": 1, "task": "pick"}, "unknown task 'pick'"),
         ({"model": "dreamzero-14b", "gpu": "h20"}, "unknown GPU 'h20'"),
     ],
 )

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
+from wam_ros.sim.grasping import grasping_of
 from wam_ros.sim.libero.suites import CAMERAS, SUITES, is_libero, limit_s, not_installed, read_task
 from wam_ros.sim.robots import HAND, links_of
 from wam_ros.sim.tasks import TASKS
@@ -17,6 +18,8 @@ def require_task(task: str, embodiment: Embodiment) -> None:
     """
     if not is_libero(task):
         require_known("task", task, (*TASKS, *(f"{suite}/0" for suite in SUITES)))
+        if task == "pick_block":
+            grasping_of(embodiment.name, links_of(embodiment))
         return
     read_task(task)
     e = embodiment

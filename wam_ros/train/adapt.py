@@ -31,6 +31,9 @@ from wam_ros.models.dreamzero.small.config import DreamZeroConfig, load_model_co
 from wam_ros.models.dreamzero.small.load import Networks, load_checkpoint, save_checkpoint
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
+from wam_ros.sim.names import require_installed, require_task
+from wam_ros.sim.robots import AUTO as ANY_TASK
+from wam_ros.sim.robots import task_for
 from wam_ros.train.arguments import Train
 from wam_ros.train.budget import (
     ENCODE_S,
@@ -83,6 +86,7 @@ class Adapt:
     seed: int = 0
     resume: bool = False  # go on where it was stopped
     episodes: int = 0  # in the simulator, before and after; 0 for none
+    task: str = ANY_TASK  # of these episodes; auto: the one for the robot's hand
 
 
 def main(args: Adapt) -> None:
@@ -104,6 +108,10 @@ def main(args: Adapt) -> None:
 
 def _adapt_small(args: Adapt) -> None:
     robot = load_embodiment(args.embodiment)
+    if args.episodes:
+        task = task_for(robot, args.task)
+        require_task(task, robot)
+        require_installed(task)
     base = load_model_config(args.model)
     episodes = open_episodes(args.data)
     weights = args.start or share_dir() / base.weights
@@ -341,6 +349,7 @@ def _compare(args: Adapt, model: Path, before: Path, after: Path) -> None:
         model=(str(model),),
         checkpoint=(str(before), str(after)),
         embodiment=args.embodiment,
+        task=(args.task,),
         episodes=args.episodes,
         threads=args.threads,
     )
