@@ -170,6 +170,18 @@ def trajectories(draw):
 
 
 @st.composite
+def candidates(draw):
+    joints = draw(st.lists(texts, min_size=1, max_size=3).map(tuple))
+    lengths = draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    return types.Candidates(
+        anchor_ns=draw(stamps),
+        step_period_ns=draw(st.integers(1, types.NS)),
+        joint_names=joints,
+        positions=tuple(draw(arrays((n, len(joints)))) for n in lengths),
+    )
+
+
+@st.composite
 def appraisals(draw):
     views = draw(st.lists(texts, min_size=1, max_size=3).map(tuple))
     finite = st.floats(0, 1e9)
@@ -205,6 +217,7 @@ PAIRS = {
     types.Observation: (observations(), convert.observation_to_msg, convert.observation_from_msg),
     types.ActionChunk: (chunks(), convert.chunk_to_msg, convert.chunk_from_msg),
     types.ImaginedFuture: (futures(), convert.imagined_to_msg, convert.imagined_from_msg),
+    types.Candidates: (candidates(), convert.candidates_to_msg, convert.candidates_from_msg),
     types.SafetyReport: (reports, convert.report_to_msg, convert.report_from_msg),
     types.WamStatus: (statuses, convert.status_to_msg, convert.status_from_msg),
     types.SafeTrajectory: (trajectories(), convert.trajectory_to_msg, convert.trajectory_from_msg),
@@ -226,6 +239,10 @@ def assert_same(a, b, where=""):
         assert list(a) == list(b), where
         for key in a:
             assert_same(a[key], b[key], f"{where}[{key!r}]")
+    elif isinstance(a, tuple):
+        assert len(a) == len(b), where
+        for k, (one, other) in enumerate(zip(a, b, strict=True)):
+            assert_same(one, other, f"{where}[{k}]")
     else:
         assert a == b, where
 
@@ -250,7 +267,9 @@ def test_joint_states_survive_and_absent_quantities_are_nan(state):
 
 
 @pytest.mark.parametrize(
-    "cls", [c for c in PAIRS if c is not types.SafeTrajectory], ids=lambda k: k.__name__
+    "cls",
+    [c for c in PAIRS if c not in (types.SafeTrajectory, types.Candidates)],
+    ids=lambda k: k.__name__,
 )
 def test_every_field_of_a_type_is_in_its_message(cls):
     renamed = {
@@ -289,6 +308,33 @@ def test_every_field_of_a_type_is_in_its_message(cls):
 def test_constants_of_messages_are_the_enumerations(message, prefix, kind):
     constants = {n: getattr(message, n) for n in dir(type(message)) if n.startswith(prefix + "_")}
     assert constants == {f"{prefix}_{n}": int(v) for n, v in kind.__members__.items()}
+
+
+def spoilt_candidates(spoil):
+    q = np.zeros((2, 1))
+    msg = convert.candidates_to_msg(types.Candidates(5, types.NS, ("a",), (q, q)))
+    spoil(msg)
+    return msg
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda m: m.points.clear(), "points is empty"),
+        (lambda m: m.points[1].positions.append(1.0), r"points\[1\].positions"),
+        (lambda m: setattr(m.points[3].time_from_start, "sec", 3), r"points\[3\].time_from_start"),
+        (lambda m: setattr(m.points[0].time_from_start, "sec", 0), r"points\[0\].time_from_start"),
+        (lambda m: setattr(m, "points", m.points * 20), "40 of them, 32 are the most"),
+    ],
+)
+def test_candidates_that_are_not_steps_of_one_period_each_are_refused(spoil, words):
+    with pytest.raises(WamError, match=words):
+        convert.candidates_from_msg(spoilt_candidates(spoil))
+
+
+def test_no_controller_takes_candidates_for_a_trajectory():
+    with pytest.raises(WamError):
+        convert.trajectory_from_msg(spoilt_candidates(lambda m: None))
 
 
 def observation_msg():

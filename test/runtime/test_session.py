@@ -87,6 +87,20 @@ def test_surprise_is_the_error_of_the_frame_imagined_for_now_in_units_of_calm():
     assert (told.surprise, told.heat.shape) == (3.0, (2, 2, 2))
 
 
+def test_what_was_not_chosen_is_kept_with_the_chunk_it_was_predicted_beside():
+    s = session()
+    given = result(100)
+    beside = [dataclasses.replace(given.output, positions=np.full((8, 8), v)) for v in (0.1, 0.9)]
+    output = dataclasses.replace(given.output, others=tuple(beside))
+    chunk, _ = s.chunk(dataclasses.replace(given, output=output), T0 + 160 * MS)
+    told = s.candidates
+    assert (told.anchor_ns, told.step_period_ns) == (chunk.anchor_ns, chunk.step_period_ns)
+    assert told.joint_names == chunk.joint_names
+    assert [q[0, 0] for q in told.positions] == [0.1, 0.9]
+    s.chunk(result(200), T0 + 260 * MS)
+    assert s.candidates is None, "the next one was alone"
+
+
 def test_without_calm_runs_of_the_policy_no_surprise_is_known():
     s = session()
     s.chunk(result(0, imagined=51), T0 + 50 * MS)

@@ -61,10 +61,14 @@ def test_equal_candidates_are_equally_good(name):
     assert np.ptp(make_value(name)([candidate()] * 3)) == 0
 
 
-def test_the_best_candidate_is_taken_alone_with_its_value():
+def test_the_best_candidate_is_taken_with_its_value_and_the_others_behind_it():
     output = candidate(bend=0.3, others=(candidate(bend=0.1), candidate(bend=0.2)))
     chosen, value = best(output, make_value("smoothness"))
-    assert chosen is output.others[0] and value == pytest.approx(-0.04 / 1)
+    assert chosen.positions is output.others[0].positions and value == pytest.approx(-0.04 / 1)
+    first, second = chosen.others
+    assert first.positions is output.positions
+    assert second.positions is output.others[1].positions
+    assert all(c.others == () for c in chosen.others)
     unscored, nothing = best(output, None)
     assert unscored is output and math.isnan(nothing)
 

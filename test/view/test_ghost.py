@@ -35,6 +35,15 @@ def test_the_last_ghost_stands_where_the_plan_ends_and_the_others_on_the_way(arm
             np.testing.assert_allclose(part.pose[:2, 3], spin @ begins[part.number], atol=1e-9)
 
 
+def test_the_way_of_the_tool_is_where_it_will_be(arm):
+    (way,) = arm.tool_paths(np.array([turned(0.0), turned(0.5)]))
+    spin = np.array([[np.cos(0.5), -np.sin(0.5)], [np.sin(0.5), np.cos(0.5)]])
+    np.testing.assert_allclose(way[1, :2], spin @ way[0, :2], atol=1e-9)
+    assert way[0, 2] == pytest.approx(way[1, 2]) and np.hypot(*way[0, :2]) > 0.3
+    both = load_embodiment("bimanual")
+    assert GhostArm(both).tool_paths(np.array([both.home] * 3)).shape == (2, 3, 3)
+
+
 def test_what_does_not_leave_the_arm_is_no_ghost(arm):
     t = np.array([0.0, 1.0])
     assert arm.along(t, np.array([HOME, HOME]), HOME) == [[]] * COUNT

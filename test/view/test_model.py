@@ -8,6 +8,7 @@ from wam_ros.core.types import (
     NS,
     ActionChunk,
     BridgeState,
+    Candidates,
     ChunkingMode,
     Decision,
     Forwarding,
@@ -45,6 +46,25 @@ def test_the_rate_is_the_chunks_between_two_statuses_of_one_session():
     # the same instant twice divides by nothing
     model.on_status(status(2.5, 9, session=bytes([1] * 16)))
     assert model.chunk_rate_hz == 0.0
+
+
+def test_what_was_not_chosen_is_shown_beside_its_own_chunk_until_it_is_over():
+    model = ViewModel(("j", "k"))
+    second = NS
+    q = np.array([[0.1, 0.2], [0.3, 0.4]])
+    model.candidates = Candidates(second, NS // 10, ("k", "j"), (q, q))
+    assert model.not_chosen(second) == [], "no chunk"
+    model.on_chunk(ActionChunk(second, NS // 10, ("j", "k"), q))
+    assert model.not_chosen(second) == [], "nothing is executed"
+    model.on_report(SafetyReport(0, 0, SafetyState.ARMED, Decision.PASS))
+    shown = model.not_chosen(second)
+    assert len(shown) == 2 and np.array_equal(shown[0], q[:, ::-1])
+    assert model.head(second)["not_chosen"][0] is not None
+    assert model.not_chosen(second + NS // 5 + 1) == [], "its time is over"
+    model.on_chunk(ActionChunk(second + 1, NS // 10, ("j", "k"), q))
+    assert model.not_chosen(second) == [], "the newest chunk was alone"
+    model.candidates = Candidates(second + 1, NS // 10, ("k", "other"), (q,))
+    assert model.not_chosen(second) == [], "of another robot"
 
 
 def imagined(instants_s, seq=1, value=77):

@@ -19,7 +19,9 @@ from wam_ros.core.takes import RecorderState
 from wam_ros.core.task import TaskState
 from wam_ros.core.types import (
     NS,
+    ActionChunk,
     BridgeState,
+    Candidates,
     ChunkingMode,
     Decision,
     Forwarding,
@@ -285,8 +287,21 @@ def test_the_tool_path_has_the_colours_of_safety_and_a_legend(opened):
     loop.tell()
     tab.until("wam.space.path.children.length === 3")
     assert colours(tab) == ["1ae633", "ff1a1a", "ffa600"]
+    beside = np.array(PANDA.home) + np.outer(np.linspace(0, 1, 8), np.full(N, -0.3))
+    loop.model.on_chunk(ActionChunk(NS, NS // 10, PANDA.joint_names, beside))
+    loop.model.candidates = Candidates(NS, NS // 10, PANDA.joint_names, (beside, beside / 2))
+    loop.tell()
+    tab.until("wam.space.path.children.length === 5")
+    assert colours(tab)[3:] == ["9aa3b2", "9aa3b2"]
+    loop.model.candidates = None
     legend = tab.evaluate("document.getElementById('legend').innerText")
-    for words in ("accepted by safety", "cut by safety", "hand to table 23 mm", "where it will be"):
+    for words in (
+        "imagined, not chosen",
+        "accepted by safety",
+        "cut by safety",
+        "hand to table 23 mm",
+        "where it will be",
+    ):
         assert words in legend
     loop.model.paths = [line("accepted", (0.95, 0.85, 0.1))]
     loop.tell()

@@ -196,6 +196,16 @@ class ImaginedFuture:
     surprise: float = float("nan")
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """Chunks that were predicted beside one and not chosen: to be looked at, never executed."""
+
+    anchor_ns: int  # of the chunk that was chosen
+    step_period_ns: int
+    joint_names: tuple[str, ...]
+    positions: tuple[np.ndarray, ...]  # each (T, A) absolute rad or m, as those of a chunk
+
+
 @dataclass(frozen=True, eq=False)
 class KinematicState:
     """Position, velocity and acceleration of all joints at one instant: a row of a `MotionTable`.

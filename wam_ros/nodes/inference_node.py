@@ -13,6 +13,7 @@ import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.clock import Clock, ClockType
 from sensor_msgs.msg import Image
+from trajectory_msgs.msg import JointTrajectory
 
 from wam_ros.core.appraisal import Outlook
 from wam_ros.core.embodiment import Embodiment, load_embodiment
@@ -133,6 +134,7 @@ class InferenceNode(WamNode):
     def _make_interfaces(self) -> None:
         make = self.create_lifecycle_publisher
         self._chunks = make(ActionChunk, "action_chunk", qos.CHUNK)
+        self._candidates = make(JointTrajectory, "candidates", qos.OBSERVATION)
         self._futures = make(ImaginedFutureMsg, "imagined_future", qos.OBSERVATION)
         self._appraisals = make(Appraisal, "appraisal", qos.OBSERVATION)
         self._diagnostics = make(DiagnosticArray, "/diagnostics", qos.STATUS)
@@ -191,6 +193,8 @@ class InferenceNode(WamNode):
                 self._say(f"no chunk: {result.error}")
         else:
             chunk, future = session.chunk(result, now_ns)
+            if session.candidates is not None and self._candidates.get_subscription_count():
+                self._candidates.publish(convert.candidates_to_msg(session.candidates))
             self._chunks.publish(convert.chunk_to_msg(chunk))
             self._due.said(chunk.seq + 1)
             if session.appraisal is not None:

@@ -34,6 +34,7 @@ from wam_ros.ros.bridge_states import (
     bridge_state_to_msg,
     idle_from_msg,
 )
+from wam_ros.ros.candidates import candidates_from_msg, candidates_to_msg
 from wam_ros.ros.fields import (
     doubles,
     enum_member,
@@ -71,6 +72,8 @@ __all__ = [
     "appraisal_to_msg",
     "bridge_state_from_msg",
     "bridge_state_to_msg",
+    "candidates_from_msg",
+    "candidates_to_msg",
     "chunk_from_msg",
     "chunk_to_msg",
     "idle_from_msg",

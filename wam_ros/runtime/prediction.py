@@ -47,15 +47,16 @@ def decoded(output: PolicyOutput, observation: Observation) -> PolicyOutput:
 
 
 def best(output: PolicyOutput | None, value: Value | None) -> tuple[PolicyOutput | None, float]:
-    """The candidate of the highest value, the first one among equals, and that value; NaN where
-    nothing was scored.
+    """The candidate of the highest value, the first one among equals, with the others, and that
+    value; NaN where nothing was scored.
     """
     if output is None or value is None:
         return output, math.nan
     candidates = [dataclasses.replace(output, others=()), *output.others]
     scores = np.nan_to_num(np.asarray(value(candidates), dtype=float), nan=-np.inf)
     k = int(scores.argmax())
-    return candidates[k], float(scores[k])
+    others = (*candidates[:k], *candidates[k + 1 :])
+    return dataclasses.replace(candidates[k], others=others), float(scores[k])
 
 
 def why_not_good_enough(predicted: PolicyOutput | None, value: float, least: float) -> str:

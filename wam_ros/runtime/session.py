@@ -20,7 +20,15 @@ from wam_ros.core.appraisal import (
 from wam_ros.core.comparison import Comparison, ImaginationMonitor
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.policy import Request
-from wam_ros.core.types import NS, ActionChunk, ChunkingMode, ImaginedFuture, Observation, WamStatus
+from wam_ros.core.types import (
+    NS,
+    ActionChunk,
+    Candidates,
+    ChunkingMode,
+    ImaginedFuture,
+    Observation,
+    WamStatus,
+)
 from wam_ros.runtime.results import EngineResult, EngineStatus
 from wam_ros.runtime.scheduler import InferenceScheduler
 
@@ -62,6 +70,8 @@ class InferenceSession:
         self.calm = calm
         self.compared: Comparison | None = None  # the newest frame whose instant has passed
         self.appraisal: Appraisal | None = None  # the newest
+        # those that were not chosen when the newest chunk was; None: there were no others
+        self.candidates: Candidates | None = None
         self._pixels = LastingErrors()
         self._latents = LastingErrors()
         # of the newest observations: (2, V, R, C) errors of what had been imagined, in pixels
@@ -123,7 +133,9 @@ class InferenceSession:
             if result.request.plan is None
             else result.request.plan
         )
-        positions = np.concatenate((plan[: out.ahead], out.positions))
+        led = plan[: out.ahead]
+        positions = np.concatenate((led, out.positions))
+        others = tuple(np.concatenate((led, other.positions)) for other in out.others)
         chunk = ActionChunk(
             anchor_ns=anchor,
             step_period_ns=self._step_ns,
@@ -147,6 +159,9 @@ class InferenceSession:
             trace_id=seen.stamp_ns,
         )
         self._chunk = chunk
+        self.candidates = (
+            Candidates(anchor, self._step_ns, chunk.joint_names, others) if others else None
+        )
         self.scheduler.follow(chunk, anchor + out.ahead * self._step_ns, now_ns)
         return chunk, self._imagine(chunk, result)
 
@@ -210,7 +225,7 @@ class InferenceSession:
         self._errors.clear()
         self._pixels.clear()
         self._latents.clear()
-        self.compared = self.appraisal = None
+        self.compared = self.appraisal = self.candidates = None
         self.scheduler.forget()
 
     def _imagine(self, chunk: ActionChunk, result: EngineResult) -> ImaginedFuture:

@@ -37,6 +37,7 @@ class GhostArm:
     def __init__(self, embodiment: Embodiment) -> None:
         self._robot, loads = describe_robot(embodiment)
         self._base = self._robot.index(embodiment.base_frame)
+        self._tools = [self._robot.index(frame) for frame in embodiment.tool_frames]
         bodies = [*self._robot.visuals, *loads]
         self._solids = [solid for _, solid in bodies]
         self._links = np.array([link for link, _ in bodies], dtype=int)
@@ -73,6 +74,14 @@ class GhostArm:
             )
             drawn.append(placed)
         return ghosts
+
+    def tool_paths(self, q: np.ndarray) -> np.ndarray:
+        """(K, N, 3) m in the base frame: the way of each tool along joints (N, A) rad or m."""
+        found = []
+        for row in q:
+            links = self._robot.poses(row)
+            found.append((np.linalg.inv(links[self._base]) @ links[self._tools])[:, :3, 3])
+        return np.array(found).reshape(len(q), len(self._tools), 3).swapaxes(0, 1)
 
     def _placed(self, q: np.ndarray) -> np.ndarray:
         """(N, 4, 4) pose of every body in the base frame."""

@@ -17,6 +17,7 @@ from wam_ros.core.types import (
     NS,
     ActionChunk,
     BridgeState,
+    Candidates,
     Decision,
     Forwarding,
     ImaginedFuture,
@@ -64,6 +65,7 @@ class ViewModel:
     task: TaskState | None = None  # of the moment, or the newest
     recorder: RecorderState | None = None  # None where nobody records
     chunk: ActionChunk | None = None
+    candidates: Candidates | None = None  # the newest that were not chosen
     trajectory: SafeTrajectory | None = None
     joints: np.ndarray | None = None  # (A,) rad or m, measured
     # what safety draws, in the base frame: lines of its newest verdict, and what it keeps clear of
@@ -190,6 +192,22 @@ class ViewModel:
         rows = np.unique(np.linspace(0, len(q) - 1, _ROWS).round().astype(int))
         return t[rows], q[rows]
 
+    def not_chosen(self, now_ns: int) -> list[np.ndarray]:
+        """Candidates (T, A) rad or m that were not chosen for the newest chunk, in the order of
+        `joint_names`; none where no plan is shown, and once their time is over.
+        """
+        told = self.candidates
+        if told is None or self.chunk is None or not (self.plan_shown or self.dry_run):
+            return []
+        longest = max(len(q) for q in told.positions)
+        over = now_ns > told.anchor_ns + longest * told.step_period_ns
+        if told.anchor_ns < self.chunk.anchor_ns or over:
+            return []
+        if not set(self.joint_names) <= set(told.joint_names):
+            return []
+        columns = [told.joint_names.index(name) for name in self.joint_names]
+        return [q[:, columns] for q in told.positions]
+
     def columns(self) -> list[Column]:
         """Frames to show: observed, imagined earlier for now, imagined for the next seconds."""
         seen = self.observation
@@ -243,6 +261,7 @@ class ViewModel:
             "q": self.joints,
             "plan": None if plan is None else {"t": plan[0], "q": plan[1]},
             "proposed": self.dry_run,
+            "not_chosen": self.not_chosen(now_ns),
             # a verdict of long ago says nothing of where the arm will go
             "paths": self.paths if plan is not None else [],
             "surroundings": self.surroundings,

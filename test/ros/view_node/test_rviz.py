@@ -18,7 +18,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 from testing.markers import why_not_drawable
 from wam_ros.core import types
 from wam_ros.core.embodiment import Calibration, load_embodiment
-from wam_ros.msg import ImaginedFuture, Observation, SafetyReport, WamStatus
+from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.view_node.frames import FramePublisher
@@ -149,6 +149,33 @@ def test_ghosts_stand_along_the_plan_in_the_prefixed_base_frame_and_go_with_it(a
         assert gone <= there, "only what was told is taken away"
         there = (there - gone) | kinds(message)
         assert there == kinds(message), "what is no more is taken away, so that counts do not grow"
+
+
+def test_what_was_not_chosen_is_thin_and_goes_when_the_next_chunk_was_alone(arena):
+    arena.add(ViewNode, port=0, tf_prefix="left/", arm_hz=60.0, image_hz=15.0)
+    heard = arena.listen(MarkerArray, MARKERS, qos.STATUS)
+    say_plan(arena, 1.5)
+    anchor_ns = time.time_ns() + 60 * types.NS
+    q = np.array([PANDA.home] * 8) + 0.05 * np.arange(8)[:, None]
+    period_ns = types.NS // 10
+    beside = types.Candidates(anchor_ns, period_ns, PANDA.joint_names, (q, -q, 0.5 * q))
+    chunk = types.ActionChunk(anchor_ns, period_ns, PANDA.joint_names, q)
+    message = convert.candidates_to_msg(beside)
+    say(arena, JointTrajectory, "candidates", message, qos.OBSERVATION)
+    say(arena, ActionChunk, "action_chunk", convert.chunk_to_msg(chunk), qos.CHUNK)
+
+    def lines():
+        return [m for m in heard[-1].markers if m.ns == "not chosen" and m.action == Marker.ADD]
+
+    arena.until(lambda: heard and len(lines()) == 3)
+    assert why_not_drawable(heard[-1], {f"left/{PANDA.base_frame}"}) == []
+    for marker in lines():
+        assert len(marker.points) == 8 and marker.scale.x < 0.003 and marker.color.a < 0.5
+    alone = dataclasses.replace(chunk, anchor_ns=anchor_ns + 1, seq=1)
+    say(arena, ActionChunk, "action_chunk", convert.chunk_to_msg(alone), qos.CHUNK)
+    arena.until(lambda: not lines())
+    gone = {key for m in heard for key in kinds(m, Marker.DELETE)}
+    assert {("not chosen", k) for k in range(3)} <= gone
 
 
 def test_the_state_is_written_line_by_line_beside_the_arm(arena, node):

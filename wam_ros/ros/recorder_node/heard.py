@@ -42,6 +42,7 @@ from wam_ros.ros.takes import Topic
 LOOP: dict[str, type] = {
     "observation": Observation,
     "action_chunk": ActionChunk,
+    "candidates": JointTrajectory,
     "imagined_future": ImaginedFuture,
     "wam_status": WamStatus,
     "appraisal": Appraisal,

@@ -1,7 +1,10 @@
-"""Ghosts along the plan, and the state of the loop in words, as markers for RViz."""
+"""Ghosts along the plan, the ways that were not chosen, and the state of the loop in words, as
+markers for RViz.
+"""
 
 from __future__ import annotations
 
+import numpy as np
 from geometry_msgs.msg import Point
 from rclpy.node import Node
 from std_msgs.msg import Header
@@ -22,6 +25,8 @@ LIFETIME_S = 1.0
 COLOURS: tuple[palette.RGB, ...] = ((0.3, 0.55, 1.0), (0.62, 0.4, 1.0), (1.0, 0.45, 0.8))
 ALPHA = 0.35
 LINES = 4  # of words, at most
+NOT_CHOSEN: palette.RGB = (0.8, 0.8, 0.85)
+THIN_M = 0.002
 
 
 class GhostPublisher:
@@ -58,6 +63,10 @@ class GhostPublisher:
             for k, parts in enumerate(self._arm.along(*plan, model.joints)):
                 for part in parts:
                     markers += self._ghost(k, part, header)
+        for q in model.not_chosen(now.nanoseconds):
+            for points in self._arm.tool_paths(q):
+                number = sum(m.ns == "not chosen" for m in markers)
+                markers.append(thin_line(points, number, header))
         shown = {(m.ns, m.id) for m in markers}
         markers += [
             Marker(header=header, ns=name, id=number, action=Marker.DELETE)
@@ -95,6 +104,17 @@ class GhostPublisher:
             )
             for k, (text, colour) in enumerate(summarise(model)[:LINES])
         ]
+
+
+def thin_line(points: np.ndarray, number: int, header: Header) -> Marker:
+    """The way (N, 3) m of a tool in a candidate that was not chosen."""
+    marker = Marker(header=header, ns="not chosen", id=number, type=Marker.LINE_STRIP)
+    marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.tolist()]
+    marker.pose.orientation.w = 1.0
+    marker.scale.x = THIN_M
+    marker.color = colour_msg(NOT_CHOSEN, ALPHA)
+    marker.lifetime = lifetime_msg(LIFETIME_S)
+    return marker
 
 
 def part_markers(part: Part, name: str, colour: palette.RGB) -> list[Marker]:

@@ -36,6 +36,11 @@ _RECORDER_S = 3.0  # a recorder that is silent for longer is gone
 # with it, and the observation last of those that it is held against
 SHOWN: dict[str, tuple[type, Callable[[Any], Any], Callable[[ViewModel, Any], None]]] = {
     "action_chunk": (ActionChunk, convert.chunk_from_msg, ViewModel.on_chunk),
+    "candidates": (
+        JointTrajectory,
+        convert.candidates_from_msg,
+        lambda m, v: setattr(m, "candidates", v),
+    ),
     "imagined_future": (ImaginedFuture, convert.imagined_from_msg, ViewModel.on_imagined),
     "appraisal": (
         Appraisal,

@@ -70,7 +70,7 @@ function pill(element, words, kind) {
 }
 
 // What the colours of the moment mean, and what is nearest.
-function legend({ plan, proposed, paths }) {
+function legend({ plan, proposed, paths, not_chosen: others }) {
   const meaning = {
     accepted: "accepted by safety", cut: "cut by safety", stop: "the stop that is ready", nearest: "nearest",
   };
@@ -82,6 +82,7 @@ function legend({ plan, proposed, paths }) {
     const words = name === "nearest" ? paths.find((p) => p.text)?.text : "";
     rows.push([`rgb(${r} ${g} ${b})`, words || (slowed ? "slowed by safety" : meaning[name])]);
   }
+  if (others.length) rows.push(["rgb(154 163 178)", "imagined, not chosen"]);
   at("legend").replaceChildren(...rows.map(([colour, words]) => {
     const row = document.createElement("span");
     const mark = document.createElement("i");
@@ -121,7 +122,7 @@ function draw(moment) {
   if (!space) return;
   legend(moment);
   space.plan(moment.plan, frames.ahead);
-  space.paths(moment.plan, moment.paths);
+  space.paths(moment.plan, moment.paths, moment.not_chosen);
   space.keep(moment.surroundings);
   if (past || recording) {
     space.pose(moment.q);

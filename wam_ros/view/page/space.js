@@ -114,7 +114,8 @@ export class Space {
   }
 
   // The tool's path: as safety judged it where it tells, else along the plan.
-  paths(plan, lines) {
+  // Thin and grey beside it: the ways that were not chosen.
+  paths(plan, lines, others) {
     for (const old of this.path.children) old.geometry.dispose();
     this.path.clear();
     const told = lines.filter((line) => line.points?.length > 1);
@@ -122,19 +123,20 @@ export class Space {
       const colour = new Color().setRGB(...rgba.slice(0, 3), SRGBColorSpace);
       this.line(points.map((p) => new Vector3(...p)), colour, name === "nearest" ? 0.0025 : 0.004);
     }
-    if (plan && !told.length) this.along(plan);
+    if (plan && !told.length) this.along(plan.q, 0x3ecf8e, 0.004);
+    for (const q of others) this.along(q, 0x9aa3b2, 0.001);
     this.redraw();
   }
 
-  along(plan) {
+  along(rows, colour, radius) {
     const base = this.probe.links[this.told.base].group;
     for (const tool of this.told.tools) {
-      const points = plan.q.map((q) => {
+      const points = rows.map((q) => {
         this.probe.set(q);
         this.probe.root.updateMatrixWorld(true);
         return base.worldToLocal(this.probe.links[tool].group.getWorldPosition(new Vector3()));
       });
-      this.line(points, new Color(0x3ecf8e), 0.004);
+      this.line(points, new Color(colour), radius);
     }
   }
 
