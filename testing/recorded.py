@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from testing.bags import Bag
+from wam_ros.core.appraisal import Appraisal
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.task import TaskEnd, TaskState
 from wam_ros.core.types import (
@@ -37,6 +38,7 @@ ARMED, CUT, PRESSED = (
 WORDS = "pick up the <red> block"  # markup in it must stay text
 GREY, IMAGINED = 100, 110  # of every pixel
 STRANGE = 25  # the observation that nobody had imagined
+SURPRISE = 3.5  # of it
 SENTENCE = "the <emergency> stop was pressed"  # so must this
 
 
@@ -85,6 +87,10 @@ def write_run(folder, namespace="/", degrees=False):
             moving = ARMED <= k < PRESSED
             if moving:
                 write("action_chunk", convert.chunk_to_msg(chunk(t, k)), 60)
+                told = Appraisal(
+                    t, PANDA.view_names, pixel=(0.5, SURPRISE if k == STRANGE else 0.2)
+                )
+                write("appraisal", convert.appraisal_to_msg(told), 61)
                 write("imagined_future", convert.imagined_to_msg(future(t, k)), 61)
                 motion = trajectory(t, k)
                 write("safe_trajectory", convert.trajectory_to_msg(motion), 66)

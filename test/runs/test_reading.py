@@ -18,6 +18,7 @@ from testing.recorded import (
     STEP,
     STEPS,
     STRANGE,
+    SURPRISE,
     WORDS,
     chunk,
     frames,
@@ -74,6 +75,8 @@ def test_an_error_is_of_what_was_imagined_for_the_instant(run):
     np.testing.assert_allclose(imagined[strange], ((200 - IMAGINED) / 255) ** 2, rtol=1e-3)
     np.testing.assert_allclose(imagined[~strange], usual, rtol=1e-3)
     assert copied[strange] > imagined[strange]
+    np.testing.assert_allclose(run.surprise[run.surprise[:, 1] > 1], [[STRANGE / 10, SURPRISE]])
+    assert len(run.surprise) == PRESSED - ARMED
     assert run.imagination["front"]["+0.4 s"]["n"] == PRESSED - ARMED
 
 

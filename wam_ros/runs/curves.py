@@ -36,17 +36,18 @@ def draw(run: Run, limits: Mapping[str, tuple[float, float]]) -> Figure:
     """
     joints = list(run.joint_names) if len(run.joints) or run.chunks else []
     rows = -(-len(joints) // COLUMNS)
-    heights = [0.5, _TALL, _TALL, _TALL, _TALL, 2.0, *([rows * _JOINT] if rows else [])]
+    panels = (_scale, _distance, _errors, _surprise, _inference)
+    heights = [0.5, *[_TALL] * len(panels), 2.0, *([rows * _JOINT] if rows else [])]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.32 * len(heights) + 0.5), layout="constrained")
     grid = figure.add_gridspec(len(heights), 2, height_ratios=heights)
     first = figure.add_subplot(grid[0, :])
     _decisions(first, run)
-    for k, panel in enumerate((_scale, _distance, _errors, _inference)):
+    for k, panel in enumerate(panels):
         panel(figure.add_subplot(grid[k + 1, :], sharex=first), run)
-    _latency(figure.add_subplot(grid[5, 0]), run)
-    _seams(figure.add_subplot(grid[5, 1]), run)
+    _latency(figure.add_subplot(grid[len(panels) + 1, 0]), run)
+    _seams(figure.add_subplot(grid[len(panels) + 1, 1]), run)
     if rows:
-        inner = GridSpecFromSubplotSpec(rows, COLUMNS, subplot_spec=grid[6, :])
+        inner = GridSpecFromSubplotSpec(rows, COLUMNS, subplot_spec=grid[-1, :])
         for k, name in enumerate(joints):
             panel_of = figure.add_subplot(inner[k // COLUMNS, k % COLUMNS], sharex=first)
             _joint(panel_of, run, k, limits.get(name))
@@ -160,6 +161,17 @@ def _errors(axes: Axes, run: Run) -> None:
     axes.plot(t, imagined, color="#8a4fbf", linewidth=1.0, label="imagined")
     axes.set_ylim(bottom=0.0)
     axes.legend(loc="upper right", ncols=2, fontsize=7)
+    return None
+
+
+def _surprise(axes: Axes, run: Run) -> None:
+    _label(axes, "surprise: 1 is the most that calm runs show")
+    if not len(run.surprise):
+        return _none(axes)
+    t, surprise = run.surprise.T
+    axes.axhline(1.0, color="0.72", linewidth=0.8, linestyle="--")
+    axes.plot(t, surprise, color="#8a4fbf", linewidth=1.0)
+    axes.set_ylim(0.0, max(1.2, 1.05 * float(surprise.max())))
     return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from wam_ros.core.appraisal import Appraisal
 from wam_ros.core.drivers import JOINTS, MEASURED
 from wam_ros.core.errors import WamError
 from wam_ros.core.imagination import ImaginationTracker
@@ -74,12 +75,13 @@ class _Reader:
         self._joints_ns = 0
         self._first_ns: list[int] = []
         self._rows: dict[str, list[tuple[Any, ...]]] = {
-            name: [] for name in ("joints", "errors", "inference", "seams")
+            name: [] for name in ("joints", "errors", "surprise", "inference", "seams")
         }
         self._readers: dict[str, Callable[[Recorded], None]] = {
             "observation": lambda r: self._on_observation(convert.observation_from_msg(r.message)),
             "action_chunk": lambda r: self._on_chunk(convert.chunk_from_msg(r.message)),
             "imagined_future": lambda r: self._on_future(convert.imagined_from_msg(r.message)),
+            "appraisal": lambda r: self._on_appraisal(convert.appraisal_from_msg(r.message)),
             "wam_status": lambda r: self._on_status(convert.status_from_msg(r.message)),
             "safety_report": lambda r: self._on_report(convert.report_from_msg(r.message)),
             "safe_trajectory": lambda r: self._on_motion(convert.trajectory_from_wire(r.data)),
@@ -125,6 +127,10 @@ class _Reader:
 
     def _on_future(self, future: ImaginedFuture) -> None:
         self._imagination.on_imagined(future)
+
+    def _on_appraisal(self, appraisal: Appraisal) -> None:
+        if np.isfinite(appraisal.surprise):
+            self._rows["surprise"].append((appraisal.stamp_ns, appraisal.surprise))
 
     def _on_status(self, status: WamStatus) -> None:
         self._seen(status.stamp_ns)

@@ -77,6 +77,8 @@ class Run:
     # (N, 3): s, mean squared error of what was imagined for the instant, and of the frame that it
     # was imagined from; colours in [0, 1]
     errors: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
+    # (N, 2): s, surprise; 1 is the most that calm runs show (core/appraisal.py)
+    surprise: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     # (N, 2): s, s from observation to chunk as the model measured it
     inference: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     # (N, 3): s, then where a new motion began: rad or m between the chunk and what was under way,
