@@ -14,6 +14,7 @@ MS = 1_000_000
 T0 = 1_000_000 * MS
 PANDA = load_embodiment("panda")
 IDLE = EngineStatus(epoch=1, instruction="red", error="", dropped=0, busy_s=0.0, alive=True)
+SIDE = 16  # px of a frame
 ABLE = Abilities(guided=True, ahead=(4, 8), frame_stride=4)
 
 
@@ -33,12 +34,16 @@ def observation(ms: int, value: int = 0, speed: float = 0.0) -> Observation:
         T0 + ms * MS, PANDA.joint_names, np.zeros(n), np.full(n, speed), np.full(n, np.nan)
     )
     return Observation(
-        T0 + ms * MS, ("front", "wrist"), np.full((2, 4, 4, 3), value, np.uint8), (0, 0), joints
+        T0 + ms * MS,
+        ("front", "wrist"),
+        np.full((2, SIDE, SIDE, 3), value, np.uint8),
+        (0, 0),
+        joints,
     )
 
 
 def result(ms: int, epoch: int = 1, imagined: int = 0) -> EngineResult:
-    frames = np.stack([np.full((2, 4, 4, 3), imagined + k, np.uint8) for k in range(2)])
+    frames = np.stack([np.full((2, SIDE, SIDE, 3), imagined + k, np.uint8) for k in range(2)])
     timing = {"denoise": 0.0321}
     output = PolicyOutput(
         positions=np.full((8, len(PANDA.joint_names)), 0.5),

@@ -5,7 +5,7 @@ import pytest
 from wam_ros.core.errors import WamError
 from wam_ros.runtime.prediction import example_observation, keyframes, require_instruction
 
-from .rig import MS, PANDA, T0, result, session
+from .rig import MS, PANDA, SIDE, T0, result, session
 
 
 @pytest.mark.parametrize(
@@ -37,5 +37,5 @@ def test_a_keyframe_is_the_farthest_frame():
     _, future = session().chunk(result(0, imagined=7), T0)
     key = keyframes(future)
     assert key.instants_ns == (T0 + 800 * MS,)
-    assert key.frames.shape == (1, 2, 4, 4, 3)
+    assert key.frames.shape == (1, 2, SIDE, SIDE, 3)
     assert (key.frames == 8).all()

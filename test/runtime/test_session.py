@@ -70,9 +70,19 @@ def test_latency_is_from_observation_to_chunk():
     assert status.chunks == 11
 
 
-def test_surprise_is_the_error_of_the_frame_imagined_for_now_in_units_of_calm():
+def calm(pixel=1.0, latent=1.0):
+    """Four cells of each of two views."""
+    return Calm(
+        pixel=np.full((2, 2, 2, 2), pixel),
+        latent=np.full((2, 2, 2, 2), latent),
+        weights=np.zeros((2, 2, 4, 4)),
+        bias=np.zeros(2),
+    )
+
+
+def test_surprise_is_what_neither_the_imagined_frame_nor_the_one_before_explains():
     s = session()
-    s.calm = Calm(np.full((2, 2, 2, 2), 0.02), np.full((2, 2, 2, 2), 1.0))
+    s.calm = calm(pixel=0.005)
     s.observe(observation(0, value=0))
     assert np.isnan(s.chunk(result(0, imagined=51), T0 + 50 * MS)[1].surprise)
     s.observe(observation(300, value=51))
@@ -80,11 +90,22 @@ def test_surprise_is_the_error_of_the_frame_imagined_for_now_in_units_of_calm():
     s.observe(observation(400, value=102))
     assert s.compared.mse == pytest.approx(0.04)
     assert s.compared.copy_mse == pytest.approx(0.16)
+    # the outermost blocks of 2 x 2 pixels are no surprise: a quarter of each cell counts
     assert s.chunk(result(400), T0 + 450 * MS)[1].surprise == pytest.approx(2.0, rel=1e-5)
     assert s.appraisal.pixel == pytest.approx((2.0, 2.0), rel=1e-5)
     latents = Outlook(latent_errors=np.full((2, 2, 2), 3.0))
     told = s.appraise(observation(500), 1, "red", latents)
     assert (told.surprise, told.heat.shape) == (3.0, (2, 2, 2))
+
+
+def test_a_chunk_tells_the_largest_surprise_since_the_one_before():
+    s = session()
+    s.calm = calm()
+    s.chunk(result(0), T0 + 50 * MS)
+    for ms, error in ((100, 4.0), (200, 2.0)):
+        s.appraise(observation(ms), 1, "red", Outlook(latent_errors=np.full((2, 2, 2), error)))
+    assert s.chunk(result(300), T0 + 350 * MS)[1].surprise == 4.0
+    assert np.isnan(s.chunk(result(400), T0 + 450 * MS)[1].surprise)
 
 
 def test_what_was_not_chosen_is_kept_with_the_chunk_it_was_predicted_beside():

@@ -20,7 +20,7 @@ from wam_ros.models.dreamzero.small.appraisal import (
 from wam_ros.models.dreamzero.small.config import load_model_config
 from wam_ros.sim.grasping import PANDA
 from wam_ros.sim.mishaps import FAILURES
-from wam_ros.train.calibrate import Calibrate, labels, learn_calm, main, samples
+from wam_ros.train.calibrate import Calibrate, labels, main, samples
 from wam_ros.train.rollouts import CALM, kind_of, scattered
 from wam_ros.train.tasks import Truth
 
@@ -94,39 +94,25 @@ def test_half_of_the_episodes_are_calm_and_the_others_go_wrong_in_every_way():
     assert {k: kinds.count(k) for k in FAILURES} == dict.fromkeys(FAILURES, 2)
 
 
-def episode(most, success=True, kind=CALM):
-    errors = np.full((6, 2, 8, 8), np.nan)
-    errors[1:] = 0.01
-    errors[1:5, 0, 3, 3] = most
-    errors[1, 1, 5, 5] = 7.0  # for one step only
-    return {
-        "kind": np.array(kind),
-        "success": np.array(success),
-        "pixel_errors": errors,
-        "latent_errors": errors * 10,
-    }
-
-
-def test_no_calm_episode_leaves_what_is_learned_of_the_others():
-    calm = [episode(0.1 + 0.01 * k) for k in range(10)]
-    scale = learn_calm([*calm, episode(9.0, success=False), episode(9.0, kind="x")]).pixel
-    assert 0.19 < scale[1, 0, 3, 3] < 0.3, "a little more than the most of all"
-    assert scale[1, 0, 0, 0] < 0.1, "a cell of its own"
-    assert scale[1, 1] == pytest.approx(0.04 * 1.1), "a view of its own, and what lasts"
-    assert scale[0, 1, 5, 5] > 7.0, "at a glance"
-    with pytest.raises(WamError, match="3 calm episodes succeeded, at least 5"):
-        learn_calm(calm[:3])
+def calm_of(pixel, latent):
+    return Calm(
+        pixel=np.full((2, 2, 8, 8), pixel),
+        latent=np.full((2, 2, 8, 8), latent),
+        weights=np.full((2, 2, 16, 16), 0.125),
+        bias=np.array([0.5, -1.0]),
+    )
 
 
 def test_what_was_learned_is_read_for_the_very_weights_only(tmp_path):
     path = tmp_path / "tiny.appraisal.safetensors"
     head = OutcomeHead(CONFIG)
-    calm = Calm(np.full((2, 2, 8, 8), 0.25), np.full((2, 2, 8, 8), 2.0))
+    calm = calm_of(0.25, 2.0)
     assert load_appraiser(path, CONFIG, "ab") is None
     save_appraiser(path, Appraiser(head, calm), "ab", {"episodes": 1})
     assert load_appraiser(path, CONFIG, "cd") is None, "of other weights"
     found = load_appraiser(path, CONFIG, "ab")
-    assert np.array_equal(found.calm.latent, calm.latent)
+    for name, values in vars(calm).items():
+        assert np.array_equal(getattr(found.calm, name), values)
     x = torch.zeros(1, 12, 8, 16), torch.zeros(1, 8), torch.ones(1, 4, dtype=torch.long)
     x = *x, torch.zeros(1, 256)
     assert torch.allclose(found.head(*x), head.eval()(*x), atol=1e-2)
@@ -143,7 +129,7 @@ def test_what_was_learned_is_read_for_the_very_weights_only(tmp_path):
 def test_a_file_that_is_damaged_or_of_another_model_is_refused_by_name(tmp_path, spoil, words):
     path = tmp_path / "tiny.appraisal.safetensors"
     head = OutcomeHead(CONFIG)
-    calm = Calm(np.ones((2, 2, 8, 8)), np.ones((2, 2, 8, 8)))
+    calm = calm_of(1.0, 1.0)
     spoil(path, head, calm)
     if not path.is_file():
         save_appraiser(path, Appraiser(head, calm), "ab", {})
@@ -158,6 +144,7 @@ def test_a_file_that_is_damaged_or_of_another_model_is_refused_by_name(tmp_path,
         ({"steps": (0,)}, "--steps"),
         ({"minutes": 0.0}, "--minutes"),
         ({"model": "nope"}, "nope"),
+        ({"only_calm": True, "checkpoint": "nothing.safetensors"}, "nothing.safetensors"),
     ],
 )
 def test_a_wrong_argument_is_refused_before_anything_runs(tmp_path, given, words):

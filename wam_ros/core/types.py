@@ -182,9 +182,7 @@ class ActionChunk:
 
 @dataclass(frozen=True)
 class ImaginedFuture:
-    """Frames the model expects, each for an instant; `surprise` is filled once the instant has
-    passed.
-    """
+    """Frames the model expects, each for an instant."""
 
     chunk_seq: int
     view_names: tuple[str, ...]
@@ -192,7 +190,8 @@ class ImaginedFuture:
     instants_ns: tuple[int, ...]  # (F,)
     joint_names: tuple[str, ...]
     joint_path: np.ndarray  # (T, A) rad or m
-    # of the newest observation; 1 is the most that calm runs show (core/appraisal.py)
+    # the largest of all observations since the chunk before; 1 is the most that calm runs show
+    # (core/appraisal.py)
     surprise: float = float("nan")
 
 

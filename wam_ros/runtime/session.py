@@ -14,8 +14,9 @@ from wam_ros.core.appraisal import (
     Calm,
     LastingErrors,
     Outlook,
+    PixelErrors,
+    PixelWatch,
     appraise,
-    pixel_errors,
 )
 from wam_ros.core.comparison import Comparison, ImaginationMonitor
 from wam_ros.core.embodiment import Embodiment
@@ -64,7 +65,8 @@ class InferenceSession:
         self._model = model
         self._hash = checkpoint_hash
         self._step_ns = round(embodiment.step_period_s * NS)
-        self._monitor = ImaginationMonitor(round(NS / embodiment.frame_rate_hz) // 2)
+        period_ns = round(NS / embodiment.frame_rate_hz)
+        self._monitor = ImaginationMonitor(period_ns // 2)
         self.session_id = session_id
         self.scheduler = scheduler
         self.calm = calm
@@ -72,10 +74,11 @@ class InferenceSession:
         self.appraisal: Appraisal | None = None  # the newest
         # those that were not chosen when the newest chunk was; None: there were no others
         self.candidates: Candidates | None = None
-        self._pixels = LastingErrors()
+        self._pixels = PixelWatch(period_ns)
         self._latents = LastingErrors()
-        # of the newest observations: (2, V, R, C) errors of what had been imagined, in pixels
-        self._errors: dict[int, np.ndarray] = {}
+        self._errors: dict[int, PixelErrors] = {}  # of the newest observations, by their stamps
+        # the largest surprise of what was appraised since the newest chunk, and with it
+        self._since = self._surprise = math.nan
         self.underruns = 0
         self._observed_ns: int | None = None
         self._chunk: ActionChunk | None = None  # the newest, also where it came too late
@@ -89,9 +92,9 @@ class InferenceSession:
             self.forget()
             self.scheduler.clear()
         self._observed_ns = observation.stamp_ns
-        for newest in self._monitor.observe(observation.stamp_ns, observation.frames)[:1]:
-            self.compared = newest
-            self._remember(observation, newest)
+        found = self._monitor.observe(observation.stamp_ns, observation.frames)
+        self.compared = found[0] if found else self.compared
+        self._remember(observation, found[0].imagined if found else None)
         return self.scheduler.look(observation)
 
     def appraise(
@@ -111,6 +114,7 @@ class InferenceSession:
             heat=heat,
             outlook=outlook,
         )
+        self._since = float(np.fmax(self._since, self.appraisal.surprise))
         return self.appraisal
 
     def chunk(self, result: EngineResult, now_ns: int) -> tuple[ActionChunk, ImaginedFuture]:
@@ -126,6 +130,8 @@ class InferenceSession:
         seen = result.observation
         self._count(result, now_ns)
         self.appraise(seen, result.epoch, result.instruction, out.outlook)
+        self._surprise = self._since
+        self._since = math.nan
         at_rest = self.scheduler.answered(seen.stamp_ns)
         anchor = now_ns if at_rest else seen.stamp_ns
         plan = (
@@ -226,6 +232,7 @@ class InferenceSession:
         self._pixels.clear()
         self._latents.clear()
         self.compared = self.appraisal = self.candidates = None
+        self._since = self._surprise = math.nan
         self.scheduler.forget()
 
     def _imagine(self, chunk: ActionChunk, result: EngineResult) -> ImaginedFuture:
@@ -243,17 +250,17 @@ class InferenceSession:
             instants_ns=instants,
             joint_names=chunk.joint_names,
             joint_path=chunk.positions,
-            surprise=math.nan if self.appraisal is None else self.appraisal.surprise,
+            surprise=self._surprise,
         )
 
-    def _remember(self, observation: Observation, expected: Comparison) -> None:
-        """Keep how far off the frames imagined for an observation were."""
-        if self.calm is None or expected.imagined.shape != observation.frames.shape:
+    def _remember(self, observation: Observation, imagined: np.ndarray | None) -> None:
+        """Keep how far an observation is from the frames imagined for it, and from those before."""
+        if self.calm is None:
             return
-        errors = pixel_errors(expected.imagined, observation.frames, *self.calm.grid)
-        lasting = self._pixels.take(observation.stamp_ns, errors)
-        if lasting is not None:
-            self._errors[observation.stamp_ns] = lasting
+        stamp_ns = observation.stamp_ns
+        errors = self._pixels.take(stamp_ns, observation.frames, imagined, self.calm.grid)
+        if errors is not None:
+            self._errors[stamp_ns] = errors
         for old in sorted(self._errors)[:-_ERRORS]:
             del self._errors[old]
 

@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from wam_ros.core.appraisal import Calm, LastingErrors
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder
@@ -22,6 +21,7 @@ from wam_ros.models.dreamzero.small.appraisal import (
     Appraiser,
     OutcomeHead,
     appraisal_path,
+    load_appraiser,
     save_appraiser,
     token_of,
 )
@@ -31,6 +31,7 @@ from wam_ros.sim.grasping import PANDA, grasping_of
 from wam_ros.sim.robots import links_of
 from wam_ros.sim.tasks.pick_block import COLOURS, TEMPLATES
 from wam_ros.sim.world import World
+from wam_ros.train.calm import FOLDS, learn_calm
 from wam_ros.train.rollouts import (
     CALM,
     kind_of,
@@ -40,10 +41,6 @@ from wam_ros.train.rollouts import (
     still_lives,
 )
 
-FOLDS = 5
-SLACK = 1.1  # on the most that any calm run showed which the scale did not know
-FLOOR = 3.0  # of the average of a view: a cell in which nothing happens is no microscope
-STEP_NS = 100_000_000
 # m above the table: so high counts, and between the two neither is learned
 DONE = (0.08, 0.11)
 WRONG = (0.02, 0.06)
@@ -67,6 +64,7 @@ class Calibrate:
     steps: tuple[int, ...] = (1, 2, 3)
     stills: int = 5000  # moments of them with blocks taken away, to learn what gone looks like
     minutes: float = 3.0  # of learning
+    only_calm: bool = False  # learn what is calm; done and failed stay as they were learned
     only_run: bool = False  # run the missing episodes and learn nothing yet
     threads: int = 1  # CPU threads
 
@@ -93,19 +91,24 @@ def main(args: Calibrate) -> None:
             "blocks only"
         )
     policies = [_load(args, robot, n) for n in args.steps]
+    weights = Path(args.checkpoint) if args.checkpoint else policies[0].weights
+    before = load_appraiser(appraisal_path(weights), config, policies[0].checkpoint_hash)
+    if args.only_calm and before is None:
+        raise WamError(f"nothing was learned of '{weights}' before: run it without --only-calm")
     _run_missing(args, policies, robot)
     if args.only_run:
         return
-    episodes = [load_rollout(path_of(args, i)) for i in range(args.episodes)]
-    calm = learn_calm(episodes)
-    policy = policies[0]
-    stills = _stills(args, policy, robot, episodes)
-    head = learn_head(policy, episodes, stills, args.minutes)
-    weights = Path(args.checkpoint) if args.checkpoint else policy.weights
+    episodes = [load_rollout(path_of(args, i)) for i in _wanted(args)]
+    calm = learn_calm(episodes, robot)
+    if args.only_calm and before is not None:
+        head = before.head
+    else:
+        stills = _stills(args, policies[0], robot, episodes)
+        head = learn_head(policies[0], episodes, stills, args.minutes)
     out = args.out or appraisal_path(weights)
-    facts = {"episodes": args.episodes, "seed": args.seed, "steps": list(args.steps)}
-    save_appraiser(out, Appraiser(head, calm), policy.checkpoint_hash, facts)
-    Console().print(f"{out}: of {args.episodes} episodes")
+    facts = {"episodes": len(episodes), "seed": args.seed, "steps": list(args.steps)}
+    save_appraiser(out, Appraiser(head, calm), policies[0].checkpoint_hash, facts)
+    Console().print(f"{out}: of {len(episodes)} episodes")
 
 
 def _load(args: Calibrate, robot: Embodiment, steps: int) -> DreamZeroPolicy:
@@ -120,8 +123,13 @@ def path_of(args: Calibrate, index: int) -> Path:
     return args.rollouts / f"{args.seed + index}.npz"
 
 
+def _wanted(args: Calibrate) -> list[int]:
+    """The episodes that are learned from."""
+    return [i for i in range(args.episodes) if not args.only_calm or kind_of(i) == CALM]
+
+
 def _run_missing(args: Calibrate, policies: list[DreamZeroPolicy], robot: Embodiment) -> None:
-    missing = [i for i in range(args.episodes) if not path_of(args, i).is_file()]
+    missing = [i for i in _wanted(args) if not path_of(args, i).is_file()]
     if not missing:
         return
     world = World(robot)
@@ -151,53 +159,6 @@ def _stills(
 def _part(episodes: list[dict[str, np.ndarray]], held: bool) -> list[dict[str, np.ndarray]]:
     """The episodes that are learned from, or those that only test: every fifth of each kind."""
     return [e for i, e in enumerate(episodes) if (i // 2 % FOLDS == 0) == held]
-
-
-def learn_calm(episodes: list[dict[str, np.ndarray]]) -> Calm:
-    """What every cell shows in calm episodes that succeeded, times so much that no episode leaves
-    what the others show.
-
-    Raises:
-        WamError: there are fewer calm episodes than folds.
-    """
-    calm = [e for e in episodes if str(e["kind"]) == CALM and bool(e["success"])]
-    if len(calm) < FOLDS:
-        raise WamError(f"{len(calm)} calm episodes succeeded, at least {FOLDS} are needed")
-    return Calm(*(_scale([e[k] for e in calm]) for k in ("pixel_errors", "latent_errors")))
-
-
-def _scale(errors: list[np.ndarray]) -> np.ndarray:
-    """(2, V, R, C) of (K, V, R, C) per episode; NaN: nothing was imagined.
-
-    What a cell shows on the average of all episodes, and its view: so much is alike from some
-    episodes to others, the most that a single cell ever showed is not.
-    """
-    most = np.stack([_most_lasting(e) for e in errors])
-    worst = np.ones((*most.shape[1:3], 1, 1))
-    for k in range(FOLDS):
-        unknown = np.arange(len(most)) % FOLDS == k
-        times = most[unknown] / _usual(most[~unknown])
-        worst = np.maximum(worst, times.max((0, 3, 4))[..., None, None])
-    return _usual(most) * worst * SLACK
-
-
-def _most_lasting(errors: np.ndarray) -> np.ndarray:
-    """(2, V, R, C) the most of (K, V, R, C), a step 0.1 s after the other, at a glance and in a
-    look.
-    """
-    lasting = LastingErrors()
-    most = np.zeros((2, *errors.shape[1:]))
-    for k, row in enumerate(errors):
-        known = bool(np.isfinite(row).all())
-        if known and (found := lasting.take(k * STEP_NS, row)) is not None:
-            most = np.fmax(most, found)
-    return most
-
-
-def _usual(most: np.ndarray) -> np.ndarray:
-    """(2, V, R, C) of the most that each of N episodes shows, (N, 2, V, R, C)."""
-    mean = most.mean(0)
-    return mean + FLOOR * mean.mean((2, 3), keepdims=True)
 
 
 def labels(blocks: np.ndarray, colour: int) -> tuple[np.ndarray, np.ndarray]:

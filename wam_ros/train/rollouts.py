@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from wam_ros.core.appraisal import pixel_errors
 from wam_ros.core.errors import WamError
 from wam_ros.core.files import whole_file
 from wam_ros.core.policy import Policy
@@ -25,7 +24,6 @@ from wam_ros.train.record import observe
 
 STEPS = 64  # control steps of an episode at most
 AFTER = 8  # of them after success
-GRID = (8, 8)  # cells of a view
 CALM = "calm"
 SCATTERS = 200  # tries of finding places for blocks
 GONE = 0.35  # share of the blocks of a still life that are taken away
@@ -73,7 +71,9 @@ def episode_of(
 
 
 def roll_out(policy: DreamZeroPolicy, world: World, seed: int, kind: str) -> dict[str, np.ndarray]:
-    """One episode of K control steps as arrays; where nothing was imagined, errors are NaN."""
+    """One episode of K control steps as arrays; where nothing was imagined, `due` is False, the
+    errors of latents are NaN and the imagined frames black.
+    """
     with episode_of(policy, world, seed, kind) as loop:
         rows = _rows(policy, world, loop)
     arrays = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -102,19 +102,19 @@ def _rows(policy: DreamZeroPolicy, world: World, loop: ClosedLoop) -> list[dict[
         imagined, seen = policy.compared
         compared = loop.session.compared
         due = compared is not None and abs(compared.instant_ns - at_ns) <= loop.step_ns // 2
-        nothing = np.full((len(world.embodiment.cameras), *GRID), np.nan)
         rows.append(
             {
                 "state": state,
                 "blocks": blocks,
-                "latent": latent_array(seen, seen),
-                "expected": latent_array(imagined, seen),
-                "end_latent": latent_array(policy.imagined_end[0], seen),
+                "latent": latent_array(seen),
+                "end_latent": latent_array(policy.imagined_end[0]),
                 "end_state": policy.imagined_end[1].float().numpy(),
-                "pixel_errors": pixel_errors(compared.imagined, loop.frames, *GRID)
+                "frames": loop.frames,
+                "imagined": compared.imagined
                 if due and compared is not None
-                else nothing,
-                "latent_errors": nothing
+                else np.zeros_like(loop.frames),
+                "due": np.array(due),
+                "latent_errors": policy.latent_errors(seen, seen) * np.nan
                 if imagined is None
                 else policy.latent_errors(imagined, seen),
                 "begun": np.array(loop.disturbed),
@@ -125,10 +125,8 @@ def _rows(policy: DreamZeroPolicy, world: World, loop: ClosedLoop) -> list[dict[
     return rows
 
 
-def latent_array(latent: Tensor | None, like: Tensor) -> np.ndarray:
-    """(C, h, V * w) float16; NaN, of the shape of another one, where there is none."""
-    if latent is None:
-        return np.full(like.shape, np.nan, np.float16)
+def latent_array(latent: Tensor) -> np.ndarray:
+    """(C, h, V * w) float16."""
     return latent.float().numpy().astype(np.float16)
 
 

@@ -9,7 +9,7 @@ of the task.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
@@ -24,7 +24,7 @@ from wam_ros.models.dreamzero.shared.weights import write_tensors
 from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 
-FORMAT = "wam_ros/appraisal/1"
+FORMAT = "wam_ros/appraisal/2"
 SUFFIX = ".appraisal.safetensors"
 CHANNELS = 32
 HIDDEN = 96
@@ -131,7 +131,7 @@ def load_appraiser(path: Path, config: DreamZeroConfig, digest: str) -> Appraise
         raise WamError(f"'{path}': '{bad}' holds numbers that are not finite")
     try:
         head.load_state_dict(own)
-        calm = Calm(*(tensors[f"calm.{n}"].double().numpy() for n in ("pixel", "latent")))
+        calm = Calm(**{f.name: tensors[f"calm.{f.name}"].double().numpy() for f in fields(Calm)})
     except (RuntimeError, KeyError, WamError) as error:
         raise WamError(f"'{path}' does not fit the model '{config.name}': {error}") from error
     return Appraiser(head.eval().requires_grad_(False), calm)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from wam_ros.core.appraisal import Calm, Outlook, cell_errors
+from wam_ros.core.appraisal import Calm, Outlook, place_errors
 from wam_ros.core.embodiment import Embodiment, require_observed_by
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import tile, untile
@@ -446,7 +446,7 @@ class DreamZeroPolicy:
             torch.stack(x.float().chunk(self.config.views, -1)).permute(0, 2, 3, 1).numpy()
             for x in (imagined, latent)
         )
-        return cell_errors(a, b, *a.shape[1:3])
+        return place_errors(a, b)
 
     def _looks_at_reality(self) -> bool:
         """Whether the newest frame in memory was observed."""
