@@ -124,6 +124,16 @@ def test_the_expert_s_joint_targets_succeed_by_libero_s_own_check(world):
         assert not ended.wrong
 
 
+@pytest.mark.parametrize("number", [4, 9])
+def test_the_expert_takes_a_bowl_by_its_rim_out_of_a_drawer_and_off_other_things(number):
+    world = make_world(PANDA, f"libero_spatial/{number}", render=False)
+    world.reset(OFFICIAL)
+    ended = play(world, make_expert(world), most=110)
+    assert ended.success
+    assert not ended.wrong
+    world.close()
+
+
 def test_how_an_episode_ended_is_told_by_what_became_of_the_object(world):
     world.reset(OFFICIAL)
     assert world.limit_s == 14.0

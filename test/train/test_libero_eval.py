@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 from wam_ros import cli
 
 pytestmark = pytest.mark.foreign
-TASKS = ["libero_object/1", "libero_object/2"]
+TASKS = ["libero_object/1", "libero_spatial/2"]
 
 
 def evaluate(file, *words):

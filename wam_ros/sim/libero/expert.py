@@ -4,7 +4,7 @@ run by the loop.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import mujoco
 import numpy as np
@@ -37,13 +37,18 @@ MOST_POINTS = 3000  # of one object that are looked at
 DEPTH = 0.032  # m of an object between the fingers at most: the palm is behind them
 WIDEST = 0.074  # m between open fingers, less a little on both sides
 YAWS = np.deg2rad(np.arange(-75, 91, 15.0))
-# boxes around one open finger and around the hand, half sizes along the fingers' way and across it,
-# m from the tool; and from which height on they count
-FINGERS = (0.040, 0.066, 0.014)
+RIM_ANGLES = np.deg2rad(np.arange(0, 360, 20.0))
+RIM_DEPTH = 0.015  # m from a bowl's rim down to the tool
+RIM_INSIDE = 0.006  # m from the outermost of the rim to the middle of its wall
+RIM_OPEN = 0.025  # m, each finger
+# a finger, how thick along its way and half across it, and half the hand; m; and how high above
+# the tool the hand begins
+FINGER = (0.026, 0.014)
 HAND_HALF = (0.105, 0.035)
 HAND_UP = 0.045
 AFTER = 5  # control steps that an episode goes on after success
-RIM = -0.02  # m, from the rim of what it is put in to the lowest point of what is let go
+# m, from the top of what a thing is put in or on to its lowest point when it is let go
+RIM = {"in": -0.02, "on": 0.004}
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Grasp:
     yaw: float  # rad of the hand
     below: float  # m from the tool down to the lowest point of the object
     width: float  # m between the fingers
+    opened: float = OPEN  # m, each finger on the way down
 
 
 class LiberoExpert:
@@ -70,12 +76,12 @@ class LiberoExpert:
     def __init__(self, world: LiberoWorld) -> None:
         self.world = world
         goal = world.goal
-        if len(goal) != 1 or goal[0][0] != "in" or goal[0][1] not in world.movable:
+        if len(goal) != 1 or goal[0][0] not in RIM or goal[0][1] not in world.movable:
             raise WamError(
                 f"the scripted expert cannot do '{world.task}': it takes one thing and puts it in "
-                "another, as libero_object asks"
+                "or on another, as libero_object and libero_spatial ask"
             )
-        _, self.thing, self.place = goal[0]
+        self._how, self.thing, self.place = goal[0]
         self._arm = compile_spec(arm_spec(world.robot), world.embodiment)
         self._kinematics = mujoco.MjData(self._arm)
         self.restart()
@@ -119,7 +125,7 @@ class LiberoExpert:
         change = wanted - self.rate
         self.rate = self.rate + change * min(1.0, MAX_STEP_CHANGE / (np.linalg.norm(change) + 1e-9))
         self.tool = self.tool + self.rate
-        self.tool[2] = max(self.tool[2], TIP)
+        self.tool[2] = max(self.tool[2], self._ground + TIP)
         turn = np.clip(0.35 * (self._grasp.yaw - self.yaw), -MAX_TURN, MAX_TURN)
         self._turn += np.clip(turn - self._turn, -MAX_TURN_CHANGE, MAX_TURN_CHANGE)
         self.yaw += self._turn
@@ -165,13 +171,14 @@ class LiberoExpert:
         self._grasp = self._find_grasp()
 
     def _approach(self, grasp: np.ndarray) -> np.ndarray:
-        self.grip = min(OPEN, self.grip + FINGER_STEP)
+        opened = self._grasp.opened
+        self.grip = max(min(opened, self.grip + FINGER_STEP), self.grip - FINGER_STEP)
         aside = grasp - self.tool
         distance = float(np.linalg.norm(aside[:2]))
         turned = abs(self._grasp.yaw - self.yaw) < TURNED
-        if not (distance < ALIGNED and turned and self.grip > OPEN - 1e-6):
+        if not (distance < ALIGNED and turned and abs(self.grip - opened) < 1e-6):
             # over everything first, then down in a cone
-            up = max(0.0, self._top + CLEAR + TIP - grasp[2])
+            up = max(0.0, max(self._top, self._own_top) + CLEAR + TIP - grasp[2])
             aside[2] += up * min(1.0, distance / NEAR + (not turned))
             return self._towards(aside)
         if np.linalg.norm(aside) < ARRIVED:
@@ -203,11 +210,12 @@ class LiberoExpert:
         return self._towards(aside)
 
     def _over(self) -> np.ndarray:
-        """Where the tool lets go of what it holds: its lowest point a little below the rim."""
+        """Where the tool lets go of what it holds: over the middle of the place, near its top."""
         place = self.world.place_of(self.place)
         container = self._around.get(self.place.removesuffix("_contain_region"))
-        rim = place[2] if container is None else float(container[:, 2].max())
-        return np.array([place[0], place[1], rim + self._grasp.below + RIM])
+        top = place[2] if container is None else float(container[:, 2].max())
+        aside = self._grasp.offset[:2]
+        return np.array([*(place[:2] + aside), top + self._grasp.below + RIM[self._how]])
 
     def _release(self) -> np.ndarray:
         self.grip = min(OPEN, self.grip + FINGER_STEP)
@@ -227,45 +235,81 @@ class LiberoExpert:
     def _find_grasp(self) -> Grasp:
         """The yaw at which the object fits between the fingers, and the hand between the others."""
         # what lies around, as it is now
-        self._around = {name: self._look_at(name) for name in self.world.movable}
+        self._around = {name: self._look_at(name) for name in self.world.things}
         points = self._around.pop(self.thing)
         around = np.concatenate([*self._around.values(), np.zeros((0, 3))])
         self._top = float(around[:, 2].max(initial=0.0))
+        self._own_top = float(points[:, 2].max())
+        self._ground = float(min(points[:, 2].min(), around[:, 2].min(initial=np.inf)))
         position, _ = self.world.pose_of(self.thing)
+        found = [self._around_middle(points, around, yaw) for yaw in YAWS]
+        if min(grasp.width for _, grasp in found) > WIDEST:
+            found = [self._at_rim(points, around, angle) for angle in RIM_ANGLES]
+        _, grasp = min(found, key=lambda f: f[0])
+        return replace(grasp, place=position, offset=grasp.offset - position)
+
+    def _around_middle(
+        self, points: np.ndarray, around: np.ndarray, yaw: float
+    ) -> tuple[float, Grasp]:
+        """What it costs to take the whole of a thing between the fingers, and the grasp."""
         low = float(points[:, 2].min())
         height = max(float(points[:, 2].max()) - DEPTH, low + TIP)
         slab = points[np.abs(points[:, 2] - height) < 0.015]
         slab = slab if len(slab) >= 20 else points
-        found = []
-        for yaw in YAWS:
-            # zero yaw: the fingers move along y
-            along = np.array([-np.sin(yaw), np.cos(yaw)])
-            across = np.array([np.cos(yaw), np.sin(yaw)])
-            ends = slab[:, :2] @ along
-            sides = slab[:, :2] @ across
-            middle = (ends.min() + ends.max()) / 2 * along
-            middle += (sides.min() + sides.max()) / 2 * across
-            width = float(np.ptp(ends))
-            met = _met(around, middle, height, along, across)
-            cost = 10.0 * max(0.0, width - WIDEST) + 0.02 * met + 0.2 * width + 0.01 * abs(yaw)
-            found.append((cost, float(yaw), middle, width))
-        _, yaw, middle, width = min(found, key=lambda f: f[0])
+        along, across = _ways(yaw)
+        ends = slab[:, :2] @ along
+        sides = slab[:, :2] @ across
+        middle = (ends.min() + ends.max()) / 2 * along + (sides.min() + sides.max()) / 2 * across
+        # the fingers come down past all that is above, too: a bowl is narrow at its foot only
+        width = float(np.ptp(points[points[:, 2] > height - 0.015, :2] @ along))
+        met = min(20, _met(around, middle, height, along, across, OPEN))
+        cost = 10.0 * max(0.0, width - WIDEST) + 0.02 * met + 0.2 * width + 0.01 * abs(yaw)
         tool = np.array([*middle, height])
-        return Grasp(position, tool - position, yaw, height - low, width)
+        return cost, Grasp(tool, tool, float(yaw), height - low, width)
+
+    def _at_rim(self, points: np.ndarray, around: np.ndarray, angle: float) -> tuple[float, Grasp]:
+        """What it costs to take a bowl by its rim at an angle, one finger inside, and the grasp."""
+        low = float(points[:, 2].min())
+        middle = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
+        way = np.array([np.cos(angle), np.sin(angle)])
+        ahead = (points[:, :2] - middle) @ way
+        rim = float(ahead.max())
+        # it may stand askew: as high as it is there
+        height = max(float(points[ahead > rim - RIM_DEPTH, 2].max()) - RIM_DEPTH, low + TIP)
+        at = middle + (rim - RIM_INSIDE) * way
+        # the fingers move along this way
+        yaw = angle % np.pi - np.pi / 2
+        met = _met(around, at, height, *_ways(yaw), RIM_OPEN)
+        tool = np.array([*at, height])
+        grasp = Grasp(tool, tool, float(yaw), height - low, 0.01, RIM_OPEN)
+        return 0.02 * met + 0.01 * abs(yaw), grasp
 
     def _look_at(self, name: str) -> np.ndarray:
         points = self.world.points_of(name)
-        return points[:: max(1, len(points) // MOST_POINTS)]
+        points = points[:: max(1, len(points) // MOST_POINTS)]
+        if name in self.world.movable:
+            return points
+        return np.concatenate([points, self.world.solids_of(name)])
+
+
+def _ways(yaw: float) -> tuple[np.ndarray, np.ndarray]:
+    """(2,) each: along the way of the fingers of a hand turned by `yaw`, and across it."""
+    return np.array([-np.sin(yaw), np.cos(yaw)]), np.array([np.cos(yaw), np.sin(yaw)])
 
 
 def _met(
-    points: np.ndarray, middle: np.ndarray, height: float, along: np.ndarray, across: np.ndarray
+    points: np.ndarray,
+    middle: np.ndarray,
+    height: float,
+    along: np.ndarray,
+    across: np.ndarray,
+    opened: float,
 ) -> int:
     """How many points (N, 3) m the open fingers and the hand would meet at a grasp."""
     aside = points[:, :2] - middle
     a = np.abs(aside @ along)
     c = np.abs(aside @ across)
-    near, far, half = FINGERS
-    fingers = (points[:, 2] > height - TIP) & (a > near - 0.006) & (a < far) & (c < half)
+    thick, half = FINGER
+    fingers = (points[:, 2] > height - TIP) & (a > opened - 0.006) & (a < opened + thick)
     hand = (points[:, 2] > height + HAND_UP) & (a < HAND_HALF[0]) & (c < HAND_HALF[1])
-    return int(min(20, (fingers | hand).sum()))
+    return int(((fingers & (c < half)) | hand).sum())

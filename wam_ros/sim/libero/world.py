@@ -37,6 +37,7 @@ TAKEN = 0.03  # m: one that it is about
 # m, which are a pixel of 128 from 0.6 m; the camera at the wrist sees the hand from near
 FAR_CELL = 0.004
 NEAR_CELL = 0.002
+GRID = 0.015  # m between points of what is solid
 TRIES = 20  # of LIBERO's own placing, which may find no room
 
 
@@ -329,10 +330,32 @@ class LiberoWorld:
                 found.append(corners @ turn.T + self.data.geom_xpos[g])
         return self.in_base(np.concatenate(found)) if found else np.zeros((0, 3))
 
+    def solids_of(self, thing: str) -> np.ndarray:
+        """(N, 3) m, a grid through the boxes that touch of a thing, in the base frame: of a wall
+        only the corners are among what is seen.
+        """
+        root = self._env.env.obj_body_id[thing]
+        found = []
+        for g in range(self.model.ngeom):
+            box = self.model.geom_type[g] == mujoco.mjtGeom.mjGEOM_BOX
+            if not box or self.model.geom_group[g] != SHAPES:
+                continue
+            if self._is_below(int(self.model.geom_bodyid[g]), root):
+                sides = (np.linspace(-h, h, 2 + int(2 * h / GRID)) for h in self.model.geom_size[g])
+                own = np.stack(np.meshgrid(*sides), axis=-1).reshape(-1, 3)
+                turn = self.data.geom_xmat[g].reshape(3, 3)
+                found.append(own @ turn.T + self.data.geom_xpos[g])
+        return self.in_base(np.concatenate(found)) if found else np.zeros((0, 3))
+
     @property
     def movable(self) -> tuple[str, ...]:
         """Names of the objects that are not fixed."""
         return tuple(self._env.env.objects_dict)
+
+    @property
+    def things(self) -> tuple[str, ...]:
+        """Names of the objects, and of what is fixed and has a body of its own."""
+        return tuple(self._env.env.obj_body_id)
 
     @property
     def goal(self) -> list[list[str]]:
@@ -340,7 +363,9 @@ class LiberoWorld:
         return [list(state) for state in self._env.env.parsed_problem["goal_state"]]
 
     def place_of(self, name: str) -> np.ndarray:
-        """(3,) m, middle of a region that the task names, in the base frame."""
+        """(3,) m, where a thing or a region is that the task names, in the base frame."""
+        if name in self.things:
+            return self.pose_of(name)[0]
         return self.in_base(self.data.site(name).xpos)
 
     def objects(self) -> list[SimObject]:
