@@ -55,7 +55,7 @@ def test_a_hand_of_many_joints_stands(tmp_path):
 
 def test_without_an_arm_it_is_said_how_to_name_its_joints(tmp_path):
     urdf = load_urdf(write_body(tmp_path, link("wing") + joint("flap", "torso", "wing")))
-    with pytest.raises(WamError, match="name its joints with --joint"):
+    with pytest.raises(WamError, match="name its joints with --joint$"):
         choose_arms(find_arms(urdf), ())
 
 

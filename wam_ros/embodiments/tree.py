@@ -71,7 +71,7 @@ def choose_arms(arms: list[Arm], words: tuple[str, ...]) -> list[Arm]:
     """
     listed = "; ".join(", ".join(arm.joints) for arm in arms)
     if not arms:
-        raise WamError(f"no arm is found ({ARM} joints in a row); name its joints with --joints")
+        raise WamError(f"no arm is found ({ARM} joints in a row); name its joints with --joint")
     for word in words:
         if not any(arm.called(word) for arm in arms):
             raise WamError(f"no arm is called '{word}'; found are: {listed}")
