@@ -239,7 +239,7 @@ def test_a_fault_of_a_check_refuses_the_chunk(panda, home, monkeypatch):
     def broken(*_):
         raise FloatingPointError("boom")
 
-    monkeypatch.setattr(panda.model, "torque", broken)
+    monkeypatch.setattr(panda.model, "free_torque", broken)
     verdict = panda.filter(
         make_chunk(panda.model.joint_names, np.tile(home, (8, 1))), at_rest(home), START
     )
