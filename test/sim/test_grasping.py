@@ -117,6 +117,7 @@ def test_what_is_held_stays_in_the_hand_while_the_arm_shakes(world):
         driver.to(np.append(held[:5] + aside[:5], SO101.closed))
     block = world.task.block_position(world, world.task.colour)
     assert np.linalg.norm(block - world.tool_position) < 0.03
+    assert world.data.contact.dist.min() > -0.002, "the jaws do not sink into it"
 
 
 def test_weak_arms_are_told_where_to_be_at_every_step_of_the_physics():
