@@ -95,18 +95,20 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     print(processor())
     rows: dict[str, dict[str, float]] = {}
+    facts = {"processor": str(processor()), "threads": args.threads, "steps": args.steps}
     for name, (make, batch, precision) in WAYS.items():
         if name.startswith(args.only):
             rows[name] = timed(make, batch, precision, args.steps)
             print(name, {k: round(v, 3) for k, v in rows[name].items()}, flush=True)
+            # after every way: a long run that is ended leaves what it has
+            if args.json is not None:
+                write_json(args.json, facts | {"ways": rows})
     table = Table("way", "sequences/s", "processor s each", "x float32")
     for name, row in rows.items():
         base = rows.get(name.partition(",")[0], row)["processor_s_per_sequence"]
         own = row["processor_s_per_sequence"]
         table.add_row(name, f"{row['sequences_per_s']:.2f}", f"{own:.3f}", f"{base / own:.2f}")
     Console().print(table)
-    if args.json is not None:
-        write_json(args.json, {"processor": str(processor()), "ways": rows})
 
 
 if __name__ == "__main__":
