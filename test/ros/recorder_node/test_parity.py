@@ -21,6 +21,7 @@ from wam_ros.ros.takes import Take, Topic
 
 pytestmark = pytest.mark.ros
 LEAST = 25  # observations
+FRAME_NS = NS // 10
 
 
 def without(folder, topic, out):
@@ -40,11 +41,17 @@ def without(folder, topic, out):
 def test_rows_of_a_recording_are_the_observations_of_the_nodes_bit_for_bit(arena, tmp_path):
     time = {"lockstep": True, "use_sim_time": True}
     arena.spawn("sim_node", lockstep=True, camera_hz=10.0)
-    node = arena.add(RecorderNode, folder=str(tmp_path / "takes"), use_sim_time=True)
+    folder = {"folder": str(tmp_path / "takes"), "begin_at_once": False}
+    node = arena.add(RecorderNode, **folder, use_sim_time=True)
     heard = arena.listen(ObservationMsg, "observation", qos.reliable(200))
     arena.spawn("camera_node", **time)
+    # the recorder has asked each topic for what it offers by then, and misses nothing any more
+    arena.until(lambda: len(heard) >= NS // FRAME_NS, seconds=90)
+    heard.clear()
+    node._begin()
     arena.until(lambda: len(heard) >= LEAST, seconds=90)
     take = tmp_path / "takes" / node._takes.name
+    node._hear()  # what waits is of the take, too
     node._save()
     arena.until(take.is_dir)
     live = {o.stamp_ns: o for o in map(convert.observation_from_msg, heard)}
@@ -68,4 +75,4 @@ def test_rows_of_a_recording_are_the_observations_of_the_nodes_bit_for_bit(arena
                 np.testing.assert_array_equal(frames[v][k], seen.frames[v])
             np.testing.assert_array_equal(episode.states[k], seen.joints.positions)
     assert np.ptp([o.frames for o in live.values()]) > 100, "pictures that show something"
-    assert all(ns % (NS // 10) == next(iter(live)) % (NS // 10) for ns in live)
+    assert all(ns % FRAME_NS == next(iter(live)) % FRAME_NS for ns in live)
