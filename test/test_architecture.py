@@ -554,6 +554,8 @@ NOT_WHOLE = {
     "wam_ros/train/train.py",
     "wam_ros/embodiments/draft.py",
     "benchmark/pipeline.py",
+    "benchmark/lerobot_async.py",
+    "benchmark/lerobot_client.py",
 }
 WRITES = re.compile(
     r"""\.write_(text|bytes)\(|open\([^)]*["'][wx]|\.save(z\w*|fig)?\(|\bsave_file\("""
