@@ -3,6 +3,7 @@ them.
 """
 
 import struct
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from wam_ros.ros.safety_node import obstacles
 from wam_ros.ros.safety_node.machine import make_machine
 from wam_ros.ros.safety_node.obstacles import (
     MOST_MARKERS,
+    ObstacleTopics,
     change_from_cloud,
     changes_from_bytes,
     changes_from_markers,
@@ -262,3 +264,26 @@ def test_a_world_with_a_plate_that_has_no_hull_does_not_configure_the_safety_nod
     )
     with pytest.raises(WamError, match="'plate'.*no volume"):
         make_machine(SafetyNodeParams(world=str(world)), SHIPPED, SafetyParams())
+
+
+def test_clouds_take_no_more_than_half_of_the_time(arena, monkeypatch):
+    machine, _ = make_machine(SafetyNodeParams(), SHIPPED, SafetyParams())
+    now_s = 100.0
+    taken = []
+
+    def take(changes, now_ns):
+        nonlocal now_s
+        taken.append(now_s)
+        now_s += 0.05
+        return None
+
+    monkeypatch.setattr(machine, "on_obstacles", take)
+    monkeypatch.setattr(obstacles, "time", SimpleNamespace(monotonic=lambda: now_s))
+    topics = ObstacleTopics(arena.observer, machine, None, None, voxel_m=0.1, lifetime_s=0.5)
+    for _ in range(100):  # at 100 Hz, each 0.05 s of work
+        topics._on_cloud(cloud([[2.0, 2.0, 2.0]]))
+        now_s += 0.01
+    gaps = np.diff(taken)
+    assert len(gaps) > 5
+    assert (gaps >= 0.1 - 1e-9).all()
+    assert (gaps <= 0.1 + 0.011).all(), "and no longer than they must"
