@@ -19,7 +19,7 @@ from wam_ros.robot.model import load_safety_model
 from wam_ros.ros.safety_node.markers import safety_markers, tool_path
 from wam_ros.safety.filter import SafetyFilter
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 STEPS = 8
 
 

@@ -43,7 +43,7 @@ from .moveit_fakes import (
     say,
 )
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.fixture

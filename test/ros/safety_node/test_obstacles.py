@@ -37,7 +37,7 @@ from wam_ros.safety.machine.live import ALL, LiveWorld
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HoldObject
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 def marker(kind=Marker.CUBE, **more) -> Marker:

@@ -21,7 +21,7 @@ from wam_ros.ros.safety_node.solids import SHAPES, changes_from_solids, shape_of
 from wam_ros.safety.machine.live import LiveWorld
 from wam_ros.safety.params import SafetyParams
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 S = SolidPrimitive
 POSE = Pose(position=Point(x=0.6, y=0.2, z=0.3), orientation=Quaternion(z=1.0, w=0.0))
 

@@ -15,7 +15,7 @@ from wam_ros.ros import qos
 from wam_ros.ros.safety_node import surroundings
 from wam_ros.ros.safety_node.surroundings import SurroundingsPublisher, body_markers
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 FAR = (0.0, 1.0, 1.0)
 BOX = Obstacle("box", (0.1, 0.2, 0.3), FAR)
 

@@ -12,7 +12,7 @@ import pytest
 
 from wam_ros.core.resources import share_dir
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 LAYOUT = json.loads((share_dir() / "config" / "foxglove" / "wam.json").read_text())
 PANELS = LAYOUT["configById"]
 # told by robot_state_publisher

@@ -14,7 +14,7 @@ from wam_ros.ros.view_node.solids import (
     solids_of_world,
 )
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 def marker(kind, **fields):
