@@ -41,6 +41,10 @@ from wam_ros.safety.machine.machine import Answer, Emission
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HandOver
 
+# After each stretch of work others get the processor for so long: from a real-time thread that never
+# pauses the kernel takes it, 50 ms of a second at once, and nobody hears the stop meanwhile.
+PAUSE_S = 2e-4
+
 
 class SafetyNode(WamNode):
     """Wires a `SafetyMachine` to topics and services."""
@@ -117,7 +121,7 @@ class SafetyNode(WamNode):
             lambda q, r: self._serve(r, self._machine.forget_sources(self._now_ns())),
         )
         self._stops = (estop, arm)
-        self._machine.filter.attention.hear = self._hear_stops
+        self._machine.filter.attention.hear = self._look_up
         gc.collect()
         gc.freeze()  # what stays for good is not walked again in the middle of a motion
 
@@ -158,8 +162,15 @@ class SafetyNode(WamNode):
         if len(seen := self._seen.take() or b"") >= HEADER:
             self._machine.on_observation(read_header(seen)[0], self._now_ns())
 
+    def _look_up(self) -> bool:
+        """Pause in the middle of other work, and hear who may stop the arm; whether somebody
+        did.
+        """
+        time.sleep(PAUSE_S)
+        return self._hear_stops()
+
     def _hear_stops(self) -> bool:
-        """Hear who may stop the arm, in the middle of other work; whether somebody did."""
+        """Hear who may stop the arm; whether somebody did."""
         before = self._machine.state
         self._estop.take()
         for service in self._stops:
