@@ -41,8 +41,8 @@ from wam_ros.safety.machine.machine import Answer, Emission
 from wam_ros.safety.params import SafetyParams
 from wam_ros.srv import HandOver
 
-# After each stretch of work others get the processor for so long: from a real-time thread that never
-# pauses the kernel takes it, 50 ms of a second at once, and nobody hears the stop meanwhile.
+# After each stretch of work others get the processor for so long: from a real-time thread that
+# never pauses the kernel takes it, 50 ms of a second at once, and nobody hears the stop meanwhile.
 PAUSE_S = 2e-4
 
 
