@@ -166,19 +166,22 @@ class Hand:
         return bool(asked.result().success)
 
     def offer(self, steps: int) -> None:
-        """A chunk from where the arm is: to and fro, slowly."""
+        """A chunk from where the arm is: to and fro, slowly, and home by its end. Stops on the way
+        would else lead it to the end of a joint after some hundred tries, where nothing moves.
+        """
         from wam_ros.ros import convert
 
         if (joints := self.joints.take()) is not None:
             self.q = convert.joint_state_from_msg(joints, self.robot.joint_names).positions
         self._seq += 1
         way = 0.1 * np.sin(np.linspace(0, 2 * np.pi, steps + 1)[1:])[:, None]
+        back = np.linspace(0, 1, steps + 1)[1:, None] * (np.array(self.robot.home) - self.q)
         arm = np.array([n not in self.robot.gripper_joints for n in self.robot.joint_names])
         chunk = ActionChunk(
             anchor_ns=self.now_ns(),
             step_period_ns=round(STEP_S * NS),
             joint_names=self.robot.joint_names,
-            positions=self.q + way * arm,
+            positions=self.q + (way + back) * arm,
             session_id=self._session,
             seq=self._seq,
             embodiment="panda",
