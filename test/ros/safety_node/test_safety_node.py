@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,10 +28,12 @@ from visualization_msgs.msg import Marker, MarkerArray
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision, SafetyState
 from wam_ros.msg import ActionChunk, SafetyReport, SolidObstacles
+from wam_ros.nodes import safety_node as module
 from wam_ros.nodes.bridge_node import BridgeNode
 from wam_ros.nodes.safety_node import SafetyNode
 from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
+from wam_ros.safety.attention import EVERY_S
 from wam_ros.srv import HoldObject
 
 pytestmark = pytest.mark.ros
@@ -477,3 +480,18 @@ def test_what_is_held_is_said_and_nonsense_is_refused(arena, arm, cell):
         "holds nothing"
         in arena.call(HoldObject, "safety_node/hold", name="can", release=True).message
     )
+
+
+def test_in_the_middle_of_work_others_get_the_processor_before_the_stop_is_heard(
+    arena, monkeypatch
+):
+    """A real-time thread that leaves ordinary ones less than 50 ms of a second is held up by the
+    kernel: a pause after each stretch of work between two looks must be more than that share.
+    """
+    node = arena.add(SafetyNode)
+    paused = []
+    monkeypatch.setattr(module.time, "sleep", paused.append)
+    monkeypatch.setattr(node, "_estop", SimpleNamespace(take=lambda: paused.append("heard")))
+    node._machine.filter.attention.look_up()
+    assert paused == [module.PAUSE_S, "heard"]
+    assert module.PAUSE_S / (EVERY_S + module.PAUSE_S) > 0.05
