@@ -116,9 +116,8 @@ class BagEpisodes(Episodes):
     def __len__(self) -> int:
         return len(self._takes)
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [t.episode for t in self._takes[index]]
+    def episode(self, index: int) -> Episode:
+        """The rows of an episode, which are held."""
         return self._takes[index].episode
 
     def length(self, index: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import load_yaml
-from wam_ros.data.episodes import Episodes
+from wam_ros.data.episodes import Episode, OtherEpisodes
 from wam_ros.data.lerobot.info import ACTION, IMAGES, STATE, load_object
 from wam_ros.data.lerobot.reader import LeRobotEpisodes
 
@@ -39,7 +39,7 @@ class _Part:
     stop: int
 
 
-class ContractEpisodes(Episodes):
+class ContractEpisodes(OtherEpisodes):
     """A LeRobot data set seen through a contract: its states, actions and cameras and no others.
 
     Args:
@@ -52,11 +52,10 @@ class ContractEpisodes(Episodes):
     """
 
     def __init__(self, folder: Path, contract: str) -> None:
-        self._inner = LeRobotEpisodes(folder)
+        inner = LeRobotEpisodes(folder)
+        super().__init__(inner)
+        self._features = inner.info.features
         data = load_yaml(config_path("contracts", contract))
-        self.where = str(folder)
-        self.robot = self._inner.robot
-        self.rate_hz = self._inner.rate_hz
         wanted = float(data["step_period_s"])
         if not abs(self.rate_hz * wanted - 1) <= RATE:
             raise WamError(
@@ -74,17 +73,9 @@ class ContractEpisodes(Episodes):
             dataclasses.replace(sizes[own], name=name) for name, own in self._views.items()
         )
 
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def length(self, index: int) -> int:
-        """Rows of an episode, without reading them."""
-        return self._inner.length(index)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        found = self._inner[index]
+    def episode(self, index: int) -> Episode:
+        """As `Episodes.episode`, in the order of the contract."""
+        found = self._inner.episode(index)
         columns = {**found.extra}
         columns |= {
             k: v for k, v in ((STATE, found.states), (ACTION, found.actions)) if v is not None
@@ -113,10 +104,6 @@ class ContractEpisodes(Episodes):
         own = self._views[require_known("camera", view, self._views)]
         return self._inner.pictures(index, own, start, stop)
 
-    def close(self) -> None:
-        """Let go of the videos."""
-        self._inner.close()
-
     def _parts(self, kind: str, wanted: list[dict[str, Any]]) -> list[_Part]:
         """Where the parts of states or actions lie."""
         found = []
@@ -133,7 +120,7 @@ class ContractEpisodes(Episodes):
         return found
 
     def _part(self, kind: str, name: str) -> list[_Part]:
-        features = self._inner.info.features
+        features = self._features
         prefix = STATE if kind == "state" else ACTION
         told = _entry(self._modality, kind, name)
         if told is not None:

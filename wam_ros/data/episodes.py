@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -69,6 +70,19 @@ class Episodes(Sequence[Episode], ABC):
         """Names of the cameras, in order."""
         return tuple(v.name for v in self.views)
 
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self.episode(i) for i in range(*index.indices(len(self)))]
+        return self.episode(range(len(self))[index])
+
+    @abstractmethod
+    def episode(self, index: int) -> Episode:
+        """Read the rows of one episode, 0 <= index < len.
+
+        Raises:
+            WamError: a file is missing or damaged.
+        """
+
     @abstractmethod
     def length(self, index: int) -> int:
         """Rows of an episode, without reading them."""
@@ -95,3 +109,37 @@ class Episodes(Sequence[Episode], ABC):
         streams = [self.pictures(index, view, start, stop) for view in views]
         for frames in zip(*streams, strict=True):
             yield np.stack(frames)
+
+
+class OtherEpisodes(Episodes, ABC):
+    """Episodes of another data set whose rows are told otherwise; the pictures are the same.
+
+    Args:
+        inner: as it is; belongs to this one from now on.
+    """
+
+    def __init__(self, inner: Episodes) -> None:
+        self._inner = inner
+        self.where = inner.where
+        self.robot = inner.robot
+        self.rate_hz = inner.rate_hz
+        self.joint_names = inner.joint_names
+        self.action_names = inner.action_names
+        self.views = inner.views
+
+    def __len__(self) -> int:
+        return len(self._inner)
+
+    def length(self, index: int) -> int:
+        """Rows of an episode, without reading them."""
+        return self._inner.length(index)
+
+    def pictures(
+        self, index: int, view: str, start: int = 0, stop: int | None = None
+    ) -> Iterator[np.ndarray]:
+        """As `Episodes.pictures`."""
+        return self._inner.pictures(index, view, start, stop)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self._inner.close()

@@ -5,9 +5,7 @@ per cent, say.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -15,7 +13,7 @@ from wam_ros.core.drivers import PLAIN, Numbers
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import Problems, WamError
 from wam_ros.core.resources import config_names
-from wam_ros.data.episodes import Episode, Episodes
+from wam_ros.data.episodes import Episode, Episodes, OtherEpisodes
 from wam_ros.robot.urdf import UrdfJoint, read_urdf
 
 MOST = 200_000  # rows that are looked at, spread over the data set
@@ -97,7 +95,7 @@ def in_rad(episodes: Episodes, robot: Embodiment) -> tuple[Episodes, Units]:
     return inner, Units(words, drivers, wrong, limits)
 
 
-class _Renamed(Episodes):
+class _Renamed(OtherEpisodes):
     """A data set whose columns are called like the joints, in rad and m.
 
     Args:
@@ -110,41 +108,20 @@ class _Renamed(Episodes):
     def __init__(
         self, inner: Episodes, robot: str, joints: dict[str, str], numbers: dict[str, Numbers]
     ) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._numbers = numbers
-        self.where = inner.where
         self.robot = robot
-        self.rate_hz = inner.rate_hz
-        self.views = inner.views
         self.joint_names = tuple(joints.get(c, c) for c in inner.joint_names)
         self.action_names = tuple(joints.get(c, c) for c in inner.action_names)
 
-    def __len__(self) -> int:
-        return len(self._inner)
-
-    def length(self, index: int) -> int:
-        """Rows of an episode, without reading them."""
-        return self._inner.length(index)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        episode: Episode = self._inner[index]
+    def episode(self, index: int) -> Episode:
+        """As `Episodes.episode`, in rad and m."""
+        episode = self._inner.episode(index)
         return dataclasses.replace(
             episode,
             states=self._heard(episode.states, self._inner.joint_names),
             actions=self._heard(episode.actions, self._inner.action_names),
         )
-
-    def pictures(
-        self, index: int, view: str, start: int = 0, stop: int | None = None
-    ) -> Iterator[np.ndarray]:
-        """As `Episodes.pictures`."""
-        return self._inner.pictures(index, view, start, stop)
-
-    def close(self) -> None:
-        """Let go of the files."""
-        self._inner.close()
 
     def _heard(self, values: np.ndarray | None, columns: tuple[str, ...]) -> np.ndarray | None:
         if values is None or not self._numbers:
@@ -169,7 +146,7 @@ def _spread(episodes: Episodes) -> dict[str, np.ndarray]:
     every = max(1, sum(episodes.length(i) for i in range(len(episodes))) // MOST)
     for i in range(0, len(episodes), every):
         try:
-            episode: Episode = episodes[i]
+            episode = episodes.episode(i)
         except WamError:
             continue  # told where it is needed
         parts = [(episodes.joint_names, episode.states)]

@@ -7,15 +7,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
 
 from wam_ros.core.errors import WamError
 from wam_ros.ros import qos
-from wam_ros.ros.environment import RANGE, ensure
+from wam_ros.ros.environment import RANGE
+from wam_ros.ros.listening import listening
 
 TEXT = "std_msgs/msg/String"
 IMAGE = "sensor_msgs/msg/Image"
@@ -42,36 +39,20 @@ def hear_robot(description: str, seconds: float) -> RobotTopics:
     Raises:
         WamError: ROS does not start, or nothing came.
     """
-    ensure()
-    context = rclpy.Context()
-    try:
-        rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
-    quiet = {"enable_rosout": False, "start_parameter_services": False}
-    node = Node("wam_embodiment", context=context, **quiet)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
     heard: list[str] = []
-    if description:
-        node.create_subscription(
-            String, description, lambda msg: heard.append(msg.data), qos.LATCHED
-        )
-    began = time.monotonic()
-    end = began + (seconds if description else SETTLE_S)
-    try:
+    with listening("wam_embodiment") as (node, executor):
+        if description:
+            node.create_subscription(
+                String, description, lambda msg: heard.append(msg.data), qos.LATCHED
+            )
+        began = time.monotonic()
+        end = began + (seconds if description else SETTLE_S)
         while time.monotonic() < end:
             executor.spin_once(timeout_sec=0.1)
             if heard and end == began + seconds:
                 end = min(end, time.monotonic() + SETTLE_S)
         every = node.get_topic_names_and_types()
         topics = {topic: kinds for topic, kinds in every if node.count_publishers(topic)}
-    except ExternalShutdownException as error:
-        raise WamError("the ROS context was shut down") from error
-    finally:
-        executor.shutdown(timeout_sec=0.5)
-        node.destroy_node()
-        rclpy.shutdown(context=context)
     if description and not heard:
         listed = ", ".join(sorted(t for t, kinds in topics.items() if TEXT in kinds)) or "none"
         raise WamError(

@@ -6,15 +6,10 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 
-import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
-from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage, Image, JointState
 
-from wam_ros.core.errors import WamError
 from wam_ros.ros import qos
-from wam_ros.ros.environment import ensure
+from wam_ros.ros.listening import listening
 
 
 def watch(
@@ -31,40 +26,24 @@ def watch(
     Raises:
         WamError: ROS does not start, or was ended.
     """
-    ensure()
-    context = rclpy.Context()
-    try:
-        rclpy.init(args=[], context=context, signal_handler_options=SignalHandlerOptions.NO)
-    except RuntimeError as error:
-        raise WamError(f"ROS does not start: {' '.join(str(error).split())}") from error
-    quiet = {"enable_rosout": False, "start_parameter_services": False}
-    node = Node("wam_calibrate", context=context, **quiet)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
     heard: deque[tuple[JointState | None, bytes]] = deque()
-    topic = image_topic + ("/compressed" if compressed else "")
-    node.create_subscription(
-        CompressedImage if compressed else Image,
-        topic,
-        lambda data: heard.append((None, data)),
-        qos.IMAGE,
-        raw=True,
-    )
-    for joints in joint_topics:
+    with listening("wam_calibrate") as (node, executor):
         node.create_subscription(
-            JointState, joints, lambda msg: heard.append((msg, b"")), qos.JOINT_STATES
+            CompressedImage if compressed else Image,
+            image_topic + ("/compressed" if compressed else ""),
+            lambda data: heard.append((None, data)),
+            qos.IMAGE,
+            raw=True,
         )
-    end = time.monotonic() + seconds
-    try:
-        while (left := end - time.monotonic()) > 0:
-            executor.spin_once(timeout_sec=min(left, 0.1))
-            while heard:
-                yield heard.popleft()
-    except ExternalShutdownException as error:
-        raise WamError("the ROS context was shut down") from error
-    except KeyboardInterrupt:
-        return  # what was seen so far counts
-    finally:
-        executor.shutdown(timeout_sec=0.5)
-        node.destroy_node()
-        rclpy.shutdown(context=context)
+        for joints in joint_topics:
+            node.create_subscription(
+                JointState, joints, lambda msg: heard.append((msg, b"")), qos.JOINT_STATES
+            )
+        end = time.monotonic() + seconds
+        try:
+            while (left := end - time.monotonic()) > 0:
+                executor.spin_once(timeout_sec=min(left, 0.1))
+                while heard:
+                    yield heard.popleft()
+        except KeyboardInterrupt:
+            return  # what was seen so far counts

@@ -73,12 +73,10 @@ class LeRobotEpisodes(Episodes):
         """Rows of an episode, without reading them."""
         return self._entries[index].length
 
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        at = range(len(self))[index]
+    def episode(self, index: int) -> Episode:
+        """As `Episodes.episode`; pictures that stand in the table stay there."""
         wanted = [k for k, f in self.info.features.items() if not f.is_camera]
-        return self._episode(at, self._table(at, wanted))
+        return self._episode(index, self._table(index, wanted))
 
     def pictures(
         self, index: int, view: str, start: int = 0, stop: int | None = None
