@@ -17,8 +17,9 @@ pytest.importorskip("rosbags.rosbag2")
 from rosbags.typesys import Stores, get_typestore
 
 from wam_ros.core.errors import WamError
+from wam_ros.ros.recorder_node.take_recorder import TakeRecorder
 from wam_ros.ros.recording import Recording
-from wam_ros.ros.takes import PART, TakeRecorder, Topic, holding, mend
+from wam_ros.ros.takes import PART, Topic, holding, mend
 
 KIND = "std_msgs/msg/UInt8MultiArray"
 STORE = get_typestore(Stores.ROS2_JAZZY)
@@ -114,14 +115,15 @@ import itertools, sys, time
 sys.path[:0] = {paths!r}
 from pathlib import Path
 from test_takes import put, until
-from wam_ros.ros.takes import TakeRecorder
+from wam_ros.ros.recorder_node.take_recorder import TakeRecorder
 takes = TakeRecorder(Path(sys.argv[1]), 10**9, 0.02)
 takes.start()
-put(takes, range(200))
-# what is random is not compressed: so much has been closed and written
-until(lambda: takes.status.written > 200 * 1000)
+put(takes, range(250))
+# what is random is not compressed, and what is said of each message takes some bytes: this is more
+# than 200 of them, closed and written
+until(lambda: takes.status.written > 250 * 1000)
 print("closed", flush=True)
-for k in itertools.count(200):
+for k in itertools.count(250):
     put(takes, [k])
 """
 
@@ -219,7 +221,7 @@ def test_a_take_that_ends_on_a_full_disk_is_finished_when_there_is_room_again(fu
 
 
 def test_what_a_full_disk_took_before_is_not_lost_with_the_process(full_disk, monkeypatch):
-    monkeypatch.setattr("wam_ros.ros.takes._ENDING_S", 0.3)
+    monkeypatch.setattr("wam_ros.ros.recorder_node.take_recorder._ENDING_S", 0.3)
     folder, fill = full_disk
     takes = TakeRecorder(folder, 10**7, 0.01)
     takes.start()

@@ -26,8 +26,9 @@ from wam_ros.ros.recorder_node.clock import ClockWatch, RecordingClock
 from wam_ros.ros.recorder_node.heard import LATER, HeardTopics, kinds_of
 from wam_ros.ros.recorder_node.parameters import RecorderParams
 from wam_ros.ros.recorder_node.state import figures_of, state_of
+from wam_ros.ros.recorder_node.take_recorder import TakeRecorder
 from wam_ros.ros.running import keep_memory, run_node
-from wam_ros.ros.takes import TakeRecorder, holding, mend
+from wam_ros.ros.takes import holding, mend
 from wam_ros.srv import SetInstruction
 
 _POLL_S = 0.02  # between two looks at what waits to be heard

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wam_ros.core.takes import RecorderState
-from wam_ros.ros.takes import TakeStatus
+from wam_ros.ros.recorder_node.take_recorder import TakeStatus
 
 
 def state_of(status: TakeStatus) -> RecorderState:
