@@ -143,3 +143,18 @@ def test_a_table_without_room_leaves_a_block_where_it_lies(world):
 def test_mishaps_are_those_of_the_pandas_blocks(world):
     with pytest.raises(WamError, match="known of the panda's task 'pick_block' only"):
         Mishap("block removed", world, 0.1, np.random.default_rng(0))
+
+
+def test_a_block_that_flies_is_not_in_the_hand_and_one_that_was_taken_is(world):
+    world.reset(4)
+    flying = world.data.joint(f"{world.task.colour}_block")
+    flying.qvel[2] = 2.0
+    highest = 0.0
+    for _ in range(100):
+        world.step()
+        highest = max(highest, flying.qpos[2] - SO101.half)
+    assert highest > SO101.lifted
+    ended = world.episode()
+    assert not (ended.success or ended.lifted or ended.held)
+    assert run_expert(world, 4) is not None
+    assert world.episode().held

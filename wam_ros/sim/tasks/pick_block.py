@@ -30,8 +30,8 @@ TRIES = 10_000  # of finding a place for a block
 
 
 class PickBlock:
-    """Three coloured blocks; success is the named one lifted, by 10 cm for the panda, wrong is any
-    other lifted half as far.
+    """Three coloured blocks; success is the named one lifted in the hand, by 10 cm for the panda,
+    wrong is any other half as high, however it came there.
     """
 
     how = PANDA  # it is done with the robot at hand
@@ -120,11 +120,21 @@ class PickBlock:
             self._nudge(world, rng)
         for name in COLOURS:
             height = self.block_position(world, name)[2] - self.how.half
-            self.success |= bool(name == self.colour and height > self.how.lifted)
-            self.wrong |= bool(name != self.colour and height > self.how.wrong_lifted)
             if name == self.colour:
-                self.held = bool(height > TAKEN)
+                self.held = bool(height > TAKEN) and self._in_hand(world, name)
                 self.lifted = self.lifted or self.held
+                self.success |= self.held and bool(height > self.how.lifted)
+            else:
+                self.wrong |= bool(height > self.how.wrong_lifted)
+
+    def _in_hand(self, world, colour: str) -> bool:
+        """Whether a block is between two links, as it is not when it was flung up."""
+        model = world.model
+        block = model.geom(f"{colour}_block").id
+        pairs = world.data.contact.geom
+        touching = model.geom_bodyid[pairs[(pairs == block).any(1)]]
+        others = {model.geom_bodyid[model.geom(f"{name}_block").id] for name in COLOURS}
+        return len({*touching.flat} - others - {0}) >= 2
 
     def _nudge(self, world, rng: np.random.Generator) -> None:
         here = self.block_position(world, self.colour)
