@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.packages import find_file
+from wam_ros.core.packages import find_file, find_package
 
 
 @pytest.fixture
@@ -53,3 +53,39 @@ def test_plain_paths_count_from_the_description_or_the_folder_above(share):
         assert find_file(uri, share / "arm/urdf", {}).resolve() == mesh
     with pytest.raises(WamError, match="cannot be read"):
         find_file("link.stl", share / "arm/urdf", {})
+
+
+def test_a_package_is_known_by_its_manifest_whatever_its_folder_is_called(share):
+    (share / "arm").rename(share / "arm-main")
+    manifest = share / "arm-main/package.xml"
+    for text in ("<package><name>other</name></package>", "<package><name>arm"):
+        manifest.write_text(text)
+        with pytest.raises(WamError, match="package 'arm' is not found"):
+            find_package("arm", share / "arm-main/urdf", {})
+    manifest.write_text("<package><name> arm </name></package>")
+    assert find_package("arm", share / "arm-main/urdf", {}) == share / "arm-main"
+
+
+def test_where_no_package_is_found_its_file_may_lie_around_the_description(share):
+    (share / "arm").rename(share / "mine")
+    for uri in ("package://arm/meshes/link.stl", "file:///opt/there/share/arm/meshes/link.stl"):
+        assert find_file(uri, share / "mine/urdf", {}) == share / "mine/meshes/link.stl"
+    with pytest.raises(WamError, match="package 'arm' is not found"):
+        find_file("package://arm/meshes/other.stl", share / "mine/urdf", {})
+    with pytest.raises(WamError, match="package 'arm' is not at gone"):
+        find_file("package://arm/meshes/link.stl", share / "mine/urdf", {"arm": "gone"})
+
+
+def test_a_share_folder_of_another_machine_is_that_package(share, tmp_path):
+    uri = "file:///root/there/install/arm/share/arm/meshes/link.stl"
+    assert find_file(uri, share / "elsewhere", {}) == share / "arm/meshes/link.stl"
+    there = tmp_path / "install/share/arm/meshes/link.stl"
+    there.parent.mkdir(parents=True)
+    there.write_text("")
+    assert find_file(f"file://{there}", share / "elsewhere", {}) == there, "what is there counts"
+
+
+def test_a_description_may_lie_two_folders_deep_in_its_package(share):
+    deep = share / "elsewhere/urdf/model"
+    deep.mkdir(parents=True)
+    assert find_file("package://arm/meshes/link.stl", deep, {}) == share / "arm/meshes/link.stl"

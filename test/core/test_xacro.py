@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 import yaml
@@ -44,7 +45,10 @@ def test_files_beside_the_xacro_file_are_still_found_from_where_the_urdf_lies(tm
     ("text", "words"),
     [
         (XACRO.replace("${1 + 1}", "${height}"), "height"),
-        (XACRO.replace("$(arg side)", "$(arg nowhere)"), "nowhere"),
+        (
+            XACRO.replace("$(arg side)", "$(arg nowhere)"),
+            "nowhere; tell it: .*--xacro-argument nowhere",
+        ),
         (XACRO.replace("</robot>", ""), "no element found"),
         (XACRO.replace("<link", "<xacro:gone/><link"), "gone"),
     ],
@@ -55,6 +59,50 @@ def test_what_is_wrong_with_a_xacro_file_is_one_line(tmp_path, text, words, capf
         expand(tmp_path / "arm.xacro", {}, {})
     assert "\n" not in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+FINDS = (
+    '<robot xmlns:xacro="http://www.ros.org/wiki/xacro" name="arm"><xacro:include '
+    'filename="$(find arm_description)/urdf/part.xacro"/></robot>'
+)
+PART = (
+    '<robot xmlns:xacro="http://www.ros.org/wiki/xacro"><link name="a"><visual><geometry><mesh '
+    'filename="package://arm_description/meshes/a.stl"/></geometry></visual></link></robot>'
+)
+
+
+@pytest.fixture
+def cloned(tmp_path, monkeypatch):
+    """A package that no workspace knows, and the folder of its descriptions."""
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    monkeypatch.delenv("ROS_PACKAGE_PATH", raising=False)
+    package = tmp_path / "arm_description"
+    for folder in ("urdf", "meshes"):
+        (package / folder).mkdir(parents=True)
+    (package / "urdf/arm.urdf.xacro").write_text(FINDS)
+    (package / "urdf/part.xacro").write_text(PART)
+    (package / "meshes/a.stl").write_text("")
+    return package
+
+
+def test_the_packages_that_a_xacro_file_includes_are_found_without_a_workspace(cloned, monkeypatch):
+    expected = f"file://{cloned}/meshes/a.stl"
+    out = expand(cloned / "urdf/arm.urdf.xacro", {}, {})
+    assert ET.parse(out).getroot().find(".//mesh").get("filename") == expected
+    # as a person in that folder names it
+    monkeypatch.chdir(cloned / "urdf")
+    out = expand(Path("arm.urdf.xacro"), {}, {})
+    assert ET.parse(out).getroot().find(".//mesh").get("filename") == expected
+
+
+def test_a_package_that_a_xacro_file_includes_may_be_told(cloned, tmp_path):
+    cloned.rename(tmp_path / "far")
+    file = tmp_path / "far/urdf/arm.urdf.xacro"
+    with pytest.raises(WamError, match=r"arm\.urdf\.xacro: xacro: package 'arm_desc") as caught:
+        expand(file, {}, {})
+    assert "--package arm_description /its/folder" in str(caught.value)
+    assert "class" not in str(caught.value)
+    expand(file, {}, {"arm_description": str(tmp_path / "far")})
 
 
 def test_an_argument_that_the_file_does_not_ask_for_is_told_by_name(tmp_path, caplog):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,12 @@ def test_near_links_that_are_proven_never_to_meet_are_not_watched(tmp_path, axis
 def test_a_wish_that_does_not_fit_is_refused_by_name(tmp_path, wish, words):
     with pytest.raises(WamError, match=words):
         make_draft(Wishes(write_body(tmp_path), **wish), tmp_path / "body.urdf")
+
+
+def test_where_every_range_is_zero_it_is_said_instead_of_that_there_is_no_arm(tmp_path):
+    path = write_body(tmp_path, re.sub('(lower|upper)="[^"]*"', r'\1="0"', arm("left", 0.5)))
+    with pytest.raises(WamError, match="the limits of left_arm_1, left_arm_2, .* no way to go"):
+        make_draft(Wishes(path), path)
 
 
 def test_joints_may_be_named_instead_of_arms(tmp_path):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from testing.tools import load_urdf
 from wam_ros.core.errors import WamError
-from wam_ros.embodiments.tree import choose_arms, find_arms, find_base, find_tool
+from wam_ros.embodiments.tree import choose_arms, find_arms, find_base, find_tool, stuck_joints
 
 from .body import ROD, arm, joint, link, write_body
 
@@ -42,6 +44,32 @@ def test_a_gripper_that_is_the_last_joint_in_the_row_is_one(tmp_path):
     (found,) = find_arms(load_urdf(write_body(tmp_path, row)))
     assert found.gripper == ("gripper",)
     assert len(found.joints) == 5
+
+
+def test_a_last_slide_that_another_follows_is_a_gripper_whatever_it_is_called(tmp_path):
+    row = arm("left", 0.3).split('<link name="left_finger_open_link"')[0]
+    row += link("inner") + joint("carriage", "left_arm_5_link", "inner", kind="prismatic")
+    (found,) = find_arms(load_urdf(write_body(tmp_path, row)))
+    assert found.joints[-1] == "carriage", "by itself it may as well be a part of the arm"
+    copies = '<mimic joint="carriage" multiplier="-1"/>'
+    row += link("outer") + joint("other", "left_arm_5_link", "outer", kind="prismatic").replace(
+        "</joint>", f"{copies}</joint>"
+    )
+    (found,) = find_arms(load_urdf(write_body(tmp_path, row)))
+    assert found.gripper == ("carriage",)
+    assert len(found.joints) == 5
+    assert found.tool == "left_tool0"
+
+
+def test_a_joint_with_no_way_to_go_is_part_of_no_arm(tmp_path):
+    text = arm("left", 0.3)
+    finger = text.index('<joint name="left_finger_open"')
+    end = text.index("</joint>", finger)
+    limits = re.sub('(lower|upper)="[^"]*"', r'\1="0"', text[finger:end])
+    urdf = load_urdf(write_body(tmp_path, text[:finger] + limits + text[end:]))
+    (found,) = find_arms(urdf)
+    assert found.gripper == ()
+    assert stuck_joints(urdf) == ["left_finger_open"]
 
 
 def test_a_hand_of_many_joints_stands(tmp_path):

@@ -161,6 +161,37 @@ def test_limits_of_acceleration_and_jerk_of_urdf_1_2_count_instead_of_the_yaml(t
     assert load_safety_model(told).limits.jerk.tolist() == [70.0] * 3
 
 
+UNKNOWN = LIMIT.replace('velocity="2" effort="80"', 'velocity="0" effort="0"')
+
+
+def test_what_an_exporter_did_not_know_is_told_beside_it(tmp_path):
+    parts = {n: j.replace(LIMIT, UNKNOWN) for n, j in JOINTS.items()}
+    with pytest.raises(WamError) as caught:
+        load_safety_model(chain(tmp_path, parts))
+    assert str(caught.value).splitlines()[1:] == [
+        f'  - joints j1, j2, j3: {key}="0" must be positive, or tell `{key}_limit: {{j1: ..., j2: '
+        "..., j3: ...}`"
+        for key in ("velocity", "effort")
+    ]
+    told = {"velocity_limit": {"j1": 1.0, "j2": 1.5, "j3": 2.0}}
+    told |= {"effort_limit": {"j1": 10.0, "j2": 40.0, "j3": 20.0}}
+    limits = load_safety_model(chain(tmp_path, parts, **told)).limits
+    assert limits.velocity.tolist() == [1.0, 1.5, 2.0]
+    assert limits.effort.tolist() == [10.0, 40.0, 20.0]
+
+
+def test_a_velocity_limit_of_the_yaml_only_ever_slows(tmp_path):
+    robot = chain(tmp_path, velocity_limit={"j1": 1.0, "j2": 9.0})
+    assert load_joints(robot).limits.velocity.tolist() == [1.0, 2.0, 2.0]
+    bare = joint("j3", "l2", "l3", more=LIMIT.replace('velocity="2"', ""))
+    with pytest.raises(
+        WamError, match=r"joint 'j3' has no velocity .* `velocity_limit: {j3: \.\.\.}`"
+    ):
+        load_joints(chain(tmp_path, {"j3": bare}))
+    told = chain(tmp_path, {"j3": bare}, velocity_limit={"j3": 3.0})
+    assert load_joints(told).limits.velocity.tolist() == [2.0, 2.0, 3.0]
+
+
 def test_limits_in_degrees_are_refused_by_joint(tmp_path):
     degrees = LIMIT.replace("2.5", "170")
     with pytest.raises(WamError, match="joint 'j3' turns by 340 rad .* are these degrees"):

@@ -135,6 +135,10 @@ class Embodiment:
     unguarded: tuple[str, ...] = ()
     # Nm or N, instead of what the URDF says
     effort_limit: dict[str, float] = field(default_factory=dict)
+    # rad/s or m/s, where the URDF tells none or a larger one
+    velocity_limit: dict[str, float] = field(default_factory=dict)
+    # kg, of links of which the URDF tells no inertia
+    mass: dict[str, float] = field(default_factory=dict)
     # joints whose share of the robot's own weight a spring or counterweight carries
     supported_by_spring: tuple[str, ...] = ()
     # folders of `package://`, where they are not found by themselves
@@ -234,11 +238,15 @@ def _require_consistent(e: Embodiment, path: Path) -> None:
             problems.add(f"sensed joint '{joint}' is in joint_names: that is measured anyway")
         elif joint in e.parked:
             problems.add(f"joint '{joint}' is parked and sensed; it is either of them")
-    for joint, effort in e.effort_limit.items():
-        if joint not in e.joint_names:
-            problems.add(f"effort_limit of '{joint}', which is not in joint_names")
-        elif effort <= 0:
-            problems.add(f"effort_limit of '{joint}' must be positive")
+    for key in ("effort_limit", "velocity_limit"):
+        for joint, most in getattr(e, key).items():
+            if joint not in e.joint_names:
+                problems.add(f"{key} of '{joint}', which is not in joint_names")
+            elif most <= 0:
+                problems.add(f"{key} of '{joint}' must be positive")
+    for link, mass in e.mass.items():
+        if mass <= 0:
+            problems.add(f"mass of '{link}' must be positive")
     for joint, reading in e.driver.items():
         if joint not in e.joint_names:
             problems.add(f"driver tells of '{joint}', which is not in joint_names")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,23 +12,50 @@ from wam_ros.core.errors import WamError
 
 # `model://` is what Gazebo says for the same
 SCHEMES = ("package://", "model://")
-# folders above a description in which its package or a neighbour of it may lie: share/package/urdf
-LEVELS = 4
+# what a description names that another machine expanded: the share of a workspace there
+INSTALLED = re.compile(r"(file://)?(?P<path>/.*/share/(?P<name>[^/]+)/(?P<rest>.+))$")
+# folders above a description in which its package or a neighbour of it may lie:
+# share/package/urdf/model
+LEVELS = 5
 
 
-def find_package(name: str, beside: Path, told: Mapping[str, str]) -> Path | None:
-    """Folder of a ROS package: as told, around the folder `beside`, or in a sourced workspace."""
+def find_package(name: str, beside: Path, told: Mapping[str, str]) -> Path:
+    """Folder of a ROS package: as told, around the folder `beside`, or in a sourced workspace.
+
+    Raises:
+        WamError: it is not there; says where to put it.
+    """
     if name in told:
         folder = (beside / told[name]).resolve()
-        return folder if folder.is_dir() else None
+        if not folder.is_dir():
+            raise WamError(f"package '{name}' is not at {told[name]}")
+        return folder
     around = [beside, *beside.parents][:LEVELS]
     candidates = [folder for folder in around if folder.name == name]
     candidates += [folder / name for folder in around[:-1]]
+    # what was cloned or unpacked may be called otherwise than the package that it is
+    candidates += [folder for folder in around if _manifest_name(folder) == name]
     for variable, below in (("AMENT_PREFIX_PATH", "share"), ("ROS_PACKAGE_PATH", "")):
         roots = [r for r in os.environ.get(variable, "").split(os.pathsep) if r]
         candidates += [Path(root) / below / name for root in roots]
         candidates += [Path(root) for root in roots if Path(root).name == name]
-    return next((folder for folder in candidates if folder.is_dir()), None)
+    found = next((folder for folder in candidates if folder.is_dir()), None)
+    if found is None:
+        raise WamError(
+            f"package '{name}' is not found: source its workspace, put it beside {beside}, or "
+            f"tell its folder: `packages: {{{name}: /its/folder}}` in the embodiment, "
+            f"`--package {name} /its/folder` to `wam embodiment new`"
+        )
+    return found
+
+
+def _manifest_name(folder: Path) -> str:
+    """What the `package.xml` of a folder calls it; '' where there is none."""
+    try:
+        found = ET.parse(folder / "package.xml").getroot().findtext("name", "")
+    except (OSError, ET.ParseError):
+        return ""
+    return found.strip()
 
 
 def find_file(uri: str, beside: Path, told: Mapping[str, str]) -> Path:
@@ -41,19 +70,13 @@ def find_file(uri: str, beside: Path, told: Mapping[str, str]) -> Path:
         WamError: the package or the file is not there; says where to put it.
     """
     scheme = next((s for s in SCHEMES if uri.startswith(s)), "")
+    installed = INSTALLED.match(uri)
     if scheme:
         # some write three slashes, as of a file
         name, _, rest = uri.removeprefix(scheme).lstrip("/").partition("/")
-        folder = find_package(name, beside, told)
-        if folder is None:
-            where = told.get(name)
-            raise WamError(
-                f"package '{name}' is not at {where}"
-                if where
-                else f"package '{name}' is not found: source its workspace, put it beside "
-                f"{beside}, or add `packages: {{{name}: /its/folder}}` to the embodiment"
-            )
-        path = folder / rest
+        path = _of_package(name, rest, beside, told)
+    elif installed and not Path(installed["path"]).is_file():
+        path = _of_package(installed["name"], installed["rest"], beside, told)
     else:
         path = beside / uri.removeprefix("file://")
         if not path.is_file() and (beside.parent / uri).is_file():
@@ -61,3 +84,20 @@ def find_file(uri: str, beside: Path, told: Mapping[str, str]) -> Path:
     if not path.is_file():
         raise WamError(f"{uri} cannot be read: there is no file {path}")
     return path
+
+
+def _of_package(name: str, rest: str, beside: Path, told: Mapping[str, str]) -> Path:
+    """The file `rest` of a package.
+
+    Raises:
+        WamError: the package is not there, and around the description there is no such file either.
+    """
+    try:
+        return find_package(name, beside, told) / rest
+    except WamError:
+        # it lies in its package all the same where it was copied or cloned under another name
+        around = [beside, *beside.parents][: LEVELS - 1]
+        found = next((folder / rest for folder in around if (folder / rest).is_file()), None)
+        if name in told or found is None:
+            raise
+        return found

@@ -7,14 +7,16 @@ import hashlib
 import importlib
 import io
 import logging
+import re
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.core.files import cache_folder, write_whole
-from wam_ros.core.packages import SCHEMES, find_file
+from wam_ros.core.packages import SCHEMES, find_file, find_package
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,14 +40,14 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
         raise WamError(f"{path} needs the Python package 'xacro': `pip install xacro`") from error
     said = io.StringIO()
     told = _Asked(arguments)
+    folder = path.resolve().parent
     try:
         # it prints what it dislikes, and leaves the program where the XML is damaged
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(said), _packages_found(folder, packages):
             document = xacro.process_file(str(path), mappings=told)
         root = ET.fromstring(document.toxml())
     except (Exception, SystemExit) as error:
-        words = " ".join(f"{said.getvalue()} {error}".split())
-        raise WamError(f"{path}: xacro: {words[:300] or type(error).__name__}") from error
+        raise WamError(f"{path}: xacro: {_why(error, said.getvalue())}") from error
     for name in arguments.keys() - told.asked:
         # a slip of the pen, or another version of the file: xacro itself says nothing
         slip = UnknownNameError(f"argument of {path}", name, told.asked)
@@ -56,16 +58,50 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
             continue
         # what cannot be found is told by whoever wants it
         with contextlib.suppress(WamError):
-            found = find_file(name, path.parent, packages)
+            found = find_file(name, folder, packages)
             element.set("filename", f"file://{found.resolve()}")
             continue
         if not name.startswith((*SCHEMES, "file://")):
-            element.set("filename", f"file://{(path.parent / name).resolve()}")
+            element.set("filename", f"file://{(folder / name).resolve()}")
     text = ET.tostring(root)
-    folder = cache_folder("xacro") or Path(tempfile.mkdtemp(prefix="wam_xacro_"))
-    out = folder / f"{path.stem.removesuffix('.urdf')}-{hashlib.sha256(text).hexdigest()[:16]}.urdf"
+    kept = cache_folder("xacro") or Path(tempfile.mkdtemp(prefix="wam_xacro_"))
+    out = kept / f"{path.stem.removesuffix('.urdf')}-{hashlib.sha256(text).hexdigest()[:16]}.urdf"
     write_whole(out, text)
     return out
+
+
+@contextlib.contextmanager
+def _packages_found(beside: Path, packages: Mapping[str, str]) -> Iterator[None]:
+    """Let `$(find PACKAGE)` look where `package://` does.
+
+    By itself xacro knows sourced workspaces only, and without ROS none.
+    """
+    words: Any = importlib.import_module("xacro.substitution_args")
+
+    def find(name: str) -> str:
+        return str(find_package(name, beside, packages))
+
+    kept = words._eval_find, words._eval_dict["find"]
+    words._eval_find = words._eval_dict["find"] = find
+    try:
+        yield
+    finally:
+        words._eval_find, words._eval_dict["find"] = kept
+
+
+def _why(error: BaseException, said: str) -> str:
+    """What xacro found wrong, in one line, and what to tell where something is missing."""
+    own: BaseException | None = error
+    while own is not None and not isinstance(own, WamError):  # it wraps what is ours into its own
+        own = own.__context__
+    if own is not None:
+        return str(own)
+    words = " ".join(f"{said} {error}".split())[:300] or type(error).__name__
+    if missing := re.search(r"Undefined substitution argument (\w+)", words):
+        name = missing[1]
+        words += f"; tell it: `xacro_arguments: {{{name}: ...}}` in the embodiment, "
+        words += f"`--xacro-argument {name} VALUE` to `wam embodiment new`"
+    return words
 
 
 class _Asked(dict[str, str]):

@@ -19,6 +19,7 @@ from wam_ros.core.resources import config_names
 from wam_ros.core.xacro import expand
 from wam_ros.embodiments.draft import Draft, Wishes, make_draft
 from wam_ros.embodiments.review import DOUBTFUL, RIGHT, WRONG, Row, review, review_by_name
+from wam_ros.embodiments.tree import stuck_joints
 from wam_ros.embodiments.yaml_text import as_yaml
 from wam_ros.robot.model import SafetyModel
 
@@ -55,6 +56,10 @@ class New:
     unguarded: tuple[str, ...] = ()  # links without a collision body that need not be watched
     # Nm or N, of joints whose limit in the description is a placeholder
     effort_limit: dict[str, float] = field(default_factory=dict)
+    # rad/s or m/s, of joints of which the description tells none, or too large a one
+    velocity_limit: dict[str, float] = field(default_factory=dict)
+    # kg, of links without an inertia: it is then that of their shapes, all of it one material
+    mass: dict[str, float] = field(default_factory=dict)
     # joints where a spring or counterweight carries the robot's own weight
     supported_by_spring: tuple[str, ...] = ()
     # folders of packages that are not found by themselves
@@ -140,6 +145,8 @@ def write_new(args: New) -> int:
             sensed=args.sensed,
             unguarded=args.unguarded,
             effort_limit=args.effort_limit,
+            velocity_limit=args.velocity_limit,
+            mass=args.mass,
             supported_by_spring=args.supported_by_spring,
             packages=packages,
             xacro_arguments=args.xacro_argument,
@@ -217,6 +224,9 @@ def _guesses(draft: Draft) -> list[Row]:
     if draft.hands:
         words = f"{len(draft.hands)} joints of a hand stand: {', '.join(draft.hands)}"
         rows.append(Row(DOUBTFUL, "hand", words))
+    if stuck := [n for n in stuck_joints(draft.model.joints.urdf) if n in e.parked]:
+        words = f"the limits of {', '.join(stuck)} leave no way to go: they stand"
+        rows.append(Row(DOUBTFUL, "joints", words))
     for (a, b), depth in draft.built_together.items():
         words = f"overlap in most poses, by up to {depth * 1e3:.1f} mm: not watched against each "
         rows.append(Row(DOUBTFUL, f"{a}, {b}", f"{words}other"))

@@ -15,7 +15,14 @@ import numpy as np
 
 from wam_ros.core.embodiment import Camera, Embodiment
 from wam_ros.core.errors import Problems, WamError
-from wam_ros.embodiments.tree import Arm, choose_arms, find_arms, find_base, find_tool
+from wam_ros.embodiments.tree import (
+    Arm,
+    choose_arms,
+    find_arms,
+    find_base,
+    find_tool,
+    stuck_joints,
+)
 from wam_ros.robot.dynamics import LINK
 from wam_ros.robot.joints import rest_of
 from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model
@@ -54,6 +61,8 @@ class Wishes:
     sensed: tuple[str, ...] = ()
     unguarded: tuple[str, ...] = ()
     effort_limit: dict[str, float] = dataclasses.field(default_factory=dict)
+    velocity_limit: dict[str, float] = dataclasses.field(default_factory=dict)
+    mass: dict[str, float] = dataclasses.field(default_factory=dict)
     supported_by_spring: tuple[str, ...] = ()
     packages: dict[str, str] = dataclasses.field(default_factory=dict)
     xacro_arguments: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -88,7 +97,13 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
     problems = Problems(path)
     urdf = read_urdf(path, problems)
     problems.require_none()
-    arms = [] if wishes.joints else choose_arms(find_arms(urdf), wishes.arms)
+    found = find_arms(urdf)
+    if not found and not wishes.joints and (stuck := stuck_joints(urdf)):
+        raise WamError(
+            f"{path}: no arm is found: the limits of {', '.join(stuck)} leave them no way to go; "
+            "lower must be below upper"
+        )
+    arms = [] if wishes.joints else choose_arms(found, wishes.arms)
     joints, gripper = _commanded(urdf, arms, wishes)
     told = read_states(wishes.srdf or _srdf_beside(wishes.urdf), urdf)
     tools = wishes.tools or tuple(a.tool for a in arms)
@@ -130,6 +145,8 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
         sensed={n: stands[n] for n in wishes.sensed},
         unguarded=wishes.unguarded,
         effort_limit=wishes.effort_limit,
+        velocity_limit=wishes.velocity_limit,
+        mass=wishes.mass,
         supported_by_spring=wishes.supported_by_spring,
         packages=wishes.packages,
     )

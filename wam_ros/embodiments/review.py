@@ -16,7 +16,7 @@ from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model, link_o
 RIGHT = "right"
 DOUBTFUL = "doubtful"
 WRONG = "wrong"
-MOST_TURNS = 4 * math.pi  # rad; an arm's joint that turns farther is rare
+MOST_TURNS = 4 * math.pi + 0.01  # rad; an arm's joint that turns farther is rare
 STRONGEST = 1000.0  # Nm or N of one joint
 TIGHT = 0.7  # of an effort limit, that home may need without a word
 CLOSE = 0.01  # m between links at home
@@ -105,6 +105,9 @@ def _weights(model: SafetyModel) -> list[Row]:
     total = sum(i.mass for i in moving)
     level = RIGHT if 0.05 < total < HEAVIEST else DOUBTFUL
     rows = [Row(level, "mass", f"{total:.2f} kg move")]
+    if told := model.embodiment.mass:
+        words = f"of {', '.join(told)} told, not by the description: where it lies is guessed from "
+        rows.append(Row(DOUBTFUL, "mass", f"{words}their shapes"))
     for joint, inertia in enumerate(moving, start=1):
         bodies = [b for b in model.bodies if b.parentJoint == joint]
         if inertia.mass < LIGHT:

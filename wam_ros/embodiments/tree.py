@@ -37,7 +37,8 @@ def find_arms(urdf: Urdf) -> list[Arm]:
     """Every arm of a robot, in the order of its description.
 
     An arm is four joints or more in a row, none of them called like a leg's. What follows it in the
-    row and is called like a finger, or what branches off at its end, is its gripper.
+    row and is called like a finger, or slides as another one does that follows it, or what branches
+    off at its end, is its gripper.
     """
     arms = []
     starts = _next(urdf, _root(urdf))
@@ -47,6 +48,8 @@ def find_arms(urdf: Urdf) -> list[Arm]:
         while len(after := _next(urdf, row[-1].child)) == 1:
             row += after
         own = [j for j in row if not FINGERS.search(j.name)]
+        if own and own[-1].sliding and any(j.mimic == own[-1].name for j in urdf.joints.values()):
+            own.pop()
         if len(own) < ARM or any(LEGS.search(j.name) for j in own):
             starts = [*after, *starts]
             continue
@@ -78,6 +81,15 @@ def choose_arms(arms: list[Arm], words: tuple[str, ...]) -> list[Arm]:
     return [arm for arm in arms if not words or any(arm.called(w) for w in words)]
 
 
+def stuck_joints(urdf: Urdf) -> list[str]:
+    """Joints whose limits leave them no way to go; they are no part of an arm."""
+    return [n for n, j in urdf.joints.items() if _stuck(j)]
+
+
+def _stuck(joint: UrdfJoint) -> bool:
+    return joint.lower >= joint.upper and not joint.mimic
+
+
 def find_tool(urdf: Urdf, link: str) -> str:
     """The frame of a tool among the links fixed to `link`; the farthest of the best name."""
     fixed = next(group for group in rigid_groups(urdf, ()) if link in group)
@@ -102,7 +114,9 @@ def _root(urdf: Urdf) -> str:
 
 
 def _next(urdf: Urdf, link: str) -> list[UrdfJoint]:
-    """Joints that are not reached through another one from a link; followers are passed by."""
+    """Joints that are not reached through another one from a link; followers are passed by, and
+    what is stuck.
+    """
     found = []
     stack = [link]
     below: dict[str, list[tuple[str, UrdfJoint | None]]] = {}
@@ -112,7 +126,7 @@ def _next(urdf: Urdf, link: str) -> list[UrdfJoint]:
         below.setdefault(moving.parent, []).append((moving.child, moving))
     while stack:
         for child, joint in below.get(stack.pop(), []):
-            if joint is None or joint.mimic:
+            if joint is None or joint.mimic or _stuck(joint):
                 stack.append(child)
             else:
                 found.append(joint)

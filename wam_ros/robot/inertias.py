@@ -50,9 +50,11 @@ def judge_inertias(urdf: Urdf, parked: Iterable[str], problems: Problems) -> Non
             continue
         weighs = any(links[n].find("inertial") is not None for n in group)
         what = "its inertia is that of no body" if weighs else "moves but has no inertia"
+        instead = "" if weighs else f", or tell `mass: {{{shaped[0]}: kg}}`"
         problems.add(
             f"link '{shaped[0]}' {what}; add <inertial> with <mass> and <inertia>"
             + (f", to it or to what is fixed to it ({', '.join(group)})" * (len(group) > 1))
+            + instead
         )
 
 

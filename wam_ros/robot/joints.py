@@ -18,6 +18,7 @@ from wam_ros.robot.urdf import Urdf, UrdfJoint, read_urdf
 MOST_RANGE = 8 * math.pi
 FASTEST_RAD_S = 60.0  # rad/s of an arm's joint; more is rather degrees per second
 ROUNDING = 1e-6  # rad or m, of numbers that were written down by hand
+TOLD_INSTEAD = ("velocity", "effort")  # limits that the embodiment may tell: <key>_limit
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def read_joints(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> Joint
     chosen = [urdf.joints[n] for n in known]
     for joint in chosen:
         _judge_limits(joint, embodiment, problems, warnings)
+    _judge_placeholders(chosen, embodiment, problems)
     limits = _limits(embodiment, urdf.joints, known, source, warnings)
     for key, name in (("acceleration", "max_acceleration"), ("jerk", "max_jerk")):
         values = getattr(limits, key)
@@ -210,17 +212,14 @@ def _judge_limits(
     where = f"joint '{joint.name}'"
     endless = joint.kind == "continuous"
     wanted = ("velocity", "effort") if endless else ("lower", "upper", "velocity", "effort")
-    needed = [k for k in wanted if k != "effort" or joint.name not in embodiment.effort_limit]
+    needed = [k for k in wanted if not _told_of(k, joint, embodiment)]
     missing = [k for k in needed if math.isnan(getattr(joint, k))]
     if missing == list(wanted):
         problems.add(f"{where} has no <limit>; add <limit {' '.join(wanted)}>")
     else:
         for key in missing:
-            problems.add(f'{where} has no {key} limit; add {key}="..." to its <limit>')
-    for key in [k for k in needed if k in ("velocity", "effort")]:
-        if getattr(joint, key) <= 0:
-            instead = f", or tell `effort_limit: {{{joint.name}: ...}}`" if key == "effort" else ""
-            problems.add(f'{where}: {key}="{getattr(joint, key):g}" must be positive{instead}')
+            instead = f", or tell `{key}_limit: {{{joint.name}: ...}}`" * (key in TOLD_INSTEAD)
+            problems.add(f'{where} has no {key} limit; add {key}="..." to its <limit>{instead}')
     for key in ("acceleration", "jerk"):
         if getattr(joint, key) <= 0:
             problems.add(f'{where}: {key}="{getattr(joint, key):g}" must be positive')
@@ -233,8 +232,38 @@ def _judge_limits(
             f"{where} turns by {joint.upper - joint.lower:g} rad from limit to limit: are these "
             "degrees? Write rad; a joint that turns without end is of type continuous"
         )
-    elif FASTEST_RAD_S < joint.velocity < math.inf:
-        warnings.append(f"{where} may turn at {joint.velocity:g} rad/s: are these degrees?")
+    elif FASTEST_RAD_S < (fastest := _velocity(joint, embodiment)) < math.inf:
+        warnings.append(f"{where} may turn at {fastest:g} rad/s: are these degrees?")
+
+
+def _judge_placeholders(
+    chosen: list[UrdfJoint], embodiment: Embodiment, problems: Problems
+) -> None:
+    """Note where a description has numbers that are no limits: exporters write a zero for what they
+    do not know.
+    """
+    for key in TOLD_INSTEAD:
+        lacking: dict[float, list[str]] = {}
+        for joint in chosen:
+            if getattr(joint, key) <= 0 and not _told_of(key, joint, embodiment):
+                lacking.setdefault(getattr(joint, key), []).append(joint.name)
+        for value, names in lacking.items():
+            who = f"joint '{names[0]}'" if len(names) == 1 else f"joints {', '.join(names)}"
+            instead = f"{key}_limit: {{{', '.join(f'{n}: ...' for n in names)}}}"
+            problems.add(f'{who}: {key}="{value:g}" must be positive, or tell `{instead}`')
+
+
+def _told_of(key: str, joint: UrdfJoint, embodiment: Embodiment) -> bool:
+    """Whether the embodiment tells a limit of a joint itself."""
+    return key in TOLD_INSTEAD and joint.name in getattr(embodiment, f"{key}_limit")
+
+
+def _velocity(joint: UrdfJoint, embodiment: Embodiment) -> float:
+    """rad/s or m/s, the smaller one of what the description and the embodiment tell; of the first
+    only what is a limit.
+    """
+    told = embodiment.velocity_limit.get(joint.name, math.inf)
+    return min(told, joint.velocity) if joint.velocity > 0 or math.isinf(told) else told
 
 
 def _limits(
@@ -248,7 +277,7 @@ def _limits(
     chosen = [joints[n] for n in known]
     lower = np.array([j.lower for j in chosen])
     upper = np.array([j.upper for j in chosen])
-    velocity = np.array([j.velocity for j in chosen])
+    velocity = np.array([_velocity(j, e) for j in chosen])
     for name, (leader, factor, offset) in source.items():
         if name == leader or factor == 0:
             continue

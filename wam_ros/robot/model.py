@@ -18,6 +18,7 @@ from wam_ros.robot.distances import Distances
 from wam_ros.robot.dynamics import Dynamics
 from wam_ros.robot.inertias import judge_inertias
 from wam_ros.robot.joints import read_joints
+from wam_ros.robot.masses import weigh_links
 from wam_ros.robot.obstacles import Obstacle, load_world
 from wam_ros.robot.pairs import (
     SAMPLES,
@@ -58,6 +59,7 @@ class SafetyModel(Dynamics):
         urdf = read_urdf(embodiment.urdf_path, problems)
         joints = read_joints(embodiment, urdf, problems)
         if urdf.tree:
+            weigh_links(embodiment, urdf, problems)
             judge_inertias(urdf, joints.parked, problems)
         bodies = read_bodies(embodiment, urdf, problems)
         problems.require_none()

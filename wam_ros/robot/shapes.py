@@ -59,17 +59,24 @@ def read_bodies(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> list[
     found = []
     wrong: dict[str, list[str]] = {}
     for name, link in links.items():
-        guarded = link.find("collision/geometry") is not None
-        if name in embodiment.unguarded:
-            continue
-        kind = "collision" if guarded else "visual"
-        found += _merge_capsules(_link_bodies(link, kind, embodiment, urdf, wrong))
+        if name not in embodiment.unguarded:
+            found += bodies_of(link, embodiment, urdf, wrong)
     for error, names in wrong.items():
         who = f"link '{names[0]}'" if len(names) == 1 else f"links {', '.join(names)}"
         problems.add(f"{who}: {error}")
     if not found and not problems.found:
         problems.add("no link has a body, neither to meet nor to look at; add <collision>")
     return found
+
+
+def bodies_of(
+    link: ET.Element, embodiment: Embodiment, urdf: Urdf, wrong: dict[str, list[str]]
+) -> list[Body]:
+    """Bodies of one link, of what is drawn of it where it has none to meet; in `wrong`, links by
+    what is wrong.
+    """
+    kind = "visual" if link.find("collision/geometry") is None else "collision"
+    return _merge_capsules(_link_bodies(link, kind, embodiment, urdf, wrong))
 
 
 def place_bodies(model: pin.Model, bodies: list[Body]) -> list[pin.GeometryObject]:

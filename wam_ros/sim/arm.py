@@ -22,6 +22,7 @@ from wam_ros.core.packages import find_file
 from wam_ros.robot.dynamics import Dynamics, bare_urdf, called
 from wam_ros.robot.inertias import judge_inertias, rigid_groups
 from wam_ros.robot.joints import Joints, read_joints
+from wam_ros.robot.masses import weigh_links
 from wam_ros.robot.meshes import mesh_hull, read_mesh
 from wam_ros.robot.urdf import Urdf, numbers, read_urdf
 
@@ -62,6 +63,7 @@ def load_dynamics(embodiment: Embodiment) -> Dynamics:
     urdf = read_urdf(embodiment.urdf_path, problems)
     joints = read_joints(embodiment, urdf, problems)
     if urdf.tree:
+        weigh_links(embodiment, urdf, problems)
         judge_inertias(urdf, joints.parked, problems)
     problems.require_none()
     model = Dynamics(embodiment, joints)
