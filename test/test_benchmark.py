@@ -126,6 +126,7 @@ def test_adapting_to_another_arm_goes_on_where_it_was_stopped(command, tmp_path)
     assert "was trained for 'panda'" in found["stages"]["shipped"]["why"]
     assert "transferred" in told  # longer names are folded to the width of the screen
     trained = {way: found["trained"][way] for way in ways}
+    assert trained[ways[0]]["steps"] == trained[ways[1]]["steps"] > 0
     # the second way is lost before it was judged: all that was made is there still
     del found["stages"][ways[1]]
     (tmp_path / "work" / "result.json").write_text(json.dumps(found))
