@@ -3,9 +3,9 @@
     python -m benchmark.adapt --work /data/adapt --json docs/results/adapt.json
 
 Records demonstrations of the scripted expert, and films of the same cameras without joints; adapts
-the shipped model to the demonstrations alone and, in as many steps, to both; judges every stage over
-the same scenes, with 95 % intervals. What `--work` holds already is not done again: give the command again after it
-was stopped.
+the shipped model to the demonstrations alone and, in as many steps, to both; judges every stage
+over the same scenes, with 95 % intervals. What `--work` holds already is not done again: give the
+command again after it was stopped.
 """
 
 from __future__ import annotations
