@@ -86,11 +86,14 @@ def write_run(folder, namespace="/", degrees=False):
                 write("bridge_state", message, 13)
             moving = ARMED <= k < PRESSED
             if moving:
+                early = Appraisal(t, PANDA.view_names, pixel=(0.1, 0.1))
+                write("appraisal", convert.appraisal_to_msg(early), 20)
                 write("action_chunk", convert.chunk_to_msg(chunk(t, k)), 60)
                 told = Appraisal(
                     t, PANDA.view_names, pixel=(0.5, SURPRISE if k == STRANGE else 0.2)
                 )
-                write("appraisal", convert.appraisal_to_msg(told), 61)
+                # with the chunk, after the next observation was appraised when it was seen
+                write("appraisal", convert.appraisal_to_msg(told), 125)
                 write("imagined_future", convert.imagined_to_msg(future(t, k)), 61)
                 motion = trajectory(t, k)
                 write("safe_trajectory", convert.trajectory_to_msg(motion), 66)

@@ -77,6 +77,7 @@ def test_an_error_is_of_what_was_imagined_for_the_instant(run):
     assert copied[strange] > imagined[strange]
     np.testing.assert_allclose(run.surprise[run.surprise[:, 1] > 1], [[STRANGE / 10, SURPRISE]])
     assert len(run.surprise) == PRESSED - ARMED
+    assert (np.diff(run.surprise[:, 0]) > 0).all(), "once for each observation, in their order"
     assert run.imagination["front"]["+0.4 s"]["n"] == PRESSED - ARMED
 
 

@@ -26,7 +26,7 @@ def page(recorded, tmp_path_factory):
 
 def test_it_tells_episodes_stops_decisions_and_versions(page):
     for words in (
-        "1 episodes, 1 of 1 done, 25 chunks judged, stopped 1 times without being asked to.",
+        "1 episodes, 1 of 1 done, 25 chunks judged, stopped 1 times other than by disarming.",
         escape(SENTENCE),
         "tiny 0123456789ab",
         f"wam_ros {__version__}",

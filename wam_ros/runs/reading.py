@@ -77,6 +77,8 @@ class _Reader:
         self._rows: dict[str, list[tuple[Any, ...]]] = {
             name: [] for name in ("joints", "errors", "surprise", "inference", "seams")
         }
+        self._surprise: dict[int, float] = {}  # by the stamp of the observation
+        self._answers = 0  # of the model, as its node counted them last
         self._readers: dict[str, Callable[[Recorded], None]] = {
             "observation": lambda r: self._on_observation(convert.observation_from_msg(r.message)),
             "action_chunk": lambda r: self._on_chunk(convert.chunk_from_msg(r.message)),
@@ -129,12 +131,15 @@ class _Reader:
         self._imagination.on_imagined(future)
 
     def _on_appraisal(self, appraisal: Appraisal) -> None:
+        """An observation is appraised when it is seen, and again, knowing more, with its chunk."""
         if np.isfinite(appraisal.surprise):
-            self._rows["surprise"].append((appraisal.stamp_ns, appraisal.surprise))
+            self._surprise[appraisal.stamp_ns] = appraisal.surprise
 
     def _on_status(self, status: WamStatus) -> None:
         self._seen(status.stamp_ns)
-        if status.chunks:
+        news = status.chunks != self._answers  # it is a heartbeat, too
+        self._answers = status.chunks
+        if status.chunks and news:
             self._rows["inference"].append((status.stamp_ns, status.latency_last_s))
 
     def _on_report(self, report: SafetyReport) -> None:
@@ -193,6 +198,7 @@ class _Reader:
         run = self._run
         run.episodes = self._episodes.close()
         run.imagination = self._imagination.summary()
+        self._rows["surprise"] = sorted(self._surprise.items())
         for name, rows in self._rows.items():
             if rows:
                 stamps = np.array([row[0] for row in rows], np.int64)
@@ -234,7 +240,7 @@ def _metadata(folder: Path) -> dict[str, str]:
     told = told if isinstance(told, dict) else {}
     found = {"recorded on": told.get("ros_distro"), "storage": told.get("storage_identifier")}
     found["messages"] = told.get("message_count")
-    return {name: str(value) for name, value in found.items() if value}
+    return {name: str(value) for name, value in found.items() if value not in (None, "unknown")}
 
 
 def _from_json(file: Path) -> Run:

@@ -85,7 +85,7 @@ def _in_one_line(run: Run) -> str:
     said = f"{done} of {judged} done, " if judged else ""
     return (
         f"{len(run.episodes)} episodes, {said}{sum(run.decisions.values())} chunks judged, "
-        f"stopped {wrong} times without being asked to."
+        f"stopped {wrong} times other than by disarming."
     )
 
 
@@ -148,6 +148,12 @@ def _pictures(run: Run, args: Report) -> Iterator[str]:
     yield html.text("Worst moments", "h2")
     if not moments:
         yield html.text("None: nothing stopped the arm, and nothing was imagined.")
+    else:
+        yield html.text(
+            "Below what was observed stands what had been imagined for the same instant; its place "
+            "is empty where nothing had been.",
+            style="faint",
+        )
     strips = film_strips(args.run, [at_ns for at_ns, _ in moments], args.namespace)
     for (at_ns, why), strip in zip(moments, strips, strict=True):
         caption = f"{run.seconds(at_ns):.2f} s: {why}"
@@ -176,7 +182,11 @@ def _decisions(run: Run) -> str:
 
 def _latency(run: Run) -> str:
     if not run.latency:
-        return html.text("Nothing of it was recorded.")
+        return html.text(
+            "None can be told; the end of this page says why."
+            if run.notes
+            else "Nothing of it was recorded."
+        )
     keys = ("p50_ms", "p95_ms", "p99_ms")
     return html.table(
         ("stage", "n", "p50 ms", "p95 ms", "p99 ms"),

@@ -21,6 +21,7 @@ BEFORE_NS = round(1.2 * NS)
 AFTER_NS = round(0.5 * NS)
 TILES = 8  # of a strip
 TILE = 120  # px
+EMPTY = 240  # of 255: the grey of a place without a picture
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,8 @@ def _strip(at_ns: int, moments: Sequence[Seen]) -> np.ndarray:
     told = []
     for k in pick_evenly(len(moments), TILES):
         observation = moments[k].observation
-        black = np.zeros_like(observation.frames)
-        imagined = next((s.imagined for s in moments[k].comparisons), black)
+        empty = np.full_like(observation.frames, EMPTY)
+        imagined = next((s.imagined for s in moments[k].comparisons), empty)
         label = f"{(observation.stamp_ns - at_ns) / NS:+.1f} s"
         told.append((label, [("observed", observation.frames), ("imagined", imagined)]))
     return compose_strip(told, moments[0].observation.view_names, TILE)
