@@ -127,6 +127,15 @@ def test_the_shipped_model_imagines_another_future_for_other_words(recorded, tmp
     assert np.abs(one - other).max() > 20
 
 
+def test_a_film_begins_where_something_was_imagined_unless_told_otherwise(recorded, tmp_path):
+    out = tmp_path / "film.webp"
+    main(Imagine(recorded, str(out), seconds=0.3))
+    with Image.open(out) as film:
+        assert film.n_frames == 4
+    with pytest.raises(WamError, match="nothing was imagined there"):
+        main(Imagine(recorded, str(out), at=0.0, seconds=0.3))
+
+
 def test_a_video_is_written(recorded, tmp_path):
     pytest.importorskip("av")
     from wam_ros.data.video import VideoReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import dropwhile, product
 from pathlib import Path
 from typing import Annotated
 
@@ -58,8 +58,9 @@ class Imagine:
     """Weights of that model. Default: the shipped ones."""
     episode: int = 0
     """Of a data set."""
-    at: float = 0.0
-    """Begin so many seconds after the first frame."""
+    at: float | None = None
+    """Begin so many seconds after the first frame. Default: of what was imagined while it ran where
+    that begins, else at the first frame."""
     seconds: float = 10.0
     """How long the film is."""
     ahead: float | None = None
@@ -70,6 +71,11 @@ class Imagine:
     """Of the loop, where a recording has several."""
     threads: int = 1
     """Processor threads of the network."""
+
+    @property
+    def begin_s(self) -> float:
+        """Where to begin, counted from the first of all that is taken."""
+        return 0.0 if self.at is None else self.at
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,15 @@ def main(args: Imagine) -> None:
         WamError: an argument, the source or the model is wrong; nothing is written then.
     """
     require_film("--out", args.out)
-    require_within("--at", args.at, 0.0)
+    require_within("--at", args.begin_s, 0.0)
     require_within("--seconds", args.seconds, 0.1, 600.0)
     require_within("--threads", args.threads, 1)
     variants = bool(args.instruction or args.actions)
     if not variants and not args.model and not is_data_set(args.source):
-        moments = within(seen_and_imagined(args.source, args.namespace), args.at, args.seconds)
+        moments = seen_and_imagined(args.source, args.namespace)
+        if args.at is None:
+            moments = dropwhile(lambda seen: not seen.comparisons, moments)
+        moments = within(moments, args.begin_s, args.seconds)
         write(args, compared(moments, args.ahead, args.source.name))
         return
     source = read_source(args)
@@ -133,7 +142,7 @@ def read_source(args: Imagine) -> Source:
     """The observations from the chosen instant on; raises `WamError` as `main` does."""
     source = _from_data_set(args) if is_data_set(args.source) else _from_recording(args)
     if not source.observations:
-        raise WamError(f"'{args.source}': nothing was observed from --at {args.at:g} on")
+        raise WamError(f"'{args.source}': nothing was observed from --at {args.begin_s:g} on")
     return source
 
 
@@ -151,7 +160,7 @@ def _from_data_set(args: Imagine) -> Source:
     if missing := [name for name in robot.view_names if name not in episodes.view_names]:
         raise WamError(f"'{args.source}' lacks the views {', '.join(missing)} of {robot.name}")
     episode = episodes[args.episode]
-    first = round(args.at * episodes.rate_hz)
+    first = round(args.begin_s * episodes.rate_hz)
     last = min(len(episode), first + round(args.seconds * episodes.rate_hz) + 1)
     assert episode.states is not None  # it has names of joints
     frames = episodes.stacked(args.episode, robot.view_names, first, max(first, last))
@@ -174,9 +183,9 @@ def _from_recording(args: Imagine) -> Source:
             seen = convert.observation_from_msg(recorded.message)
             first_ns = seen.stamp_ns if first_ns is None else first_ns
             after_s = (seen.stamp_ns - first_ns) / NS
-            if after_s > args.at + args.seconds:
+            if after_s > args.begin_s + args.seconds:
                 break
-            if after_s >= args.at:
+            if after_s >= args.begin_s:
                 observations.append(seen)
         known = ""
         start_ns = observations[0].stamp_ns if observations else 0
