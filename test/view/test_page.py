@@ -551,6 +551,19 @@ def test_the_moment_under_the_pointer_is_shown_again(own):
     tab.until(f"Math.abs(wam.space.arm.place(wam.scene.tools[0]).x - {tool[0]}) > 0.01")
 
 
+def test_the_end_of_calm_is_marked_in_the_strip_of_surprise(opened):
+    _, tab = opened
+    tab.until("wam.timeline.samples.length > 0 && !wam.timeline.due")
+    marked = tab.evaluate(
+        "(() => { const c = document.getElementById('timeline'); const { data } ="
+        " c.getContext('2d').getImageData(0, 0, c.width, c.height); const rows = new Set();"
+        " for (let k = 0; k < data.length; k += 4)"
+        " if (data[k] === 138 && data[k + 1] === 111 && data[k + 2] === 153)"
+        " rows.add(Math.floor(k / 4 / c.width)); return [...rows]; })()"
+    )
+    assert len(marked) == 1, "one line, at surprise 1"
+
+
 def test_who_comes_late_sees_everything_and_two_see_the_same(own, browser):
     loop, tab = own
     for _ in range(3):

@@ -63,25 +63,28 @@ export class Frames {
     const column = moment.columns[chosen];
     const far = column ? column.ahead_s.toFixed(1) : "";
     const now = this.ahead < 0.05 || column?.kind === "expected";
-    const bitmap = (c, v) => this.bitmap(moment, c, v);
-    await Promise.all(this.panes.map(async (pane, v) => {
-      const seen = moment.columns[0]?.kind === "observed" ? await bitmap(0, v) : null;
-      const imagined = column ? await bitmap(chosen, v) : null;
-      if (moment !== this.moment) return; // a newer one came meanwhile
-      this.words.textContent = now ? "now" : column ? `+${far} s` : "later";
-      show(pane.seen, seen, seen ? `${pane.name}, camera ${this.then ? "then" : "now"}` : `${pane.name}: no frame yet`);
-      pane.seen.figure.classList.toggle("old", moment.age_s > NEW);
-      if (seen && moment.age_s > NEW) {
-        pane.seen.caption.textContent = `${pane.name}: ${moment.age_s.toFixed(1)} s old`;
-      }
-      if (!imagined) return show(pane.imagined, null, now ? "nothing was imagined for this instant" : "nothing imagined");
+    const bitmaps = (c) => Promise.all(this.panes.map((_, v) => this.bitmap(moment, c, v)));
+    const seen = moment.columns[0]?.kind === "observed" ? await bitmaps(0) : [];
+    const imagined = column ? await bitmaps(chosen) : [];
+    // a newer one came meanwhile; all views are drawn at once, so that they are of one moment
+    if (moment !== this.moment) return;
+    this.words.textContent = now ? "now" : column ? `+${far} s` : "later";
+    this.panes.forEach((pane, v) => {
+      this.seen(pane, seen[v], moment);
+      if (!imagined[v]) return show(pane.imagined, null, now ? "nothing was imagined for this instant" : "nothing imagined");
       const what = now ? `imagined for this instant, ${far} s before` : `imagined, +${far} s`;
-      if (this.difference.checked && seen) {
-        const words = now ? `camera against imagined ${far} s before` : `what changes until +${far} s`;
-        return show(pane.imagined, imagined, `${words}, 3 times stronger`, seen);
-      }
-      return show(pane.imagined, imagined, what);
-    }));
+      if (!this.difference.checked || !seen[v]) return show(pane.imagined, imagined[v], what);
+      const words = now ? `camera against imagined ${far} s before` : `what changes until +${far} s`;
+      show(pane.imagined, imagined[v], `${words}, 3 times stronger`, seen[v]);
+    });
+  }
+
+  seen(pane, picture, moment) {
+    const old = moment.age_s > NEW;
+    const when = old ? `${moment.age_s.toFixed(1)} s old` : "";
+    const words = when ? `${pane.name}: ${when}` : `${pane.name}, camera ${this.then ? "then" : "now"}`;
+    show(pane.seen, picture ?? null, picture ? words : `${pane.name}: no frame yet`);
+    pane.seen.figure.classList.toggle("old", old);
   }
 
   bitmap(moment, column, view) {

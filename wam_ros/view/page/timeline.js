@@ -4,8 +4,9 @@ const SPAN = 60; // s
 const LEFT = 128; // px, names and newest values
 const GAP = 1.5; // s
 const BAND = 16; // px, what safety did
+const MARK = "#8a6f99"; // a value that means something
 const STRIPS = [
-  { key: "surprise", name: "surprise", unit: "", colour: "#c792ea", digits: 2, least: 1 },
+  { key: "surprise", name: "surprise", unit: "", colour: "#c792ea", digits: 2, least: 1.25, mark: 1 }, // the end of calm
   { key: "distance_m", name: "nearest", unit: "mm", colour: "#5aa2ff", factor: 1000, digits: 0, least: 100 },
   { key: "scale", name: "slowed", unit: "x", colour: "#f5b83d", digits: 2, least: 2, floor: 1 },
   { key: "latency_s", name: "latency", unit: "ms", colour: "#e9edf2", factor: 1000, digits: 0, least: 100 },
@@ -117,7 +118,7 @@ export class Timeline {
     });
     c.fillStyle = "#98a3b0";
     c.textAlign = "center";
-    for (let k = 0; k <= 6; k++) {
+    for (let k = 0; k <= 6; k += width < 480 ? 2 : 1) {
       const s = (k * this.span) / 6;
       const words = this.whole ? `${(this.now - s).toFixed(this.span < 30 ? 1 : 0)} s` : k ? `-${s} s` : "now";
       c.fillText(words, Math.min(this.x(this.now - s), width - 18), y + BAND + 11);
@@ -127,13 +128,17 @@ export class Timeline {
     if (this.look) this.cursor(c, y + BAND, this.look, "#ffffff");
   }
 
-  strip(c, { key, name, unit, colour, factor = 1, digits, least, floor = 0 }, y, height, width) {
+  strip(c, { key, name, unit, colour, factor = 1, digits, least, floor = 0, mark }, y, height, width) {
     const value = (s) => (s[key] === null || s[key] === undefined ? null : s[key] * factor);
     const known = this.samples.map(value).filter((v) => v !== null);
     const most = Math.max(least, ...known);
     const at = (v) => y + height - 3 - ((height - 7) * (v - floor)) / (most - floor);
     c.fillStyle = "#1b212a";
     c.fillRect(LEFT, y + 1, width - LEFT - 8, height - 3);
+    if (mark !== undefined) {
+      c.fillStyle = MARK;
+      for (let x = LEFT; x < width - 8; x += 8) c.fillRect(x, Math.round(at(mark)), 4, 1);
+    }
     c.fillStyle = "#98a3b0";
     c.fillText(name, 12, y + height / 2);
     const chosen = this.look ?? this.place;
