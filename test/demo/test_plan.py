@@ -50,6 +50,10 @@ def test_a_robot_without_a_model_of_its_own_is_moved_by_the_script():
     libero = by_name(embodiment="libero_panda", task="libero_object/3")
     assert libero["sim_node"]["task"] == '"libero_object/3"'
     assert libero["inference_node"]["model"] == '"reach"'
+    assert libero["safety_node"]["world"] == '"floor"'
+    table = by_name(embodiment="libero_panda", task="libero_spatial/3", port=9000)
+    assert table["safety_node"]["world"] == table["view_node"]["world"] == '"libero_table"'
+    assert "world" not in by_name()["safety_node"]
     assert by_name(embodiment="so101", model="m.yaml")["inference_node"]["model"] == '"m.yaml"'
 
 

@@ -12,6 +12,7 @@ TESTS = (
     "test/sim/test_libero_world.py",
     "test/train/test_libero_eval.py",
     "test/ros/sim_node/test_libero.py",
+    "test/demo/test_libero_demo.py",
 )
 
 

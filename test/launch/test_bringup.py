@@ -141,6 +141,12 @@ def test_with_an_instruction_the_simulated_arm_arms_itself(prefix):
     assert b.parameters("safety_node")["arm_on_start"] is True
 
 
+def test_a_task_of_libero_tells_the_filter_what_the_arm_stands_at(prefix):
+    b = Bringup(embodiment="libero_panda", task="libero_spatial/3", view="true")
+    assert {b.parameters(n)["world"] for n in ("safety_node", "view_node")} == {"libero_table"}
+    assert not Bringup().parameters("safety_node").get("world")
+
+
 def test_a_real_arm_is_a_dry_run_and_never_arms_itself(prefix):
     b = Bringup(sim="false", instruction="pick up the red block")
     assert "sim_node" not in b.nodes()

@@ -14,7 +14,7 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.robot.obstacles import load_world
 from wam_ros.sim.libero.coarse import coarse_meshes
-from wam_ros.sim.libero.suites import SUITES, is_libero, read_task, tasks_in
+from wam_ros.sim.libero.suites import SUITES, is_libero, read_task, surroundings, tasks_in
 from wam_ros.sim.worlds import make_expert, make_world
 
 PANDA = load_embodiment("libero_panda")
@@ -32,6 +32,16 @@ def test_a_suite_is_its_tasks_and_a_task_is_itself():
     assert tasks_in("libero_object_swap/9") == ["libero_object_swap/9"]
     assert read_task("libero_goal/07") == ("libero_goal", 7)
     assert is_libero("libero_10/0") and not is_libero("pick_block")
+
+
+def test_every_task_says_what_the_arm_stands_at_and_libero_pro_s_as_the_suite_that_it_changed():
+    worlds = {task: surroundings(task) for suite in SUITES for task in tasks_in(suite)}
+    assert len(worlds) == 290
+    for name in set(worlds.values()):
+        assert load_world(name).obstacles
+    assert worlds["libero_object_swap/3"] == worlds["libero_object/3"] == PANDA.world
+    assert worlds["libero_10_lan/5"] == "libero_study" != worlds["libero_10/4"]
+    assert worlds["libero_90/45"] == worlds["libero_goal/0"] == "libero_table"
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import io
 
+import mujoco
 import numpy as np
 import pytest
 
@@ -12,8 +13,9 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.images import mse, psnr_db
 from wam_ros.data.folder import open_episodes
+from wam_ros.robot.obstacles import load_world
 from wam_ros.sim.drive import StepDriver
-from wam_ros.sim.libero.suites import OFFICIAL, SUITES
+from wam_ros.sim.libero.suites import OFFICIAL, SUITES, surroundings
 from wam_ros.sim.worlds import make_expert, make_world
 
 pytestmark = pytest.mark.foreign
@@ -105,6 +107,32 @@ def test_coarser_meshes_look_the_same_at_128_px(world):
         for view in PANDA.view_names:
             assert psnr_db(mse(world.render(view), coarse.render(view))) > 30
     coarse.close()
+
+
+@pytest.mark.parametrize(
+    "task",
+    ["libero_object/1", "libero_spatial/0", "libero_10/0", "libero_10/2", "libero_10/5"],
+)
+def test_what_the_filter_is_told_of_is_where_libero_s_arm_stands(task):
+    """Tops and sides of what is solid and no object, in front of the arm."""
+    world = make_world(PANDA, task, render=False)
+    model, data = world.model, world.data
+    tops, ends = [], []
+    for g in np.flatnonzero(world._still_geoms & (model.geom_contype > 0)):
+        body = model.body(model.geom_bodyid[g]).name
+        if "table" in body and model.geom_type[g] == mujoco.mjtGeom.mjGEOM_BOX:
+            half = np.abs(data.geom_xmat[g].reshape(3, 3)) @ model.geom_size[g]
+            tops.append((world.in_base(data.geom_xpos[g]) + half)[2])
+            ends.append((world.in_base(data.geom_xpos[g]) + half)[:2])
+        elif model.geom_type[g] == mujoco.mjtGeom.mjGEOM_PLANE and "object" in task:
+            tops.append(world.in_base(data.geom_xpos[g])[2])
+    boxes = [o for o in load_world(surroundings(task)).obstacles.values() if o.shape == "box"]
+    told = max(o.position[2] + o.size[2] / 2 for o in boxes)
+    assert told == pytest.approx(max(tops), abs=0.002)
+    if ends:
+        far = [np.add(o.position, np.divide(o.size, 2))[:2] for o in boxes]
+        np.testing.assert_allclose(np.max(far, axis=0), np.max(ends, axis=0), atol=0.005)
+    world.close()
 
 
 def test_an_idle_arm_stands_and_nothing_is_counted(world):

@@ -15,6 +15,7 @@ from wam_ros.demo.supervisor import Command
 from wam_ros.models import SCRIPT, model_for
 from wam_ros.ros.environment import ros_environment
 from wam_ros.ros.simulated import simulated_time
+from wam_ros.sim.names import world_of
 from wam_ros.sim.robots import AUTO
 
 
@@ -25,13 +26,13 @@ def commands(args: DemoArgs) -> list[Command]:
         "sim_node": {"rate": args.rate} | _task(args),
         "camera_node": {},
         "inference_node": _model_parameters(args),
-        "safety_node": {},
+        "safety_node": world_of(args.task),
         # the simulated arm has one controller, whatever the embodiment says of groups of joints
         "bridge_node": {"controller": load_embodiment(args.embodiment).controller},
     }
     if not args.headless:  # a person is there to give tasks, and to look
         nodes["task_node"] = {}
-        nodes["view_node"] = {"port": args.port}
+        nodes["view_node"] = {"port": args.port} | world_of(args.task)
     time = simulated_time(load_embodiment(args.embodiment), args.real_time)
     return [node_command(name, common | own | time[name]) for name, own in nodes.items()]
 

@@ -7,7 +7,15 @@ from importlib.util import find_spec
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import WamError, require_known
 from wam_ros.sim.grasping import grasping_of
-from wam_ros.sim.libero.suites import CAMERAS, SUITES, is_libero, limit_s, not_installed, read_task
+from wam_ros.sim.libero.suites import (
+    CAMERAS,
+    SUITES,
+    is_libero,
+    limit_s,
+    not_installed,
+    read_task,
+    surroundings,
+)
 from wam_ros.sim.robots import HAND, links_of
 from wam_ros.sim.tasks import TASKS
 
@@ -46,3 +54,10 @@ def has_colours(task: str) -> bool:
 def longest_s(task: str, ours: float) -> float:
     """How long an episode of a task may last, s: what LIBERO's judges allow, else `ours`."""
     return limit_s(task) if is_libero(task) else ours
+
+
+def world_of(task: str) -> dict[str, str]:
+    """Parameters by which nodes know what stands around the arm in a task; none where that is
+    what its embodiment says.
+    """
+    return {"world": surroundings(task)} if is_libero(task) else {}

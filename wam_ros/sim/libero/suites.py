@@ -28,6 +28,22 @@ LIMITS_S = {
     "libero_10": 26.0,
     "libero_90": 20.0,
 }
+# What the arm stands at, by name in config/worlds; kitchens have the same table as the suites that
+# say nothing of a room. Rows: suite, its first task of which this holds, what.
+_STANDS_AT = (
+    ("libero_object", 0, "floor"),
+    ("libero_spatial", 0, "libero_table"),
+    ("libero_goal", 0, "libero_table"),
+    ("libero_10", 0, "libero_living_room"),
+    ("libero_10", 2, "libero_table"),
+    ("libero_10", 4, "libero_living_room"),
+    ("libero_10", 5, "libero_study"),
+    ("libero_10", 6, "libero_living_room"),
+    ("libero_10", 8, "libero_table"),
+    ("libero_90", 0, "libero_table"),
+    ("libero_90", 46, "libero_living_room"),
+    ("libero_90", 73, "libero_study"),
+)
 # Scenes of seeds from here on are the official initial states, in their order; those before it are
 # drawn by LIBERO itself. Judges use the former, demonstrations the latter.
 OFFICIAL = 900_000
@@ -65,7 +81,20 @@ def read_task(name: str) -> tuple[str, int]:
 def limit_s(task: str) -> float:
     """How long judges let an episode of a task last, s; one of LIBERO-PRO as the one it changed."""
     suite, _ = read_task(task)
-    return LIMITS_S["_".join(suite.split("_")[:2])]
+    return LIMITS_S[_changed(suite)]
+
+
+def surroundings(task: str) -> str:
+    """What the arm of a task stands at, by its name in config/worlds."""
+    suite, number = read_task(task)
+    base = _changed(suite)
+    found = [world for name, first, world in _STANDS_AT if name == base and first <= number]
+    return found[-1]
+
+
+def _changed(suite: str) -> str:
+    """The suite of LIBERO that one of LIBERO-PRO changes; itself where it is one of LIBERO."""
+    return "_".join(suite.split("_")[:2])
 
 
 def not_installed(task: str, module: str) -> WamError:
