@@ -153,7 +153,7 @@ def test_the_expert_s_joint_targets_succeed_by_libero_s_own_check(world):
 
 
 @pytest.mark.parametrize("number", [4, 5, 9])
-def test_the_expert_takes_a_bowl_by_its_rim_out_of_a_drawer_and_off_other_things_askew_or_not(number):
+def test_the_expert_takes_a_bowl_by_its_rim_out_of_a_drawer_and_off_things_askew_or_not(number):
     world = make_world(PANDA, f"libero_spatial/{number}", render=False)
     world.reset(OFFICIAL)
     ended = play(world, make_expert(world), most=110)
