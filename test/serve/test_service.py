@@ -1,5 +1,6 @@
 """Admission by deadline, by the clock of the test: refused rather than late."""
 
+import numpy as np
 import pytest
 
 from testing.policies import PANDA, RememberingPolicy, observation
@@ -72,3 +73,30 @@ def test_a_frame_is_remembered_however_late():
     desk = Desk()
     assert desk.service.why_not_in_time(desk.query(predict=False), 20) == ""
     assert desk.ask(desk.now - 5.0, predict=False)["remembered"]
+
+
+@pytest.mark.parametrize("wrong", [np.degrees, lambda q: q + 1e300, lambda q: q.astype(np.uint8)])
+def test_joints_that_the_robot_cannot_have_are_refused_before_the_model_makes_something_of_them(
+    wrong,
+):
+    desk = Desk()
+    told = wrong(np.array(PANDA.home)).astype(float)
+    message = request_of(native(PANDA), observation(), "go", "")
+    query = desk.service.read(message | {"observation/joint_position": told}, "one")
+    (answer,) = desk.service.answer([(query, desk.now)])
+    assert "in degrees, or of another robot" in str(answer)
+
+
+def test_a_model_that_answers_no_number_is_no_answer():
+    desk = Desk()
+    policy = desk.service._policy
+    answer = policy.predict
+
+    def predict(seen, request):
+        output = answer(seen, request)
+        output.positions[3, 2] = np.nan
+        return output
+
+    policy.predict = predict
+    with pytest.raises(WamError, match="the model's actions are not finite"):
+        desk.ask(desk.now)

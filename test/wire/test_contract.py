@@ -51,6 +51,11 @@ def test_every_shipped_contract_fits_the_robot_that_it_names(name):
     assert load_contract(name, robot).name == name
 
 
+@pytest.mark.parametrize("told", [NOW[None], NOW.tolist(), [NOW.tolist()]])
+def test_joints_of_one_robot_may_be_a_list_and_have_a_batch_dimension(told):
+    assert (joints_of(native(PANDA), {"observation/joint_position": told}, PANDA) == NOW).all()
+
+
 def test_what_our_server_is_asked_it_reads_back_bit_for_bit():
     contract = native(PANDA)
     message = request_of(contract, SEEN, "go", "one")
@@ -96,6 +101,13 @@ def test_a_policy_of_another_rate_is_followed_at_the_robot_s_instants():
         positions_of(contract, answer(ramp[:15]), SEEN, PANDA)
 
 
+def test_of_a_longer_chunk_there_are_as_many_steps_as_the_robot_has_whatever_their_period():
+    rows = NOW + np.arange(1, 101)[:, None] * 0.001
+    assert (positions_of(native(PANDA), answer(rows), SEEN, PANDA) == rows[:8]).all()
+    half = dataclasses.replace(native(PANDA), step_period_s=0.05)
+    assert positions_of(half, answer(rows), SEEN, PANDA) == pytest.approx(rows[1:16:2])
+
+
 def test_pictures_are_sent_in_the_contract_s_size_with_or_without_the_aspect_ratio():
     assert request_of(OTHER, SEEN, "go", "")["cam"].shape == (32, 48, 3)
     padded = request_of(dataclasses.replace(OTHER, pad=True), SEEN, "go", "")["cam"]
@@ -136,6 +148,12 @@ def test_an_answer_that_is_no_chunk_of_this_robot_is_refused_by_name(found, word
         ({"observation/joint_position": np.zeros(7)}, "no array of 8 numbers"),
         ({"observation/joint_position": np.full(8, np.nan)}, "has a nan for 'panda_joint1'"),
         ({"observation/joint_position": "12345678"}, "no array of 8 numbers"),
+        # other axes are another meaning, and whole numbers were rounded
+        ({"observation/joint_position": NOW.reshape(2, 4)}, r"found float64 \(2, 4\)"),
+        ({"observation/joint_position": NOW[:, None]}, r"found float64 \(8, 1\)"),
+        ({"observation/joint_position": np.arange(8)}, r"found int64 \(8,\)"),
+        ({"observation/joint_position": [[1.0, 2.0], [3.0]]}, "found list"),
+        ({"observation/joint_position": [True, *NOW[1:].tolist()]}, "found list"),
     ],
 )
 def test_a_request_that_lacks_something_is_refused_and_nothing_is_made_up(changed, words):

@@ -56,6 +56,7 @@ def test_a_foreign_client_has_the_defaults():
         {"deadline_s": 0},
         {"deadline_s": float("nan")},
         {"deadline_s": "1"},
+        {"deadline_s": True},
     ],
 )
 def test_a_request_out_of_range_is_refused_by_its_key(said):

@@ -45,11 +45,19 @@ def require_reachable(what: str, e: Embodiment, ends: np.ndarray, differences: n
     limits, slack = reach(e)
     travel = limits[1] - limits[0]
     bounds = np.where(differences, np.stack([-travel, travel]), limits)
-    wrong = (ends[0] < bounds[0] - slack) | (ends[1] > bounds[1] + slack)
+    require_between(what, e, ends, (bounds, slack))
+
+
+def require_between(
+    what: str, e: Embodiment, ends: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """`require_reachable` of positions by what `reach` found, for who asks often."""
+    within, slack = bounds
+    wrong = (ends[0] < within[0] - slack) | (ends[1] > within[1] + slack)
     if wrong.any():
         i = int(np.argmax(wrong))
         raise WamError(
             f"{what} of '{e.joint_names[i]}' reaches from {ends[0, i]:.4g} to {ends[1, i]:.4g}, "
-            f"{e.name} from {bounds[0, i]:.4g} to {bounds[1, i]:.4g} rad or m: in degrees, or of "
+            f"{e.name} from {within[0, i]:.4g} to {within[1, i]:.4g} rad or m: in degrees, or of "
             "another robot"
         )

@@ -16,6 +16,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.latency import LatencyWindow
 from wam_ros.core.policy import Policy, PolicyOutput, abilities_of, runs_on
 from wam_ros.core.types import JointState, Observation
+from wam_ros.models.limits import reach, require_between
 from wam_ros.serve.sessions import Asked, Sessions
 from wam_ros.wire.contract import (
     WireContract,
@@ -73,6 +74,7 @@ class PolicyService:
         self._policy = policy
         self.robot = robot
         self.native = native(robot)
+        self._reach = reach(robot)
         self._contracts = [self.native, *contracts]
         self._clock = clock
         self.sessions = Sessions(policy, most_sessions, idle_s, clock, most_together)
@@ -217,6 +219,9 @@ class PolicyService:
             with self._lock:
                 self._took.add(took_s / chunks, self._clock())
             actions = actions_of(query.contract, output.positions, one.seen[-1])
+            if not np.isfinite(actions).all():  # not every client looks
+                answers[k] = WamError("the model's actions are not finite")
+                continue
             if not query.contract.actions:
                 answers[k] = actions.astype(np.float32)
                 continue
@@ -284,8 +289,9 @@ class PolicyService:
             raise WireError(f"{len(frames)} frames of a view; at most {MOST_FRAMES} are read")
         n = len(robot.joint_names)
         # the wire has no clock: the count of steps says when
-        joints = JointState(
-            0, robot.joint_names, joints_of(contract, message, robot), np.zeros(n), np.zeros(n)
-        )
+        positions = joints_of(contract, message, robot)
+        # a model would answer something to numbers that the robot cannot have
+        require_between("the state", robot, np.stack([positions, positions]), self._reach)
+        joints = JointState(0, robot.joint_names, positions, np.zeros(n), np.zeros(n))
         stamps = (0,) * len(robot.view_names)
         return [Observation(0, robot.view_names, f, stamps, joints) for f in frames]

@@ -258,8 +258,8 @@ def positions_of(
     """(T, A) rad or m of the robot's joints and step periods, from what a policy answered.
 
     Raises:
-        WireError: the array is missing, of another size or type, not finite, or shorter than the
-            robot's horizon.
+        WireError: the array is missing, of another size or type, not finite, or ends before the
+            robot's horizon at periods of its own.
     """
     joints = contract.action_joints
     rows = _rows_of(contract, answer, joints)
@@ -357,7 +357,7 @@ def frames_of(contract: WireContract, message: Mapping[str, Any], robot: Embodim
     for key, view in contract.images.items():
         value = message.get(key)
         if not isinstance(value, np.ndarray) or value.dtype != np.uint8:
-            raise WireError(f"'{key}' is no array of uint8")
+            raise WireError(f"'{key}' is no array of uint8, found {_kind(value)}")
         if value.ndim not in (3, 4) or value.shape[-1] != 3 or 0 in value.shape:
             raise WireError(f"'{key}' is {value.shape}, expected (H, W, 3) or (N, H, W, 3)")
         found[view] = value if value.ndim == 4 else value[None]
@@ -376,22 +376,49 @@ def joints_of(contract: WireContract, message: Mapping[str, Any], robot: Embodim
     """(A,) rad or m of a request; nothing is made up for what is missing.
 
     Raises:
-        WireError: a key is missing, of another size, not finite, or a joint is in no key.
+        WireError: a key is missing, no numbers, of another size, not finite, or a joint is in no
+            key.
     """
     found: dict[str, float] = {}
     for key, names in contract.state.items():
-        value = np.asarray(message.get(key))
-        if value.dtype.kind not in "fiu" or value.size != len(names):
+        values = _numbers(message.get(key), len(names))
+        if values is None:
             listed = ", ".join(names)
-            raise WireError(f"'{key}' is no array of {len(names)} numbers: {listed}")
-        for name, number in zip(names, value.reshape(-1).tolist(), strict=True):
-            if not np.isfinite(number):
+            raise WireError(
+                f"'{key}' is no array of {len(names)} numbers: {listed}; found "
+                f"{_kind(message.get(key))}"
+            )
+        for name, number in zip(names, values, strict=True):
+            if not math.isfinite(number):
                 raise WireError(f"'{key}' has a {number} for '{name}'")
             at_0, at_1 = contract.ends.get(name, (0.0, 1.0))
-            found[name] = at_0 + (at_1 - at_0) * float(number)
+            found[name] = at_0 + (at_1 - at_0) * number
     if missing := [name for name in robot.joint_names if name not in found]:
         raise WireError(f"the contract '{contract.name}' has no state of '{missing[0]}'")
     return np.array([found[name] for name in robot.joint_names])
+
+
+def _numbers(value: Any, n: int) -> list[float] | None:
+    """`n` numbers, with or without a batch dimension of one robot; None for anything else.
+
+    An array has floats: one of whole numbers was rounded, or is of another unit. Another order of
+    axes than (n,) or (1, n) is another meaning.
+    """
+    if isinstance(value, np.ndarray):
+        fits = value.dtype.kind == "f" and value.shape in ((n,), (1, n), ())
+        return value.reshape(-1).tolist() if fits and value.size == n else None
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
+        (value,) = value
+    numbers = value if isinstance(value, list) else [value]
+    fits = len(numbers) == n and all(type(x) in (int, float) for x in numbers)
+    return [float(x) for x in numbers] if fits else None
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in a word or two."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {value.shape}"
+    return "nothing" if value is None else type(value).__name__
 
 
 def _to_wire(contract: WireContract, joint: str, value: float) -> float:
@@ -418,14 +445,15 @@ def _sized(image: np.ndarray, contract: WireContract) -> np.ndarray:
 def at_steps(
     contract: WireContract, now: np.ndarray, rows: np.ndarray, robot: Embodiment
 ) -> np.ndarray:
-    """(T, K) at the robot's step periods, on straight lines from where it was observed.
+    """(T, K) at the robot's step periods and within its horizon, on straight lines from where it
+    was observed. Rows at these periods stay as they are, also where they are fewer.
 
     Raises:
-        WireError: the rows end before the robot's horizon.
+        WireError: rows at other periods end before the robot's horizon.
     """
     period_s = contract.step_period_s or robot.step_period_s
     if period_s == robot.step_period_s:
-        return rows
+        return rows[: robot.action_horizon]
     due_s = robot.step_period_s * np.arange(1, robot.action_horizon + 1)
     known_s = period_s * np.arange(len(rows) + 1)
     if due_s[-1] > known_s[-1] + 1e-9:

@@ -64,9 +64,7 @@ def read_asked(message: Mapping[str, Any], joints: int) -> Wanted:
         if not fits or plan.shape[1] != joints or not np.isfinite(plan).all():
             raise WireError(f"'plan' is no array (n, {joints}) of finite float64")
     deadline = message.get("deadline_s")
-    if deadline is not None and not (
-        isinstance(deadline, int | float) and 0 < float(deadline) < 3600
-    ):
+    if deadline is not None and not (type(deadline) in (int, float) and 0 < float(deadline) < 3600):
         raise WireError("'deadline_s' is a number above 0 and below 3600")
     request = Request(
         step=step,
