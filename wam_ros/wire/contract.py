@@ -296,6 +296,8 @@ def poses_of(contract: WireContract, answer: Any) -> tuple[np.ndarray, np.ndarra
 
 def _rows_of(contract: WireContract, answer: Any, names: tuple[str, ...]) -> np.ndarray:
     """(T, K) finite numbers of an answer; raises `WireError`."""
+    if isinstance(answer, Mapping) and isinstance(said := answer.get("error"), str) and said:
+        raise WireError(f"it answers with an error: {said[-200:]!r}")
     if contract.action_parts:
         parts = [_rows(_value(answer, k), v) for k, v in contract.action_parts.items()]
         if len(sizes := {len(rows) for rows in parts}) > 1:
@@ -315,8 +317,9 @@ def _value(answer: Any, key: str) -> Any:
 
 
 def _rows(array: Any, names: tuple[str, ...]) -> np.ndarray:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise WireError("the actions are no array of numbers")
+    # whole numbers were rounded, or are tokens
+    if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+        raise WireError(f"the actions are no array of floats, found {_kind(array)}")
     if array.ndim != 2 or not len(array) or array.shape[1] != len(names):
         raise WireError(
             f"the actions are {array.shape}, expected (T, {len(names)}): {', '.join(names)}"

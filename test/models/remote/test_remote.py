@@ -77,13 +77,15 @@ def test_words_that_the_model_never_learned_are_refused_and_what_was_before_goes
 
 
 def test_anybody_s_openpi_server_is_asked_by_a_contract(contract):
-    with openpi_server(lambda m: ramp(m), {"model": "pi0"}) as (server, port):
+    mine = {"committed": 3, "guided": True}  # keys of its own, which mean nothing here
+    with openpi_server(lambda m: ramp(m) | mine, {"model": "pi0"}) as (server, port):
         remote = ask(port, contract)
         remote.reset("pick up the cup")
         seen = observation(2)
         out = remote.predict(seen)
         expected = seen.joints.positions + 0.002 * np.arange(1, 9)[:, None]
         assert (out.positions == expected).all()
+        assert (out.committed, out.guided) == (0, False)
         assert out.frames.shape == (0, 2, 64, 64, 3)
         assert out.conditioning is Conditioning.UNKNOWN
         assert remote.name == "pi0"

@@ -205,9 +205,12 @@ class RemotePolicy:
             positions = self._positions(answer, observation)
             no_frames = np.zeros((0, *observation.frames.shape), np.uint8)
             output = read_output(answer, positions, no_frames)
-            if not self._describes_itself and len(output.frames):
-                order = view_order(self._contract, observation.view_names)
-                output = replace(output, frames=output.frames[:, order])
+            if not self._describes_itself:
+                # of another's keys of these names nobody knows what they mean
+                output = replace(output, committed=0, guided=False)
+                if len(output.frames):
+                    order = view_order(self._contract, observation.view_names)
+                    output = replace(output, frames=output.frames[:, order])
             if not len(told) or request.plan is None:
                 return output
             told = as_told(self._contract, told, observation, robot)
