@@ -34,6 +34,18 @@ def test_a_told_mass_lies_where_the_shape_of_the_link_does(tmp_path, shape):
     assert inertia.inertia == pytest.approx(exact, abs=1e-12)
 
 
+def test_a_told_mass_replaces_an_inertia_that_is_of_no_body(tmp_path):
+    # a rod without thickness, as some exporters write fingers
+    zeros = 'iyy="0" izz="0" ixy="0" ixz="0" iyz="0"'
+    flat = f'<inertial><mass value="0.08"/><inertia ixx="0.002" {zeros}/></inertial>'
+    parts = {"l3": link("l3", BOX.format(0.2), flat)}
+    with pytest.raises(WamError, match=r"'l3' its inertia is that of no body.*`mass: {l3: kg}`"):
+        load_safety_model(chain(tmp_path, parts))
+    model = load_safety_model(chain(tmp_path, parts, mass={"l3": 1.2}))
+    assert model.pin.inertias[model.joint("j3")].mass == pytest.approx(1.2)
+    assert model.pin.inertias[model.joint("j3")].inertia[1, 1] > 1e-3
+
+
 def test_what_is_drawn_stands_for_the_shape_of_a_link_that_has_no_other(tmp_path):
     seen = ROD.replace("collision>", "visual>")
     drawn = chain(tmp_path, {"l3": link("l3", seen, "")}, mass={"l3": 2.0})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Mapping
 from pathlib import Path
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.xmlfile import read_xml
 
 # `model://` is what Gazebo says for the same
 SCHEMES = ("package://", "model://")
@@ -52,10 +52,9 @@ def find_package(name: str, beside: Path, told: Mapping[str, str]) -> Path:
 def _manifest_name(folder: Path) -> str:
     """What the `package.xml` of a folder calls it; '' where there is none."""
     try:
-        found = ET.parse(folder / "package.xml").getroot().findtext("name", "")
-    except (OSError, ET.ParseError):
+        return (read_xml(folder / "package.xml").findtext("name") or "").strip()
+    except WamError:
         return ""
-    return found.strip()
 
 
 def find_file(uri: str, beside: Path, told: Mapping[str, str]) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from wam_ros.core.embodiment import Camera, Embodiment
 from wam_ros.core.errors import Problems, WamError
+from wam_ros.core.xmlfile import read_xml
 from wam_ros.embodiments.tree import (
     Arm,
     choose_arms,
@@ -272,10 +272,7 @@ def read_states(path: Path | None, urdf: Urdf) -> dict[str, dict[str, float]]:
     """
     if path is None:
         return {}
-    try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError) as error:
-        raise WamError(f"{path}: {error}") from error
+    root = read_xml(path)
     found: dict[str, dict[str, float]] = {}
     for state in root.iter("group_state"):
         for joint in state.iter("joint"):

@@ -44,17 +44,16 @@ def judge_inertias(urdf: Urdf, parked: Iterable[str], problems: Problems) -> Non
             for name in group:
                 _drop(links[name])
             continue
-        solid = [_judge(links[name], problems) for name in group]
+        solid = [is_solid(links[name], problems) for name in group]
         shaped = [n for n in group if has_shape(links[n])]
         if any(s is None for s in solid) or any(solid) or not shaped:
             continue
         weighs = any(links[n].find("inertial") is not None for n in group)
         what = "its inertia is that of no body" if weighs else "moves but has no inertia"
-        instead = "" if weighs else f", or tell `mass: {{{shaped[0]}: kg}}`"
         problems.add(
             f"link '{shaped[0]}' {what}; add <inertial> with <mass> and <inertia>"
             + (f", to it or to what is fixed to it ({', '.join(group)})" * (len(group) > 1))
-            + instead
+            + f", or tell `mass: {{{shaped[0]}: kg}}`"
         )
 
 
@@ -63,7 +62,7 @@ def has_shape(link: ET.Element) -> bool:
     return link.find("collision/geometry") is not None or link.find("visual/geometry") is not None
 
 
-def _judge(link: ET.Element, problems: Problems) -> bool | None:
+def is_solid(link: ET.Element, problems: Problems) -> bool | None:
     """Whether a link is a solid by itself; None where that was noted as wrong.
 
     What weighs nothing loses its <inertial>: a parser would divide by its mass.

@@ -1,7 +1,10 @@
-"""Inertias of links of which the description tells none and the embodiment the mass."""
+"""Inertias of links of which the description tells none, or that of no body, and the embodiment the
+mass.
+"""
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ET
 
 import numpy as np
@@ -9,15 +12,15 @@ import pinocchio as pin
 
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.errors import Problems, UnknownNameError
-from wam_ros.robot.inertias import MOMENTS
+from wam_ros.robot.inertias import MOMENTS, is_solid
 from wam_ros.robot.shapes import Body, bodies_of
-from wam_ros.robot.urdf import Urdf, numbers
+from wam_ros.robot.urdf import Urdf
 
 
 def weigh_links(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> None:
     """Give every link of `mass` an <inertial>: that of its bodies, all of it one material.
 
-    A link that has a mass already keeps it: two would contradict each other.
+    A link that weighs like a body already keeps its own: two would contradict each other.
     """
     links = urdf.links()
     for name, mass in embodiment.mass.items():
@@ -25,8 +28,7 @@ def weigh_links(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> None:
             problems.add(UnknownNameError("link of mass", name, links))
             continue
         link = links[name]
-        value = link.find("inertial/mass")
-        if value is not None and numbers(value.get("value", "")) != [0.0]:
+        if is_solid(copy.deepcopy(link), Problems("")):
             problems.add(
                 f"mass of link '{name}' is told, and the description has its <inertial>; leave one"
             )

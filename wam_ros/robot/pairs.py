@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.errors import WamError
+from wam_ros.core.xmlfile import read_xml
 
 SAMPLES = 2000  # configurations that decide which pairs can meet; the seed is fixed
 # m; a distance that varies less than this is fixed by construction and computed with noise
@@ -47,10 +46,7 @@ def read_disabled(path: Path) -> set[frozenset[str]]:
     Raises:
         WamError: unreadable file.
     """
-    try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError) as error:
-        raise WamError(f"{path}: {error}") from error
+    root = read_xml(path)
     return {
         frozenset((e.get("link1", ""), e.get("link2", ""))) for e in root.iter("disable_collisions")
     }

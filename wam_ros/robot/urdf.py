@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from wam_ros.core.errors import Problems, WamError
+from wam_ros.core.xmlfile import read_xml
 
 MOVING = ("revolute", "continuous", "prismatic")
 NUMBERS = {
@@ -104,10 +105,7 @@ def read_urdf(path: Path, problems: Problems) -> Urdf:
     Raises:
         WamError: no XML, or no robot.
     """
-    try:
-        root = ET.parse(path).getroot()
-    except (OSError, ET.ParseError) as error:
-        raise WamError(f"{path}: {error}") from error
+    root = read_xml(path)
     if root.tag != "robot":
         raise WamError(f"{path}: expected a <robot>, found <{root.tag}>")
     _judge_counts(root, problems)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ET
-
 from wam_ros.core.embodiment import Embodiment
-from wam_ros.core.errors import UnknownNameError, WamError
+from wam_ros.core.errors import UnknownNameError
+from wam_ros.core.xmlfile import read_xml
 
 AUTO = "auto"
 # the link of the hand for which a model that picks up blocks is shipped; LIBERO's arm has it, too
@@ -14,10 +13,7 @@ HAND = "panda_hand"
 
 def links_of(embodiment: Embodiment) -> list[str]:
     """Names of a robot's links; raises `WamError` when its description cannot be read."""
-    try:
-        root = ET.parse(embodiment.urdf_path).getroot()
-    except (OSError, ET.ParseError) as error:
-        raise WamError(f"{embodiment.urdf_path}: {error}") from error
+    root = read_xml(embodiment.urdf_path)
     return [link.get("name", "") for link in root.findall("link")]
 
 

@@ -17,6 +17,7 @@ from transforms3d.euler import euler2quat
 from transforms3d.quaternions import quat2mat
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.xmlfile import read_xml
 from wam_ros.view.solid import RGBA, Solid
 
 MOVING = ("revolute", "continuous", "prismatic")
@@ -70,10 +71,7 @@ class Description:
     def __init__(
         self, urdf: Path, joint_names: Sequence[str], parked: Mapping[str, float] | None = None
     ) -> None:
-        try:
-            root = ElementTree.parse(urdf).getroot()
-        except (OSError, ElementTree.ParseError) as error:
-            raise WamError(f"{urdf}: {error}") from error
+        root = read_xml(urdf)
         self._urdf = urdf
         self._parked = parked or {}
         self._colours = {
