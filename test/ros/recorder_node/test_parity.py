@@ -11,6 +11,7 @@ pytest.importorskip("mujoco")
 pytest.importorskip("mcap")
 
 from mcap.reader import make_reader
+from sensor_msgs.msg import Image
 
 from wam_ros.core.types import NS
 from wam_ros.data.folder import open_episodes
@@ -45,8 +46,10 @@ def test_rows_of_a_recording_are_the_observations_of_the_nodes_bit_for_bit(arena
     node = arena.add(RecorderNode, **folder, use_sim_time=True)
     heard = arena.listen(ObservationMsg, "observation", qos.reliable(200))
     arena.spawn("camera_node", **time)
-    # the recorder has asked each topic for what it offers by then, and misses nothing any more
-    arena.until(lambda: len(heard) >= NS // FRAME_NS, seconds=90)
+    # this process has found both others by then, and the recorder has asked each topic for what it
+    # offers: it misses nothing any more
+    pictures = arena.listen(Image, "wrist/image_raw", qos.IMAGE)
+    arena.until(lambda: min(len(heard), len(pictures)) >= NS // FRAME_NS, seconds=90)
     heard.clear()
     node._begin()
     arena.until(lambda: len(heard) >= LEAST, seconds=90)
