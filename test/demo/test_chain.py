@@ -67,7 +67,7 @@ def test_a_take_becomes_a_data_set_a_model_of_it_and_that_a_run(tmp_path):
     assert all("red" in e.instructions[-1] for e in episodes if e.success)
     assert all(e.labelled.mean() > 0.5 for e in episodes if e.success)
     run = tmp_path / "run"
-    words = ["--data", mine, "--out", run, "--resume", SHIPPED, "--minutes", 0.05, "--batch", 4]
+    words = ["--data", mine, "--out", run, "--start", SHIPPED, "--minutes", 0.05, "--batch", 4]
     assert not cli.main(["train", *map(str, words)])
     weights = run / "tiny.safetensors"
     assert weights.read_bytes() != SHIPPED.read_bytes()
