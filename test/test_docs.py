@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,31 @@ def typed(text):
         for words in re.findall(r"\bwam ([a-z][^`#;)|]*)", line):
             if name := max((n for n in COMMANDS if words.startswith(n)), key=len, default=""):
                 yield name, set(re.findall(r"--[a-z][a-z-]*", words))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_that_stands_to_be_typed_is_taken_as_it_is(page, capsys):
+    pytest.importorskip("torch")
+    pytest.importorskip("mujoco")
+    for words in blocks(page.read_text()):
+        name = max((n for n in cli.COMMANDS if words[: n.count(" ") + 1] == n.split()), key=len)
+        try:
+            cli.parse(cli.COMMANDS[name], f"wam {name}", words[name.count(" ") + 1 :])
+        except SystemExit as end:
+            told = capsys.readouterr()
+            pytest.fail(f"wam {shlex.join(words)}: {end.code} {told.out} {told.err}")
+
+
+def blocks(text):
+    """The words behind `wam` of every command in a block of code, comments left out."""
+    for block in re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for typed in re.findall(r"(?:^|&& |[\w.]/bin/)wam (.*)", line):
+                lexer = shlex.shlex(typed, posix=True, punctuation_chars=True)
+                lexer.whitespace_split = True
+                words = list(lexer)
+                ends = [k for k, word in enumerate(words) if word in ("&", "&&", "|", ">", ";")]
+                yield words[: ends[0]] if ends else words
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
