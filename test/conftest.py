@@ -90,6 +90,14 @@ def pytest_runtest_protocol(item, nextitem):
             fcntl.flock(MACHINE, fcntl.LOCK_UN)
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Why a test ran again: that it passed then does not tell what it met before."""
+    for report in terminalreporter.stats.get("rerun", ()):
+        crash = getattr(report.longrepr, "reprcrash", None)
+        if crash:
+            terminalreporter.write_line(f"{report.nodeid}: {crash.message} ({crash.lineno})")
+
+
 @pytest.fixture(params=["full disk", "limit of the system"])
 def small_disk(request, tmp_path):
     """A folder in which no file fits that is larger than 256 kB: really none."""

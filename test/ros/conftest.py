@@ -12,6 +12,7 @@ import yaml
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import share_dir
+from wam_ros.core.types import NS
 from wam_ros.demo.domain import hold_domain
 
 DEADLINE_S = 30.0
@@ -216,6 +217,20 @@ class Arm:
     def at_rest(self):
         """Whether the newest joint state shows no motion."""
         return self.state is not None and bool(np.abs(self.state.velocities).max() < 5e-3)
+
+    def until_rest(self, seconds=DEADLINE_S):
+        """Spin until the arm has stood for 0.3 s: `at_rest` is also the turn of a swing."""
+        since_ns = None
+
+        def stands():
+            nonlocal since_ns
+            if not self.at_rest():
+                since_ns = None
+                return False
+            since_ns = since_ns or self.state.stamp_ns
+            return self.state.stamp_ns - since_ns > 0.3 * NS
+
+        self.arena.until(stands, seconds=seconds)
 
     def moving(self):
         """Whether a joint clearly moves."""

@@ -105,12 +105,11 @@ class Loop:
         self.until_moving()
         hit_ns, before = self.arena.now_ns(), len(self._reports)
         self.arena.processes[name].send_signal(number)
-        self.arena.until(self.arm.at_rest, seconds=20.0)
-        self.arena.spin(0.3)
+        self.arm.until_rest(seconds=20.0)
+        q, t = self.arm.path()
         # of motion, not of rest since
         told = [r for r in self.reports[max(0, before - 20) :] if r.stop_time_s > 0]
         by_s = max(r.stamp_ns / NS + r.stop_time_s for r in told)
-        q, t = self.arm.path()
         moved = t[1:][np.abs(np.diff(q, axis=0)).max(axis=1) > 3e-4]
         assert moved.max() < by_s + LAG_S
         return hit_ns
@@ -199,7 +198,7 @@ def test_a_simulator_that_hangs_is_a_robot_that_fell_silent_and_does_not_leap_wh
         loop.until_state(SafetyState.FAULT)
         loop.until_said("joint state", since)
     loop.arena.until(lambda: loop.arm.state.stamp_ns > since + NS)
-    loop.arena.until(loop.arm.at_rest)
+    loop.arm.until_rest()
     loop.require_no_leap(since)
     loop.until_moving()
 
@@ -218,7 +217,7 @@ def test_an_emergency_stop_of_what_moves_stops_and_of_what_holds_latches(loop):
     arena.until(brakes)
     loop.estop()  # again
     loop.until_estop()
-    arena.until(loop.arm.at_rest)
+    loop.arm.until_rest()
     arena.until(lambda: arena.call(Trigger, "safety_node/reset").success)
     loop.until_state(SafetyState.HOLD)
     loop.estop()
@@ -226,7 +225,7 @@ def test_an_emergency_stop_of_what_moves_stops_and_of_what_holds_latches(loop):
     loop.until_moving()
     loop.estop()
     loop.until_estop()
-    arena.until(loop.arm.at_rest)
+    loop.arm.until_rest()
 
 
 def test_an_emergency_stop_of_what_is_at_fault_blind_or_disabled_latches_until_the_robot_is_seen(

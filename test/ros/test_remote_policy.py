@@ -60,12 +60,6 @@ class RemoteLoop(Loop):
             told = list(dict.fromkeys(status.error for status in self._statuses[-200:]))
             raise AssertionError(f"not told {words!r}, but {told}") from error
 
-    def until_rest(self):
-        """The arm stands; `at_rest` alone is also the turn of a swing."""
-        self.arena.until(self.arm.at_rest)
-        self.arena.spin(0.3)
-        assert self.arm.at_rest()
-
 
 def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_and_in_words(
     tmp_path, contract
@@ -76,20 +70,20 @@ def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_
             loop = RemoteLoop(arena, f"{contract}@ws://127.0.0.1:{port}")
             loop.until_moving()
             server.act = lambda message: {"actions": np.full((8, 8), np.nan)}
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_told("have a nan for 'panda_joint1'")
 
             server.act = swing
             loop.until_moving()
             server.act = lambda message: {"actions": np.zeros((8, 6))}
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_told("are (8, 6), expected (T, 8)")
 
             server.act = swing
             loop.until_moving()
             since = arena.now_ns()
             server.act = lambda message: {"actions": message["state"] + np.full((8, 8), 0.9)}
-            loop.until_rest()
+            loop.arm.until_rest()
             judged = [r.decision for r in loop.reports if r.stamp_ns > since + NS]
             assert {Decision.BRAKE, Decision.REJECT, Decision.TRUNCATED} & set(judged)
             loop.require_no_leap(since)
@@ -99,7 +93,7 @@ def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_
             since = arena.now_ns()
             # the joints of another order: nothing in the message says so
             server.act = lambda message: {"actions": np.roll(swing(message)["actions"], 1, axis=1)}
-            loop.until_rest()
+            loop.arm.until_rest()
             arena.until(
                 lambda: any(
                     r.decision in (Decision.BRAKE, Decision.REJECT, Decision.TRUNCATED)
@@ -113,7 +107,7 @@ def test_anybody_s_server_moves_the_arm_and_whatever_becomes_of_it_ends_at_rest_
             loop.until_moving()
             server.metadata = "\x00"  # started anew as something else
             server.drop()
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_told(f"policy server ws://127.0.0.1:{port}")
             server.metadata = {}
             loop.until_moving()
@@ -143,19 +137,19 @@ def test_a_server_that_is_late_freezes_or_is_killed_has_the_arm_at_rest_until_it
             loop.until_moving()
             since = arena.now_ns()
             server.act = late
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_moving()  # by the answer to where it rests
-            loop.until_rest()
+            loop.arm.until_rest()
             server.act = swing
             loop.until_moving()
 
             server.act = frozen
             gate.clear()
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_told("has not answered for 5 s")
             gate.set()
             loop.until_moving()
-        loop.until_rest()
+        loop.arm.until_rest()
         loop.until_told("cannot be reached")
         with openpi_server(swing, port=port):
             loop.until_moving()
@@ -181,7 +175,7 @@ def test_with_no_future_that_is_good_enough_the_arm_comes_to_rest_and_that_is_to
             loop = RemoteLoop(arena, str(pair), **judging)
             loop.until_moving()
             server.act = lambda message: {"actions": swing(message)["actions"] + zigzag}
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_told("none of 1 imagined futures is good enough")
             server.act = swing
             loop.until_moving()

@@ -118,7 +118,7 @@ def test_a_model_elsewhere_over_the_wire_moves_the_arm_and_a_cut_cable_ends_at_r
             count(loop, machine, record_property)
             since = arena.now_ns()
             machine.plug(False)
-            loop.until_rest()
+            loop.arm.until_rest()
             loop.until_told("has not answered for 5 s")
             machine.plug(True)
             loop.until_moving()
