@@ -1,22 +1,28 @@
 """What the pictures for RViz cost the node that draws them.
 
-    python -m benchmark.rviz [--seconds 15] [--json rviz.json]
+    python -m benchmark.rviz [--seconds 30] [--json docs/results/rviz.json]
 
 `view_node` runs in a process of its own, without a page. This process says what a loop says (two
 views, ten observations, chunks and futures a second, a hundred joint states) and listens as RViz
 does. Rows: processor time of the node, all of its threads, in percent of one core, with nobody
-listening and with each listener, how often that one heard something, and what it adds to nobody.
+listening, with a listener of each kind, and with all of them as RViz has them; how often each kind
+was heard, and what it adds to nobody. The first row is a node of the same base that does nothing.
+
+Processor time, not the time on the clock: other work beside it changes it little.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import psutil
 
 from wam_ros.core.files import write_json
 
@@ -24,6 +30,11 @@ DOMAIN = "93"
 LOOP_HZ = 10
 JOINTS_HZ = 100
 WARM_S = 5.0  # until who listens has been found, and everything was drawn once
+EMPTY = """
+from wam_ros.ros.lifecycle import WamNode
+from wam_ros.ros.running import run_node
+run_node(lambda: WamNode("empty"))
+"""
 
 
 class Loop:
@@ -51,24 +62,33 @@ class Loop:
         self._trajectory = make(JointTrajectory, "safe_trajectory", qos.TRAJECTORY)
         self._joints = make(JointState, "joint_states", qos.JOINTS)
         self._infos = [make(CameraInfo, c.info_topic, qos.IMAGE) for c in self._robot.cameras]
+        self._heard: list[Any] = []
         self._seq = 0
         self._due_s = time.monotonic()
 
-    def listen(self, topic: str, kind: type, profile: Any) -> Callable[[], int]:
-        """Hear a topic; gives how many messages came since the last call."""
-        heard: list[object] = []
-        self._heard = self._node.create_subscription(kind, topic, heard.append, profile)
+    def listen(self, topics: dict[str, type], profile: Any) -> Callable[[], list[int]]:
+        """Hear topics; gives how many messages of each came since the last call."""
+        heard: list[list[object]] = []
+        for topic, kind in topics.items():
+            heard.append([])
+            # as RViz, which does not turn a board into a list of Python's
+            self._heard.append(
+                self._node.create_subscription(kind, topic, heard[-1].append, profile, raw=True)
+            )
 
-        def count() -> int:
-            found = len(heard)
-            heard.clear()
+        def count() -> list[int]:
+            found = [len(messages) for messages in heard]
+            for messages in heard:
+                messages.clear()
             return found
 
         return count
 
     def leave(self) -> None:
         """Hear no more."""
-        self._node.destroy_subscription(self._heard)
+        for heard in self._heard:
+            self._node.destroy_subscription(heard)
+        self._heard.clear()
 
     def run(self, seconds: float) -> float:
         """Say what a loop says for so long; gives how long that was, s."""
@@ -111,12 +131,12 @@ class Loop:
             surprise=float(rng.uniform(0, 0.01)),
         )
         self._future.publish(convert.imagined_to_msg(future))
-        t = np.linspace(0, 1.5, 24)
+        t = np.linspace(0, 1.7, 170)
         q = home + np.outer(t, rng.uniform(-0.4, 0.4, len(home)))
         plan = types.SafeTrajectory(
             q, 0 * q, 0 * q, start_ns=now_ns, joint_names=robot.joint_names, t=t
         )
-        self._trajectory.publish(convert.trajectory_to_msg(plan))
+        self._trajectory.publish(convert.trajectory_to_wire(plan))
         report = types.SafetyReport(
             now_ns,
             self._seq,
@@ -137,41 +157,58 @@ class Loop:
             self._status.publish(convert.status_to_msg(status))
 
 
-def measure(seconds: float) -> dict[str, dict[str, float]]:
+def measure(seconds: float) -> dict[str, dict[str, Any]]:
     """Rows by who listens."""
-    import psutil
     from sensor_msgs.msg import Image
     from visualization_msgs.msg import MarkerArray
 
     from wam_ros.ros import qos
 
-    command = [sys.executable, "-m", "wam_ros.nodes.view_node", "--ros-args", "-p", "port:=0"]
-    node = subprocess.Popen(command)
-    found: dict[str, dict[str, float]] = {}
-    try:
-        process = psutil.Process(node.pid)
-        loop = Loop()
+    pictures = {
+        "board": ("imagination/board/image", Image),
+        "ghosts and state": ("imagination/markers", MarkerArray),
+        "imagined in space": ("imagination/frames", MarkerArray),
+    }
+    shown = {
+        "nobody": {},
+        **{name: {topic: kind} for name, (topic, kind) in pictures.items()},
+        "all of it": dict(pictures.values()),
+    }
+    loop = Loop()
+    found: dict[str, dict[str, Any]] = {}
+    with running("-c", EMPTY) as process:
         loop.run(2 * WARM_S)
-        for name, topic, kind in (
-            ("nobody", "nothing", Image),
-            ("board", "imagination/board/image", Image),
-            ("ghosts and state", "imagination/markers", MarkerArray),
-            ("imagined in space", "imagination/frames", MarkerArray),
-        ):
-            count = loop.listen(topic, kind, qos.reliable(2))
+        found["an empty node"] = {"percent": percent(process, loop, seconds)[0], "hz": []}
+    with running("-m", "wam_ros.nodes.view_node", "--ros-args", "-p", "port:=0") as process:
+        loop.run(2 * WARM_S)
+        for name, topics in shown.items():
+            count = loop.listen(topics, qos.reliable(2))
             loop.run(WARM_S)
             count()
-            began_s = sum(process.cpu_times()[:2])
-            took_s = loop.run(seconds)
-            percent = 100 * (sum(process.cpu_times()[:2]) - began_s) / took_s
-            found[name] = {"percent": percent, "hz": count() / took_s}
+            cost, took_s = percent(process, loop, seconds)
+            found[name] = {"percent": cost, "hz": [n / took_s for n in count()]}
             loop.leave()
-    finally:
-        node.terminate()
-        node.wait()
     for row in found.values():
         row["adds"] = row["percent"] - found["nobody"]["percent"]
     return found
+
+
+@contextlib.contextmanager
+def running(*argv: str) -> Iterator[psutil.Process]:
+    """A process of Python, until the end."""
+    process = subprocess.Popen([sys.executable, *argv])
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def percent(process: psutil.Process, loop: Loop, seconds: float) -> tuple[float, float]:
+    """Of one core, all threads, while the loop runs; and how long it ran, s."""
+    began_s = sum(process.cpu_times()[:2])
+    took_s = loop.run(seconds)
+    return 100 * (sum(process.cpu_times()[:2]) - began_s) / took_s, took_s
 
 
 def main() -> None:
@@ -179,15 +216,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--json", default="")
     args = parser.parse_args()
     os.environ |= {"ROS_DOMAIN_ID": DOMAIN, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
     found = measure(args.seconds)
     for name, row in found.items():
+        hz = ", ".join(f"{value:.1f}" for value in row["hz"]) or "nothing"
         print(
-            f"{name:<20} {row['hz']:5.1f} a second, {row['percent']:5.1f} % of one core, "
-            f"{row['adds']:+5.1f} %"
+            f"{name:<20} {row['percent']:5.2f} % of one core, {row['adds']:+5.2f} %: {hz} a second"
         )
     if args.json:
         write_json(args.json, found)

@@ -27,6 +27,7 @@ from wam_ros.core.types import Conditioning, Observation
 from wam_ros.ros.environment import ensure
 from wam_ros.ros.lifecycle import NodeParams, WamNode
 from wam_ros.ros.simulated import simulated_time
+from wam_ros.ros.view_node.listener import EVERYTHING
 
 # in the order of the loop
 NODES = ("camera", "inference", "safety", "bridge", "task", "sim", "teleop", "recorder", "view")
@@ -121,7 +122,7 @@ def start(name: str, context: Context) -> WamNode:
         if trigger() != TransitionCallbackReturn.SUCCESS:
             raise SystemExit(f"{name}_node does not start; it has said why")
     if name == "view":
-        node.listener.attend(True)  # as while a page is open
+        node.listener.attend(EVERYTHING)  # as while a page is open
         node.frames.attend(True)  # as while RViz shows them
     return node
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -17,13 +17,13 @@ from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.listening import is_loopback, listen, tls_context
 from wam_ros.core.types import NS
 from wam_ros.ros.lifecycle import WamNode
-from wam_ros.ros.running import run_node
+from wam_ros.ros.running import keep_memory, run_node
 from wam_ros.ros.view_node.board import BoardPublisher
-from wam_ros.ros.view_node.frames import HZ as FRAMES_HZ
 from wam_ros.ros.view_node.frames import FramePublisher
 from wam_ros.ros.view_node.ghosts import GhostPublisher
-from wam_ros.ros.view_node.listener import LoopListener
+from wam_ros.ros.view_node.listener import EVERYTHING, LoopListener
 from wam_ros.ros.view_node.parameters import ViewParams
+from wam_ros.ros.view_node.picture import Picture
 from wam_ros.ros.view_node.solids import solids_of_world
 from wam_ros.srv import SetInstruction, StartTask
 from wam_ros.view.access import Access, make_token
@@ -34,7 +34,6 @@ from wam_ros.view.scene import make_scene
 from wam_ros.view.server import Action, PageServer
 from wam_ros.view.wire import Encoder, pack, to_json
 
-_LOOK_S = 0.2  # between two looks at who looks
 _ASKED_S = 1.0  # a service that has not answered so long is asked again
 
 
@@ -46,6 +45,7 @@ class ViewNode(WamNode):
     def __init__(self, **options: Any) -> None:
         super().__init__("view_node", ViewParams, **options)
         self._opened = contextlib.ExitStack()
+        self._draws = False
         self._token = ""
 
     def configure(self) -> None:
@@ -56,11 +56,22 @@ class ViewNode(WamNode):
         self._history = History()
         self._encoder = Encoder()
         self.listener = LoopListener(self, self._model, shown_on(robot))
-        self._board = BoardPublisher(self, robot.view_names)
-        self._ghosts = GhostPublisher(self, robot, p.tf_prefix)
-        self.frames = FramePublisher(self, robot, p.tf_prefix)
+        self.frames = FramePublisher(self, robot, p.tf_prefix, self._look)
+        self._pictures: list[Picture] = [
+            BoardPublisher(self, robot.view_names, p.board_hz, self._look),
+            GhostPublisher(self, robot, p.tf_prefix, hz=p.image_hz, on_matched=self._look),
+            self.frames,
+        ]
         self._asked: dict[str, tuple[Any, float]] = {}
-        self._callees = {
+        self._callees: dict[str, Any] = {}
+        self._server: PageServer | None = None
+        if p.port:
+            self._callees = self._make_callees()
+            self._serve(make_scene(robot, solids_of_world(p.world or robot.world)))
+
+    def _make_callees(self) -> dict[str, Any]:
+        """A client for each button."""
+        return {
             "estop": self.create_client(Trigger, "safety_node/estop"),
             "pause": (pause := self.create_client(SetBool, "bridge_node/pause")),
             "resume": pause,
@@ -79,22 +90,20 @@ class ViewNode(WamNode):
                 for name, service in TAKES.items()
             },
         }
-        self._server: PageServer | None = None
-        if p.port:
-            self._serve(make_scene(robot, solids_of_world(p.world or robot.world)))
 
     def _serve(self, scene: dict[str, Any]) -> None:
         p: ViewParams = self.params
         self._token = self._token or make_token()
         tls = tls_context(p.tls_certificate, p.tls_key)
         access = Access(p.host, p.port, self._token, secure=tls is not None)
-        pressed = self.create_guard_condition(self._on_pressed)
+        news = self.create_guard_condition(self._on_news)
         server = PageServer(
             access=access,
             listening=listen(p.port, p.host),
             assets=scene,
             history=self._history,
-            on_action=pressed.trigger,
+            on_action=news.trigger,
+            on_change=news.trigger,
             tls=tls,
         )
         self._server = server
@@ -109,16 +118,20 @@ class ViewNode(WamNode):
         print(f"open {access.address}", flush=True)
 
     def activate(self) -> None:
-        """Redraw from now on."""
+        """Draw for whoever looks from now on."""
         # a person watches in their own time, also when that of a simulation stands still
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._redraws: dict[Callable[[], None], Any] = {}
-        self._looking = self.create_timer(_LOOK_S, self._look, clock=self._steady)
+        self._redraws: dict[Callable[[], None], tuple[float, Any]] = {}
+        self._draws = True
+        self._look()
 
     def deactivate(self) -> None:
         """Leave the page as it is."""
-        for timer in (self._looking, *self._redraws.values()):
+        self._draws = False
+        for _, timer in self._redraws.values():
             self.destroy_timer(timer)
+        self.frames.attend(False)
+        self.listener.attend(())
 
     def cleanup(self) -> None:
         """Stop serving."""
@@ -131,31 +144,32 @@ class ViewNode(WamNode):
         return server if server is not None and server.watched else None
 
     def _look(self) -> None:
-        """Redraw what somebody looks at, and nothing else: waking up alone costs a percent of a
-        core for every ten times a second.
+        """Hear and redraw what somebody looks at, and nothing else; called when that may have
+        changed. Whoever wakes up to see who looks spends a percent of a core on every ten times a
+        second.
         """
+        if not self._draws:
+            return
         p: ViewParams = self.params
-        server = self._server
-        if server is not None and (trouble := server.trouble):
-            server.trouble = ""
-            self.get_logger().error(trouble, throttle_duration_sec=2.0)
         page = self._page is not None
-        board = self._board.watched
-        ghosts = self._ghosts.watched
-        frames = self.frames.watched
-        self.frames.attend(frames)
-        self.listener.attend(page)
-        for wanted, hz, draw in (
-            (page, p.arm_hz, self._draw_arm),
-            (page, p.image_hz, self._draw_rest),
-            (board, p.board_hz, self._draw_board),
-            (ghosts, p.image_hz, self._draw_ghosts),
-            (frames, FRAMES_HZ, self._draw_frames),
-        ):
-            if wanted and draw not in self._redraws:
-                self._redraws[draw] = self.create_timer(1 / hz, draw, clock=self._steady)
-            elif not wanted and draw in self._redraws:
-                self.destroy_timer(self._redraws.pop(draw))
+        watched = [picture for picture in self._pictures if picture.watched]
+        self.frames.attend(self.frames in watched)
+        topics = EVERYTHING if page else _heard_by(watched)
+        self.listener.attend(topics)
+        self._redraw(self._draw_arm, p.arm_hz if page else 0.0)
+        self._redraw(self._draw_rest, p.image_hz if page else 0.0)
+        self._redraw(self._draw_pictures, max((picture.hz for picture in watched), default=0.0))
+
+    def _redraw(self, draw: Callable[[], None], hz: float) -> None:
+        """Call it so many times a second from now on; 0: no more."""
+        now_hz, timer = self._redraws.get(draw, (0.0, None))
+        if hz == now_hz:
+            return
+        if timer is not None:
+            self.destroy_timer(timer)
+            del self._redraws[draw]
+        if hz:
+            self._redraws[draw] = hz, self.create_timer(1 / hz, draw, clock=self._steady)
 
     def _draw_arm(self) -> None:
         self.listener.hear()
@@ -163,18 +177,13 @@ class ViewNode(WamNode):
             q = self._model.joints
             page.show("pose", to_json({"type": "pose", "q": q, "objects": self.listener.objects}))
 
-    def _draw_board(self) -> None:
-        self._draw_for_rviz(self._board)
-
-    def _draw_ghosts(self) -> None:
-        self._draw_for_rviz(self._ghosts)
-
-    def _draw_frames(self) -> None:
-        self._draw_for_rviz(self.frames)
-
-    def _draw_for_rviz(self, picture: BoardPublisher | GhostPublisher | FramePublisher) -> None:
-        if picture.watched:
-            self.listener.hear()
+    def _draw_pictures(self) -> None:
+        """All that RViz shows, in one waking up for the one that comes most often."""
+        now_s = time.monotonic()
+        hz, _ = self._redraws[self._draw_pictures]
+        turn = [p for p in self._pictures if p.watched and p.takes_turn(now_s, 1 / hz)]
+        self.listener.hear(_heard_by(turn))
+        for picture in turn:
             picture.show(self._model)
 
     def _draw_rest(self) -> None:
@@ -194,10 +203,17 @@ class ViewNode(WamNode):
         self._history.add(now_s, head["figures"], moment)
         page.show("moment", moment)
 
-    def _on_pressed(self) -> None:
-        if self._server is not None:
-            for action in self._server.take_actions():
-                self._call(action)
+    def _on_news(self) -> None:
+        """Something was pressed, a page came or left, or the server is in trouble."""
+        server = self._server
+        if server is None:
+            return
+        for action in server.take_actions():
+            self._call(action)
+        if trouble := server.trouble:
+            server.trouble = ""
+            self.get_logger().error(trouble, throttle_duration_sec=2.0)
+        self._look()
 
     def _call(self, action: Action) -> None:
         """Ask the service of a button; while it has not answered, pressing again asks nothing
@@ -233,8 +249,14 @@ class ViewNode(WamNode):
         self._model.answer = f"{name}: {answer.message or ('done' if ok else 'refused')}"
 
 
+def _heard_by(pictures: Iterable[Picture]) -> frozenset[str]:
+    """All that they are drawn of."""
+    return frozenset(topic for picture in pictures for topic in picture.hears)
+
+
 def main() -> None:
     """Run the node."""
+    keep_memory()  # a board is a megabyte
     run_node(ViewNode)
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.service import Service
+
+from wam_ros.ros import qos
 
 
 class NeverExecuted(CallbackGroup):
@@ -39,16 +40,22 @@ class Latest:
         kind: message type.
         topic: name.
         reliable: False also hears best-effort publishers.
+        latched: hears what its publisher keeps for who comes later; one that keeps nothing is not
+            heard.
         raw: as bytes, for who wants little of it.
     """
 
     def __init__(
-        self, node: Node, kind: type, topic: str, reliable: bool = False, raw: bool = False
+        self,
+        node: Node,
+        kind: type,
+        topic: str,
+        *,
+        reliable: bool = False,
+        latched: bool = False,
+        raw: bool = False,
     ) -> None:
-        profile = QoSProfile(
-            depth=1,
-            reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        )
+        profile = qos.latched(1) if latched else qos.reliable(1) if reliable else qos.any_quality(1)
         self._node = node
         self._kind = kind
         self._raw = raw

@@ -161,11 +161,30 @@ class WamNode(LifecycleNode):
         self._active = False
         return self._clean_up() if self._configured else SUCCESS
 
-    def create_publisher(self, msg_type: type, topic: str, qos_profile: Any, **options: Any) -> Any:
-        """As in rclpy; an incompatible subscription is reported with both profiles."""
+    def create_publisher(
+        self,
+        msg_type: type,
+        topic: str,
+        qos_profile: Any,
+        *,
+        on_matched: Callable[[], None] | None = None,
+        **options: Any,
+    ) -> Any:
+        """As in rclpy; an incompatible subscription is reported with both profiles.
+
+        Args:
+            msg_type: of the messages.
+            topic: name.
+            qos_profile: that is offered.
+            on_matched: called when somebody begins or ceases to listen, a tenth of a second later.
+            options: of rclpy.
+        """
         options.setdefault(
             "event_callbacks",
-            PublisherEventCallbacks(incompatible_qos=self._incompatible(topic, True)),
+            PublisherEventCallbacks(
+                incompatible_qos=self._incompatible(topic, True),
+                matched=None if on_matched is None else lambda _event: on_matched(),
+            ),
         )
         return self._with_rare_events(
             super().create_publisher(msg_type, topic, qos_profile, **options)

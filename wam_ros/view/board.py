@@ -60,7 +60,7 @@ def draw_board(model: ViewModel, views: Sequence[str], now_ns: int) -> np.ndarra
     """
     tile = _tile_of(len(views))
     height = _HEAD + _CAPTION + len(views) * (tile + _EDGE) + _CURVE
-    board = Image.new("RGB", (WIDTH, height), _BACKGROUND)
+    board = _blank(height).copy()
     _draw_words(board, model, now_ns)
     for c, place in enumerate(places_of(model, now_ns)):
         x = c * _CELL + (_CELL - tile) // 2
@@ -69,18 +69,20 @@ def draw_board(model: ViewModel, views: Sequence[str], now_ns: int) -> np.ndarra
         for v, view in enumerate(views):
             y = _HEAD + _CAPTION + v * (tile + _EDGE)
             if place.frames is None or not fits:
-                board.paste(_PANEL, (x, y, x + tile, y + tile))
-                _write(board, (x + 8, y + 24), place.empty, 13, _FAINT)
+                board[y : y + tile, x : x + tile] = _PANEL
+                _write(board, (x + 8, y + 24), place.empty, 13, _FAINT, _PANEL)
             else:
                 picture = _sharp(place.frames[v], tile)
-                left = x + (tile - picture.width) // 2
-                board.paste(picture, (left, y + (tile - picture.height) // 2))
+                down, across = picture.shape[:2]
+                top = y + (tile - down) // 2
+                left = x + (tile - across) // 2
+                board[top : top + down, left : left + across] = picture
             if c == 0:
                 _label(board, (x + 4, y + 3), fit_text(view, tile - 8, 13))
             elif fits and place.errors:
                 _label(board, (x + 4, y + 3), f"{place.errors[v]:.4f}")
     _draw_curve(board, model, height - _CURVE, now_ns)
-    return np.asarray(board)
+    return board
 
 
 @dataclass(frozen=True)
@@ -161,17 +163,26 @@ def heat_of(seen: np.ndarray, imagined: np.ndarray) -> np.ndarray:
     """How far two sets of frames (..., H, W, 3) uint8 are apart, as heat of the same shape: black
     where they agree, over red and yellow to white.
     """
-    apart = np.abs(seen.astype(np.int16) - imagined).max(axis=-1)
-    return _heat()[np.minimum(apart * _STRONGER, 255).astype(np.uint8)]
+    apart = np.maximum(seen, imagined) - np.minimum(seen, imagined)
+    r, g, b = np.moveaxis(apart, -1, 0)
+    return _heat().take(np.maximum(np.maximum(r, g), b), 0)
 
 
 @functools.cache
 def _heat() -> np.ndarray:
-    """(256, 3) uint8, as brightness and as hue readable by whoever sees few colours."""
+    """(256, 3) uint8 of a difference, as brightness and as hue readable by whoever sees few
+    colours.
+    """
     at = np.array([0, 64, 128, 192, 255])
     colours = np.array([[0, 0, 0], [90, 16, 110], [215, 60, 50], [250, 170, 40], [255, 255, 235]])
-    steps = np.arange(256)
-    return np.stack([np.interp(steps, at, c) for c in colours.T], axis=-1).astype(np.uint8)
+    shade = np.floor(np.minimum(np.arange(256) * _STRONGER, 255))
+    return np.stack([np.interp(shade, at, c) for c in colours.T], axis=-1).astype(np.uint8)
+
+
+@functools.cache
+def _blank(height: int) -> np.ndarray:
+    """A board with nothing on it."""
+    return np.full((height, WIDTH, 3), _BACKGROUND, np.uint8)
 
 
 def _tile_of(n_views: int) -> int:
@@ -180,19 +191,21 @@ def _tile_of(n_views: int) -> int:
     return min(_TILE, room // max(1, n_views) - _EDGE)
 
 
-def _sharp(frame: np.ndarray, tile: int) -> Image.Image:
+def _sharp(frame: np.ndarray, tile: int) -> np.ndarray:
     """A frame (H, W, 3) as large as fits into a tile: enlarged in whole steps, so that a pixel of
     the model stays a square; what is larger is made smaller.
     """
     height, width = frame.shape[:2]
     whole = tile // max(height, width)
-    scale = whole or tile / max(height, width)
+    if whole:
+        return frame.repeat(whole, 1).repeat(whole, 0)
+    scale = tile / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    resampling = Image.Resampling.NEAREST if whole else Image.Resampling.BOX
-    return Image.fromarray(np.ascontiguousarray(frame)).resize(size, resampling)
+    small = Image.fromarray(np.ascontiguousarray(frame)).resize(size, Image.Resampling.BOX)
+    return np.asarray(small)
 
 
-def _draw_words(board: Image.Image, model: ViewModel, now_ns: int) -> None:
+def _draw_words(board: np.ndarray, model: ViewModel, now_ns: int) -> None:
     """Instruction and state of safety, what the model does, what became of its last chunk."""
     report = model.report
     colour = _of(palette.GREY if report is None else palette.OF_STATE[report.state])
@@ -215,14 +228,34 @@ def _draw_words(board: Image.Image, model: ViewModel, now_ns: int) -> None:
     _write(board, (_EDGE, 54), fit_text(words, WIDTH - 2 * _EDGE, 14), 14, colour)
 
 
-def _write(board: Image.Image, at: tuple[int, int], words: str, size: int, colour: RGB8) -> None:
-    """Words from the left, one by one: of ten boards a second most have been drawn before."""
+def _write(
+    board: np.ndarray,
+    at: tuple[int, int],
+    words: str,
+    size: int,
+    colour: RGB8,
+    ground: RGB8 = _BACKGROUND,
+) -> None:
+    """Words from the left, on their ground."""
     x, y = at
-    for word in words.split(" "):
-        mask, top, advance = _mask(word, size)
+    line = _line(words, size, colour, ground)[:, : WIDTH - x]
+    board[y : y + line.shape[0], x : x + line.shape[1]] = line
+
+
+@functools.lru_cache(maxsize=256)
+def _line(words: str, size: int, colour: RGB8, ground: RGB8) -> np.ndarray:
+    """A line as a picture (H, W, 3): of ten boards a second most have been drawn before, and of the
+    others most words.
+    """
+    parts = [_mask(word, size) for word in words.split(" ")]
+    wide = sum(advance for _, _, advance in parts)
+    line = Image.new("RGB", (wide, round(1.25 * size)), ground)
+    x = 0
+    for mask, top, advance in parts:
         if mask is not None:
-            board.paste(colour, (x, y + top), mask)
+            line.paste(colour, (x, top), mask)
         x += advance
+    return np.asarray(line)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -237,23 +270,29 @@ def _mask(word: str, size: int) -> tuple[Image.Image | None, int, int]:
     return mask, top, advance
 
 
-def _label(board: Image.Image, at: tuple[int, int], words: str) -> None:
+def _label(board: np.ndarray, at: tuple[int, int], words: str) -> None:
     """Words on a picture, on a ground of their own."""
     x, y = at
-    wide = round(font(13).getlength(words))
-    board.paste(_BACKGROUND, (x - 3, y - 2, x + wide + 3, y + 16))
+    board[y - 2 : y + 16, x - 3 : x + _length(words) + 3] = _BACKGROUND
     _write(board, at, words, 13, _INK)
 
 
-def _draw_curve(board: Image.Image, model: ViewModel, top: int, now_ns: int) -> None:
+@functools.lru_cache(maxsize=256)
+def _length(words: str) -> int:
+    """Of a label, px."""
+    return round(font(13).getlength(words))
+
+
+def _draw_curve(board: np.ndarray, model: ViewModel, top: int, now_ns: int) -> None:
     """Surprise over the last minute, the newest at the right edge."""
     now = model.figures()["surprise"]
     words = f"surprise {now:.2f}" if math.isfinite(now) else "surprise unknown"
     left = _CELL + 2 * _EDGE
     wide = WIDTH - _EDGE - left
     high = _CURVE - _EDGE
-    stamps_ns = np.array([stamp_ns for stamp_ns, _ in model.surprises], dtype=np.int64)
-    values = np.array([value for _, value in model.surprises], dtype=float)
+    told = model.surprises
+    stamps_ns = np.fromiter((stamp_ns for stamp_ns, _ in told), np.int64, len(told))
+    values = np.fromiter((value for _, value in told), float, len(told))
     columns = wide - 1 - np.floor((now_ns - stamps_ns) / NS * wide / SPAN_S).astype(int)
     shown = np.isfinite(values) & (columns >= 0) & (columns < wide)
     highest = np.zeros(wide)
@@ -262,11 +301,17 @@ def _draw_curve(board: Image.Image, model: ViewModel, top: int, now_ns: int) -> 
     highest = np.maximum.reduce([np.roll(highest, -k) for k in range(_BAR)])
     rows = (high * highest / most).astype(int)
     filled = np.arange(high, 0, -1)[:, None] <= rows
-    board.paste(_PANEL, (left, top, left + wide, top + high))
-    board.paste(_of(palette.ORANGE), (left, top), Image.fromarray(filled))
+    curve = _pixels(_PANEL, _of(palette.ORANGE)).take(filled.view(np.uint8))
+    board[top : top + high, left : left + wide] = curve.view(np.uint8).reshape(high, wide, 3)
     _write(board, (_EDGE, top), words, 14, _INK)
     _write(board, (_EDGE, top + 20), f"top {most:.2f}", 13, _FAINT)
     _write(board, (_EDGE, top + 38), f"last {SPAN_S:.0f} s", 13, _FAINT)
+
+
+@functools.cache
+def _pixels(*colours: RGB8) -> np.ndarray:
+    """Colours, each as one value of three bytes: to take one is one copy and not three."""
+    return np.array(colours, np.uint8).view("V3")[:, 0]
 
 
 def _of(colour: palette.RGB) -> RGB8:

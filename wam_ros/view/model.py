@@ -84,6 +84,11 @@ class ViewModel:
     def __post_init__(self) -> None:
         self._monitor = ImaginationMonitor(self.frame_period_ns // 2)
 
+    def forget(self) -> None:
+        """Know nothing but the last answer: while nobody looked it was not heard how it went on."""
+        fresh = ViewModel(self.joint_names, self.frame_period_ns, answer=self.answer)
+        vars(self).update(vars(fresh))
+
     def on_observation(self, observation: Observation) -> None:
         """Take an observation, and find what had been imagined for its instant."""
         last = self.observation

@@ -98,6 +98,8 @@ class PageServer:
         history: the last minute, or a recording.
         on_action: called in the server's thread when something was pressed; must not wait. None:
             what is shown is a recording, of which nobody can ask anything.
+        on_change: likewise when the first page has come, the last one has left, or there is
+            `trouble`.
         tls: context of a server that speaks TLS.
 
     Raises:
@@ -111,6 +113,8 @@ class PageServer:
         assets: Mapping[str, Asset],
         history: Past,
         on_action: Callable[[], None] | None,
+        *,
+        on_change: Callable[[], None] = lambda: None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._access = access
@@ -119,6 +123,7 @@ class PageServer:
         self._history = history
         self._recorded = on_action is None
         self._actions = Actions(on_action or (lambda: None))
+        self._on_change = on_change
         self._clients: set[Client] = set()
         self._newest: dict[str, str | bytes] = {}  # what a new page is told first
         self._lock = threading.Lock()
@@ -186,6 +191,7 @@ class PageServer:
             raise
         except Exception as error:
             self.trouble = f"{request.method} {request.path[:40]}: {type(error).__name__}: {error}"
+            self._on_change()
             return self._text("an error in the server; view_node has logged it", 500)
 
     async def _admitted(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -266,9 +272,12 @@ class PageServer:
         await page.prepare(request)
         assert isinstance(request.transport, asyncio.Transport)
         client = Client(page, request.transport)
-        if not self._clients:
+        first = not self._clients
+        if first:
             self._newest.clear()  # nobody watched: it may be long past
         self._clients.add(client)
+        if first:
+            self._on_change()
         for kind, message in self._newest.items():
             client.offer(kind, message)
         writing = asyncio.ensure_future(client.write())
@@ -276,6 +285,8 @@ class PageServer:
             await self._listen(client)
         finally:
             self._clients.discard(client)
+            if not self._clients:
+                self._on_change()
             writing.cancel()
             client.drop()
         return page

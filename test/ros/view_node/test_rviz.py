@@ -13,6 +13,7 @@ pytest.importorskip("wam_ros.msg")
 from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
+from transforms3d.quaternions import quat2mat
 from visualization_msgs.msg import Marker, MarkerArray
 
 from testing.markers import why_not_drawable
@@ -22,7 +23,7 @@ from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, 
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.view_node.frames import FramePublisher
-from wam_ros.ros.view_node.ghosts import part_markers, put
+from wam_ros.ros.view_node.ghosts import part_markers, put, quaternions_of
 from wam_ros.view.board import MOST_HEIGHT, WIDTH
 from wam_ros.view.description import pose_of
 from wam_ros.view.ghost import Part
@@ -103,13 +104,15 @@ def test_the_board_is_an_image_as_rviz_reads_it_and_shows_what_the_cameras_saw(a
     )
 
 
-def test_the_board_costs_nothing_while_nobody_looks(arena, node):
-    arena.until(lambda: len(node.made_entities()["_timers"]) == 1)
+def test_while_nobody_looks_nothing_is_heard_and_no_timer_runs(arena, node):
+    made = lambda: [*node.made_entities()["_timers"], *node.made_entities()["_subscriptions"]]  # noqa: E731
+    assert made() == []
     heard = arena.listen(Image, BOARD, qos.reliable(2))
     arena.until(lambda: heard)
+    assert len(node.made_entities()["_timers"]) == 1
     (subscription,) = (s for s in arena.observer.subscriptions if s.topic_name == f"/{BOARD}")
     arena.observer.destroy_subscription(subscription)
-    arena.until(lambda: len(node.made_entities()["_timers"]) == 1)
+    arena.until(lambda: made() == [])
 
 
 def test_an_inactive_node_draws_nothing(arena, node):
@@ -214,13 +217,24 @@ def test_every_body_of_a_robot_is_drawn_as_what_rviz_knows(shape, size, kinds):
     pose = pose_of((1.0, 0.0, 0.0), (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0))  # z along x
     part = Part(7, solid, pose)
     made = part_markers(part, "ghost 1", (1.0, 0.0, 0.0))
-    put(made, part, Header(frame_id="base"))
+    (turn,) = quaternions_of([pose[:3, :3]])
+    put(made, part, turn, Header(frame_id="base"))
     assert [m.type for m in made] == kinds
     assert why_not_drawable(MarkerArray(markers=made), {"base"}) == []
     assert all(m.mesh_resource == solid.uri and 0 < m.color.a < 0.5 for m in made)
     for marker, x in zip(made, (1.0, 1.15, 0.85), strict=False):
         p = marker.pose.position
         np.testing.assert_allclose((p.x, p.y, p.z), (x, 0.0, 0.0), atol=1e-9)
+
+
+def test_the_quaternions_of_many_rotations_are_those_of_each():
+    turns = np.random.default_rng(0).normal(size=(50, 4))
+    turns /= np.linalg.norm(turns, axis=1, keepdims=True)
+    turns[0] = (0.0, 1.0, 0.0, 0.0)  # half a turn
+    found = np.array(quaternions_of([quat2mat(turn) for turn in turns]))
+    # a quaternion and its negative are one rotation
+    np.testing.assert_allclose(np.abs((found * turns).sum(1)), 1.0, atol=1e-9)
+    assert quaternions_of([]) == []
 
 
 def test_imagined_frames_hang_before_their_cameras_when_these_are_calibrated(arena):
@@ -270,7 +284,7 @@ def test_a_camera_whose_lens_is_told_in_the_file_needs_no_camera_info(arena):
     lens = Calibration((128, 128), (100.0, 100.0), (64.0, 64.0))
     front, wrist = PANDA.cameras
     told = dataclasses.replace(PANDA, cameras=(dataclasses.replace(front, calibration=lens), wrist))
-    publisher = FramePublisher(arena.observer, told, "")
+    publisher = FramePublisher(arena.make(ViewNode), told, "", on_matched=lambda: None)
     assert [marker.ns for marker in publisher._shapes["front"]] == [
         "imagined front",
         "camera front",

@@ -48,12 +48,18 @@ FRAMES = np.full((2, 64, 64, 3), 77, np.uint8)
 class Page:
     """Stands where the page's server would, and keeps what it is told."""
 
-    def __init__(self, access, listening, assets, history, on_action, tls):
+    def __init__(self, access, listening, assets, history, on_action, *, on_change, tls):
         self.access, self.assets, self.tls = access, assets, tls
         self.pose, self.moment, self.images, self.shown = {}, {}, [], 0
         self.pressed, self.press = [], on_action
+        self.on_change = on_change
         self.watched, self.closed, self.trouble = True, False, ""
         listening.close()
+
+    def watch(self, watched):
+        """A page comes or leaves."""
+        self.watched = watched
+        self.on_change()
 
     def take_actions(self):
         pressed, self.pressed = self.pressed, []
@@ -257,11 +263,11 @@ def test_a_button_pressed_a_hundred_times_asks_once_until_it_is_answered(shown):
     client.call_async = lambda request: asked.append(request) or Future()
     for _ in range(100):
         page.pressed = [Action("estop")]
-        node._on_pressed()
+        node._on_news()
     assert len(asked) == 1
     node._asked["estop"] = node._asked["estop"][0], -10.0  # long ago, and never answered
     page.pressed = [Action("estop")]
-    node._on_pressed()
+    node._on_news()
     assert len(asked) == 2
 
 
@@ -289,10 +295,12 @@ def test_a_simulation_whose_time_stands_still_is_still_shown(arena, monkeypatch)
 def test_nobody_watching_is_drawn_nothing_and_nothing_is_read(shown):
     arena, page = shown
     node = arena.nodes[0]
-    page.watched = False
-    arena.spin(0.1)
+    told = arena.observer.create_publisher(SafetyReport, "safety_report", qos.STATUS)
+    arena.until(lambda: told.get_subscription_count() == 1)
+    page.watch(False)
+    arena.until(lambda: told.get_subscription_count() == 0)
     page.shown, kept = 0, node._history.next_number
-    say(arena, SafetyReport, "safety_report", report(types.SafetyState.ARMED))
+    told.publish(report(types.SafetyState.ARMED))
     page.pressed = [Action("estop")]
     page.press()
     arena.until(lambda: not page.pressed)  # buttons still work
@@ -302,15 +310,30 @@ def test_nobody_watching_is_drawn_nothing_and_nothing_is_read(shown):
     assert node._model.report is None
 
 
+def test_who_looks_again_is_shown_what_is_now_and_not_what_was(shown):
+    arena, page = shown
+    state = types.BridgeState(types.Forwarding.PAUSED, "the bridge is paused", "")
+    kept = convert.bridge_state_to_msg(state, "bridge_node", "panda", SHIPPED)
+    say(arena, DiagnosticStatus, "bridge_state", kept, qos.LATCHED)
+    say(arena, SafetyReport, "safety_report", report(types.SafetyState.ARMED))
+    arena.until(lambda: page.moment.get("figures", {}).get("safety") == "armed")
+    page.watch(False)
+    arena.until(lambda: arena.nodes[0]._model.report is None)
+    page.moment = {}
+    page.watch(True)
+    arena.until(lambda: page.moment.get("bridge") == "paused")
+    assert page.moment["figures"]["safety"] == "unknown", "nobody has said so since"
+
+
 def test_what_costs_safety_something_is_heard_only_while_somebody_watches(shown):
     arena, page = shown
-    page.watched = False
+    page.watch(False)
     made = {
         topic: arena.observer.create_publisher(MarkerArray, topic, qos.STATUS) for topic in COSTLY
     }
     listeners = lambda: [p.get_subscription_count() for p in made.values()]  # noqa: E731
     arena.until(lambda: listeners() == [0, 0])
-    page.watched = True
+    page.watch(True)
     arena.until(lambda: listeners() == [1, 1])
     line = Marker(type=Marker.LINE_STRIP, ns="accepted", points=[Point(), Point(x=1.0)])
     box = Marker(type=Marker.CUBE, text="box")
@@ -324,7 +347,7 @@ def test_what_costs_safety_something_is_heard_only_while_somebody_watches(shown)
     say(arena, JointTrajectory, "safe_trajectory", convert.trajectory_to_msg(still()))
     arena.until(lambda: page.moment["paths"])
     assert page.moment["paths"][0]["points"] == [[0.0, 0.0, 0.0], [1.0, 0.0, 0.0]]
-    page.watched = False
+    page.watch(False)
     arena.until(lambda: listeners() == [0, 0])
 
 

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from rclpy.node import Node
 from sensor_msgs.msg import Image
 
 from wam_ros.ros import convert, qos
+from wam_ros.ros.lifecycle import WamNode
+from wam_ros.ros.view_node.picture import Picture
 from wam_ros.view.board import draw_board
 from wam_ros.view.model import ViewModel
 
 TOPIC = "imagination/board/image"
 
 
-class BoardPublisher:
-    """Draws the board while somebody looks; without, it costs nothing.
+class BoardPublisher(Picture):
+    """Draws the board.
 
     Args:
         node: that publishes.
         views: names of the cameras, in the order of the frames.
+        hz: boards a second.
+        on_matched: called when somebody begins or ceases to look.
     """
 
-    def __init__(self, node: Node, views: Sequence[str]) -> None:
-        self._node = node
-        self._views = tuple(views)
-        self._publisher = node.create_publisher(Image, TOPIC, qos.OBSERVATION)
+    hears = frozenset(
+        (
+            *("observation", "action_chunk", "imagined_future", "appraisal"),
+            *("safety_report", "wam_status"),
+        )
+    )
 
-    @property
-    def watched(self) -> bool:
-        """Whether somebody looks."""
-        return bool(self._publisher.get_subscription_count())
+    def __init__(
+        self, node: WamNode, views: Sequence[str], hz: float, on_matched: Callable[[], None]
+    ) -> None:
+        super().__init__(node, Image, TOPIC, profile=qos.OBSERVATION, hz=hz, on_matched=on_matched)
+        self._views = tuple(views)
 
     def show(self, model: ViewModel) -> None:
         """Publish what there is now."""

@@ -7,10 +7,10 @@ a new one onto the last, and keeps that of every marker that is gone.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import Point
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
@@ -23,7 +23,9 @@ from wam_ros.core.images import resize
 from wam_ros.core.types import NS
 from wam_ros.ros import qos
 from wam_ros.ros.latest import Latest
+from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import colour_msg, lifetime_msg
+from wam_ros.ros.view_node.picture import Picture
 from wam_ros.view.board import LATE_S
 from wam_ros.view.model import ViewModel
 
@@ -39,8 +41,8 @@ _LINE_M = 0.003
 _SHADES = 64  # of each colour: few, so that most have been made before
 
 
-class FramePublisher:
-    """Hangs the farthest imagined frame of each view before its camera while somebody looks.
+class FramePublisher(Picture):
+    """Hangs the farthest imagined frame of each view before its camera.
 
     A camera is shown when the embodiment says where it is mounted, and it has the calibration of
     its lens or its `camera_info` was heard.
@@ -49,23 +51,29 @@ class FramePublisher:
         node: that publishes.
         embodiment: the robot.
         prefix: in front of every frame of it.
+        on_matched: called when somebody begins or ceases to look.
     """
 
-    def __init__(self, node: Node, embodiment: Embodiment, prefix: str) -> None:
-        self._node = node
+    hears = frozenset(("observation", "action_chunk", "imagined_future"))
+
+    def __init__(
+        self,
+        node: WamNode,
+        embodiment: Embodiment,
+        prefix: str,
+        on_matched: Callable[[], None],
+    ) -> None:
+        super().__init__(
+            node, MarkerArray, TOPIC, profile=qos.OBSERVATION, hz=HZ, on_matched=on_matched
+        )
         self._robot = embodiment
         self._prefix = prefix
         self._heard: dict[str, Latest] = {}
         self._shapes: dict[str, list[Marker]] = {}
-        self._publisher = node.create_publisher(MarkerArray, TOPIC, qos.OBSERVATION)
+        self._told: dict[str, tuple[float, ...]] = {}  # calibration of each camera as it came
         for camera in embodiment.cameras:
             if camera.calibration is not None and (known := pinhole(camera)) is not None:
                 self._hang(camera, *known)
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody looks."""
-        return bool(self._publisher.get_subscription_count())
 
     def attend(self, watched: bool) -> None:
         """Begin or cease to hear the calibrations."""
@@ -107,7 +115,10 @@ class FramePublisher:
         if heard is None or (info := heard.take()) is None:
             return
         k = np.array(info.k, dtype=float).reshape(3, 3)
-        self._hang(camera, k, (info.width, info.height))
+        known = (*info.k, info.width, info.height)
+        if known != self._told.get(camera.name):
+            self._told[camera.name] = known
+            self._hang(camera, k, (info.width, info.height))
 
     def _hang(self, camera: Camera, k: np.ndarray, size: tuple[int, int]) -> None:
         """Make the shapes of a camera whose intrinsics (3, 3) px are known."""
