@@ -31,7 +31,7 @@ from wam_ros.msg import Observation  # noqa: E402
 from wam_ros.nodes.camera_node import CameraNode  # noqa: E402
 from wam_ros.ros import convert, qos  # noqa: E402
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PANDA = load_embodiment("panda")
 DEADLINE_S = 20.0
 

@@ -23,7 +23,7 @@ from wam_ros.ros import convert, qos
 
 from .conftest import Arm
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PANDA = load_embodiment("panda")
 PATIENCE_S = 1.0
 SPEED = 0.5  # rad/s, faster than the chunks of 0.02 rad each 0.1 s and the way to them

@@ -21,7 +21,7 @@ from wam_ros.ros import convert, qos
 
 from .conftest import DOMAIN
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 NODES = {
     "safety_node": [
         "joint_timeout_s:=2.0",

@@ -10,7 +10,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.errors import WamError
 from wam_ros.ros.link import SERVICES, TOPICS, Link, read_header
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.mark.parametrize("frame", ["", "chunk 17", "chunk 123456789012", "é"])

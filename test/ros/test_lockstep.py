@@ -23,7 +23,7 @@ from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
 from wam_ros.srv import ResetEpisode
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PATIENCE_S = 60.0
 
 

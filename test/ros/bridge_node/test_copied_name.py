@@ -18,7 +18,7 @@ from wam_ros.core.types import NS, SafeTrajectory, SafetyState
 from wam_ros.msg import SafetyReport
 from wam_ros.ros import convert, qos
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 class Copy:

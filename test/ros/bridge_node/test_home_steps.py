@@ -21,7 +21,7 @@ from wam_ros.srv import HandOver
 
 from .cells import Cell
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 HOME = np.array(load_embodiment("panda").home)
 
 

@@ -21,7 +21,7 @@ from wam_ros.nodes.sim_node import SimNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.controllers.joint_trajectory import TOPIC
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 def test_who_moves_a_held_arm_by_its_controllers_topic_is_named_and_that_is_a_fault(arena, arm):

@@ -26,7 +26,7 @@ from wam_ros.ros import convert, qos
 
 from .fakes import HOME, PANDA, PATH, Robot
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 WAY = np.array([0.2, 0.1, -0.2, 0.1, 0.1, -0.1, 0.2, 0.0])
 SHUFFLED = [PANDA.joint_names[i] for i in (3, 1, 7, 0, 2, 6, 5, 4)]
 NEED = pytest.mark.skipif(

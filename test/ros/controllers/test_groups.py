@@ -26,7 +26,7 @@ from wam_ros.ros.bridge_node.outputs import Outputs
 
 from .fakes import Robot
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 NEED = pytest.mark.skipif(
     importlib.util.find_spec("control_msgs") is None, reason="control_msgs is not installed"
 )

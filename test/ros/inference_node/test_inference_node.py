@@ -42,7 +42,7 @@ from wam_ros.ros.stages import stages_to_msgs  # noqa: E402
 from wam_ros.safety.params import SafetyParams  # noqa: E402
 from wam_ros.srv import LoadModel, SetInstruction  # noqa: E402
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PANDA = load_embodiment("panda")
 DEADLINE_S = 20.0
 UNIT = 0.001  # mean squared error that calm runs are said to show

@@ -26,7 +26,7 @@ from wam_ros.ros import convert, qos
 from wam_ros.ros.recording import Recording
 from wam_ros.srv import SetInstruction
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PANDA = load_embodiment("panda")
 
 

@@ -9,7 +9,7 @@ from wam_ros.ros import qos
 from wam_ros.ros.safety_node import descriptions
 from wam_ros.ros.safety_node.descriptions import why_no_description
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.fixture(autouse=True)

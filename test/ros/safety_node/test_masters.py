@@ -19,7 +19,7 @@ from wam_ros.ros import qos
 
 from .test_safety_node import Cell
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 def configure_another(arena):

@@ -20,7 +20,7 @@ from .moveit_fakes import (
     pose,
 )
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from wam_ros.ros.sim_node import waiting
 from wam_ros.ros.sim_node.waiting import SETTLE_NS, make_ticks
 from wam_ros.srv import ResetEpisode
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 MS = 1_000_000
 
 

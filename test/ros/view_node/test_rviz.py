@@ -29,7 +29,7 @@ from wam_ros.view.description import pose_of
 from wam_ros.view.ghost import Part
 from wam_ros.view.solid import Solid
 
-pytestmark = pytest.mark.ros
+pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 PANDA = load_embodiment("panda")
 N = len(PANDA.joint_names)
 BOARD = "imagination/board/image"
