@@ -24,6 +24,7 @@ from testing.properties import ROBOTS, Robot, Tally, attack, robot_name
 from wam_ros.core.files import write_json
 
 UNIT = 25  # chains that a job takes at a time
+ROUND = 6  # units of every robot and job between two saves; at the end of a round jobs wait
 
 robot_named = functools.cache(Robot)  # one of each per process
 
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace, tallies: dict[str, Tally], save: Callable[[], 
             tasks = [
                 (name, args.seed + UNIT * (tallies[name].units + k))
                 for name in left
-                for k in range(args.jobs)
+                for k in range(ROUND * args.jobs)
             ]
             for (name, _), part in zip(tasks, pool.imap(run_unit, tasks), strict=True):
                 tallies[name].add(part)

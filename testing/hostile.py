@@ -26,8 +26,15 @@ def random_pose(model: SafetyModel, rng: np.random.Generator, clear: float = 0.0
                 high - 0.03,
             )
             q = np.where(model.sliding, np.clip(q, model.limits.lower, model.limits.upper), q)
-        if (model.distances(q) - np.maximum(model.pairs.clearance, 0.005)).min() > clear:
+        wanted = np.maximum(model.pairs.clearance, 0.005) + clear
+        if not _nearer(model, q, wanted):
             return q
+
+
+def _nearer(model: SafetyModel, q: np.ndarray, wanted: np.ndarray) -> bool:
+    """Whether any pair of bodies is nearer at q (A,) than wanted (P,) [m]; the first one tells."""
+    model.place(model.full_q(q[None])[0])
+    return any(model.distance(pair) < w for pair, w in enumerate(wanted.tolist()))
 
 
 def random_path(
@@ -70,9 +77,10 @@ def _into_a_body(
     """Straight and not too fast towards a pose in which bodies overlap, mostly a near one."""
     low, high = np.maximum(model.limits.lower, -3), np.minimum(model.limits.upper, 3)
     spread = rng.choice([0.3, 0.6, 1.0])
+    touching = np.zeros(len(model.pairs.names))
     for _ in range(30):
         goal = q0 + spread * (rng.uniform(low, high) - q0)
-        if model.distances(goal).min() < 0:
+        if _nearer(model, goal, touching):
             break
     rate = np.where(model.sliding, 0.02, rng.uniform(0.01, 0.12))
     share = np.abs(goal - q0) / rate

@@ -129,14 +129,14 @@ def _torque(model: SafetyModel, q: np.ndarray, dq: np.ndarray, ddq: np.ndarray) 
     """
     full, v, a = model.full_q(q), model.full_v(dq), model.full_v(ddq)
     data, tau = model.pin.createData(), np.empty_like(v)
-    for k in range(len(q)):
-        upper = np.triu(pin.crba(model.pin, data, full[k]))
-        tau[k] = (
-            upper @ a[k]
-            + a[k] @ upper
-            - upper.diagonal() * a[k]
-            + pin.nonLinearEffects(model.pin, data, full[k], v[k])
-        )
+    mass = np.empty((*v.shape, v.shape[1]))
+    for k, (pose, speed) in enumerate(zip(full, v, strict=True)):
+        mass[k] = pin.crba(model.pin, data, pose)
+        tau[k] = pin.nonLinearEffects(model.pin, data, pose, speed)
+    # the lower triangle is not always filled in
+    upper = np.triu(mass)
+    whole = upper + np.triu(mass, 1).swapaxes(1, 2)
+    tau += (whole @ a[:, :, None])[:, :, 0]
     against = model.pin.damping * v + model.pin.upperDryFrictionLimit * np.sign(v)
     return _worse(tau @ model._spread, against @ model._spread)
 

@@ -128,13 +128,19 @@ class SecondEngine:
         """
         mj, data, spread, flags = self.mj, self.data, self.spread, self.mj.opt.disableflags
         every_q, every_v, every_a = q @ spread.T + self.offset, dq @ spread.T, ddq @ spread.T
-        tau, against = np.empty_like(every_v), mj.dof_frictionloss * np.sign(every_v)
+        tau, damper = np.empty_like(every_v), np.empty_like(every_v)
+        at_q, at_v, at_a = data.qpos, data.qvel, data.qacc
+        inverse, damping = data.qfrc_inverse, data.qfrc_damper
         mj.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_CONTACT
         for k in range(len(q)):
-            data.qpos[:], data.qvel[:], data.qacc[:] = every_q[k], every_v[k], every_a[k]
+            at_q[:] = every_q[k]
+            at_v[:] = every_v[k]
+            at_a[:] = every_a[k]
             mujoco.mj_inverse(mj, data)
-            tau[k] = data.qfrc_inverse + data.qfrc_damper
-            against[k] -= data.qfrc_damper
+            tau[k] = inverse
+            damper[k] = damping
+        tau += damper
+        against = mj.dof_frictionloss * np.sign(every_v) - damper
         mj.opt.disableflags = flags
         tau, with_it = tau @ spread, (tau + against) @ spread
         return np.where(np.abs(with_it) > np.abs(tau), with_it, tau)
@@ -143,10 +149,8 @@ class SecondEngine:
         """(distance m, clearance m or 0 for a pair of links, words) of every pair within WATCHED at
         q (A,).
         """
-        self.pose(q)
-        mujoco.mj_comPos(self.mj, self.data)
-        mujoco.mj_collision(self.mj, self.data)
-        return self._contacts()
+        found = self._contacts(self.spread @ q + self.offset)
+        return [(d, w, self._words(a, b)) for d, w, a, b in found]
 
     def pose(self, q: np.ndarray) -> np.ndarray:
         """(G, 3) m: centres of all bodies at q (A,)."""
@@ -161,27 +165,26 @@ class SecondEngine:
         Where all pairs are farther apart than the joints can bring them until a later sample, it
         goes on from that one (conservative advancement): those left out are proven, not skipped.
         """
-        q = np.vstack(
-            [
-                np.stack([between(t, u) for u in np.arange(finer) / finer], 1).reshape(
-                    -1, t.q.shape[1]
-                ),
-                t.q[-1:],
-            ]
-        )
+        q = np.vstack([between(t, np.arange(finer) / finer).reshape(-1, t.q.shape[1]), t.q[-1:]])
+        moves = q @ self.spread.T
         # m, at most, since the first sample
-        gone = np.cumsum(np.abs(np.diff(q @ self.spread.T, axis=0)) @ self.reach)
+        gone = np.cumsum(np.abs(np.diff(moves, axis=0)) @ self.reach)
         gone = np.concatenate([[0.0], gone])
+        poses = moves + self.offset
         unseen = WATCHED - max(params.self_clearance_m, self.wanted.max())
-        worst, k = (0.0, ""), 0
+        worst, who, k = 0.0, (-1, -1), 0
         while k < len(q):
             found = [
-                (d - (w or params.self_clearance_m), words) for d, w, words in self.distances(q[k])
+                (d - (w or params.self_clearance_m), (a, b))
+                for d, w, a, b in self._contacts(poses[k])
             ]
-            spare, words = min(found, default=(unseen, ""))
-            worst = min(worst, (spare + ACCURACY, f"{words}: {-spare:.6f} m too near"))
-            k = max(k + 1, int(np.searchsorted(gone, gone[k] + min(spare, unseen))))
-        return worst[1]
+            spare, pair = min(found, default=(unseen, (-1, -1)))
+            if spare + ACCURACY < worst:
+                worst, who = spare + ACCURACY, pair
+            k = max(k + 1, int(gone.searchsorted(gone[k] + min(spare, unseen))))
+        if worst == 0.0:
+            return ""
+        return f"{self._words(*who)}: {ACCURACY - worst:.6f} m too near"
 
     def replay(self, t: SafeTrajectory, strength: float = 1.0) -> tuple[float, float]:
         """Drive the arm along a trajectory with motors that have no more than their effort limits.
@@ -219,35 +222,57 @@ class SecondEngine:
         data.qfrc_applied[:] = 0.0
         return error, asked
 
-    def _contacts(self) -> list[tuple[float, float, str]]:
-        contact, mj, out, seen = self.data.contact, self.mj, [], set()
-        for d, pair in zip(
-            contact.dist[: self.data.ncon], contact.geom[: self.data.ncon], strict=True
-        ):
-            a, b = int(pair[0]), int(pair[1])
+    def _contacts(self, qpos: np.ndarray) -> list[tuple[float, float, int, int]]:
+        """(distance m, clearance m or 0 for a pair of links, both bodies) of every pair within
+        WATCHED at a configuration (nq,).
+        """
+        mj, data = self.mj, self.data
+        data.qpos[:] = qpos
+        mujoco.mj_kinematics(mj, data)
+        mujoco.mj_comPos(mj, data)
+        mujoco.mj_collision(mj, data)
+        out: list[tuple[float, float, int, int]] = []
+        if data.ncon == 0:
+            return out
+        seen = set()
+        contact = data.contact
+        for d, (a, b) in zip(contact.dist.tolist(), contact.geom.tolist(), strict=True):
             # its contacts of boxes and meshes that do not touch are no distances
             if (self.is_box[a] and self.is_box[b]) or self.is_mesh[a] or self.is_mesh[b]:
                 if (a, b) in seen:
                     continue
                 seen.add((a, b))
-                d = mujoco.mj_geomDistance(mj, self.data, a, b, distmax=WATCHED, fromto=None)
-            names = [mj.geom(g).name if self.is_world[g] else self.link[g] for g in (a, b)]
-            out.append((float(d), float(max(self.wanted[a], self.wanted[b])), " to ".join(names)))
+                d = mujoco.mj_geomDistance(mj, data, a, b, distmax=WATCHED, fromto=None)
+            out.append((d, max(self.wanted[a], self.wanted[b]), a, b))
         return out
 
+    def _words(self, a: int, b: int) -> str:
+        """Two bodies by name."""
+        return " to ".join(
+            self.mj.geom(g).name if self.is_world[g] else self.link[g] for g in (a, b)
+        )
 
-def between(t: SafeTrajectory, u: float) -> np.ndarray:
-    """Positions (N - 1, A) at the share u of every interval, by the Hermite form of the quintic."""
+
+def between(t: SafeTrajectory, shares: np.ndarray) -> np.ndarray:
+    """Positions (N - 1, S, A) at the shares (S,) of every interval, by the Hermite form of the
+    quintic.
+    """
     h = np.diff(t.t)[:, None]
+    u = shares
     u2, u3, u4, u5 = u**2, u**3, u**4, u**5
-    return (
-        (1 - 10 * u3 + 15 * u4 - 6 * u5) * t.q[:-1]
-        + h * (u - 6 * u3 + 8 * u4 - 3 * u5) * t.dq[:-1]
-        + h * h / 2 * (u2 - 3 * u3 + 3 * u4 - u5) * t.ddq[:-1]
-        + (10 * u3 - 15 * u4 + 6 * u5) * t.q[1:]
-        + h * (-4 * u3 + 7 * u4 - 3 * u5) * t.dq[1:]
-        + h * h / 2 * (u3 - 2 * u4 + u5) * t.ddq[1:]
+    form = np.stack(
+        [
+            1 - 10 * u3 + 15 * u4 - 6 * u5,
+            u - 6 * u3 + 8 * u4 - 3 * u5,
+            (u2 - 3 * u3 + 3 * u4 - u5) / 2,
+            10 * u3 - 15 * u4 + 6 * u5,
+            -4 * u3 + 7 * u4 - 3 * u5,
+            (u3 - 2 * u4 + u5) / 2,
+        ],
+        axis=1,
     )
+    ends = (t.q[:-1], h * t.dq[:-1], h * h * t.ddq[:-1], t.q[1:], h * t.dq[1:], h * h * t.ddq[1:])
+    return form @ np.stack(ends, axis=1)  # (S, 6) with (N - 1, 6, A)
 
 
 def _read(model: SafetyModel) -> mujoco.MjSpec:

@@ -119,7 +119,7 @@ def test_what_advancement_leaves_out_is_far_enough(both):
             dq=np.gradient(q, 0.1, axis=0),
             ddq=0 * q,
         )
-        places = [row for u in np.arange(10) / 10 for row in between(t, u)] + [q[-1]]
+        places = [*between(t, np.arange(10) / 10).reshape(-1, q.shape[1]), q[-1]]
         spare = [
             d - (w or params.self_clearance_m)
             for row in places
@@ -140,4 +140,4 @@ def test_a_place_between_samples_is_the_same_by_both_formulas():
     )
     motion = Motion(q, dq, ddq, dt=0.01)
     for k, u in ((0, 0.1), (2, 0.5), (3, 0.9)):
-        assert np.allclose(between(t, u)[k], motion.at(k, u), atol=1e-12)
+        assert np.allclose(between(t, np.array([0.0, u]))[k, 1], motion.at(k, u), atol=1e-12)

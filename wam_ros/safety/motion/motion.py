@@ -74,11 +74,21 @@ def bezier_points(q: np.ndarray, dq: np.ndarray, ddq: np.ndarray, dt: float) -> 
     """(6, ..., N - 1, A) Bezier points of the quintics through samples (..., N, A)."""
     q0 = q[..., :-1, :]
     q1 = q[..., 1:, :]
-    v0 = dq[..., :-1, :] * (dt / 5)
-    v1 = dq[..., 1:, :] * (dt / 5)
-    a0 = ddq[..., :-1, :] * (dt * dt / 20)
-    a1 = ddq[..., 1:, :] * (dt * dt / 20)
-    return np.stack((q0, q0 + v0, q0 + 2 * v0 + a0, q1 - 2 * v1 + a1, q1 - v1, q1))
+    v = dq * (dt / 5)
+    v0 = v[..., :-1, :]
+    v1 = v[..., 1:, :]
+    twice = 2 * v
+    a = ddq * (dt * dt / 20)
+    points = np.empty((6, *q0.shape))
+    points[0] = q0
+    np.add(q0, v0, out=points[1])
+    np.add(q0, twice[..., :-1, :], out=points[2])
+    points[2] += a[..., :-1, :]
+    np.subtract(q1, twice[..., 1:, :], out=points[3])
+    points[3] += a[..., 1:, :]
+    np.subtract(q1, v1, out=points[4])
+    points[5] = q1
+    return points
 
 
 def differences(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -181,10 +181,15 @@ def _hermite(u: np.ndarray) -> np.ndarray:
     """(3, 6, ...) values, first and second derivatives of the six quintic Hermite polynomials at u
     (...) in [0, 1].
     """
-    basis = np.zeros((3, 6, u.size))
-    for power, value in enumerate((np.ones_like(u), u, u * u, u**3, u**4, u**5)):
-        basis[:, 1:] += HERMITES[:, :, power, None] * value.ravel()
-    basis[:, 0] = np.array((1.0, 0.0, 0.0))[:, None] - basis[:, 3]
+    powers = np.empty((6, u.size))
+    powers[0] = 1.0
+    powers[1] = u.ravel()
+    for k in range(2, 6):
+        np.multiply(powers[k - 1], powers[1], out=powers[k])
+    basis = np.empty((3, 6, u.size))
+    np.matmul(HERMITES, powers, out=basis[:, 1:])
+    np.negative(basis[:, 3], out=basis[:, 0])
+    basis[0, 0] += 1.0
     return basis.reshape(3, 6, *u.shape)
 
 
@@ -197,12 +202,16 @@ def _combine(basis: np.ndarray, parts: np.ndarray, h: np.ndarray) -> np.ndarray:
     total = basis[:, 0, ..., None] * parts[0]
     for k in range(1, len(parts)):
         total += basis[:, k, ..., None] * parts[k]
-    return total / _powers(h)
+    total /= _powers(h)
+    return total
 
 
 def _powers(h: np.ndarray) -> np.ndarray:
     """(3, V, 1, 1) 1, h and h^2 of h (V,)."""
-    return np.stack((np.ones_like(h), h, h**2))[..., None, None]
+    powers = np.ones((3, len(h), 1, 1))
+    powers[1, :, 0, 0] = h
+    powers[2, :, 0, 0] = h**2
+    return powers
 
 
 def _heads(
