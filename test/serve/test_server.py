@@ -10,6 +10,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from aiohttp.web_protocol import RequestHandler
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -210,6 +211,21 @@ def test_one_that_sends_large_messages_is_read_at_a_rate_and_holds_nobody_up(mon
         with pytest.raises(TimeoutError):
             c.socket.recv(timeout=0.1)
         assert other.look(1)["actions"].shape == (8, 8)
+
+
+def test_a_flood_is_taken_in_by_parts_so_that_no_turn_of_the_loop_has_much_of_it(monkeypatch):
+    parts = []
+    inner = RequestHandler.data_received
+
+    def watched(self, data):
+        parts.append(len(data))
+        inner(self, data)
+
+    monkeypatch.setattr(RequestHandler, "data_received", watched)
+    with served(RememberingPolicy()) as (_, port), client(port) as c:
+        assert "keys are of no contract" in c.ask({"a": np.zeros(1 << 20, np.uint8)})
+        assert sum(parts) > 1 << 20
+        assert max(parts) <= server_module.READ
 
 
 def test_an_evaluator_speaks_first_on_a_path_of_its_own_and_is_told_errors_in_its_own_way():
