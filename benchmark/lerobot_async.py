@@ -38,6 +38,7 @@ from typing import Any
 import msgpack
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from testing.foreign import ROOT, program, until_answers
@@ -477,7 +478,8 @@ def main() -> None:
     table = Table("", *found)
     for part in ("figures", "stopped for 2 s"):
         for key in found["ours"][part]:
-            table.add_row(key, *(str(f[part][key]) for f in found.values()))
+            cells = [key, *(str(f[part][key]) for f in found.values())]
+            table.add_row(*(escape(cell) for cell in cells))  # a unit in brackets is no markup
     Console().print(table)
     if args.json:
         setting = {"cpus": os.cpu_count(), "load": os.getloadavg(), "seconds": args.seconds}
