@@ -225,7 +225,7 @@ def main() -> None:
     found: dict[str, Any] = {}
     for kind, words in WORDS.items():
         rows = measured(kind, args.tries)
-        table = Table(words, "p50 / p99 [ms]", "p50, no frames = 1", "processor, both [ms]")
+        table = Table(words, "p50 / p99, ms", "p50, no frames = 1", "processor, both, ms")
         for way, row in rows.items():
             row["ratio"] = round(row["p50_ms"] / rows["no frames"]["p50_ms"], 2)
             both = row["sender_ms"] + row["receiver_ms"]

@@ -336,8 +336,8 @@ def main() -> None:
     table = Table(
         "around the arm",
         "tries",
-        "stop sent p50 / p99 / most [ms]",
-        "it begins p50 / p99 / most [ms]",
+        "stop sent p50 / p99 / most, ms",
+        "it begins p50 / p99 / most, ms",
     )
     setting = {"tries": args.tries, "cpus": os.cpu_count(), "load": os.getloadavg()}
     rows: dict[str, dict[str, list[float]]] = {}

@@ -320,7 +320,7 @@ def main() -> None:
         parser.error(str(problem))
     took = added(args.tries)
     console = Console()
-    table = Table("a model that takes no time", "p50 / p99 [ms]", "p50 by the bare socket's")
+    table = Table("a model that takes no time", "p50 / p99, ms", "p50 by the bare socket's")
     rows: dict[str, Any] = {}
     for name, seconds in took.items():
         p50, p99 = _ms(seconds)
@@ -339,7 +339,7 @@ def main() -> None:
         f"{fair['slowest_to_fastest']:.3f}"
     )
     share = _ms(floods["one that asks as it should"])[0]
-    table = Table("beside", "p50 / p99 [ms]", "p50 by its share")
+    table = Table("beside", "p50 / p99, ms", "p50 by its share")
     others: dict[str, Any] = {}
     for name, seconds in floods.items():
         p50, p99 = _ms(seconds)
