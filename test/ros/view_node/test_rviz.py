@@ -10,8 +10,8 @@ pytest.importorskip("rclpy")
 pytest.importorskip("aiohttp")
 pytest.importorskip("wam_ros.msg")
 
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import CameraInfo, Image, JointState
-from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory
 from transforms3d.quaternions import quat2mat
 from visualization_msgs.msg import Marker, MarkerArray
@@ -23,7 +23,8 @@ from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, 
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
 from wam_ros.ros.view_node.frames import FramePublisher
-from wam_ros.ros.view_node.ghosts import part_markers, put, quaternions_of
+from wam_ros.ros.view_node.ghosts import part_markers, places_of, quaternions_of
+from wam_ros.ros.view_node.wire import WireMarker, markers_to_wire
 from wam_ros.view.board import MOST_HEIGHT, WIDTH
 from wam_ros.view.description import pose_of
 from wam_ros.view.ghost import Part
@@ -216,9 +217,11 @@ def test_every_body_of_a_robot_is_drawn_as_what_rviz_knows(shape, size, kinds):
     solid = Solid("link", shape, size, uri="package://a/b.stl" if shape == "mesh" else "")
     pose = pose_of((1.0, 0.0, 0.0), (np.sqrt(0.5), 0.0, np.sqrt(0.5), 0.0))  # z along x
     part = Part(7, solid, pose)
-    made = part_markers(part, "ghost 1", (1.0, 0.0, 0.0))
-    (turn,) = quaternions_of([pose[:3, :3]])
-    put(made, part, turn, Header(frame_id="base"))
+    made = part_markers(part, "ghost 1", (1.0, 0.0, 0.0), "base")
+    wires = [WireMarker(marker) for marker in made]
+    for wire, place in zip(wires, places_of(part, len(made)), strict=True):
+        wire.move(place, (1.0, 0.0, 0.0, 0.0))
+    made = deserialize_message(markers_to_wire(wires, 0), MarkerArray).markers
     assert [m.type for m in made] == kinds
     assert why_not_drawable(MarkerArray(markers=made), {"base"}) == []
     assert all(m.mesh_resource == solid.uri and 0 < m.color.a < 0.5 for m in made)
@@ -285,9 +288,9 @@ def test_a_camera_whose_lens_is_told_in_the_file_needs_no_camera_info(arena):
     front, wrist = PANDA.cameras
     told = dataclasses.replace(PANDA, cameras=(dataclasses.replace(front, calibration=lens), wrist))
     publisher = FramePublisher(arena.make(ViewNode), told, "", on_matched=lambda: None)
-    assert [marker.ns for marker in publisher._shapes["front"]] == [
-        "imagined front",
-        "camera front",
+    assert [marker.key for marker in publisher._shapes["front"]] == [
+        ("imagined front", 0),
+        ("camera front", 0),
     ]
     assert set(publisher._shapes) == {"front"}
 

@@ -6,13 +6,12 @@ a new one onto the last, and keeps that of every marker that is gone.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 
 import numpy as np
 from geometry_msgs.msg import Point
 from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import ColorRGBA, Header
+from std_msgs.msg import Header
 from visualization_msgs.msg import Marker, MarkerArray
 
 from wam_ros.core import palette
@@ -26,6 +25,7 @@ from wam_ros.ros.latest import Latest
 from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import colour_msg, lifetime_msg
 from wam_ros.ros.view_node.picture import Picture
+from wam_ros.ros.view_node.wire import WireMarker, markers_to_wire
 from wam_ros.view.board import LATE_S
 from wam_ros.view.model import ViewModel
 
@@ -38,7 +38,6 @@ CELLS = 32  # along an edge
 STANDING_M = 0.25
 MOVING_M = 0.1
 _LINE_M = 0.003
-_SHADES = 64  # of each colour: few, so that most have been made before
 
 
 class FramePublisher(Picture):
@@ -69,7 +68,7 @@ class FramePublisher(Picture):
         self._robot = embodiment
         self._prefix = prefix
         self._heard: dict[str, Latest] = {}
-        self._shapes: dict[str, list[Marker]] = {}
+        self._shapes: dict[str, list[WireMarker]] = {}
         self._told: dict[str, tuple[float, ...]] = {}  # calibration of each camera as it came
         for camera in embodiment.cameras:
             if camera.calibration is not None and (known := pinhole(camera)) is not None:
@@ -90,11 +89,10 @@ class FramePublisher(Picture):
 
     def show(self, model: ViewModel) -> None:
         """Publish the pictures that there are now."""
-        now = self._node.get_clock().now()
-        stamp = now.to_msg()
+        now_ns = self._node.get_clock().now().nanoseconds
         columns = [c for c in model.columns() if c.kind == "imagined"]
         seen = model.observation
-        late = seen is None or abs(now.nanoseconds - seen.stamp_ns) > LATE_S * NS
+        late = seen is None or abs(now_ns - seen.stamp_ns) > LATE_S * NS
         if late or (columns and len(columns[-1].frames) != len(self._robot.cameras)):
             columns = []
         markers = []
@@ -102,12 +100,10 @@ class FramePublisher(Picture):
             self._calibrate(camera)
             if camera.name in self._shapes and columns:
                 picture, frustum = self._shapes[camera.name]
-                picture.colors = cell_colours(columns[-1].frames[view])
-                for marker in (picture, frustum):
-                    marker.header.stamp = stamp
-                    markers.append(marker)
+                picture.paint(cell_colours(columns[-1].frames[view]))
+                markers += [picture, frustum]
         if markers:
-            self._publisher.publish(MarkerArray(markers=markers))
+            self._publisher.publish(markers_to_wire(markers, now_ns))
 
     def _calibrate(self, camera: Camera) -> None:
         """Make the shapes of a camera anew when its calibration is told."""
@@ -134,21 +130,15 @@ class FramePublisher(Picture):
             self._node.get_logger().warning(str(error), once=True)
             return
         self._shapes[camera.name] = [
-            _picture(header, camera.name, corners),
-            _frustum(header, camera.name, corners),
+            WireMarker(_picture(header, camera.name, corners)),
+            WireMarker(_frustum(header, camera.name, corners)),
         ]
 
 
-def cell_colours(frame: np.ndarray) -> list[ColorRGBA]:
-    """Two colours for each cell, row by row, of a frame (H, W, 3) uint8."""
-    small = resize(frame, CELLS, CELLS).reshape(-1, 3).astype(int) * _SHADES // 256
-    return [colour for r, g, b in small.tolist() for colour in (_shade(r, g, b),) * 2]
-
-
-@functools.lru_cache(maxsize=8192)
-def _shade(r: int, g: int, b: int) -> ColorRGBA:
-    top = _SHADES - 1
-    return colour_msg((r / top, g / top, b / top))
+def cell_colours(frame: np.ndarray) -> np.ndarray:
+    """(N, 4) in [0, 1]: two colours for each cell, row by row, of a frame (H, W, 3) uint8."""
+    cells = resize(frame, CELLS, CELLS).reshape(-1, 3) / np.float32(255)
+    return np.column_stack([cells, np.ones(len(cells), np.float32)]).repeat(2, 0)
 
 
 def _picture(header: Header, view: str, corners: np.ndarray) -> Marker:
@@ -166,6 +156,7 @@ def _picture(header: Header, view: str, corners: np.ndarray) -> Marker:
             a, b = grid[row][column], grid[row][column + 1]
             c, d = grid[row + 1][column + 1], grid[row + 1][column]
             marker.points += [Point(x=x, y=y, z=z) for x, y, z in (a, d, c, a, c, b)]
+    marker.colors = [colour_msg(palette.WHITE)] * (len(marker.points) // 3)
     return marker
 
 

@@ -18,6 +18,7 @@ from wam_ros.ros.lifecycle import WamNode
 from wam_ros.ros.markers import colour_msg, lifetime_msg, text_marker
 from wam_ros.ros.view_node.listener import JOINTS
 from wam_ros.ros.view_node.picture import Picture
+from wam_ros.ros.view_node.wire import WireMarker, markers_to_wire
 from wam_ros.view.ghost import GhostArm, Part
 from wam_ros.view.model import ViewModel
 from wam_ros.view.summary import summarise
@@ -66,49 +67,59 @@ class GhostPublisher(Picture):
         self._frame = prefix + embodiment.base_frame
         self._arm = GhostArm(embodiment)
         self._shown: set[tuple[str, int]] = set()
-        self._made: dict[tuple[int, int], list[Marker]] = {}  # by ghost and body
+        self._made: dict[tuple[int, int], list[WireMarker]] = {}  # by ghost and body
+        self._gone: dict[tuple[str, int], WireMarker] = {}
+        self._said: dict[int, tuple[tuple[str, palette.RGB], WireMarker]] = {}  # by line
 
     def show(self, model: ViewModel) -> None:
         """Publish what there is now, and take away what is no more."""
-        now = self._node.get_clock().now()
-        header = Header(stamp=now.to_msg(), frame_id=self._frame)
-        markers = self._words(model, header)
-        if (plan := model.plan(now.nanoseconds)) is not None:
+        now_ns = self._node.get_clock().now().nanoseconds
+        markers = self._words(model)
+        if (plan := model.plan(now_ns)) is not None:
             for k, parts in enumerate(self._arm.along(*plan, model.joints)):
                 turns = quaternions_of([part.pose[:3, :3] for part in parts])
                 for part, turn in zip(parts, turns, strict=True):
-                    markers += self._ghost(k, part, turn, header)
-        for q in model.not_chosen(now.nanoseconds):
-            for points in self._arm.tool_paths(q):
-                number = sum(m.ns == "not chosen" for m in markers)
-                markers.append(thin_line(points, number, header))
-        shown = {(m.ns, m.id) for m in markers}
-        markers += [
-            Marker(header=header, ns=name, id=number, action=Marker.DELETE)
-            for name, number in sorted(self._shown - shown)
-        ]
+                    markers += self._ghost(k, part, turn)
+        ways = [w for q in model.not_chosen(now_ns) for w in self._arm.tool_paths(q)]
+        markers += [WireMarker(thin_line(way, k, self._frame)) for k, way in enumerate(ways)]
+        shown = {marker.key for marker in markers}
+        markers += [self._farewell(key) for key in sorted(self._shown - shown)]
         self._shown = shown
-        self._publisher.publish(MarkerArray(markers=markers))
+        self._publisher.publish(markers_to_wire(markers, now_ns))
 
-    def _ghost(self, k: int, part: Part, turn: Sequence[float], header: Header) -> list[Marker]:
-        """A body of the k-th ghost; its markers are kept, for making one takes as long as sending
-        it.
-        """
+    def _farewell(self, key: tuple[str, int]) -> WireMarker:
+        """What takes a marker away, by its name and number."""
+        if key not in self._gone:
+            name, number = key
+            header = Header(frame_id=self._frame)
+            marker = Marker(header=header, ns=name, id=number, action=Marker.DELETE)
+            self._gone[key] = WireMarker(marker)
+        return self._gone[key]
+
+    def _ghost(self, k: int, part: Part, turn: Sequence[float]) -> list[WireMarker]:
+        """A body of the k-th ghost, turned by the quaternion (w, x, y, z)."""
         key = k, part.number
         if key not in self._made:
-            self._made[key] = part_markers(part, f"ghost {k + 1}", COLOURS[k])
-        put(self._made[key], part, turn, header)
-        return self._made[key]
+            made = part_markers(part, f"ghost {k + 1}", COLOURS[k], self._frame)
+            self._made[key] = [WireMarker(marker) for marker in made]
+        markers = self._made[key]
+        for marker, place in zip(markers, places_of(part, len(markers)), strict=True):
+            marker.move(place, turn)
+        return markers
 
-    def _words(self, model: ViewModel, header: Header) -> list[Marker]:
+    def _words(self, model: ViewModel) -> list[WireMarker]:
         """The state beside the arm, one marker a line: RViz centres several lines of one marker by
         the sum of their widths.
         """
         reach_m = self._arm.reach_m
         height = 0.06 * reach_m
-        return [
-            text_marker(
-                header,
+        lines = summarise(model)[:LINES]
+        for k, line in enumerate(lines):
+            if k in self._said and self._said[k][0] == line:
+                continue
+            text, colour = line
+            marker = text_marker(
+                Header(frame_id=self._frame),
                 "state",
                 k,
                 text=text,
@@ -117,12 +128,13 @@ class GhostPublisher(Picture):
                 colour=colour,
                 lifetime_s=LIFETIME_S,
             )
-            for k, (text, colour) in enumerate(summarise(model)[:LINES])
-        ]
+            self._said[k] = line, WireMarker(marker)
+        return [self._said[k][1] for k in range(len(lines))]
 
 
-def thin_line(points: np.ndarray, number: int, header: Header) -> Marker:
+def thin_line(points: np.ndarray, number: int, frame: str) -> Marker:
     """The way (N, 3) m of a tool in a candidate that was not chosen."""
+    header = Header(frame_id=frame)
     marker = Marker(header=header, ns="not chosen", id=number, type=Marker.LINE_STRIP)
     marker.points = [Point(x=x, y=y, z=z) for x, y, z in points.tolist()]
     marker.pose.orientation.w = 1.0
@@ -132,9 +144,9 @@ def thin_line(points: np.ndarray, number: int, header: Header) -> Marker:
     return marker
 
 
-def part_markers(part: Part, name: str, colour: palette.RGB) -> list[Marker]:
+def part_markers(part: Part, name: str, colour: palette.RGB, frame: str) -> list[Marker]:
     """A body of a ghost, as one marker or as the three of a capsule: the cylinder, and the balls at
-    its ends. `put` says where they are.
+    its ends. `places_of` says where they are.
     """
     size = part.solid.size
     shapes: list[tuple[int, tuple[float, ...]]]
@@ -152,7 +164,8 @@ def part_markers(part: Part, name: str, colour: palette.RGB) -> list[Marker]:
         shapes = [(Marker.MESH_RESOURCE, size)]
     markers = []
     for k, (kind, scale) in enumerate(shapes):
-        marker = Marker(ns=name, id=3 * part.number + k, type=kind)
+        header = Header(frame_id=frame)
+        marker = Marker(header=header, ns=name, id=3 * part.number + k, type=kind)
         marker.scale.x, marker.scale.y, marker.scale.z = (float(v) for v in scale)
         marker.color = colour_msg(colour, ALPHA)
         marker.lifetime = lifetime_msg(LIFETIME_S)
@@ -182,13 +195,10 @@ def quaternions_of(rotations: Sequence[np.ndarray]) -> list[list[float]]:
     return largest
 
 
-def put(markers: list[Marker], part: Part, turn: Sequence[float], header: Header) -> None:
-    """Where the markers of a body are now; `turn` is the quaternion (w, x, y, z) of its pose."""
-    w, x, y, z = turn
-    half = part.solid.size[1] / 2 if len(markers) == 3 else 0.0
-    for marker, along in zip(markers, (0.0, half, -half), strict=False):
-        px, py, pz = (part.pose[:3, 3] + along * part.pose[:3, 2]).tolist()
-        marker.header = header
-        marker.pose.position = Point(x=px, y=py, z=pz)
-        o = marker.pose.orientation
-        o.w, o.x, o.y, o.z = w, x, y, z
+def places_of(part: Part, count: int) -> list[list[float]]:
+    """Where the `count` markers of a body are, (x, y, z) m each."""
+    centre = part.pose[:3, 3]
+    if count == 1:
+        return [centre.tolist()]
+    along = part.solid.size[1] / 2 * part.pose[:3, 2]
+    return [centre.tolist(), (centre + along).tolist(), (centre - along).tolist()]
