@@ -7,8 +7,10 @@ import pytest
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import config_names
-from wam_ros.embodiments.review import DOUBTFUL, RIGHT, WRONG, review_by_name
+from wam_ros.embodiments.review import DOUBTFUL, KEPT, RIGHT, WRONG, review_by_name
 from wam_ros.robot.model import load_safety_model
+from wam_ros.safety.motion.bounds import REST
+from wam_ros.safety.params import SafetyParams
 
 from .body import INERTIAL, ROD, TURN, arm, write_body
 
@@ -140,6 +142,38 @@ def test_what_is_hard_to_believe_is_doubtful_by_name(here, subject):
     )
     assert {row.level for row in rows} >= {RIGHT}
     assert WRONG not in {row.level for row in rows}
+
+
+def test_links_nearer_than_the_filter_keeps_are_doubtful_with_the_way_out(here):
+    ball = '<collision><origin xyz="0.064 0 0.5"/><geometry><sphere radius="0.03"/></geometry>'
+    place = f'<link name="left_arm_1_link">{INERTIAL}'
+    text = (here / "body.urdf").read_text()
+    assert text.count(place) == 1
+    words = ["--arm", "left", "--home", "0", "0", "0", "0", "0", "0.02"]
+
+    def close(name: str) -> dict[str, str]:
+        rows = review_by_name(name)[1]
+        return {r.subject: r.words for r in rows if "disable_collisions" in r.words}
+
+    run("new", "body.urdf", "--name", "free", *words)
+    assert close("free.yaml") == {}
+    (here / "body.urdf").write_text(text.replace(place, f"{place}{ball}</collision>"))
+    run("new", "body.urdf", "--name", "tight", *words)
+    found = close("tight.yaml")
+    assert list(found) == ["left_arm_1_link, left_arm_3_link"]
+    said = found["left_arm_1_link, left_arm_3_link"]
+    assert "4.0 mm apart at home" in said
+    assert "Nothing then keeps these two apart" in said
+    line = '<disable_collisions link1="left_arm_1_link" link2="left_arm_3_link"/>'
+    assert line in said
+    srdf = (here / "tight.srdf").read_text()
+    (here / "tight.srdf").write_text(srdf.replace("</robot>", f"{line}</robot>"))
+    assert close("tight.yaml") == {}, "the way out that is told is one"
+
+
+def test_what_counts_as_close_is_what_the_filter_keeps():
+    params = SafetyParams()
+    assert pytest.approx(params.self_clearance_m + params.distance_error_m + REST) == KEPT
 
 
 def test_the_shipped_robots_are_listed(capsys):

@@ -81,6 +81,36 @@ def test_a_hand_of_many_joints_stands(tmp_path):
     assert set(found.hand) == {"left_finger_open", "digit0", "digit1", "digit2"}
 
 
+def test_a_trunk_of_as_many_joints_as_an_arm_is_none_and_carries_both(tmp_path):
+    trunk = ""
+    before = "torso"
+    for k in range(4):
+        trunk += link(f"column{k}") + joint(f"waist{k}", before, f"column{k}")
+        before = f"column{k}"
+    arms = (arm("left", 0.35) + arm("right", -0.35)).replace('"torso"', f'"{before}"')
+    found = find_arms(load_urdf(write_body(tmp_path, trunk + arms)))
+    assert [a.tool for a in found] == ["left_tool0", "right_tool0"]
+    assert [len(a.joints) for a in found] == [5, 5]
+
+
+def test_a_first_joint_that_carries_a_head_too_is_of_the_arm_and_a_lift_is_not(tmp_path):
+    head = link("neck") + joint("pan", "left_arm_1_link", "neck")
+    (found,) = find_arms(load_urdf(write_body(tmp_path, arm("left", 0.3) + head)))
+    assert found.joints == tuple(f"left_arm_{k}" for k in range(1, 6)), "nor is the lift below it"
+
+
+def test_an_arm_is_one_though_its_fingers_have_four_joints_each(tmp_path):
+    hand = arm("left", 0.3)
+    for digit in "abc":
+        before = "left_arm_5_link"
+        for k in range(4):
+            hand += link(f"{digit}{k}") + joint(f"{digit}_{k}", before, f"{digit}{k}")
+            before = f"{digit}{k}"
+    (found,) = find_arms(load_urdf(write_body(tmp_path, hand)))
+    assert found.joints == tuple(f"left_arm_{k}" for k in range(1, 6))
+    assert len(found.hand) == 13
+
+
 def test_without_an_arm_it_is_said_how_to_name_its_joints(tmp_path):
     urdf = load_urdf(write_body(tmp_path, link("wing") + joint("flap", "torso", "wing")))
     with pytest.raises(WamError, match="name its joints with --joint$"):

@@ -20,6 +20,12 @@ MOST_TURNS = 4 * math.pi + 0.01  # rad; an arm's joint that turns farther is rar
 STRONGEST = 1000.0  # Nm or N of one joint
 TIGHT = 0.7  # of an effort limit, that home may need without a word
 CLOSE = 0.01  # m between links at home
+# m: what the filter keeps between links as it is set, where a motion rests
+KEPT = 0.0061
+POSES = 32  # that tell how often links are so near; the seed is fixed
+SEED = 0
+OFTEN = 0.5  # of these poses
+LISTED = 5  # pairs that get a line of their own
 LIGHT = 0.01  # kg
 HEAVIEST = 500.0  # kg, of what moves
 FARTHEST = 3.0  # m, from the base to a tool
@@ -148,6 +154,7 @@ def _home(model: SafetyModel) -> list[Row]:
         level = RIGHT if distances[k] > CLOSE else DOUBTFUL
         words = f"{a} and {b} are nearest at home, {distances[k] * 1e3:.1f} mm apart"
         rows.append(Row(level, "home", words))
+    rows += _too_close(model, distances)
     effort = np.abs(model.torque(home[None], 0 * home[None], 0 * home[None])[0])
     share = effort / model.limits.effort
     k = int(share.argmax())
@@ -155,6 +162,39 @@ def _home(model: SafetyModel) -> list[Row]:
     words = f"{name} bears {effort[k]:.1f} of {model.limits.effort[k]:g} {_force(model.units[k])}"
     if share[k] <= HOLDING:
         rows.append(Row(RIGHT if share[k] <= TIGHT else DOUBTFUL, "home", words))
+    return rows
+
+
+def _too_close(model: SafetyModel, at_home: np.ndarray) -> list[Row]:
+    """Pairs of links that are nearer than what is kept between them, at home or in most poses:
+    whatever moves one against the other will mostly be cut.
+
+    Args:
+        model: the robot.
+        at_home: (P,) m.
+    """
+    poses = model.random_q(POSES, SEED)
+    often = np.mean([model.distances(q) < KEPT for q in poses], axis=0)
+    # what overlaps at home is told as wrong
+    near = (at_home > 0) & ((at_home < KEPT) | (often >= OFTEN)) & ~model.pairs.world
+    found: dict[tuple[str, str], tuple[float, float]] = {}
+    for k in np.flatnonzero(near):
+        gap, share = found.get(model.pairs.names[k], (math.inf, 0.0))
+        found[model.pairs.names[k]] = min(gap, float(at_home[k])), max(share, float(often[k]))
+    order = sorted(found, key=lambda names: found[names])
+    rows = []
+    for a, b in order[:LISTED]:
+        gap, share = found[a, b]
+        words = f"{gap * 1e3:.1f} mm apart at home, nearer than {KEPT * 1e3:.0f} mm or overlapping "
+        words += f"in {share:.0%} of poses: the filter keeps that much, so most chunks that move "
+        words += "one against the other will be cut. Only if their maker says that they are built "
+        words += "so "
+        words += f'and cannot meet: <disable_collisions link1="{a}" link2="{b}"/> in the SRDF. '
+        words += "Nothing then keeps these two apart"
+        rows.append(Row(DOUBTFUL, f"{a}, {b}", words))
+    if more := order[LISTED:]:
+        words = f"and {len(more)} more pairs: {'; '.join(', '.join(names) for names in more)}"
+        rows.append(Row(DOUBTFUL, "close", words))
     return rows
 
 

@@ -36,21 +36,27 @@ class Arm:
 def find_arms(urdf: Urdf) -> list[Arm]:
     """Every arm of a robot, in the order of its description.
 
-    An arm is four joints or more in a row, none of them called like a leg's. What follows it in the
-    row and is called like a finger, or slides as another one does that follows it, or what branches
-    off at its end, is its gripper.
+    An arm is four joints or more in a row, none of them called like a leg's, and not the trunk of
+    longer ones; a joint that turns and carries an arm, and beside it no other, is its first. What
+    follows it in the row and is called like a finger, or slides as another one does that follows
+    it, or what branches off at its end, is its gripper.
     """
     arms = []
     starts = _next(urdf, _root(urdf))
     while starts:
-        first = starts.pop(0)
-        row = [first]
-        while len(after := _next(urdf, row[-1].child)) == 1:
-            row += after
+        row, after = _row(urdf, starts.pop(0))
+        # what pans a head may hang on the first joints of an arm
+        long = [j for j in after if len(_row(urdf, j)[0]) >= ARM]
+        if len(row) < ARM and len(long) == 1 and not any(j.sliding for j in row):
+            starts = [*(j for j in after if j not in long), *starts]
+            on, after = _row(urdf, long[0])
+            row += on
         own = [j for j in row if not FINGERS.search(j.name)]
         if own and own[-1].sliding and any(j.mimic == own[-1].name for j in urdf.joints.values()):
             own.pop()
-        if len(own) < ARM or any(LEGS.search(j.name) for j in own):
+        # a lift and a waist may be as many joints as an arm; what they carry is longer
+        trunk = any(len(_row(urdf, j)[0]) > len(row) for j in after)
+        if len(own) < ARM or trunk or any(LEGS.search(j.name) for j in own):
             starts = [*after, *starts]
             continue
         rest = [j.name for j in row if j not in own] + [j.name for j in _below(urdf, row[-1])]
@@ -64,6 +70,14 @@ def find_arms(urdf: Urdf) -> list[Arm]:
             )
         )
     return arms
+
+
+def _row(urdf: Urdf, first: UrdfJoint) -> tuple[list[UrdfJoint], list[UrdfJoint]]:
+    """Joints one after another from `first` on, and those that branch off behind the last one."""
+    row = [first]
+    while len(after := _next(urdf, row[-1].child)) == 1:
+        row += after
+    return row, after
 
 
 def choose_arms(arms: list[Arm], words: tuple[str, ...]) -> list[Arm]:
