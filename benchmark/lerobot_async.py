@@ -408,15 +408,16 @@ def figures(seen: Seen, ours: bool) -> dict[str, Any]:
     for episode in seen.episodes:
         for limit, steps in episode["violations"].items():
             beyond[limit] = beyond.get(limit, 0) + steps
-    first = np.array(seen.image_to_action_s or [np.nan, np.nan])
-    p50, p95 = first if ours else np.percentile(first, [50, 95])
+    first = seen.image_to_action_s  # of ours the two numbers, of LeRobot's each
+    p50, p95 = first if ours and first else np.percentile(first or [np.nan], [50, 95])
     n_chunks = sum(e["chunks"] for e in seen.episodes) if ours else len(seen.chunks)
     return {
         "episodes": len(seen.episodes),
         "picked up": sum(bool(e["success"]) for e in seen.episodes),
         "chunks/s": round(n_chunks / max(1e-9, seen.running_s), 2),
-        "image to action, p50 [ms]": round(1e3 * float(p50), 1),
-        "image to action, p95 [ms]": round(1e3 * float(p95), 1),
+        # nothing where no chunk was executed
+        "image to action, p50 [ms]": round(1e3 * float(p50), 1) if first else None,
+        "image to action, p95 [ms]": round(1e3 * float(p95), 1) if first else None,
         "times without an action": sum(e.get("starved", 0) for e in seen.episodes),
         "chunk from the one before, median [mrad]": round(float(np.median(jumps)), 2),
         "chunk from the one before, most [mrad]": round(float(jumps.max()), 2),

@@ -27,13 +27,18 @@ HERE = Path(__file__).parent
 ALONE = {"PATH": os.environ["PATH"], "HF_HUB_OFFLINE": "1"}
 
 
-@contextlib.contextmanager
-def lerobot_server(folder, kind):
-    """A policy with random weights in `folder`, and the port of its server."""
+def make(folder, kind):
+    """A policy with random weights in `folder`."""
     robot = {"home": PANDA.home, "views": PANDA.view_names}
     robot |= {"height": PANDA.image_height, "width": PANDA.image_width}
     argv = [program("lerobot"), str(HERE / "lerobot_makes.py"), kind, str(folder)]
     subprocess.run([*argv, json.dumps(robot)], check=True, timeout=300, env=ALONE)
+
+
+@contextlib.contextmanager
+def lerobot_server(folder, kind):
+    """A policy with random weights in `folder`, and the port of its server."""
+    make(folder, kind)
     port = free_port()
     script = str(ROOT / "tools" / "lerobot_server.py")
     argv = [program("lerobot"), script, "--policy", str(folder), "--port", str(port)]
@@ -89,3 +94,23 @@ def test_a_policy_that_looks_at_several_steps_answers_and_a_request_without_a_ke
         policy.reset("go")
         with pytest.raises(WamError, match="'observation.images.front' is nothing, expected"):
             policy.predict(observation(), Request())
+
+
+def test_lerobot_s_own_asynchronous_inference_drives_the_same_arm_beside_ours(tmp_path):
+    make(tmp_path / "act", "act")
+    told = tmp_path / "told.json"
+    argv = [sys.executable, "-m", "benchmark.lerobot_async", "--policy", str(tmp_path / "act")]
+    argv += ["--episodes", "1", "--seconds", "3", "--json", str(told)]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    ended = subprocess.run(argv, cwd=ROOT, env=env, timeout=600, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    found = json.loads(told.read_text())
+    for name in ("ours", "LeRobot's"):
+        figures = found[name]["figures"]
+        assert figures["episodes"] == 1
+        assert figures["chunks/s"] > 0
+        # before it is back; what random weights say barely moves again
+        assert found[name]["stopped for 2 s"]["at rest after [s]"] < 2.0
+    assert found["LeRobot's"]["figures"]["image to action, p50 [ms]"] > 0
+    # where chunks come too late for a busy machine, none may be executed; none may do harm
+    assert found["ours"]["figures"]["steps of physics beyond a limit"] == {}
