@@ -48,7 +48,9 @@ def answer(rows):
 @pytest.mark.parametrize("name", config_names("wires"))
 def test_every_shipped_contract_fits_the_robot_that_it_names(name):
     robot = load_embodiment(load_yaml(config_path("wires", name))["embodiment"])
-    assert load_contract(name, robot).name == name
+    contract = load_contract(name, robot)
+    assert contract.name == name
+    assert contract.start  # whoever finds nobody there is told
 
 
 @pytest.mark.parametrize("told", [NOW[None], NOW.tolist(), [NOW.tolist()]])

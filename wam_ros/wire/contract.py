@@ -63,6 +63,7 @@ class WireContract:
     plan: str = ""
     committed: str = ""
     constants: dict[str, str] = field(default_factory=dict)  # key: text that is always sent
+    start: str = ""  # how its server is started, for whoever finds nobody there
     # rad or m where the wire says 0 and 1, of joints that are told by a share
     ends: dict[str, tuple[float, float]] = field(default_factory=dict)
 

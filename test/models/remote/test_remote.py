@@ -261,6 +261,21 @@ def test_nobody_there_is_said_at_once():
         ask(port)
 
 
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ("lerobot_panda@ws://127.0.0.1:{}", "To start it: python lerobot_server.py --policy"),
+        ("openvla_oft@http://127.0.0.1:{}/act", "To start it: python vla-scripts/deploy.py"),
+    ],
+)
+def test_who_finds_nobody_there_is_told_how_the_server_of_a_contract_is_started(model, words):
+    s = free_socket()
+    port = s.getsockname()[1]
+    s.close()
+    with pytest.raises(WamError, match=f"127.0.0.1:{port}.*cannot be reached: .*{words}"):
+        load_policy(model.format(port), "", PANDA)
+
+
 @pytest.mark.parametrize("said", ["hel\x1blo", b"\xc1", [1]])
 def test_a_server_that_introduces_itself_with_nonsense_is_refused(said):
     with (

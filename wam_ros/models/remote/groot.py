@@ -11,7 +11,7 @@ from typing import Any
 
 from wam_ros.core.errors import WamError
 from wam_ros.models.remote.address import TOKEN_VARIABLE, Address
-from wam_ros.models.remote.link import CONNECT_S, GREETING_S, printable
+from wam_ros.models.remote.link import CONNECT_S, GREETING_S, UnreachedError, printable
 from wam_ros.wire.contract import WireContract
 from wam_ros.wire.exchange import RESET_DONE
 from wam_ros.wire.groot import (
@@ -74,7 +74,7 @@ class GrootLink:
             socket.connect(self._address.url)
         except zmq.ZMQError as error:
             self.close()
-            raise WamError(self._words(f"cannot be reached: {error}")) from error
+            raise UnreachedError(self._words(f"cannot be reached: {error}")) from error
         for endpoint in ("ping", "get_modality_config"):
             said = self._call(endpoint, None, GREETING_S)
             if isinstance(said, str):
@@ -131,7 +131,7 @@ class GrootLink:
             answer = read_answer(said)
         except zmq.Again as error:
             self.close()
-            raise WamError(self._words("cannot be reached")) from error
+            raise UnreachedError(self._words("cannot be reached")) from error
         except zmq.ZMQError as error:
             self.close()
             raise WamError(self._words(f"the connection is gone: {error}")) from error

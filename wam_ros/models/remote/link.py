@@ -24,6 +24,10 @@ GREETING_S = 5.0  # until it says what it is, or that it is still loading
 LOOK_S = 1.0  # between two looks at how far it is
 
 
+class UnreachedError(WamError):
+    """Nobody is there who takes a connection."""
+
+
 class ConnectionGoneError(WamError):
     """The server ended the connection, or the network did."""
 
@@ -77,7 +81,8 @@ class Link:
         except InvalidStatus as error:
             raise WamError(self._words(_of_status(error))) from error
         except (OSError, InvalidHandshake, TimeoutError, ValueError) as error:
-            raise WamError(self._words(f"cannot be reached: {line_of(error)}")) from error
+            words = self._words(f"cannot be reached: {line_of(error)}")
+            raise UnreachedError(words) from error
         greeting = self._greeting(patience_s, on_wait)
         try:
             return unpack(greeting)

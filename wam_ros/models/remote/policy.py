@@ -21,7 +21,7 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.policy import Abilities, PolicyOutput, Request
 from wam_ros.core.types import Observation
 from wam_ros.models.remote.address import REST, ZMQ, Address, read_address, read_token
-from wam_ros.models.remote.link import ConnectionGoneError, Link
+from wam_ros.models.remote.link import ConnectionGoneError, Link, UnreachedError
 from wam_ros.models.remote.rest import RestLink
 from wam_ros.models.remote.tool import ToolPath
 from wam_ros.robot.dynamics import Dynamics
@@ -63,7 +63,12 @@ def load(
     address = read_address(name)
     contract = load_contract(address.contract, embodiment) if address.contract else None
     policy = RemotePolicy(address.url, link_to(address, contract), embodiment, contract)
-    policy.meet(LOAD_S)
+    try:
+        policy.meet(LOAD_S)
+    except UnreachedError as error:
+        if contract is None or not contract.start:
+            raise
+        raise UnreachedError(f"{error}. To start it: {contract.start}") from error
     if address.risk:
         policy.runs_on = f"{policy.runs_on}; {address.risk}"
     return policy

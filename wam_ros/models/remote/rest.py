@@ -18,7 +18,7 @@ import numpy as np
 
 from wam_ros.core.errors import WamError
 from wam_ros.models.remote.address import Address
-from wam_ros.models.remote.link import CONNECT_S, line_of, printable
+from wam_ros.models.remote.link import CONNECT_S, UnreachedError, line_of, printable
 from wam_ros.wire.packing import MOST_BYTES, WireError, array_of
 
 
@@ -47,7 +47,8 @@ class RestLink:
         try:
             connection.connect()
         except OSError as error:
-            raise WamError(self._words(f"cannot be reached: {line_of(error)}")) from error
+            words = self._words(f"cannot be reached: {line_of(error)}")
+            raise UnreachedError(words) from error
         finally:
             connection.close()
         self.open = True
