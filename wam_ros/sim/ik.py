@@ -26,9 +26,11 @@ def solve_ik(
     iterations: int = 8,
     data: mujoco.MjData | None = None,
     yaw: float = 0.0,
+    lean: float = 0.0,
 ) -> np.ndarray:
     """Joints (A,) that bring the tool to `position` (3,) m pointing down and turned by `yaw` rad
-    about the vertical, starting from `q`.
+    about the vertical, starting from `q`; before that turn it leans by `lean` rad about the x axis
+    of the base.
 
     Buss, "Introduction to inverse kinematics with Jacobian transpose, pseudoinverse and damped
     least squares methods" (2004); the null space pulls towards the embodiment's home posture. With
@@ -42,7 +44,9 @@ def solve_ik(
     arm = np.array([n not in embodiment.gripper_joints for n in embodiment.joint_names])
     tool = model.body(embodiment.tool_frame).id
     home = np.array(embodiment.home)
-    down = qmult([np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)], [0.0, 1.0, 0.0, 0.0])
+    turned = [np.cos(yaw / 2), 0.0, 0.0, np.sin(yaw / 2)]
+    leant = [np.cos(lean / 2), np.sin(lean / 2), 0.0, 0.0]
+    wanted = qmult(turned, qmult(leant, [0.0, 1.0, 0.0, 0.0]))
     lower, upper = model.jnt_range[[j.id for j in joints]].T
     q = q.copy()
     jacobian = np.zeros((6, model.nv))
@@ -51,7 +55,7 @@ def solve_ik(
         mujoco.mj_kinematics(model, data)
         mujoco.mj_comPos(model, data)
         error = np.concatenate(
-            [position - data.xpos[tool], _rotation_error(data.xquat[tool], down)]
+            [position - data.xpos[tool], _rotation_error(data.xquat[tool], wanted)]
         )
         mujoco.mj_jacBody(model, data, jacobian[:3], jacobian[3:], tool)
         j = jacobian[:, vadr[arm]]

@@ -7,6 +7,7 @@ import gc
 import io
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,48 @@ FAR_CELL = 0.004
 NEAR_CELL = 0.002
 GRID = 0.015  # m between points of what is solid
 TRIES = 20  # of LIBERO's own placing, which may find no room
+
+
+@dataclass(frozen=True)
+class Box:
+    """One that touches, in the base frame."""
+
+    centre: np.ndarray  # (3,) m
+    turn: np.ndarray  # (3, 3)
+    half: np.ndarray  # (3,) m
+
+    def reach(self, way: np.ndarray) -> float:
+        """M along a direction (3,) of length 1, where it begins."""
+        return float(self.centre @ way - np.abs(self.turn.T @ way) @ self.half)
+
+
+@dataclass(frozen=True)
+class Fixture:
+    """What of a fixture moves, a drawer or a knob, as it is now, in the base frame."""
+
+    slides: bool  # a drawer; else it turns
+    way: np.ndarray  # (3,) of length 1: where it opens to, or the axis about which it turns on
+    anchor: np.ndarray  # (3,) m on the axis
+    position: float  # m or rad from its rest towards open
+    range: float  # m or rad from its rest to its end
+    is_open: bool  # by LIBERO's own check; of a knob: on
+    boxes: tuple[Box, ...]
+
+    @property
+    def share(self) -> float:
+        """Of the way that it has gone."""
+        return self.position / self.range
+
+    @property
+    def outermost(self) -> Box:
+        """What stands farthest out where it opens to: the handle of a drawer."""
+        return max(self.boxes, key=lambda box: box.reach(self.way))
+
+    @property
+    def highest(self) -> Box:
+        """What stands highest: of a knob what one takes."""
+        up = np.array([0.0, 0.0, 1.0])
+        return max(self.boxes, key=lambda box: box.centre[2] + np.abs(box.turn.T @ up) @ box.half)
 
 
 class LiberoWorld:
@@ -329,6 +372,42 @@ class LiberoWorld:
                 turn = self.data.geom_xmat[g].reshape(3, 3)
                 found.append(corners @ turn.T + self.data.geom_xpos[g])
         return self.in_base(np.concatenate(found)) if found else np.zeros((0, 3))
+
+    def fixture_of(self, name: str) -> Fixture | None:
+        """What moves of a fixture, or of that whose region is named; None where nothing does."""
+        env = self._env.env
+        part = env.object_sites_dict.get(name) or env.fixtures_dict.get(name)
+        if part is None or len(part.joints or ()) != 1:
+            return None
+        joint = self.model.joint(part.joints[0]).id
+        base = self.data.xmat[self._base].reshape(3, 3)
+        low, high = self.model.jnt_range[joint]
+        sign = 1.0 if high > -low else -1.0
+        state = env.object_states_dict[name]
+        slides = self.model.jnt_type[joint] == mujoco.mjtJoint.mjJNT_SLIDE
+        body = int(self.model.jnt_bodyid[joint])
+        return Fixture(
+            slides=bool(slides),
+            way=sign * (self.data.xaxis[joint] @ base),
+            anchor=self.in_base(self.data.xanchor[joint]),
+            position=sign * float(self.data.qpos[self.model.jnt_qposadr[joint]]),
+            range=float(max(high, -low)),
+            is_open=bool(state.is_open() if slides else state.turn_on()),
+            boxes=tuple(
+                Box(
+                    self.in_base(self.data.geom_xpos[g]),
+                    base.T @ self.data.geom_xmat[g].reshape(3, 3),
+                    self.model.geom_size[g].copy(),
+                )
+                for g in np.flatnonzero(self.model.geom_bodyid == body)
+                if self.model.geom_type[g] == mujoco.mjtGeom.mjGEOM_BOX
+                and self.model.geom_group[g] == SHAPES
+            ),
+        )
+
+    def holds(self, state: list[str]) -> bool:
+        """Whether one state of `goal` is so now, by LIBERO's own check."""
+        return bool(self._env.env._eval_predicate(state))
 
     def solids_of(self, thing: str) -> np.ndarray:
         """(N, 3) m, a grid through the boxes that touch of a thing, in the base frame: of a wall
