@@ -63,6 +63,7 @@ ARROWS = {
         "models.dreamzero.small",
         "models.dreamzero.released",
         "runtime",
+        "runtime.values",
         "data",
         "sim",
         "sim.libero.suites",

@@ -2,6 +2,8 @@
 bridge.
 """
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -109,6 +111,32 @@ def test_frames_on_the_way_are_remembered_by_executed_steps(world, blind):
     looks = [s for s, predict in steps if predict]
     notes = [s for s, predict in steps if not predict]
     assert notes and all((looks[-1] - n) % 4 == 0 for n in notes)
+
+
+def test_of_several_candidates_the_one_of_the_highest_value_moves_the_arm(world, blind):
+    class Fan(Wave):
+        """Every candidate has another slope; the first one stands still."""
+
+        def predict(self, observation, request):
+            first = super().predict(observation, request)
+            slope = 0.01 * np.arange(1, PANDA.action_horizon + 1)
+            chunks = [first.positions * 0 + observation.joints.positions for _ in range(4)]
+            for k, q in enumerate(chunks):
+                q[:, 0] += k * slope
+            outputs = [dataclasses.replace(first, positions=q) for q in chunks]
+            assert request.candidates == len(outputs)
+            return dataclasses.replace(outputs[0], others=tuple(outputs[1:]))
+
+    def moved(value):
+        world.reset(0)
+        fan = Fan(Abilities(candidates=8))
+        loop = ClosedLoop(fan, world, "replace", 4, Delay(0), candidates=4, value=value)
+        chunk = loop.step()[0]
+        return chunk.positions[-1, 0] - chunk.positions[0, 0], chunk.value
+
+    assert moved(None)[0] == 0
+    slope, worth = moved(lambda some: np.array([0.0, 5.0, 2.0, 1.0]))
+    assert slope == pytest.approx(0.07) and worth == 5.0
 
 
 def test_late_and_jittery_answers_come_in_order(world, blind):

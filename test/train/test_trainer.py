@@ -143,6 +143,26 @@ def test_a_batch_of_mixed_lengths_and_videos_is_its_samples_one_by_one():
         torch.testing.assert_close(value, split[name], rtol=1e-4, atol=1e-6)
 
 
+def test_what_learns_actions_alone_sees_noise_for_frames_and_differs_in_nothing_else():
+    both, alone = family(), family(imagine=False)
+    numbers, seeds = torch.arange(6), torch.arange(6)
+    a, b = both.batch(numbers, seeds), alone.batch(numbers, seeds)
+    assert (b["t_video"] == 1).all() and (a["t_video"] < 1).any()
+    equal({n: x for n, x in a.items() if n != "t_video"}, {n: b[n] for n in a if n != "t_video"})
+    # at level 1 nothing of the frames to come is left
+    errors = alone.errors(b)
+    other = alone.errors(b | {"video": torch.randn_like(b["video"])})
+    torch.testing.assert_close(errors["action"], other["action"], rtol=0, atol=0)
+    leaked = both.errors(a | {"video": torch.randn_like(a["video"])})
+    assert (leaked["action"] - both.errors(a)["action"]).abs().max() > 0
+    learned = Trainer(alone, RECIPE)
+    found = gradients(learned, [b])
+    assert "head.head.weight" not in found
+    assert any(name.startswith("action_decoder") and g.any() for name, g in found.items())
+    assert set(learned.step()) == {"action", "goal", "gradient", "rate"}
+    assert alone.facts["imagine"] is False and "imagine" not in both.facts
+
+
 def test_what_fills_up_a_batch_is_never_seen():
     it = family()
     number = torch.tensor([int(it.data.starts(1)[0][0])])  # two blocks of four

@@ -25,6 +25,7 @@ MODELS = {
 WORDS = {"dreamzero": "wam_ros.models.dreamzero.small.words:require_instruction"}
 SCRIPT = "reach"  # what moves a simulated robot for which no model is shipped
 MEMORIES = ("real", "imagined")
+CAN_ACT_ALONE = ("dreamzero",)  # families whose actions can be denoised without the frames
 
 
 def read_description(model: str) -> dict[str, Any]:
@@ -80,6 +81,7 @@ def load_policy(
     threads: int = 1,
     steps: int = 0,
     memory: str = "real",
+    imagine: bool = True,
 ) -> Policy:
     """Build the policy that `config/models/<model>.yaml` describes.
 
@@ -94,6 +96,8 @@ def load_policy(
         steps: denoising steps per chunk; 0 takes the model's own.
         memory: `real` remembers observed frames; `imagined` never looks again after the first frame
             (an ablation).
+        imagine: False denoises actions alone, while the frames to come stay noise (an ablation,
+            and all that weights can that were trained so).
 
     Raises:
         WamError: unknown names (with the choices), a damaged checkpoint, or a model for another
@@ -105,6 +109,12 @@ def load_policy(
     data = read_description(model)
     if data["family"] == "remote" and (checkpoint or steps or memory != "real"):
         raise WamError(f"'{model}' is a server: checkpoint, steps and memory are told to it there")
+    alone = {} if imagine else {"imagine": False}
+    if alone and data["family"] not in CAN_ACT_ALONE:
+        raise WamError(
+            f"'{model}' cannot leave out what it imagines: models of the family "
+            f"{', '.join(CAN_ACT_ALONE)} can"
+        )
     weights = Path(checkpoint) if checkpoint else share_dir() / str(data.get("weights", ""))
     return _function(MODELS[data["family"]])(
         model,
@@ -113,6 +123,7 @@ def load_policy(
         threads=threads,
         steps=steps,
         memory=memory,
+        **alone,
     )
 
 

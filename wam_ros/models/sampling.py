@@ -70,6 +70,22 @@ class Euler:
         return x + (self.levels[i + 1] - self.levels[i]) * v
 
 
+class Unmoved:
+    """Leaves a modality at the noise where it began, which the network is told at every step.
+
+    Args:
+        steps: of the other modality.
+    """
+
+    def __init__(self, steps: int) -> None:
+        self.levels = [1.0] * (steps + 1)
+        self.times = [1000.0] * steps
+
+    def step(self, i: int, x: Tensor, v: Tensor) -> Tensor:
+        """See `Solver.step`."""
+        return x
+
+
 class UniPC:
     """Predictor and corrector of order 2, B(h) = e^h - 1, on the predicted data (Zhao et al.,
     2023).

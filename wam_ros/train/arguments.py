@@ -31,6 +31,10 @@ class Train:
     seed: int = 0  # of initial weights and of the order of the data
     contract: str = ""  # released models: name in config/contracts; empty: the model's own
     video_only: Path | None = None  # small model: more data, of which only pictures count
+    keep: int = 0  # steps between two files of weights that stay, in --out/steps; 0: none stays
+    # small model: learn to imagine, too; without, frames to come are noise and only actions are
+    # learned (behaviour cloning)
+    imagine: bool = True
     blocks: int = 5  # small model: of a training sequence, at most
     tokenizer_minutes: float = 8.0  # small model: for the frame tokenizer
     grounding_minutes: float = 2.0  # small model: for what finds the named block in a frame

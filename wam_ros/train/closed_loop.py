@@ -17,10 +17,11 @@ from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.latency import LatencyWindow, require_offered
 from wam_ros.core.policy import Policy, Request, abilities_of, calm_of
 from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
-from wam_ros.runtime.prediction import predict
+from wam_ros.runtime.prediction import best, predict
 from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.scheduler import InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
+from wam_ros.runtime.values import Value
 from wam_ros.sim.drive import servo_steps
 from wam_ros.sim.mishaps import Mishap
 from wam_ros.sim.worlds import SimulatedRobot
@@ -50,6 +51,8 @@ class ClosedLoop:
         every: control steps between two predictions.
         delay: of the answers; known to the session beforehand, as after a long run.
         mishap: what goes wrong; None for nothing.
+        candidates: chunks that are predicted each time.
+        value: chooses among them; None takes the first.
     """
 
     def __init__(
@@ -61,8 +64,11 @@ class ClosedLoop:
         delay: Delay,
         seed: int = 0,
         mishap: Mishap | None = None,
+        candidates: int = 1,
+        value: Value | None = None,
     ) -> None:
         self.policy = policy
+        self.value = value
         self.world = world
         self.delay = delay
         self.now_ns = 0
@@ -80,6 +86,7 @@ class ClosedLoop:
             execute_steps=every,
             abilities=abilities,
             chunking=mode,
+            candidates=candidates,
             timeline=self.timeline,
         )
         self.session = InferenceSession(
@@ -148,11 +155,12 @@ class ClosedLoop:
             self._move()
 
     def _ask(self, seen: Observation, request: Request) -> None:
-        output = predict(self.policy, seen, request)
+        output, worth = best(predict(self.policy, seen, request), self.value)
         if output is None:
             return
         ready_ns = self.now_ns + self.delay.draw(self._rng) * self.step_ns
-        self._waiting.append((ready_ns, EngineResult(seen, "", 1, output, request=request)))
+        result = EngineResult(seen, "", 1, output, request=request, value=worth)
+        self._waiting.append((ready_ns, result))
 
     def _move(self) -> None:
         physics_ns = round(self.world.timestep_s * NS) * self._servo_steps

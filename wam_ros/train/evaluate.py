@@ -25,6 +25,7 @@ from wam_ros.core.types import NS
 from wam_ros.data.episodes import Episodes
 from wam_ros.data.folder import open_episodes
 from wam_ros.models import read_description
+from wam_ros.runtime.values import VALUES
 from wam_ros.sim.libero.suites import is_libero, tasks_in
 from wam_ros.sim.names import has_colours, require_installed, require_task
 from wam_ros.sim.robots import AUTO as ANY_TASK
@@ -33,6 +34,7 @@ from wam_ros.train.check import require_robot
 from wam_ros.train.closed_loop import ENSEMBLE, make_observation
 from wam_ros.train.judging import EXPERT, SHARD, Job, Judge, Judged, run_jobs, summarise
 
+NEEDS_A_GOAL = "goal_image"  # of values: a picture that episodes here have none of
 # they make no difference to what comes of an episode that is run
 BESIDE = ("model", "checkpoint", "task", "episodes", "seed", "workers", "heldout", "json")
 
@@ -59,6 +61,10 @@ class Eval:
     swap: bool = False  # name another block than the seed's own
     # what the memory is filled with: real frames, or imagined: the model never looks again
     memory: str = "real"
+    # without: actions are denoised alone, the frames to come stay noise (of the family dreamzero)
+    imagine: bool = True
+    candidates: int = 1  # chunks that are imagined each time, of which the best is executed
+    value: str = "consensus"  # by which it is the best: consensus, outlook or smoothness
     every: int = 4  # control steps between two predictions
     delay: int = 1  # control steps until a prediction is executed
     jitter: int = 0  # up to so many control steps more
@@ -112,7 +118,10 @@ def _check(args: Eval) -> str:
         require_within(f"--{name}", getattr(args, name), 1)
     for name in ("delay", "jitter", "steps", "max_steps"):
         require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
+    require_within("--candidates", args.candidates, 1)
     require_known("chunking", args.chunking, (AUTO, *CHUNKING, ENSEMBLE))
+    require_known("value", args.value, [name for name in VALUES if name != NEEDS_A_GOAL])
+    _require_candidates(args)
     require_writable("--json", args.json)
     for name in ("model", "task"):
         if not getattr(args, name):
@@ -125,6 +134,22 @@ def _check(args: Eval) -> str:
         if not has_colours(task) and (args.nudge or args.swap):
             raise WamError(f"task '{task}' has no blocks: leave out --nudge and --swap")
     return robot
+
+
+def _require_candidates(args: Eval) -> None:
+    """Raise `WamError` where several chunks cannot be chosen from."""
+    if args.candidates == 1:
+        return
+    if args.chunking == "lookahead" or args.memory == "imagined":
+        raise WamError(
+            f"--candidates {args.candidates}: chunking lookahead and memory imagined go on from "
+            "what one chunk imagined"
+        )
+    if not args.imagine and args.value != "smoothness":
+        raise WamError(
+            f"--candidates {args.candidates}: value {args.value} chooses by what is imagined, and "
+            "that is left out"
+        )
 
 
 def robot_of(args: Eval) -> str:

@@ -16,8 +16,9 @@ import numpy as np
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.intervals import wilson_interval
-from wam_ros.core.policy import Policy
+from wam_ros.core.policy import Policy, abilities_of
 from wam_ros.models import load_policy
+from wam_ros.runtime.values import make_value
 from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import OUTCOMES
@@ -80,7 +81,13 @@ class Judge:
                 threads=self.args.threads,
                 steps=self.args.steps,
                 memory=self.args.memory,
+                imagine=self.args.imagine,
             )
+            most = abilities_of(policy).candidates
+            if self.args.candidates > most:
+                raise WamError(
+                    f"--candidates {self.args.candidates}: '{policy.name}' predicts at most {most}"
+                )
             self._policy = judged, policy
         return self._policy[1]
 
@@ -169,6 +176,8 @@ def run_episode(policy: Policy, world: SimulatedRobot, seed: int, args: Eval) ->
         every=args.every,
         delay=Delay(args.delay, args.jitter),
         seed=seed,
+        candidates=args.candidates,
+        value=make_value(args.value) if args.candidates > 1 else None,
     )
     most = _most_steps(world, args)
     moving = step = 0

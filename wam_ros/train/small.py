@@ -127,6 +127,7 @@ class SmallFamily:
         held_out: share of the episodes that is only measured.
         low_rank: of the updates that the model was given; None where all of it is trained.
         base: file of the weights below the updates.
+        imagine: False gives it noise in the place of all frames to come, and no loss of them.
         facts: what must be the same where training goes on.
     """
 
@@ -140,6 +141,7 @@ class SmallFamily:
         held_out: float = 0.0,
         low_rank: LowRankSize | None = None,
         base: Path | None = None,
+        imagine: bool = True,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = config.name
@@ -151,11 +153,14 @@ class SmallFamily:
         self.timesteps = timesteps
         self.low_rank = low_rank
         self.base = base
-        self.facts = dict(facts or {})
+        self.imagine = imagine
+        # a run that began before there was a choice goes on as one that imagines
+        self.facts = dict(facts or {}) | ({} if imagine else {"imagine": False})
         drawn, self.held_out = split(data.episode_of_windows(), held_out)
         self.drawn = half_acted(drawn, data.is_film()[drawn])
         # of data that do not say where the gripper closes there is no goal to learn
-        self.weights: Mapping[str, float] = {"video": 1.0, "action": 3.0, "goal": 0.5}
+        of_video = {"video": 1.0} if imagine else {}
+        self.weights: Mapping[str, float] = {**of_video, "action": 3.0, "goal": 0.5}
 
     def batch(self, windows: Tensor, seeds: Tensor) -> Rows:
         """See `family.Family.batch`."""
@@ -175,6 +180,9 @@ class SmallFamily:
             return torch.randn(k, *shape, generator=generator)
 
         t_video, t_action = levels(self.timesteps, k, chunk.action_horizon, generator)
+        if not self.imagine:
+            # nothing may be read off them that is not there at run time
+            t_video = torch.ones_like(t_video)
         given = committed(k, chunk, generator)
         return {
             "t_video": t_video,
@@ -408,6 +416,7 @@ def prepare(args: Train, team: Team, log: Log) -> SmallFamily:
         held_out=args.held_out,
         low_rank=size,
         base=start,
+        imagine=args.imagine,
         facts={
             "data": digest,
             "start": networks.digest,

@@ -41,6 +41,7 @@ FAMILIES = {
 }
 PRECISIONS = ("float32", "bfloat16")
 EVERY = 20  # steps between two rows of the log
+KEPT = "steps"  # folder of weights that stay
 
 
 def main(args: Train) -> None:
@@ -68,7 +69,7 @@ def _check(args: Train) -> str:
     """Judge what can be judged before anything is read; the family's name."""
     for name in ("batch", "blocks", "threads"):
         require_within(f"--{name}", getattr(args, name), 1)
-    for name in ("piece", "steps", "low_rank"):
+    for name in ("piece", "steps", "low_rank", "keep"):
         require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
     for name in ("minutes", "save_minutes", "tokenizer_minutes", "grounding_minutes"):
         require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
@@ -132,6 +133,10 @@ def run(trainer: Trainer, args: Train, log: Log) -> None:
         while trainer.steps < trainer.recipe.steps:
             values = trainer.step()
             progress.update(bar, advance=1, description=" ".join(_said(values)))
+            if args.keep and trainer.steps % args.keep == 0:
+                publish(
+                    trainer, args.out / KEPT / f"{family.name}-{trainer.steps:07d}", log, values
+                )
             if trainer.steps % EVERY == 0:
                 log(stage="model", step=trainer.steps, **values)
             ended = bool(trainer.team.told(float(stop())))

@@ -13,8 +13,11 @@ from safetensors.torch import save_file  # noqa: E402
 
 from wam_ros.core.errors import WamError  # noqa: E402
 from wam_ros.core.policy import Request  # noqa: E402
+from wam_ros.core.resources import share_dir  # noqa: E402
 from wam_ros.core.types import NS, Conditioning, JointState, Observation  # noqa: E402
 from wam_ros.models import load_policy  # noqa: E402
+from wam_ros.models.dreamzero.small.config import load_model_config  # noqa: E402
+from wam_ros.models.dreamzero.small.load import load_checkpoint, save_checkpoint  # noqa: E402
 from wam_ros.models.dreamzero.small.policy import DreamZeroPolicy  # noqa: E402
 
 
@@ -100,6 +103,56 @@ def test_an_unrefreshed_memory_looks_once_and_then_only_at_itself(config, embodi
         assert results[-1].conditioning == Conditioning.IMAGINED
     np.testing.assert_array_equal(results[0].positions[:, :7], results[1].positions[:, :7])
     np.testing.assert_array_equal(results[0].frames, results[1].frames)
+
+
+def test_without_imagination_actions_do_not_depend_on_how_frames_would_be_denoised(
+    config, embodiment, networks
+):
+    """They are those that a solver gives that leaves the frames at their noise: whatever the head
+    of the frames says.
+    """
+
+    def run(imagine):
+        alone = DreamZeroPolicy(config, embodiment, networks, steps=3, imagine=imagine)
+        alone.reset("pick up the red block")
+        return [alone.predict(observe(embodiment, s)) for s in (0, 4)][-1], alone
+
+    before = {imagine: run(imagine)[0] for imagine in (True, False)}
+    head = networks.model.head.head.weight
+    kept = head.detach().clone()
+    with torch.no_grad():
+        head.mul_(-3.0)
+    try:
+        after = {imagine: run(imagine)[0] for imagine in (True, False)}
+    finally:
+        with torch.no_grad():
+            head.copy_(kept)
+    np.testing.assert_array_equal(before[False].positions, after[False].positions)
+    assert np.abs(before[True].positions - after[True].positions).max() > 1e-6
+    assert np.abs(before[True].positions - before[False].positions).max() > 1e-6
+    output, alone = run(False)
+    assert (len(output.frames), output.frame_offsets_ns, output.decode) == (0, (), None)
+    assert (alone.abilities.ahead, alone.abilities.action_conditioned) == ((), False)
+    assert alone.another().predict.__self__._imagines is False
+
+
+def test_weights_that_learned_no_video_are_refused_where_they_are_to_imagine(embodiment, tmp_path):
+    tiny = load_model_config("tiny")
+    networks = load_checkpoint(share_dir() / tiny.weights, tiny)
+    path = tmp_path / "actions.safetensors"
+    save_checkpoint(path, networks, tiny, {"steps": 1, "imagine": False})
+    with pytest.raises(WamError, match="was trained on actions alone .* say --no-imagine"):
+        load_policy("tiny", str(path), embodiment)
+    policy = load_policy("tiny", str(path), embodiment, imagine=False)
+    policy.reset("pick up the red block")
+    assert len(policy.predict(observe(embodiment, 0)).frames) == 0
+
+
+def test_only_what_can_act_alone_is_told_not_to_imagine(embodiment):
+    with pytest.raises(WamError, match="'reach' cannot leave out what it imagines"):
+        load_policy("reach", "", embodiment, imagine=False)
+    with pytest.raises(WamError, match="memory imagined remembers what is imagined"):
+        load_policy("tiny", "", embodiment, memory="imagined", imagine=False)
 
 
 @pytest.mark.parametrize(

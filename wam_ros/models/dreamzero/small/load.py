@@ -37,6 +37,7 @@ class Networks:
     tokenizer: FrameTokenizer
     normaliser: Normaliser
     digest: str = ""  # sha256 of the file, first 16 hex digits
+    imagines: bool = True  # False: it was trained on actions alone, its frames mean nothing
 
 
 def save_checkpoint(path: Path, networks: Networks, config: DreamZeroConfig, facts: dict) -> None:
@@ -118,13 +119,15 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
     try:
         statistics = json.loads(metadata.get("statistics", "{}"))
         normaliser = Normaliser.from_lists(statistics, config.action_dim)
+        imagines = bool(json.loads(metadata.get("facts", "{}")).get("imagine", True))
     except (ValueError, TypeError, AttributeError, WamError) as error:
         raise WamError(f"checkpoint '{path}': {error}") from error
     networks = Networks(
         WorldActionModel(config),
         FrameTokenizer(config.tokenizer),
         normaliser,
-        sha256(path)[:16],
+        digest=sha256(path)[:16],
+        imagines=imagines,
     )
     expected = {f"{p}.{n}": v for p, m in _modules(networks) for n, v in m.state_dict().items()}
     _require_same_keys(path, expected, tensors)

@@ -37,7 +37,7 @@ from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.guidance import Guided, soft_mask
 from wam_ros.models.limits import require_reachable
 from wam_ros.models.processor import processor
-from wam_ros.models.sampling import Euler, Solver, integrate, schedule
+from wam_ros.models.sampling import Euler, Solver, Unmoved, integrate, schedule
 
 STILL = 0.1  # of full brightness: an imagined change beyond this is motion
 # one noise for every chunk, as in the reference server: successive chunks then agree
@@ -48,7 +48,13 @@ CANDIDATES = 16  # most chunks in one batch
 
 
 def load(
-    name: str, weights: Path, embodiment: Embodiment, threads: int, steps: int, memory: str
+    name: str,
+    weights: Path,
+    embodiment: Embodiment,
+    threads: int,
+    steps: int,
+    memory: str,
+    imagine: bool = True,
 ) -> DreamZeroPolicy:
     """Build the policy; raises `WamError` when weights, model and robot do not fit."""
     config = load_model_config(name)
@@ -73,8 +79,15 @@ def load(
         )
     if weights == share_dir():
         raise WamError(f"model '{config.name}' is shipped without weights: name a checkpoint")
+    if not imagine and memory == "imagined":
+        raise WamError("memory imagined remembers what is imagined, which is to be left out")
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
+    if imagine and not networks.imagines:
+        raise WamError(
+            f"checkpoint '{weights}' was trained on actions alone and imagines nothing: say "
+            "--no-imagine"
+        )
     require_within_limits(networks.normaliser, e, f"checkpoint '{weights}'")
     dtype = processor().predicting
     networks.model.to(dtype)
@@ -84,7 +97,13 @@ def load(
     appraiser = load_appraiser(appraisal_path(weights), config, networks.digest)
     steps = steps or config.denoising_steps
     policy = DreamZeroPolicy(
-        config, embodiment, networks, steps=steps, memory=memory, appraiser=appraiser
+        config,
+        embodiment,
+        networks,
+        steps=steps,
+        memory=memory,
+        appraiser=appraiser,
+        imagine=imagine,
     )
     policy.weights = weights
     return policy
@@ -133,6 +152,7 @@ class DreamZeroPolicy:
         steps: int,
         memory: str = "real",
         appraiser: Appraiser | None = None,
+        imagine: bool = True,
     ) -> None:
         self.name = config.name
         self.checkpoint_hash = networks.digest
@@ -142,6 +162,7 @@ class DreamZeroPolicy:
         self.networks = networks
         self.solver: Solver = Euler(schedule(steps, config.shift))
         self._refresh = memory == "real"
+        self._imagines = imagine
         self._appraiser = appraiser
         self.calm: Calm | None = None if appraiser is None else appraiser.calm
         self._grip = [embodiment.joint_names.index(j) for j in embodiment.gripper_joints]
@@ -159,8 +180,8 @@ class DreamZeroPolicy:
                 self.abilities,
                 prefix=prefix,
                 guided=True,
-                action_conditioned=True,
-                ahead=ahead,
+                action_conditioned=imagine,
+                ahead=ahead if imagine else (),
             )
         self.example_instruction = " ".join(
             config.text.choose_one[:1] or config.text.vocabulary[:1]
@@ -192,6 +213,7 @@ class DreamZeroPolicy:
             steps=len(self.solver.times),
             memory=memory,
             appraiser=self._appraiser,
+            imagine=self._imagines,
         )
 
     @torch.inference_mode()
@@ -342,7 +364,8 @@ class DreamZeroPolicy:
         request = begun.request
         positions = self.networks.normaliser.to_joints(action, begun.state)
         video = video.to(begun.latent.dtype)
-        self._keep(begun.step + begun.ahead, video, positions)
+        if self._imagines:
+            self._keep(begun.step + begun.ahead, video, positions)
         outlook = self._look(begun.seen_state)
         first, *others = (
             self._output(
@@ -357,6 +380,8 @@ class DreamZeroPolicy:
         )
         timing = {**begun.timing, "denoise": denoise_s}
         chunk = dataclasses.replace(first, timing_s=timing, others=tuple(others))
+        if not self._imagines:
+            return chunk
         shown = begun.observation if not begun.ahead and self._looks_at_reality() else None
         decode = partial(self._with_frames, video=video[:, 0], latent=begun.latent[0], shown=shown)
         if request.apart and not chunk.others:
@@ -561,7 +586,8 @@ class DreamZeroPolicy:
             return v.video.float(), torch.cat([still, v.action[:, :, d:]], 2).float()
 
         of_action = self._solver([b.target for b in begun])
-        return integrate(velocity, video, action, self.solver, of_action)
+        of_video = self.solver if self._imagines else Unmoved(len(self.solver.times))
+        return integrate(velocity, video, action, of_video, of_action)
 
     def _decode(self, video: Tensor, latent: Tensor, shown: Observation | None) -> np.ndarray:
         """(F, V, H, W, 3) uint8 imagined frames.
