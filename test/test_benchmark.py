@@ -134,3 +134,68 @@ def test_adapting_to_another_arm_goes_on_where_it_was_stopped(command, tmp_path)
     again = json.loads(out.read_text())
     assert list(again["stages"]) == [*found["stages"], ways[1]]
     assert again["trained"] == trained
+
+
+@pytest.mark.long
+def test_each_variant_of_the_study_differs_in_the_one_thing_that_it_claims(
+    command, request, tmp_path
+):
+    """Demonstrations of seconds, three steps of training, episodes of a second: the whole way."""
+    pytest.importorskip("torch")
+    pytest.importorskip("mujoco")
+    from wam_ros import cli
+
+    weights = request.config.rootpath / "weights" / "tiny.safetensors"
+    demos, work, out = (tmp_path / name for name in ("demos", "work", "study.json"))
+    said = ["record-sim", "--out", str(demos), "--episodes", "4", "--steps", "40", "--workers", "1"]
+    assert cli.main(said) == 0
+    toy = ("--data", demos, "--work", work, "--model", "tiny", "--suites", "pick_block")
+    toy += ("--start", weights, "--steps", 3, "--batch", 2, "--episodes", 1, "--max-steps", 8)
+    toy += ("--threads", 1, "--workers", 1, "--seeds", 0)
+    command("study.variants", *toy, "--json", out)
+    found = json.loads(out.read_text())["found"]
+
+    def settings(name):
+        return json.loads((work / f"{name}-0-pick_block.json").read_text())["settings"]
+
+    def differs(a, b):
+        return {key for key in settings(a) if settings(a)[key] != settings(b)[key]}
+
+    assert differs("imagines", "skips") == {"imagine"}
+    assert differs("skips", "no-video") == set()
+    assert differs("imagines", "best-of-n") == {"candidates"}
+    assert differs("imagines", "never-refreshed") == {"memory"}
+    hashes = {name: row["checkpoints"] for name, row in found.items()}
+    assert hashes["no-video"] != hashes["skips"]
+    hashes.pop("no-video")
+    assert len(set(map(tuple, hashes.values()))) == 1
+    recipes = [
+        json.loads((work / f"{n}-0" / "state.json").read_text()) for n in ("video", "no-video")
+    ]
+    assert recipes[0]["recipe"] == recipes[1]["recipe"]
+    assert [r["facts"].get("imagine", True) for r in recipes] == [True, False]
+    assert "skips less this" in found["no-video"] and "imagines less this" in found["skips"]
+    # nothing is done again, and one that is named is added to what there is
+    files = {file: file.read_bytes() for file in sorted(work.rglob("*.json"))}
+    command("study.variants", "skips", *toy, "--json", out)
+    assert {file: file.read_bytes() for file in sorted(work.rglob("*.json"))} == files
+    assert json.loads(out.read_text())["found"] == found
+    _rest_of_the_study(command, demos, toy, tmp_path)
+
+
+def _rest_of_the_study(command, demos, toy, tmp_path):
+    """Denoising steps, video against success, and what is read off imagined frames."""
+    out = {name: tmp_path / f"{name}.json" for name in ("steps", "quality", "outcomes")}
+    command("study.steps", *toy, "--denoising", 1, 2, "--json", out["steps"])
+    by_steps = json.loads(out["steps"].read_text())["found"]
+    assert {k: list(v) for k, v in by_steps.items()} == {"video": ["1", "2"], "flash": ["1", "2"]}
+    command("study.quality", *toy, "--heldout", demos, "--keep", 2, "--json", out["quality"])
+    (by_step,) = json.loads(out["quality"].read_text())["found"].values()
+    assert list(by_step) == ["2"]
+    assert isinstance(by_step["2"]["pick_block"]["gain_db"], float)
+    told = ("--model", "tiny", "--tasks", "pick_block", "--learn", 2, "--episodes", 1)
+    told += ("--max-steps", 16, "--work", tmp_path, "--json", out["outcomes"])
+    command("study.outcomes", *told)
+    row = json.loads(out["outcomes"].read_text())["found"]["pick_block"]
+    assert row["reads"]["frames"] > 20 and row["reads"]["error_cm"] < 10
+    assert row["moments"]["count"] == 4

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tools.docs.interfaces import Interfaces, read_interfaces, services_table, topics_table
 from tools.docs.pictures import LOOP, STATES
+from tools.docs.study import study_tables
 from wam_ros.core.files import write_whole
 from wam_ros.ros.params import to_markdown
 
@@ -30,7 +31,14 @@ def pages(found: Interfaces) -> dict[str, str]:
     text = (DOCS / "architecture.md").read_text()
     for name, table in (("topics", topics_table(found)), ("services", services_table(found))):
         text = filled(text, name, table)
-    return {"architecture.md": text, "parameters.md": parameters_page(found)}
+    study = (DOCS / "imagination.md").read_text()
+    for name, table in study_tables(DOCS / "results").items():
+        study = filled(study, name, table)
+    return {
+        "architecture.md": text,
+        "parameters.md": parameters_page(found),
+        "imagination.md": study,
+    }
 
 
 def filled(text: str, name: str, table: str) -> str:
@@ -39,7 +47,7 @@ def filled(text: str, name: str, table: str) -> str:
     end = f"<!-- end of {name} -->"
     whole = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     if len(whole.findall(text)) != 1:
-        raise SystemExit(f"docs/architecture.md must have one '{begin}' and one '{end}'")
+        raise SystemExit(f"a page of docs/ must have one '{begin}' and one '{end}'")
     return whole.sub(lambda _: f"{begin}\n{table}{end}", text)
 
 
