@@ -109,6 +109,13 @@ DOUBTS = {
         ('<child link="left_arm_2_link"/><axis xyz="0 1 0"/>' + TURN.replace("90", "9000")),
         "may bear 9000 Nm: then its effort is not watched",
     ),
+    "left_arm_5": (
+        '<child link="left_arm_5_link"/><axis xyz="0 0 1"/>' + TURN,
+        '<child link="left_arm_5_link"/><axis xyz="0 0 1"/>'
+        + TURN
+        + '<dynamics damping="10" friction="40"/>',
+        "take 60 of 90 Nm at its highest speed",
+    ),
     "left_arm_3_link": (
         f'<link name="left_arm_3_link">{INERTIAL}',
         '<link name="left_arm_3_link">' + INERTIAL.replace("0.01", "10").replace("0.005", "5"),

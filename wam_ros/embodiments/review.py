@@ -19,6 +19,7 @@ WRONG = "wrong"
 MOST_TURNS = 4 * math.pi + 0.01  # rad; an arm's joint that turns farther is rare
 STRONGEST = 1000.0  # Nm or N of one joint
 TIGHT = 0.7  # of an effort limit, that home may need without a word
+DRAG = 0.5  # of an effort limit, that damping and friction may take without a word
 CLOSE = 0.01  # m between links at home
 # m: what the filter keeps between links as it is set, where a motion rests
 KEPT = 0.0061
@@ -79,6 +80,12 @@ def _joints(model: SafetyModel) -> list[Row]:
             rows.append(Row(DOUBTFUL, name, f"slides by {span:g} m"))
         if limits.effort[k] > STRONGEST:
             words = f"may bear {limits.effort[k]:g} {_force(unit)}: then its effort is not watched"
+            rows.append(Row(DOUBTFUL, name, words))
+        drag = model.friction[k] + model.damping[k] * limits.velocity[k]
+        if DRAG * limits.effort[k] < drag < math.inf:
+            words = f"damping and friction of the description take {drag:.3g} of "
+            words += f"{limits.effort[k]:g} {_force(unit)} at its highest speed: do they only calm "
+            words += "a simulation? Chunks are slowed or cut for them"
             rows.append(Row(DOUBTFUL, name, words))
     if len(set(limits.effort)) == 1 and len(limits.effort) > 2:
         words = f"all joints have the effort limit {limits.effort[0]:g}: is it a placeholder?"
