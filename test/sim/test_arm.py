@@ -117,6 +117,18 @@ def test_an_arm_at_rest_needs_the_efforts_that_the_filter_has_for_it(tmp_path):
     assert np.abs(wanted).max() > 2
 
 
+def test_an_adapter_is_simulated_whose_six_moments_are_one_tiny_number(tmp_path):
+    moments = " ".join(f'{m}="1e-8"' for m in "ixx iyy izz ixy ixz iyz".split())
+    adapter = (
+        f'<link name="tool"><inertial><mass value="1e-8"/><inertia {moments}/></inertial></link>'
+    )
+    changed = {"tool": adapter + joint("jt", "l4", "tool", "fixed", more="")}
+    world = World(robot(tmp_path, changed), "reach", render=False)
+    world.step(50)
+    assert np.abs(world.q - KEYS["home"]).max() < 2e-3
+    assert world.model.body("tool").inertia.max() < 1e-7
+
+
 def test_a_weak_arm_spends_on_a_smooth_motion_hardly_more_than_it_needs():
     world = World(load_embodiment("so101"), "reach", render=False)
     home = world.q

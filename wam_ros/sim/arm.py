@@ -141,7 +141,21 @@ def _weigh(spec: mujoco.MjSpec, joints: Joints) -> None:
             least = (LEAST_MASS, LEAST_INERTIA) if moved else (0.0, 0.0)
             body.mass = max(body.mass, least[0])
             body.inertia = np.maximum(inertia, max(least[1], body.mass * LEAST_INERTIA))
+        elif told:
+            body.fullinertia = _as_a_body(np.array(body.fullinertia))
         body.explicitinertial = True
+
+
+def _as_a_body(full: np.ndarray) -> np.ndarray:
+    """Moments and products (6,) xx, yy, zz, xy, xz, yz [kg m^2] with as much on the moments as lets
+    a body have them. An adapter is often told the same tiny number six times; the robot as a whole
+    was judged before.
+    """
+    xx, yy, zz, xy, xz, yz = full
+    least = float(np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])[0])
+    if least > 0:
+        return full
+    return full + (LEAST_INERTIA - least) * np.array([1, 1, 1, 0, 0, 0])
 
 
 def _carry_loads(spec: mujoco.MjSpec, embodiment: Embodiment) -> None:
