@@ -193,7 +193,8 @@ def _too_close(model: SafetyModel, at_home: np.ndarray) -> list[Row]:
     for a, b in order[:LISTED]:
         gap, share = found[a, b]
         words = f"{gap * 1e3:.1f} mm apart at home, nearer than {KEPT * 1e3:.0f} mm or overlapping "
-        words += f"in {share:.0%} of poses: the filter keeps that much, so most chunks that move "
+        cut = "most" if gap < KEPT else "where they are so near, most"
+        words += f"in {share:.0%} of poses: the filter keeps that much, so {cut} chunks that move "
         words += "one against the other will be cut. Only if their maker says that they are built "
         words += "so "
         words += f'and cannot meet: <disable_collisions link1="{a}" link2="{b}"/> in the SRDF. '
