@@ -1,10 +1,12 @@
 """What view_node draws for RViz, over DDS."""
 
 import dataclasses
+import functools
 import time
 
 import numpy as np
 import pytest
+import yaml
 
 pytest.importorskip("rclpy")
 pytest.importorskip("aiohttp")
@@ -22,6 +24,7 @@ from wam_ros.core.embodiment import Calibration, load_embodiment
 from wam_ros.msg import ActionChunk, ImaginedFuture, Observation, SafetyReport, WamStatus
 from wam_ros.nodes.view_node import ViewNode
 from wam_ros.ros import convert, qos
+from wam_ros.ros.launching.rviz import config_for
 from wam_ros.ros.view_node.frames import FramePublisher
 from wam_ros.ros.view_node.ghosts import part_markers, places_of, quaternions_of
 from wam_ros.ros.view_node.wire import WireMarker, markers_to_wire
@@ -153,6 +156,76 @@ def test_ghosts_stand_along_the_plan_in_the_prefixed_base_frame_and_go_with_it(a
         assert gone <= there, "only what was told is taken away"
         there = (there - gone) | kinds(message)
         assert there == kinds(message), "what is no more is taken away, so that counts do not grow"
+
+
+def test_two_arms_in_a_namespace_are_drawn_as_the_layout_of_that_namespace_asks(arena):
+    robot = load_embodiment("bimanual")
+    layout = yaml.safe_load(config_for(robot, "cell/"))["Visualization Manager"]
+    frame = f"cell/{robot.base_frame}"
+    assert layout["Global Options"]["Fixed Frame"] == frame
+    asked = {d["Topic"]["Value"] for d in layout["Displays"] if "Topic" in d}
+    assert {BOARD, MARKERS, FRAMES} <= asked
+    assert not any(topic.startswith("/") for topic in asked), "RViz' namespace is in front of them"
+    drawn = arena.listen(MarkerArray, f"/cell/{MARKERS}", qos.STATUS)
+    boards = arena.listen(Image, f"/cell/{BOARD}", qos.reliable(2))
+    spaces = arena.listen(MarkerArray, f"/cell/{FRAMES}", qos.reliable(2))
+    node = arena.add(
+        functools.partial(ViewNode, namespace="cell"),
+        embodiment="bimanual",
+        tf_prefix="cell/",
+        port=0,
+        image_hz=15.0,
+    )
+    home = np.array(robot.home)
+    state = JointState(name=list(robot.joint_names), position=home.tolist())
+    say(arena, JointState, "/cell/joint_states", state, qos.JOINTS)
+    armed = types.SafetyReport(0, 0, types.SafetyState.ARMED, types.Decision.PASS)
+    say(arena, SafetyReport, "/cell/safety_report", convert.report_to_msg(armed))
+
+    def follow(*joints):
+        q = np.array([home, home])
+        q[1, list(joints)] += 1.0
+        ten_s = types.SafeTrajectory(
+            start_ns=time.time_ns(),
+            joint_names=robot.joint_names,
+            t=np.array([0.0, 10.0]),
+            q=q,
+            dq=0 * q,
+            ddq=0 * q,
+        )
+        message = convert.trajectory_to_msg(ten_s)
+        say(arena, JointTrajectory, "/cell/safe_trajectory", message, qos.TRAJECTORY)
+
+    def bodies():
+        """Of the first ghost."""
+        return {key for key in kinds(drawn[-1]) if key[0] == "ghost 1"} if drawn else set()
+
+    left, right = 0, len(home) // 2
+    follow(left)
+    arena.until(bodies)
+    arms = [bodies()]
+    follow(right)
+    arena.until(lambda: bodies() and not bodies() & arms[0])
+    arms.append(bodies())
+    for _ in range(3):
+        follow(left, right)
+        arena.until(lambda: bodies() == arms[0] | arms[1])
+        follow(left)
+        arena.until(lambda: bodies() == arms[0])
+    arena.until(lambda: boards)
+    assert boards[-1].width == WIDTH and boards[-1].height <= MOST_HEIGHT
+    there = set()
+    for message in drawn:
+        assert why_not_drawable(message, {frame}) == []
+        there = (there - kinds(message, Marker.DELETE)) | kinds(message)
+        assert there == kinds(message), "counts do not grow"
+    assert not spaces, "no camera of this robot is mounted anywhere"
+    node.trigger_deactivate()
+    arena.spin(0.2)
+    drawn.clear()
+    boards.clear()
+    arena.spin(0.3)
+    assert not drawn and not boards, "an inactive node is silent"
 
 
 def test_what_was_not_chosen_is_thin_and_goes_when_the_next_chunk_was_alone(arena):
