@@ -35,7 +35,10 @@ from wam_ros.train.rollouts import CALM
 from wam_ros.train.tasks import run_disturbance, run_task
 
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
-SEED = 900_000
+SEEDS = {
+    "ends": 900_000,
+    "surprise": 910_000,
+}  # of the first calm episode; nothing is learned there
 CALM_TASKS = 140
 FAILING = 18  # of each kind
 CALM_EPISODES = 100
@@ -56,8 +59,9 @@ def plan(what: str) -> list[tuple[str, int]]:
     kinds, each, calm = (
         (FAILURES, FAILING, CALM_TASKS) if what == "ends" else (DISTURBANCES, DISTURBED, 0)
     )
-    wrong = [(kind, SEED + 1000 + i) for i in range(each) for kind in kinds]
-    right = [(CALM, SEED + i) for i in range(calm)]
+    first = SEEDS[what]
+    wrong = [(kind, first + 1000 + i) for i in range(each) for kind in kinds]
+    right = [(CALM, first + i) for i in range(calm)]
     found = []
     for i, episode in enumerate(wrong):
         found += [episode, *right[2 * i : 2 * i + 2]]
@@ -101,7 +105,7 @@ def main() -> None:
     for kind, seed in plan(args.what):
         if time.monotonic() - began < args.seconds:
             run(kind, seed)
-    seed = SEED
+    seed = SEEDS[args.what]
     # a calm episode is one that nothing disturbed and that the model brought to its end
     while args.what == "surprise" and time.monotonic() - began < args.seconds:
         if sum(r["kind"] == CALM and r["success"] for r in rows) >= CALM_EPISODES:

@@ -75,6 +75,16 @@ def test_what_the_frame_before_explains_was_only_imagined_wrong():
     assert np.isnan(cells(scene(20, 20), None, scene(20, 20))[1]).all(), "nothing is known"
 
 
+def test_only_near_a_motion_that_was_imagined_may_a_thing_move_by_itself():
+    still = scene(20, 20)
+    assert cells(still, still, scene(22, 22))[1].max() == 0
+    pushed = cells(still, still, scene(24, 24))[1]
+    assert pushed.max() > 0.01, "four pixels: somebody pushed it"
+    passing = still.copy()
+    passing[0, 26:34, 20:28] = (250, 250, 250)  # a hand, imagined to come beside it
+    assert cells(passing, still, scene(24, 24))[1].max() == 0
+
+
 def test_what_comes_in_from_outside_is_no_surprise_until_it_is_well_inside():
     nothing = np.full(SIZE, 120, np.uint8)
     assert cells(nothing, nothing, scene(0, 30, size=4))[1].max() == 0

@@ -269,6 +269,30 @@ def test_the_slider_changes_the_imagined_frame_and_the_ghost(opened):
     assert np.linalg.norm(np.subtract(near, far)) > 0.05
 
 
+def test_all_views_change_to_another_moment_at_once(own):
+    loop, tab = own
+    tab.until("document.querySelectorAll('.view canvas')[2].width > 2")
+    # the picture of the second view takes its time to be unpacked
+    tab.evaluate(
+        "(() => { const f = wam.frames; const real = f.bitmap.bind(f);"
+        " const free = new Promise((go) => { f.release = go; });"
+        " f.bitmap = async (moment, column, view) => {"
+        " const made = await real(moment, column, view);"
+        " if (view === 1) { f.waits = true; await free; } return made; }; })()"
+    )
+    joints = JointState(0, PANDA.joint_names, *[np.zeros(N)] * 3)
+    views = np.full((2, 64, 64, 3), LIGHT, np.uint8)
+    loop.model.on_observation(Observation(NS + 1, PANDA.view_names, views, (0, 0), joints))
+    loop.tell()
+    tab.until("wam.frames.waits")
+    assert [brightness(tab, 0), brightness(tab, 2)] == [DARK, DARK], "of the moment before, both"
+    tab.evaluate("wam.frames.release()")
+    tab.until(
+        "[0, 2].every((k) => { const c = document.querySelectorAll('.view canvas')[k];"
+        f" return c.getContext('2d').getImageData(9, 9, 1, 1).data[0] === {LIGHT}; }})"
+    )
+
+
 def colours(tab):
     """Colours of the lines that are drawn, as hexadecimal numbers."""
     return tab.evaluate("wam.space.path.children.map((m) => m.material.color.getHexString())")

@@ -7,7 +7,7 @@ the largest counts:
 
 - at a glance: where neither what was imagined for now nor what was seen a frame before explains
   what is seen. A hand that is imagined a little late is where it was, or next to it; a block that
-  somebody moved is neither;
+  somebody moved is neither. Only near a motion that was imagined may a thing have moved by itself;
 - in a look of 0.3 s: where what is seen stays unlike what was imagined, also when it came slowly;
 - in the whole view: whether its errors are spread as when a camera is turned. A cell alone shows
   less of that than calm cells show when a hand rushes past, all of them together do.
@@ -27,8 +27,11 @@ NAN = float("nan")
 LEAST = 3e-3  # of a mean squared error: what is smaller looks the same
 # blocks of 2 x 2 pixels: how far off what was imagined, or seen a frame before, is still the same
 IMAGINED_REACH = 1
-SEEN_REACH = 2
+SEEN_REACH = 1
+MOVING_REACH = 2  # where motion was imagined
 BORDER = 2
+MOTION = 1e-2  # mean squared error of what was imagined against the frame before: so much moves
+NEARBY = 3  # blocks around a motion in which a thing may move, too
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,9 @@ def pixel_errors(
 
     Blocks of 2 x 2 pixels are compared, each with the one of its neighbours that is most like it,
     from the imagined frame to the seen one and back: an edge that is off by two pixels is no
-    surprise, a thing that is not where it was imagined is. What was seen before may have moved by
-    four. What comes in from outside, or leaves, is explained by the border.
+    surprise, a thing that is not where it was imagined is. What was seen before may be off by two,
+    too, and by four near what was imagined to move: of a camera that stands still, near the arm.
+    What comes in from outside, or leaves, is explained by the border.
 
     Raises:
         WamError: the frames cannot be cut into such cells.
@@ -231,11 +235,16 @@ def pixel_errors(
         raise WamError(
             f"frames of {height}x{width} px cannot be cut into {grid[0]}x{grid[1]} cells"
         )
-    small = _blocks(seen)
-    alone = place_errors(_blocks(imagined), small, IMAGINED_REACH)
+    small, expected = _blocks(seen), _blocks(imagined)
+    alone = place_errors(expected, small, IMAGINED_REACH)
     neither = np.full_like(alone, np.nan)
     if before is not None:
-        neither = np.minimum(alone, place_errors(_blocks(before), small, SEEN_REACH))
+        old = _blocks(before)
+        moving = _near(place_errors(expected, old, IMAGINED_REACH) > MOTION, NEARBY)
+        known = np.where(
+            moving, place_errors(old, small, MOVING_REACH), place_errors(old, small, SEEN_REACH)
+        )
+        neither = np.minimum(alone, known)
         inside = np.zeros(neither.shape[1:], bool)
         inside[BORDER:-BORDER, BORDER:-BORDER] = True
         neither = np.where(inside, neither, 0.0)
@@ -268,6 +277,17 @@ def place_errors(a: np.ndarray, b: np.ndarray, reach: int = 1) -> np.ndarray:
             there[at] = np.minimum(there[at], apart)
             back[to] = np.minimum(back[to], apart)
     return np.maximum(there, back) / a.shape[-1]
+
+
+def _near(places: np.ndarray, reach: int) -> np.ndarray:
+    """(V, H, W) of places: which have one of them within `reach` rows and columns."""
+    for axis in (1, 2):
+        around = [(reach, reach) if k == axis else (0, 0) for k in range(3)]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            np.pad(places, around), 2 * reach + 1, axis
+        )
+        places = np.logical_or.reduce(windows, -1)
+    return places
 
 
 def _overlap(length: int, shift: int) -> tuple[slice, slice]:

@@ -19,6 +19,8 @@ from wam_ros.train.rollouts import CALM
 GRID = (8, 8)  # cells of a view
 FOLDS = 5
 SLACK = 1.5  # on the most that any calm run showed which the scale did not know
+# likewise of latents, in which one calm episode in a hundred stands out, and no disturbance first
+LATENT_SLACK = 2.0
 WHOLE_SLACK = 1.2  # likewise of a view as a whole, of which calm runs differ less
 FLOOR = 3.0  # of the average of a view: a cell in which nothing happens is no microscope
 TURNS = (0.18, 0.35)  # rad that a camera is turned by, about any axis
@@ -51,7 +53,9 @@ def learn_calm(episodes: list[Episode], robot: Embodiment, pictures: int = PICTU
     weights, bias = learn_whole([features(fine) for _, fine in pairs], turned)
     return Calm(
         pixel=scale_of([cells for cells, _ in pairs]),
-        latent=scale_of([lasting_errors(e["latent_errors"], period_ns) for e in calm]),
+        latent=scale_of(
+            [lasting_errors(e["latent_errors"], period_ns) for e in calm], LATENT_SLACK
+        ),
         weights=weights,
         bias=bias,
     )
@@ -90,9 +94,9 @@ def lasting_errors(errors: np.ndarray, period_ns: int) -> np.ndarray:
     return found
 
 
-def scale_of(errors: list[np.ndarray]) -> np.ndarray:
+def scale_of(errors: list[np.ndarray], slack: float = SLACK) -> np.ndarray:
     """(2, V, R, C) of (K, 2, V, R, C) per episode: times so much that no episode leaves what the
-    others show.
+    others show, and `slack` more.
 
     What a cell shows on the average of all episodes, and its view: so much is alike from some
     episodes to others, the most that a single cell ever showed is not.
@@ -102,7 +106,7 @@ def scale_of(errors: list[np.ndarray]) -> np.ndarray:
     for known, unknown in _folds(len(most)):
         times = most[unknown] / _usual(most[known])
         worst = np.maximum(worst, times.max((0, 3, 4))[..., None, None])
-    return _usual(most) * np.maximum(worst, 1.0) * SLACK
+    return _usual(most) * np.maximum(worst, 1.0) * slack
 
 
 def _folds(count: int) -> list[tuple[np.ndarray, np.ndarray]]:
