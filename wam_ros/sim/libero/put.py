@@ -22,11 +22,14 @@ MOST_POINTS = 3000  # of one object that are looked at
 DEPTH = 0.032  # m of an object between the fingers at most: the palm is behind them
 WIDEST = 0.074  # m between open fingers, less a little on both sides
 ASIDE = 0.01  # m beside a thing that count as above it
+# m above its top: what begins lower is a wall beside it, as of the drawer in which it lies
+OVERHEAD = 0.04
 BELOW = 0.02  # m that a thing is lifted by until nothing is above it any more
 YAWS = np.deg2rad(np.arange(-75, 91, 15.0))
 RIM_ANGLES = np.deg2rad(np.arange(0, 360, 20.0))
 RIM_ASKEW = np.deg2rad((0.0, -30.0, 30.0))  # of the fingers, across the wall
-THERE = 0.02  # what each point costs that the hand would meet where it lets go
+FEW = 30  # points that the hand would only just meet where it lets go
+THERE = 0.02  # what each point more costs
 BLOCKED = 1.0  # what a grasp costs that has no room
 RIM_DEPTH = 0.015  # m from a bowl's rim down to the tool
 RIM_INSIDE = 0.006  # m from the outermost of the rim to the middle of its wall
@@ -161,7 +164,7 @@ class Put:
         low, high = self._size
         fixed = [p for name, p in self._around.items() if name not in self.world.movable]
         around = np.concatenate([*fixed, np.zeros((0, 3))]) - at
-        above = around[:, 2] > high[2]
+        above = around[:, 2] > high[2] + OVERHEAD
         above &= ((around > low - ASIDE) & (around < high + ASIDE))[:, :2].all(axis=1)
         if not above.any():
             return None
@@ -208,7 +211,7 @@ class Put:
                 cost, grasp = self._at_rim(points, around, angle, askew)
                 there = self._over(grasp.offset - position, grasp.below)
                 met = points_met(around, there[:2], there[2], grasp.yaw, OPEN)
-                found.append((cost + THERE * met, grasp))
+                found.append((cost + THERE * max(0, met - FEW), grasp))
             if not askew and min(cost for cost, _ in found) < BLOCKED:
                 break
         return found
