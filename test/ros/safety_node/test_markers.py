@@ -84,3 +84,19 @@ def test_the_nearest_pair_is_named_beside_its_distance_along_what_leaves(safety)
     assert found == pytest.approx(least, abs=1e-4)
     assert seen["distance"].text == f"{pair[0]} to {pair[1]} {1000 * found:.0f} mm"
     assert f"nearest {pair[0]} to {pair[1]} {found:.3f} m" in verdict.sentence
+
+
+def test_of_two_arms_both_tools_paths_are_drawn():
+    safety = SafetyFilter(load_safety_model(load_embodiment("bimanual")))
+    home = np.array(safety.model.embodiment.home)
+    path = home + np.outer(np.arange(1, STEPS + 1), np.full(len(home), 0.01))
+    verdict = safety.filter(make_chunk(safety.model.joint_names, path), at_rest(home), START)
+    message = safety_markers(safety.model, verdict, Header(frame_id="base"))
+    assert why_not_drawable(message, {"base"}) == []
+    seen = {(m.ns, m.id): m for m in message.markers}
+    assert len(seen) == len(message.markers), "no marker takes another's place"
+    accepted = verdict.trajectory.q[verdict.trajectory.t <= verdict.accepted_s + 1e-9]
+    for tool in range(2):
+        at = safety.model.tool_motion(accepted[-1:], 0 * accepted[-1:], tool)[0]
+        assert np.allclose(points(seen["accepted", tool])[-1:], at)
+        assert seen["stop", tool].action == Marker.ADD

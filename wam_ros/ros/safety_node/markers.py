@@ -69,14 +69,14 @@ class MarkerPublisher:
             self._ghost.publish(ghost_path(self._model, chunk.positions[:, columns], header))
 
 
-def tool_path(model: SafetyModel, q: np.ndarray) -> np.ndarray:
-    """(M, 3) m: where the tool frame goes along joint path `q` (N, A), thinned to a few points in
-    order.
+def tool_path(model: SafetyModel, q: np.ndarray, tool: int = 0) -> np.ndarray:
+    """(M, 3) m: where a tool frame goes along joint path `q` (N, A), thinned to a few points in
+    order; `tool` counts the arms.
     """
     if len(q) == 0:
         return np.zeros((0, 3))
     rows = np.unique(np.linspace(0, len(q) - 1, min(len(q), MAX_POINTS)).round().astype(int))
-    return model.tool_motion(q[rows], np.zeros((len(rows), q.shape[1])))[0]
+    return model.tool_motion(q[rows], np.zeros((len(rows), q.shape[1])), tool)[0]
 
 
 def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> np.ndarray:
@@ -99,8 +99,8 @@ def nearest_points(model: SafetyModel, q: np.ndarray, pair: tuple[str, str]) -> 
 
 
 def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> MarkerArray:
-    """Tool paths of a verdict: accepted green, yellow when slowed; its stop blue, what was cut red;
-    the nearest pair orange, in words.
+    """Paths of every tool by a verdict: accepted green, yellow when slowed; its stop blue, what was
+    cut red; the nearest pair orange, in words.
     """
     accepted = stop = np.zeros((0, len(model.joint_names)))
     nearest = np.zeros((0, 3))
@@ -110,17 +110,19 @@ def safety_markers(model: SafetyModel, verdict: Verdict, header: Header) -> Mark
         accepted = q[t <= verdict.accepted_s + 1e-9]
         stop = q[t >= verdict.accepted_s - 1e-9]
         nearest = nearest_points(model, q, verdict.nearest_pair)
-    accepted_line = tool_path(model, accepted)
-    cut_line = tool_path(model, verdict.refused)
-    if len(cut_line):  # from where it is left, so that a single step is a line too
-        cut_line = np.concatenate((accepted_line[-1:], cut_line))
-    lines = (
-        ("accepted", palette.SLOWED if verdict.scale > 1.0 else palette.ACCEPTED, accepted_line),
-        ("cut", palette.CUT, cut_line),
-        ("stop", palette.STOP, tool_path(model, stop)),
-        ("nearest", palette.NEAREST, nearest),
-    )
-    markers = [_line(header, name, colour, points) for name, colour, points in lines]
+    markers = []
+    for tool in range(len(model.tools)):
+        accepted_line = tool_path(model, accepted, tool)
+        cut_line = tool_path(model, verdict.refused, tool)
+        if len(cut_line):  # from where it is left, so that a single step is a line too
+            cut_line = np.concatenate((accepted_line[-1:], cut_line))
+        colour = palette.SLOWED if verdict.scale > 1.0 else palette.ACCEPTED
+        markers += [
+            _line(header, ("accepted", tool), colour, accepted_line),
+            _line(header, ("cut", tool), palette.CUT, cut_line),
+            _line(header, ("stop", tool), palette.STOP, tool_path(model, stop, tool)),
+        ]
+    markers.append(_line(header, ("nearest", 0), palette.NEAREST, nearest))
     return MarkerArray(markers=[*markers, _words(header, nearest, verdict)])
 
 
@@ -144,8 +146,8 @@ def _words(header: Header, nearest: np.ndarray, verdict: Verdict) -> Marker:
     )
 
 
-def _line(header: Header, name: str, colour: palette.RGB, points: np.ndarray) -> Marker:
-    marker = Marker(header=header, ns=name, id=0, type=Marker.LINE_STRIP)
+def _line(header: Header, name: tuple[str, int], colour: palette.RGB, points: np.ndarray) -> Marker:
+    marker = Marker(header=header, ns=name[0], id=name[1], type=Marker.LINE_STRIP)
     marker.action = Marker.ADD if len(points) > 1 else Marker.DELETE
     marker.pose.orientation.w = 1.0
     marker.lifetime = lifetime_msg(LIFETIME_S)
@@ -156,7 +158,7 @@ def _line(header: Header, name: str, colour: palette.RGB, points: np.ndarray) ->
 
 
 def ghost_path(model: SafetyModel, positions: np.ndarray, header: Header) -> Path:
-    """The tool's path along (T, A) joint positions as the model proposed them, before anything was
+    """The first tool's path along (T, A) joint positions as the model proposed them, before it was
     checked.
     """
     poses = []
