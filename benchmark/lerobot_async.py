@@ -322,7 +322,8 @@ class Listener:
         now = time.monotonic()
         self.began_s = self.began_s or now
         before = self._before
-        if before is not None and before.epoch == chunk.epoch:
+        # of an episode that is over, or after a pause, there is nothing left to compare with
+        if before is not None and published_ns <= end_of(before) and before.epoch == chunk.epoch:
             at = np.array([published_ns])
             jump = rows_of(chunk, at) - rows_of(before, at)
             self.seen.chunks.append((now, float(np.abs(jump[0, ARMS]).max())))
@@ -337,6 +338,11 @@ class Listener:
             speed = dict(zip(message.name, message.velocity, strict=True))
             dq = np.array([speed[PANDA.joint_names[k]] for k in ARMS])
             self.seen.joints.append((time_ns(message.header.stamp) / NS - self._ahead_s, dq))
+
+
+def end_of(chunk: ActionChunk) -> int:
+    """When its last step is due, ns."""
+    return chunk.anchor_ns + chunk.step_period_ns * chunk.n_steps
 
 
 def rows_of(chunk: ActionChunk, at_ns: np.ndarray) -> np.ndarray:
