@@ -64,6 +64,7 @@ PAUSE_AFTER_S = 1.0  # of the first chunk: it is still on its way to the block
 PAUSE_S = 2.0
 PAUSED_EPISODE_S = 9.0
 MOVES = 0.02  # rad/s
+SET_RAD = 0.1  # between two joint states: no joint moves so fast
 SEAM_S = 0.3  # in which a new chunk shows
 READY_S = 120.0
 
@@ -298,6 +299,8 @@ class Listener:
         self.began_s: float | None = None
         self.said: list[tuple[float, str]] = []
         self._before: ActionChunk | None = None
+        self._at: dict[str, float] = {}  # newest joint state, rad or m
+        self._set_ns = 0  # when an episode began elsewhere than the one before had ended
         self._ahead_s = time.time() - time.monotonic()  # of the clock of stamps
         self._ended = threading.Event()
         handlers = {"action_chunk": self._on_chunk, "safety_report": self._on_report}
@@ -322,18 +325,28 @@ class Listener:
         now = time.monotonic()
         self.began_s = self.began_s or now
         before = self._before
-        # of an episode that is over, or after a pause, there is nothing left to compare with
-        if before is not None and published_ns <= end_of(before) and before.epoch == chunk.epoch:
+        if before is not None and self._continues(before, chunk, published_ns):
             at = np.array([published_ns])
             jump = rows_of(chunk, at) - rows_of(before, at)
             self.seen.chunks.append((now, float(np.abs(jump[0, ARMS]).max())))
         self._before = chunk
+
+    def _continues(self, before: ActionChunk, chunk: ActionChunk, now_ns: int) -> bool:
+        """Whether both are of one motion: the first lasts, and the arm was set nowhere else in
+        between.
+        """
+        same = before.epoch == chunk.epoch and now_ns <= end_of(before)
+        return same and not before.observation_ns < self._set_ns <= chunk.observation_ns
 
     def _on_report(self, report: Any, _published_ns: int) -> None:
         if report.sentence and (not self.said or self.said[-1][1] != report.sentence):
             self.said.append((time.monotonic(), report.sentence))
 
     def _on_joints(self, message: Any) -> None:
+        at = dict(zip(message.name, message.position, strict=True))
+        if any(abs(q - self._at.get(name, q)) > SET_RAD for name, q in at.items()):
+            self._set_ns = time_ns(message.header.stamp)
+        self._at = at
         if self.began_s is not None:
             speed = dict(zip(message.name, message.velocity, strict=True))
             dq = np.array([speed[PANDA.joint_names[k]] for k in ARMS])
