@@ -213,19 +213,35 @@ def test_one_that_sends_large_messages_is_read_at_a_rate_and_holds_nobody_up(mon
         assert other.look(1)["actions"].shape == (8, 8)
 
 
-def test_a_flood_is_taken_in_by_parts_so_that_no_turn_of_the_loop_has_much_of_it(monkeypatch):
-    parts = []
+def test_of_a_flood_most_is_left_unread_and_it_ends_with_a_reason(monkeypatch):
+    read = []
     inner = RequestHandler.data_received
 
     def watched(self, data):
-        parts.append(len(data))
+        read.append(len(data))
         inner(self, data)
 
     monkeypatch.setattr(RequestHandler, "data_received", watched)
-    with served(RememberingPolicy()) as (_, port), client(port) as c:
-        assert "keys are of no contract" in c.ask({"a": np.zeros(1 << 20, np.uint8)})
-        assert sum(parts) > 1 << 20
-        assert max(parts) <= server_module.READ
+    empty = b"\x82\x80\0\0\0\0"  # a masked frame without content
+    flood = empty * 400_000
+    with served(RememberingPolicy()) as (_, port), client(port) as c, client(port) as other:
+        sender = threading.Thread(target=send_all, args=(c.socket.socket, flood))
+        sender.start()
+        with pytest.raises(ConnectionClosed, match="20 messages in a row could not be answered"):
+            recv_all(c.socket)
+        assert other.look(1)["actions"].shape == (8, 8)
+        sender.join(20)
+        assert sum(read) < len(flood) / 2
+
+
+def send_all(peer, data):
+    with contextlib.suppress(OSError):
+        peer.sendall(data)
+
+
+def recv_all(socket):
+    while True:
+        socket.recv(timeout=20)
 
 
 def test_an_evaluator_speaks_first_on_a_path_of_its_own_and_is_told_errors_in_its_own_way():
