@@ -19,7 +19,7 @@ from wam_ros.train.rollouts import CALM
 GRID = (8, 8)  # cells of a view
 FOLDS = 5
 SLACK = 1.5  # on the most that any calm run showed which the scale did not know
-# likewise of latents, in which one calm episode in a hundred stands out, and no disturbance first
+# likewise of latents, in which one calm episode in thirty stands out, and no disturbance first
 LATENT_SLACK = 2.0
 WHOLE_SLACK = 1.2  # likewise of a view as a whole, of which calm runs differ less
 FLOOR = 3.0  # of the average of a view: a cell in which nothing happens is no microscope
