@@ -154,7 +154,7 @@ class SmallFamily:
         self.low_rank = low_rank
         self.base = base
         self.imagine = imagine
-        # a run that began before there was a choice goes on as one that imagines
+        # said only where it does not: what says nothing imagines
         self.facts = dict(facts or {}) | ({} if imagine else {"imagine": False})
         drawn, self.held_out = split(data.episode_of_windows(), held_out)
         self.drawn = half_acted(drawn, data.is_film()[drawn])
