@@ -35,9 +35,11 @@ TOOL = np.array([0.0, 0.0, 0.1039])
 SHAPES = 0  # group of the geoms that touch; those of group 1 are seen
 WRONG_LIFTED = 0.05  # m: an object that the task is not about was taken
 TAKEN = 0.03  # m: one that it is about
-# m, which are a pixel of 128 from 0.6 m; the camera at the wrist sees the hand from near
-FAR_CELL = 0.004
-NEAR_CELL = 0.002
+# m: 4 mm are a pixel of 128 from 0.6 m. The arm is seen from farther away, the hand from nearer; what
+# lies between is dear where it is the basket of Object.
+CELL = 0.006
+ARM_CELL = 0.008
+HAND_CELL = 0.002
 GRID = 0.015  # m between points of what is solid
 TRIES = 20  # of LIBERO's own placing, which may find no room
 
@@ -168,9 +170,11 @@ class LiberoWorld:
 
     def _cells(self) -> np.ndarray:
         """(M,) m, how coarse each mesh may be."""
-        cells = np.full(self.model.nmesh, FAR_CELL)
-        meshes = self.model.geom_dataid[self._hand_geoms]
-        cells[meshes[meshes >= 0]] = NEAR_CELL
+        cells = np.full(self.model.nmesh, CELL)
+        arm = self._geoms_below(self._base)
+        for geoms, cell_m in ((arm, ARM_CELL), (self._hand_geoms, HAND_CELL)):
+            meshes = self.model.geom_dataid[geoms]
+            cells[meshes[meshes >= 0]] = cell_m
         return cells
 
     def _geoms_below(self, root: int) -> np.ndarray:
