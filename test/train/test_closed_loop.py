@@ -61,15 +61,17 @@ def world():
 
 @pytest.fixture
 def blind(monkeypatch):
-    """No pictures are drawn: the policy of this file does not look."""
+    """No pictures are drawn: the policy of this file does not look. How often it could have."""
     frames = np.zeros((2, PANDA.image_height, PANDA.image_width, 3), np.uint8)
-    monkeypatch.setattr(closed_loop, "observe", lambda world, embodiment: frames)
+    looks = []
+    monkeypatch.setattr(closed_loop, "observe", lambda *_: looks.append(1) or frames)
+    return looks
 
 
-def run(world, delay, steps=40, abilities=None, chunking="auto", **kwargs):
+def run(world, delay, steps=40, abilities=None, chunking="auto", sparse=False, **kwargs):
     world.reset(0)
     policy = Wave(abilities)
-    loop = ClosedLoop(policy, world, chunking, 4, Delay(delay, **kwargs))
+    loop = ClosedLoop(policy, world, chunking, 4, Delay(delay, **kwargs), sparse=sparse)
     chunks, states = [], []
     sample = loop.timeline.sample
     loop.timeline.sample = lambda now: states.append(sample(now)) or states[-1]
@@ -102,6 +104,34 @@ def test_a_delay_that_no_chunk_bridges_is_said_and_ends_in_execute_stop_think(wo
     # no jump anywhere
     assert np.abs(np.diff(q[:, 0])).max() < 1.5 * np.abs(dq[:, 0]).max() * period + 1e-9
     assert np.abs(np.diff(dq[:, 0])).max() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("delay", "stride", "jitter", "looks"),
+    [
+        (1, 4, 0, 10),
+        (3, 0, 0, 10),
+        (1, 3, 0, 40),  # frames between two questions are wanted
+        (1, 4, 2, 40),  # when the model is asked depends on what comes
+        (6, 4, 0, 40),
+    ],
+)
+def test_looking_only_where_the_model_is_asked_changes_nothing_but_what_it_costs(
+    world, blind, delay, stride, jitter, looks
+):
+    abilities = Abilities(guided=True, frame_stride=stride)
+    found = []
+    for sparse in (False, True):
+        blind.clear()
+        _, policy, chunks, path = run(
+            world, delay, abilities=abilities, sparse=sparse, jitter=jitter
+        )
+        found.append(([(r.step, r.predict) for r in policy.requests], len(chunks), path))
+    assert len(blind) == looks
+    (asked, taken, path), (asked_sparse, taken_sparse, path_sparse) = found
+    assert asked and asked == asked_sparse and taken == taken_sparse
+    for one, other in zip(path, path_sparse, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_frames_on_the_way_are_remembered_by_executed_steps(world, blind):

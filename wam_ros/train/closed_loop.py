@@ -19,7 +19,7 @@ from wam_ros.core.policy import Policy, Request, abilities_of, calm_of
 from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
 from wam_ros.runtime.prediction import best, predict
 from wam_ros.runtime.results import EngineResult
-from wam_ros.runtime.scheduler import InferenceScheduler
+from wam_ros.runtime.scheduler import STANDING, InferenceScheduler
 from wam_ros.runtime.session import InferenceSession
 from wam_ros.runtime.values import Value
 from wam_ros.sim.drive import servo_steps
@@ -53,6 +53,9 @@ class ClosedLoop:
         mishap: what goes wrong; None for nothing.
         candidates: chunks that are predicted each time.
         value: chooses among them; None takes the first.
+        sparse: look only where the model is asked, if that is known beforehand; with pictures that
+            are dear that is what an episode costs. What the robot does is the same, of surprise
+            less is known.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class ClosedLoop:
         mishap: Mishap | None = None,
         candidates: int = 1,
         value: Value | None = None,
+        sparse: bool = False,
     ) -> None:
         self.policy = policy
         self.value = value
@@ -102,6 +106,8 @@ class ClosedLoop:
         self._rng = np.random.default_rng(seed)
         self._hold = world.q
         self.frames = np.zeros(0, np.uint8)  # (V, H, W, 3) of the newest look
+        self._look_every = self._asks_every() if sparse else 1
+        self._steps = 0
         self.mishap = mishap
         self._waiting: list[tuple[int, EngineResult]] = []  # due in ns
 
@@ -119,11 +125,9 @@ class ClosedLoop:
         """One control step: look, take what arrives, move; returns the chunks taken."""
         if self.mishap is not None:
             self.mishap.look()
-        seen = self._see()
-        self.frames = seen.frames
-        request = self.session.observe(seen)
-        if request is not None:
-            self._ask(seen, request)
+        if self._steps % self._look_every == 0:
+            self._look()
+        self._steps += 1
         taken = []
         while self._waiting and self._waiting[0][0] <= self.now_ns:
             chunk, _ = self.session.chunk(self._waiting.pop(0)[1], self.now_ns)
@@ -132,6 +136,25 @@ class ClosedLoop:
                 self._ask(*look)
         self._move()
         return taken
+
+    def _asks_every(self) -> int:
+        """Control steps between two observations that the model is asked about; 1 where it depends
+        on what comes.
+        """
+        timing = self.scheduler.timing
+        every = timing.execute_steps
+        known = (
+            timing.mode not in STANDING
+            and every % max(1, self.scheduler.abilities.frame_stride) == 0
+        )
+        return every if known and not self.delay.jitter and self.delay.steps < every else 1
+
+    def _look(self) -> None:
+        seen = self._see()
+        self.frames = seen.frames
+        request = self.session.observe(seen)
+        if request is not None:
+            self._ask(seen, request)
 
     def _see(self) -> Observation:
         frames = observe(self.world, self.world.embodiment)

@@ -178,6 +178,7 @@ def run_episode(policy: Policy, world: SimulatedRobot, seed: int, args: Eval) ->
         seed=seed,
         candidates=args.candidates,
         value=make_value(args.value) if args.candidates > 1 else None,
+        sparse=True,
     )
     most = _most_steps(world, args)
     moving = step = 0
