@@ -7,15 +7,18 @@ torch = pytest.importorskip("torch")
 from wam_ros.models.dreamzero.shared.layers import PatchEmbedding, attend, unpatch  # noqa: E402
 
 
-def test_patches_are_the_inverse_of_unpatching(config, inputs):
+@pytest.mark.parametrize("patch", [1, 2, 4])
+def test_patches_are_the_inverse_of_unpatching(config, inputs, patch):
     channels = config.tokenizer.latent_channels
-    embed = PatchEmbedding(channels, 4 * channels)
+    width = patch**2 * channels
+    embed = PatchEmbedding(channels, width, patch)
     # the head's order: row, column, channel
-    order = torch.arange(4 * channels).view(channels, 4).T.flatten()
-    embed.weight.data = torch.eye(4 * channels)[order].view_as(embed.weight)
+    order = torch.arange(width).view(channels, patch**2).T.flatten()
+    embed.weight.data = torch.eye(width)[order].view_as(embed.weight)
     embed.bias.data.zero_()
+    rows = config.latent_size[0] // patch
     torch.testing.assert_close(
-        unpatch(embed(inputs["video"]), config.latent_size[0] // 2), inputs["video"]
+        unpatch(embed(inputs["video"]), rows, patch), inputs["video"], atol=0, rtol=0
     )
 
 

@@ -21,6 +21,7 @@ class TransformerConfig:
     hidden_size: int  # of state encoder and action decoder
     # width of the image tokens that cross-attention sees beside the text; 0: none
     clip_dim: int = 0
+    patch: int = 2  # latent cells that one token stands for, each way
     eps: float = 1e-6
     rope_theta: float = 10000.0
 

@@ -143,17 +143,19 @@ class SelfAttention(nn.Module):
 
 
 class PatchEmbedding(nn.Module):
-    """2 x 2 latent cells of one frame -> one token: Wan's Conv3d of kernel and stride (1, 2, 2)."""
+    """P x P latent cells of one frame -> one token: Wan's Conv3d of kernel and stride (1, P, P)."""
 
-    def __init__(self, channels: int, dim: int) -> None:
+    def __init__(self, channels: int, dim: int, patch: int = 2) -> None:
         super().__init__()
-        linear = nn.Linear(4 * channels, dim)  # for its initialisation
-        self.weight = nn.Parameter(linear.weight.detach().view(dim, channels, 1, 2, 2).clone())
+        shape = (channels, 1, patch, patch)
+        linear = nn.Linear(math.prod(shape), dim)  # for its initialisation
+        self.weight = nn.Parameter(linear.weight.detach().view(dim, *shape).clone())
         self.bias = nn.Parameter(linear.bias.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., C, H, W) frames -> (..., H W / 4, D), row by row."""
-        x = x.unflatten(-1, (-1, 2)).unflatten(-3, (-1, 2))  # ... C h 2 w 2
+        """(..., C, H, W) frames -> (..., H W / P^2, D), row by row."""
+        patch = self.weight.shape[-1]
+        x = x.unflatten(-1, (-1, patch)).unflatten(-3, (-1, patch))  # ... C h P w P
         patches = x.movedim((-4, -2), (-5, -4)).flatten(-3).flatten(-3, -2)
         return functional.linear(patches, self.weight.flatten(1), self.bias)
 
@@ -161,21 +163,21 @@ class PatchEmbedding(nn.Module):
 class Head(nn.Module):
     """Tokens -> velocities of their latent cells, modulated by the timestep embedding itself."""
 
-    def __init__(self, dim: int, channels: int, eps: float) -> None:
+    def __init__(self, dim: int, channels: int, eps: float, patch: int = 2) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(dim, eps, elementwise_affine=False)
-        self.head = nn.Linear(dim, 4 * channels)
+        self.head = nn.Linear(dim, patch**2 * channels)
         self.modulation = nn.Parameter(torch.randn(1, 2, dim) / dim**0.5)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
-        """(..., L, D) tokens and (..., L or 1, D) time embedding -> (..., L, 4 C) in the order row,
-        column, channel.
+        """(..., L, D) tokens and (..., L or 1, D) time embedding -> (..., L, P^2 C) in the order
+        row, column, channel.
         """
         shift, scale = (self.modulation[0] + e.unsqueeze(-2)).unbind(-2)
         return self.head(torch.addcmul(shift, self.norm(x), 1 + scale))
 
 
-def unpatch(x: Tensor, rows: int) -> Tensor:
-    """(..., h w, 4 C) of one frame with h rows of tokens -> (..., C, 2 h, 2 w)."""
-    x = x.unflatten(-2, (rows, -1)).unflatten(-1, (2, 2, -1))  # ... h w 2 2 C
+def unpatch(x: Tensor, rows: int, patch: int = 2) -> Tensor:
+    """(..., h w, P^2 C) of one frame with h rows of tokens -> (..., C, P h, P w)."""
+    x = x.unflatten(-2, (rows, -1)).unflatten(-1, (patch, patch, -1))  # ... h w P P C
     return x.movedim((-1, -5, -3, -4, -2), (-5, -4, -3, -2, -1)).flatten(-2).flatten(-3, -2)

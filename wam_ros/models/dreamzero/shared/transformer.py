@@ -68,7 +68,7 @@ class Transformer(nn.Module):
         self.sizes = t
         # in training: blocks are computed again on the way back instead of being remembered
         self.checkpointing = False
-        self.patch_embedding = PatchEmbedding(in_channels, t.dim)
+        self.patch_embedding = PatchEmbedding(in_channels, t.dim, t.patch)
         self.text_embedding = nn.Sequential(
             nn.Linear(t.text_dim, t.dim), nn.GELU("tanh"), nn.Linear(t.dim, t.dim)
         )
@@ -82,7 +82,7 @@ class Transformer(nn.Module):
         self.action_decoder = Perceptron(t.dim, t.hidden_size, action_dim)
         self.state_encoder = Perceptron(state_dim, t.hidden_size, t.dim)
         self.blocks = nn.ModuleList(Block(t, i) for i in range(t.num_layers))
-        self.head = Head(t.dim, out_channels, t.eps)
+        self.head = Head(t.dim, out_channels, t.eps, t.patch)
         nn.init.zeros_(self.head.head.weight)
 
     @property

@@ -91,10 +91,16 @@ class DreamZeroConfig:
         return self.image_height // f, self.views * self.image_width // f
 
     @property
-    def tokens_per_frame(self) -> int:
-        """Transformer tokens of one frame (2 x 2 latent cells each)."""
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the tokens of one frame."""
         height, width = self.latent_size
-        return (height // 2) * (width // 2)
+        return height // self.transformer.patch, width // self.transformer.patch
+
+    @property
+    def tokens_per_frame(self) -> int:
+        """Transformer tokens of one frame."""
+        rows, columns = self.grid
+        return rows * columns
 
 
 def load_model_config(name: str) -> DreamZeroConfig:
@@ -108,8 +114,11 @@ def load_model_config(name: str) -> DreamZeroConfig:
     require_heads(c.transformer, str(path))
     if c.chunk.imagined_frames * c.chunk.frame_stride != c.chunk.action_horizon:
         raise WamError(f"{path}: chunk.imagined_frames x frame_stride must equal action_horizon")
-    if c.image_height % (2 * c.tokenizer.factor) or c.image_width % (2 * c.tokenizer.factor):
-        raise WamError(f"{path}: image size must be a multiple of {2 * c.tokenizer.factor} px")
+    if c.transformer.patch < 1:
+        raise WamError(f"{path}: transformer.patch is {c.transformer.patch}, at least 1 is needed")
+    side = c.transformer.patch * c.tokenizer.factor  # px
+    if c.image_height % side or c.image_width % side:
+        raise WamError(f"{path}: image size must be a multiple of {side} px")
     if missing := set(c.text.choose_one) - set(c.text.vocabulary):
         raise WamError(f"{path}: text.choose_one has {sorted(missing)} outside the vocabulary")
     return c

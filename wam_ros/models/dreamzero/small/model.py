@@ -70,7 +70,6 @@ class WorldActionModel(Transformer):
         # a latent and its anchor
         super().__init__(config.transformer, 2 * c, c, config.action_dim, config.state_dim)
         self.config = config
-        self.grid = (config.latent_size[0] // 2, config.latent_size[1] // 2)
         self.text_encoder = TextEncoder(
             config.text, config.transformer.text_dim, config.transformer.text_len
         )
@@ -103,8 +102,8 @@ class WorldActionModel(Transformer):
         both.
         """
         chunk = self.config.chunk
-        clean = cells(torch.zeros(1), *self.grid)
-        frames = cells(1.0 + torch.arange(chunk.imagined_frames), *self.grid)
+        clean = cells(torch.zeros(1), *self.config.grid)
+        frames = cells(1.0 + torch.arange(chunk.imagined_frames), *self.config.grid)
         actions = torch.zeros(chunk.action_horizon, 3)
         actions[:, 0] = (torch.arange(chunk.action_horizon) + 1) / chunk.frame_stride
         noisy = torch.cat([frames, actions, torch.zeros(2, 3)])
@@ -137,7 +136,9 @@ class WorldActionModel(Transformer):
             [chunk.imagined_frames * self.n_clean, chunk.action_horizon, 2], 2
         )
         frames = self.head(video, e_video[:, :, None]).unflatten(2, (chunk.imagined_frames, -1))
-        return Velocity(unpatch(frames, self.grid[0]), self.action_decoder(action))
+        return Velocity(
+            unpatch(frames, self.config.grid[0], self.sizes.patch), self.action_decoder(action)
+        )
 
     def forward(
         self,
