@@ -76,6 +76,25 @@ class _OnFixture:
         aside[2] += up * min(1.0, distance / NEAR + (not turned))
         return towards(aside)
 
+    def _take(
+        self, hand: Hand, place: np.ndarray, before: np.ndarray, opened: float
+    ) -> np.ndarray | None:
+        """The way on until the fingers have closed at a place (3,) m, which they come to, `opened`
+        so far, from `before` it (3,) m; None after that.
+        """
+        if self._phase == "approach":
+            wanted = self._go_to(hand, place + before, opened)
+            if wanted is not None:
+                return wanted
+            self._phase = "reach"
+        if self._phase == "reach":
+            aside = place - hand.tool
+            if np.linalg.norm(aside) > ALIGNED / 2:
+                return towards(aside)
+            self._phase = "close"
+            self._waited = 0
+        return self._close(hand) if self._phase == "close" else None
+
     def _close(self, hand: Hand) -> np.ndarray:
         hand.open_to(0.0)
         self._waited += 1
@@ -103,19 +122,9 @@ class OpenDrawer(_OnFixture):
         """See `hand.Skill.decide`."""
         drawer = self.fixture
         handle = drawer.outermost.centre
-        if self._phase == "approach":
-            wanted = self._go_to(hand, handle + BEFORE * drawer.way, GRASPED)
-            if wanted is not None:
-                return wanted
-            self._phase = "reach"
-        if self._phase == "reach":
-            aside = handle - hand.tool
-            if np.linalg.norm(aside) > ALIGNED / 2:
-                return towards(aside)
-            self._phase = "close"
-            self._waited = 0
-        if self._phase == "close":
-            return self._close(hand)
+        taking = self._take(hand, handle, BEFORE * drawer.way, GRASPED)
+        if taking is not None:
+            return taking
         if self._phase == "work":
             if drawer.share > FULLY:
                 return self._stop()
@@ -162,19 +171,9 @@ class TurnKnob(_OnFixture):
         c, s = np.cos(self._told), np.sin(self._told)
         arm = np.array([[c, -s], [s, c]]) @ self._arm
         goal = np.array([*(knob.anchor[:2] + arm), self._height])
-        if self._phase == "approach":
-            wanted = self._go_to(hand, goal + np.array([0.0, 0.0, ABOVE]), OPEN)
-            if wanted is not None:
-                return wanted
-            self._phase = "reach"
-        if self._phase == "reach":
-            aside = goal - hand.tool
-            if np.linalg.norm(aside) > ALIGNED / 2:
-                return towards(aside)
-            self._phase = "close"
-            self._waited = 0
-        if self._phase == "close":
-            return self._close(hand)
+        taking = self._take(hand, goal, np.array([0.0, 0.0, ABOVE]), OPEN)
+        if taking is not None:
+            return taking
         if self._phase == "work":
             if knob.position - self._begun > TURN_ENDS - LEAD / 2:
                 return self._stop()
