@@ -11,7 +11,7 @@ from wam_ros.ros.recording import METADATA, require_finished, takes_in
 
 
 def open_episodes(folder: Path, contract: str = "", robot: str = "") -> Episodes:
-    """The data set in a folder: LeRobot's, a recording, or several recordings by their names.
+    """The data set in a folder: LeRobot's, a recording, or several of either by their names.
 
     Args:
         folder: where it lies.
@@ -31,6 +31,12 @@ def open_episodes(folder: Path, contract: str = "", robot: str = "") -> Episodes
         from wam_ros.data.lerobot.reader import LeRobotEpisodes
 
         return LeRobotEpisodes(folder)
+    several = sorted(file.parents[1] for file in folder.glob(f"*/{INFO}"))
+    if several:
+        from wam_ros.data.joined import JoinedEpisodes
+        from wam_ros.data.lerobot.reader import LeRobotEpisodes
+
+        return JoinedEpisodes([LeRobotEpisodes(one) for one in several], str(folder))
     bags = takes_in(folder)
     if (folder / METADATA).is_file() or folder.suffix == ".mcap":
         bags = [folder]
