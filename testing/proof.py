@@ -112,7 +112,7 @@ def too_near(
     model: SafetyModel, params: SafetyParams, q: np.ndarray, q0: np.ndarray, every: int = 1
 ) -> list[str]:
     """Pairs that come nearer than their clearance, or nearer than at a start that was inside it."""
-    wanted = np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m)
+    wanted = np.where(model.pairs.own_clearance, model.pairs.clearance, params.self_clearance_m)
     wanted = np.minimum(wanted, np.maximum(model.distances(q0) - 2e-4, 0.0))
     table = np.array([model.distances(row) for row in q[::every]])
     least = table.min(axis=0)

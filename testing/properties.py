@@ -209,7 +209,7 @@ class Robot:
 
     def _began_inside(self, case: Case, params: SafetyParams) -> bool:
         wanted = np.where(
-            self.model.pairs.world, self.model.pairs.clearance, params.self_clearance_m
+            self.model.pairs.own_clearance, self.model.pairs.clearance, params.self_clearance_m
         )
         return bool((self.model.distances(case.start.q) < wanted).any())
 

@@ -75,6 +75,7 @@ class SecondEngine:
                 for g, w in zip(range(self.mj.ngeom), world, strict=True)
             ]
         )
+        self.told = model.embodiment.link_clearance
         self.is_world = np.array(world)
         self.is_box = self.mj.geom_type == mujoco.mjtGeom.mjGEOM_BOX
         self.is_mesh = self.mj.geom_type == mujoco.mjtGeom.mjGEOM_MESH
@@ -146,7 +147,7 @@ class SecondEngine:
         return np.where(np.abs(with_it) > np.abs(tau), with_it, tau)
 
     def distances(self, q: np.ndarray) -> list[tuple[float, float, str]]:
-        """(distance m, clearance m or 0 for a pair of links, words) of every pair within WATCHED at
+        """(distance m, its own clearance m or 0 as of all links, words) of every pair within WATCHED at
         q (A,).
         """
         found = self._contacts(self.spread @ q + self.offset)
@@ -171,7 +172,7 @@ class SecondEngine:
         gone = np.cumsum(np.abs(np.diff(moves, axis=0)) @ self.reach)
         gone = np.concatenate([[0.0], gone])
         poses = moves + self.offset
-        unseen = WATCHED - max(params.self_clearance_m, self.wanted.max())
+        unseen = WATCHED - max(params.self_clearance_m, self.wanted.max(), *self.told.values())
         worst, who, k = 0.0, (-1, -1), 0
         while k < len(q):
             found = [
@@ -223,7 +224,7 @@ class SecondEngine:
         return error, asked
 
     def _contacts(self, qpos: np.ndarray) -> list[tuple[float, float, int, int]]:
-        """(distance m, clearance m or 0 for a pair of links, both bodies) of every pair within
+        """(distance m, its own clearance m or 0 as of all links, both bodies) of every pair within
         WATCHED at a configuration (nq,).
         """
         mj, data = self.mj, self.data
@@ -243,7 +244,9 @@ class SecondEngine:
                     continue
                 seen.add((a, b))
                 d = mujoco.mj_geomDistance(mj, data, a, b, distmax=WATCHED, fromto=None)
-            out.append((d, max(self.wanted[a], self.wanted[b]), a, b))
+            links = frozenset((self.link[a], self.link[b]))
+            own = self.told.get(links, 0.0)
+            out.append((d, max(self.wanted[a], self.wanted[b], own), a, b))
         return out
 
     def _words(self, a: int, b: int) -> str:

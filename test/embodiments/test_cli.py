@@ -7,7 +7,7 @@ import pytest
 from wam_ros import cli
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.resources import config_names
-from wam_ros.embodiments.review import DOUBTFUL, KEPT, RIGHT, WRONG, review_by_name
+from wam_ros.embodiments.review import DOUBTFUL, KEPT_LINKS, RESTING, RIGHT, WRONG, review_by_name
 from wam_ros.robot.model import load_safety_model
 from wam_ros.safety.motion.bounds import REST
 from wam_ros.safety.params import SafetyParams
@@ -171,6 +171,11 @@ def test_links_nearer_than_the_filter_keeps_are_doubtful_with_the_way_out(here):
     said = found["left_arm_1_link, left_arm_3_link"]
     assert "4.0 mm apart at home" in said
     assert "Nothing then keeps these two apart" in said
+    told = 'clearance: {"left_arm_1_link, left_arm_3_link": 0.001}'
+    assert told in said
+    text = (here / "tight.yaml").read_text()
+    (here / "kept.yaml").write_text(f"{text}{told}\n")
+    assert close("kept.yaml") == {}, "the first way out that is told is one"
     line = '<disable_collisions link1="left_arm_1_link" link2="left_arm_3_link"/>'
     assert line in said
     srdf = (here / "tight.srdf").read_text()
@@ -180,7 +185,8 @@ def test_links_nearer_than_the_filter_keeps_are_doubtful_with_the_way_out(here):
 
 def test_what_counts_as_close_is_what_the_filter_keeps():
     params = SafetyParams()
-    assert pytest.approx(params.self_clearance_m + params.distance_error_m + REST) == KEPT
+    assert params.self_clearance_m == KEPT_LINKS
+    assert pytest.approx(params.distance_error_m + REST) == RESTING
 
 
 def test_the_shipped_robots_are_listed(capsys):

@@ -133,6 +133,8 @@ class Embodiment:
     sensed: dict[str, float] = field(default_factory=dict)
     # links that have a shape to look at and are watched against nothing all the same
     unguarded: tuple[str, ...] = ()
+    # m by two links, "a, b": kept between them instead of what is kept between all others
+    clearance: dict[str, float] = field(default_factory=dict)
     # Nm or N, instead of what the URDF says
     effort_limit: dict[str, float] = field(default_factory=dict)
     # rad/s or m/s, where the URDF tells none or a larger one
@@ -154,6 +156,11 @@ class Embodiment:
         return (self.tool_frame, *self.other_tool_frames)
 
     @property
+    def link_clearance(self) -> dict[frozenset[str], float]:
+        """`clearance` by the two links."""
+        return {links_of(key): m for key, m in self.clearance.items()}
+
+    @property
     def urdf_path(self) -> Path:
         """Path of the robot description."""
         return urdf_path(self.urdf)
@@ -162,6 +169,11 @@ class Embodiment:
     def view_names(self) -> tuple[str, ...]:
         """Names of the camera views, in model order."""
         return tuple(c.name for c in self.cameras)
+
+
+def links_of(key: str) -> frozenset[str]:
+    """The links that a key of `clearance` names."""
+    return frozenset(link.strip() for link in key.split(","))
 
 
 def joint_order(names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:

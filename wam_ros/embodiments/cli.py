@@ -54,6 +54,8 @@ class New:
     # joints whose place joint_states tells: neither commanded nor parked
     sensed: tuple[str, ...] = ()
     unguarded: tuple[str, ...] = ()  # links without a collision body that need not be watched
+    # m, of two links ("a, b") that are built nearer to each other than the 5 mm that are kept
+    clearance: dict[str, float] = field(default_factory=dict)
     # Nm or N, of joints whose limit in the description is a placeholder
     effort_limit: dict[str, float] = field(default_factory=dict)
     # rad/s or m/s, of joints of which the description tells none, or too large a one
@@ -144,6 +146,7 @@ def write_new(args: New) -> int:
             parked=args.parked,
             sensed=args.sensed,
             unguarded=args.unguarded,
+            clearance=args.clearance,
             effort_limit=args.effort_limit,
             velocity_limit=args.velocity_limit,
             mass=args.mass,

@@ -15,6 +15,7 @@ import numpy as np
 from wam_ros.core.embodiment import Camera, Embodiment
 from wam_ros.core.errors import Problems, WamError
 from wam_ros.core.xmlfile import read_xml
+from wam_ros.embodiments.apart import never_meet
 from wam_ros.embodiments.tree import (
     Arm,
     choose_arms,
@@ -40,8 +41,6 @@ TRIES = 60  # homes that are looked at when those with a name do not do
 POSES = 100  # of the whole range, that tell which links overlap by construction
 MOSTLY = 0.5  # of them
 APART = 3  # joints between two links that may
-NARROW = 0.02  # m; links that are nearer than this somewhere may be so by construction
-MOST_POSES = 100_000  # of two joints, between which links are proven never to meet
 SEED = 20240301
 
 
@@ -60,6 +59,7 @@ class Wishes:
     parked: dict[str, float] = dataclasses.field(default_factory=dict)
     sensed: tuple[str, ...] = ()
     unguarded: tuple[str, ...] = ()
+    clearance: dict[str, float] = dataclasses.field(default_factory=dict)
     effort_limit: dict[str, float] = dataclasses.field(default_factory=dict)
     velocity_limit: dict[str, float] = dataclasses.field(default_factory=dict)
     mass: dict[str, float] = dataclasses.field(default_factory=dict)
@@ -144,6 +144,7 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
         parked=parked,
         sensed={n: stands[n] for n in wishes.sensed},
         unguarded=wishes.unguarded,
+        clearance=wishes.clearance,
         effort_limit=wishes.effort_limit,
         velocity_limit=wishes.velocity_limit,
         mass=wishes.mass,
@@ -157,7 +158,7 @@ def make_draft(wishes: Wishes, path: Path) -> Draft:
         pairs = Path(folder) / "pairs.srdf"
         first_model = build_safety_model(embodiment)
         built = _built_together(first_model)
-        text = _srdf(first_model, built, _never_meet(first_model))
+        text = _srdf(first_model, built, never_meet(first_model))
         pairs.write_text(text, encoding="utf-8")
         embodiment = dataclasses.replace(embodiment, srdf=str(pairs))
         if wishes.home:
@@ -194,48 +195,6 @@ def _built_together(model: SafetyModel) -> dict[tuple[str, str], float]:
             count[pair] = count.get(pair, 0) + (depth > 0)
             found[pair] = max(found.get(pair, -1.0), depth)
     return {pair: found[pair] for pair, n in count.items() if n >= MOSTLY * POSES}
-
-
-def _never_meet(model: SafetyModel) -> dict[tuple[str, str], float]:
-    """Links that two joints or one hold near each other and never bring together: m, the least
-    distance.
-
-    A grid over these joints is proof: between its poses no distance changes by more than the reach
-    of the joints allows.
-    """
-    home = np.array(model.embodiment.home)
-    distances = model.distances(home)
-    near = {n for n, d in zip(model.pairs.names, distances, strict=True) if 0 < d < NARROW}
-    lower = np.where(np.isfinite(model.limits.lower), model.limits.lower, -math.pi)
-    upper = np.where(np.isfinite(model.limits.upper), model.limits.upper, math.pi)
-    found = {}
-    for links in near:
-        rows = [k for k, n in enumerate(model.pairs.names) if n == links]
-        moving = np.flatnonzero(model.pairs.reach[rows].any(axis=0))
-        others = model.pairs.world[rows].any() or model.pairs.sway[rows].any()
-        if others or not 1 <= len(moving) <= 2:
-            continue
-        reach = model.pairs.reach[rows][:, moving]
-        share = 0.5 * distances[rows].min() / len(moving)  # m, of half a step of each joint
-        span = (upper - lower)[moving]
-        counts = np.ceil(span * reach.max(axis=0) / (2 * share)).clip(1).astype(int)
-        if counts.prod() > MOST_POSES:
-            continue
-        half = span / (2 * counts)
-        steps = [
-            lower[j] + h * (2 * np.arange(n) + 1)
-            for j, h, n in zip(moving, half, counts, strict=True)
-        ]
-        least = np.full(len(rows), np.inf)
-        for values in np.stack(np.meshgrid(*steps), -1).reshape(-1, len(moving)):
-            q = home.copy()
-            q[moving] = values
-            model.place(model.full_q(q[None])[0])
-            least = np.minimum(least, [model.distance(k) for k in rows])
-        left = float((least - reach @ half).min())
-        if left > 0:
-            found[links] = left
-    return found
 
 
 def _joints_between(model: SafetyModel, a: str, b: str) -> int:

@@ -11,7 +11,7 @@ import pinocchio as pin
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.robot.joints import FASTEST_RAD_S
-from wam_ros.robot.model import HOLDING, SafetyModel, build_safety_model, link_of
+from wam_ros.robot.model import CLEARANCE, HOLDING, SafetyModel, build_safety_model, link_of
 
 RIGHT = "right"
 DOUBTFUL = "doubtful"
@@ -21,8 +21,10 @@ STRONGEST = 1000.0  # Nm or N of one joint
 TIGHT = 0.7  # of an effort limit, that home may need without a word
 DRAG = 0.5  # of an effort limit, that damping and friction may take without a word
 CLOSE = 0.01  # m between links at home
-# m: what the filter keeps between links as it is set, where a motion rests
-KEPT = 0.0061
+# m: what the filter keeps between links as it is set, and what more where a motion rests
+KEPT_LINKS = 0.005
+RESTING = 0.0011
+SHARE = 3  # what is suggested to be kept of links that stand near is their gap by this number
 POSES = 32  # that tell how often links are so near; the seed is fixed
 SEED = 0
 OFTEN = 0.5  # of these poses
@@ -181,29 +183,42 @@ def _too_close(model: SafetyModel, at_home: np.ndarray) -> list[Row]:
         at_home: (P,) m.
     """
     poses = model.random_q(POSES, SEED)
-    often = np.mean([model.distances(q) < KEPT for q in poses], axis=0)
+    own = np.where(model.pairs.own_clearance, model.pairs.clearance, KEPT_LINKS)
+    kept = own + RESTING
+    often = np.mean([model.distances(q) < kept for q in poses], axis=0)
     # what overlaps at home is told as wrong
-    near = (at_home > 0) & ((at_home < KEPT) | (often >= OFTEN)) & ~model.pairs.world
-    found: dict[tuple[str, str], tuple[float, float]] = {}
+    near = (at_home > 0) & ((at_home < kept) | (often >= OFTEN)) & ~model.pairs.world
+    found: dict[tuple[str, str], tuple[float, float, float]] = {}
     for k in np.flatnonzero(near):
-        gap, share = found.get(model.pairs.names[k], (math.inf, 0.0))
-        found[model.pairs.names[k]] = min(gap, float(at_home[k])), max(share, float(often[k]))
+        gap, share, _ = found.get(model.pairs.names[k], (math.inf, 0.0, 0.0))
+        found[model.pairs.names[k]] = (
+            min(gap, float(at_home[k])),
+            max(share, float(often[k])),
+            float(kept[k]),
+        )
     order = sorted(found, key=lambda names: found[names])
-    rows = []
-    for a, b in order[:LISTED]:
-        gap, share = found[a, b]
-        words = f"{gap * 1e3:.1f} mm apart at home, nearer than {KEPT * 1e3:.0f} mm or overlapping "
-        cut = "most" if gap < KEPT else "where they are so near, most"
-        words += f"in {share:.0%} of poses: the filter keeps that much, so {cut} chunks that move "
-        words += "one against the other will be cut. Only if their maker says that they are built "
-        words += "so "
-        words += f'and cannot meet: <disable_collisions link1="{a}" link2="{b}"/> in the SRDF. '
-        words += "Nothing then keeps these two apart"
-        rows.append(Row(DOUBTFUL, f"{a}, {b}", words))
+    rows = [Row(DOUBTFUL, f"{a}, {b}", _near_words(a, b, *found[a, b])) for a, b in order[:LISTED]]
     if more := order[LISTED:]:
         words = f"and {len(more)} more pairs: {'; '.join(', '.join(names) for names in more)}"
         rows.append(Row(DOUBTFUL, "close", words))
     return rows
+
+
+def _near_words(a: str, b: str, gap: float, share: float, kept: float) -> str:
+    """Of links `gap` m apart at home, and nearer than the `kept` m in a share of poses; with the ways
+    out, that which still keeps them apart first.
+    """
+    words = f"{gap * 1e3:.1f} mm apart at home, nearer than {kept * 1e3:.1f} mm or overlapping in "
+    cut = "most" if gap < kept else "where they are so near, most"
+    words += f"{share:.0%} of poses: the filter keeps that much, so {cut} chunks that move one "
+    words += "against the other will be cut. "
+    less = math.floor(gap / SHARE / CLEARANCE[0]) * CLEARANCE[0]
+    if CLEARANCE[0] <= less < kept - RESTING - 1e-9:
+        words += f'If they are built so near, `clearance: {{"{a}, {b}": {less:g}}}` in the YAML, `--clearance "{a}, {b}" '
+        words += f"{less:g}` to `new`, keeps them {less * 1e3:g} mm apart instead. "
+    words += "Only if their maker says that they cannot meet: "
+    words += f'<disable_collisions link1="{a}" link2="{b}"/> in the SRDF. Nothing then keeps these '
+    return words + "two apart"
 
 
 def _cameras(model: SafetyModel) -> list[Row]:

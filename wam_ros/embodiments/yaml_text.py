@@ -51,7 +51,8 @@ def as_yaml(draft: Draft, urdf: str, srdf: str, arguments: dict[str, str]) -> st
         f"max_acceleration: {_flow(e.max_acceleration)} # rad/s^2 or m/s^2",
         f"max_jerk: {_flow(e.max_jerk)} # rad/s^3 or m/s^3",
     ]
-    for key in ("unguarded", "effort_limit", "velocity_limit", "mass", "supported_by_spring"):
+    told = ("unguarded", "clearance", "effort_limit", "velocity_limit", "mass")
+    for key in (*told, "supported_by_spring"):
         if getattr(e, key):
             lines.append(f"{key}: {_flow(getattr(e, key))}")
     for words in (*model.warnings, *model.why_not_at_home()):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pinocchio as pin
 
-from wam_ros.core.embodiment import Embodiment, Load
-from wam_ros.core.errors import Problems, WamError, require_known
+from wam_ros.core.embodiment import Embodiment, Load, links_of
+from wam_ros.core.errors import Problems, UnknownNameError, WamError, require_known
 from wam_ros.core.resources import config_path, urdf_path
 from wam_ros.robot.distances import Distances
 from wam_ros.robot.dynamics import Dynamics
@@ -41,6 +41,8 @@ HOLDING = 0.9
 # m; bodies that are nearer than this at home are looked at closely: the hull of a mesh may hide a
 # cavity in which the other one stands
 CLOSE = 0.01
+# m that two links may be told to keep: the least is five times the error of a distance
+CLEARANCE = (5e-4, 0.2)
 # m that the pieces of a mesh must be away from something to which its hull is closer, and how much
 # farther than that; else they only cost
 FREE = 0.006
@@ -75,8 +77,9 @@ class SafetyModel(Dynamics):
             for name, load in embodiment.loads.items()
             if load.shape
         ]
-        # links without collision bodies, a sentence each
-        self.unseen = _unseen(embodiment, bodies)
+        # links without collision bodies, or kept apart otherwise than all, a sentence each: who arms is
+        # told
+        self.unseen = [*_unseen(embodiment, bodies), *_told_apart(embodiment)]
         # what a person should know about how this robot is watched, a sentence each
         self.warnings = [*joints.warnings, *self.unseen]
         grippers = embodiment.gripper_joints
@@ -99,6 +102,7 @@ class SafetyModel(Dynamics):
         self.bodies: list[pin.GeometryObject] = []
         self.judged = self._judge_self_pairs()
         self._self_pairs = self.judged.watched
+        self._require_clearance(embodiment.link_clearance)
         self.set_obstacles(obstacles)
 
     def _own(self, bodies: list[Body], loads: list[pin.GeometryObject]) -> None:
@@ -188,7 +192,8 @@ class SafetyModel(Dynamics):
         self.require_loads(held)
         pairs = [*self._self_pairs, *self._held_pairs(own)]
         n = len(own)
-        clearance = [0.0] * len(pairs)
+        told = self.embodiment.link_clearance
+        clearance = [told.get(frozenset((link_of(own[i]), link_of(own[j]))), 0.0) for i, j in pairs]
         moving = [(i, link_of(b)) for i, b in enumerate(own) if self._moves(b.parentJoint)]
         for k, (name, obstacle) in enumerate(obstacles.items()):
             self.between()
@@ -211,6 +216,30 @@ class SafetyModel(Dynamics):
         self.measured = distances
         self.pairs = described
         self._last = last
+
+    def _require_clearance(self, clearance: dict[frozenset[str], float]) -> None:
+        """Raise `WamError` unless every clearance is told of two links that are watched against each
+        other, and within `CLEARANCE`.
+        """
+        problems = Problems(self.embodiment.name)
+        pairs = self.judged.watched
+        watched = {frozenset(link_of(self._robot_bodies[k]) for k in pair) for pair in pairs}
+        low, high = CLEARANCE
+        told = [links_of(key) for key in self.embodiment.clearance]
+        for key, links in zip(self.embodiment.clearance, told, strict=True):
+            where = f"clearance of '{key}'"
+            if told.count(links) > 1:
+                problems.add(f"{where} is told twice")
+            if len(links) != 2:
+                problems.add(f"{where}: name two links, 'a, b'")
+                continue
+            for name in links.difference(self.links):
+                problems.add(UnknownNameError("link of clearance", name, self.links))
+            if links <= set(self.links) and links not in watched:
+                problems.add(f"{where}: they are not watched against each other; leave it out")
+            if not low <= clearance[links] <= high:
+                problems.add(f"{where} must be {low:g} to {high:g} m, found {clearance[links]:g}")
+        problems.require_none()
 
     def _still_known(
         self, bodies: list[pin.GeometryObject], pairs: list[tuple[int, int]]
@@ -402,14 +431,21 @@ class SafetyModel(Dynamics):
         known = max(a, b or 0) < len(self._robot_bodies)
         if known and (a, b) in self._reaches:
             return self._reaches[a, b]
-        of_b = 0 if b is None else bodies[b].parentJoint
-        only_a, only_b = path_joints(self.pin, bodies[a].parentJoint, of_b)
-        reach = body_reach(self.pin, bodies[a], only_a)
-        if b is not None:
-            reach = reach + body_reach(self.pin, bodies[b], only_b)
+        reach = self._reach_of(bodies[a], None if b is None else bodies[b])
         if known:
             self._reaches[a, b] = reach
         return reach
+
+    def _reach_of(self, a: pin.GeometryObject, b: pin.GeometryObject | None) -> np.ndarray:
+        only_a, only_b = path_joints(self.pin, a.parentJoint, 0 if b is None else b.parentJoint)
+        reach = body_reach(self.pin, a, only_a)
+        return reach if b is None else reach + body_reach(self.pin, b, only_b)
+
+    def reach_between(self, a: pin.GeometryObject, b: pin.GeometryObject) -> np.ndarray:
+        """(A,) m per rad or m per m: how far two bodies of the robot move against each other, at
+        most, per unit travel of each commanded joint.
+        """
+        return self._reach_of(a, b) @ np.abs(self._spread)
 
     def overlaps_at_home(self) -> dict[tuple[str, str], float]:
         """Links or obstacles that overlap at home, and how deep [m]."""
@@ -473,6 +509,12 @@ def _unseen(embodiment: Embodiment, bodies: list[Body]) -> list[str]:
     if embodiment.unguarded:
         found.append(f"unguarded, watched by nothing: {', '.join(embodiment.unguarded)}")
     return found
+
+
+def _told_apart(embodiment: Embodiment) -> list[str]:
+    """Which links are kept apart by another measure than all others."""
+    told = [f"{key} by {m * 1e3:g} mm" for key, m in embodiment.clearance.items()]
+    return [f"kept apart by a measure of their own: {'; '.join(told)}"] if told else []
 
 
 def link_of(body: pin.GeometryObject) -> str:

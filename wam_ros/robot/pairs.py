@@ -24,11 +24,17 @@ class Pairs:
     second: np.ndarray  # (P,)
     names: tuple[tuple[str, str], ...]  # links or obstacles
     keys: tuple[tuple[str, str], ...]  # bodies
-    clearance: np.ndarray  # (P,) m
+    # (P,) m; of a pair of links 0 where it has none of its own, but that of all
+    clearance: np.ndarray
     # (P, A) m per rad or m per m: relative motion of any two points per unit of joint travel
     reach: np.ndarray
     sway: np.ndarray  # (P, S) the same per unit of travel of the sensed joints
     world: np.ndarray  # (P,) bool: against an obstacle
+
+    @property
+    def own_clearance(self) -> np.ndarray:
+        """(P,) bool: `clearance` counts, and not what is kept between all links."""
+        return self.world | (self.clearance > 0)
 
 
 @dataclass(frozen=True)

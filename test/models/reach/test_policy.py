@@ -111,6 +111,23 @@ def test_a_joint_without_end_goes_the_shorter_way_round(robots):
     assert np.abs(ways[:, 5] + 3.0).max() < 0.3
 
 
+def test_where_damping_would_take_all_effort_it_goes_so_slowly_that_its_chunks_pass(robots):
+    """At a tenth of its highest speed each joint needs all its effort for the damping alone."""
+    model = robots("ur5e")
+    robot = model.embodiment
+    kept = model.damping
+    model.damping = 10 * model.limits.effort / model.limits.velocity
+    try:
+        policy = ReachPolicy(model, find_poses(model))
+        q = np.array(robot.home)
+        _, chunks = follow(policy, robot, q, 1)
+        chunk = ActionChunk(NS, NS // 10, robot.joint_names, chunks[0])
+        verdict = SafetyFilter(model).filter(chunk, KinematicState.at_rest(q), NS, now_ns=NS)
+    finally:
+        model.damping = kept
+    assert verdict.decision is Decision.PASS, verdict.sentence
+
+
 def test_it_imagines_nothing_and_says_that_it_is_no_model():
     robot = load_embodiment("so101")
     policy = load_policy("reach", "", robot)

@@ -24,6 +24,9 @@ from wam_ros.robot.reach import Pose, find_poses
 NAME = "reach: a script, no model"
 SPEED = 0.25  # of the velocity limits
 TOOL_SPEED = 0.25  # m/s of the fastest tool, about
+# of the effort limits, that standing and the resistance of a joint may take on the way
+WORKING = 0.75
+LEAST = 0.05  # of an effort limit, that is left for that resistance whatever standing takes
 RISE_S = 0.6  # until that speed, and to rest again
 # rad and m from a pose: it is reached
 NEAR_RAD = 0.01
@@ -128,6 +131,7 @@ class ReachPolicy:
         whole = max(
             float(np.abs(left / (SPEED * self._model.limits.velocity)).max()),
             self._tool_way(q, left) / TOOL_SPEED,
+            self._dragging(q, left),
         )
         if whole < 1e-6:
             return np.repeat(q[None] + left, self._robot.action_horizon, axis=0)
@@ -148,3 +152,14 @@ class ReachPolicy:
         count = len(self._model.tools)
         ways = [self._model.tool_jacobian(q, k)[:3] @ left for k in range(count)]
         return float(np.linalg.norm(ways, axis=1).max())
+
+    def _dragging(self, q: np.ndarray, left: np.ndarray) -> float:
+        """S that the way takes at a speed at which no joint needs all its effort for the damping
+        and the friction that its description tells.
+        """
+        model = self._model
+        ends = np.array([q, q + left])
+        standing = np.abs(model.torque(ends, 0 * ends, 0 * ends)).max(axis=0)
+        limit = model.limits.effort
+        spare = np.maximum(WORKING * limit - standing - model.friction, LEAST * limit)
+        return float((model.damping * np.abs(left) / spare).max())

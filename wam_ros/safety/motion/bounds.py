@@ -193,7 +193,7 @@ def make_bounds(
     """
     joints = _joint_bounds(model, params, start)
     wanted = (
-        np.where(model.pairs.world, model.pairs.clearance, params.self_clearance_m)
+        np.where(model.pairs.own_clearance, model.pairs.clearance, params.self_clearance_m)
         + params.distance_error_m
         # a sensed joint may be this far from where it was when the model was told
         + model.pairs.sway @ params.sensed_slack(model.sensed_sliding)
