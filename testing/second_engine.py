@@ -147,8 +147,8 @@ class SecondEngine:
         return np.where(np.abs(with_it) > np.abs(tau), with_it, tau)
 
     def distances(self, q: np.ndarray) -> list[tuple[float, float, str]]:
-        """(distance m, its own clearance m or 0 as of all links, words) of every pair within WATCHED at
-        q (A,).
+        """(distance m, its own clearance m or 0 as of all links, words) of every pair within
+        WATCHED at q (A,).
         """
         found = self._contacts(self.spread @ q + self.offset)
         return [(d, w, self._words(a, b)) for d, w, a, b in found]

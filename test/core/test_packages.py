@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wam_ros.core.errors import WamError
-from wam_ros.core.packages import find_file, find_package
+from wam_ros.core.packages import find_file, find_package, guess_package
 
 
 @pytest.fixture
@@ -74,6 +74,22 @@ def test_where_no_package_is_found_its_file_may_lie_around_the_description(share
         find_file("package://arm/meshes/other.stl", share / "mine/urdf", {})
     with pytest.raises(WamError, match="package 'arm' is not at gone"):
         find_file("package://arm/meshes/link.stl", share / "mine/urdf", {"arm": "gone"})
+
+
+def test_a_package_that_is_guessed_is_said_once_and_never_one_without_the_file(share, caplog):
+    (share / "arm").rename(share / "mine")
+    (share / "mine/meshes/other.stl").write_text("")
+    beside = share / "mine/urdf"
+    for rest in ("link", "other"):
+        find_file(f"package://arm/meshes/{rest}.stl", beside, {})
+    (said,) = [r.getMessage() for r in caplog.records]
+    assert f"package 'arm' is not found by its name: taken for it is {share / 'mine'}" in said
+    assert "`--package arm /its/folder`" in said
+    caplog.clear()
+    find_file("package://arm/meshes/link.stl", beside, {"arm": str(share / "mine")})
+    assert guess_package("arm", [], beside) is None
+    assert guess_package("arm", ["meshes/link.stl", "meshes/gone.stl"], beside) is None
+    assert not caplog.records
 
 
 def test_a_share_folder_of_another_machine_is_that_package(share, tmp_path):

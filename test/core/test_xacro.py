@@ -97,12 +97,27 @@ def test_the_packages_that_a_xacro_file_includes_are_found_without_a_workspace(c
 
 def test_a_package_that_a_xacro_file_includes_may_be_told(cloned, tmp_path):
     cloned.rename(tmp_path / "far")
-    file = tmp_path / "far/urdf/arm.urdf.xacro"
-    with pytest.raises(WamError, match=r"arm\.urdf\.xacro: xacro: package 'arm_desc") as caught:
+    file = tmp_path / "alone.urdf.xacro"
+    file.write_text(FINDS)
+    with pytest.raises(WamError, match=r"alone\.urdf\.xacro: xacro: package 'arm_desc") as caught:
         expand(file, {}, {})
     assert "--package arm_description /its/folder" in str(caught.value)
     assert "class" not in str(caught.value)
     expand(file, {}, {"arm_description": str(tmp_path / "far")})
+
+
+def test_a_package_that_was_cloned_under_another_name_is_guessed_by_its_files_and_said(
+    cloned, tmp_path, caplog
+):
+    cloned.rename(tmp_path / "far")
+    out = expand(tmp_path / "far/urdf/arm.urdf.xacro", {}, {})
+    mesh = ET.parse(out).getroot().find(".//mesh").get("filename")
+    assert mesh == f"file://{tmp_path}/far/meshes/a.stl"
+    (said,) = [m for m in caplog.messages if "is not found by its name" in m]
+    assert f"taken for it is {tmp_path / 'far'}" in said
+    (tmp_path / "far/urdf/part.xacro").unlink()
+    with pytest.raises(WamError, match="package 'arm_description' is not found"):
+        expand(tmp_path / "far/urdf/arm.urdf.xacro", {}, {})
 
 
 def test_an_argument_that_the_file_does_not_ask_for_is_told_by_name(tmp_path, caplog):

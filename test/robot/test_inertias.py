@@ -52,8 +52,8 @@ def test_a_mass_without_a_size_counts_as_a_point(tmp_path):
     [
         ("", "link 'l2' moves but has no inertia; add <inertial>"),
         (MASSLESS, "link 'l2' moves but has no inertia; add <inertial>"),
-        (NO_SIZE, "link 'l2' its inertia is that of no body"),
-        (POINT, "link 'l2' its inertia is that of no body"),
+        (NO_SIZE, "link 'l2': its inertia is that of no body"),
+        (POINT, "link 'l2': its inertia is that of no body"),
         (INERTIAL.replace('ixy="0"', 'ixy="1"'), "link 'l2': its inertia is that of no body"),
         (INERTIAL.replace('mass value="1"', 'mass value="x"'), "link 'l2': mass value \"x\" must"),
         (INERTIAL.replace('izz="0.005"', ""), "link 'l2': izz is missing"),

@@ -39,7 +39,7 @@ def test_a_told_mass_replaces_an_inertia_that_is_of_no_body(tmp_path):
     zeros = 'iyy="0" izz="0" ixy="0" ixz="0" iyz="0"'
     flat = f'<inertial><mass value="0.08"/><inertia ixx="0.002" {zeros}/></inertial>'
     parts = {"l3": link("l3", BOX.format(0.2), flat)}
-    with pytest.raises(WamError, match=r"'l3' its inertia is that of no body.*`mass: {l3: kg}`"):
+    with pytest.raises(WamError, match=r"'l3': its inertia is that of no body.*`mass: {l3: kg}`"):
         load_safety_model(chain(tmp_path, parts))
     model = load_safety_model(chain(tmp_path, parts, mass={"l3": 1.2}))
     assert model.pin.inertias[model.joint("j3")].mass == pytest.approx(1.2)
@@ -78,3 +78,17 @@ def test_a_mass_of_what_stands_changes_nothing(tmp_path):
 def test_a_mass_that_makes_no_sense_is_refused_by_link(tmp_path, parts, mass, words):
     with pytest.raises(WamError, match=words):
         load_safety_model(chain(tmp_path, parts, mass=mass))
+
+
+def test_all_links_without_a_mass_are_told_in_one_line_with_the_flag_that_a_person_can_paste(
+    tmp_path,
+):
+    parts = {name: link(name, ROD, "") for name in ("l2", "l3")}
+    with pytest.raises(WamError) as caught:
+        load_safety_model(chain(tmp_path, parts))
+    said = str(caught.value)
+    assert "\n" not in said
+    assert "links l2, l3 move but have no inertia" in said
+    assert "fixed to it (tool to l3)" in said
+    assert "`mass: {l2: kg, l3: kg}` in the YAML, `--mass l2 kg l3 kg` to `new`" in said
+    load_safety_model(chain(tmp_path, parts, mass={"l2": 1.0, "l3": 1.0}))

@@ -61,6 +61,48 @@ def test_a_drawing_that_cannot_be_read_is_refused_with_the_way_out(tmp_path):
         load_safety_model(chain(tmp_path, {"l3": link("l3", gone)}))
 
 
+def lines(folder):
+    """A mesh file of lines, as some exporters write for an axis, as the collision body of l3."""
+    (folder / "axis.obj").write_text("v 0 0 0\nv 0 0 0.3\nv 0 0.1 0.3\nl 1 2\nl 2 3\n")
+    return '<collision><geometry><mesh filename="axis.obj"/></geometry></collision>'
+
+
+def flat(folder):
+    (folder / "flat.obj").write_text(
+        "v 0 0 0\nv 0 0 0.3\nv 0 0.1 0.3\nv 0 0.1 0\nf 1 2 3\nf 1 3 4\n"
+    )
+    return '<collision><geometry><mesh filename="flat.obj"/></geometry></collision>'
+
+
+@pytest.mark.parametrize("no_body", [lines, flat])
+def test_a_collision_mesh_that_is_no_body_is_refused_with_a_way_out_that_is_one(tmp_path, no_body):
+    parts = {"l3": link("l3", no_body(tmp_path))}
+    with pytest.raises(
+        WamError, match=r"link 'l3': .*; .* under `unguarded`.*nothing then watches"
+    ):
+        load_safety_model(chain(tmp_path, parts))
+    model = load_safety_model(chain(tmp_path, parts, unguarded=("l3",)))
+    assert "unguarded, watched by nothing: l3" in model.warnings
+    assert model.links == ["base", "l1", "l2"]
+
+
+def test_what_of_an_unguarded_link_is_a_body_is_watched_all_the_same(tmp_path):
+    parts = {"l3": link("l3", ROD + lines(tmp_path))}
+    model = load_safety_model(chain(tmp_path, parts, unguarded=("l3",)))
+    assert "l3" in model.links
+    assert "unguarded but for what of it is a body: l3" in model.warnings
+
+
+def test_a_collision_mesh_that_is_missing_is_no_reason_to_watch_nothing(tmp_path):
+    for name, text in (("gone", None), ("lfs", "version https://git-lfs.github.com/spec/v1")):
+        if text:
+            (tmp_path / f"{name}.obj").write_text(text)
+        body = f'<collision><geometry><mesh filename="{name}.obj"/></geometry></collision>'
+        with pytest.raises(WamError, match="cannot be read") as caught:
+            load_safety_model(chain(tmp_path, {"l3": link("l3", body)}, unguarded=("l3",)))
+        assert "under `unguarded`" not in str(caught.value)
+
+
 def test_a_robot_of_drawings_alone_is_watched(tmp_path):
     parts = {name: link(name, DRAWN) for name in ("l1", "l2", "l3")}
     model = load_safety_model(chain(tmp_path, {**parts, "base": link("base", DRAWN)}))

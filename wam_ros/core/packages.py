@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from wam_ros.core.errors import WamError
@@ -14,6 +15,9 @@ from wam_ros.core.xmlfile import read_xml
 SCHEMES = ("package://", "model://")
 # what a description names that another machine expanded: the share of a workspace there
 INSTALLED = re.compile(r"(file://)?(?P<path>/.*/share/(?P<name>[^/]+)/(?P<rest>.+))$")
+_LOG = logging.getLogger(__name__)
+_said: set[tuple[str, Path]] = set()  # guesses, each of which is said once
+
 # folders above a description in which its package or a neighbour of it may lie:
 # share/package/urdf/model
 LEVELS = 5
@@ -94,9 +98,28 @@ def _of_package(name: str, rest: str, beside: Path, told: Mapping[str, str]) -> 
     try:
         return find_package(name, beside, told) / rest
     except WamError:
-        # it lies in its package all the same where it was copied or cloned under another name
-        around = [beside, *beside.parents][: LEVELS - 1]
-        found = next((folder / rest for folder in around if (folder / rest).is_file()), None)
-        if name in told or found is None:
+        folder = None if name in told else guess_package(name, [rest], beside)
+        if folder is None:
             raise
-        return found
+        return folder / rest
+
+
+def guess_package(name: str, rests: Sequence[str], beside: Path) -> Path | None:
+    """The folder around `beside` that has all the files `rests` of a package which is not found by
+    its name: it was copied or cloned under another one. What is taken is said; None where there is
+    no such folder.
+    """
+    around = [beside, *beside.parents][: LEVELS - 1]
+    found = next((f for f in around if rests and all((f / r).is_file() for r in rests)), None)
+    if found is not None and (name, found) not in _said:
+        _said.add((name, found))
+        _LOG.warning(
+            "package '%s' is not found by its name: taken for it is %s, where the files are that "
+            "are asked of it; if another one is meant: `packages: {%s: /its/folder}` in the "
+            "embodiment, `--package %s /its/folder` to `wam embodiment new`",
+            name,
+            found,
+            name,
+            name,
+        )
+    return found

@@ -16,7 +16,7 @@ from typing import Any
 
 from wam_ros.core.errors import UnknownNameError, WamError
 from wam_ros.core.files import cache_folder, write_whole
-from wam_ros.core.packages import SCHEMES, find_file, find_package
+from wam_ros.core.packages import SCHEMES, find_file, find_package, guess_package
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,6 +41,8 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
     said = io.StringIO()
     told = _Asked(arguments)
     folder = path.resolve().parent
+    # before it is listened to: what is guessed is said
+    packages = {**_guessed(path, packages), **packages}
     try:
         # it prints what it dislikes, and leaves the program where the XML is damaged
         with contextlib.redirect_stderr(said), _packages_found(folder, packages):
@@ -68,6 +70,27 @@ def expand(path: Path, arguments: Mapping[str, str], packages: Mapping[str, str]
     out = kept / f"{path.stem.removesuffix('.urdf')}-{hashlib.sha256(text).hexdigest()[:16]}.urdf"
     write_whole(out, text)
     return out
+
+
+def _guessed(file: Path, packages: Mapping[str, str]) -> dict[str, str]:
+    """Folders of packages that a xacro file finds and nobody told, by the files that it names."""
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError:  # xacro says so
+        return {}
+    # an argument in a path is not known here
+    asked: dict[str, list[str]] = {}
+    for name, rest in re.findall(r"\$\(find ([^)\s]+)\)/([^\"'$]+)[\"']", text):
+        asked.setdefault(name, []).append(rest)
+    found: dict[str, str] = {}
+    for name, rests in asked.items():
+        try:
+            if name not in packages:
+                find_package(name, file.resolve().parent, packages)
+        except WamError:
+            folder = guess_package(name, rests, file.resolve().parent)
+            found |= {} if folder is None else {name: str(folder)}
+    return found
 
 
 @contextlib.contextmanager

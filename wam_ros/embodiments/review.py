@@ -205,8 +205,8 @@ def _too_close(model: SafetyModel, at_home: np.ndarray) -> list[Row]:
 
 
 def _near_words(a: str, b: str, gap: float, share: float, kept: float) -> str:
-    """Of links `gap` m apart at home, and nearer than the `kept` m in a share of poses; with the ways
-    out, that which still keeps them apart first.
+    """Of links `gap` m apart at home, and nearer than the `kept` m in a share of poses; with the
+    ways out, that which still keeps them apart first.
     """
     words = f"{gap * 1e3:.1f} mm apart at home, nearer than {kept * 1e3:.1f} mm or overlapping in "
     cut = "most" if gap < kept else "where they are so near, most"
@@ -214,8 +214,9 @@ def _near_words(a: str, b: str, gap: float, share: float, kept: float) -> str:
     words += "against the other will be cut. "
     less = math.floor(gap / SHARE / CLEARANCE[0]) * CLEARANCE[0]
     if CLEARANCE[0] <= less < kept - RESTING - 1e-9:
-        words += f'If they are built so near, `clearance: {{"{a}, {b}": {less:g}}}` in the YAML, `--clearance "{a}, {b}" '
-        words += f"{less:g}` to `new`, keeps them {less * 1e3:g} mm apart instead. "
+        words += f'If they are built so near, `clearance: {{"{a}, {b}": {less:g}}}` in the YAML, '
+        words += f'`--clearance "{a}, {b}" {less:g}` to `new`, keeps them {less * 1e3:g} mm apart '
+        words += "instead. "
     words += "Only if their maker says that they cannot meet: "
     words += f'<disable_collisions link1="{a}" link2="{b}"/> in the SRDF. Nothing then keeps these '
     return words + "two apart"

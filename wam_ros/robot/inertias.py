@@ -36,6 +36,7 @@ def judge_inertias(urdf: Urdf, parked: Iterable[str], problems: Problems) -> Non
     has it. A group without any shape is only a frame.
     """
     links = urdf.links()
+    found: dict[bool, list[tuple[str, list[str]]]] = {}
     moved = {joint.child for joint in urdf.joints.values()} - {
         urdf.joints[name].child for name in parked
     }
@@ -49,12 +50,28 @@ def judge_inertias(urdf: Urdf, parked: Iterable[str], problems: Problems) -> Non
         if any(s is None for s in solid) or any(solid) or not shaped:
             continue
         weighs = any(links[n].find("inertial") is not None for n in group)
-        what = "its inertia is that of no body" if weighs else "moves but has no inertia"
-        problems.add(
-            f"link '{shaped[0]}' {what}; add <inertial> with <mass> and <inertia>"
-            + (f", to it or to what is fixed to it ({', '.join(group)})" * (len(group) > 1))
-            + f", or tell `mass: {{{shaped[0]}: kg}}`"
-        )
+        found.setdefault(weighs, []).append((shaped[0], [n for n in group if n != shaped[0]]))
+    for weighs, massless in sorted(found.items()):
+        problems.add(_massless(massless, weighs))
+
+
+def _massless(found: list[tuple[str, list[str]]], weighs: bool) -> str:
+    """Of links and what is fixed to each, which move and weigh nothing, or like no body."""
+    names = [name for name, _ in found]
+    many = len(names) > 1
+    who = f"links {', '.join(names)}" if many else f"link '{names[0]}'"
+    if weighs:
+        what = f"{who}: {'their inertias are those' if many else 'its inertia is that'} of no body"
+    else:
+        what = f"{who} {'move' if many else 'moves'} but {'have' if many else 'has'} no inertia"
+    fixed = [f"{', '.join(others)} to {name}" for name, others in found if others]
+    where = f", to {'each' if many else 'it'} or to what is fixed to it ({'; '.join(fixed)})"
+    told = ", ".join(f"{name}: kg" for name in names)
+    flags = " ".join(f"{name} kg" for name in names)
+    return (
+        f"{what}; add <inertial> with <mass> and <inertia>{where if fixed else ''}, or tell what "
+        f"they weigh: `mass: {{{told}}}` in the YAML, `--mass {flags}` to `new`"
+    )
 
 
 def has_shape(link: ET.Element) -> bool:

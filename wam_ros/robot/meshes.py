@@ -35,6 +35,10 @@ EDGES = 24  # a triangle longer than the mesh by one of so many is cut into smal
 _LOG = logging.getLogger(__name__)
 
 
+class NoBodyError(WamError):
+    """A mesh file has no surface, or is flat: there is nothing that could be met."""
+
+
 def mesh_hull(path: Path) -> np.ndarray:
     """(N, 3) corners of the convex hull of a mesh file, in its unit.
 
@@ -72,30 +76,33 @@ def read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     except WamError:
         raise
     except Exception:  # the libraries have many words for a file that is damaged, none of them ours
-        raise WamError(f"mesh {path} cannot be read: {_why_not_read(path)}") from None
+        raise _not_read(path) from None
     if len(triangles) == 0:
-        raise WamError(f"mesh {path} cannot be read: {_why_not_read(path)}")
+        raise _not_read(path)
     if not np.isfinite(vertices).all():
         raise WamError(f"mesh {path}: a corner of it is not finite; export it again")
     return vertices, triangles
 
 
-def _why_not_read(path: Path) -> str:
+def _not_read(path: Path) -> WamError:
     """What a file is in which no surface was found, as far as its beginning tells."""
+    where = f"mesh {path} cannot be read:"
     try:
         with path.open("rb") as file:
             head = file.read(64)
     except OSError as error:
-        return error.strerror or str(error)
+        return WamError(f"{where} {error.strerror or error}")
     if not head:
-        return "the file is empty"
+        return WamError(f"{where} the file is empty")
     if head.startswith(b"version https://git-lfs"):
-        return "it is a pointer of Git LFS, not the file: `git lfs pull` where it comes from"
+        words = "it is a pointer of Git LFS, not the file: `git lfs pull` where it comes from"
+        return WamError(f"{where} {words}")
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        return "it is a web page: the download failed"
+        return WamError(f"{where} it is a web page: the download failed")
     if path.suffix.lower() in (".stl", ".obj", ".dae"):
-        return "no triangle is found in it: it is damaged or has no surface; export it again"
-    return "no triangle is found in it; export it as STL, OBJ or COLLADA"
+        words = "no triangle is found in it: it is damaged or has no surface; export it again"
+        return NoBodyError(f"{where} {words}")
+    return WamError(f"{where} no triangle is found in it; export it as STL, OBJ or COLLADA")
 
 
 def _read_stl(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -152,8 +159,8 @@ def hull_of(points: np.ndarray, where: str) -> coal.ConvexBase:
 
 
 def require_volume(points: np.ndarray, where: str) -> None:
-    """Raise `WamError` unless points (N, 3) m are finite and lie in more than a plane: what is flat
-    has no hull.
+    """Raise `WamError` unless points (N, 3) m are finite, `NoBodyError` unless they lie in more
+    than a plane: what is flat has no hull.
     """
     if not np.isfinite(points).all():
         raise WamError(f"{where}: a corner of it is not finite; export it again")
@@ -162,7 +169,7 @@ def require_volume(points: np.ndarray, where: str) -> None:
         _, axes = np.linalg.eigh(centred.T @ centred)
         if np.ptp(centred @ axes, axis=0).min() > FLAT * np.abs(points).max():
             return
-    raise WamError(f"{where}: it is flat, its points have no volume; give it a thickness")
+    raise NoBodyError(f"{where}: it is flat, its points have no volume; give it a thickness")
 
 
 def require_size(points: np.ndarray, where: str) -> None:

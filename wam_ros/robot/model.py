@@ -77,8 +77,8 @@ class SafetyModel(Dynamics):
             for name, load in embodiment.loads.items()
             if load.shape
         ]
-        # links without collision bodies, or kept apart otherwise than all, a sentence each: who arms is
-        # told
+        # links without collision bodies, or kept apart otherwise than all, a sentence each: who
+        # arms is told
         self.unseen = [*_unseen(embodiment, bodies), *_told_apart(embodiment)]
         # what a person should know about how this robot is watched, a sentence each
         self.warnings = [*joints.warnings, *self.unseen]
@@ -218,8 +218,8 @@ class SafetyModel(Dynamics):
         self._last = last
 
     def _require_clearance(self, clearance: dict[frozenset[str], float]) -> None:
-        """Raise `WamError` unless every clearance is told of two links that are watched against each
-        other, and within `CLEARANCE`.
+        """Raise `WamError` unless every clearance is told of two links that are watched against
+        each other, and within `CLEARANCE`.
         """
         problems = Problems(self.embodiment.name)
         pairs = self.judged.watched
@@ -506,8 +506,16 @@ def _unseen(embodiment: Embodiment, bodies: list[Body]) -> list[str]:
     seen = list(dict.fromkeys(b.link for b in bodies if b.seen))
     if seen:
         found.append(f"no collision body, watched by the hull of what is drawn: {', '.join(seen)}")
-    if embodiment.unguarded:
-        found.append(f"unguarded, watched by nothing: {', '.join(embodiment.unguarded)}")
+    watched = {b.link for b in bodies}
+    for words, links in (
+        ("unguarded, watched by nothing", [n for n in embodiment.unguarded if n not in watched]),
+        (
+            "unguarded but for what of it is a body",
+            [n for n in embodiment.unguarded if n in watched],
+        ),
+    ):
+        if links:
+            found.append(f"{words}: {', '.join(links)}")
     return found
 
 

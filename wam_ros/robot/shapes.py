@@ -13,10 +13,19 @@ import pinocchio as pin
 from wam_ros.core.embodiment import Embodiment, Load
 from wam_ros.core.errors import Problems, UnknownNameError, WamError, require_known
 from wam_ros.core.packages import find_file
-from wam_ros.robot.meshes import LARGEST, hull_of, mesh_hull, mesh_pieces, require_size
+from wam_ros.robot.meshes import (
+    LARGEST,
+    NoBodyError,
+    hull_of,
+    mesh_hull,
+    mesh_pieces,
+    require_size,
+)
 from wam_ros.robot.obstacles import Cloud, Obstacle, read_points, require_obstacle
 from wam_ros.robot.urdf import Urdf, numbers
 
+# the way out for a link of which no body can be made
+NO_BODY = "name the link under `unguarded` (`--unguarded` of `new`): nothing then watches it"
 HELD = ("box", "sphere", "cylinder", "capsule")  # shapes of loads: what has an inside and an end
 
 
@@ -46,18 +55,23 @@ def read_bodies(embodiment: Embodiment, urdf: Urdf, problems: Problems) -> list[
     """Bodies of every link, each convex; what is wrong goes into `problems`.
 
     A link that has something to look at and no collision body is watched by the hull of that,
-    unless the embodiment says that it is not.
+    unless the embodiment says that it is not; so it may of one whose collision mesh is no body.
     """
     links = urdf.links()
+    found = []
+    wrong: dict[str, list[str]] = {}
     for name in embodiment.unguarded:
         if name not in links:
             problems.add(UnknownNameError("unguarded link", name, links))
         elif links[name].find("collision/geometry") is not None:
-            problems.add(
-                f"unguarded link '{name}' has a collision body; an SRDF says what it may touch"
-            )
-    found = []
-    wrong: dict[str, list[str]] = {}
+            # what of it is a body is watched all the same
+            none: dict[str, list[str]] = {}
+            found += bodies_of(links[name], embodiment, urdf, none)
+            wrong |= {words: names for words, names in none.items() if NO_BODY not in words}
+            if not none:
+                problems.add(
+                    f"unguarded link '{name}' has a collision body; an SRDF says what it may touch"
+                )
     for name, link in links.items():
         if name not in embodiment.unguarded:
             found += bodies_of(link, embodiment, urdf, wrong)
@@ -161,11 +175,13 @@ def _link_bodies(
     found = []
     for element in link.findall(kind):
         shapes = element.findall("geometry/*")
-        instead = ", or name the link under `unguarded`" if kind == "visual" else ""
+        instead = f", or {NO_BODY}" if kind == "visual" else ""
         try:
             (shape,) = shapes
             geometry, mesh, scale = _geometry(shape, embodiment, urdf.path.parent)
         except WamError as error:
+            if isinstance(error, NoBodyError):
+                instead = f", or {NO_BODY}"
             wrong.setdefault(f"{error}{instead}", []).append(name)
             continue
         except (ValueError, TypeError):
