@@ -111,6 +111,13 @@ def test_mean_squared_error_and_psnr_of_known_pictures():
     assert psnr_db(mse(black, np.full((4, 4, 3), 51, np.uint8))) == pytest.approx(20 * np.log10(5))
 
 
+def test_mean_squared_error_is_that_of_whole_numbers():
+    a, b = noise(31, 17, 3), noise(31, 17, 3)[::-1]
+    apart = [int(x) - int(y) for x, y in zip(a.ravel(), b.ravel(), strict=True)]
+    assert mse(a, b) == pytest.approx(sum(d * d for d in apart) / len(apart) / 255**2, rel=1e-14)
+    assert mse(a, b) == mse(b, a)
+
+
 def test_comparing_different_shapes_is_refused():
     with pytest.raises(WamError, match="of one shape"):
         mse(noise(4, 4, 3), noise(4, 5, 3))

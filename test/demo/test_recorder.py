@@ -21,7 +21,7 @@ def observation(value, stamp_ns=0):
 
 def comparisons(*imagined):
     return [
-        Comparison(0, (i + 1) * 400_000_000, frames(v), frames(0), 0.0, 0.0)
+        Comparison(0, (i + 1) * 400_000_000, frames(v), frames(0), frames(0))
         for i, v in enumerate(imagined)
     ]
 

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 pytest.importorskip("rclpy")
 
 import cv2
-from rclpy.serialization import serialize_message
+from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from wam_ros.core.errors import WamError
+from wam_ros.core.types import NS
 from wam_ros.ros import images
-from wam_ros.ros.convert import image_from_wire, image_to_numpy, numpy_to_image
+from wam_ros.ros.convert import image_from_wire, image_to_numpy, image_to_wire, numpy_to_image
 
 pytestmark = [pytest.mark.ros, pytest.mark.untimed]
 RNG = np.random.default_rng(7)
@@ -217,8 +218,19 @@ def test_a_frame_becomes_a_message_and_comes_back():
     "frame", [np.zeros((2, 2, 4), np.uint8), np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3))]
 )
 def test_another_kind_of_array_is_refused(frame):
-    with pytest.raises(WamError, match=r"expected \(H, W, 3\) uint8"):
-        numpy_to_image(frame, 0, "")
+    for made in (numpy_to_image, image_to_wire):
+        with pytest.raises(WamError, match=r"expected \(H, W, 3\) uint8"):
+            made(frame, 0, "")
+
+
+@pytest.mark.parametrize("frame_id", ["", "a", "ab", "abc", "é", "cell/front"])
+def test_the_bytes_of_a_frame_are_those_of_its_message(frame_id):
+    for k, frame in enumerate((PIXELS, PIXELS[:5, ::-1], PIXELS[:, :3])):
+        stamp_ns = (1_700_000_000 + k) * NS + 7 * k
+        wire = image_to_wire(frame, stamp_ns, frame_id)
+        message = numpy_to_image(frame, stamp_ns, frame_id)
+        assert deserialize_message(wire, Image) == message
+        assert len(wire) == len(serialize_message(message))
 
 
 class OpenCvBridge:

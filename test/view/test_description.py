@@ -57,6 +57,17 @@ def test_a_crane_reaches_where_geometry_says(tmp_path):
         np.testing.assert_allclose(place(found, tip, q)[1], wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["panda", "so101", "bimanual"])
+def test_the_poses_of_many_joints_are_those_of_each(name):
+    robot = load_embodiment(name)
+    found = Description(robot.urdf_path, robot.joint_names)
+    many = np.random.default_rng(2).uniform(-1.5, 1.5, (2, 3, len(robot.joint_names)))
+    poses = found.poses(many)
+    for at in np.ndindex(2, 3):
+        np.testing.assert_allclose(poses[at], found.poses(many[at]), atol=1e-12)
+    assert (poses[0, 0] != poses[1, 2]).any()
+
+
 @pytest.mark.parametrize("name", ["panda", "so101", "ur5e", "bimanual", "agibot_g1"])
 def test_every_link_is_where_pinocchio_says(name):
     pin = pytest.importorskip("pinocchio")

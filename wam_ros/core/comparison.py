@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,12 +31,22 @@ class Expectation:
 @dataclass(frozen=True)
 class Comparison(Expectation):
     """One imagined frame whose instant has passed; errors with pixels in [0, 1], averaged over all
-    views.
+    views, computed when they are asked for: of most frames nobody does.
     """
 
-    mse: float  # imagined against observed
-    # the frame seen when imagining against observed: what "nothing changes" would have cost
-    copy_mse: float
+    came: np.ndarray  # (V, H, W, 3) uint8 RGB, the frame observed at that instant
+
+    @functools.cached_property
+    def mse(self) -> float:
+        """Imagined against observed."""
+        return mse(self.imagined, self.came)
+
+    @functools.cached_property
+    def copy_mse(self) -> float:
+        """The frame seen when imagining against observed: what "nothing changes" would have
+        cost.
+        """
+        return mse(self.seen, self.came)
 
 
 class ImaginationMonitor:
@@ -72,10 +83,7 @@ class ImaginationMonitor:
         later = [e for e in self._pending if e.instant_ns > stamp_ns + self._tolerance_ns]
         self._pending = deque(later, maxlen=self._pending.maxlen)
         due.sort(key=lambda e: e.instant_ns - e.horizon_ns, reverse=True)
-        return [
-            Comparison(**vars(e), mse=mse(e.imagined, frames), copy_mse=mse(e.seen, frames))
-            for e in due
-        ]
+        return [Comparison(**vars(e), came=frames) for e in due]
 
     def clear(self) -> None:
         """Forget everything: the clock was set back or the plan was dropped."""

@@ -160,8 +160,9 @@ def mse(a: np.ndarray, b: np.ndarray) -> float:
             f"cannot compare {a.dtype} {a.shape} with {b.dtype} {b.shape}: expected uint8 of one "
             "shape"
         )
-    difference = a.astype(np.int32) - b.astype(np.int32)
-    return float(np.mean(difference * difference) / 255.0**2)
+    # whole numbers: exact as doubles, and faster so than as integers
+    apart = (np.maximum(a, b) - np.minimum(a, b)).ravel().astype(np.float64)
+    return float(np.einsum("i,i", apart, apart)) / apart.size / 255.0**2
 
 
 def psnr_db(mean_squared_error: float) -> float:

@@ -6,6 +6,7 @@ occasion (a joint, a number, a cause) is put in by whoever saw it.
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 from wam_ros.core.types import Decision, Forwarding, Reason, SafetyState
@@ -122,6 +123,7 @@ def describe_state(state: SafetyState, cause: str = "") -> str:
     return f"{words.said}{because(cause)}{onward}"
 
 
+@functools.lru_cache(maxsize=64)
 def describe_reasons(reasons: Reason) -> str:
     """The set bits, lowest first; empty for none."""
     return ", ".join(words for reason, words in REASONS.items() if reason in reasons)

@@ -46,7 +46,7 @@ from wam_ros.ros.fields import (
     require_size,
     time_to_ns,
 )
-from wam_ros.ros.images import image_from_wire, image_to_numpy, numpy_to_image
+from wam_ros.ros.images import image_from_wire, image_to_numpy, image_to_wire, numpy_to_image
 from wam_ros.ros.paces import pace_from_msg, pace_to_msg, progress_from_msg, progress_to_msg
 from wam_ros.ros.recorder_states import recorder_state_from_msg, recorder_state_to_msg
 from wam_ros.ros.stages import stages_from_msgs, stages_to_msgs
@@ -79,6 +79,7 @@ __all__ = [
     "idle_from_msg",
     "image_from_wire",
     "image_to_numpy",
+    "image_to_wire",
     "imagined_from_msg",
     "imagined_to_msg",
     "joint_state_from_msg",

@@ -41,20 +41,22 @@ class RareGroup(ReentrantCallbackGroup):
 
     rclpy builds what it waits for anew twice for every callback, and a node has 30 such entities
     that hardly ever say anything: half of the processor time of a wait. They are looked at for
-    `OPEN_S` every `PERIOD_S` instead.
+    `OPEN_S` every `period_s` instead.
     """
 
     PERIOD_S = 0.1
+    COMPLAINTS_S = 1.0  # of what only complains: every topic has one or two of these
     OPEN_S = 0.003
 
-    def __init__(self) -> None:
+    def __init__(self, period_s: float = PERIOD_S) -> None:
         super().__init__()
-        self._opened_s = -self.PERIOD_S
+        self._period_s = period_s
+        self._opened_s = -period_s
 
     def can_execute(self, entity: Any) -> bool:
         """Asked before every wait, and after it once more for what has become ready."""
         now_s = time.monotonic()
-        if now_s - self._opened_s >= self.PERIOD_S:
+        if now_s - self._opened_s >= self._period_s:
             self._opened_s = now_s
         return now_s - self._opened_s < self.OPEN_S
 
@@ -80,6 +82,7 @@ class WamNode(LifecycleNode):
         self._declared = declare(self, *classes, NodeParams, locked=lambda: self._configured)
         self._own = self._entities()
         self._rare = RareGroup()
+        self._complaints = RareGroup(RareGroup.COMPLAINTS_S)
         for entity in (*self.services, *self.waitables):
             entity.callback_group = self._rare
 
@@ -179,16 +182,15 @@ class WamNode(LifecycleNode):
             on_matched: called when somebody begins or ceases to listen, a tenth of a second later.
             options: of rclpy.
         """
+        matched = None if on_matched is None else lambda _event: on_matched()
         options.setdefault(
             "event_callbacks",
             PublisherEventCallbacks(
-                incompatible_qos=self._incompatible(topic, True),
-                matched=None if on_matched is None else lambda _event: on_matched(),
+                incompatible_qos=self._incompatible(topic, True), matched=matched
             ),
         )
-        return self._with_rare_events(
-            super().create_publisher(msg_type, topic, qos_profile, **options)
-        )
+        publisher = super().create_publisher(msg_type, topic, qos_profile, **options)
+        return self._with_rare_events(publisher, matched)
 
     def create_lifecycle_publisher(
         self, msg_type: type, topic: str, qos_profile: Any, **options: Any
@@ -217,10 +219,14 @@ class WamNode(LifecycleNode):
             super().create_subscription(msg_type, topic, callback, qos_profile, **options)
         )
 
-    def _with_rare_events(self, entity: Any) -> Any:
+    def _with_rare_events(self, entity: Any, matched: Callable[[Any], None] | None = None) -> Any:
+        """Let its events be heard now and then: that somebody listens sooner than what only
+        complains.
+        """
         if "_rare" in self.__dict__:  # not yet while rclpy builds the node
             for handler in entity.event_handlers:
-                handler.callback_group = self._rare
+                soon = matched is not None and handler.callback is matched
+                handler.callback_group = self._rare if soon else self._complaints
         return entity
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -11,6 +11,7 @@ import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -60,7 +61,7 @@ def draw_board(model: ViewModel, views: Sequence[str], now_ns: int) -> np.ndarra
     """
     tile = _tile_of(len(views))
     height = _HEAD + _CAPTION + len(views) * (tile + _EDGE) + _CURVE
-    board = _blank(height).copy()
+    board = _blank(height, WIDTH, _BACKGROUND).copy()
     _draw_words(board, model, now_ns)
     for c, place in enumerate(places_of(model, now_ns)):
         x = c * _CELL + (_CELL - tile) // 2
@@ -180,9 +181,9 @@ def _heat() -> np.ndarray:
 
 
 @functools.cache
-def _blank(height: int) -> np.ndarray:
-    """A board with nothing on it."""
-    return np.full((height, WIDTH, 3), _BACKGROUND, np.uint8)
+def _blank(height: int, width: int, ground: RGB8) -> np.ndarray:
+    """A picture with nothing on it."""
+    return np.full((height, width, 3), ground, np.uint8)
 
 
 def _tile_of(n_views: int) -> int:
@@ -273,7 +274,8 @@ def _mask(word: str, size: int) -> tuple[Image.Image | None, int, int]:
 def _label(board: np.ndarray, at: tuple[int, int], words: str) -> None:
     """Words on a picture, on a ground of their own."""
     x, y = at
-    board[y - 2 : y + 16, x - 3 : x + _length(words) + 3] = _BACKGROUND
+    ground = _blank(18, WIDTH, _BACKGROUND)[:, : _length(words) + 6]
+    board[y - 2 : y + 16, x - 3 : x + _length(words) + 3] = ground
     _write(board, at, words, 13, _INK)
 
 
@@ -291,27 +293,22 @@ def _draw_curve(board: np.ndarray, model: ViewModel, top: int, now_ns: int) -> N
     wide = WIDTH - _EDGE - left
     high = _CURVE - _EDGE
     told = model.surprises
-    stamps_ns = np.fromiter((stamp_ns for stamp_ns, _ in told), np.int64, len(told))
-    values = np.fromiter((value for _, value in told), float, len(told))
+    stamps_ns = np.fromiter(map(itemgetter(0), told), np.int64, len(told))
+    values = np.fromiter(map(itemgetter(1), told), float, len(told))
     columns = wide - 1 - np.floor((now_ns - stamps_ns) / NS * wide / SPAN_S).astype(int)
     shown = np.isfinite(values) & (columns >= 0) & (columns < wide)
-    highest = np.zeros(wide)
-    np.maximum.at(highest, columns[shown], values[shown])
-    most = max(LEAST_SURPRISE, float(highest.max()))
-    highest = np.maximum.reduce([np.roll(highest, -k) for k in range(_BAR)])
+    told_at = np.zeros(wide + _BAR - 1)
+    np.maximum.at(told_at, columns[shown], values[shown])
+    most = max(LEAST_SURPRISE, float(told_at.max()))
+    highest = np.maximum.reduce([told_at[k : k + wide] for k in range(_BAR)])
     rows = (high * highest / most).astype(int)
+    curve = board[top : top + high, left : left + wide]
+    curve[:] = _blank(high, wide, _PANEL)
     filled = np.arange(high, 0, -1)[:, None] <= rows
-    curve = _pixels(_PANEL, _of(palette.ORANGE)).take(filled.view(np.uint8))
-    board[top : top + high, left : left + wide] = curve.view(np.uint8).reshape(high, wide, 3)
+    curve.view("V3")[..., 0][filled] = bytes(_of(palette.ORANGE))
     _write(board, (_EDGE, top), words, 14, _INK)
     _write(board, (_EDGE, top + 20), f"top {most:.2f}", 13, _FAINT)
     _write(board, (_EDGE, top + 38), f"last {SPAN_S:.0f} s", 13, _FAINT)
-
-
-@functools.cache
-def _pixels(*colours: RGB8) -> np.ndarray:
-    """Colours, each as one value of three bytes: to take one is one copy and not three."""
-    return np.array(colours, np.uint8).view("V3")[:, 0]
 
 
 def _of(colour: palette.RGB) -> RGB8:

@@ -81,7 +81,10 @@ class Description:
         }
         self.links = self._tree(root, list(joint_names))
         self._origins = [pose_of(link.position, link.wxyz) for link in self.links]
-        self._skews = [_skew(link.axis) for link in self.links]
+        # Rodrigues: the matrix of a turn about an axis of length 1 is 1 + sin S + (1 - cos) S S
+        skews = [_skew(link.axis) for link in self.links]
+        self._sines = [origin @ s for origin, s in zip(self._origins, skews, strict=True)]
+        self._versines = [first @ s for first, s in zip(self._sines, skews, strict=True)]
         number = {link.name: k for k, link in enumerate(self.links)}
         # (index of the link, body in its frame)
         self.visuals: list[tuple[int, Solid]] = []
@@ -104,21 +107,24 @@ class Description:
         raise WamError(f"{self._urdf}: no link '{link}'")
 
     def poses(self, q: np.ndarray) -> np.ndarray:
-        """(L, 4, 4) pose of every link in the frame of the root, at joints `q` (A,) rad or m."""
-        found = np.empty((len(self.links), 4, 4))
-        for k, (link, origin, skew) in enumerate(
-            zip(self.links, self._origins, self._skews, strict=True)
-        ):
-            value = link.multiplier * (q[link.column] if link.column >= 0 else 0.0) + link.offset
+        """(..., L, 4, 4) pose of every link in the frame of the root, at joints `q` (..., A) rad or
+        m.
+        """
+        found = np.empty((*q.shape[:-1], len(self.links), 4, 4))
+        columns = np.moveaxis(q, -1, 0)[..., None, None]
+        for k, (link, origin) in enumerate(zip(self.links, self._origins, strict=True)):
             pose = origin
-            if link.kind == "prismatic":
-                pose = origin.copy()
-                pose[:3, 3] += origin[:3, :3] @ link.axis * value
-            elif link.kind != "fixed":
-                # Rodrigues: the matrix of a turn about an axis of length 1
-                turn = np.eye(4) + math.sin(value) * skew + (1 - math.cos(value)) * skew @ skew
-                pose = origin @ turn
-            found[k] = found[link.parent] @ pose if link.parent >= 0 else pose
+            if link.kind != "fixed":
+                told = columns[link.column] if link.column >= 0 else np.zeros((1, 1))
+                value = link.multiplier * told + link.offset
+                if link.kind == "prismatic":
+                    way = np.zeros((4, 4))
+                    way[:3, 3] = origin[:3, :3] @ link.axis
+                    pose = origin + value * way
+                else:
+                    sine = np.sin(value) * self._sines[k]
+                    pose = origin + sine + (1 - np.cos(value)) * self._versines[k]
+            found[..., k, :, :] = found[..., link.parent, :, :] @ pose if link.parent >= 0 else pose
         return found
 
     def _tree(self, root: ElementTree.Element, names: list[str]) -> list[DrawnLink]:

@@ -57,16 +57,18 @@ class GhostArm:
             q: (N, A) rad or m.
             now: (A,) measured; None: not known.
         """
-        drawn = [] if now is None else [self._placed(now)]
         end_s = float(t[-1])
+        if end_s <= 0.0:
+            return [[] for _ in range(COUNT)]
+        at_s = end_s * np.arange(1, COUNT + 1) / COUNT
+        rows = [np.array([np.interp(at_s, t, column) for column in q.T]).T]
+        first = 0 if now is None else 1
+        if now is not None:
+            rows.insert(0, now[None])
+        every = self._placed(np.concatenate(rows))
+        drawn = list(every[:first])
         ghosts: list[list[Part]] = []
-        for k in range(1, COUNT + 1):
-            if end_s <= 0.0:
-                ghosts.append([])
-                continue
-            at_s = end_s * k / COUNT
-            row = np.array([np.interp(at_s, t, column) for column in q.T])
-            placed = self._placed(row)
+        for placed in every[first:]:
             clear = np.all([_apart(placed, other) for other in drawn], axis=0)
             clear = np.broadcast_to(clear, len(self._solids))
             ghosts.append(
@@ -77,17 +79,18 @@ class GhostArm:
 
     def tool_paths(self, q: np.ndarray) -> np.ndarray:
         """(K, N, 3) m in the base frame: the way of each tool along joints (N, A) rad or m."""
-        found = []
-        for row in q:
-            links = self._robot.poses(row)
-            found.append((np.linalg.inv(links[self._base]) @ links[self._tools])[:, :3, 3])
-        return np.array(found).reshape(len(q), len(self._tools), 3).swapaxes(0, 1)
+        found: np.ndarray = self._in_base(q)[:, self._tools][..., :3, 3].swapaxes(0, 1)
+        return found
 
     def _placed(self, q: np.ndarray) -> np.ndarray:
-        """(N, 4, 4) pose of every body in the base frame."""
+        """(..., N, 4, 4) pose of every body in the base frame, at joints (..., A)."""
+        found: np.ndarray = self._in_base(q)[..., self._links, :, :] @ self._local
+        return found
+
+    def _in_base(self, q: np.ndarray) -> np.ndarray:
+        """(..., L, 4, 4) pose of every link in the base frame, at joints (..., A)."""
         links = self._robot.poses(q)
-        in_base = np.linalg.inv(links[self._base]) @ links
-        found: np.ndarray = in_base[self._links] @ self._local
+        found: np.ndarray = np.linalg.inv(links[..., self._base, None, :, :]) @ links
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -146,6 +147,15 @@ class ViewModel:
         """The instruction that the model follows."""
         return "" if self.status is None else self.status.instruction
 
+    def joints_seen(self) -> np.ndarray | None:
+        """(A,) rad or m of the newest observation, in the order of `joint_names`; None: it does not
+        tell all of them.
+        """
+        joints = None if self.observation is None else self.observation.joints
+        if joints is None or not set(self.joint_names) <= set(joints.joint_names):
+            return None
+        return joints.only(self.joint_names).positions
+
     @property
     def plan_shown(self) -> bool:
         """Whether a safe trajectory is being executed, so that its ghost means something."""
@@ -194,7 +204,7 @@ class ViewModel:
             t = self.trajectory.t + (self.trajectory.start_ns - now_ns) / NS
         else:
             return None
-        rows = np.unique(np.linspace(0, len(q) - 1, _ROWS).round().astype(int))
+        rows = _rows_of(len(q))
         return t[rows], q[rows]
 
     def not_chosen(self, now_ns: int) -> list[np.ndarray]:
@@ -306,3 +316,9 @@ class ViewModel:
         if self.pace is not None:
             lines.append(("simulated time", self.pace.words))
         return [*lines, ("answer", self.answer)] if self.answer else lines
+
+
+@functools.lru_cache(maxsize=16)
+def _rows_of(n: int) -> np.ndarray:
+    """Which of n rows of a plan are shown: evenly spread, the first and the last among them."""
+    return np.unique(np.linspace(0, n - 1, _ROWS).round().astype(int))

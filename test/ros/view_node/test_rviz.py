@@ -13,7 +13,7 @@ pytest.importorskip("aiohttp")
 pytest.importorskip("wam_ros.msg")
 
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import CameraInfo, Image, JointState
+from sensor_msgs.msg import CameraInfo, Image
 from trajectory_msgs.msg import JointTrajectory
 from transforms3d.quaternions import quat2mat
 from visualization_msgs.msg import Marker, MarkerArray
@@ -70,19 +70,20 @@ def say(arena, kind, topic, message, profile=qos.STATUS):
 
 def say_plan(arena, radians, state=types.SafetyState.ARMED):
     """All that ghosts are drawn of."""
-    joints = JointState(name=list(PANDA.joint_names), position=list(PANDA.home))
-    say(arena, JointState, "joint_states", joints, qos.JOINTS)
+    say(arena, Observation, "observation", seen(0, q=np.array(PANDA.home)), qos.OBSERVATION)
     told = types.SafetyReport(0, 0, state, types.Decision.PASS)
     say(arena, SafetyReport, "safety_report", convert.report_to_msg(told))
     message = convert.trajectory_to_msg(plan(radians))
     say(arena, JointTrajectory, "safe_trajectory", message, qos.TRAJECTORY)
 
 
-def seen(value, stamp_ns=0):
-    frames = np.full((2, 64, 64, 3), value, np.uint8)
-    joints = types.JointState(0, PANDA.joint_names, *[np.zeros(N)] * 3)
+def seen(value, stamp_ns=0, q=None, robot=PANDA):
+    views = robot.view_names
+    frames = np.full((len(views), 64, 64, 3), value, np.uint8)
+    rest = np.zeros(len(robot.joint_names))
+    joints = types.JointState(0, robot.joint_names, rest if q is None else q, rest, rest)
     return convert.observation_to_msg(
-        types.Observation(stamp_ns, PANDA.view_names, frames, (0, 0), joints)
+        types.Observation(stamp_ns, views, frames, (0,) * len(views), joints)
     )
 
 
@@ -158,6 +159,24 @@ def test_ghosts_stand_along_the_plan_in_the_prefixed_base_frame_and_go_with_it(a
         assert there == kinds(message), "what is no more is taken away, so that counts do not grow"
 
 
+def test_where_the_arm_is_ghosts_are_told_by_observations_and_not_by_every_joint_state(arena, node):
+    heard = arena.listen(MarkerArray, MARKERS, qos.STATUS)
+    armed = types.SafetyReport(0, 0, types.SafetyState.ARMED, types.Decision.PASS)
+    say(arena, SafetyReport, "safety_report", convert.report_to_msg(armed))
+    message = convert.trajectory_to_msg(plan(1.5))
+    say(arena, JointTrajectory, "safe_trajectory", message, qos.TRAJECTORY)
+
+    def first():
+        return {key for key in kinds(heard[-1]) if key[0] == "ghost 1"} if heard else set()
+
+    arena.until(first)
+    everything = first()
+    assert arena.observer.count_subscribers("/joint_states") == 0, "a hundred come a second"
+    say(arena, Observation, "observation", seen(0, q=np.array(PANDA.home)), qos.OBSERVATION)
+    arena.until(lambda: first() < everything)
+    assert first(), "the base stays where it is, and the rest does not"
+
+
 def test_two_arms_in_a_namespace_are_drawn_as_the_layout_of_that_namespace_asks(arena):
     robot = load_embodiment("bimanual")
     layout = yaml.safe_load(config_for(robot, "cell/"))["Visualization Manager"]
@@ -177,8 +196,8 @@ def test_two_arms_in_a_namespace_are_drawn_as_the_layout_of_that_namespace_asks(
         image_hz=15.0,
     )
     home = np.array(robot.home)
-    state = JointState(name=list(robot.joint_names), position=home.tolist())
-    say(arena, JointState, "/cell/joint_states", state, qos.JOINTS)
+    look = seen(0, q=home, robot=robot)
+    say(arena, Observation, "/cell/observation", look, qos.OBSERVATION)
     armed = types.SafetyReport(0, 0, types.SafetyState.ARMED, types.Decision.PASS)
     say(arena, SafetyReport, "/cell/safety_report", convert.report_to_msg(armed))
 

@@ -42,4 +42,4 @@ class BoardPublisher(Picture):
         """Publish what there is now."""
         now_ns = self._node.get_clock().now().nanoseconds
         board = draw_board(model, self._views, now_ns)
-        self._publisher.publish(convert.numpy_to_image(board, now_ns, "board"))
+        self._publisher.publish(convert.image_to_wire(board, now_ns, "board"))
