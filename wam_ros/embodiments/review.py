@@ -71,12 +71,14 @@ def _joints(model: SafetyModel) -> list[Row]:
     if e.sensed:
         words += f", sensed: {', '.join(e.sensed)}"
     rows = [Row(RIGHT, "joints", words)]
+    dragged = []
     for k, name in enumerate(e.joint_names):
         unit = model.units[k]
         span = limits.upper[k] - limits.lower[k]
         if unit == "rad" and MOST_TURNS < span < math.inf:
             rows.append(Row(DOUBTFUL, name, f"turns by {span:.1f} rad from limit to limit"))
-        if unit == "rad" and limits.velocity[k] > FASTEST_RAD_S / 6:
+        told = any(f"'{name}' may turn" in words for words in model.warnings)
+        if unit == "rad" and limits.velocity[k] > FASTEST_RAD_S / 6 and not told:
             rows.append(Row(DOUBTFUL, name, f"may turn at {limits.velocity[k]:g} rad/s"))
         if unit == "m" and span > 2.0:
             rows.append(Row(DOUBTFUL, name, f"slides by {span:g} m"))
@@ -85,10 +87,11 @@ def _joints(model: SafetyModel) -> list[Row]:
             rows.append(Row(DOUBTFUL, name, words))
         drag = model.friction[k] + model.damping[k] * limits.velocity[k]
         if DRAG * limits.effort[k] < drag < math.inf:
-            words = f"damping and friction of the description take {drag:.3g} of "
-            words += f"{limits.effort[k]:g} {_force(unit)} at its highest speed: do they only calm "
-            words += "a simulation? Chunks are slowed or cut for them"
-            rows.append(Row(DOUBTFUL, name, words))
+            dragged.append(f"{name} {drag:.3g} of {limits.effort[k]:g} {_force(unit)}")
+    if dragged:
+        words = f"that the description tells takes at the highest speed of {', '.join(dragged)}: "
+        words += "does it only calm a simulation? Chunks are slowed or cut for it"
+        rows.append(Row(DOUBTFUL, "damping and friction", words))
     if len(set(limits.effort)) == 1 and len(limits.effort) > 2:
         words = f"all joints have the effort limit {limits.effort[0]:g}: is it a placeholder?"
         rows.append(Row(DOUBTFUL, "effort", words))
