@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 
@@ -185,7 +186,7 @@ def test_each_variant_of_the_study_differs_in_the_one_thing_that_it_claims(
 
 def _rest_of_the_study(command, demos, toy, tmp_path):
     """Denoising steps, video against success, and what is read off imagined frames."""
-    out = {name: tmp_path / f"{name}.json" for name in ("steps", "quality", "outcomes")}
+    out = {name: tmp_path / f"{name}.json" for name in ("steps", "quality", "outcomes", "ranking")}
     command("study.steps", *toy, "--denoising", 1, 2, "--json", out["steps"])
     by_steps = json.loads(out["steps"].read_text())["found"]
     assert {k: list(v) for k, v in by_steps.items()} == {"video": ["1", "2"], "flash": ["1", "2"]}
@@ -197,5 +198,26 @@ def _rest_of_the_study(command, demos, toy, tmp_path):
     told += ("--max-steps", 16, "--work", tmp_path, "--json", out["outcomes"])
     command("study.outcomes", *told)
     row = json.loads(out["outcomes"].read_text())["found"]["pick_block"]
-    assert row["reads"]["frames"] > 20 and row["reads"]["error_cm"] < 10
+    assert set(row["reads_cm"]) == {"red_block", "green_block", "blue_block", "tool"}
     assert row["moments"]["count"] == 4
+    command("study.ranking", *told[:-1], out["ranking"])
+    row = json.loads(out["ranking"].read_text())["found"]["pick_block"]
+    assert (
+        row["moments"] == 2 and row["best_cm"] <= row["own_cm"] and row["best_cm"] < row["all_cm"]
+    )
+
+
+def test_of_chunks_that_differ_the_better_one_is_counted_as_found_where_imagination_says_so():
+    pytest.importorskip("torch")
+    pytest.importorskip("mujoco")
+    from benchmark.study.ranking import ranked
+
+    came = np.array([[0.30, 0.20, 0.205], [0.10, 0.40, 0.30]])
+    told = ranked(np.stack([came, came, came], axis=1))
+    # two of one moment are nearer to each other than a centimetre
+    assert told["imagined"]["pairs"] == told["map alone"]["pairs"] == 5
+    assert told["imagined"]["right"] == 1.0 and told["chosen_cm"] == told["best_cm"] == 15.0
+    assert told["own_cm"] == 20.0
+    told = ranked(np.stack([-came, came, came], axis=1))
+    assert told["imagined"]["right"] == 0.0 and told["map alone"]["right"] == 1.0
+    assert told["chosen_cm"] == 35.0

@@ -5,16 +5,17 @@ imagined frames, against where it came to lie when the very chunk was executed; 
         --tasks libero_object/0 libero_object/1 --work /data/study \\
         --json docs/results/study_outcomes.json
 
-What reads it is a linear map from the latents of a frame, one for each task, learned (ridge
-regression) from episodes of the scripted expert. Beside the error of imagined frames stand that of
-the map itself, on the frames that came, and that of the newest seen frame, which imagines that
-nothing moves. Moments at which the thing moved count apart.
+What reads it is a linear map from the latents of a frame, one for each thing of a task, learned
+(ridge regression) from episodes of the scripted expert. Beside the error of imagined frames stand
+that of the map itself, on the frames that came, and that of the newest seen frame, which imagines
+that nothing moves. Moments at which the thing moved count apart.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ from wam_ros.sim.worlds import SimulatedRobot, make_expert, make_world
 from wam_ros.train.closed_loop import make_observation
 from wam_ros.train.record import observe
 
+TOOL = "tool"
 MOVED = 0.01  # m, from the newest seen frame to the one that was imagined
 # of the mean square of what is seen: how much the map may be held back
 SHARES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -43,8 +45,21 @@ SHARES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 def main() -> None:
     """Do what is missing, then print the table."""
+    _print(each_task(__doc__, _measure))
+
+
+def each_task(
+    description: str | None,
+    measure: Callable[[argparse.Namespace, DreamZeroPolicy, str], dict[str, Any]],
+) -> dict[str, Any]:
+    """What `measure` finds of each task that the arguments of a command name; what was found before
+    is read.
+
+    Raises:
+        WamError: an argument is wrong, or the model has no latents.
+    """
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--model", default="libero")
     parser.add_argument("--checkpoint", default="", help="empty: the shipped weights")
@@ -71,10 +86,10 @@ def main() -> None:
     result: dict[str, Any] = {"asked": asked, "found": _before(args.json, asked)}
     for task in args.tasks:
         if task not in result["found"]:
-            result["found"][task] = _measure(args, policy, task)
+            result["found"][task] = measure(args, policy, task)
             if args.json is not None:
                 write_json(args.json, result)
-    _print(result["found"])
+    return dict(result["found"])
 
 
 def _before(file: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
@@ -91,49 +106,61 @@ def _before(file: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(args: argparse.Namespace, policy: DreamZeroPolicy, task: str) -> dict[str, Any]:
     world = make_world(policy.embodiment, task)
-    latents, places = _learned(args, policy, world, task)
-    reader = Reader(latents, places)
+    readers = learned(args.work, args.learn, policy, world, task)
     rows: list[dict[str, Any]] = []
     for seed in range(OFFICIAL, OFFICIAL + args.episodes):
-        rows += _follow(policy, world, seed, reader, args.max_steps)
+        rows += _follow(policy, world, seed, readers, args.max_steps)
     world.close()
     return {
-        "reads": {"frames": len(latents), "error_cm": round(reader.error_cm, 2)},
+        "reads_cm": {name: round(reader.error_cm, 2) for name, reader in readers.items()},
         "moments": _summary(rows),
         "of which it moved": _summary([r for r in rows if r["moved_cm"] > 100 * MOVED]),
     }
 
 
-def wanted(world: SimulatedRobot) -> np.ndarray:
-    """(3,) m, where the thing is that the task is about."""
-    things = {o.name: o.position for o in world.objects()}
+def wanted(world: SimulatedRobot) -> str:
+    """Name of the thing that the task is about."""
     goal = getattr(world, "goal", None)
     if goal is not None:  # LIBERO's
-        return np.array(things[goal[0][1]])
+        return str(goal[0][1])
     words = set(world.instruction.split())
-    return np.array(next(at for name, at in things.items() if set(name.split("_")) & words))
+    return next(o.name for o in world.objects() if set(o.name.split("_")) & words)
 
 
-def _learned(
-    args: argparse.Namespace, policy: DreamZeroPolicy, world: SimulatedRobot, task: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Latents (N, C * h * w) of what is seen while the expert acts, and places (N, 3) m."""
-    file = args.work / f"seen-{policy.checkpoint_hash}-{task.replace('/', '-')}-{args.learn}.npz"
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as kept:
-            return kept["latents"].astype(np.float32), kept["places"]
-    latents, places = [], []
-    for seed in range(args.learn):
+def places_of(world: SimulatedRobot) -> dict[str, np.ndarray]:
+    """(3,) m, where each thing is, and the tool."""
+    return {o.name: np.array(o.position) for o in world.objects()} | {TOOL: world.tool_position}
+
+
+def learned(
+    work: Path, episodes: int, policy: DreamZeroPolicy, world: SimulatedRobot, task: str
+) -> dict[str, Reader]:
+    """Maps that read where each thing is, and the tool, learned from what is seen while the expert
+    acts; that is kept in the folder `work`.
+    """
+    file = work / f"seen-{policy.checkpoint_hash}-{task.replace('/', '-')}-{episodes}.npz"
+    if not file.is_file():
+        np.savez(file, **_watched(episodes, policy, world))
+    with np.load(file, allow_pickle=False) as kept:
+        latents = kept["latents"].astype(np.float32)
+        return {name: Reader(latents, kept[name]) for name in kept.files if name != "latents"}
+
+
+def _watched(
+    episodes: int, policy: DreamZeroPolicy, world: SimulatedRobot
+) -> dict[str, np.ndarray]:
+    """Latents (N, C * h * w) of episodes of the expert, and by name the places (N, 3) m."""
+    rows: list[dict[str, np.ndarray]] = []
+    for seed in range(episodes):
         world.reset(seed)
         expert, driver = make_expert(world), StepDriver(world)
         for _ in range(round(world.limit_s / world.embodiment.step_period_s)):
-            latents.append(policy.latent_of(observe(world, world.embodiment)).reshape(-1))
-            places.append(wanted(world))
+            latent = policy.latent_of(observe(world, world.embodiment)).reshape(-1)
+            rows.append({"latents": latent} | places_of(world))
             driver.to(expert.act())
             if expert.done:
                 break
-    np.savez(file, latents=np.stack(latents), places=np.stack(places))
-    return np.stack(latents).astype(np.float32), np.stack(places)
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 class Reader:
@@ -146,11 +173,17 @@ class Reader:
         self._mean = latents[:cut].mean(axis=0)
         self._middle = places[:cut].mean(axis=0)
         x, y = latents - self._mean, places - self._middle
-        gram = x[:cut] @ x[:cut].T
+        # the smaller of both Gram matrices: of frames, or of what a latent has
+        own = x[:cut] if cut < x.shape[1] else x[:cut].T
+        gram = own @ own.T
         scale = float(np.trace(gram)) / cut
         found = []
         for share in SHARES:
-            weights = x[:cut].T @ np.linalg.solve(gram + share * scale * np.eye(cut), y[:cut])
+            held = gram + share * scale * np.eye(len(gram))
+            if cut < x.shape[1]:
+                weights = x[:cut].T @ np.linalg.solve(held, y[:cut])
+            else:
+                weights = np.linalg.solve(held, x[:cut].T @ y[:cut])
             rest = slice(cut, None) if cut < len(x) else slice(None)
             error = np.linalg.norm(x[rest] @ weights - y[rest], axis=1)
             found.append((float(np.median(error)), weights))
@@ -163,11 +196,17 @@ class Reader:
 
 
 def _follow(
-    policy: DreamZeroPolicy, world: SimulatedRobot, seed: int, reader: Reader, most: int
+    policy: DreamZeroPolicy,
+    world: SimulatedRobot,
+    seed: int,
+    readers: dict[str, Reader],
+    most: int,
 ) -> list[dict[str, Any]]:
     """Chunks that are executed whole, and how far what was imagined of each was off."""
     robot = world.embodiment
     policy.reset(world.reset(seed))
+    thing = wanted(world)
+    reader = readers[thing]
     driver = StepDriver(world)
     rows = []
     step = 0
@@ -179,13 +218,13 @@ def _follow(
         observation = make_observation(robot, stamp_ns, seen, world.joint_state())
         output = predict(policy, observation, Request(step=step))
         assert output is not None
-        began = wanted(world)
+        began = places_of(world)[thing]
         frames = dict(zip(output.frame_offsets_ns, output.frames, strict=True))
         for k, target in enumerate(output.positions):
             driver.to(target)
             imagined = frames.get(round((k + 1) * robot.step_period_s * NS))
             if imagined is not None:
-                came, there = observe(world, robot), wanted(world)
+                came, there = observe(world, robot), places_of(world)[thing]
                 read = {"imagined": imagined, "came": came, "seen": seen}
                 rows.append(
                     {

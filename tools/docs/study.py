@@ -16,6 +16,7 @@ def study_tables(results: Path) -> dict[str, str]:
         "study_steps": _steps,
         "study_quality": _quality,
         "study_outcomes": _outcomes,
+        "study_ranking": _ranking,
     }
     found = {}
     for name, table in tables.items():
@@ -89,3 +90,16 @@ def _outcomes(found: dict[str, Any]) -> str:
             rows.append([f"{task}, {words}", str(part["count"]), *said])
     head = ["median and nine tenths, cm", "count", "imagined", "the map alone", "copy of the last"]
     return _rows(head, rows)
+
+
+def _ranking(found: dict[str, Any]) -> str:
+    rows = []
+    for task, row in found.items():
+        told = []
+        for name in ("imagined", "map alone"):
+            low, high = row[name]["right_95"]
+            told.append(f"{row[name]['right']:.0%} ({low:.0%} to {high:.0%})")
+        left = [f"{row[f'{name}_cm']:.1f}" for name in ("own", "chosen", "best", "all")]
+        rows.append([task, str(row["imagined"]["pairs"]), *told, *left])
+    head = ["task", "pairs", "right as imagined", "right by the map alone"]
+    return _rows([*head, "left, cm: own", "imagined best", "best", "all"], rows)
