@@ -188,6 +188,17 @@ def test_a_link_that_is_pressed_into_an_obstacle_is_counted_by_its_name(tmp_path
         assert "l3" not in names and "l2" in names
 
 
+def test_a_collision_mesh_without_a_surface_is_simulated_where_its_link_is_unguarded(tmp_path):
+    (tmp_path / "axis.obj").write_text("v 0 0 0\nv 0 0 0.3\nv 0 0.1 0.3\nl 1 2\nl 2 3\n")
+    body = '<collision><geometry><mesh filename="axis.obj"/></geometry></collision>'
+    e = robot(tmp_path, {"l3": link("l3", body) + joint("j3", "l2", "l3")})
+    with pytest.raises(WamError, match="no triangle is found"):
+        World(e, "reach", render=False)
+    world = World(dataclasses.replace(e, unguarded=("l3",)), "reach", render=False)
+    world.put(np.zeros(3))
+    world.step(3)
+
+
 def test_what_stands_nearby_is_in_the_world_and_the_floor_below_all_of_it(tmp_path):
     (tmp_path / "world.yaml").write_text(
         "obstacles:\n"

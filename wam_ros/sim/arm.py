@@ -23,7 +23,7 @@ from wam_ros.robot.dynamics import Dynamics, bare_urdf, called
 from wam_ros.robot.inertias import judge_inertias, rigid_groups
 from wam_ros.robot.joints import Joints, read_joints
 from wam_ros.robot.masses import weigh_links
-from wam_ros.robot.meshes import mesh_hull, read_mesh
+from wam_ros.robot.meshes import NoBodyError, mesh_hull, read_mesh
 from wam_ros.robot.urdf import Urdf, numbers, read_urdf
 
 # Drives: stiffness [Nm/rad or N/m], damping [Nm s/rad or N s/m], rotor inertia [kg m^2 or kg].
@@ -313,13 +313,15 @@ class _Meshes:
     def __init__(self, spec: mujoco.MjSpec, embodiment: Embodiment, urdf: Urdf) -> None:
         self._spec = spec
         self._packages = embodiment.packages
+        self._unguarded = embodiment.unguarded
         self._folder = urdf.path.parent
         self._added: dict[tuple[object, ...], str] = {}
         count = len(urdf.root.findall("link/visual/geometry/mesh"))
         self._most = max(FEWEST_SIDES, MOST_SIDES // max(count, 1))
 
     def add(self, body: mujoco.MjsBody, element: ET.Element, hull: bool) -> mujoco.MjsGeom | None:
-        """A geom for a <collision> or <visual>; None for one that is drawn and cannot be read.
+        """A geom for a <collision> or <visual>; None for one that is drawn and cannot be read, or
+        that is no body, of an unguarded link.
 
         Raises:
             WamError: a mesh that others are to meet cannot be read.
@@ -337,7 +339,9 @@ class _Meshes:
             if key not in self._added:
                 self._added[key] = self._mesh(path, scale, hull)
         except WamError as error:
-            if hull:
+            # a mesh without a surface meets nothing: whoever listed the link was told
+            nothing = isinstance(error, NoBodyError) and body.name in self._unguarded
+            if hull and not nothing:
                 raise
             _LOG.warning("not drawn: %s", error)
             return None
