@@ -7,7 +7,6 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 
@@ -207,17 +206,27 @@ def _rest_of_the_study(command, demos, toy, tmp_path):
     )
 
 
-def test_of_chunks_that_differ_the_better_one_is_counted_as_found_where_imagination_says_so():
+def test_of_chunks_that_differ_the_better_one_is_counted_as_found_where_imagination_says_so(
+    request,
+):
     pytest.importorskip("torch")
     pytest.importorskip("mujoco")
-    from benchmark.study.ranking import ranked
-
-    came = np.array([[0.30, 0.20, 0.205], [0.10, 0.40, 0.30]])
-    told = ranked(np.stack([came, came, came], axis=1))
+    came = [[0.30, 0.20, 0.205], [0.10, 0.40, 0.30]]
+    worst = [[-x for x in moment] for moment in came]
+    code = "import json, sys, numpy; from benchmark.study.ranking import ranked;"
+    code += "told = json.loads(sys.argv[1]);"
+    code += "print(json.dumps([ranked(numpy.array(m).swapaxes(0, 1)) for m in told]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps([[came, came, came], [worst, came, came]])],
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    right, wrong = json.loads(done.stdout.splitlines()[-1])
     # two of one moment are nearer to each other than a centimetre
-    assert told["imagined"]["pairs"] == told["map alone"]["pairs"] == 5
-    assert told["imagined"]["right"] == 1.0 and told["chosen_cm"] == told["best_cm"] == 15.0
-    assert told["own_cm"] == 20.0
-    told = ranked(np.stack([-came, came, came], axis=1))
-    assert told["imagined"]["right"] == 0.0 and told["map alone"]["right"] == 1.0
-    assert told["chosen_cm"] == 35.0
+    assert right["imagined"]["pairs"] == right["map alone"]["pairs"] == 5
+    assert right["imagined"]["right"] == 1.0 and right["chosen_cm"] == right["best_cm"] == 15.0
+    assert right["own_cm"] == 20.0
+    assert wrong["imagined"]["right"] == 0.0 and wrong["map alone"]["right"] == 1.0
+    assert wrong["chosen_cm"] == 35.0
