@@ -27,7 +27,7 @@ FACTS = "recording.json"  # in the folder of a data set: how it was recorded
 SHARD = 50  # episodes that are committed together
 STEPS = 48  # control steps of an episode
 # of LIBERO, of which each episode ends when its task is done; a suite's tasks take turns by shards
-LIBERO_SHARD = 25
+LIBERO_SHARD = 10
 LIBERO_STEPS = 220
 
 
@@ -37,7 +37,7 @@ class RecordSim:
 
     out: Path  # folder for the LeRobot data set; a new one, or one of the same recording
     task: str = "pick_block"  # or one of LIBERO, such as libero_object/0; libero_object: all of it
-    episodes: int = 1600  # to record; 50 are committed at a time, of LIBERO 25
+    episodes: int = 1600  # to record; 50 are committed at a time, of LIBERO 10
     seed: int = 0  # episode i uses seed + i; evaluation uses seeds from 900000
     # control steps stored per episode; 0: 48, and of LIBERO until it is done, 220 at most
     steps: int = 0

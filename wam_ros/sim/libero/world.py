@@ -35,9 +35,8 @@ TOOL = np.array([0.0, 0.0, 0.1039])
 SHAPES = 0  # group of the geoms that touch; those of group 1 are seen
 WRONG_LIFTED = 0.05  # m: an object that the task is not about was taken
 TAKEN = 0.03  # m: one that it is about
-# m: 4 mm are a pixel of 128 from 0.6 m. The arm is seen from farther away, the hand from nearer; of
-# what lies between, the basket of Object is dear.
-CELL = 0.006
+# m: 4 mm are a pixel of 128 from 0.6 m. The arm is seen from farther away, the hand from nearer.
+CELL = 0.004
 ARM_CELL = 0.008
 HAND_CELL = 0.002
 GRID = 0.015  # m between points of what is solid
