@@ -49,3 +49,9 @@ def test_data_sets_of_which_rows_mean_something_else_are_refused_by_name(parts, 
     with pytest.raises(WamError, match=f"{name} of .*a' is .*, of .*c' ") as refused:
         open_episodes(parts)
     assert str(value) in str(refused.value)
+
+
+def test_recordings_beside_data_sets_are_not_left_out_in_silence(parts, monkeypatch):
+    monkeypatch.setattr("wam_ros.data.folder.takes_in", lambda folder: [folder / "take"])
+    with pytest.raises(WamError, match="both recordings and LeRobot data sets"):
+        open_episodes(parts)

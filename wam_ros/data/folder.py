@@ -32,6 +32,10 @@ def open_episodes(folder: Path, contract: str = "", robot: str = "") -> Episodes
 
         return LeRobotEpisodes(folder)
     several = sorted(file.parents[1] for file in folder.glob(f"*/{INFO}"))
+    if several and takes_in(folder):
+        raise WamError(
+            f"'{folder}' holds both recordings and LeRobot data sets: give each a folder"
+        )
     if several:
         from wam_ros.data.joined import JoinedEpisodes
         from wam_ros.data.lerobot.reader import LeRobotEpisodes
