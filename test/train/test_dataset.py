@@ -127,7 +127,7 @@ def test_a_window_lines_up_frames_actions_and_states(demonstrations, stretches):
     assert batch.action_mask[0, 1].tolist() == [1.0] * first_bad + [0.0] * (8 - first_bad)
 
 
-def test_every_window_lies_in_one_stretch_and_each_is_drawn(stretches):
+def test_every_window_lies_in_one_stretch_and_each_has_a_number(stretches):
     """Cut where the sentence changes, rows 0 to 29 and 30 to 48 of the first episode."""
     halves = [cut(s, rows) for s in stretches for rows in (slice(0, 30), slice(30, 49))]
     rows = sum(map(len, halves))
@@ -136,13 +136,25 @@ def test_every_window_lies_in_one_stretch_and_each_is_drawn(stretches):
     text = WorldActionModel(CONFIG).text_encoder
     data = Demonstrations(halves, latents, CONFIG, Same(), text)
     data.actions = data.states = torch.arange(rows).float()[:, None].expand(rows, 8)
-    batch = data.sample(4000, 5, torch.Generator().manual_seed(0))
+    counts, _ = data.starts()
+    batch = data.numbered(torch.arange(int(counts.sum())), 5)
     first = batch.clean[:, 0].flatten().contiguous()
     last = torch.maximum(batch.video.amax((1, 2, 3, 4, 5)), batch.action.amax((1, 2, 3)))
-    begins = data.begins[torch.searchsorted(data.begins, first, right=True) - 1]
-    assert (last < begins + 30).all()
-    assert set((first - begins).long().tolist()) == set(range(6))  # 30 rows, 25 are needed
-    assert set(begins.tolist()) == {0, 49, 98}  # the 19 others are too short
+    stretch = torch.searchsorted(data.begins, first, right=True) - 1
+    begins, length = data.begins[stretch], data.lengths[stretch]
+    assert (last < begins + length).all()
+    # 9 rows are needed: 22 windows begin in 30 rows, 11 in the 19 others
+    wanted = {
+        (b, k)
+        for b, n in ((0, 22), (30, 11), (49, 22), (79, 11), (98, 22), (128, 11))
+        for k in range(n)
+    }
+    found = list(zip(begins.tolist(), (first - begins).long().tolist(), strict=True))
+    assert set(found) == wanted and len(found) == len(wanted)
+    full = batch.known.bool().all(1)
+    # 25 rows hold five blocks
+    assert set((first - begins)[full].long().tolist()) == set(range(6))
+    assert (length[full] == 30).all()
 
 
 def test_demonstrations_are_half_of_what_is_drawn_however_long_films_are():

@@ -237,7 +237,7 @@ def rows_needed(chunk: ChunkConfig, blocks: int) -> int:
 
 
 class Demonstrations:
-    """Numbers and latents of all demonstrations in memory; draws random windows of K blocks.
+    """Numbers and latents of all demonstrations in memory, as numbered windows of K blocks.
 
     Args:
         stretches: end to end they are the rows that latents are of.
@@ -274,39 +274,26 @@ class Demonstrations:
         self.begins = self.lengths.cumsum(0) - self.lengths
         self.normaliser = normaliser
 
-    def starts(self, blocks: int) -> tuple[Tensor, Tensor]:
-        """How many windows of at least `blocks` blocks begin in each stretch, (S,), and the number
-        of the first one of the next stretch, (S,).
+    def starts(self) -> tuple[Tensor, Tensor]:
+        """How many windows begin in each stretch, (S,), and the number of the first one of the next
+        stretch, (S,).
         """
-        counts = (self.lengths - rows_needed(self.config.chunk, blocks) + 1).clamp_min(0)
+        counts = (self.lengths - rows_needed(self.config.chunk, 1) + 1).clamp_min(0)
         return counts, counts.cumsum(0)
 
     def episode_of_windows(self) -> Tensor:
         """(N,) the episode of each window, in the order of their numbers; 0 of a video."""
-        return self.episodes.repeat_interleave(self.starts(1)[0])
+        return self.episodes.repeat_interleave(self.starts()[0])
 
     def is_film(self) -> Tensor:
         """(N,) whether each window is of a video without states, in the order of their numbers."""
-        return self.films.repeat_interleave(self.starts(1)[0])
-
-    def sample(self, batch: int, blocks: int, generator: torch.Generator) -> Batch:
-        """`batch` windows of `blocks` blocks, each of all that there are as likely.
-
-        Raises:
-            WamError: no stretch is so long.
-        """
-        counts, ends = self.starts(blocks)
-        if not ends[-1]:
-            raise WamError(f"stretches of {int(self.lengths.max())} rows hold no {blocks} blocks")
-        drawn = torch.randint(int(ends[-1]), (batch,), generator=generator)
-        stretch = torch.searchsorted(ends, drawn, right=True)
-        return self.window(stretch, drawn - (ends - counts)[stretch], blocks)
+        return self.films.repeat_interleave(self.starts()[0])
 
     def numbered(self, windows: Tensor, blocks: int) -> Batch:
         """Windows by their numbers (B,), of `blocks` blocks or as many as fit before their stretch
         ends.
         """
-        counts, ends = self.starts(1)
+        counts, ends = self.starts()
         stretch = torch.searchsorted(ends, windows, right=True)
         return self.window(stretch, windows - (ends - counts)[stretch], blocks)
 

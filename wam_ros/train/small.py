@@ -41,6 +41,7 @@ from wam_ros.train.dataset import (
     Demonstrations,
     Stretch,
     about,
+    autocast,
     cached_latents,
     canvases,
     digest_of,
@@ -59,6 +60,7 @@ STATE_NOISE = 0.02  # on normalised states
 # Conditioning", 2025).
 COMMITTED = 0.5
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
+GROUNDING_BATCH = 64
 SWAPPED = 16  # windows of which another word is tried
 SWAP_STEPS = 4
 START = "start.safetensors"  # weights before the first step, with tokenizer and statistics
@@ -336,14 +338,16 @@ def _imagined_end(model: WorldActionModel, clean: Tensor, state: Tensor, words: 
 def train_grounding(
     model: WorldActionModel,
     data: Demonstrations,
+    held_out: float,
     minutes: float,
     generator: torch.Generator,
     log: Log,
-    batch: int = 128,
 ) -> None:
     """Teach the stem where the gripper will close next, before the transformer can learn to ignore
-    the instruction.
+    the instruction. The share of the episodes that is only measured is not learned from here
+    either.
     """
+    windows, _ = split(data.episode_of_windows(), held_out)
     parameters = [*model.grounding.parameters(), *model.text_encoder.parameters()]
     optimiser = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-4)
     began = time.monotonic()
@@ -353,13 +357,15 @@ def train_grounding(
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
             for group in optimiser.param_groups:
                 group["lr"] = 2e-3 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            b = data.sample(batch, 1, generator)
+            drawn = torch.randint(len(windows), (GROUNDING_BATCH,), generator=generator)
+            b = data.numbered(windows[drawn], 1)
             clean = b.clean.float()
-            _, goal = model.grounding(
-                clean + HISTORY_NOISE * torch.randn(clean.shape, generator=generator),
-                model.text_encoder(b.words),
-            )
-            error = (goal - b.goal).square().mean(-1) * b.goal_mask
+            with autocast():
+                _, goal = model.grounding(
+                    clean + HISTORY_NOISE * torch.randn(clean.shape, generator=generator),
+                    model.text_encoder(b.words),
+                )
+            error = (goal.float() - b.goal).square().mean(-1) * b.goal_mask
             loss = error.sum() / b.goal_mask.sum().clamp_min(1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -463,7 +469,8 @@ def _make_start(
         data = Demonstrations(stretches, latents, config, normaliser, text)
         if data.goal_known.any():
             generator = torch.Generator().manual_seed(args.seed)
-            train_grounding(networks.model, data, args.grounding_minutes, generator, log)
+            minutes = args.grounding_minutes
+            train_grounding(networks.model, data, args.held_out, minutes, generator, log)
         else:
             print(f"'{args.data}' does not say where the gripper closes: no grounding is trained")
     save_checkpoint(args.out / START, networks, config, {"steps": 0})

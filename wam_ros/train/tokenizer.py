@@ -14,7 +14,10 @@ from wam_ros.core.images import psnr_db
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
 from wam_ros.train.dataset import autocast
 
-BATCH = 32
+# Many small steps: in the same time on one core, 4 pictures a step reach 27.0 dB on pictures that
+# were not learned from, 8 reach 25.9 and 32 reach 21.9 (two views of 128 px).
+BATCH = 4
+EVERY = 200  # steps between two lines of the log
 # of a latent's own spread: neighbouring latents must decode to neighbouring pictures
 LATENT_NOISE = 0.05
 
@@ -37,6 +40,7 @@ def train_tokenizer(
     )
     began = time.monotonic()
     step = 0
+    squared = 0.0  # of the steps since the last line of the log
     with Progress() as progress:
         bar = progress.add_task("tokenizer", total=1.0)
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
@@ -53,8 +57,10 @@ def train_tokenizer(
             torch.nn.utils.clip_grad_norm_(tokenizer.parameters(), 1.0)
             optimiser.step()
             step += 1
-            if step % 100 == 0:
-                quality = psnr_db(float(error))
+            squared += float(error)
+            if step % EVERY == 0:
+                quality = psnr_db(squared / EVERY)
+                squared = 0.0
                 log(stage="tokenizer", step=step, psnr=quality)
                 progress.update(bar, completed=done, description=f"tokenizer {quality:.1f} dB")
     _standardise(tokenizer, frames, generator)
