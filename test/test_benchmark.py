@@ -184,7 +184,12 @@ def test_each_variant_of_the_study_differs_in_the_one_thing_that_it_claims(
 
 
 def _rest_of_the_study(command, demos, toy, tmp_path):
-    """Denoising steps, video against success, and what is read off imagined frames."""
+    """Denoising steps, video against success, other data, and what is read off imagined frames."""
+    import torch
+    from safetensors.torch import load_file
+
+    from wam_ros.train.small import START
+
     out = {name: tmp_path / f"{name}.json" for name in ("steps", "quality", "outcomes", "ranking")}
     command("study.steps", *toy, "--denoising", 1, 2, "--json", out["steps"])
     by_steps = json.loads(out["steps"].read_text())["found"]
@@ -193,6 +198,20 @@ def _rest_of_the_study(command, demos, toy, tmp_path):
     (by_step,) = json.loads(out["quality"].read_text())["found"].values()
     assert list(by_step) == ["2"]
     assert isinstance(by_step["2"]["pick_block"]["gain_db"], float)
+    out["data"] = tmp_path / "data.json"
+    of_data = ("study.data", *toy, "--films", demos, "--json", out["data"])
+    command(*of_data)
+    found = json.loads(out["data"].read_text())["found"]
+    # nothing was said of --few-kinds
+    assert list(found) == ["demonstrations", "films", "video-first"]
+    assert all("pick_block" in row["suites"] for row in found.values())
+    assert "demonstrations less this" in found["video-first"]
+    work = toy[toy.index("--work") + 1]
+    facts = json.loads((work / "video-alone-0" / "state.json").read_text())["facts"]
+    assert facts["act"] is False
+    files = (work / "video-alone-0" / "tiny.safetensors", work / "video-first-0" / START)
+    last, first = map(load_file, files)
+    assert all(torch.equal(x, first[name]) for name, x in last.items())
     told = ("--model", "tiny", "--tasks", "pick_block", "--learn", 2, "--episodes", 1)
     told += ("--max-steps", 16, "--work", tmp_path, "--json", out["outcomes"])
     command("study.outcomes", *told)

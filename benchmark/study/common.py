@@ -75,7 +75,7 @@ def read_study(
     parser.add_argument("--suites", nargs="+", default=["libero_object"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], help="of trainings")
     parser.add_argument("--steps", type=int, default=2000, help="of each training")
-    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--episodes", type=int, default=10, help="of each task")
     parser.add_argument("--max-steps", type=int, default=0, help="of an episode; 0: the judges'")
     parser.add_argument("--tokenizer-from", type=Path, help="weights that all take it from")
@@ -106,21 +106,16 @@ def trained(study: Study, name: str, seed: int, **differs: Any) -> Path:
     out = study.work / f"{name}-{seed}"
     begun = (out / STATE).exists()
     if not begun or read_state(out)["step"] < study.steps:
-        train(
-            Train(
-                model=study.model,
-                data=study.data,
-                out=out,
-                steps=study.steps,
-                batch=study.batch,
-                seed=seed,
-                threads=study.threads,
-                start=study.start,
-                tokenizer_from=study.tokenizer_from,
-                resume=begun,
-                **differs,
-            )
-        )
+        told: dict[str, Any] = {
+            "model": study.model,
+            "data": study.data,
+            "steps": study.steps,
+            "batch": study.batch,
+            "threads": study.threads,
+            "start": study.start,
+            "tokenizer_from": study.tokenizer_from,
+        }
+        train(Train(out=out, seed=seed, resume=begun, **(told | differs)))
     return out
 
 

@@ -36,6 +36,14 @@ def refused(capsys):
             ["train", "--data", "/nowhere", "--out", "/proc/x", "--batch", "0"],
             "--batch must be at least 1",
         ),
+        (
+            ["train", "--data", "/nowhere", "--out", "/proc/x", "--no-act", "--no-imagine"],
+            "--no-act and --no-imagine leave nothing to learn",
+        ),
+        (
+            ["train", "--data", "/nowhere", "--out", "/proc/x", "--no-act", "--held-out", "0.1"],
+            "--held-out measures demonstrations",
+        ),
         (["eval", "--json", "/proc/x.json"], "--json /proc/x.json cannot be written"),
         (["eval", "--episodes", "-1"], "--episodes must be at least 0"),
         (["eval", "--chunking", "gided"], "Did you mean 'guided'?"),

@@ -19,6 +19,7 @@ from wam_ros.models.dreamzero.small.load import (  # noqa: E402
     load_checkpoint,
     save_checkpoint,
 )
+from wam_ros.train.dataset import as_film  # noqa: E402
 from wam_ros.train.small import train_grounding  # noqa: E402
 from wam_ros.train.trainer import STATE, Recipe, Trainer  # noqa: E402
 
@@ -163,6 +164,22 @@ def test_what_learns_actions_alone_sees_noise_for_frames_and_differs_in_nothing_
     assert any(name.startswith("action_decoder") and g.any() for name, g in found.items())
     assert set(learned.step()) == {"action", "goal", "gradient", "rate"}
     assert alone.facts["imagine"] is False and "imagine" not in both.facts
+
+
+def test_what_learns_video_alone_knows_nothing_of_joints():
+    acted = [stretch(30), stretch(13, seed=1)]
+    it = family([as_film(s) for s in acted], act=False)
+    moved = [dataclasses.replace(s, states=s.states + 1, actions=s.actions + 1) for s in acted]
+    other = family([as_film(s) for s in moved], act=False)
+    numbers = torch.arange(6)
+    batch = it.batch(numbers, numbers)
+    equal(batch, other.batch(numbers, numbers))
+    assert not batch["state"].any() and not batch["action"].any() and batch["known"].any()
+    learned = Trainer(it, RECIPE)
+    found = gradients(learned, [batch])
+    assert "action_decoder.layer2.weight" not in found and "head.head.weight" in found, found.keys()
+    assert set(learned.step()) == {"video", "gradient", "rate"}
+    assert it.facts["act"] is False and "imagine" not in it.facts
 
 
 def test_what_fills_up_a_batch_is_never_seen():

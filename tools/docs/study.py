@@ -17,6 +17,7 @@ def study_tables(results: Path) -> dict[str, str]:
         "study_quality": _quality,
         "study_outcomes": _outcomes,
         "study_ranking": _ranking,
+        "study_data": _variants,
     }
     found = {}
     for name, table in tables.items():

@@ -35,6 +35,8 @@ class Train:
     # small model: learn to imagine, too; without, frames to come are noise and only actions are
     # learned (behaviour cloning)
     imagine: bool = True
+    # small model: learn to act, too; without, --data are films, and weights can only be begun with
+    act: bool = True
     blocks: int = 5  # small model: of a training sequence, at most
     tokenizer_minutes: float = 8.0  # small model: for the frame tokenizer
     grounding_minutes: float = 2.0  # small model: for what finds the named block in a frame

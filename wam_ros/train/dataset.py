@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,17 @@ class Stretch:
     def has_states(self) -> bool:
         """Whether it is more than a video."""
         return bool(np.isfinite(self.states).all())
+
+
+def as_film(stretch: Stretch) -> Stretch:
+    """Its pictures and its sentence alone."""
+    return replace(
+        stretch,
+        states=np.full_like(stretch.states, np.nan),
+        actions=np.full_like(stretch.actions, np.nan),
+        labelled=np.zeros_like(stretch.labelled),
+        goal_known=np.zeros_like(stretch.goal_known),
+    )
 
 
 def stretches_of(index: int, episode: Episode, period_s: float, joints: int) -> list[Stretch]:

@@ -41,6 +41,7 @@ from wam_ros.train.dataset import (
     Demonstrations,
     Stretch,
     about,
+    as_film,
     autocast,
     cached_latents,
     canvases,
@@ -130,6 +131,7 @@ class SmallFamily:
         low_rank: of the updates that the model was given; None where all of it is trained.
         base: file of the weights below the updates.
         imagine: False gives it noise in the place of all frames to come, and no loss of them.
+        act: False where `data` are films alone.
         facts: what must be the same where training goes on.
     """
 
@@ -144,6 +146,7 @@ class SmallFamily:
         low_rank: LowRankSize | None = None,
         base: Path | None = None,
         imagine: bool = True,
+        act: bool = True,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.name = config.name
@@ -156,13 +159,17 @@ class SmallFamily:
         self.low_rank = low_rank
         self.base = base
         self.imagine = imagine
-        # said only where it does not: what says nothing imagines
-        self.facts = dict(facts or {}) | ({} if imagine else {"imagine": False})
+        # said only where it does not: what says nothing imagines and acts
+        unlearned = {"imagine": imagine, "act": act}
+        self.facts = dict(facts or {}) | {
+            n: False for n, learned in unlearned.items() if not learned
+        }
         drawn, self.held_out = split(data.episode_of_windows(), held_out)
         self.drawn = half_acted(drawn, data.is_film()[drawn])
-        # of data that do not say where the gripper closes there is no goal to learn
         of_video = {"video": 1.0} if imagine else {}
-        self.weights: Mapping[str, float] = {**of_video, "action": 3.0, "goal": 0.5}
+        # of data that do not say where the gripper closes there is no goal to learn
+        of_action = {"action": 3.0, "goal": 0.5} if act else {}
+        self.weights: Mapping[str, float] = of_video | of_action
 
     def batch(self, windows: Tensor, seeds: Tensor) -> Rows:
         """See `family.Family.batch`."""
@@ -408,7 +415,8 @@ def prepare(args: Train, team: Team, log: Log) -> SmallFamily:
         lambda: cached_latents(args.out / LATENTS, networks.tokenizer, digest, pictures)
     )
     model = networks.model.train().requires_grad_(True)
-    data = Demonstrations(stretches, latents, config, networks.normaliser, model.text_encoder)
+    learned = stretches if args.act else [as_film(s) for s in stretches]
+    data = Demonstrations(learned, latents, config, networks.normaliser, model.text_encoder)
     size = LowRankSize(args.low_rank, args.low_rank) if args.low_rank else None
     if size is not None:
         add_low_rank(model, size, torch.Generator().manual_seed(args.seed))
@@ -423,6 +431,7 @@ def prepare(args: Train, team: Team, log: Log) -> SmallFamily:
         low_rank=size,
         base=start,
         imagine=args.imagine,
+        act=args.act,
         facts={
             "data": digest,
             "start": networks.digest,
@@ -467,7 +476,9 @@ def _make_start(
         latents = cached_latents(args.out / LATENTS, tokenizer, digest_of(stretches), pictures)
         text = networks.model.text_encoder
         data = Demonstrations(stretches, latents, config, normaliser, text)
-        if data.goal_known.any():
+        if not args.act:
+            print("--no-act: nothing is known of the gripper, so that no grounding is trained")
+        elif data.goal_known.any():
             generator = torch.Generator().manual_seed(args.seed)
             minutes = args.grounding_minutes
             train_grounding(networks.model, data, args.held_out, minutes, generator, log)

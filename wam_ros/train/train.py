@@ -74,6 +74,12 @@ def _check(args: Train) -> str:
     for name in ("minutes", "save_minutes", "tokenizer_minutes", "grounding_minutes"):
         require_within(f"--{name.replace('_', '-')}", getattr(args, name), 0)
     require_within("--held-out", args.held_out, 0, 0.5)
+    if not args.act and not args.imagine:
+        raise WamError("--no-act and --no-imagine leave nothing to learn")
+    if not args.act and args.held_out:
+        raise WamError(
+            "--held-out measures demonstrations, and with --no-act there are films alone"
+        )
     require_within("--ema", args.ema, 0, 0.999999)
     if args.timesteps:
         require_known("timesteps", args.timesteps, TIMESTEPS)

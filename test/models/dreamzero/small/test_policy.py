@@ -148,6 +148,16 @@ def test_weights_that_learned_no_video_are_refused_where_they_are_to_imagine(emb
     assert len(policy.predict(observe(embodiment, 0)).frames) == 0
 
 
+def test_weights_that_learned_video_alone_move_no_arm(embodiment, tmp_path):
+    tiny = load_model_config("tiny")
+    networks = load_checkpoint(share_dir() / tiny.weights, tiny)
+    path = tmp_path / "video.safetensors"
+    save_checkpoint(path, networks, tiny, {"steps": 1, "act": False})
+    for imagine in (True, False):
+        with pytest.raises(WamError, match="was trained on video alone and moves no arm"):
+            load_policy("tiny", str(path), embodiment, imagine=imagine)
+
+
 def test_only_what_can_act_alone_is_told_not_to_imagine(embodiment):
     with pytest.raises(WamError, match="'reach' cannot leave out what it imagines"):
         load_policy("reach", "", embodiment, imagine=False)

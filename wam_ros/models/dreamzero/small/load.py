@@ -38,6 +38,7 @@ class Networks:
     normaliser: Normaliser
     digest: str = ""  # sha256 of the file, first 16 hex digits
     imagines: bool = True  # False: it was trained on actions alone, its frames mean nothing
+    acts: bool = True  # False: it was trained on video alone, its chunks mean nothing
 
 
 def save_checkpoint(path: Path, networks: Networks, config: DreamZeroConfig, facts: dict) -> None:
@@ -119,7 +120,8 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
     try:
         statistics = json.loads(metadata.get("statistics", "{}"))
         normaliser = Normaliser.from_lists(statistics, config.action_dim)
-        imagines = bool(json.loads(metadata.get("facts", "{}")).get("imagine", True))
+        facts = json.loads(metadata.get("facts", "{}"))
+        imagines, acts = (bool(facts.get(name, True)) for name in ("imagine", "act"))
     except (ValueError, TypeError, AttributeError, WamError) as error:
         raise WamError(f"checkpoint '{path}': {error}") from error
     networks = Networks(
@@ -128,6 +130,7 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
         normaliser,
         digest=sha256(path)[:16],
         imagines=imagines,
+        acts=acts,
     )
     expected = {f"{p}.{n}": v for p, m in _modules(networks) for n, v in m.state_dict().items()}
     _require_same_keys(path, expected, tensors)

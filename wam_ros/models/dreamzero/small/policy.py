@@ -83,6 +83,11 @@ def load(
         raise WamError("memory imagined remembers what is imagined, which is to be left out")
     torch.set_num_threads(threads)
     networks = load_checkpoint(weights, config)
+    if not networks.acts:
+        raise WamError(
+            f"checkpoint '{weights}' was trained on video alone and moves no arm: train it "
+            "further, by --start of wam train"
+        )
     if imagine and not networks.imagines:
         raise WamError(
             f"checkpoint '{weights}' was trained on actions alone and imagines nothing: say "
