@@ -225,6 +225,36 @@ def _rest_of_the_study(command, demos, toy, tmp_path):
     )
 
 
+def test_the_reader_of_the_study_finds_what_lies_in_a_frame(request):
+    """A thing that is bright in one cell of each of two views, among others that are not it."""
+    pytest.importorskip("torch")
+    code = """
+import json, numpy
+from benchmark.study import reader
+reader.STEPS = 300
+rng = numpy.random.default_rng(0)
+latents = rng.normal(0, 0.3, (600, 4, 8, 16)).astype("float32")
+cells = rng.integers(0, 8, (600, 2))
+for i, (row, column) in enumerate(cells):
+    latents[i, 1, row, column] = latents[i, 1, column, 8 + row] = 4
+    latents[i, 2, rng.integers(8), rng.integers(16)] = 4
+places = {"cup": numpy.c_[cells, cells.sum(1)] / 10}
+found = reader.Reader(latents, places, views=2)
+apart = [abs(found(x)["cup"] - p).max() for x, p in zip(latents[-50:], places["cup"][-50:])]
+print(json.dumps([found.error_cm["cup"], 100 * float(numpy.median(apart))]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=request.config.rootpath,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    told_cm, apart_cm = json.loads(done.stdout.splitlines()[-1])
+    # cells are 10 cm apart
+    assert told_cm < 2.5 and apart_cm < 2.5
+
+
 def test_of_chunks_that_differ_the_better_one_is_counted_as_found_where_imagination_says_so(
     request,
 ):
@@ -244,8 +274,8 @@ def test_of_chunks_that_differ_the_better_one_is_counted_as_found_where_imaginat
     )
     right, wrong = json.loads(done.stdout.splitlines()[-1])
     # two of one moment are nearer to each other than a centimetre
-    assert right["imagined"]["pairs"] == right["map alone"]["pairs"] == 5
+    assert right["imagined"]["pairs"] == right["reader alone"]["pairs"] == 5
     assert right["imagined"]["right"] == 1.0 and right["chosen_cm"] == right["best_cm"] == 15.0
     assert right["own_cm"] == 20.0
-    assert wrong["imagined"]["right"] == 0.0 and wrong["map alone"]["right"] == 1.0
+    assert wrong["imagined"]["right"] == 0.0 and wrong["reader alone"]["right"] == 1.0
     assert wrong["chosen_cm"] == 35.0

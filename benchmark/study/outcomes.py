@@ -5,10 +5,10 @@ imagined frames, against where it came to lie when the very chunk was executed; 
         --tasks libero_object/0 libero_object/1 --work /data/study \\
         --json docs/results/study_outcomes.json
 
-What reads it is a linear map from the latents of a frame, one for each thing of a task, learned
-(ridge regression) from episodes of the scripted expert. Beside the error of imagined frames stand
-that of the map itself, on the frames that came, and that of the newest seen frame, which imagines
-that nothing moves. Moments at which the thing moved count apart.
+What reads it (`benchmark.study.reader`) is learned from episodes of the scripted expert, for each
+task. Beside the error of imagined frames stand that of the reader itself, on the frames that came,
+and that of the newest seen frame, which imagines that nothing moves. Moments at which the thing
+moved count apart.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmark.study.reader import Reader
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder, require_writable, write_json
@@ -39,8 +40,6 @@ from wam_ros.train.record import observe
 
 TOOL = "tool"
 MOVED = 0.01  # m, from the newest seen frame to the one that was imagined
-# of the mean square of what is seen: how much the map may be held back
-SHARES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 def main() -> None:
@@ -106,13 +105,13 @@ def _before(file: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
 
 def _measure(args: argparse.Namespace, policy: DreamZeroPolicy, task: str) -> dict[str, Any]:
     world = make_world(policy.embodiment, task)
-    readers = learned(args.work, args.learn, policy, world, task)
+    reader = learned(args.work, args.learn, policy, world, task)
     rows: list[dict[str, Any]] = []
     for seed in range(OFFICIAL, OFFICIAL + args.episodes):
-        rows += _follow(policy, world, seed, readers, args.max_steps)
+        rows += _follow(policy, world, seed, reader, args.max_steps)
     world.close()
     return {
-        "reads_cm": {name: round(reader.error_cm, 2) for name, reader in readers.items()},
+        "reads_cm": {name: round(error, 2) for name, error in reader.error_cm.items()},
         "moments": _summary(rows),
         "of which it moved": _summary([r for r in rows if r["moved_cm"] > 100 * MOVED]),
     }
@@ -134,28 +133,28 @@ def places_of(world: SimulatedRobot) -> dict[str, np.ndarray]:
 
 def learned(
     work: Path, episodes: int, policy: DreamZeroPolicy, world: SimulatedRobot, task: str
-) -> dict[str, Reader]:
-    """Maps that read where each thing is, and the tool, learned from what is seen while the expert
-    acts; that is kept in the folder `work`.
+) -> Reader:
+    """Of the places of all things and of the tool, learned from what is seen while the expert acts;
+    that is kept in the folder `work`.
     """
     file = work / f"seen-{policy.checkpoint_hash}-{task.replace('/', '-')}-{episodes}.npz"
     if not file.is_file():
         np.savez(file, **_watched(episodes, policy, world))
     with np.load(file, allow_pickle=False) as kept:
-        latents = kept["latents"].astype(np.float32)
-        return {name: Reader(latents, kept[name]) for name in kept.files if name != "latents"}
+        places = {name: kept[name] for name in kept.files if name != "latents"}
+        return Reader(kept["latents"], places, len(policy.embodiment.view_names))
 
 
 def _watched(
     episodes: int, policy: DreamZeroPolicy, world: SimulatedRobot
 ) -> dict[str, np.ndarray]:
-    """Latents (N, C * h * w) of episodes of the expert, and by name the places (N, 3) m."""
+    """Latents (N, C, h, V * w) of episodes of the expert, and by name the places (N, 3) m."""
     rows: list[dict[str, np.ndarray]] = []
     for seed in range(episodes):
         world.reset(seed)
         expert, driver = make_expert(world), StepDriver(world)
         for _ in range(round(world.limit_s / world.embodiment.step_period_s)):
-            latent = policy.latent_of(observe(world, world.embodiment)).reshape(-1)
+            latent = policy.latent_of(observe(world, world.embodiment))
             rows.append({"latents": latent} | places_of(world))
             driver.to(expert.act())
             if expert.done:
@@ -163,50 +162,17 @@ def _watched(
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-class Reader:
-    """A linear map from latents (N, D) to places (N, 3) m; the last fifth tells how well it reads,
-    and chooses how much it is held back.
-    """
-
-    def __init__(self, latents: np.ndarray, places: np.ndarray) -> None:
-        cut = max(1, len(latents) * 4 // 5)
-        self._mean = latents[:cut].mean(axis=0)
-        self._middle = places[:cut].mean(axis=0)
-        x, y = latents - self._mean, places - self._middle
-        # the smaller of both Gram matrices: of frames, or of what a latent has
-        own = x[:cut] if cut < x.shape[1] else x[:cut].T
-        gram = own @ own.T
-        scale = float(np.trace(gram)) / cut
-        found = []
-        for share in SHARES:
-            held = gram + share * scale * np.eye(len(gram))
-            if cut < x.shape[1]:
-                weights = x[:cut].T @ np.linalg.solve(held, y[:cut])
-            else:
-                weights = np.linalg.solve(held, x[:cut].T @ y[:cut])
-            rest = slice(cut, None) if cut < len(x) else slice(None)
-            error = np.linalg.norm(x[rest] @ weights - y[rest], axis=1)
-            found.append((float(np.median(error)), weights))
-        error_m, self._weights = min(found, key=lambda f: f[0])
-        self.error_cm = 100 * error_m
-
-    def __call__(self, latent: np.ndarray) -> np.ndarray:
-        """(3,) m of a latent (D,)."""
-        return (latent - self._mean) @ self._weights + self._middle
-
-
 def _follow(
     policy: DreamZeroPolicy,
     world: SimulatedRobot,
     seed: int,
-    readers: dict[str, Reader],
+    reader: Reader,
     most: int,
 ) -> list[dict[str, Any]]:
     """Chunks that are executed whole, and how far what was imagined of each was off."""
     robot = world.embodiment
     policy.reset(world.reset(seed))
     thing = wanted(world)
-    reader = readers[thing]
     driver = StepDriver(world)
     rows = []
     step = 0
@@ -228,17 +194,14 @@ def _follow(
                 read = {"imagined": imagined, "came": came, "seen": seen}
                 rows.append(
                     {
-                        f"{name}_cm": 100 * float(np.linalg.norm(_read(policy, reader, f) - there))
+                        f"{name}_cm": 100
+                        * float(np.linalg.norm(reader(policy.latent_of(f))[thing] - there))
                         for name, f in read.items()
                     }
                     | {"moved_cm": 100 * float(np.linalg.norm(there - began))}
                 )
         step += len(output.positions)
     return rows
-
-
-def _read(policy: DreamZeroPolicy, reader: Reader, frames: np.ndarray) -> np.ndarray:
-    return reader(policy.latent_of(frames).reshape(-1).astype(np.float32))
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -251,7 +214,7 @@ def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _print(found: dict[str, Any]) -> None:
-    table = Table("task", "moments", "imagined [cm]", "map alone [cm]", "copy of the last [cm]")
+    table = Table("task", "moments", "imagined [cm]", "reader alone [cm]", "copy of the last [cm]")
     for task, row in found.items():
         for words in ("moments", "of which it moved"):
             part = row[words]

@@ -6,8 +6,8 @@ and each is executed from the very same state of the simulator.
         --json docs/results/study_ranking.json
 
 What counts is what is left to do when a chunk ends: from the tool to the wanted thing, and from
-there to where it is wanted; in cm. It is read off the last imagined frame by the maps of
-`benchmark.study.outcomes`. Of two chunks of one moment that differ by more than a centimetre, which
+there to where it is wanted; in cm. It is read off the last imagined frame by
+`benchmark.study.reader`. Of two chunks of one moment that differ by more than a centimetre, which
 is the better one? Guessing is right in half of them.
 """
 
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -22,7 +23,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.study.outcomes import TOOL, Reader, each_task, learned, places_of, wanted
+from benchmark.study.outcomes import TOOL, each_task, learned, places_of, wanted
+from benchmark.study.reader import Reader
 from wam_ros.core.errors import WamError
 from wam_ros.core.intervals import wilson_interval
 from wam_ros.core.policy import Request
@@ -48,13 +50,13 @@ def main() -> None:
 
 def _measure(args: argparse.Namespace, policy: DreamZeroPolicy, task: str) -> dict[str, Any]:
     world = make_world(policy.embodiment, task)
-    readers = learned(args.work, args.learn, policy, world, task)
+    reader = learned(args.work, args.learn, policy, world, task)
     moments = []
     for seed in range(OFFICIAL, OFFICIAL + args.episodes):
-        moments += list(_follow(policy, world, seed, readers, args.max_steps))
+        moments += list(_follow(policy, world, seed, reader, args.max_steps))
     world.close()
     return ranked(np.array(moments)) | {
-        "reads_cm": {name: round(reader.error_cm, 2) for name, reader in readers.items()},
+        "reads_cm": {name: round(error, 2) for name, error in reader.error_cm.items()},
         "astray_rad": OFFSET,
     }
 
@@ -68,7 +70,7 @@ def ranked(moments: np.ndarray) -> dict[str, Any]:
     return {
         "moments": len(moments),
         "imagined": _right(imagined, came),
-        "map alone": _right(read, came),
+        "reader alone": _right(read, came),
         # cm left, in the mean: of the model's own chunk, of the one that is imagined best, of the
         # best and of all
         "own_cm": round(100 * float(came[:, 0].mean()), 2),
@@ -92,7 +94,7 @@ def _follow(
     policy: DreamZeroPolicy,
     world: SimulatedRobot,
     seed: int,
-    readers: dict[str, Reader],
+    reader: Reader,
     most: int,
 ) -> Iterator[np.ndarray]:
     """For each chunk of an episode, of it and of those in its place, (3, C) m left to do: see
@@ -102,7 +104,7 @@ def _follow(
     rng = np.random.default_rng(seed)
     policy.reset(world.reset(seed))
     thing, goal = wanted(world), _place(world)
-    both = [readers[thing], readers[TOOL]]
+    left = Left(policy, reader, thing, goal)
     step = 0
     while step < (most or round(world.limit_s / robot.step_period_s)):
         if world.episode().success:
@@ -112,7 +114,7 @@ def _follow(
         own = predict(policy, seen, Request(step=step))
         assert own is not None
         chunks = [own.positions, *_worse(world, own.positions, rng)]
-        imagined = [_imagined(policy, seen, step, rows, both, goal) for rows in chunks]
+        imagined = [_imagined(policy, seen, step, rows, left) for rows in chunks]
         began = _state(world)
         came: list[tuple[float, float]] = []
         for rows in chunks[::-1]:  # the model's own last: from there it goes on
@@ -120,8 +122,8 @@ def _follow(
             driver = StepDriver(world)
             for target in rows:
                 driver.to(target)
-            read = _read(policy, observe(world, robot), both, goal)
-            came.append((read, _left(places_of(world)[thing], world.tool_position, goal)))
+            read = left.read(observe(world, robot))
+            came.append((read, left.of(places_of(world))))
         yield np.array([imagined, *zip(*came[::-1], strict=True)])
         step += len(own.positions)
 
@@ -141,24 +143,31 @@ def _imagined(
     seen: Observation,
     step: int,
     rows: np.ndarray,
-    readers: list[Reader],
-    goal: np.ndarray,
+    left: Left,
 ) -> float:
     """M left to do at the end of a plan, read off what is imagined of it."""
     future = predict(policy, seen, Request(step=step, plan=rows, committed=len(rows)))
     assert future is not None
-    return _read(policy, future.frames[-1], readers, goal)
+    return left.read(future.frames[-1])
 
 
-def _read(
-    policy: DreamZeroPolicy, frames: np.ndarray, readers: list[Reader], goal: np.ndarray
-) -> float:
-    latent = policy.latent_of(frames).reshape(-1).astype(np.float32)
-    return _left(*(read(latent) for read in readers), goal)
+@dataclass(frozen=True)
+class Left:
+    """M left to do: from the tool to the thing, and from there to where it is wanted."""
 
+    policy: DreamZeroPolicy
+    reader: Reader
+    thing: str
+    goal: np.ndarray  # (3,) m
 
-def _left(thing: np.ndarray, tool: np.ndarray, goal: np.ndarray) -> float:
-    return float(np.linalg.norm(tool - thing) + np.linalg.norm(goal - thing))
+    def of(self, places: dict[str, np.ndarray]) -> float:
+        """As things are."""
+        thing, tool = places[self.thing], places[TOOL]
+        return float(np.linalg.norm(tool - thing) + np.linalg.norm(self.goal - thing))
+
+    def read(self, frames: np.ndarray) -> float:
+        """As a frame shows it."""
+        return self.of(self.reader(self.policy.latent_of(frames)))
 
 
 def _place(world: SimulatedRobot) -> np.ndarray:
@@ -187,7 +196,7 @@ def _restore(world: Any, state: np.ndarray) -> None:
 
 
 def _print(found: dict[str, Any]) -> None:
-    names = ("imagined", "map alone")
+    names = ("imagined", "reader alone")
     table = Table("task", "moments", *names, "own", "imagined best", "best", "all")
     for task, row in found.items():
         right = [f"{row[n]['right']:.0%} of {row[n]['pairs']}" for n in names]

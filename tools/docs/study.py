@@ -89,7 +89,13 @@ def _outcomes(found: dict[str, Any]) -> str:
             cells = [part.get(f"{name}_cm", ["", ""]) for name in ("imagined", "came", "seen")]
             said = [f"{median} ({most})" for median, most in cells]
             rows.append([f"{task}, {words}", str(part["count"]), *said])
-    head = ["median and nine tenths, cm", "count", "imagined", "the map alone", "copy of the last"]
+    head = [
+        "median and nine tenths, cm",
+        "count",
+        "imagined",
+        "the reader alone",
+        "copy of the last",
+    ]
     return _rows(head, rows)
 
 
@@ -97,10 +103,10 @@ def _ranking(found: dict[str, Any]) -> str:
     rows = []
     for task, row in found.items():
         told = []
-        for name in ("imagined", "map alone"):
+        for name in ("imagined", "reader alone"):
             low, high = row[name]["right_95"]
             told.append(f"{row[name]['right']:.0%} ({low:.0%} to {high:.0%})")
         left = [f"{row[f'{name}_cm']:.1f}" for name in ("own", "chosen", "best", "all")]
         rows.append([task, str(row["imagined"]["pairs"]), *told, *left])
-    head = ["task", "pairs", "right as imagined", "right by the map alone"]
+    head = ["task", "pairs", "right as imagined", "right by the reader alone"]
     return _rows([*head, "left, cm: own", "imagined best", "best", "all"], rows)
