@@ -45,10 +45,10 @@ def stretch(rows, actions=True, seed=0):
     )
 
 
-def networks(seed=0):
+def networks(seed=0, config=CONFIG):
     """Random weights everywhere, also where training starts from zero."""
     torch.manual_seed(seed)
-    model = WorldActionModel(CONFIG)
+    model = WorldActionModel(config)
     torch.nn.init.normal_(model.head.head.weight, std=0.1)
     one = [1.0] * WIDTH
     normaliser = Normaliser.from_lists(
@@ -64,12 +64,12 @@ def networks(seed=0):
     return Networks(model, FrameTokenizer(CONFIG.tokenizer), normaliser)
 
 
-def family(stretches=None, networks_=None, **more):
+def family(stretches=None, networks_=None, config=CONFIG, **more):
     """Of windows with five blocks, with fewer, and of a video without actions."""
     stretches = stretches or [stretch(30), stretch(13, seed=1), stretch(20, actions=False, seed=2)]
-    found = networks_ or networks()
+    found = networks_ or networks(config=config)
     rows = sum(map(len, stretches))
     frame = (CONFIG.tokenizer.latent_channels, *CONFIG.latent_size)
     latents = torch.randn(rows, *frame, generator=torch.Generator().manual_seed(7)).bfloat16()
     data = Demonstrations(stretches, latents, CONFIG, found.normaliser, found.model.text_encoder)
-    return SmallFamily(found, CONFIG, data, **({"blocks": 4} | more))
+    return SmallFamily(found, config, data, **({"blocks": 4} | more))

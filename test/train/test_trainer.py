@@ -166,6 +166,27 @@ def test_what_learns_actions_alone_sees_noise_for_frames_and_differs_in_nothing_
     assert alone.facts["imagine"] is False and "imagine" not in both.facts
 
 
+def test_errors_of_data_count_by_their_noise_level_and_never_as_below_a_quarter():
+    config = dataclasses.replace(CONFIG, predicts="data")
+    it = family(config=config)
+    model = it.model
+    for layer in (model.head.head, model.action_decoder.layer2):
+        for x in layer.parameters():
+            torch.nn.init.zeros_(x)
+    batch = it.batch(torch.arange(6), torch.arange(6))
+    found = it.errors(batch)
+    # it says that nothing moves, and that actions are the mean
+    seen = (batch["clean"] + batch["noise_clean"])[:, :, None]
+    wrong = (batch["video"] - seen).square().flatten(2).mean(-1)
+    level = batch["t_video"].clamp_min(0.25)
+    wanted = (wrong / level.square() * batch["known"]).sum(1)
+    torch.testing.assert_close(found["video"], wanted, rtol=1e-3, atol=1e-3)
+    wrong = batch["action"].square().mean(-1) / batch["t_action"].clamp_min(0.25).square()
+    wanted = (wrong * (batch["action_mask"] * ~batch["given"])).sum((1, 2))
+    torch.testing.assert_close(found["action"], wanted, rtol=1e-3, atol=1e-3)
+    assert (batch["t_video"] < 0.25).any() and (batch["t_video"] > 0.25).any()
+
+
 def test_what_learns_video_alone_knows_nothing_of_joints():
     acted = [stretch(30), stretch(13, seed=1)]
     it = family([as_film(s) for s in acted], act=False)

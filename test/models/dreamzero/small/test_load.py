@@ -92,6 +92,11 @@ def mirrored(text):
         (lambda t, m: m.update(statistics=json.dumps({})), "statistics 'relative'"),
         (lambda t, m: m.update(statistics="{"), "small.safetensors': Expecting"),
         (lambda t, m: m.update(statistics="[]"), "small.safetensors': "),
+        (lambda t, m: m.update(config="{"), "its config is damaged"),
+        (
+            lambda t, m: m.update(config=json.dumps({"predicts": "data"})),
+            "small.safetensors' predicts data, model 'tiny' velocity",
+        ),
         (
             lambda t, m: m.update(statistics=mirrored(m["statistics"])),
             "'action_low' of column 3 is 0.2, above 'action_high' -0.1, which would turn motion r",

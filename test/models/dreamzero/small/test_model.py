@@ -1,11 +1,25 @@
 """Properties of the block-causal transformer."""
 
+import dataclasses
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from wam_ros.models.dreamzero.shared.transformer import Velocity  # noqa: E402
+from wam_ros.models.dreamzero.small.config import PREDICTS  # noqa: E402
+from wam_ros.models.dreamzero.small.model import WorldActionModel  # noqa: E402
+from wam_ros.models.sampling import Euler, integrate, schedule  # noqa: E402
 
 INSTRUCTIONS = ["pick up the red block", "grab the green one"]
+
+
+@pytest.fixture(scope="module", params=PREDICTS)
+def model(request, config):
+    torch.manual_seed(0)
+    model = WorldActionModel(dataclasses.replace(config, predicts=request.param))
+    torch.nn.init.normal_(model.head.head.weight, std=0.1)  # zero would hide every error
+    return model.eval().requires_grad_(False)
 
 
 def context_of(model, instructions):
@@ -106,3 +120,22 @@ def test_frames_and_actions_of_one_block_see_each_other(model, inputs):
     changed = inputs | {"action": inputs["action"] + 1}
     after, _ = model(**changed, context=context)
     assert (after.video - before.video).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("model", ["data"], indirect=True)
+@pytest.mark.parametrize("steps", [1, 3, 8])
+def test_what_knows_the_data_reaches_them_in_any_number_of_steps(model, inputs, steps):
+    anchor = inputs["clean"]
+    video, action = torch.randn_like(inputs["video"]), torch.randn_like(inputs["action"])
+    truth = Velocity(video - anchor[:, :, None], action)
+
+    def velocity(video, action, t_video, t_action):
+        levels = inputs["t_video"] * 0 + t_video / 1000, inputs["t_action"] * 0 + t_action / 1000
+        found = model._velocity(truth, video, action, anchor, *levels)
+        return found.video, found.action
+
+    times = schedule(steps, 3.0)
+    noise = torch.randn_like(video), torch.randn_like(action)
+    found = integrate(velocity, *noise, Euler(times), Euler(times))
+    torch.testing.assert_close(found[0], video, atol=1e-5, rtol=0)
+    torch.testing.assert_close(found[1], action, atol=1e-5, rtol=0)

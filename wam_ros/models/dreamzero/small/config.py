@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from wam_ros.core.errors import WamError
+from wam_ros.core.errors import WamError, require_known
 from wam_ros.core.resources import config_path
 from wam_ros.core.yamlfile import from_mapping, load_yaml
 from wam_ros.models.dreamzero.shared.config import TransformerConfig, require_heads
+
+# What the transformer says of what is noisy: its flow velocity, or what it is without noise, of
+# which the velocity follows (frames as a change of the newest one). A velocity has all noise in it,
+# and tokens that are few or narrow must carry that exactly (Li and He, "Back to Basics", 2025).
+PREDICTS = ("velocity", "data")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class DreamZeroConfig:
     chunk: ChunkConfig
     text: TextConfig
     denoising_steps: int = 4
+    predicts: str = "velocity"  # see `PREDICTS`
     shift: float = 3.0  # of the noise schedule, > 1 spends more steps at high noise
     # m per control step, the fastest the demonstrations ever moved a finger
     gripper_step: float = 0.01
@@ -114,6 +120,7 @@ def load_model_config(name: str) -> DreamZeroConfig:
     require_heads(c.transformer, str(path))
     if c.chunk.imagined_frames * c.chunk.frame_stride != c.chunk.action_horizon:
         raise WamError(f"{path}: chunk.imagined_frames x frame_stride must equal action_horizon")
+    require_known(f"predicts in {path}", c.predicts, PREDICTS)
     if c.transformer.patch < 1:
         raise WamError(f"{path}: transformer.patch is {c.transformer.patch}, at least 1 is needed")
     side = c.transformer.patch * c.tokenizer.factor  # px

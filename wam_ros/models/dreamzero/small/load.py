@@ -19,7 +19,7 @@ from wam_ros.core.files import require_fetched
 from wam_ros.core.resources import share_dir
 from wam_ros.models.dreamzero.shared.low_rank import LowRankSize, factors, merged
 from wam_ros.models.dreamzero.shared.weights import write_tensors
-from wam_ros.models.dreamzero.small.config import DreamZeroConfig
+from wam_ros.models.dreamzero.small.config import PREDICTS, DreamZeroConfig
 from wam_ros.models.dreamzero.small.model import WorldActionModel
 from wam_ros.models.dreamzero.small.normalise import Normaliser
 from wam_ros.models.dreamzero.small.tokenizer import FrameTokenizer
@@ -103,6 +103,7 @@ def load_checkpoint(path: Path, config: DreamZeroConfig) -> Networks:
         WamError: missing, truncated or foreign file; a missing, extra or misshapen tensor, by name.
     """
     metadata, tensors = _read(path)
+    _require_same_target(path, metadata, config)
     if metadata.get("format") == UPDATES:
         tensors = _updated(path, tensors, metadata, config)
     elif metadata.get("format") == OLD_FORMAT:
@@ -158,6 +159,19 @@ def _read(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
         raise WamError(f"checkpoint '{path}' is not a whole safetensors file: {error}") from error
 
 
+def _require_same_target(path: Path, metadata: dict[str, str], config: DreamZeroConfig) -> None:
+    """What a network's numbers mean does not show in their shapes. Updates do not say it."""
+    try:
+        sizes = json.loads(metadata.get("config", "{}"))
+        predicts = sizes.get("predicts", PREDICTS[0]) if sizes else config.predicts
+    except (ValueError, AttributeError) as error:
+        raise WamError(f"checkpoint '{path}': its config is damaged: {error}") from error
+    if predicts != config.predicts:
+        raise WamError(
+            f"checkpoint '{path}' predicts {predicts}, model '{config.name}' {config.predicts}"
+        )
+
+
 def _updated(
     path: Path, updates: dict[str, Tensor], metadata: dict[str, str], config: DreamZeroConfig
 ) -> dict[str, Tensor]:
@@ -179,6 +193,7 @@ def _updated(
             f"weights; found {found}: put it beside them"
         )
     said, tensors = _read(base)
+    _require_same_target(base, said, config)
     if said.get("format") != FORMAT:
         raise WamError(f"'{base}' below updates '{path}' is no whole checkpoint of format {FORMAT}")
     model = {n.removeprefix("model."): x for n, x in tensors.items() if n.startswith("model.")}

@@ -26,6 +26,9 @@ from wam_ros.models.dreamzero.small.config import DreamZeroConfig
 from wam_ros.models.dreamzero.small.grounding import Grounding
 from wam_ros.models.dreamzero.small.text import TextEncoder
 
+# Noise level below which no velocity is told apart: steps that are only continued have none.
+LEAST_LEVEL = 0.01
+
 
 @dataclass(frozen=True)
 class Context:
@@ -129,8 +132,10 @@ class WorldActionModel(Transformer):
             [self._patch(video, anchor), self.action_encoder(action, 1000 * t_action), cond], 2
         ), goal
 
-    def _velocity(self, x: Tensor, e_video: Tensor) -> Velocity:
-        """Read velocities off noisy tokens x (B, K, n_noisy, D)."""
+    def _read(self, x: Tensor, e_video: Tensor) -> Velocity:
+        """What is said by noisy tokens x (B, K, n_noisy, D): velocities, or what `_velocity` makes
+        such of.
+        """
         chunk = self.config.chunk
         video, action, _ = x.split(
             [chunk.imagined_frames * self.n_clean, chunk.action_horizon, 2], 2
@@ -138,6 +143,27 @@ class WorldActionModel(Transformer):
         frames = self.head(video, e_video[:, :, None]).unflatten(2, (chunk.imagined_frames, -1))
         return Velocity(
             unpatch(frames, self.config.grid[0], self.sizes.patch), self.action_decoder(action)
+        )
+
+    def _velocity(
+        self,
+        said: Velocity,
+        video: Tensor,
+        action: Tensor,
+        anchor: Tensor,
+        t_video: Tensor,
+        t_action: Tensor,
+    ) -> Velocity:
+        """Velocities, by what is said of noisy frames and actions at levels t_video (B, K) and
+        t_action (B, K, T) in [0, 1], and of the newest frame (B, K, C, h, w).
+        """
+        if self.config.predicts == "velocity":
+            return said
+        t_video, t_action = (t.float().clamp_min(LEAST_LEVEL) for t in (t_video, t_action))
+        frames = anchor[:, :, None].float() + said.video.float()
+        return Velocity(
+            (video.float() - frames) / t_video[..., None, None, None, None],
+            (action.float() - said.action.float()) / t_action[..., None],
         )
 
     def forward(
@@ -165,8 +191,8 @@ class WorldActionModel(Transformer):
             Velocities, and the goal (B, K, 3) that the grounding stem predicts.
         """
         tokens, goal = self._noisy_tokens(
-            video=video,
-            action=action,
+            video=video.to(self.dtype),
+            action=action.to(self.dtype),
             state=state,
             t_action=t_action,
             anchor=clean,
@@ -195,7 +221,8 @@ class WorldActionModel(Transformer):
             context=context.layers,
             attention=self._training_attention(mask),
         )
-        return self._velocity(x[:, :, self.n_clean :], embedding[:, :, 1]), goal
+        said = self._read(x[:, :, self.n_clean :], embedding[:, :, 1])
+        return self._velocity(said, video, action, clean, t_video, t_action), goal
 
     def _training_mask(self, blocks: int) -> Tensor:
         """(K, 1, clean + noisy, W * clean + noisy) additive mask; keys: window of clean blocks, own
@@ -300,7 +327,8 @@ class WorldActionModel(Transformer):
         embedding, e = self.time(t)
         t_steps = t[..., -1:].repeat(1, 1, chunk.action_horizon)
         t_steps[..., :committed] = 0.0
-        x = torch.cat([self._patch(video, anchor), self.action_encoder(action, t_steps), cond], 2)
+        frames, acts = video.to(self.dtype), action.to(self.dtype)
+        x = torch.cat([self._patch(frames, anchor), self.action_encoder(acts, t_steps), cond], 2)
 
         def attention(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             parts = (tensor.chunk(len(caches)) for tensor in (q, k, v))
@@ -313,4 +341,5 @@ class WorldActionModel(Transformer):
         x = self.run(
             x, e, sizes=tuple(sizes), rope=rope, context=context.layers, attention=attention
         )
-        return self._velocity(x, embedding[:, :, 0])
+        said = self._read(x, embedding[:, :, 0])
+        return self._velocity(said, video, action, anchor, t[..., 0] / 1000, t_steps / 1000)
