@@ -61,7 +61,6 @@ STATE_NOISE = 0.02  # on normalised states
 # Conditioning", 2025).
 COMMITTED = 0.5
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
-LEAST_WEIGHED = 0.25  # of noise
 GROUNDING_BATCH = 64
 SWAPPED = 16  # windows of which another word is tried
 SWAP_STEPS = 4
@@ -233,8 +232,10 @@ class SmallFamily:
         of_video = (velocity.video.float() - (batch["noise_video"] - video)).square()
         of_action = (velocity.action.float() - (batch["noise_action"] - action)).square()
         if self.config.predicts == "data":
-            of_video = of_video * _held(batch["t_video"])[..., None, None, None, None]
-            of_action = of_action * _held(batch["t_action"])[..., None]
+            # Errors of data, whatever the noise level: those of velocities are these over the
+            # level, so that what is least noisy, which solvers hardly visit, would count most.
+            of_video = of_video * batch["t_video"].square()[..., None, None, None, None]
+            of_action = of_action * batch["t_action"].square()[..., None]
         of_goal = (goal.float() - batch["goal"]).square().mean(-1)
         return {
             "video": (of_video.flatten(2).mean(-1) * batch["known"]).sum(1),
@@ -316,13 +317,6 @@ class SmallFamily:
         sentences = torch.unique(self.data.words, dim=0)
         which = (words[:, None] == sentences).all(-1).int().argmax(1)
         return sentences[(which + 1) % len(sentences)]
-
-
-def _held(level: Tensor) -> Tensor:
-    """By how much errors of velocities count less where those are errors of data over a small noise
-    level: at less than a quarter, as if it were one.
-    """
-    return (level / level.clamp_min(LEAST_WEIGHED)).square()
 
 
 def _imagined_end(model: WorldActionModel, clean: Tensor, state: Tensor, words: Tensor) -> Tensor:
