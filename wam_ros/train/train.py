@@ -35,8 +35,9 @@ from wam_ros.train.family import Family
 from wam_ros.train.team import Team, joined
 from wam_ros.train.trainer import STATE, Recipe, Trainer, read_state
 
+SMALL = "dreamzero"
 FAMILIES = {
-    "dreamzero": "wam_ros.train.small:prepare",
+    SMALL: "wam_ros.train.small:prepare",
     "dreamzero-released": "wam_ros.train.released:prepare",
 }
 PRECISIONS = ("float32", "bfloat16")
@@ -92,7 +93,16 @@ def _check(args: Train) -> str:
     elif (args.out / STATE).exists():
         raise WamError(f"--out {args.out} holds a run: go on by --resume, or give a new folder")
     family = str(read_description(args.model)["family"])
-    return require_known("family that can be trained", family, FAMILIES)
+    require_known("family that can be trained", family, FAMILIES)
+    small_only = {
+        "--no-act": not args.act,
+        "--no-imagine": not args.imagine,
+        "--video-only": args.video_only is not None,
+        "--tokenizer-from": args.tokenizer_from is not None,
+    }
+    if family != SMALL and (said := [flag for flag, given in small_only.items() if given]):
+        raise WamError(f"{said[0]} is for the small model, and '{args.model}' is a released one")
+    return family
 
 
 def make_trainer(args: Train, family: Family, team: Team) -> Trainer:
