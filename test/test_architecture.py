@@ -68,6 +68,7 @@ ARROWS = {
         "sim",
         "sim.libero.suites",
         "sim.tasks",
+        "view",
     },
     "serve": {"core", "models", "runtime", "web", "wire"},
     # what every node shares knows no node's business: each process loads all of it
@@ -134,7 +135,7 @@ OWNERS = {
     "pinocchio": {"robot", "safety", "sim", "embodiments", "calibration"},
     "ruckig": {"safety"},
     "aiohttp": {"web", "view", "serve"},
-    "matplotlib": {"runs", "data"},
+    "matplotlib": {"runs", "data", "train"},
     "rosbags": {"ros", "data"},
     "mcap": {"ros"},
     "msgpack": {"wire"},

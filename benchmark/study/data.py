@@ -35,17 +35,20 @@ from wam_ros.core.errors import WamError
 from wam_ros.train.small import START
 
 PLAIN = "demonstrations"
+FILMS = "films"
+FEW_KINDS = "few-kinds"
 
 
 def main() -> None:
     """Do what is missing, then print the table."""
     study, args = read_study(__doc__, _more)
     results = Results(study)
-    for name in args.trainings or _possible(args):
-        if name not in _possible(args):
+    data = {FILMS: args.films, FEW_KINDS: args.few_kinds}
+    for name in args.trainings or [n for n in TRAININGS if data.get(n, study.data) is not None]:
+        used = data.get(name, study.data)
+        if used is None:
             raise WamError(f"{name} wants --{name}")
         row = results.found.setdefault(name, {"words": TRAININGS[name].words, "suites": {}})
-        used = {"films": args.films, "few-kinds": args.few_kinds}.get(name, study.data)
         if row.setdefault("learned", str(used)) != str(used):
             raise WamError(f"--json {study.json}: {name} learned from {row['learned']}, not {used}")
         folders = [TRAININGS[name].train(study, seed, args) for seed in study.seeds]
@@ -94,15 +97,10 @@ class Training:
 
 TRAININGS = {
     PLAIN: Training("demonstrations alone", _plain),
-    "films": Training("with films beside", _films),
-    "few-kinds": Training("as many demonstrations of fewer kinds of scene", _few_kinds),
+    FILMS: Training("with films beside", _films),
+    FEW_KINDS: Training("as many demonstrations of fewer kinds of scene", _few_kinds),
     "video-first": Training("video alone first, then the same demonstrations", _video_first),
 }
-
-
-def _possible(args: argparse.Namespace) -> list[str]:
-    missing = [n for n, x in (("films", args.films), ("few-kinds", args.few_kinds)) if x is None]
-    return [name for name in TRAININGS if name not in missing]
 
 
 def _more(parser: argparse.ArgumentParser) -> None:

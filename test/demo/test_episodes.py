@@ -8,7 +8,7 @@ from wam_ros.demo.episodes import Episode, SimEpisode, colour_in, other_colour, 
 SEED = 1000
 
 
-def sim(t, seed=SEED, success=False, wrong=False, nudged=False, **violations):
+def sim(t, seed=SEED, success=False, wrong=False, outcome="", nudged=False, **violations):
     return SimEpisode(
         stamp_ns=0,
         seed=seed,
@@ -16,6 +16,7 @@ def sim(t, seed=SEED, success=False, wrong=False, nudged=False, **violations):
         t_s=t,
         success=success,
         wrong=wrong,
+        outcome=outcome,
         nudged=nudged,
         violations=violations,
     )
@@ -43,11 +44,14 @@ def test_success_ends_it_with_time_from_arming_and_model_steps():
     assert r.violations == {"velocity": 2}
 
 
-def test_another_block_lifted_is_wrong_even_with_the_named_one_up():
+@pytest.mark.parametrize("outcome", ["wrong object", "no grasp", "dropped", "timeout"])
+def test_what_is_not_done_in_its_time_is_what_the_simulator_calls_it(outcome):
     e = episode()
-    e.on_sim(sim(0.5, success=True, wrong=True))
-    assert e.outcome() == "wrong"
-    assert not e.result().success
+    e.on_sim(sim(0.5, wrong=True, outcome=outcome))
+    assert e.outcome() is None  # it may be done yet
+    e.on_sim(sim(8.5, wrong=True, outcome=outcome))
+    r = e.result()
+    assert (r.outcome, r.success, r.wrong) == (outcome, False, True)
 
 
 def test_time_runs_from_arming_and_ends_it():
@@ -55,7 +59,7 @@ def test_time_runs_from_arming_and_ends_it():
     e.on_sim(sim(3.0))
     e.on_sim(sim(10.9))
     assert e.outcome() is None
-    e.on_sim(sim(11.0))
+    e.on_sim(sim(11.0, outcome="timeout"))
     assert e.result().outcome == "timeout"
 
 

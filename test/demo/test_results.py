@@ -11,7 +11,7 @@ from wam_ros.demo.results import RunResults, print_results, summarise
 
 
 def result(seed, outcome, steps=20, decisions=None, stops=None, violations=None):
-    success, wrong = outcome == "success", outcome == "wrong"
+    success, wrong = outcome == "success", outcome == "wrong object"
     return EpisodeResult(
         seed=seed,
         instruction="pick up the red block",
@@ -31,7 +31,7 @@ def result(seed, outcome, steps=20, decisions=None, stops=None, violations=None)
 EPISODES = (
     result(1, "success", 20, {"pass": 18, "scaled": 2}),
     result(2, "success", 30, {"pass": 30}, {"stale": 1}),
-    result(3, "wrong", 25),
+    result(3, "wrong object", 25),
     result(4, "timeout", 80, {"reject": 3}, {"stale": 1, "jerk": 2}, {"velocity": 4}),
 )
 RUN = RunResults(
@@ -113,7 +113,7 @@ def test_tables_show_what_was_measured():
     for shown in (
         "2/4",
         "50%",
-        "wrong block 1",
+        "another object lifted 1",
         "velocity 4",
         "stale 1, jerk 2",
         "9.5 chunks/s",

@@ -116,6 +116,7 @@ def sim_message(t, success=False):
         t=t,
         success=success,
         wrong=False,
+        outcome="success",
         nudged=False,
         violation_names=["velocity"],
         violation_counts=[2],

@@ -107,6 +107,21 @@ def test_how_an_episode_ended_is_told_by_what_became_of_the_object(world):
     assert world.episode().outcome == "no grasp"
 
 
+def test_the_named_block_is_no_success_after_another_one(world):
+    world.reset(900_000)
+    other = next(name for name in COLOURS if name != world.task.colour)
+    height = world.data.joint(f"{other}_block").qpos[2:3]
+    height += 0.2
+    expert, driver = Expert(world), StepDriver(world)
+    highest = 0.0
+    for _ in range(64):
+        driver.to(expert.act())
+        highest = max(highest, world.task.block_position(world, world.task.colour)[2])
+    assert highest > world.task.how.lifted + world.task.how.half
+    assert world.episode().outcome == "wrong object"
+    assert not world.episode().success
+
+
 def test_expert_obeys_a_changed_colour(world):
     for seed, colour in ((900_000, "red"), (900_001, "green"), (900_002, "blue")):
         assert run_expert(world, seed, colour=colour)

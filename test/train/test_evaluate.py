@@ -3,7 +3,10 @@
 import dataclasses
 import importlib.util
 import json
+import subprocess
 
+import numpy as np
+import PIL.Image
 import pytest
 
 pytest.importorskip("mujoco")
@@ -12,9 +15,9 @@ pytest.importorskip("pyarrow")
 
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError
-from wam_ros.train import judging
+from wam_ros.train import judging, through_nodes
 from wam_ros.train.evaluate import Eval, main, policies_of, robot_of, tasks_of
-from wam_ros.train.judging import Judged, summarise
+from wam_ros.train.judging import Judged, summarise, worst
 
 PANDA = load_embodiment("panda")
 EXPERT = Eval(model=("expert",), task=("pick_block",), episodes=3)
@@ -161,3 +164,91 @@ def test_an_error_in_another_process_is_its_sentence(monkeypatch):
     jobs = [judging.Job(Judged("tinny"), "pick_block", (900_000,))]
     with pytest.raises(WamError, match="unknown model 'tinny'. Did you mean 'tiny'"):
         list(judging.run_jobs(judge, jobs))
+
+
+def test_the_worst_episodes_are_of_every_outcome_in_turn():
+    some = rows("a", "t", "success", "timeout", "timeout", "dropped", "wrong object", "stopped")
+    assert [row["outcome"] for row in worst(some, 10)] == [
+        *("stopped", "wrong object", "dropped", "timeout"),
+        "timeout",
+    ]
+    assert [row["steps"] for row in worst(some, 3)] == [15, 14, 13]
+    assert worst(rows("a", "t", "success"), 3) == []
+
+
+def test_films_and_a_plot_are_of_what_was_judged(tmp_path):
+    """The script reaches and lifts nothing: its episodes are filmed, the expert's are not."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    file, plot, films = tmp_path / "eval.json", tmp_path / "eval.png", tmp_path / "films"
+    args = Eval(model=("expert", "reach"), task=("pick_block",), episodes=2)
+    args = dataclasses.replace(args, plot=plot, film=films, films=1)
+    found = run(args, file)
+    (film,) = films.iterdir()
+    assert film.name == "01-no-grasp-pick_block-900000.mp4"
+    steps = next(r["steps"] for r in found["episodes"] if r["policy"] == "reach")
+    assert ffmpeg.count_frames_and_secs(str(film)) == (steps, pytest.approx(steps / 10, rel=0.02))
+    assert PIL.Image.open(plot).size[0] > 600
+    assert found == run(Eval(**vars(args) | {"plot": None, "film": None}), tmp_path / "again.json")
+
+
+def test_a_film_shows_what_was_imagined_beside_what_came(tmp_path):
+    ffmpeg = pytest.importorskip("imageio_ffmpeg")
+    args = Eval(task=("pick_block",), episodes=1, max_steps=9, film=tmp_path / "films")
+    main(args)
+    (film,) = args.film.iterdir()
+    reader = ffmpeg.read_frames(str(film))
+    width, height = next(reader)["size"]
+    assert width > 2 * height / 2  # columns beside the camera's
+    last = np.frombuffer(list(reader)[-1], np.uint8).reshape(height, width, 3)
+    columns = [last[60:300, x : x + 250].std() for x in (8, 270)]
+    assert min(columns) > 20  # pictures in both
+
+
+@pytest.mark.ros
+def test_through_the_nodes_the_same_policy_is_judged_behind_the_safety_filter(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("rclpy")
+    pytest.importorskip("wam_ros.msg")
+    args = Eval(task=("pick_block",), episodes=1, loop="lockstep")
+    run(args, tmp_path / "eval.json")
+    began, really = [], subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *a, **k: began.append(a[0]) or really(*a, **k))
+    found = run(dataclasses.replace(args, episodes=2), tmp_path / "eval.json")
+    assert [command[command.index("--seed") + 1] for command in began] == ["900001"]
+    assert [row["seed"] for row in found["episodes"]] == [900_000, 900_001]
+    assert [row["outcome"] for row in found["episodes"]] == ["success"] * 2
+    for row in found["episodes"]:
+        assert row["decisions"]["pass"] >= 5
+        assert row["stops"] == row["violations"] == {}
+        assert row["checkpoint_hash"] == found["episodes"][0]["checkpoint_hash"]
+    assert found["summary"][0]["success"] == 1.0
+
+
+@pytest.mark.ros
+def test_a_loop_that_does_not_complete_is_said_and_counts_as_nothing(tmp_path, monkeypatch):
+    pytest.importorskip("rclpy")
+    monkeypatch.setenv("RMW_IMPLEMENTATION", "rmw_of_nobody")
+    args = Eval(task=("pick_block",), episodes=1, loop="lockstep")
+    file = tmp_path / "eval.json"
+    with pytest.raises(WamError, match="loop on 'pick_block' from seed 900000 ended early: .*rmw"):
+        main(dataclasses.replace(args, json=file))
+    assert not file.exists()
+
+
+def test_seeds_that_do_not_count_up_are_runs_of_their_own():
+    assert list(through_nodes._runs([3, 4, 5, 9, 11, 12])) == [(3, 3), (9, 1), (11, 2)]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"every": 8}, "--every is for --loop alone"),
+        ({"imagine": False}, "--imagine is for --loop alone"),
+        ({"model": ("expert",)}, "'expert' knows where everything is"),
+        ({"loop": "nodes"}, "unknown loop 'nodes'.*alone, lockstep, realtime"),
+    ],
+)
+def test_what_the_nodes_decide_is_not_asked_for(more, said):
+    with pytest.raises(WamError, match=said):
+        main(Eval(**{"task": ("pick_block",), "episodes": 1, "loop": "lockstep"} | more))

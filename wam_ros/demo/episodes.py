@@ -9,6 +9,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, SafetyReport, SafetyState
 from wam_ros.demo.args import COLOURS
 
+SUCCESS = "success"
+WRONG = "wrong object"
+STOPPED = "stopped"  # by safety, for good; every other outcome is named by the simulator
+
 
 @dataclass(frozen=True)
 class SimEpisode:
@@ -20,6 +24,7 @@ class SimEpisode:
     t_s: float  # since the reset
     success: bool
     wrong: bool
+    outcome: str  # what it counts as if it ends now
     nudged: bool
     violations: dict[str, int] = field(default_factory=dict)
 
@@ -30,7 +35,7 @@ class EpisodeResult:
 
     seed: int
     instruction: str
-    outcome: str  # success, wrong, timeout, stopped
+    outcome: str  # as `sim.world.OUTCOMES`, or STOPPED
     success: bool
     wrong: bool
     nudged: bool
@@ -112,24 +117,22 @@ class Episode:
         """How the episode ended, or None while it runs."""
         if self._state is None:
             return None
-        if self._state.success and not self._state.wrong:
-            return "success"
-        if self._state.wrong:
-            return "wrong"
+        if self._state.success:
+            return SUCCESS
         if self._safety in (SafetyState.FAULT, SafetyState.ESTOP):
-            return "stopped"
-        return "timeout" if self.elapsed_s >= self._time_limit_s else None
+            return STOPPED
+        return self._state.outcome if self.elapsed_s >= self._time_limit_s else None
 
     def result(self) -> EpisodeResult:
         """The result as it stands now."""
         state = self._state
-        outcome = self.outcome() or "stopped"
+        outcome = self.outcome() or STOPPED
         return EpisodeResult(
             seed=self.seed,
             instruction=self.instruction,
             outcome=outcome,
-            success=outcome == "success",
-            wrong=outcome == "wrong",
+            success=outcome == SUCCESS,
+            wrong=state is not None and state.wrong,
             nudged=state is not None and state.nudged,
             duration_s=round(self.elapsed_s, 3),
             steps=round(self.elapsed_s / self._step_period_s),
@@ -137,7 +140,7 @@ class Episode:
             decisions=dict(sorted(self._decisions.items())),
             stops=dict(sorted(self._stops.items())),
             violations=dict(sorted(state.violations.items())) if state else {},
-            note=self._note if outcome == "stopped" else "",
+            note=self._note if outcome == STOPPED else "",
         )
 
 

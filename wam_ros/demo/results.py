@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from wam_ros.core.files import write_json
 from wam_ros.core.intervals import wilson_interval
 from wam_ros.core.lockstep import describe_speed
-from wam_ros.demo.episodes import EpisodeResult
+from wam_ros.demo.episodes import SUCCESS, WRONG, EpisodeResult
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,9 +113,8 @@ def print_results(results: RunResults, console: Console) -> None:
         table.add_column(name, justify="right" if name in ("seed", "steps", "chunks") else "left")
     for e in results.episodes:
         changed = {k: v for k, v in e.decisions.items() if k != "pass"}
-        outcome = {"success": "[green]success[/]", "wrong": "[red]wrong block[/]"}.get(
-            e.outcome, e.outcome
-        )
+        colour = {SUCCESS: "green", WRONG: "red"}.get(e.outcome, "default")
+        outcome = f"[{colour}]{e.outcome}[/]"
         cells = (str(e.steps), str(e.chunks), *map(format_counts, (changed, e.stops, e.violations)))
         table.add_row(str(e.seed), e.instruction, outcome, *cells)
     console.print(table)
@@ -129,7 +128,7 @@ def _print_summary(results: RunResults, console: Console) -> None:
     low, high = s["success_rate_95"]
     console.print(
         f"[bold]{s['successes']}/{s['episodes']} succeeded ({s['success_rate']:.0%}; "
-        f"95 % interval {low:.0%} to {high:.0%})[/], wrong block {s['wrong']}, "
+        f"95 % interval {low:.0%} to {high:.0%})[/], another object lifted {s['wrong']}, "
         f"limits exceeded: {format_counts(s['violations'])}, {s['chunk_rate_hz']:.1f} chunks/s"
     )
     if results.speed:

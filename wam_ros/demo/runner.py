@@ -15,7 +15,16 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.lockstep import describe_speed
 from wam_ros.core.types import Forwarding, SafetyState
 from wam_ros.demo.args import INTERACTIVE, DemoArgs
-from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
+from wam_ros.demo.episodes import (
+    STOPPED,
+    SUCCESS,
+    WRONG,
+    Episode,
+    EpisodeResult,
+    colour_in,
+    other_colour,
+    require_colour,
+)
 from wam_ros.demo.errors import LoopError
 from wam_ros.sim.names import has_colours
 
@@ -204,9 +213,9 @@ class Runner:
         def over() -> bool:
             self._tell_bridge()
             outcome = episode.outcome()
-            paused = (
-                self._interactive and outcome == "timeout" and self._s.safety != SafetyState.ARMED
-            )
+            # who has disarmed the arm to look at it is not told that the time is over
+            late = outcome not in (None, SUCCESS, STOPPED)
+            paused = self._interactive and late and self._s.safety != SafetyState.ARMED
             return outcome is not None and not paused
 
         ended = False
@@ -221,7 +230,7 @@ class Runner:
                 )
 
     def _report(self, result: EpisodeResult) -> None:
-        outcome = {"success": "[green]done[/]", "wrong": "[red]lifted another one[/]"}
+        outcome = {SUCCESS: "[green]done[/]", WRONG: "[red]lifted another one[/]"}
         text = outcome.get(result.outcome, f"[yellow]{result.outcome}[/] {result.note}".rstrip())
         speed = f", {describe_speed(self._s.speed.speed, self._args.rate)}" if self._waits else ""
         self._console.print(

@@ -27,9 +27,9 @@ from wam_ros.demo.args import DemoArgs
 from wam_ros.demo.episodes import Episode, SimEpisode
 from wam_ros.demo.errors import LoopError, ProcessDiedError
 from wam_ros.demo.rate import RateMeter, SpeedMeter
-from wam_ros.demo.recorder import StripRecorder, VideoRecorder
 from wam_ros.demo.supervisor import Supervisor
 from wam_ros.tools.latency import COMMAND, Feed, time_ns
+from wam_ros.view.films import StripRecorder, VideoRecorder
 from wam_ros.view.words import describe_decision, describe_safety
 
 if TYPE_CHECKING:
@@ -175,6 +175,7 @@ class Session:
             t_s=m.t,
             success=m.success,
             wrong=m.wrong,
+            outcome=m.outcome,
             nudged=m.nudged,
             violations=violations,
         )

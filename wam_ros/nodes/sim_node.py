@@ -224,6 +224,7 @@ class SimNode(WamNode):
         msg.header.stamp = convert.ns_to_time(now_ns)
         msg.success = bool(e.success)
         msg.wrong = bool(e.wrong)
+        msg.outcome = e.outcome
         msg.nudged = bool(e.nudged)
         msg.violation_names = list(e.violations)
         msg.violation_counts = list(e.violations.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -16,7 +17,14 @@ from wam_ros.core.chunks import Timeline
 from wam_ros.core.embodiment import Embodiment
 from wam_ros.core.latency import LatencyWindow, require_offered
 from wam_ros.core.policy import Policy, Request, abilities_of, calm_of
-from wam_ros.core.types import NS, ActionChunk, JointState, KinematicState, Observation
+from wam_ros.core.types import (
+    NS,
+    ActionChunk,
+    ImaginedFuture,
+    JointState,
+    KinematicState,
+    Observation,
+)
 from wam_ros.runtime.prediction import best, predict
 from wam_ros.runtime.results import EngineResult
 from wam_ros.runtime.scheduler import STANDING, InferenceScheduler
@@ -43,6 +51,16 @@ class Delay:
         return self.steps + int(rng.integers(self.jitter + 1))
 
 
+class Witness(Protocol):
+    """Is told what happens; changes nothing."""
+
+    def saw(self, observation: Observation) -> None:
+        """The loop looked."""
+
+    def took(self, chunk: ActionChunk, future: ImaginedFuture) -> None:
+        """A chunk arrived, and what was imagined with it."""
+
+
 class ClosedLoop:
     """One policy and one world, in steps.
 
@@ -56,6 +74,7 @@ class ClosedLoop:
         sparse: look only where the model is asked, if that is known beforehand; with pictures that
             are dear that is what an episode costs. What the robot does is the same, of surprise
             less is known.
+        witness: is told what happens.
     """
 
     def __init__(
@@ -70,6 +89,7 @@ class ClosedLoop:
         candidates: int = 1,
         value: Value | None = None,
         sparse: bool = False,
+        witness: Witness | None = None,
     ) -> None:
         self.policy = policy
         self.value = value
@@ -109,6 +129,7 @@ class ClosedLoop:
         self._look_every = self._asks_every() if sparse else 1
         self._steps = 0
         self.mishap = mishap
+        self._witness = witness
         self._waiting: list[tuple[int, EngineResult]] = []  # due in ns
 
     @property
@@ -130,8 +151,10 @@ class ClosedLoop:
         self._steps += 1
         taken = []
         while self._waiting and self._waiting[0][0] <= self.now_ns:
-            chunk, _ = self.session.chunk(self._waiting.pop(0)[1], self.now_ns)
+            chunk, future = self.session.chunk(self._waiting.pop(0)[1], self.now_ns)
             taken.append(chunk)
+            if self._witness is not None:
+                self._witness.took(chunk, future)
             if (look := self.scheduler.next_look()) is not None:
                 self._ask(*look)
         self._move()
@@ -152,6 +175,8 @@ class ClosedLoop:
     def _look(self) -> None:
         seen = self._see()
         self.frames = seen.frames
+        if self._witness is not None:
+            self._witness.saw(seen)
         request = self.session.observe(seen)
         if request is not None:
             self._ask(seen, request)

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import Progress, track
 from rich.table import Table
 
 from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError, require_known, require_within
-from wam_ros.core.files import require_writable, write_json
+from wam_ros.core.files import make_folder, require_writable, write_json
 from wam_ros.core.images import mse, psnr_db
 from wam_ros.core.latency import AUTO, CHUNKING
 from wam_ros.core.policy import Policy
@@ -30,13 +30,18 @@ from wam_ros.sim.libero.suites import is_libero, tasks_in
 from wam_ros.sim.names import has_colours, require_installed, require_task
 from wam_ros.sim.robots import AUTO as ANY_TASK
 from wam_ros.sim.robots import task_for
+from wam_ros.train.chart import draw
 from wam_ros.train.check import require_robot
 from wam_ros.train.closed_loop import ENSEMBLE, make_observation
-from wam_ros.train.judging import EXPERT, SHARD, Job, Judge, Judged, run_jobs, summarise
+from wam_ros.train.judging import EXPERT, SHARD, Job, Judge, Judged, run_jobs, summarise, worst
+from wam_ros.train.through_nodes import ALONE, DECIDED, LOOPS
 
 NEEDS_A_GOAL = "goal_image"  # of values: a picture that episodes here have none of
 # they make no difference to what comes of an episode that is run
-BESIDE = ("model", "checkpoint", "task", "episodes", "seed", "workers", "heldout", "json")
+BESIDE = (
+    *("model", "checkpoint", "task", "episodes", "seed", "workers"),
+    *("heldout", "json", "plot", "film", "films"),
+)
 
 
 @dataclass(frozen=True)
@@ -74,11 +79,19 @@ class Eval:
     # judges allow
     max_steps: int = 0
     threads: int = 1  # CPU threads of the network
-    workers: int = 1  # processes; what comes out does not depend on it
+    # policy and world alone, or the four nodes around them, safety filter and all, in a world that
+    # waits for them or in one that does not: alone, lockstep, realtime
+    loop: str = ALONE
+    workers: int = 1  # processes; what comes out does not depend on it, but for realtime
     heldout: Path | None = None  # demonstrations never trained on, for the imagination table
     # write the results here, while they come; what it holds already of the same evaluation is not
     # run again
     json: Path | None = None
+    plot: Path | None = None  # .png of the table
+    # folder for films of the worst episodes, which are run once more: what the cameras see beside
+    # what was imagined for the same instant
+    film: Path | None = None
+    films: int = 3  # at most
 
 
 def main(args: Eval) -> None:
@@ -96,9 +109,9 @@ def main(args: Eval) -> None:
     for judged in policies:
         if judged.model == EXPERT:
             continue
-        policy = judge.policy(judged)
-        _require_same_weights(args, judged, policy, earlier.get("episodes", []))
+        _require_same_weights(args, judged, judge.hash_of(judged), earlier.get("episodes", []))
         if args.heldout is not None:
+            policy = judge.policy(judged)
             table = imagination(policy, embodiment, open_episodes(args.heldout))
             imagined[judged.label] = table
             _print_imagination(judged.label, table)
@@ -122,10 +135,17 @@ def _check(args: Eval) -> str:
     require_known("chunking", args.chunking, (AUTO, *CHUNKING, ENSEMBLE))
     require_known("value", args.value, [name for name in VALUES if name != NEEDS_A_GOAL])
     _require_candidates(args)
-    require_writable("--json", args.json)
+    require_known("loop", args.loop, LOOPS)
+    require_within("--films", args.films, 1)
+    for name in ("json", "plot"):
+        require_writable(f"--{name}", getattr(args, name))
+    if args.film is not None:
+        make_folder("--film", args.film)
     for name in ("model", "task"):
         if not getattr(args, name):
             raise WamError(f"--{name} names none")
+    if args.loop != ALONE:
+        _require_loop(args)
     robot = robot_of(args)
     embodiment = load_embodiment(robot)
     for task in tasks_of(args, embodiment):
@@ -134,6 +154,17 @@ def _check(args: Eval) -> str:
         if not has_colours(task) and (args.nudge or args.swap):
             raise WamError(f"task '{task}' has no blocks: leave out --nudge and --swap")
     return robot
+
+
+def _require_loop(args: Eval) -> None:
+    """Raise `WamError` where something is asked for that the nodes decide."""
+    for name in DECIDED:
+        if getattr(args, name) != getattr(Eval, name):
+            raise WamError(
+                f"--{name} is for --loop {ALONE}: through the nodes the loop decides it itself"
+            )
+    if EXPERT in args.model:
+        raise WamError(f"'{EXPERT}' knows where everything is: it is for --loop {ALONE}")
 
 
 def _require_candidates(args: Eval) -> None:
@@ -200,10 +231,10 @@ def _earlier(args: Eval) -> dict[str, Any]:
 
 
 def _require_same_weights(
-    args: Eval, judged: Judged, policy: Policy, rows: Sequence[dict[str, Any]]
+    args: Eval, judged: Judged, weights: str, rows: Sequence[dict[str, Any]]
 ) -> None:
     known = {row["checkpoint_hash"] for row in rows if row["policy"] == judged.label}
-    if known - {policy.checkpoint_hash}:
+    if known - {weights}:
         raise WamError(
             f"--json {args.json} holds episodes of '{judged.label}' with other weights: name "
             "another file"
@@ -225,7 +256,25 @@ def _judge_all(args: Eval, judge: Judge, result: dict[str, Any]) -> dict[str, An
             if args.json is not None:
                 write_json(args.json, result)
     _print_summary(summarise(rows))
+    if args.plot is not None:
+        draw(summarise(rows), args.plot)
+    if args.film is not None:
+        _film_worst(args, judge, rows)
     return result
+
+
+def _film_worst(args: Eval, judge: Judge, rows: Sequence[dict[str, Any]]) -> None:
+    assert args.film is not None
+    by_label = {judged.label: judged for judged in policies_of(args)}
+    view = Table("film", "policy", "task", "seed", "outcome")
+    chosen = worst([row for row in rows if row["policy"] in by_label], args.films)
+    for k, row in enumerate(track(chosen, "films"), 1):
+        words = (f"{k:02d}", row["outcome"], row["task"], str(row["seed"]))
+        file = args.film / f"{'-'.join(words).replace(' ', '-').replace('/', '-')}.mp4"
+        judge.film(by_label[row["policy"]], row, file)
+        view.add_row(str(file), row["policy"], *words[2:], row["outcome"])
+    judge.close()
+    Console().print(view if chosen else "every episode was a success: there is nothing to film")
 
 
 def closed_loop(args: Eval) -> list[dict[str, Any]]:
@@ -244,7 +293,9 @@ def _jobs(args: Eval, embodiment: Embodiment, done: set[tuple[str, str, int]]) -
                 for seed in range(args.seed, args.seed + args.episodes)
                 if (judged.label, task, seed) not in done
             ]
-            parts = (tuple(seeds[i : i + SHARD]) for i in range(0, len(seeds), SHARD))
+            # to start the nodes takes as long as some episodes
+            shard = SHARD if args.loop == ALONE else 2 * SHARD
+            parts = (tuple(seeds[i : i + shard]) for i in range(0, len(seeds), shard))
             jobs += [Job(judged, task, part) for part in parts]
     return jobs
 
@@ -276,19 +327,20 @@ def imagination(
 
 
 def _print_summary(summary: Sequence[dict[str, Any]]) -> None:
-    view = Table("policy", "task", "episodes", "success", "95 %", "otherwise", "limits exceeded")
+    names = ("policy", "task", "episodes", "success", "95 %", "otherwise", "limits exceeded")
+    stopped = any(s["stops"] for s in summary)
+    view = Table(*names, *(["stopped by safety"] if stopped else []))
     for s in summary:
         low, high = s["success_95"]
-        counts = [f"{name} {n}" for name, n in s["outcomes"].items() if name != "success"]
-        beyond = [f"{name} {n}" for name, n in s["violations"].items()]
+        counts = {name: n for name, n in s["outcomes"].items() if name != "success"}
+        counted = [counts, s["violations"], *([s["stops"]] if stopped else [])]
         view.add_row(
             s["policy"],
             s["task"],
             str(s["episodes"]),
             f"{s['success']:.1%}",
             f"{low:.1%} to {high:.1%}",
-            ", ".join(counts) or "-",
-            ", ".join(beyond) or "-",
+            *(", ".join(f"{name} {n}" for name, n in c.items()) or "-" for c in counted),
         )
     Console().print(view)
 

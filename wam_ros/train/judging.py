@@ -5,10 +5,12 @@ each, and what all of them say.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,13 +19,17 @@ from wam_ros.core.embodiment import Embodiment, load_embodiment
 from wam_ros.core.errors import WamError
 from wam_ros.core.intervals import wilson_interval
 from wam_ros.core.policy import Policy, abilities_of
+from wam_ros.core.types import NS
 from wam_ros.models import load_policy
 from wam_ros.runtime.values import make_value
 from wam_ros.sim.drive import StepDriver
 from wam_ros.sim.tasks.pick_block import COLOURS
 from wam_ros.sim.world import OUTCOMES
 from wam_ros.sim.worlds import SimulatedRobot, make_expert, make_world
-from wam_ros.train.closed_loop import ClosedLoop, Delay
+from wam_ros.train.closed_loop import ClosedLoop, Delay, Witness, make_observation
+from wam_ros.train.films import Film
+from wam_ros.train.record import observe
+from wam_ros.train.through_nodes import ALONE, run_through_nodes
 
 if TYPE_CHECKING:
     from wam_ros.train.evaluate import Eval
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 EXPERT = "expert"  # in the place of a model: the script that demonstrates the task
 SHARD = 5  # episodes that are run, and kept, together
 ALL = "all"  # in the place of a task: what all of them say together
+STOPPED = "stopped"  # what an episode through the nodes may count as, too: by safety, for good
+WORST = (STOPPED, "wrong object", "no grasp", "dropped", "timeout")  # first
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,7 @@ class Judge:
         self.robot = robot
         self.embodiment: Embodiment = load_embodiment(robot)
         self._policy: tuple[Judged, Policy] | None = None
+        self._hashes: dict[Judged, str] = {}
         self._world: tuple[str, SimulatedRobot] | None = None
 
     def policy(self, judged: Judged) -> Policy:
@@ -91,19 +100,60 @@ class Judge:
             self._policy = judged, policy
         return self._policy[1]
 
+    def hash_of(self, judged: Judged) -> str:
+        """Which weights a policy has; raises `WamError` as `load_policy` does."""
+        if judged not in self._hashes:
+            self._hashes[judged] = self.policy(judged).checkpoint_hash
+            if self.args.loop != ALONE:
+                self._policy = None  # it is loaded again, where it runs
+        return self._hashes[judged]
+
     def run(self, job: Job) -> list[dict[str, Any]]:
         """What came of each episode of a job.
 
         Raises:
-            WamError: the policy cannot be loaded or fails, or the world cannot be opened.
+            WamError: the policy cannot be loaded or fails, the world cannot be opened, or the loop
+                does not complete.
         """
-        world = self._world_of(job.task)
         facts: dict[str, Any] = {"policy": job.policy.label, "task": job.task}
-        if job.policy.model == EXPERT:
-            return [facts | run_expert(world, seed, self.args) for seed in job.seeds]
-        policy = self.policy(job.policy)
-        facts["checkpoint_hash"] = policy.checkpoint_hash
-        return [facts | run_episode(policy, world, seed, self.args) for seed in job.seeds]
+        if job.policy.model != EXPERT:
+            facts["checkpoint_hash"] = self.hash_of(job.policy)
+        if self.args.loop != ALONE:
+            return [facts | row for row in self._through_nodes(job)]
+        return [facts | self._alone(job.policy, job.task, seed) for seed in job.seeds]
+
+    def film(self, judged: Judged, row: dict[str, Any], file: Path) -> None:
+        """Run an episode once more, and write what is seen of it.
+
+        Raises:
+            WamError: as `run`, or the film cannot be written.
+        """
+        if self.args.loop != ALONE:
+            self._through_nodes(Job(judged, row["task"], (row["seed"],)), file)
+            return
+        film = Film(row["instruction"])
+        came = self._alone(judged, row["task"], row["seed"], film)
+        film.write(file, f"{row['task']}, seed {row['seed']}: {came['outcome']}")
+
+    def _through_nodes(self, job: Job, film: Path | None = None) -> list[dict[str, Any]]:
+        return run_through_nodes(
+            model=job.policy.model,
+            checkpoint=job.policy.checkpoint,
+            embodiment=self.embodiment,
+            robot=self.robot,
+            task=job.task,
+            seeds=job.seeds,
+            args=self.args,
+            film=film,
+        )
+
+    def _alone(
+        self, judged: Judged, task: str, seed: int, witness: Witness | None = None
+    ) -> dict[str, Any]:
+        world = self._world_of(task)
+        if judged.model == EXPERT:
+            return run_expert(world, seed, self.args, witness)
+        return run_episode(self.policy(judged), world, seed, self.args, witness)
 
     def _world_of(self, task: str) -> SimulatedRobot:
         if self._world is None or self._world[0] != task:
@@ -164,7 +214,13 @@ def _most_steps(world: SimulatedRobot, args: Eval) -> int:
     return args.max_steps or round(world.limit_s / world.embodiment.step_period_s)
 
 
-def run_episode(policy: Policy, world: SimulatedRobot, seed: int, args: Eval) -> dict[str, Any]:
+def run_episode(
+    policy: Policy,
+    world: SimulatedRobot,
+    seed: int,
+    args: Eval,
+    witness: Witness | None = None,
+) -> dict[str, Any]:
     """One episode of a policy; a chunk is there `delay` steps after the observation it was
     predicted from.
     """
@@ -178,7 +234,8 @@ def run_episode(policy: Policy, world: SimulatedRobot, seed: int, args: Eval) ->
         seed=seed,
         candidates=args.candidates,
         value=make_value(args.value) if args.candidates > 1 else None,
-        sparse=True,
+        sparse=witness is None,
+        witness=witness,
     )
     most = _most_steps(world, args)
     moving = step = 0
@@ -192,13 +249,20 @@ def run_episode(policy: Policy, world: SimulatedRobot, seed: int, args: Eval) ->
     return _came_of(world, step) | {"modes": sorted(modes), "timing": str(loop.scheduler.timing)}
 
 
-def run_expert(world: SimulatedRobot, seed: int, args: Eval) -> dict[str, Any]:
+def run_expert(
+    world: SimulatedRobot, seed: int, args: Eval, witness: Witness | None = None
+) -> dict[str, Any]:
     """One episode of the script that demonstrates a task; it looks in each control step."""
     _place(world, seed, args)
     expert = make_expert(world)
     driver = StepDriver(world)
     step = 0
     while step < _most_steps(world, args) and not world.episode().success:
+        if witness is not None:
+            robot = world.embodiment
+            stamp_ns = round(step * robot.step_period_s * NS)
+            frames = observe(world, robot)
+            witness.saw(make_observation(robot, stamp_ns, frames, world.joint_state()))
         driver.to(expert.act())
         step = step + 1
     return _came_of(world, step)
@@ -236,8 +300,10 @@ def _summary(policy: str, task: str, rows: Sequence[dict[str, Any]]) -> dict[str
     low, high = wilson_interval(successes, len(rows))
     counts = Counter(row["outcome"] for row in rows)
     violations: Counter[str] = Counter()
+    stops: Counter[str] = Counter()
     for row in rows:
         violations.update(row["violations"])
+        stops.update(row.get("stops", {}))
     steps = [row["steps"] for row in rows if row["success"]]
     return {
         "policy": policy,
@@ -246,7 +312,15 @@ def _summary(policy: str, task: str, rows: Sequence[dict[str, Any]]) -> dict[str
         "success": successes / len(rows),
         "success_95": [round(low, 4), round(high, 4)],
         "wrong": sum(row["wrong"] for row in rows) / len(rows),
-        "outcomes": {name: counts[name] for name in OUTCOMES if counts[name]},
+        "outcomes": {name: counts[name] for name in (*OUTCOMES, STOPPED) if counts[name]},
         "steps_to_success": round(float(np.mean(steps)), 1) if steps else None,
         "violations": dict(sorted(violations.items())),
+        "stops": dict(sorted(stops.items())),
     }
+
+
+def worst(rows: Sequence[dict[str, Any]], n: int) -> list[dict[str, Any]]:
+    """At most `n` of the episodes without success: of each outcome in turn, the worst first."""
+    kinds = [[row for row in rows if row["outcome"] == name] for name in WORST]
+    turns = itertools.zip_longest(*kinds)
+    return [row for turn in turns for row in turn if row is not None][:n]

@@ -31,7 +31,7 @@ TRIES = 10_000  # of finding a place for a block
 
 class PickBlock:
     """Three coloured blocks; success is the named one lifted in the hand, by 10 cm for the panda,
-    wrong is any other half as high, however it came there.
+    wrong is any other half as high, however it came there; after that there is no success.
     """
 
     how = PANDA  # it is done with the robot at hand
@@ -118,14 +118,12 @@ class PickBlock:
         if world.time_s >= self._nudge_at:
             self._nudge_at = np.inf
             self._nudge(world, rng)
-        for name in COLOURS:
-            height = self.block_position(world, name)[2] - self.how.half
-            if name == self.colour:
-                self.held = bool(height > TAKEN) and self._in_hand(world, name)
-                self.lifted = self.lifted or self.held
-                self.success |= self.held and bool(height > self.how.lifted)
-            else:
-                self.wrong |= bool(height > self.how.wrong_lifted)
+        heights = {n: self.block_position(world, n)[2] - self.how.half for n in COLOURS}
+        own = heights.pop(self.colour)
+        self.wrong |= bool(max(heights.values()) > self.how.wrong_lifted)
+        self.held = bool(own > TAKEN) and self._in_hand(world, self.colour)
+        self.lifted = self.lifted or self.held
+        self.success |= self.held and bool(own > self.how.lifted) and not self.wrong
 
     def _in_hand(self, world, colour: str) -> bool:
         """Whether a block is between two links, as it is not when it was flung up."""

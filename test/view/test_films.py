@@ -4,7 +4,7 @@ from PIL import Image
 
 from wam_ros.core.comparison import Comparison
 from wam_ros.core.types import JointState, Observation
-from wam_ros.demo.recorder import StripRecorder, VideoRecorder
+from wam_ros.view.films import StripRecorder, VideoRecorder
 
 VIEWS = ("front", "wrist")
 HORIZONS = (0.4, 0.8)
@@ -92,7 +92,7 @@ def test_a_video_that_does_not_fit_is_said_once_and_the_one_before_stays(small_d
     video.close()
     assert video.failed
     assert video.why_not.startswith(f"{file} cannot be written: the encoder ended with ")
-    assert capfd.readouterr().err == f"wam demo: {video.why_not}\n"
+    assert capfd.readouterr().err == f"{video.why_not}\n"
     assert file.read_text() == "of yesterday"
     assert list(small_disk.iterdir()) == [file]
 

@@ -1,6 +1,4 @@
-"""Writes what was seen and imagined: a video of the run and a picture strip of its first
-episode.
-"""
+"""Writes what was seen and imagined: a video of a run, and a picture strip of an episode."""
 
 from __future__ import annotations
 
@@ -44,7 +42,7 @@ class Recorder:
         except WamError as error:
             self.failed = True
             self.why_not = str(error)
-            print(f"wam demo: {error}", file=sys.stderr)
+            print(error, file=sys.stderr)
 
 
 class VideoRecorder(Recorder):
@@ -53,10 +51,13 @@ class VideoRecorder(Recorder):
     Args:
         file: .mp4 to write; it appears, whole, when it is closed.
         frame_rate_hz: of the observations.
+        waits: begin once something has been imagined; without, with the first frame, and columns
+            are those that it has.
     """
 
-    def __init__(self, file: str, frame_rate_hz: float) -> None:
+    def __init__(self, file: str, frame_rate_hz: float, waits: bool = True) -> None:
         super().__init__(file)
+        self._waits = waits
         self._rate_hz = frame_rate_hz
         self._encoder: subprocess.Popen[bytes] | None = None
         self._whole = contextlib.ExitStack()  # open while frames are sent
@@ -71,14 +72,12 @@ class VideoRecorder(Recorder):
         title: str,
         footer: str,
     ) -> None:
-        """Append one frame, once something has been imagined; `horizons_s` says how far ahead the
-        model looks.
-        """
+        """Append one frame; `horizons_s` says how far ahead the model looks."""
         if self.failed:
             return
         # a video cannot grow columns later
         self._horizons_s = self._horizons_s or tuple(horizons_s)[-_HORIZONS:]
-        if not self._horizons_s:
+        if self._waits and not self._horizons_s:
             return
         found = {s.horizon_s: s.imagined for s in comparisons}
         columns = [Column("camera, now", observation.frames)]
