@@ -81,6 +81,10 @@ class LiberoJoints(LIBEROBenchmark):
         self._recorder.record_video(self._extract_frame(seen))
         return StepResult(obs=seen, reward=reward, done=done, info=info)
 
+    def get_hold_action(self, last_action):
+        """Where the arm is told to be already: what live mode says while no answer is there."""
+        return {"actions": self._target}
+
     def make_obs(self, raw_obs, task):
         """Pictures the right way up, which are those of the benchmark mirrored, and the joints."""
         found = super().make_obs(raw_obs, task)

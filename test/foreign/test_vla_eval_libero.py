@@ -13,12 +13,13 @@ from testing.libero import untrained
 pytestmark = pytest.mark.foreign
 
 
-def test_vla_eval_judges_an_episode_of_libero_s_own(tmp_path):
+@pytest.mark.parametrize("mode", [["mode=sync"], ["mode=live", "hz=10"]], ids=["sync", "live"])
+def test_vla_eval_judges_an_episode_of_libero_s_own(tmp_path, mode):
     with wam_serve("--model", "libero", "--checkpoint", str(untrained(tmp_path))) as port:
         argv = [program("libero", "vla-eval"), "run", "--no-docker"]
         argv += ["--config", str(ROOT / "tools" / "vla_eval_libero.yaml")]
         argv += ["--server-url", f"ws://127.0.0.1:{port}/vla-eval", "--param", "max_steps=20"]
-        for field in ("max_tasks=1", "episodes_per_task=1"):
+        for field in ("max_tasks=1", "episodes_per_task=1", *mode):
             argv += ["--benchmark-field", field]
         here = {**os.environ, "PYTHONPATH": str(ROOT / "tools")}
         ended = subprocess.run(

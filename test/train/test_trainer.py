@@ -20,7 +20,7 @@ from wam_ros.models.dreamzero.small.load import (  # noqa: E402
     save_checkpoint,
 )
 from wam_ros.train.dataset import as_film  # noqa: E402
-from wam_ros.train.small import train_grounding  # noqa: E402
+from wam_ros.train.grounding import train_grounding  # noqa: E402
 from wam_ros.train.trainer import STATE, Recipe, Trainer  # noqa: E402
 
 from .little import CONFIG, family, networks, stretch  # noqa: E402

@@ -1,17 +1,14 @@
-"""The small model as the trainer sees it; before that the grounding stem, on hindsight goals."""
+"""The small model as the trainer sees it, and what has to be there before its first step."""
 
 from __future__ import annotations
 
 import functools
-import math
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.progress import Progress
 from torch import Tensor, nn
 
 from wam_ros.core.embodiment import load_embodiment
@@ -42,26 +39,23 @@ from wam_ros.train.dataset import (
     Stretch,
     about,
     as_film,
-    autocast,
     cached_latents,
     canvases,
     digest_of,
     round_to_half,
 )
 from wam_ros.train.family import Log, Rows, per_sample, split
+from wam_ros.train.grounding import HISTORY_NOISE, train_grounding
 from wam_ros.train.muon import Muon
 from wam_ros.train.team import Team
 from wam_ros.train.tokenizer import train_tokenizer
 
 MIXED = "mixed"  # levels of video and action: half of the samples share theirs
-# on observed latents: what is remembered at run time is never exactly what was trained on
-HISTORY_NOISE = 0.05
 STATE_NOISE = 0.02  # on normalised states
 # Share of blocks whose first steps are given clean (Black et al., "Training-Time Action
 # Conditioning", 2025).
 COMMITTED = 0.5
 PURE_NOISE = 0.15  # share of samples at level 1, where every sampling run starts
-GROUNDING_BATCH = 64
 SWAPPED = 16  # windows of which another word is tried
 SWAP_STEPS = 4
 START = "start.safetensors"  # weights before the first step, with tokenizer and statistics
@@ -345,48 +339,6 @@ def _imagined_end(model: WorldActionModel, clean: Tensor, state: Tensor, words: 
     times = schedule(SWAP_STEPS, model.config.shift)
     video, action = (x.expand(rows, 1, *x.shape) for x in (video, action))
     return integrate(velocity, video, action, Euler(times), Euler(times))[1][:, 0, -1]
-
-
-def train_grounding(
-    model: WorldActionModel,
-    data: Demonstrations,
-    held_out: float,
-    minutes: float,
-    generator: torch.Generator,
-    log: Log,
-) -> None:
-    """Teach the stem where the gripper will close next, before the transformer can learn to ignore
-    the instruction. The share of the episodes that is only measured is not learned from here
-    either.
-    """
-    windows, _ = split(data.episode_of_windows(), held_out)
-    parameters = [*model.grounding.parameters(), *model.text_encoder.parameters()]
-    optimiser = torch.optim.AdamW(parameters, 2e-3, weight_decay=1e-4)
-    began = time.monotonic()
-    step = 0
-    with Progress() as progress:
-        bar = progress.add_task("grounding", total=1.0)
-        while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
-            for group in optimiser.param_groups:
-                group["lr"] = 2e-3 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
-            drawn = torch.randint(len(windows), (GROUNDING_BATCH,), generator=generator)
-            b = data.numbered(windows[drawn], 1)
-            clean = b.clean.float()
-            with autocast():
-                _, goal = model.grounding(
-                    clean + HISTORY_NOISE * torch.randn(clean.shape, generator=generator),
-                    model.text_encoder(b.words),
-                )
-            error = (goal.float() - b.goal).square().mean(-1) * b.goal_mask
-            loss = error.sum() / b.goal_mask.sum().clamp_min(1)
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            optimiser.step()
-            step += 1
-            if step % 50 == 0:
-                value = float(loss.detach())
-                log(stage="grounding", step=step, goal=value)
-                progress.update(bar, completed=done, description=f"grounding {value:.4f}")
 
 
 def prepare(args: Train, team: Team, log: Log) -> SmallFamily:
