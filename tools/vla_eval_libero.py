@@ -35,6 +35,7 @@ class LiberoJoints(LIBEROBenchmark):
         if not (params.get("send_state") and params.get("send_wrist_image")):
             raise ValueError("the server asks for state and wrist image in its HELLO")
         super().__init__(**params)
+        self._target = np.full(8, np.nan)  # before the first scene; `step` refuses it
 
     def reset(self, task):
         """The scene at rest under the benchmark's own controller, which is then exchanged."""
