@@ -23,7 +23,8 @@ RATE = 0.01  # share by which a rate may be off: stamps are rounded
 
 
 def load_stretches(episodes: Episodes, robot: Embodiment, config: DreamZeroConfig) -> list[Stretch]:
-    """The numbers of all episodes, every one of them checked; no picture is looked at.
+    """The numbers of all episodes, every one of them checked; no picture is looked at. Episodes that
+    are said to have failed are left out: what led there is not to be learned.
 
     Raises:
         WamError: they are of another robot, at another rate or in other units, something in them is
@@ -32,9 +33,15 @@ def load_stretches(episodes: Episodes, robot: Embodiment, config: DreamZeroConfi
     require_robot(episodes, robot)
     stretches = []
     limits = reach(robot)
+    failed = 0
     for i, episode in enumerate(episodes):
         _require_numbers(i, episode, robot, limits, episodes.where)
+        if episode.success is False:
+            failed += 1
+            continue
         stretches += stretches_of(i, episode, robot.step_period_s, len(robot.joint_names))
+    if failed:
+        print(f"'{episodes.where}': {failed} of {len(episodes)} episodes failed and are left out")
     require_learnable(stretches, config, episodes.where)
     return stretches
 

@@ -13,6 +13,10 @@ from wam_ros.train.dataset import Demonstrations, autocast
 from wam_ros.train.family import Log, split
 
 BATCH = 64
+RATE = 2e-3
+RISING = 100  # steps
+# Words are summed, so that sentences of a dozen words, whose sums are large, throw the stem off.
+CLIP = 1.0
 # on observed latents: what is remembered at run time is never exactly what was trained on
 HISTORY_NOISE = 0.05
 
@@ -37,8 +41,9 @@ def train_grounding(
     with Progress() as progress:
         bar = progress.add_task("grounding", total=1.0)
         while (done := (time.monotonic() - began) / (60 * minutes)) < 1:
+            rising = min(1, (step + 1) / RISING)
             for group in optimiser.param_groups:
-                group["lr"] = 2e-3 * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+                group["lr"] = RATE * rising * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
             drawn = torch.randint(len(windows), (BATCH,), generator=generator)
             b = data.numbered(windows[drawn], 1)
             clean = b.clean.float()
@@ -51,6 +56,7 @@ def train_grounding(
             loss = error.sum() / b.goal_mask.sum().clamp_min(1)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
             optimiser.step()
             step += 1
             if step % 50 == 0:
