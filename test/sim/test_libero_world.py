@@ -77,6 +77,25 @@ def test_objects_lie_where_the_official_state_has_them(world):
         assert np.linalg.norm(world.data.qpos[joint.qposadr[0] :][:3] - wanted) < 0.03
 
 
+# a bowl in a drawer, on a stove, beside a plate, on a cabinet, and what LIBERO-Goal has
+@pytest.mark.parametrize("task", [*(f"libero_spatial/{n}" for n in (4, 7, 8, 9)), "libero_goal/2"])
+def test_what_is_drawn_lies_near_where_official_scenes_have_it(task):
+    """On what stands fixed, too, whatever scene was there before."""
+    world = make_world(PANDA, task, render=False)
+    told = []
+    for seed in (*range(OFFICIAL, OFFICIAL + 6), 5, 6, 5):
+        world.reset(seed)
+        told.append({name: world.pose_of(name)[0] for name in world.movable})
+    world.close()
+    official = told[:6]
+    for drawn in told[6:]:
+        for name, at in drawn.items():
+            middle = np.mean([state[name] for state in official], 0)
+            assert np.abs(at - middle).max() < 0.06, (name, at, middle)
+    for name, at in told[6].items():
+        np.testing.assert_allclose(at, told[8][name], atol=1e-9)
+
+
 def test_the_instruction_is_that_of_the_bddl_file(world):
     """LIBERO-PRO's task names repeat the sentence of the suite that they change."""
     changed = make_world(PANDA, "libero_object_lan/0", render=False)

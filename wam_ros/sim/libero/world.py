@@ -248,6 +248,7 @@ class LiberoWorld:
         # what stands fixed is drawn for official scenes too; LIBERO's evaluation has it at seed 0
         self._env.seed(0 if official else seed)
         for _ in range(TRIES):
+            self._unplace_fixtures()
             # not that of the wrapper, which tries for ever, whatever the error
             with contextlib.suppress(_no_room()):
                 self._env.env.reset()
@@ -256,6 +257,15 @@ class LiberoWorld:
             raise WamError(f"LIBERO finds no room for the objects of '{self.task}', seed {seed}")
         if official:
             self._env.set_init_state(self._official[(seed - OFFICIAL) % len(self._official)])
+
+    def _unplace_fixtures(self) -> None:
+        """What stands fixed at the origin, as in a scene that was just read: LIBERO's sampler adds
+        where things lie on it to where it stands.
+        """
+        for fixture in self._env.env.fixtures_dict.values():
+            body = self.model.body(fixture.root_body)
+            body.pos = np.zeros(3)
+            body.quat = (1.0, 0.0, 0.0, 0.0)
 
     def put(self, q: np.ndarray) -> None:
         """Let the robot stand at (A,) rad or m, its drives holding it there."""
