@@ -23,7 +23,7 @@ RATE = 0.01  # share by which a rate may be off: stamps are rounded
 
 
 def load_stretches(episodes: Episodes, robot: Embodiment, config: DreamZeroConfig) -> list[Stretch]:
-    """The numbers of all episodes, every one of them checked; no picture is looked at. Episodes that
+    """The numbers of all episodes, every one of them checked; no picture is looked at. Those that
     are said to have failed are left out: what led there is not to be learned.
 
     Raises:
