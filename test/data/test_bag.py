@@ -113,6 +113,7 @@ def simulated(ns, seed, success):
         t=0.0,
         success=success,
         wrong=False,
+        outcome="success",
         nudged=False,
         limit_violations=0,
         violation_names=[],
