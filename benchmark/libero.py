@@ -28,9 +28,11 @@ from rich.console import Console
 from rich.table import Table
 
 from testing.foreign import ROOT, wam_serve
+from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.errors import WamError, require_within
 from wam_ros.core.files import make_folder, require_writable, write_json
 from wam_ros.core.intervals import wilson_interval
+from wam_ros.models import load_policy, read_description
 from wam_ros.models.processor import processor
 from wam_ros.train.evaluate import Eval
 from wam_ros.train.evaluate import main as evaluate
@@ -38,19 +40,22 @@ from wam_ros.train.judging import ALL
 
 SUITES = ("libero_object", "libero_spatial")
 LIVE_HZ = 10.0  # the model's rate
+VLA_EVAL = str(Path(sys.executable).with_name("vla-eval"))
 
 
 def main() -> None:
     """Do what is missing, then print the table."""
     args = _read()
-    about = {"model": args.model, "episodes_per_task": args.episodes}
+    about = {"model": args.model, "weights": args.weights, "episodes_per_task": args.episodes}
     found = _earlier(args.json, about)
     for way in args.ways or DEFAULT:
         for suite in args.suites:
             began = time.monotonic()
-            said = WAYS[way](args, suite)
-            minutes = (time.monotonic() - began) / 60
-            found.setdefault(suite, {})[way] = said | _took(args, way, suite, minutes)
+            try:
+                said = WAYS[way](args, suite)
+            finally:
+                took = _took(args, way, suite, (time.monotonic() - began) / 60)
+            found.setdefault(suite, {})[way] = said | took
             if args.json is not None:
                 write_json(args.json, about | {"processor": str(processor()), "found": found})
     _print(found)
@@ -70,7 +75,10 @@ def _read() -> argparse.Namespace:
     args = parser.parse_args()
     require_within("--episodes", args.episodes, 1)
     require_writable("--json", args.json)
-    make_folder("--work", args.work)
+    robot = load_embodiment(str(read_description(args.model)["embodiment"]))
+    args.weights = load_policy(args.model, args.checkpoint, robot).checkpoint_hash
+    # vla-eval does not ask whose episodes it goes on with
+    args.work = make_folder("--work", args.work / args.weights)
     return args
 
 
@@ -96,7 +104,7 @@ def _by_vla_eval(args: argparse.Namespace, suite: str, live: bool = False) -> di
     out = make_folder("--work", (args.work / f"{way}-{suite}").resolve())
     weights = ["--checkpoint", str(Path(args.checkpoint).resolve())] if args.checkpoint else []
     with wam_serve("--model", args.model, *weights) as port:
-        argv = [str(Path(sys.executable).with_name("vla-eval")), "run", "--no-docker"]
+        argv = [VLA_EVAL, "run", "--no-docker"]
         argv += ["--config", str(ROOT / "tools" / "vla_eval_libero.yaml")]
         argv += ["--server-url", f"ws://127.0.0.1:{port}/vla-eval", "--output-dir", str(out)]
         argv += ["--param", f"suite={suite}", "--eval-id", "judged"]
@@ -110,10 +118,15 @@ def _by_vla_eval(args: argparse.Namespace, suite: str, live: bool = False) -> di
         codes = [process.wait() for process in running]
         if any(codes):
             raise WamError(f"vla-eval failed on '{suite}'")
+    # of what both of them recorded
+    subprocess.run([VLA_EVAL, "export", "recording-judged.sqlite"], cwd=out, check=True)
     (file,) = out.glob("*_aggregate.json")
+    told = json.loads(file.read_text())
+    if told.get("partial") or told["num_errors"]:
+        raise WamError(f"vla-eval: {told['num_errors']} errors, or not all episodes, in {file}")
     rows = [
         {"task": task["task"], "success": bool(episode["metrics"]["success"])}
-        for task in json.loads(file.read_text())["tasks"]
+        for task in told["tasks"]
         for episode in task["episodes"]
     ]
     return _rates(rows)

@@ -8,10 +8,7 @@ from dataclasses import dataclass, field
 from wam_ros.core.errors import WamError
 from wam_ros.core.types import Decision, SafetyReport, SafetyState
 from wam_ros.demo.args import COLOURS
-
-SUCCESS = "success"
-WRONG = "wrong object"
-STOPPED = "stopped"  # by safety, for good; every other outcome is named by the simulator
+from wam_ros.sim.outcomes import STOPPED, SUCCESS
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class EpisodeResult:
 
     seed: int
     instruction: str
-    outcome: str  # as `sim.world.OUTCOMES`, or STOPPED
+    outcome: str  # of `sim.outcomes.OUTCOMES`, or STOPPED
     success: bool
     wrong: bool
     nudged: bool

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from wam_ros.core.files import write_json
 from wam_ros.core.intervals import wilson_interval
 from wam_ros.core.lockstep import describe_speed
-from wam_ros.demo.episodes import SUCCESS, WRONG, EpisodeResult
+from wam_ros.demo.episodes import EpisodeResult
+from wam_ros.sim.outcomes import SUCCESS, WRONG
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -15,18 +15,10 @@ from wam_ros.core.errors import WamError
 from wam_ros.core.lockstep import describe_speed
 from wam_ros.core.types import Forwarding, SafetyState
 from wam_ros.demo.args import INTERACTIVE, DemoArgs
-from wam_ros.demo.episodes import (
-    STOPPED,
-    SUCCESS,
-    WRONG,
-    Episode,
-    EpisodeResult,
-    colour_in,
-    other_colour,
-    require_colour,
-)
+from wam_ros.demo.episodes import Episode, EpisodeResult, colour_in, other_colour, require_colour
 from wam_ros.demo.errors import LoopError
 from wam_ros.sim.names import has_colours
+from wam_ros.sim.outcomes import STOPPED, SUCCESS, WRONG
 
 if TYPE_CHECKING:
     from wam_ros.demo.session import Session

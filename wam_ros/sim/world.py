@@ -15,11 +15,11 @@ from wam_ros.core.types import NS, JointState
 from wam_ros.robot.obstacles import load_world
 from wam_ros.sim.arm import TOUCHES, load_dynamics
 from wam_ros.sim.gl import BACKEND
+from wam_ros.sim.outcomes import DROPPED, NO_GRASP, SUCCESS, TIMEOUT, WRONG
 from wam_ros.sim.robots import require_simulated
 from wam_ros.sim.scene import build_spec, lower_floor
 from wam_ros.sim.tasks import make_task
 
-OUTCOMES = ("success", "wrong object", "no grasp", "dropped", "timeout")  # of episodes
 LIMIT_S = 6.4  # of an episode's motion, for who judges policies
 # of the limit, which its drive allows itself: the other finger pulls, too, through the mimic joint
 GRIPPER_SPEED = 0.9
@@ -43,16 +43,16 @@ class EpisodeState:
 
     @property
     def outcome(self) -> str:
-        """What the episode counts as if it ends now, one of `OUTCOMES`."""
+        """What the episode counts as if it ends now, one of `outcomes.OUTCOMES`."""
         if self.success:
-            return "success"
+            return SUCCESS
         if self.wrong:
-            return "wrong object"
+            return WRONG
         if self.lifted is None:
-            return "timeout"
+            return TIMEOUT
         if not self.lifted:
-            return "no grasp"
-        return "timeout" if self.held else "dropped"
+            return NO_GRASP
+        return TIMEOUT if self.held else DROPPED
 
 
 @dataclass(frozen=True)

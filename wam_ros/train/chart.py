@@ -11,14 +11,15 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from wam_ros.core.files import whole_file
+from wam_ros.sim.outcomes import DROPPED, NO_GRASP, STOPPED, SUCCESS, TIMEOUT, WORST, WRONG
 
 COLOURS = {
-    "success": "#2f855a",
-    "timeout": "#d9dde2",
-    "dropped": "#b9c0c9",
-    "no grasp": "#8f98a3",
-    "wrong object": "#c05621",
-    "stopped": "#822727",
+    SUCCESS: "#2f855a",
+    TIMEOUT: "#d9dde2",
+    DROPPED: "#b9c0c9",
+    NO_GRASP: "#8f98a3",
+    WRONG: "#c05621",
+    STOPPED: "#822727",
 }
 BAR_INCH = 0.3
 LEFT = 0.28  # of the picture, for the names
@@ -37,10 +38,10 @@ def draw(summary: Sequence[dict[str, Any]], file: Path) -> None:
     axes = figure.add_axes((LEFT, 0.5 / high, 0.97 - LEFT, 1 - 1.0 / high))
     heights = range(len(summary))
     left = [0.0] * len(summary)
-    for outcome, colour in COLOURS.items():
+    for outcome in (SUCCESS, *reversed(WORST)):
         shares = [100 * s["outcomes"].get(outcome, 0) / s["episodes"] for s in summary]
         if any(shares):
-            axes.barh(heights, shares, left=left, color=colour, label=outcome, height=0.7)
+            axes.barh(heights, shares, left=left, color=COLOURS[outcome], label=outcome, height=0.7)
             left = [a + b for a, b in zip(left, shares, strict=True)]
     middles = [100 * s["success"] for s in summary]
     ends = [[100 * x for x in s["success_95"]] for s in summary]

@@ -46,8 +46,8 @@ BESIDE = (
 
 @dataclass(frozen=True)
 class Eval:
-    """Evaluate policies in the simulator (closed loop, faster than real time, no ROS), and what
-    they imagine.
+    """Evaluate policies in the simulator, alone or through the whole loop, and what they
+    imagine.
     """
 
     # names in config/models, paths ending in .yaml, addresses of servers, or `expert`: the script

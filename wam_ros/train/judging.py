@@ -23,8 +23,8 @@ from wam_ros.core.types import NS
 from wam_ros.models import load_policy
 from wam_ros.runtime.values import make_value
 from wam_ros.sim.drive import StepDriver
+from wam_ros.sim.outcomes import OUTCOMES, STOPPED, WORST
 from wam_ros.sim.tasks.pick_block import COLOURS
-from wam_ros.sim.world import OUTCOMES
 from wam_ros.sim.worlds import SimulatedRobot, make_expert, make_world
 from wam_ros.train.closed_loop import ClosedLoop, Delay, Witness, make_observation
 from wam_ros.train.films import Film
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
 EXPERT = "expert"  # in the place of a model: the script that demonstrates the task
 SHARD = 5  # episodes that are run, and kept, together
 ALL = "all"  # in the place of a task: what all of them say together
-STOPPED = "stopped"  # what an episode through the nodes may count as, too: by safety, for good
-WORST = (STOPPED, "wrong object", "no grasp", "dropped", "timeout")  # first
 
 
 @dataclass(frozen=True)
