@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import io
-import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import mujoco
@@ -20,7 +16,8 @@ from wam_ros.core.types import NS, JointState
 from wam_ros.sim.arm import load_dynamics
 from wam_ros.sim.gl import BACKEND
 from wam_ros.sim.libero.coarse import coarse_meshes
-from wam_ros.sim.libero.suites import CAMERAS, OFFICIAL, limit_s, not_installed, read_task
+from wam_ros.sim.libero.scene import open_task, place
+from wam_ros.sim.libero.suites import CAMERAS, OFFICIAL, limit_s, read_task
 from wam_ros.sim.world import EpisodeState, SimObject
 
 # LIBERO's arm has motors. These gains let it follow joint targets as robosuite's own joint position
@@ -40,7 +37,6 @@ CELL = 0.004
 ARM_CELL = 0.008
 HAND_CELL = 0.002
 GRID = 0.015  # m between points of what is solid
-TRIES = 20  # of LIBERO's own placing, which may find no room
 
 
 @dataclass(frozen=True)
@@ -117,7 +113,7 @@ class LiberoWorld:
         self.task = task
         self.limit_s = limit_s(task)
         self.camera_size = camera_size
-        self._env, self._official = _open(suite, number)
+        self._env, self._official = open_task(suite, number)
         self.instruction: str = self._env.language_instruction
         self.seed = -1
         self._success = self._wrong = self._lifted = False
@@ -225,12 +221,7 @@ class LiberoWorld:
             raise WamError(
                 f"task '{self.task}' names no colour and nudges nothing; 'pick_block' does"
             )
-        # LIBERO draws from numpy's own generator
-        before = np.random.get_state()
-        try:
-            self._place(seed)
-        finally:
-            np.random.set_state(before)
+        place(self._env, self._official, self.task, seed)
         self.seed = seed
         self._violations = {}
         self._rest = {}
@@ -242,30 +233,6 @@ class LiberoWorld:
         self._begun_s = float(self.data.time)
         self._rest = {name: self.pose_of(name)[0][2] for name in self.movable}
         return self.instruction
-
-    def _place(self, seed: int) -> None:
-        official = seed >= OFFICIAL
-        # what stands fixed is drawn for official scenes too; LIBERO's evaluation has it at seed 0
-        self._env.seed(0 if official else seed)
-        for _ in range(TRIES):
-            self._unplace_fixtures()
-            # not that of the wrapper, which tries for ever, whatever the error
-            with contextlib.suppress(_no_room()):
-                self._env.env.reset()
-                break
-        else:
-            raise WamError(f"LIBERO finds no room for the objects of '{self.task}', seed {seed}")
-        if official:
-            self._env.set_init_state(self._official[(seed - OFFICIAL) % len(self._official)])
-
-    def _unplace_fixtures(self) -> None:
-        """What stands fixed at the origin, as in a scene that was just read: LIBERO's sampler adds
-        where things lie on it to where it stands.
-        """
-        for fixture in self._env.env.fixtures_dict.values():
-            body = self.model.body(fixture.root_body)
-            body.pos = np.zeros(3)
-            body.quat = (1.0, 0.0, 0.0, 0.0)
 
     def put(self, q: np.ndarray) -> None:
         """Let the robot stand at (A,) rad or m, its drives holding it there."""
@@ -504,48 +471,6 @@ class LiberoWorld:
         self._env.close()
         del self._renderer, self._env, self.model, self.data
         gc.collect()  # robosuite's objects hold each other
-
-
-def _open(suite: str, number: int) -> tuple[Any, np.ndarray]:
-    """LIBERO's environment of a task without pictures, and its official initial states (N, S)."""
-    with _quiet():
-        try:
-            from libero.libero import benchmark, get_libero_path
-            from libero.libero.envs.env_wrapper import ControlEnv
-        except ModuleNotFoundError as error:
-            raise not_installed(f"{suite}/{number}", error.name or "libero") from error
-        found = benchmark.get_benchmark(suite)(task_order_index=0)
-        task = found.get_task(number)
-        file = Path(get_libero_path("bddl_files")) / task.problem_folder / task.bddl_file
-        for attempt in range(TRIES):
-            np.random.seed(attempt)
-            with contextlib.suppress(_no_room()):
-                env = ControlEnv(
-                    bddl_file_name=str(file),
-                    controller="JOINT_POSITION",
-                    has_offscreen_renderer=False,
-                    use_camera_obs=False,
-                    hard_reset=False,
-                    ignore_done=True,
-                )
-                return env, found.get_task_init_states(number)
-    raise WamError(f"LIBERO finds no room for the objects of '{suite}/{number}'")
-
-
-def _no_room() -> type[Exception]:
-    """What robosuite raises when it finds no place for an object."""
-    from robosuite.utils.errors import RandomizationError
-
-    error: type[Exception] = RandomizationError
-    return error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What LIBERO and robosuite print while they are opened is of no use to who runs a task."""
-    logging.getLogger("robosuite_logs").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
 
 
 def _make_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
