@@ -31,6 +31,13 @@ RIM_ASKEW = np.deg2rad((0.0, -30.0, 30.0))  # of the fingers, across the wall
 FEW = 100  # points that the hand would only just meet where it lets go
 THERE = 0.02  # what each point more costs
 BLOCKED = 1.0  # what a grasp costs that has no room
+# Of two sides of a bowl the same one is taken in scenes that hardly differ: that with more room, by
+# what each point nearer to fingers and hand than AIR m costs, from so many up to so many; of two
+# with as much the one towards -y.
+AIR = 0.02
+LESS_AIR = 0.002
+NEARBY = (12, 22)
+OTHER_SIDE = 0.003
 RIM_DEPTH = 0.015  # m from a bowl's rim down to the tool
 RIM_INSIDE = 0.006  # m from the outermost of the rim to the middle of its wall
 RIM_OPEN = 0.025  # m, each finger
@@ -252,9 +259,11 @@ class Put:
         # the fingers move along this way
         yaw = (angle + askew) % np.pi - np.pi / 2
         met = points_met(around, at, height, yaw, RIM_OPEN)
+        near = np.clip(points_met(around, at, height, yaw, RIM_OPEN, AIR), *NEARBY) - NEARBY[0]
+        cost = 0.02 * met + 0.01 * abs(yaw) + 0.1 * abs(askew)
+        cost += LESS_AIR * float(near) + OTHER_SIDE * (way[1] > 0)
         tool = np.array([*at, height])
-        grasp = Grasp(tool, tool, float(yaw), height - low, 0.01, RIM_OPEN)
-        return 0.02 * met + 0.01 * abs(yaw) + 0.1 * abs(askew), grasp
+        return cost, Grasp(tool, tool, float(yaw), height - low, 0.01, RIM_OPEN)
 
 
 def look_at(world: LiberoWorld, name: str) -> np.ndarray:
@@ -272,16 +281,23 @@ def _ways(yaw: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def points_met(
-    points: np.ndarray, middle: np.ndarray, height: float, yaw: float, opened: float
+    points: np.ndarray,
+    middle: np.ndarray,
+    height: float,
+    yaw: float,
+    opened: float,
+    air: float = 0.0,
 ) -> int:
-    """How many points (N, 3) m the fingers, `opened` m each, and the hand would meet with the tool
-    at `middle` (2,) and `height` m.
+    """How many points (N, 3) m the fingers, `opened` m each, and the hand would meet, or come
+    nearer to than `air` m, with the tool at `middle` (2,) and `height` m.
     """
     along, across = _ways(yaw)
     aside = points[:, :2] - middle
     a = np.abs(aside @ along)
     c = np.abs(aside @ across)
     thick, half = FINGER
-    fingers = (points[:, 2] > height - TIP) & (a > opened - 0.006) & (a < opened + thick)
-    hand = (points[:, 2] > height + HAND_UP) & (a < HAND_HALF[0]) & (c < HAND_HALF[1])
-    return int(((fingers & (c < half)) | hand).sum())
+    fingers = (a > opened - 0.006 - air) & (a < opened + thick + air) & (c < half + air)
+    fingers &= points[:, 2] > height - TIP
+    hand = (a < HAND_HALF[0] + air) & (c < HAND_HALF[1] + air)
+    hand &= points[:, 2] > height + HAND_UP
+    return int((fingers | hand).sum())
