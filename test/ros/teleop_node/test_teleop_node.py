@@ -17,7 +17,7 @@ from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 from wam_ros.core.embodiment import load_embodiment
 from wam_ros.core.types import Decision, Reason, SafetyState
 from wam_ros.data.folder import open_episodes
-from wam_ros.msg import ActionChunk, SafetyReport
+from wam_ros.msg import ActionChunk, Observation, SafetyReport
 from wam_ros.nodes.recorder_node import RecorderNode
 from wam_ros.nodes.teleop_node import TeleopNode
 from wam_ros.ros import convert, qos
@@ -53,6 +53,7 @@ class Person:
 
 HOME = np.array(PANDA.home)
 THERE = np.add(HOME, [0.05, 0, 0, 0, 0, 0, 0, 0])
+ROWS = 10  # of a take, at least
 
 
 def points():
@@ -114,23 +115,30 @@ def test_a_teleoperated_take_passes_safety_and_its_actions_are_what_was_executed
 
     arena.until(lambda: arm.state and state() == SafetyState.HOLD, seconds=60)
     home = arm.state.positions.copy()
-    # so far that also a slow machine sees it on its way
     goal = np.add(home, [0.9, 0, 0, -0.2, 0, 0, 0, 0])
 
-    def lead(to=goal):
+    def lead(to):
         leader.publish(JointState(name=list(PANDA.joint_names), position=list(to)))
+
+    def goes(to):
+        near = lambda: np.abs(arm.state.positions - to)[:7].max() < 0.02  # noqa: E731
+        arena.until(near, lambda: lead(to), seconds=60)
 
     arena.until(lambda: arena.call(SetBool, "safety_node/arm", data=True).success)
     recorder._begin()
-    near = lambda: np.abs(arm.state.positions - goal)[:7].max() < 0.02  # noqa: E731
-    arena.until(near, lead, seconds=60)
+    seen = arena.listen(Observation, "observation", qos.reliable(200))
+    goes(goal)
+    # a slow machine sees little of it on its way
+    while len(seen) < ROWS:
+        goes(home)
+        goes(goal)
     # through the table: refused or cut, whoever asks
     low = np.add(goal, [0, 1.2, 0, 0, 0, 0, 0, 0])
-    seen = len(reports)
+    before = len(reports)
     collides = Reason.ENV_COLLISION | Reason.SELF_COLLISION
 
     def stopped():
-        found = [convert.report_from_msg(m) for m in reports[seen:]]
+        found = [convert.report_from_msg(m) for m in reports[before:]]
         return any(r.decision not in FREE and r.reasons & collides for r in found)
 
     arena.until(stopped, lambda: lead(low), seconds=60)
