@@ -31,13 +31,12 @@ RIM_ASKEW = np.deg2rad((0.0, -30.0, 30.0))  # of the fingers, across the wall
 FEW = 100  # points that the hand would only just meet where it lets go
 THERE = 0.02  # what each point more costs
 BLOCKED = 1.0  # what a grasp costs that has no room
-# Of two sides of a bowl the same one is taken in scenes that hardly differ: that with more room, by
-# what each point nearer to fingers and hand than AIR m costs, from so many up to so many; of two
-# with as much the one towards -y.
-AIR = 0.02
-LESS_AIR = 0.002
-NEARBY = (12, 22)
-OTHER_SIDE = 0.003
+# Of two sides of a bowl the same one is taken in scenes that hardly differ: that with more room,
+# and of two with as much the one towards -y.
+AIR = 0.02  # m around fingers and hand
+LESS_AIR = 0.002  # what each point within costs
+NEARBY = (12, 22)  # points from which on it does, and up to which
+OTHER_SIDE = 0.003  # what the side towards +y costs
 RIM_DEPTH = 0.015  # m from a bowl's rim down to the tool
 RIM_INSIDE = 0.006  # m from the outermost of the rim to the middle of its wall
 RIM_OPEN = 0.025  # m, each finger
